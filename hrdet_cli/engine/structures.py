@@ -1,0 +1,119 @@
+"""The values that travel through the engine, and the one box convention they all follow.
+
+**Boxes** are ``(x1, y1, x2, y2)`` in pixels, float32, on continuous coordinates: pixel ``i`` covers
+``[i, i + 1)``, so a box's width is ``x2 - x1`` and the box around a whole picture of width W is
+``(0, 0, W, H)``.  COCO's ``[x, y, width, height]`` becomes ``(x, y, x + width, y + height)``; nothing adds
+or subtracts one.
+
+**Labels** are class indices ``0 .. K-1`` in the order of the annotation file's categories; the background, where
+a classifier needs it, is index K, the last.
+
+**Shapes** in the engine's docstrings: N images, C channels, H W pixels, L levels, A anchors, R regions,
+G ground-truth boxes, D detections, K classes.
+
+Number of rows G and D are fixed per batch; ``is_valid`` says which rows are real.  Padding rows hold zeros.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """Height and width in pixels, so that nobody has to remember the order of a tuple."""
+
+    height: int
+    width: int
+
+    @property
+    def is_portrait(self) -> bool:
+        """True when the picture is taller than wide; a square counts as landscape."""
+        return self.height > self.width
+
+    @property
+    def num_pixels(self) -> int:
+        """Area in pixels."""
+        return self.height * self.width
+
+    def contains(self, other: "Size") -> bool:
+        """Whether a picture of size ``other`` fits inside this one without turning it."""
+        return other.height <= self.height and other.width <= self.width
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBatch:
+    """N pictures in the top left corners of one canvas.
+
+    Attributes:
+        pixels: ``(N, 3, H, W)`` uint8, RGB, zero outside the pictures.
+        sizes: ``(N, 2)`` int64, height and width of each picture inside the canvas.
+        keys: ``(N,)`` int64, the random key of each picture; every random choice the model makes for a
+            picture is a function of its key, so that it does not depend on the batch or the process it is in.
+    """
+
+    pixels: Tensor
+    sizes: Tensor
+    keys: Tensor
+
+    @property
+    def canvas(self) -> Size:
+        """Size of the canvas all pictures share."""
+        return Size(self.pixels.shape[-2], self.pixels.shape[-1])
+
+    def to(self, device: torch.device) -> Self:
+        """Copy to a device, asynchronously where the memory is pinned."""
+        return type(self)(*(t.to(device, non_blocking=True) for t in (self.pixels, self.sizes, self.keys)))
+
+    def pin_memory(self) -> Self:
+        """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
+        return type(self)(*(t.pin_memory() for t in (self.pixels, self.sizes, self.keys)))
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Ground truth of N pictures, padded to G rows.
+
+    Attributes:
+        boxes: ``(N, G, 4)`` float32 in canvas pixels.
+        labels: ``(N, G)`` int64 in ``0 .. K-1``.
+        is_valid: ``(N, G)`` bool; False in padding rows.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    is_valid: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """Copy to a device, asynchronously where the memory is pinned."""
+        return type(self)(*(t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.is_valid)))
+
+    def pin_memory(self) -> Self:
+        """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
+        return type(self)(*(t.pin_memory() for t in (self.boxes, self.labels, self.is_valid)))
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector found in N pictures, best first, padded to D rows.
+
+    Attributes:
+        boxes: ``(N, D, 4)`` float32 in canvas pixels, clipped to the picture.
+        scores: ``(N, D)`` float32 in [0, 1], descending; 0 in padding rows.
+        labels: ``(N, D)`` int64 in ``0 .. K-1``.
+        is_valid: ``(N, D)`` bool; False in padding rows.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    is_valid: Tensor
+
+    def cpu(self) -> Self:
+        """Copy to host memory."""
+        return type(self)(*(t.cpu() for t in (self.boxes, self.scores, self.labels, self.is_valid)))

@@ -1,0 +1,75 @@
+"""Everything hrdet can say went wrong, and the exit code each kind ends the command with.
+
+::
+
+    HrdetError                1   anything below; never raised itself
+    ├── SpecError             2   an experiment spec, preset or --set that cannot be used
+    ├── DataError             3   annotations or pictures that are missing, broken or contradict each other
+    ├── WeightsError          4   a weights file or checkpoint that cannot be read or does not fit
+    ├── RunFolderError        5   a run folder that is in the way, missing, or cannot be written
+    └── NonFiniteLossError    6   training produced a loss that is not a finite number
+
+Ctrl-C ends with 130 after the step in progress was saved.  Only the command line exits; everything
+else raises.  A message names the file, the item, what is wrong and what to do.
+"""
+
+from pathlib import Path
+
+
+class HrdetError(Exception):
+    """Base of all errors that a user can cause or mend."""
+
+    exit_code = 1
+
+
+class SpecError(HrdetError):
+    """An experiment spec is wrong; holds every problem found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class DataError(HrdetError):
+    """Annotations or pictures are missing, broken, or contradict each other."""
+
+    exit_code = 3
+
+
+class WeightsError(HrdetError):
+    """A weights file or checkpoint cannot be read, is damaged, or does not fit the model."""
+
+    exit_code = 4
+
+
+class RunFolderError(HrdetError):
+    """A run folder is in the way, is not one, or cannot be written."""
+
+    exit_code = 5
+
+
+class NonFiniteLossError(HrdetError):
+    """A training loss is NaN or infinite.
+
+    Attributes:
+        loss_name: The first loss part that is not finite, such as ``"rpn_box"``.
+        step: Number of the step that produced it, counted from 1 over the whole run.
+        batch_file: Where the batch was saved for ``hrdet inspect-batch --batch``, once it was.
+    """
+
+    exit_code = 6
+
+    def __init__(self, *, loss_name: str, value: float, step: int, batch_file: Path | None = None) -> None:
+        self.loss_name = loss_name
+        self.value = value
+        self.step = step
+        self.batch_file = batch_file
+        message = (
+            f"loss '{loss_name}' is {value} at step {step}: training stopped, the last checkpoint is kept. "
+            "Try a lower optimisation.base_learning_rate, a longer warm-up or run.precision=float32."
+        )
+        if batch_file is not None:
+            message += f"\nThe batch was saved; look at it with: hrdet inspect-batch --batch {batch_file}"
+        super().__init__(message)
