@@ -5,8 +5,8 @@
 ``(0, 0, W, H)``.  COCO's ``[x, y, width, height]`` becomes ``(x, y, x + width, y + height)``; nothing adds
 or subtracts one.
 
-**Labels** are class indices ``0 .. K-1`` in the order of the annotation file's categories; the background, where
-a classifier needs it, is index K, the last.
+**Labels** are class indices ``0 .. K-1`` in the order of the annotation file's categories; the background,
+where a classifier needs it, is index K, the last.
 
 **Shapes** in the engine's docstrings: N images, C channels, H W pixels, L levels, A anchors, R regions,
 G ground-truth boxes, D detections, K classes.
@@ -20,30 +20,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.geometry import Size
 
-@dataclass(frozen=True, slots=True, order=True)
-class Size:
-    """Height and width in pixels, so that nobody has to remember the order of a tuple."""
-
-    height: int
-    width: int
-
-    @property
-    def is_portrait(self) -> bool:
-        """True when the picture is taller than wide; a square counts as landscape."""
-        return self.height > self.width
-
-    @property
-    def num_pixels(self) -> int:
-        """Area in pixels."""
-        return self.height * self.width
-
-    def contains(self, other: "Size") -> bool:
-        """Whether a picture of size ``other`` fits inside this one without turning it."""
-        return other.height <= self.height and other.width <= self.width
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}"
+__all__ = ["Detections", "ImageBatch", "Size", "Targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +70,9 @@ class Targets:
 
     def to(self, device: torch.device) -> Self:
         """Copy to a device, asynchronously where the memory is pinned."""
-        return type(self)(*(t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.is_valid)))
+        return type(self)(
+            *(t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.is_valid))
+        )
 
     def pin_memory(self) -> Self:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""

@@ -1,0 +1,1 @@
+"""Evaluation: a detector over a data set, and COCO metrics of what it found."""

@@ -1,0 +1,1 @@
+"""Normalisation: the kinds of it, changing a built model from one to another, and what it must survive."""

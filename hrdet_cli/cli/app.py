@@ -1,0 +1,66 @@
+"""The ``hrdet`` command: its subcommands, and how errors end it."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import hrdet_cli
+from hrdet_cli.cli.benchmark_pad import benchmark_pad
+from hrdet_cli.cli.evaluate import evaluate
+from hrdet_cli.cli.inspect_batch import inspect_batch
+from hrdet_cli.cli.presets import presets_app
+from hrdet_cli.cli.train import train
+from hrdet_cli.errors import HrdetError, SpecError
+
+app = typer.Typer(
+    name="hrdet",
+    help="Train and evaluate HRNet object detectors with SyncBN and padded multi-scale batches.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    epilog="Exit codes: 0 done, 1 other error, 2 spec or usage, 3 data, 4 weights or checkpoint, "
+    "5 run folder, 6 non-finite loss, 130 stopped by Ctrl-C.",
+)
+app.command("train")(train)
+app.command("eval")(evaluate)
+app.command("inspect-batch")(inspect_batch)
+app.command("benchmark-pad")(benchmark_pad)
+app.add_typer(presets_app, name="presets")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hrdet {hrdet_cli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Typer needs a callback to hold the options of ``hrdet`` itself; its help is the app's."""
+
+
+def main() -> None:
+    """Run the command line; errors become a message on stderr and their exit code."""
+    try:
+        app()
+    except HrdetError as error:
+        _print_error(error)
+        sys.exit(error.exit_code)
+
+
+def _print_error(error: HrdetError) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    lines = error.problems if isinstance(error, SpecError) else str(error).splitlines()
+    for line in lines:
+        console.print(
+            Text.assemble(("error: ", "bold red"), line) if line is lines[0] else Text(f"       {line}")
+        )

@@ -1,0 +1,1 @@
+"""What runs report, drawn for a terminal or written as plain lines."""

@@ -1,0 +1,56 @@
+"""The plan of a run as tables."""
+
+from functools import reduce
+from operator import getitem
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hrdet_cli.runs.plan import PartCounts, Plan
+from hrdet_cli.specs.experiment import ExperimentSpec
+
+
+def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
+    """What a run will do, and which layer set each value that is not a default."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column()
+    facts.add_row("experiment", plan.name)
+    facts.add_row("training data", _describe(plan.train))
+    facts.add_row("validation data", _describe(plan.val))
+    facts.add_row("classes", _classes(plan.class_names))
+    facts.add_row("processes", str(plan.num_processes))
+    facts.add_row("pictures a step", str(plan.batch_size))
+    facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
+    facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
+    facts.add_row("canvases", ", ".join(plan.canvases))
+    sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    sources.add_column("key", style="cyan", no_wrap=True)
+    sources.add_column("value", overflow="fold")
+    sources.add_column("set by", style="dim", overflow="fold")
+    values = spec.model_dump(mode="json")
+    for key, source in sorted(plan.sources.items()):
+        sources.add_row(key, str(reduce(getitem, key.split("."), values)), source)
+    return Group(facts, Text(), sources)
+
+
+def _describe(part: PartCounts) -> str:
+    text = f"{part.annotations}: {part.num_pictures} pictures, {part.num_boxes} boxes"
+    if part.num_crowd_regions:
+        text += f", {part.num_crowd_regions} crowd regions"
+    if part.num_used < part.num_pictures:
+        text += f"; {part.num_pictures - part.num_used} pictures without boxes left out"
+    for reason, count in part.dropped_boxes.items():
+        text += f"; {count} boxes dropped ({reason})"
+    return text
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{len(names)}: {shown}" + (", ..." if len(names) > 8 else "")
+
+
+def _repeats(plan: Plan) -> str:
+    count = plan.num_repeats_per_epoch
+    return f"; {count} pictures repeated to fill the last batches" if count else ""

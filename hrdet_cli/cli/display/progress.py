@@ -1,0 +1,38 @@
+"""Progress bars."""
+
+from collections.abc import Generator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hrdet_cli.runs.events import EvaluationProgress
+
+Result = TypeVar("Result")
+
+
+def evaluation_bar(console: Console) -> Progress:
+    """A bar that counts evaluated pictures and goes away when it is full."""
+    return Progress(
+        TextColumn("evaluating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("pictures"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def drive_evaluation(events: Generator[EvaluationProgress, None, Result], console: Console) -> Result:
+    """Run an evaluation to its end behind a progress bar and return its result."""
+    with evaluation_bar(console) as bar:
+        task = bar.add_task("evaluating", total=None)
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            bar.update(task, completed=event.num_done, total=event.num_pictures)

@@ -1,0 +1,140 @@
+"""A training run on the screen: a live bar on a terminal, plain lines elsewhere."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from hrdet_cli.cli.display.evaluation import format_ap
+from hrdet_cli.engine.training.reports import StepReport
+from hrdet_cli.runs.events import (
+    CheckpointSaved,
+    Evaluated,
+    EvaluationProgress,
+    Event,
+    Notice,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+)
+from hrdet_cli.specs.run import RunSpec
+
+
+class TrainingDisplay:
+    """Shows a run's events; a context manager, so that the terminal is left in order.
+
+    Args:
+        console: Where to draw.
+        run: How often to write a line where there is no terminal.
+    """
+
+    def __init__(self, console: Console, run: RunSpec) -> None:
+        self._console = console
+        self._log_every_steps = run.log_every_steps
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._training: TaskID | None = None
+        self._evaluating: TaskID | None = None
+        self._num_steps = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Draw one event."""
+        match event:
+            case StepReport():
+                self._show_step(event)
+            case RunStarted():
+                self._show_start(event)
+            case EvaluationProgress():
+                self._show_evaluation_progress(event)
+            case Evaluated():
+                self._show_evaluated(event)
+            case Notice():
+                self._print(Text.assemble(("note: ", "yellow"), event.message))
+            case CheckpointSaved():
+                self._print(Text(f"saved {event.path}", style="dim"))
+            case RunStopped():
+                self._print(f"stopped after step {event.step}; go on with: {_resume_command(event)}")
+            case RunFinished():
+                minutes = event.seconds / 60
+                self._print(
+                    f"finished in {minutes:.1f} min, best box AP {format_ap(event.best_box_ap)}; "
+                    f"everything is in {event.folder}"
+                )
+
+    def _print(self, line: str | Text) -> None:
+        self._bar.console.print(line, soft_wrap=True)
+
+    def _show_start(self, event: RunStarted) -> None:
+        plan = event.plan
+        self._num_steps = plan.num_steps
+        self._print(
+            f"{plan.name}: {event.num_parameters / 1e6:.1f} M parameters, norm {event.norm}, "
+            f"backbone weights {event.backbone_weights}, {event.device} in {event.precision}"
+        )
+        self._print(
+            f"{plan.train.num_used} training and {plan.val.num_used} validation pictures, "
+            f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
+            f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
+        )
+        self._training = self._bar.add_task(
+            "training", total=plan.num_steps, completed=event.resumed_at_step, detail=""
+        )
+
+    def _show_step(self, report: StepReport) -> None:
+        if self._training is None:
+            return
+        parts = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+        speed = (
+            f"lr {report.learning_rate:.2g}  {report.images_per_second:.1f} img/s  "
+            f"{report.peak_memory_bytes / 2**30:.1f} GiB"
+        )
+        self._bar.update(
+            self._training,
+            completed=report.step,
+            description=f"epoch {report.epoch}",
+            detail=f"loss {report.loss:.3f} ({parts})  {speed}",
+        )
+        if not self._console.is_terminal and report.step % self._log_every_steps == 0:
+            remaining = (self._num_steps - report.step) * report.step_seconds
+            self._print(
+                f"epoch {report.epoch}  step {report.step}/{self._num_steps}  "
+                f"loss {report.loss:.3f} ({parts})  {speed}  ETA {remaining / 60:.0f} min"
+            )
+
+    def _show_evaluation_progress(self, event: EvaluationProgress) -> None:
+        if self._evaluating is None:
+            self._evaluating = self._bar.add_task("evaluating", total=event.num_pictures, detail="pictures")
+        self._bar.update(self._evaluating, completed=event.num_done)
+
+    def _show_evaluated(self, event: Evaluated) -> None:
+        if self._evaluating is not None:
+            self._bar.remove_task(self._evaluating)
+            self._evaluating = None
+        numbers = "  ".join(f"{name} {format_ap(event.box[name])}" for name in ("AP", "AP50", "AP75"))
+        self._print(
+            f"epoch {event.epoch}  evaluated: {numbers}" + ("  (best so far)" if event.is_best else "")
+        )
+
+
+def _resume_command(event: RunStopped) -> str:
+    return f"hrdet train --resume --run-dir {event.folder}"

@@ -1,0 +1,89 @@
+"""Options that several commands share, and what they mean together."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hrdet_cli.specs.layers import Layer
+    from hrdet_cli.specs.loading import LoadedSpec
+
+PRESET_PANEL = "Which experiment"
+
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="A preset; see `hrdet presets list`.", rich_help_panel=PRESET_PANEL
+    ),
+]
+SpecOption = Annotated[
+    Path | None,
+    typer.Option("--spec", metavar="FILE", help="A spec file of your own.", rich_help_panel=PRESET_PANEL),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one value, such as optimisation.num_epochs=24; repeatable.",
+        rich_help_panel=PRESET_PANEL,
+    ),
+]
+TrainDataOption = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--train-data",
+        metavar="JSON IMAGES",
+        help="Training annotations in COCO format, and the folder or .zip with the pictures.",
+        rich_help_panel=PRESET_PANEL,
+    ),
+]
+ValDataOption = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--val-data",
+        metavar="JSON IMAGES",
+        help="Validation annotations and pictures, likewise.",
+        rich_help_panel=PRESET_PANEL,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
+]
+
+
+def data_layers(*, train: tuple[Path, Path] | None, val: tuple[Path, Path] | None) -> list["Layer"]:
+    """``--train-data`` and ``--val-data`` as spec layers; the built-in demo data is not drawn then."""
+    from hrdet_cli.specs.layers import Layer
+
+    layers = []
+    for part, paths in (("train", train), ("val", val)):
+        if paths is not None:
+            annotations, images = (str(path.absolute()) for path in paths)
+            data = {"demo": None, part: {"annotations": annotations, "images": images}}
+            layers.append(Layer(f"--{part}-data", {"data": data}))
+    return layers
+
+
+def load_from_options(
+    *,
+    preset: str | None,
+    spec_file: Path | None,
+    settings: list[str] | None,
+    train_data: tuple[Path, Path] | None = None,
+    val_data: tuple[Path, Path] | None = None,
+) -> "LoadedSpec":
+    """The spec that the options describe.
+
+    Raises:
+        SpecError: With every problem found.
+    """
+    from hrdet_cli.specs.loading import load_spec
+
+    return load_spec(
+        preset=preset,
+        spec_file=spec_file,
+        extra_layers=data_layers(train=train_data, val=val_data),
+        settings=settings or [],
+    )

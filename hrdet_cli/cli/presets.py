@@ -1,0 +1,64 @@
+"""``hrdet presets``: list, show and copy the presets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hrdet_cli.cli.options import JsonOption
+from hrdet_cli.errors import RunFolderError
+
+presets_app = typer.Typer(help="List, show and copy the presets.", no_args_is_help=True)
+
+
+@presets_app.command("list")
+def list_presets(as_json: JsonOption = False) -> None:
+    """List every preset with what it is."""
+    from hrdet_cli.specs.loading import load_spec
+    from hrdet_cli.specs.presets import all_presets
+
+    descriptions = {name: load_spec(preset=name).spec.description for name in all_presets()}
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(descriptions, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("preset", style="bold cyan", no_wrap=True)
+    table.add_column("what it is")
+    for name, description in descriptions.items():
+        table.add_row(name, description)
+    Console().print(table)
+
+
+@presets_app.command("show")
+def show_preset(
+    name: Annotated[str, typer.Argument(help="Name of a preset.")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With its bases and all defaults filled in.")
+    ] = False,
+) -> None:
+    """Print a preset file as it is, or resolved."""
+    from hrdet_cli.specs.loading import format_spec, load_spec
+    from hrdet_cli.specs.presets import find_preset
+
+    typer.echo(format_spec(load_spec(preset=name).spec) if resolved else find_preset(name).read(), nl=False)
+
+
+@presets_app.command("copy")
+def copy_preset(
+    name: Annotated[str, typer.Argument(help="Name of a preset.")],
+    to: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+) -> None:
+    """Copy a preset to a file of your own, to change and use with --spec."""
+    from hrdet_cli.specs.presets import find_preset
+
+    text = find_preset(name).read()
+    try:
+        with to.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise RunFolderError(f"{to}: cannot write the preset there: {error.strerror}") from error
+    typer.echo(f"wrote {to}; use it with: hrdet train --spec {to}")

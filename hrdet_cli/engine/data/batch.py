@@ -1,0 +1,136 @@
+"""What the data path hands over: one sample, and a batch of them on one canvas with its history."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.data.transforms import Crop, Placement
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureRecord:
+    """Where a picture of a batch comes from and how it was changed.
+
+    Attributes:
+        index: Its position in the annotation file.
+        image_id: Its id there.
+        file_name: Its file, relative to the image root.
+        original: Its size as annotated.
+        placement: Resize, crop and flip.
+        ignored_boxes: ``(I, 4)`` float32 crowd regions in canvas pixels; no targets, kept to be seen.
+    """
+
+    index: int
+    image_id: int
+    file_name: str
+    original: Size
+    placement: Placement
+    ignored_boxes: Tensor
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """Resized pixels per original pixel, horizontally and vertically."""
+        resized = self.placement.resized
+        return resized.width / self.original.width, resized.height / self.original.height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One picture, placed but not yet padded.
+
+    Attributes:
+        pixels: ``(3, h, w)`` uint8 RGB.
+        boxes: ``(G, 4)`` float32 in its own pixels, which are also canvas pixels.
+        labels: ``(G,)`` int64.
+        key: The picture's random key.
+        record: Where it comes from.
+    """
+
+    pixels: Tensor
+    boxes: Tensor
+    labels: Tensor
+    key: int
+    record: PictureRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """N pictures on one canvas, their ground truth and their history.
+
+    Attributes:
+        images: Pixels, sizes and keys.
+        targets: Boxes and labels, padded to a number of rows out of 8, 16, 32, 64, ...
+        records: N records, in the order of the pictures.
+    """
+
+    images: ImageBatch
+    targets: Targets
+    records: tuple[PictureRecord, ...]
+
+    def __len__(self) -> int:
+        """Number of pictures N."""
+        return len(self.records)
+
+    @property
+    def useful_pixel_share(self) -> float:
+        """Share of the batch's pixels that belong to a picture and not to padding; in (0, 1]."""
+        return self.images.sizes.prod(dim=1).sum().item() / (len(self) * self.images.canvas.num_pixels)
+
+    def pin_memory(self) -> Self:
+        """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
+        return type(self)(self.images.pin_memory(), self.targets.pin_memory(), self.records)
+
+    def save(self, path: Path) -> None:
+        """Write the batch as tensors and plain values, for ``load_batch``.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        images, targets = self.images, self.targets
+        content = {
+            "images": {"pixels": images.pixels, "sizes": images.sizes, "keys": images.keys},
+            "targets": {"boxes": targets.boxes, "labels": targets.labels, "is_valid": targets.is_valid},
+            "records": [asdict(record) for record in self.records],
+        }
+        torch.save(content, path)
+
+
+def load_batch(path: Path) -> Batch:
+    """Read a batch written by ``Batch.save``; nothing in the file is executed.
+
+    Raises:
+        DataError: The file is missing or is not a saved batch.
+    """
+    try:
+        content = torch.load(path, weights_only=True)
+        return Batch(
+            images=ImageBatch(**content["images"]),
+            targets=Targets(**content["targets"]),
+            records=tuple(_record_from(record) for record in content["records"]),
+        )
+    except Exception as error:  # the unpickler meets any bytes: there is no list of what it raises
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} is not a batch saved by a training run: {reason}") from error
+
+
+def _record_from(record: Mapping[str, Any]) -> PictureRecord:
+    placement = record["placement"]
+    crop = placement["crop"]
+    return PictureRecord(
+        **{
+            **record,
+            "original": Size(**record["original"]),
+            "placement": Placement(
+                resized=Size(**placement["resized"]),
+                crop=None if crop is None else Crop(crop["top"], crop["left"], Size(**crop["size"])),
+                flipped=placement["flipped"],
+            ),
+        }
+    )

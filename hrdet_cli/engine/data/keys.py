@@ -1,0 +1,48 @@
+"""Keys that every random choice of the data path is a function of.
+
+No generator has a state that outlives one picture: a choice depends on (seed, epoch, picture) and on nothing
+else, so neither the number of workers, nor the number of processes, nor a resumed run can change it.
+"""
+
+import numpy as np
+
+_MASK_64_BITS = (1 << 64) - 1
+_PICTURE, _ORDER = 1, 2
+
+
+def picture_key(*, seed: int, epoch: int, index: int) -> int:
+    """Key of all random choices made for one picture in one epoch.
+
+    Args:
+        seed: The run's seed.
+        epoch: Counted from 0.
+        index: The picture's position in the annotation file.
+
+    Returns:
+        A well mixed integer in ``[0, 2**63)``; it fits an int64 tensor.
+    """
+    return _mix(_PICTURE, seed, epoch, index)
+
+
+def order_key(*, seed: int, epoch: int) -> int:
+    """Key of the order in which one epoch visits the pictures; in ``[0, 2**63)``."""
+    return _mix(_ORDER, seed, epoch)
+
+
+def generator_for(key: int) -> np.random.Generator:
+    """A fresh generator whose whole sequence is a function of the key.
+
+    Philox is a counter-based generator made to be keyed: neighbouring keys give unrelated sequences.
+    """
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def _mix(*parts: int) -> int:
+    """Fold integers into 63 bits with SplitMix64's finaliser (Steele et al., OOPSLA 2014, figure 17)."""
+    state = 0
+    for part in parts:
+        state = (state + part + 0x9E3779B97F4A7C15) & _MASK_64_BITS
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64_BITS
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK_64_BITS
+        state ^= state >> 31
+    return state >> 1

@@ -1,0 +1,101 @@
+"""Which pictures go into which batch.
+
+Training batches are formed for all processes together, then shared out: the order of an epoch is a function
+of (seed, epoch, global batch size) and the same on 1 process and on 64.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.keys import generator_for, order_key
+from hrdet_cli.engine.geometry import Size
+
+if TYPE_CHECKING:  # a dry run counts batches without torch
+    from hrdet_cli.engine.distributed.world import World
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingOrder:
+    """The global batches of one epoch.
+
+    Attributes:
+        batches: ``(S, B)`` int64, S steps of B pictures of one orientation, as positions in the given array.
+        repeats: ``(R,)`` int64, the pictures that occur once more to fill the last batch of their
+        orientation.
+    """
+
+    batches: NDArray[np.int64]
+    repeats: NDArray[np.int64]
+
+
+def num_training_steps(*, is_portrait: NDArray[np.bool_], batch_size: int) -> int:
+    """Number of global batches of an epoch; the arguments are those of ``training_order``."""
+    num_portrait = int(is_portrait.sum())
+    return math.ceil(num_portrait / batch_size) + math.ceil((len(is_portrait) - num_portrait) / batch_size)
+
+
+def training_order(
+    *, is_portrait: NDArray[np.bool_], batch_size: int, seed: int, epoch: int
+) -> TrainingOrder:
+    """Shuffle pictures into global batches of one orientation each.
+
+    Every picture occurs once.  Where an orientation does not fill its last batch, pictures of the same
+    orientation occur again, those first that come first in the epoch; dropping some instead would make rare
+    orientations rarer.
+
+    Args:
+        is_portrait: ``(M,)`` bool.
+        batch_size: Pictures in one step over all processes.
+        seed: The run's seed.
+        epoch: Counted from 0.
+    """
+    generator = generator_for(order_key(seed=seed, epoch=epoch))
+    batches, repeats = [], []
+    for orientation in (False, True):
+        shuffled = generator.permutation(np.flatnonzero(is_portrait == orientation))
+        filled = np.resize(shuffled, math.ceil(len(shuffled) / batch_size) * batch_size)
+        batches.append(filled.reshape(-1, batch_size))
+        repeats.append(filled[len(shuffled) :])
+    return TrainingOrder(
+        batches=generator.permutation(np.concatenate(batches), axis=0), repeats=np.concatenate(repeats)
+    )
+
+
+def share_of(batches: NDArray[np.int64], world: "World") -> NDArray[np.int64]:
+    """One process's part of global batches.
+
+    Args:
+        batches: ``(..., B)`` with B divisible by the number of processes.
+        world: Which process it is.
+
+    Returns:
+        ``(..., B / size)``, the columns that belong to the process.
+    """
+    size = batches.shape[-1] // world.size
+    return batches[..., world.rank * size : (world.rank + 1) * size]
+
+
+def evaluation_batches(*, canvases: Sequence[Size], batch_size: int) -> list[list[int]]:
+    """Group pictures that need the same canvas, so that no detection depends on which others share its batch.
+
+    Args:
+        canvases: For each picture the canvas it would get alone.
+        batch_size: Most pictures in a batch.
+
+    Returns:
+        Positions of the pictures, each once; the largest canvas first, so that too little memory shows at
+        once.
+    """
+    positions_by_canvas: dict[Size, list[int]] = {}
+    for position, canvas in enumerate(canvases):
+        positions_by_canvas.setdefault(canvas, []).append(position)
+    return [
+        positions[start : start + batch_size]
+        for _, positions in sorted(positions_by_canvas.items(), key=lambda item: -item[0].num_pixels)
+        for start in range(0, len(positions), batch_size)
+    ]

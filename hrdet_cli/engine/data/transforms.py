@@ -1,0 +1,199 @@
+"""Where a picture's pixels and boxes go: resize, crop, flip.
+
+An augmentation draws a ``Placement`` from a generator; applying it to boxes (here) and to pixels
+(``pixels.py``) is then arithmetic.  The order is always resize, crop, flip.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.geometry import Scale, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A rectangle of a resized picture: its top left corner and its size, in pixels."""
+
+    top: int
+    left: int
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How one picture was changed.
+
+    Attributes:
+        resized: Size after the resize.
+        crop: What was cut out of the resized picture; None for all of it.
+        flipped: Whether left and right were then exchanged.
+    """
+
+    resized: Size
+    crop: Crop | None = None
+    flipped: bool = False
+
+    @property
+    def placed(self) -> Size:
+        """Size of the picture on its canvas."""
+        return self.resized if self.crop is None else self.crop.size
+
+
+class Augmentation(Protocol):
+    """Draws how a picture is placed."""
+
+    def place(self, size: Size, boxes: NDArray[np.float32], generator: np.random.Generator) -> Placement:
+        """Draw a placement.
+
+        Args:
+            size: Size of the picture as annotated.
+            boxes: ``(G, 4)`` target boxes in its pixels, without crowd regions.
+            generator: The only source of chance.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeAugmentation:
+    """Resize to one of several scales, keeping the aspect ratio; then perhaps flip.
+
+    Evaluation uses one scale and no flip.
+
+    Attributes:
+        scales: With ``mode="choice"`` one of them is drawn. With ``mode="range"`` there are two, and the long
+            and the short edge are each drawn as an integer uniform between them, both ends included.
+        mode: See ``scales``.
+        flip_probability: In [0, 1].
+    """
+
+    scales: tuple[Scale, ...]
+    mode: Literal["choice", "range"]
+    flip_probability: float
+
+    def __post_init__(self) -> None:
+        if not self.scales or (self.mode == "range" and len(self.scales) != 2):
+            raise ValueError(f"mode '{self.mode}' cannot draw from {len(self.scales)} scales")
+
+    def place(self, size: Size, boxes: NDArray[np.float32], generator: np.random.Generator) -> Placement:  # noqa: ARG002
+        """Draw scale and flip; the boxes do not matter."""
+        resized = resize_within(size, self._draw_scale(generator))
+        return Placement(resized=resized, flipped=_draw_flip(self.flip_probability, generator))
+
+    def _draw_scale(self, generator: np.random.Generator) -> Scale:
+        if self.mode == "choice":
+            return self.scales[generator.integers(len(self.scales))]
+        first, second = self.scales
+        long = _draw_between(first.long, second.long, generator)
+        short = _draw_between(first.short, second.short, generator)
+        return Scale(max(long, short), min(long, short))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeCropAugmentation:
+    """Resize to one of several scales, cut out a part around a random box, perhaps flip.
+
+    SimpleDet's way (Chen et al., JMLR 2019).  Jitter is limited so that the centre of the chosen box stays
+    inside the crop: a picture with a box never loses all of them.  One without boxes is cropped anywhere.
+
+    Attributes:
+        scales: One of them is drawn.
+        crop: Largest crop, turned with the picture.
+        flip_probability: In [0, 1].
+        jitter_rows: How far the crop's centre may lie above or below the box's, in resized pixels.
+        jitter_columns: The same to the left or right.
+    """
+
+    scales: tuple[Scale, ...]
+    crop: Scale
+    flip_probability: float
+    jitter_rows: int = 10
+    jitter_columns: int = 30
+
+    def __post_init__(self) -> None:
+        if not self.scales:
+            raise ValueError("there is no scale to draw from")
+
+    def place(self, size: Size, boxes: NDArray[np.float32], generator: np.random.Generator) -> Placement:
+        """Draw scale, box, jitter and flip."""
+        resized = resize_within(size, self.scales[generator.integers(len(self.scales))])
+        bound = self.crop.turned(portrait=size.is_portrait)
+        cropped = Size(min(resized.height, bound.height), min(resized.width, bound.width))
+        if len(boxes):
+            chosen = generator.integers(len(boxes))
+            x, y = _centres(_resize_boxes(boxes, size, resized))[chosen].tolist()
+            top = _draw_start(y, self.jitter_rows, cropped.height, resized.height, generator)
+            left = _draw_start(x, self.jitter_columns, cropped.width, resized.width, generator)
+        else:
+            top = _draw_between(0, resized.height - cropped.height, generator)
+            left = _draw_between(0, resized.width - cropped.width, generator)
+        return Placement(
+            resized=resized,
+            crop=Crop(top=top, left=left, size=cropped),
+            flipped=_draw_flip(self.flip_probability, generator),
+        )
+
+
+def resize_within(size: Size, scale: Scale) -> Size:
+    """The largest size of the same shape within the scale; edges are rounded half up, as mmdetection does."""
+    long, short = max(size.height, size.width), min(size.height, size.width)
+    factor = min(scale.long / long, scale.short / short)
+    return Size(max(1, int(size.height * factor + 0.5)), max(1, int(size.width * factor + 0.5)))
+
+
+def move_boxes(
+    boxes: NDArray[np.float32], original: Size, placement: Placement
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Move boxes with their picture.
+
+    Args:
+        boxes: ``(B, 4)`` in pixels of the original picture.
+        original: The picture's size as annotated.
+        placement: Where the picture goes.
+
+    Returns:
+        boxes: ``(B, 4)`` in canvas pixels, clipped to the placed picture.
+        centre_is_inside: ``(B,)``; False for boxes whose centre the crop cut off, always True without a crop.
+    """
+    moved = _resize_boxes(boxes, original, placement.resized)
+    if placement.crop is not None:
+        moved -= np.array([placement.crop.left, placement.crop.top] * 2)
+    edges = np.array([placement.placed.width, placement.placed.height])
+    centres = _centres(moved)
+    centre_is_inside = (centres.min(axis=1) >= 0) & ((edges - centres).min(axis=1) > 0)
+    moved = np.clip(moved, 0, np.tile(edges, 2))
+    if placement.flipped:
+        moved[:, [0, 2]] = placement.placed.width - moved[:, [2, 0]]
+    return moved.astype(np.float32), centre_is_inside
+
+
+def _resize_boxes(boxes: NDArray[np.float32], original: Size, resized: Size) -> NDArray[np.float64]:
+    """Scale each axis by the factor it really got, which rounding makes differ from the nominal one."""
+    factors = np.array([resized.width / original.width, resized.height / original.height] * 2)
+    resized_boxes: NDArray[np.float64] = boxes.astype(np.float64) * factors
+    return resized_boxes
+
+
+def _centres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(B, 2)`` x and y of the middle of each box."""
+    centres: NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centres
+
+
+def _draw_start(centre: float, jitter: int, length: int, total: int, generator: np.random.Generator) -> int:
+    """First row or column of a crop around a jittered centre, inside the picture and holding the centre."""
+    start = math.floor(centre - length / 2 + 0.5) + _draw_between(-jitter, jitter, generator)
+    first = max(0, math.floor(centre) - length + 1)
+    last = min(total - length, math.floor(centre))
+    return min(max(start, first), last)
+
+
+def _draw_between(one: int, other: int, generator: np.random.Generator) -> int:
+    """An integer uniform between two others, both included."""
+    return int(generator.integers(min(one, other), max(one, other), endpoint=True))
+
+
+def _draw_flip(probability: float, generator: np.random.Generator) -> bool:
+    return bool(generator.random() < probability)

@@ -1,0 +1,96 @@
+"""Faster R-CNN (https://arxiv.org/abs/1506.01497) on a feature pyramid, put together from its parts."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.models.roi_head import RoIHead
+from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+
+
+class FasterRCNN(nn.Module):
+    """Pixels in, losses or detections out."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        neck: nn.Module,
+        rpn: RegionProposalNetwork,
+        roi_head: RoIHead,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+    ) -> None:
+        """Put a detector together.
+
+        Args:
+            backbone: ``(N, 3, H, W)`` float to a tuple of feature maps.
+            neck: These to a tuple of pyramid levels, one for each of the RPN's strides.
+            rpn: Proposes regions.
+            roi_head: Classifies and refines them.
+            pixel_mean: Red, green and blue, in 0 .. 255.
+            pixel_std: Likewise.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.rpn = rpn
+        self.roi_head = roi_head
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        """Losses of a training step.
+
+        Args:
+            images: N pictures.
+            targets: Their ground truth, at least one row (which may be padding).
+
+        Returns:
+            Float32 scalars ``rpn_objectness``, ``rpn_box``, ``roi_class`` and ``roi_box``; train on their
+            sum. Every parameter gets a gradient, of zero if there is nothing to learn.
+        """
+        features = self.neck(self.backbone(self.normalise(images)))
+        predictions = self.rpn(features)
+        proposals = self.rpn.propose(predictions, images.sizes)
+        return {
+            **self.rpn.losses(predictions, images, targets),
+            **self.roi_head.losses(features, proposals, images, targets),
+        }
+
+    @torch.no_grad()
+    def detect(self, images: ImageBatch) -> Detections:
+        """Find the objects in each picture. Call it in evaluation mode.
+
+        Args:
+            images: N pictures.
+
+        Returns:
+            Detections in canvas pixels.
+        """
+        features = self.neck(self.backbone(self.normalise(images)))
+        proposals = self.rpn.propose(self.rpn(features), images.sizes)
+        return self.roi_head.detect(features, proposals, images.sizes)
+
+    def normalise(self, images: ImageBatch) -> Tensor:
+        """What the backbone sees.
+
+        Zero in the padding, which is then the mean colour, not black as the raw zeros there would be.
+
+        Args:
+            images: N pictures.
+
+        Returns:
+            ``(N, 3, H, W)`` float32.
+        """
+        canvas, sizes = images.canvas, images.sizes
+        rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]
+        columns = torch.arange(canvas.width, device=sizes.device) < sizes[:, 1:]
+        is_picture = rows[:, None, :, None] & columns[:, None, None, :]
+        pixels = images.pixels.to(torch.float32)
+        return pixels.sub_(self.pixel_mean).div_(self.pixel_std).mul_(is_picture)

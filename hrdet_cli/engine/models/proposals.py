@@ -1,0 +1,89 @@
+"""Turns scored anchors into the few hundred regions worth a second look."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.models.anchors import Anchors
+from hrdet_cli.engine.models.boxes import BoxCoder, clip_boxes, have_area, take_rows
+from hrdet_cli.engine.models.nms import keep_after_nms
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorPredictions:
+    """What the region proposal network says about each anchor, levels joined.
+
+    Attributes:
+        anchors: The A anchors.
+        logits: ``(N, A)`` float32 objectness.
+        deltas: ``(N, A, 4)`` float32, encoded relative to the anchors.
+    """
+
+    anchors: Anchors
+    logits: Tensor
+    deltas: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """R regions per picture, best first.
+
+    Attributes:
+        boxes: ``(N, R, 4)`` float32 in canvas pixels, inside the pictures; zero in padding rows.
+        is_valid: ``(N, R)`` bool; False in padding rows.
+    """
+
+    boxes: Tensor
+    is_valid: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProposalSelector:
+    """Selects by score and non-maximum suppression, level by level.
+
+    Attributes:
+        num_candidates_per_level: The best of each level enter NMS.
+        nms_iou: A box that overlaps a better one of its level by more than this is dropped.
+        max_proposals: The best of all levels together are kept.
+    """
+
+    num_candidates_per_level: int
+    nms_iou: float
+    max_proposals: int
+
+    @torch.no_grad()
+    def select(self, predictions: AnchorPredictions, sizes: Tensor, coder: BoxCoder) -> Proposals:
+        """Select proposals. They are constants to the region head: no gradient flows back.
+
+        Anchors centred in the padding, and boxes of which nothing is left inside the picture, are out.
+
+        Args:
+            predictions: For A anchors.
+            sizes: ``(N, 2)`` int64, height and width of each picture.
+            coder: Decodes the predicted deltas.
+
+        Returns:
+            R = ``max_proposals`` rows, or fewer if there are not that many candidates on this canvas.
+        """
+        anchors = predictions.anchors
+        logits = predictions.logits.where(anchors.have_centre_in(sizes), -torch.inf)
+        level_boxes, level_scores = [], []
+        for scores, deltas, references in zip(
+            torch.split(logits, anchors.level_lengths, dim=1),
+            torch.split(predictions.deltas, anchors.level_lengths, dim=1),
+            torch.split(anchors.boxes, anchors.level_lengths),
+            strict=True,
+        ):
+            num_candidates = min(self.num_candidates_per_level, scores.shape[1])
+            top_scores, top = scores.topk(num_candidates, dim=1)
+            boxes = clip_boxes(coder.decode(take_rows(deltas, top), references[top]), sizes)
+            top_scores = top_scores.where(have_area(boxes), -torch.inf)
+            keep = keep_after_nms(boxes, top_scores, max_iou=self.nms_iou)
+            level_boxes.append(boxes)
+            level_scores.append(top_scores.where(keep, -torch.inf))
+        all_boxes, all_scores = torch.cat(level_boxes, dim=1), torch.cat(level_scores, dim=1)
+        best_scores, best = all_scores.topk(min(self.max_proposals, all_scores.shape[1]), dim=1)
+        is_valid = best_scores > -torch.inf
+        boxes = take_rows(all_boxes, best).where(is_valid[..., None], 0.0)
+        return Proposals(boxes=boxes, is_valid=is_valid)

@@ -1,0 +1,77 @@
+"""ResNet-50 and ResNet-101 as backbones: torchvision's network without its classifier.
+
+He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385, with the stride in the 3x3
+convolution.
+"""
+
+from torch import Tensor, nn
+from torchvision.models import resnet50, resnet101
+
+from hrdet_cli.engine.norm.convert import convert_norm
+from hrdet_cli.engine.norm.recompute import run_segment
+
+_BUILDERS = {50: resnet50, 101: resnet101}
+_NUM_STAGES = 4
+
+
+class ResNet(nn.Module):
+    """Four stages at strides 4 to 32; parameters have torchvision's names.
+
+    Attributes:
+        out_channels: Channels of the four maps.
+        strides: Picture pixels per feature pixel of the four maps.
+    """
+
+    def __init__(self, *, depth: int, frozen_stages: int, activation_checkpointing: bool = False) -> None:
+        """Build with random weights.
+
+        Args:
+            depth: Number of layers, 50 or 101.
+            frozen_stages: 0 trains everything; n freezes the stem and the first n stages: no gradient, and
+                norms that keep their statistics in training mode.
+            activation_checkpointing: Run each residual block again in the backward pass.
+
+        Raises:
+            ValueError: Another depth, or ``frozen_stages`` not in 0..4.
+        """
+        super().__init__()
+        if depth not in _BUILDERS:
+            raise ValueError(f"there is no ResNet-{depth} here; depths are {', '.join(map(str, _BUILDERS))}")
+        if not 0 <= frozen_stages <= _NUM_STAGES:
+            raise ValueError(f"frozen_stages must be in 0..{_NUM_STAGES}, not {frozen_stages}")
+        self.out_channels = (256, 512, 1024, 2048)
+        self.strides = (4, 8, 16, 32)
+        self.activation_checkpointing = activation_checkpointing
+        network = _BUILDERS[depth]()
+        self.conv1, self.bn1, self.relu, self.maxpool = (
+            network.conv1,
+            network.bn1,
+            network.relu,
+            network.maxpool,
+        )
+        self.layer1, self.layer2 = network.layer1, network.layer2
+        self.layer3, self.layer4 = network.layer3, network.layer4
+        if frozen_stages > 0:
+            for part in (self.conv1, self.bn1, *self._stages()[:frozen_stages]):
+                part.requires_grad_(False)
+            convert_norm(self, kind="batch")  # fixes the statistics of the frozen norms
+
+    def _stages(self) -> tuple[nn.Sequential, ...]:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Compute C2 to C5.
+
+        Args:
+            pixels: ``(N, 3, H, W)`` normalised floats.
+
+        Returns:
+            ``(N, C, H / s, W / s)``, rounded up, for each of ``out_channels`` and ``strides``.
+        """
+        x = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
+        features = []
+        for stage in self._stages():
+            for block in stage:
+                x = run_segment(block, x, recompute=self.activation_checkpointing)
+            features.append(x)
+        return tuple(features)

@@ -1,0 +1,65 @@
+"""Draws the fixed number of candidates per picture that a loss looks at."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.models.boxes import take_rows
+from hrdet_cli.engine.models.matching import Matches
+from hrdet_cli.engine.models.random_keys import uniform_from_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """S drawn candidates per picture, positives first.
+
+    Attributes:
+        index: ``(N, S)`` int64, which candidate; any one where not ``is_valid``.
+        is_positive: ``(N, S)`` bool.
+        is_valid: ``(N, S)`` bool; False where a picture had too few candidates to fill its slots.
+    """
+
+    index: Tensor
+    is_positive: Tensor
+    is_valid: Tensor
+
+    def pick(self, values: Tensor) -> Tensor:
+        """The drawn candidates' rows of ``values``, ``(N, R, ...)`` to ``(N, S, ...)``."""
+        return take_rows(values, self.index)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampler:
+    """Draws without replacement: positives up to a share, negatives for the rest.
+
+    Attributes:
+        num_samples: Candidates per picture.
+        positive_fraction: At most ``int(num_samples * positive_fraction)`` of them are positive. Missing
+            positives are made up for with negatives, not the other way round.
+        stream: Stream of the pictures' keys that the draws come from; each sampler of a model has its own.
+    """
+
+    num_samples: int
+    positive_fraction: float
+    stream: int
+
+    def draw(self, matches: Matches, keys: Tensor) -> Sample:
+        """Draw from each picture's positives and negatives.
+
+        Args:
+            matches: Of R candidates in each of N pictures.
+            keys: ``(N,)`` int64, the pictures' random keys; they alone decide.
+
+        Returns:
+            S = ``min(num_samples, R)`` slots per picture.
+        """
+        num_candidates = matches.is_positive.shape[1]
+        draws = uniform_from_keys(keys, count=num_candidates, stream=self.stream)
+        num_positive = min(int(self.num_samples * self.positive_fraction), num_candidates)
+        # Ranks: chosen positives 1 to 2, negatives 0 to 1, all others -1. The largest fill the slots.
+        positive_ranks = torch.where(matches.is_positive, draws + 1, -1.0)
+        chosen_ranks, chosen = positive_ranks.topk(num_positive, dim=1)
+        ranks = torch.where(matches.is_negative, draws, -1.0).scatter_reduce_(1, chosen, chosen_ranks, "amax")
+        ranks, index = ranks.topk(min(self.num_samples, num_candidates), dim=1)
+        return Sample(index=index, is_positive=ranks >= 1, is_valid=ranks >= 0)

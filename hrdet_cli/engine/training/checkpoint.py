@@ -1,0 +1,172 @@
+"""Checkpoint files that survive a crash while they are written and are never believed when damaged.
+
+A file is complete or absent: it is written beside its final place, flushed to the disk and renamed, and
+the folder is flushed too. A file is checked before it is unpickled: torch stores a CRC-32 of every tensor but
+does not look at it when loading, so one flipped bit would train on silently.
+"""
+
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.errors import RunFolderError, WeightsError
+
+_KIND = "hrdet checkpoint"
+_VERSION = 1
+_PLAIN_TYPES = (type(None), bool, int, float, str, bytes)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint, or leave the one that is there.
+
+    Args:
+        path: The file; its folder must exist. One process writes to it.
+        state: Tensors and plain types, in dicts, lists and tuples, so that the file can be loaded without
+            running code. ``format`` is the file's own key.
+
+    Raises:
+        RunFolderError: The file could not be written, for example because the disk is full. An older
+            checkpoint at ``path`` is untouched and no partial file is left.
+        TypeError: A value in ``state`` is neither a tensor nor of a plain type; the message says where.
+    """
+    document = {**state, "format": {"kind": _KIND, "version": _VERSION}}
+    _refuse_objects(document, "state")
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _flush_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's writer hides some OSErrors behind a RuntimeError
+        reason = error if isinstance(error, OSError) else error.__context__ or error
+        raise RunFolderError(
+            f"{path}: the checkpoint could not be written ({reason}). Older checkpoints are kept. "
+            "Make room or mend the folder, then continue with --resume."
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint after checking that it is whole.
+
+    Args:
+        path: A file that `save_checkpoint` wrote.
+
+    Returns:
+        What was saved, with all tensors in host memory.
+
+    Raises:
+        WeightsError: The file is missing, damaged, not a checkpoint of this program, of another version, or
+            holds objects that would run code when loaded (they are not run).
+    """
+    try:
+        with path.open("rb") as file:
+            _refuse_damage(file)
+            file.seek(0)
+            document = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: there is no such checkpoint; check the path") from error
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: holds objects other than tensors and plain types, which could run code and were not "
+            "loaded. Use a checkpoint that hrdet wrote."
+        ) from error
+    except Exception as error:  # a damaged file can fail in any way
+        raise WeightsError(
+            f"{path}: the checkpoint is damaged or is none ({error}). Use another checkpoint of the run."
+        ) from error
+    return _without_format(path, document)
+
+
+def newest_valid(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
+    """Load the newest checkpoint that is whole.
+
+    Args:
+        paths: Checkpoints, the newest first. The order is the caller's: the times of files do not survive
+            every copying.
+
+    Returns:
+        The file, its content, and for each newer file that was skipped the reason, to be told to the user.
+
+    Raises:
+        WeightsError: None can be loaded; the message gives each one's reason.
+    """
+    skipped: list[str] = []
+    for path in paths:
+        try:
+            return path, load_checkpoint(path), skipped
+        except WeightsError as error:
+            skipped.append(str(error))
+    raise WeightsError(
+        "\n".join(["no checkpoint can be loaded; start the run anew with --overwrite", *skipped])
+    )
+
+
+def _refuse_objects(value: object, where: str) -> None:
+    """Raise for what `load_checkpoint` would refuse; by exact type: numpy's float64 is a float."""
+    if isinstance(value, dict) and type(value) in (dict, OrderedDict):
+        for key, item in value.items():
+            _refuse_objects(key, f"a key of {where}")
+            _refuse_objects(item, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple) and type(value) in (list, tuple):
+        for index, item in enumerate(value):
+            _refuse_objects(item, f"{where}[{index}]")
+    elif not isinstance(value, Tensor) and type(value) not in _PLAIN_TYPES:
+        raise TypeError(
+            f"{where} is a {type(value).__name__}: a checkpoint holds tensors and plain types only"
+        )
+
+
+def _refuse_damage(file: IO[bytes]) -> None:
+    """Raise for an archive that is not what torch wrote; reads no more bytes than the file has.
+
+    Python reads the archive here and torch reads it afterwards, so only what both understand alike may pass:
+    torch takes a member with the folder attribute for empty, and leaves its tensor's memory as it was.
+    """
+    num_bytes = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if any(m.compress_type != zipfile.ZIP_STORED or m.compress_size != m.file_size for m in members):
+            raise zipfile.BadZipFile("compressed members, which torch does not write")
+        if any(m.external_attr for m in members):
+            raise zipfile.BadZipFile("members with attributes, which torch does not write")
+        if sum(m.file_size for m in members) > num_bytes:
+            raise zipfile.BadZipFile(f"its members claim more than the file's {num_bytes} bytes")
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"'{damaged}' does not match its checksum")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _without_format(path: Path, document: object) -> dict[str, Any]:
+    found = document.pop("format", None) if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(found, dict) or found.get("kind") != _KIND:
+        raise WeightsError(
+            f"{path}: is a torch file but not a checkpoint of hrdet. Files of other programs can only be "
+            "used as backbone weights."
+        )
+    if found.get("version") != _VERSION:
+        raise WeightsError(
+            f"{path}: has checkpoint version {found.get('version')}, this hrdet reads version {_VERSION}. "
+            "Use the hrdet that wrote it."
+        )
+    return document

@@ -1,0 +1,54 @@
+"""What one training step tells: losses, rate, speed, memory."""
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """One finished training step.
+
+    Attributes:
+        epoch: Epoch the step belongs to, counted from 1.
+        step: Number of the step, counted from 1 over the whole run.
+        learning_rate: Rate the step was made with.
+        loss: Sum of the loss parts.
+        losses: Loss parts by name, means over all processes.
+        gradient_norm: L2 norm of all gradients together, before clipping.
+        num_images: Number of pictures in the step, over all processes.
+        data_seconds: Time this process waited for its batch.
+        step_seconds: Time from asking for the batch to the end of the step, waiting included.
+        peak_memory_bytes: See `peak_memory_bytes`.
+    """
+
+    epoch: int
+    step: int
+    learning_rate: float
+    loss: float
+    losses: Mapping[str, float]
+    gradient_norm: float
+    num_images: int
+    data_seconds: float
+    step_seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures trained per second of `step_seconds`, over all processes."""
+        return self.num_images / self.step_seconds
+
+    def to_json(self) -> dict[str, object]:
+        """The report as one flat JSON document, apart from ``losses``; a line of ``metrics.jsonl``."""
+        return {**asdict(self), "images_per_second": self.images_per_second}
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory used so far: a GPU's as torch allocated it, else this process's resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,132 @@
+"""Text on pictures: the font, shortening, and labels that find a free place.
+
+The font is DejaVu Sans, which Matplotlib brings along: it has Latin, Greek, Cyrillic and more, where Pillow's
+own has little beyond ASCII.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageDraw, ImageFont
+
+from hrdet_cli.engine.visualisation.palette import PAPER, Colour, ink_on
+
+Rectangle = tuple[float, float, float, float]
+Rectangles = NDArray[np.float64]  # (n, 4)
+
+_PADDING = 3
+
+
+@lru_cache(maxsize=16)
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The font at a size in pixels."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """Take letters out of the middle until the text is at most ``width`` pixels wide."""
+    if face.getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        shortened = text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
+        if face.getlength(shortened) <= width:
+            return shortened
+    return "…"
+
+
+def wrap(
+    parts: Sequence[str], face: ImageFont.FreeTypeFont, width: float, *, separator: str = " · "
+) -> list[str]:
+    """Join parts into as few lines of at most ``width`` pixels as keep every part whole."""
+    lines: list[str] = []
+    for part in parts:
+        longer = lines[-1] + separator + part if lines else part
+        if lines and face.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(part, face, width))
+    return lines
+
+
+class LabelWriter:
+    """Writes labels at the boxes of one picture, none over another or over half of a box.
+
+    Once labels cover a quarter of the picture no more are written: more letters than picture show nothing.
+
+    Args:
+        draw: Where to write.
+        bounds: The part of it that labels may use.
+        boxes: All boxes that are to stay visible.
+        size: Of the letters, in pixels.
+    """
+
+    def __init__(
+        self, draw: ImageDraw.ImageDraw, *, bounds: Rectangle, boxes: Sequence[Rectangle], size: int
+    ) -> None:
+        self._draw = draw
+        self._bounds = bounds
+        self._boxes = np.array(boxes).reshape(-1, 4).round()
+        self._face = font(size)
+        self._height = size + 2 * _PADDING
+        self._written = np.zeros((0, 4))
+
+    def write(self, text: str, *, box: Rectangle, colour: Colour, filled: bool = True) -> bool:
+        """Write a label at a box.
+
+        Args:
+            text: One line.
+            box: Where the labelled box was drawn, in pixels of the drawing.
+            colour: Of the label's ground, or of its letters and frame when it is not filled.
+            filled: Whether the ground has the colour, or is paper.
+
+        Returns:
+            False when no place at the box is free; nothing is written then, the box's colour has to do.
+        """
+        width = round(self._face.getlength(text)) + 2 * _PADDING
+        places = self._free_places(box, width)
+        if not len(places):
+            return False
+        hidden = _common_areas(places, self._boxes).sum(axis=1)
+        place = places[hidden.argmin()]
+        self._written = np.vstack([self._written, place])
+        left, top, right, bottom = place.tolist()
+        ground, ink = (colour, ink_on(colour)) if filled else (PAPER, colour)
+        self._draw.rectangle((left, top, right - 1, bottom - 1), fill=ground, outline=colour)
+        self._draw.text((left + _PADDING, (top + bottom) / 2), text, fill=ink, font=self._face, anchor="lm")
+        return True
+
+    def _free_places(self, box: Rectangle, width: int) -> Rectangles:
+        """``(P, 4)`` places that may be used, the best first.
+
+        Above, below and inside of the box are tried; flush with its left or else its right edge.
+        """
+        x1, y1, x2, y2 = (round(edge) for edge in box)
+        leftmost, topmost, right, bottom = self._bounds
+        lefts = [max(min(x, right - width), leftmost) for x in (x1, x2 - width)]
+        tops = (y1 - self._height, y2, y1, y2 - self._height)
+        places = np.array([(x, y, x + width, y + self._height) for x in lefts for y in tops])
+        is_inside = (places[:, :2] >= (leftmost, topmost)) & (places[:, 2:] <= (right, bottom))
+        hides_label = (_common_areas(places, self._written) > 0).any(axis=1)
+        hides_box = (_common_areas(places, self._boxes) > _areas(self._boxes) / 2).any(axis=1)
+        is_full = _areas(self._written).sum() > (right - leftmost) * (bottom - topmost) / 4
+        free: Rectangles = places[is_inside.all(axis=1) & ~hides_label & ~hides_box & ~is_full]
+        return free
+
+
+def _areas(boxes: Rectangles) -> NDArray[np.float64]:
+    """``(B,)`` areas."""
+    areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
+    return areas
+
+
+def _common_areas(first: Rectangles, second: Rectangles) -> NDArray[np.float64]:
+    """``(P, B)`` areas of the intersections of ``(P, 4)`` with ``(B, 4)`` boxes."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    areas: NDArray[np.float64] = (high - low).clip(min=0).prod(axis=2)
+    return areas

@@ -1,0 +1,106 @@
+"""Which pictures a run sees, how they are changed, and how they are padded into batches."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from hrdet_cli.specs.base import Fraction, LongShort, Spec
+
+
+class DatasetSpec(Spec):
+    """Pictures with annotations in COCO format."""
+
+    annotations: Path
+    """COCO JSON file; a relative path starts at `data.root`."""
+    images: Path
+    """Folder or .zip with the pictures; a relative path starts at `data.root`."""
+
+
+class DemoDataSpec(Spec):
+    """Built-in pictures that are drawn into `data.root` when they are not there yet."""
+
+    seed: NonNegativeInt = 0
+    """Every picture is a function of it."""
+    num_train_images: PositiveInt
+    """Pictures in the training part."""
+    num_val_images: PositiveInt
+    """Pictures in the validation part."""
+
+
+class DataSpec(Spec):
+    """The data set and how it is read."""
+
+    root: Path = Path()
+    """Where relative paths of the data set start; itself relative to the folder the command runs in."""
+    train: DatasetSpec
+    """Pictures to train on."""
+    val: DatasetSpec
+    """Pictures to evaluate on."""
+    demo: DemoDataSpec | None = None
+    """Draw the built-in demo data into `data.root` first; null for data of your own."""
+    batch_size_per_process: PositiveInt = 2
+    """Pictures per training step on each process."""
+    num_workers: NonNegativeInt = 2
+    """Worker processes that read pictures for each training process; 0 reads in the process itself."""
+    keep_pictures_without_boxes: bool = False
+    """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
+
+    def locate(self, part: Literal["train", "val"]) -> DatasetSpec:
+        """The paths of a part with `data.root` in front."""
+        dataset: DatasetSpec = getattr(self, part)
+        return DatasetSpec(annotations=self.root / dataset.annotations, images=self.root / dataset.images)
+
+
+class ResizeSpec(Spec):
+    """Keep-ratio resize to a scale drawn for each picture, then a flip."""
+
+    kind: Literal["resize"] = "resize"
+    """The kind of augmentation."""
+    scales_pixels: Annotated[tuple[LongShort, ...], Field(min_length=1)]
+    """Each (long, short): a picture is made as large as fits, keeping its aspect ratio."""
+    scale_mode: Literal["choice", "range"] = "choice"
+    """`choice` draws one of the scales; `range` draws both edges uniformly between exactly two of them."""
+    flip_probability: Fraction = 0.5
+    """Chance of a left-right flip."""
+
+
+class ResizeCropSpec(Spec):
+    """SimpleDet's resize-and-crop: a drawn scale, then a crop around a random box, then a flip."""
+
+    kind: Literal["resize-crop"]
+    """The kind of augmentation."""
+    scales_pixels: Annotated[tuple[LongShort, ...], Field(min_length=1)]
+    """Each (long, short): one is drawn and the picture is made as large as fits in it."""
+    crop_pixels: LongShort
+    """Largest crop (long, short), turned with the picture."""
+    jitter_rows_pixels: NonNegativeInt = 10
+    """The crop's centre is at most this many rows from the centre of the chosen box."""
+    jitter_columns_pixels: NonNegativeInt = 30
+    """The crop's centre is at most this many columns from the centre of the chosen box."""
+    flip_probability: Fraction = 0.5
+    """Chance of a left-right flip."""
+
+
+AugmentationSpec = Annotated[ResizeSpec | ResizeCropSpec, Field(discriminator="kind")]
+
+
+class FixedPaddingSpec(Spec):
+    """Every batch on one canvas, turned to the batch's orientation."""
+
+    policy: Literal["fixed"]
+    """The padding policy."""
+    canvas_pixels: LongShort
+    """The canvas (long, short); both multiples of 32 and large enough for every scale."""
+
+
+class BatchPaddingSpec(Spec):
+    """Every batch on the smallest canvas that holds its pictures."""
+
+    policy: Literal["batch"] = "batch"
+    """The padding policy."""
+    divisor_pixels: Annotated[int, Field(gt=0, multiple_of=32)] = 32
+    """Height and width are rounded up to a multiple of this."""
+
+
+PaddingSpec = Annotated[FixedPaddingSpec | BatchPaddingSpec, Field(discriminator="policy")]

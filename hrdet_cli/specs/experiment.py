@@ -1,0 +1,128 @@
+"""The whole of an experiment, and the checks that span its parts."""
+
+from collections.abc import Iterator
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hrdet_cli.specs.base import LongShort, Spec
+from hrdet_cli.specs.data import (
+    AugmentationSpec,
+    DataSpec,
+    FixedPaddingSpec,
+    PaddingSpec,
+    ResizeCropSpec,
+    ResizeSpec,
+)
+from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
+from hrdet_cli.specs.norm import BatchNormSpec, FrozenNormSpec, NormSpec
+from hrdet_cli.specs.optimisation import OptimisationSpec
+from hrdet_cli.specs.run import EvaluationSpec, RunSpec
+
+CANVAS_DIVISOR_PIXELS = 32
+
+
+class ExperimentSpec(Spec):
+    """Everything that decides a run's result."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run folder; letters, digits, dots, dashes and underscores."""
+    description: str = ""
+    """What the experiment is, in a line."""
+    model: ModelSpec = ModelSpec()
+    """The detector."""
+    norm: NormSpec = BatchNormSpec()
+    """Its normalisation."""
+    data: DataSpec
+    """The data set and how it is read."""
+    augmentation: AugmentationSpec
+    """What is done to training pictures."""
+    padding: PaddingSpec
+    """How training pictures become batches."""
+    optimisation: OptimisationSpec = OptimisationSpec()
+    """How the weights are changed."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    """How pictures are evaluated."""
+    run: RunSpec = RunSpec()
+    """Seed, device, precision and what is written when."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        checks = (_scale_problems, _canvas_problems, _weight_problems, _loss_problems)
+        problems = [problem for check in checks for problem in check(self)]
+        if problems:
+            raise PydanticCustomError("parts", "{problems}", {"problems": problems})
+        return self
+
+
+Problem = tuple[str, str]
+"""The key at fault and what is wrong with it."""
+
+
+def _scale_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    augmentation = spec.augmentation
+    if isinstance(augmentation, ResizeSpec) and augmentation.scale_mode == "range":
+        scales = augmentation.scales_pixels
+        if len(scales) != 2:
+            yield (
+                "augmentation.scales_pixels",
+                f"scale_mode 'range' draws between exactly two scales, not {len(scales)}",
+            )
+
+
+def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    if not isinstance(spec.padding, FixedPaddingSpec):
+        return
+    key, canvas = "padding.canvas_pixels", spec.padding.canvas_pixels
+    if any(edge % CANVAS_DIVISOR_PIXELS for edge in canvas):
+        yield key, f"{list(canvas)}: both edges must be multiples of {CANVAS_DIVISOR_PIXELS}"
+    for what, size in _largest_pictures(spec.augmentation):
+        if size[0] > canvas[0] or size[1] > canvas[1]:
+            yield (
+                key,
+                f"{list(canvas)} is smaller than {what} {list(size)}; enlarge it",
+            )
+
+
+def _largest_pictures(augmentation: AugmentationSpec) -> Iterator[tuple[str, LongShort]]:
+    if isinstance(augmentation, ResizeCropSpec):
+        yield "augmentation.crop_pixels", augmentation.crop_pixels
+    elif augmentation.scale_mode == "range":
+        longs, shorts = zip(*augmentation.scales_pixels, strict=True)
+        yield "the largest of augmentation.scales_pixels,", (max(longs), max(shorts))
+    else:
+        for scale in augmentation.scales_pixels:
+            yield "the scale in augmentation.scales_pixels,", scale
+
+
+def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    if spec.model.backbone_weights is not None:
+        return
+    key = "model.backbone_weights"
+    if isinstance(spec.norm, FrozenNormSpec):
+        yield (
+            key,
+            "is null, but norm.kind=frozen keeps trained norms; give weights or set norm.kind=batch",
+        )
+    if isinstance(spec.norm, BatchNormSpec) and spec.norm.keep_statistics:
+        yield (
+            key,
+            "is null, but norm.keep_statistics=true keeps the statistics of trained weights; "
+            "give weights or set norm.keep_statistics=false",
+        )
+    backbone = spec.model.backbone
+    if isinstance(backbone, ResNetBackboneSpec) and backbone.frozen_stages > 0:
+        yield (
+            key,
+            f"is null, but model.backbone.frozen_stages={backbone.frozen_stages} freezes trained weights; "
+            "give weights or set model.backbone.frozen_stages=0",
+        )
+
+
+def _loss_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    for part in ("rpn", "roi_head"):
+        loss = getattr(spec.model, part).box_loss
+        if (loss.kind == "smooth_l1") != (loss.beta is not None):
+            needed = "needs a beta" if loss.kind == "smooth_l1" else "takes no beta"
+            yield f"model.{part}.box_loss.beta", f"box_loss.kind '{loss.kind}' {needed}"

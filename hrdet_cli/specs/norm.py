@@ -1,0 +1,44 @@
+"""How the detector is normalised."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from hrdet_cli.specs.base import Spec
+
+
+class BatchNormSpec(Spec):
+    """BatchNorm with the statistics of each process's own batch."""
+
+    kind: Literal["batch"] = "batch"
+    """The kind of normalisation."""
+    keep_statistics: bool = False
+    """Keep the mean and variance of the loaded weights and train only scale and shift."""
+
+
+class SyncBatchNormSpec(Spec):
+    """BatchNorm with the statistics of the batch of all processes, weighted by their pixel counts."""
+
+    kind: Literal["sync"]
+    """The kind of normalisation."""
+
+
+class FrozenNormSpec(Spec):
+    """BatchNorm as a fixed affine map: statistics, scale and shift stay those of the loaded weights."""
+
+    kind: Literal["frozen"]
+    """The kind of normalisation."""
+
+
+class GroupNormSpec(Spec):
+    """GroupNorm, which does not look at the batch at all."""
+
+    kind: Literal["group"]
+    """The kind of normalisation."""
+    num_groups: PositiveInt = 32
+    """Groups per layer; a layer whose channels it does not divide takes the greatest common divisor."""
+
+
+NormSpec = Annotated[
+    BatchNormSpec | SyncBatchNormSpec | FrozenNormSpec | GroupNormSpec, Field(discriminator="kind")
+]

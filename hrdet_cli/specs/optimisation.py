@@ -1,0 +1,40 @@
+"""How the weights are changed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from hrdet_cli.specs.base import Fraction, Spec
+
+
+class OptimisationSpec(Spec):
+    """SGD with momentum, linear warm-up and a step schedule."""
+
+    base_learning_rate: PositiveFloat = 0.02
+    """Learning rate at `base_batch_size` pictures a step."""
+    base_batch_size: PositiveInt = 16
+    """Pictures a step, over all processes, that `base_learning_rate` belongs to."""
+    learning_rate_scaling: Literal["linear", "none"] = "linear"
+    """`linear` multiplies the rate by (pictures a step) / (base batch size); `none` takes it as it is."""
+    momentum: Fraction = 0.9
+    """Momentum of SGD."""
+    weight_decay: NonNegativeFloat = 1e-4
+    """Applied to every trained parameter alike, norms and biases included."""
+    clip_norm: PositiveFloat | None = 35.0
+    """Largest L2 norm of the whole gradient; null does not clip."""
+    num_epochs: PositiveInt = 12
+    """Passes over the training pictures."""
+    drop_epochs: tuple[PositiveInt, ...] = (8, 11)
+    """The rate is multiplied by `drop_factor` after each of these epochs."""
+    drop_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Factor of each drop."""
+    warmup_steps: NonNegativeInt = 500
+    """Steps over which the rate rises linearly to its full value."""
+    warmup_factor: Annotated[float, Field(gt=0, le=1)] = 1 / 3
+    """Share of the full rate at the first step."""
+
+    def learning_rate_for(self, batch_size: int) -> float:
+        """The learning rate at ``batch_size`` pictures a step over all processes."""
+        if self.learning_rate_scaling == "none":
+            return self.base_learning_rate
+        return self.base_learning_rate * batch_size / self.base_batch_size

@@ -1,0 +1,35 @@
+"""How a run is carried out, evaluated and recorded."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from hrdet_cli.specs.base import LongShort, Spec
+
+
+class EvaluationSpec(Spec):
+    """How pictures are evaluated."""
+
+    scale_pixels: LongShort = (1333, 800)
+    """(long, short): a picture is made as large as fits, keeping its aspect ratio."""
+    batch_size: PositiveInt = 1
+    """Pictures per forward pass; the detections do not depend on it."""
+    every_num_epochs: NonNegativeInt = 1
+    """Evaluate after every so many epochs, and after the last; 0 never does."""
+
+
+class RunSpec(Spec):
+    """Seed, device, precision and what is written when."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Every random draw of the run is a function of it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes the GPU where there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward pass; `auto` is bfloat16 autocast on CUDA and float32 on the CPU."""
+    log_every_steps: PositiveInt = 10
+    """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
+    checkpoint_every_epochs: PositiveInt = 4
+    """Keep a checkpoint of its own after every so many epochs, beside the last and the best."""
+    num_pictured_batches: NonNegativeInt = 2
+    """Draw the first so many training batches into the run folder."""

@@ -1,0 +1,120 @@
+"""Seconds of a training step (forward, backward, SGD) against torchvision's Faster R-CNN R50-FPN.
+
+Both train every layer with plain BatchNorm on the same pictures, boxes and numbers of proposals and samples,
+step by step in turn. torchvision gets its pictures as floats and leaves out its resize; converting from
+uint8 is part of hrdet's step.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.specs.loading import load_spec
+
+from .reporting import show_table
+
+HEIGHT, WIDTH = 480, 640
+NUM_CLASSES = 80
+NUM_BOXES = 10
+SETTINGS = (  # what torchvision does without weights
+    "model.backbone_weights=null",
+    "model.backbone.frozen_stages=0",
+    "norm={kind: batch}",
+    "model.rpn.allowed_border_pixels=null",
+    "model.roi_head.pool_aligned=false",
+)
+
+LossesOf = Callable[[], dict[str, Tensor]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=2, help="pictures in a step")
+    parser.add_argument("--steps", type=int, default=9, help="steps of each that count")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    images, targets = draw_batch(arguments.pictures)
+    steps = [hrdet_step(images, targets), torchvision_step(images, targets)]
+    for step in steps:
+        step()
+    seconds = [[step() for step in steps] for _ in range(arguments.steps)]
+    ours, theirs = (median(column) for column in zip(*seconds, strict=True))
+    ratio = median(our / their for our, their in seconds)
+    show_table(
+        f"Training step, Faster R-CNN R50-FPN, {arguments.pictures} pictures of {WIDTH}x{HEIGHT}, float32, "
+        f"{arguments.threads} threads, medians of {arguments.steps} steps",
+        ["", "hrdet", "torchvision", "ratio", "goal"],
+        [["seconds a step", f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.2f}", "<= 1"]],
+    )
+
+
+def draw_batch(num_pictures: int) -> tuple[ImageBatch, Targets]:
+    """Noise with random boxes."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand((num_pictures, NUM_BOXES, 2), generator=generator) * torch.tensor([400.0, 300.0])
+    sides = torch.rand((num_pictures, NUM_BOXES, 2), generator=generator) * 150 + 20
+    images = ImageBatch(
+        pixels=torch.randint(256, (num_pictures, 3, HEIGHT, WIDTH), dtype=torch.uint8, generator=generator),
+        sizes=torch.tensor([[HEIGHT, WIDTH]] * num_pictures),
+        keys=torch.arange(num_pictures),
+    )
+    targets = Targets(
+        boxes=torch.cat((corners, corners + sides), dim=2),
+        labels=torch.randint(NUM_CLASSES, (num_pictures, NUM_BOXES), generator=generator),
+        is_valid=torch.ones((num_pictures, NUM_BOXES), dtype=torch.bool),
+    )
+    return images, targets
+
+
+def hrdet_step(images: ImageBatch, targets: Targets) -> Callable[[], float]:
+    spec = load_spec(preset="r50-fpn-syncbn", settings=SETTINGS).spec
+    torch.manual_seed(0)
+    detector = build_detector(spec, num_classes=NUM_CLASSES)
+    return timed_step(detector, lambda: detector(images, targets))
+
+
+def torchvision_step(images: ImageBatch, targets: Targets) -> Callable[[], float]:
+    torch.manual_seed(0)
+    detector = fasterrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=NUM_CLASSES + 1,
+        trainable_backbone_layers=5,
+        min_size=HEIGHT,
+        max_size=WIDTH,
+        _skip_resize=True,
+    )
+    pictures = list(images.pixels.float() / 255)
+    truth = [
+        {"boxes": boxes, "labels": labels + 1}
+        for boxes, labels in zip(targets.boxes, targets.labels, strict=True)
+    ]
+    return timed_step(detector, lambda: detector(pictures, truth))
+
+
+def timed_step(detector: nn.Module, losses_of: LossesOf) -> Callable[[], float]:
+    """A training step that returns the seconds it took."""
+    detector.train()
+    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4)
+
+    def step() -> float:
+        started = time.perf_counter()
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(torch.stack(list(losses_of().values())).sum())
+        optimiser.step()  # at a learning rate of 0: the same work, and the weights stay as comparable
+        return time.perf_counter() - started
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

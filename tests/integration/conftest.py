@@ -1,0 +1,90 @@
+"""One small training run, driven through the command line, that many tests look at."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hrdet_cli.cli.app import main
+
+TINY = [
+    "data.demo={seed: 1, num_train_images: 18, num_val_images: 6}",
+    "data.batch_size_per_process=2",
+    "augmentation.scales_pixels=[[160, 128], [128, 96]]",
+    "padding.canvas_pixels=[160, 128]",
+    "optimisation.num_epochs=2",
+    "optimisation.drop_epochs=[1]",
+    "optimisation.warmup_steps=3",
+    "evaluation.scale_pixels=[160, 128]",
+    "evaluation.every_num_epochs=1",
+    "run.checkpoint_every_epochs=1",
+    "run.log_every_steps=5",
+]
+"""The demo preset at a size that trains in seconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ended with and printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+Hrdet = Callable[..., Outcome]
+
+
+@pytest.fixture
+def hrdet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hrdet:
+    """Runs ``hrdet ARGUMENTS`` in this process, in the current folder."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["hrdet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capfd.readouterr()
+        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+def tiny_options(data_root: Path, *more: str) -> list[str]:
+    """Options of the tiny experiment with its data in a folder."""
+    settings = [*TINY, f"data.root={data_root}", *more]
+    return ["--preset", "demo", *(word for setting in settings for word in ("--set", setting))]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder and what the run printed."""
+
+    folder: Path
+    data_root: Path
+    stdout: str
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """``hrdet train`` on the tiny experiment, once for the whole session."""
+    root = tmp_path_factory.mktemp("finished")
+    folder, data_root, log = root / "run", root / "data", root / "stdout.txt"
+    arguments = ["hrdet", "train", *tiny_options(data_root), "--run-dir", str(folder)]
+    before, saved = sys.argv, os.dup(1)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        sys.argv = arguments
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+            sys.stdout.flush()
+        finally:
+            sys.argv = before
+            os.dup2(saved, 1)
+            os.close(saved)
+    assert ended.value.code in (0, None), log.read_text()
+    return FinishedRun(folder, data_root, log.read_text())

@@ -1,0 +1,149 @@
+"""The command line itself: help, presets, inspect-batch, benchmark-pad, and how errors look."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+
+
+def test_help_names_the_commands_and_never_imports_torch_or_pydantic() -> None:
+    program = (
+        "import sys; from hrdet_cli.cli.app import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(' '.join({'torch', 'pydantic', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr == "\n"
+    for command in ("train", "eval", "inspect-batch", "benchmark-pad", "presets"):
+        assert command in done.stdout
+
+
+def test_help_costs_less_than_a_third_of_a_second_of_processor_time() -> None:
+    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "--help"]
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.3
+
+
+def test_validation_does_not_import_torch() -> None:
+    program = (
+        "import sys; from hrdet_cli.specs.loading import load_spec; load_spec(preset='demo')\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_dry_run_does_not_import_torch(finished_run: FinishedRun) -> None:
+    program = (
+        "import sys; from hrdet_cli.cli.app import app\n"
+        f"try: app({['train', *tiny_options(finished_run.data_root), '--dry-run']!r})\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_all_spec_errors_come_at_once_on_stderr_with_exit_code_2(hrdet: Hrdet) -> None:
+    outcome = hrdet("train", "--preset", "demo", "--set", "run.sed=1", "--set", "model.neck_chanels=8")
+    assert outcome.exit_code == 2
+    assert outcome.stdout == ""
+    assert "did you mean run.seed?" in outcome.stderr
+    assert "did you mean model.neck_channels?" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_missing_data_is_named_with_the_option_to_give_ones_own(hrdet: Hrdet, tmp_path: Path) -> None:
+    outcome = hrdet("train", "--preset", "hrnet-w18", "--set", f"data.root={tmp_path}", "--dry-run")
+    assert outcome.exit_code == 3
+    assert "instances_train2017.json: does not exist; data.train.annotations points there" in outcome.stderr
+    assert "--train-data JSON IMAGES" in outcome.stderr
+
+
+def test_data_of_ones_own_needs_two_options(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    root = finished_run.data_root
+    outcome = hrdet(
+        "train",
+        "--preset",
+        "hrnet-w18-mstrain-pad",
+        "--train-data",
+        root / "train.json",
+        root / "images.zip",
+        "--val-data",
+        root / "val.json",
+        root / "images.zip",
+        "--dry-run",
+        "--json",
+    )
+    assert outcome.exit_code == 0
+    document = json.loads(outcome.stdout)
+    assert document["plan"]["train"]["num_pictures"] == 18
+    assert document["plan"]["sources"]["data.train.images"] == "--train-data"
+
+
+def test_presets_are_listed_shown_and_copied(hrdet: Hrdet, tmp_path: Path) -> None:
+    assert "hrnet-w18-mstrain-pad" in hrdet("presets", "list").stdout
+    assert json.loads(hrdet("presets", "list", "--json").stdout)["demo"].startswith("Small HRNet")
+    shown = hrdet("presets", "show", "hrnet-w32").stdout
+    copy = tmp_path / "mine.yaml"
+    assert hrdet("presets", "copy", "hrnet-w32", copy).exit_code == 0
+    assert copy.read_text() == shown
+    outcome = hrdet("presets", "copy", "hrnet-w32", copy)
+    assert outcome.exit_code == 5
+    assert "File exists" in outcome.stderr
+    assert "drop_epochs: [8, 11]" in hrdet("presets", "show", "hrnet-w32", "--resolved").stdout
+
+
+def test_inspect_batch_draws_a_sheet_a_batch_and_counts_useful_pixels(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    options = tiny_options(finished_run.data_root)
+    outcome = hrdet("inspect-batch", *options, "--batches", "2", "--out", tmp_path, "--json")
+    assert outcome.exit_code == 0
+    batches = json.loads(outcome.stdout)
+    assert [Path(batch["sheet"]).name for batch in batches] == ["batch-1.png", "batch-2.png"]
+    for batch in batches:
+        with Image.open(batch["sheet"]) as sheet:
+            assert min(sheet.size) > 200
+        width, height = (int(edge) for edge in batch["canvas"].split("x"))
+        placed = [[int(edge) for edge in picture["placed"].split("x")] for picture in batch["pictures"]]
+        share = sum(w * h for w, h in placed) / (width * height * len(placed))
+        assert batch["useful_pixel_share"] == pytest.approx(share)
+    assert str(tmp_path / "batch-1.png") in hrdet("inspect-batch", *options, "--out", tmp_path).stdout
+
+
+def test_inspect_batch_shows_what_training_got(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    assert hrdet("inspect-batch", *tiny_options(finished_run.data_root), "--out", tmp_path).exit_code == 0
+    trained = (finished_run.folder / "pictures" / "train-batch-1.png").read_bytes()
+    assert (tmp_path / "batch-1.png").read_bytes() == trained
+
+
+@pytest.mark.slow
+def test_benchmark_pad_compares_the_policies_on_real_steps(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    outcome = hrdet("benchmark-pad", *tiny_options(finished_run.data_root), "--batches", "3", "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    fixed, batch = json.loads(outcome.stdout)["costs"]
+    assert fixed["setting"] == "padding={policy: fixed, canvas_pixels: [160, 128]}"
+    assert batch["setting"] == "padding.policy=batch"
+    assert fixed["useful_pixel_share"] < batch["useful_pixel_share"] <= 1
+    assert all(
+        cost["data_images_per_second"] > 0 and cost["step_images_per_second"] > 0 for cost in (fixed, batch)
+    )
+
+
+def test_benchmark_pad_refuses_more_batches_than_there_are(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    outcome = hrdet("benchmark-pad", *tiny_options(finished_run.data_root), "--batches", "99", "--data-only")
+    assert outcome.exit_code == 3
+    assert "ask for fewer than 99 with --batches" in outcome.stderr

@@ -1,0 +1,125 @@
+"""``hrdet eval`` from the outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pycocotools.coco import COCO
+
+from tests.integration.conftest import FinishedRun, Hrdet
+
+BOX_KEYS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
+
+
+def test_json_prints_the_documented_keys_and_nothing_else(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    outcome = hrdet("eval", finished_run.folder, "--out", tmp_path, "--json")
+    assert outcome.exit_code == 0
+    document = json.loads(outcome.stdout)
+    assert list(document["box"]) == BOX_KEYS
+    assert len(document["classes"]) == 6
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["box"] == document["box"]
+    assert {Path(file).name for file in document["files"]} == {
+        "metrics.json",
+        "detections.json",
+        "detections.png",
+        "precision-recall.png",
+    }
+    assert all(Path(file).is_file() for file in document["files"])
+
+
+def test_detections_are_in_coco_format_inside_the_original_pictures(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    setting = "model.roi_head.score_threshold=0.001"  # two epochs find little
+    assert hrdet("eval", finished_run.folder, "--out", tmp_path, "--set", setting).exit_code == 0
+    truth = COCO(str(finished_run.data_root / "val.json"))
+    found = truth.loadRes(str(tmp_path / "detections.json"))
+    assert found.anns
+    for annotation in found.anns.values():
+        picture = truth.imgs[annotation["image_id"]]
+        x, y, width, height = annotation["bbox"]
+        assert min(x, y) >= 0
+        assert x + width <= picture["width"] + 1e-3
+        assert y + height <= picture["height"] + 1e-3
+    reach = max(a["bbox"][0] + a["bbox"][2] for a in found.anns.values())
+    assert reach > 160, "boxes are in the pictures' own pixels, not in those of the 160-pixel canvas"
+
+
+@pytest.mark.slow
+def test_detections_do_not_depend_on_the_batch_size(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    results = []
+    for batch_size in (1, 3):
+        out = tmp_path / str(batch_size)
+        settings = [f"evaluation.batch_size={batch_size}", "model.roi_head.score_threshold=0.01"]
+        options = [word for setting in settings for word in ("--set", setting)]
+        assert hrdet("eval", finished_run.folder, "--out", out, *options).exit_code == 0
+        results.append(json.loads((out / "detections.json").read_text()))
+    assert len(results[0]) == len(results[1]) > 0
+    for one, other in zip(*results, strict=True):
+        assert (one["image_id"], one["category_id"]) == (other["image_id"], other["category_id"])
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-2)
+
+
+def test_data_with_other_category_ids_is_matched_by_name(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((finished_run.data_root / "val.json").read_text())
+    for item in content["categories"]:
+        item["id"] += 1000
+    for item in content["annotations"]:
+        item["category_id"] += 1000
+    content["categories"].reverse()
+    moved = tmp_path / "moved.json"
+    moved.write_text(json.dumps(content))
+    images = finished_run.data_root / "images.zip"
+    plain = hrdet("eval", finished_run.folder, "--out", tmp_path / "a", "--json")
+    other = hrdet("eval", finished_run.folder, "--val-data", moved, images, "--out", tmp_path / "b", "--json")
+    assert json.loads(other.stdout)["box"] == json.loads(plain.stdout)["box"]
+    ids = {d["category_id"] for d in json.loads((tmp_path / "b" / "detections.json").read_text())}
+    assert all(number > 1000 for number in ids)
+
+
+def test_data_without_a_trained_class_is_refused_by_name(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((finished_run.data_root / "val.json").read_text())
+    name = content["categories"][0]["name"]
+    content["categories"][0]["name"] = "something else"
+    renamed = tmp_path / "renamed.json"
+    renamed.write_text(json.dumps(content))
+    outcome = hrdet("eval", finished_run.folder, "--val-data", renamed, finished_run.data_root / "images.zip")
+    assert outcome.exit_code == 3
+    assert f"has no category named {name!r}" in outcome.stderr
+
+
+def test_a_table_shows_the_numbers_and_the_classes(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    outcome = hrdet("eval", finished_run.folder / "checkpoints" / "last.pt", "--out", tmp_path)
+    assert outcome.exit_code == 0
+    assert "striped disc" in outcome.stdout
+    for key in BOX_KEYS:
+        assert key in outcome.stdout
+    assert "precision-recall.png" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is neither a checkpoint nor a run folder"), (b"not a checkpoint", "damaged")],
+)
+def test_what_is_no_checkpoint_is_refused(
+    hrdet: Hrdet, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "file.pt"
+    if content is not None:
+        path.write_bytes(content)
+    outcome = hrdet("eval", path)
+    assert outcome.exit_code == 4
+    assert str(path) in outcome.stderr
+    assert message in outcome.stderr

@@ -1,0 +1,265 @@
+"""``hrdet train`` from the outside: what it writes, refuses, resumes and says."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+
+
+def metric_lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["model"]
+    return weights
+
+
+def test_a_run_leaves_everything_behind(finished_run: FinishedRun) -> None:
+    files = {str(path.relative_to(finished_run.folder)) for path in finished_run.folder.rglob("*.*")}
+    assert files == {
+        "spec.yaml",
+        "run.json",
+        "metrics.jsonl",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+        "checkpoints/epoch-001.pt",
+        "checkpoints/epoch-002.pt",
+        "pictures/train-batch-1.png",
+        "pictures/train-batch-2.png",
+        "evaluation/metrics.json",
+        "evaluation/detections.json",
+        "evaluation/detections.png",
+        "evaluation/precision-recall.png",
+    }
+
+
+def test_metrics_have_every_step_once_and_every_evaluation(finished_run: FinishedRun) -> None:
+    lines = metric_lines(finished_run.folder)
+    steps = [line for line in lines if line["kind"] == "step"]
+    assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
+    assert {line["epoch"] for line in steps} == {1, 2}
+    assert set(steps[0]["losses"]) == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
+    assert [line["epoch"] for line in lines if line["kind"] == "evaluation"] == [1, 2]
+
+
+def test_the_learning_rate_warms_up_and_drops(finished_run: FinishedRun) -> None:
+    rates = [line["learning_rate"] for line in metric_lines(finished_run.folder) if line["kind"] == "step"]
+    full = 0.04 * 2 / 4  # the demo's base rate, by the linear rule
+    assert rates[0] == pytest.approx(full * 0.1)
+    assert rates[3] == pytest.approx(full)
+    assert rates[-1] == pytest.approx(full * 0.1)
+
+
+def test_plain_lines_show_losses_rate_speed_and_what_was_saved(finished_run: FinishedRun) -> None:
+    assert "loss" in finished_run.stdout
+    assert "rpn_objectness" in finished_run.stdout
+    assert "img/s" in finished_run.stdout
+    assert "epoch 2  evaluated: AP" in finished_run.stdout
+    assert "last.pt" in finished_run.stdout
+    assert "\x1b[" not in finished_run.stdout
+
+
+def test_run_json_says_who_ran_what_on_which_data(finished_run: FinishedRun) -> None:
+    (session,) = json.loads((finished_run.folder / "run.json").read_text())["sessions"]
+    assert session["command"][1] == "train"
+    assert session["versions"]["torch"] == torch.__version__
+    assert session["seed"] == 0
+    assert len(session["data_fingerprints"]["train"]) == 64
+    assert session["plan"]["train"]["num_pictures"] == 18
+
+
+def test_checkpoints_hold_tensors_and_plain_types_with_the_class_map(finished_run: FinishedRun) -> None:
+    state = torch.load(finished_run.folder / "checkpoints" / "best.pt", weights_only=True)
+    assert len(state["class_names"]) == len(state["category_ids"]) == 6
+    assert yaml.safe_load(state["spec"])["name"] == "demo"
+
+
+@pytest.mark.slow
+def test_the_saved_spec_runs_again_to_the_same_weights(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    outcome = hrdet("train", "--spec", finished_run.folder / "spec.yaml", "--run-dir", again)
+    assert outcome.exit_code == 0, outcome.stderr
+    first = weights_of(finished_run.folder / "checkpoints" / "last.pt")
+    second = weights_of(again / "checkpoints" / "last.pt")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.slow
+def test_a_run_stopped_in_mid_epoch_goes_on_to_the_very_same_weights(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "stopped"
+    monkeypatch.setattr(
+        "hrdet_cli.cli.train._StopRequest.is_asked", lambda _self: len(metric_lines(folder)) == 3
+    )
+    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", folder)
+    assert outcome.exit_code == 130
+    assert f"stopped after step 3; go on with: hrdet train --resume --run-dir {folder}" in outcome.stdout
+    monkeypatch.undo()
+
+    outcome = hrdet("train", "--resume", "--run-dir", folder, "--set", "data.num_workers=2")
+    assert outcome.exit_code == 0, outcome.stderr
+    first = torch.load(finished_run.folder / "checkpoints" / "last.pt", weights_only=True)
+    second = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    assert all(torch.equal(first["model"][key], second["model"][key]) for key in first["model"])
+    momenta = zip(first["optimiser"]["state"].values(), second["optimiser"]["state"].values(), strict=True)
+    assert all(torch.equal(one["momentum_buffer"], two["momentum_buffer"]) for one, two in momenta)
+    steps = [
+        [line["losses"] for line in metric_lines(f) if line["kind"] == "step"]
+        for f in (finished_run.folder, folder)
+    ]
+    assert steps[0] == steps[1]
+    assert len(json.loads((folder / "run.json").read_text())["sessions"]) == 2
+
+
+@pytest.mark.slow
+def test_a_damaged_last_checkpoint_is_skipped_aloud_and_the_one_before_serves(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished_run.folder, folder)
+    (folder / "checkpoints" / "epoch-002.pt").unlink()
+    last = folder / "checkpoints" / "last.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    outcome = hrdet("train", "--resume", "--run-dir", folder)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "skipped a checkpoint" in outcome.stdout
+    first = weights_of(finished_run.folder / "checkpoints" / "last.pt")
+    assert all(torch.equal(first[key], value) for key, value in weights_of(last).items())
+    steps = [line["step"] for line in metric_lines(folder) if line["kind"] == "step"]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_an_existing_run_is_refused_and_left_alone(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    before = (finished_run.folder / "checkpoints" / "last.pt").stat().st_mtime_ns
+    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", finished_run.folder)
+    assert outcome.exit_code == 5
+    assert "already holds a run; continue it with --resume, replace it with --overwrite" in outcome.stderr
+    assert (finished_run.folder / "checkpoints" / "last.pt").stat().st_mtime_ns == before
+
+
+def test_overwrite_never_deletes_a_folder_that_is_no_run(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", tmp_path, "--overwrite")
+    assert outcome.exit_code == 5
+    assert "exists and is no run folder" in outcome.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_resumed_run_may_not_change_what_it_trains(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    change = ["--set", "optimisation.momentum=0.5", "--set", "run.log_every_steps=1"]
+    outcome = hrdet("train", "--resume", "--run-dir", finished_run.folder, *change)
+    assert outcome.exit_code == 2
+    assert "optimisation.momentum: is 0.9 in" in outcome.stderr
+    assert "run.log_every_steps" not in outcome.stderr
+
+
+def test_changed_annotations_stop_a_resume(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:
+    folder, data_root = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(finished_run.folder, folder)
+    shutil.copytree(finished_run.data_root, data_root)
+    spec_file = folder / "spec.yaml"
+    spec_file.write_text(spec_file.read_text().replace(str(finished_run.data_root), str(data_root)))
+    annotations = data_root / "train.json"
+    annotations.write_text(annotations.read_text() + "\n")
+    outcome = hrdet("train", "--resume", "--run-dir", folder)
+    assert outcome.exit_code == 3
+    assert f"{annotations}: was changed since {folder} began" in outcome.stderr
+
+
+def test_weights_that_are_not_there_are_named_with_a_remedy_and_leave_no_half_run(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    options = tiny_options(finished_run.data_root, "model.backbone_weights=nowhere.pth")
+    outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
+    assert outcome.exit_code == 4
+    assert "nowhere.pth" in outcome.stderr
+    assert "--set model.backbone_weights=null" in outcome.stderr
+    outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
+    assert outcome.exit_code == 4, "a run that never began must not be in the way of the next try"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    settings = (
+        "optimisation.base_learning_rate=1e30",
+        "optimisation.clip_norm=null",
+        "optimisation.warmup_steps=0",
+    )
+    options = tiny_options(finished_run.data_root, *settings)
+    outcome = hrdet("train", *options, "--run-dir", folder)
+    assert outcome.exit_code == 6
+    batch_file = folder / "non-finite-batch.pt"
+    assert "training stopped, the last checkpoint is kept" in outcome.stderr
+    assert f"hrdet inspect-batch --batch {batch_file}" in outcome.stderr
+    outcome = hrdet("inspect-batch", "--batch", batch_file, "--out", tmp_path / "sheet", "--json")
+    assert outcome.exit_code == 0
+    assert Path(json.loads(outcome.stdout)[0]["sheet"]).is_file()
+
+
+def test_a_dry_run_prints_plan_and_spec_as_json_and_trains_nothing(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    options = tiny_options(finished_run.data_root)
+    outcome = hrdet("train", *options, "--run-dir", tmp_path / "run", "--dry-run", "--json")
+    assert outcome.exit_code == 0
+    document = json.loads(outcome.stdout)
+    plan = document["plan"]
+    assert plan["learning_rate"] == pytest.approx(0.02)
+    assert plan["learning_rate_rule"] == "0.04 x 2 / 4 (linear rule)"
+    assert plan["canvases"] == ["160x128", "128x160"]
+    assert plan["num_steps"] == 2 * plan["steps_per_epoch"]
+    assert plan["steps_per_epoch"] * 2 == plan["train"]["num_used"] + plan["num_repeats_per_epoch"]
+    assert plan["sources"]["optimisation.num_epochs"] == "--set optimisation.num_epochs=2"
+    assert document["spec"]["name"] == "demo"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_on_screen_ends_with_the_spec_that_it_resolved(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--dry-run")
+    plan, _, spec_text = outcome.stdout.partition("resolved spec")
+    assert "learning rate" in plan
+    assert "0.02 = 0.04 x 2 / 4 (linear rule)" in plan
+    spec_file = tmp_path / "spec.yaml"
+    spec_file.write_text(spec_text.partition("\n")[2])
+    assert hrdet("train", "--spec", spec_file, "--dry-run").exit_code == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_finishes_the_step_saves_and_exits_with_130(finished_run: FinishedRun, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = tiny_options(finished_run.data_root, "optimisation.num_epochs=500")
+    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "train", *options]
+    process = subprocess.Popen([*command, "--run-dir", str(folder)], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").is_file() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    num_steps = len(metric_lines(folder))
+    assert f"stopped after step {num_steps}; go on with" in stdout
+    state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    assert state["step"] == num_steps

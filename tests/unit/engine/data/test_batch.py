@@ -1,0 +1,65 @@
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrdet_cli.engine.data.batch import Batch, PictureRecord, load_batch
+from hrdet_cli.engine.data.transforms import Crop, Placement
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.errors import DataError
+
+
+def _batch() -> Batch:
+    crop = Crop(top=3, left=5, size=Size(24, 32))
+    records = (
+        PictureRecord(
+            4, 77, "sub/ä.jpg", Size(20, 30), Placement(Size(30, 45), crop, True), torch.ones((2, 4))
+        ),
+        PictureRecord(0, 3, "b.jpg", Size(10, 16), Placement(Size(20, 32)), torch.zeros((0, 4))),
+    )
+    images = ImageBatch(
+        pixels=torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8, generator=torch.Generator()),
+        sizes=torch.tensor([[24, 32], [20, 32]]),
+        keys=torch.tensor([2**62 + 1, 0]),
+    )
+    targets = Targets(
+        torch.rand((2, 8, 4)), torch.arange(16).reshape(2, 8), torch.arange(16).reshape(2, 8) % 3 == 0
+    )
+    return Batch(images, targets, records)
+
+
+def test_a_saved_batch_comes_back_whole(tmp_path: Path) -> None:
+    batch = _batch()
+    batch.save(tmp_path / "batch.pt")
+    loaded = load_batch(tmp_path / "batch.pt")
+    assert len(loaded) == 2
+    for part in ("pixels", "sizes", "keys"):
+        assert torch.equal(getattr(loaded.images, part), getattr(batch.images, part))
+    for part in ("boxes", "labels", "is_valid"):
+        assert torch.equal(getattr(loaded.targets, part), getattr(batch.targets, part))
+    for record, original in zip(loaded.records, batch.records, strict=True):
+        assert torch.equal(record.ignored_boxes, original.ignored_boxes)
+        for field in ("index", "image_id", "file_name", "original", "placement", "scale_xy"):
+            assert getattr(record, field) == getattr(original, field)
+
+
+def test_useful_pixels_are_those_of_the_pictures() -> None:
+    assert _batch().useful_pixel_share == (24 * 32 + 20 * 32) / (2 * 32 * 64)
+
+
+def test_the_scale_of_a_picture_is_that_of_the_resize_on_each_axis() -> None:
+    assert _batch().records[0].scale_xy == (45 / 30, 30 / 20)
+    assert _batch().records[1].scale_xy == (2, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a batch", None])
+def test_a_file_that_is_no_batch_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "batch.pt"
+    if content is None:
+        torch.save({"model": torch.zeros(2)}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(f"{path} is not a batch saved by a training run: ")):
+        load_batch(path)

@@ -1,0 +1,247 @@
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from hrdet_cli.engine.data.coco import OUTSIDE, TOO_SMALL, load_coco
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.errors import DataError
+
+
+def _content() -> dict[str, Any]:
+    """Two pictures, ids out of order, annotations not grouped by picture, category ids with a gap."""
+    return {
+        "images": [
+            {"id": 9, "file_name": "b/nine.jpg", "height": 50, "width": 100},
+            {"id": 4, "file_name": "four.jpg", "height": 80, "width": 40},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 4, "category_id": 30, "bbox": [1, 2, 3, 4], "iscrowd": 0},
+            {"id": 2, "image_id": 9, "category_id": 10, "bbox": [10.5, 20, 30, 25.5]},
+            {"id": 3, "image_id": 4, "category_id": 10, "bbox": [0, 0, 40, 80], "iscrowd": 1},
+        ],
+        "categories": [{"id": 30, "name": "dog"}, {"id": 10, "name": "cat"}],
+    }
+
+
+def _write(folder: Path, content: Any) -> Path:
+    path = folder / "instances.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_annotations_are_grouped_by_picture_in_the_order_of_the_file(tmp_path: Path) -> None:
+    coco = load_coco(_write(tmp_path, _content()))
+    assert coco.image_ids.tolist() == [9, 4]
+    assert coco.file_names.tolist() == ["b/nine.jpg", "four.jpg"]
+    assert [coco.size_of(0), coco.size_of(1)] == [Size(height=50, width=100), Size(height=80, width=40)]
+    assert coco.offsets.tolist() == [0, 1, 3]
+    assert coco.targets_of(0)[0].tolist() == [[10.5, 20, 40.5, 45.5]]
+    assert coco.targets_of(1)[0].tolist() == [[1, 2, 4, 6]]
+    assert coco.crowd_boxes_of(1).tolist() == [[0, 0, 40, 80]]
+    assert len(coco.crowd_boxes_of(0)) == 0
+    assert coco.num_boxes.tolist() == [1, 1]
+
+
+def test_labels_follow_the_order_of_the_files_categories(tmp_path: Path) -> None:
+    coco = load_coco(_write(tmp_path, _content()))
+    assert coco.class_names == ("dog", "cat")
+    assert coco.category_ids == (30, 10)
+    assert coco.targets_of(0)[1].tolist() == [1]
+    assert coco.targets_of(1)[1].tolist() == [0]
+
+
+def test_the_fingerprint_is_the_sha256_of_the_file(tmp_path: Path) -> None:
+    path = _write(tmp_path, _content())
+    assert load_coco(path).fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_boxes_over_the_border_are_clipped(tmp_path: Path) -> None:
+    content = _content()
+    content["annotations"][1]["bbox"] = [-5, 30, 200, 100]
+    assert load_coco(_write(tmp_path, content)).targets_of(0)[0].tolist() == [[0, 30, 100, 50]]
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ([10, 10, 0.5, 20], TOO_SMALL),
+        ([10, 10, 20, 0], TOO_SMALL),
+        ([10, 10, -20, 20], TOO_SMALL),
+        ([100, 10, 20, 20], OUTSIDE),
+        ([-20, 10, 20, 20], OUTSIDE),
+        ([10, 49.5, 20, 20], OUTSIDE),
+        ([10, 500, 20, 20], OUTSIDE),
+    ],
+)
+def test_a_useless_box_is_dropped_and_counted(tmp_path: Path, box: list[float], reason: str) -> None:
+    content = _content()
+    content["annotations"][1]["bbox"] = box
+    coco = load_coco(_write(tmp_path, content))
+    assert coco.dropped_boxes == {reason: 1}
+    assert coco.num_boxes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("box", [[1.3, 10, 1, 20], [99, 10, 1, 20], [0.1, 49, 20, 1], [-1, 0, 2, 2]])
+def test_a_box_of_exactly_one_pixel_is_kept(tmp_path: Path, box: list[float]) -> None:
+    content = _content()
+    content["annotations"][1]["bbox"] = box
+    assert load_coco(_write(tmp_path, content)).dropped_boxes == {}
+
+
+def test_a_file_without_annotations_has_pictures_without_boxes(tmp_path: Path) -> None:
+    coco = load_coco(_write(tmp_path, _content() | {"annotations": []}))
+    assert coco.num_boxes.tolist() == [0, 0]
+    assert coco.targets_of(1)[0].shape == (0, 4)
+
+
+def _set(where: str, row: int, **values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content[where][row].update(values)
+
+
+def _remove(where: str, row: int, key: str) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content[where][row].pop(key)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda c: c.pop("images"), "'images' is missing"),
+        (lambda c: c.update(annotations={}), "'annotations' is not a list"),
+        (lambda c: c.update(images=[]), "'images' is empty"),
+        (lambda c: c.update(categories=[]), "'categories' is empty"),
+        (lambda c: c["images"].append(3), "images[2] is not an object"),
+        (
+            _remove("images", 1, "height"),
+            "images[1] (id 4): height is missing; expected an integer from 1 to",
+        ),
+        (_set("images", 0, width=0), "images[0] (id 9): width is 0; expected"),
+        (_set("images", 0, width=10.0), "images[0] (id 9): width is 10.0; expected"),
+        (_set("images", 0, height="50"), "images[0] (id 9): height is '50'; expected"),
+        (_set("images", 0, height=True), "images[0] (id 9): height is True; expected"),
+        (_set("images", 0, id="9"), "images[0] (id '9'): id is '9'; expected an integer"),
+        (_set("images", 1, id=9), "images[1] (id 9): id 9 is taken by images[0] (id 9)"),
+        (
+            _set("images", 1, file_name="b/nine.jpg"),
+            "images[1] (id 4): file_name 'b/nine.jpg' is taken by images[0]",
+        ),
+        (
+            _set("images", 1, file_name=""),
+            "images[1] (id 4): file_name is ''; expected a path inside the image root",
+        ),
+        (
+            _set("images", 1, file_name="a/../../x.jpg"),
+            "file_name is 'a/../../x.jpg'; expected a path inside",
+        ),
+        (_set("images", 1, file_name="/etc/passwd"), "file_name is '/etc/passwd'; expected a path inside"),
+        (_set("images", 1, file_name="..\\x.jpg"), "file_name is '..\\\\x.jpg'; expected a path inside"),
+        (_set("images", 1, file_name="C:x.jpg"), "file_name is 'C:x.jpg'; expected a path inside"),
+        (_set("categories", 1, id=30), "categories[1] (id 30): id 30 is taken by categories[0] (id 30)"),
+        (
+            _set("categories", 1, name="dog"),
+            "categories[1] (id 10): name 'dog' is taken by categories[0] (id 30)",
+        ),
+        (_set("categories", 1, name=None), "categories[1] (id 10): name is None; expected a text"),
+        (_set("annotations", 1, id=1), "annotations[1] (id 1): id 1 is taken by annotations[0] (id 1)"),
+        (_set("annotations", 1, image_id=5), "annotations[1] (id 2): there is no image_id 5"),
+        (_set("annotations", 1, category_id=11), "annotations[1] (id 2): there is no category_id 11"),
+        (
+            _set("annotations", 1, bbox=[1, 2, 3]),
+            "annotations[1] (id 2): bbox is [1, 2, 3]; expected four finite",
+        ),
+        (
+            _set("annotations", 1, bbox=[1, 2, 3, "4"]),
+            "annotations[1] (id 2): bbox is [1, 2, 3, '4']; expected",
+        ),
+        (_set("annotations", 1, bbox=[1, 2, 3, float("nan")]), "bbox is [1, 2, 3, nan]; expected"),
+        (_set("annotations", 1, bbox=[1, 2, 3, float("inf")]), "bbox is [1, 2, 3, inf]; expected"),
+        (_set("annotations", 1, bbox=[1, 2, 3, 10**400]), "annotations[1] (id 2): bbox is [1, 2, 3, 1000"),
+        (_set("annotations", 1, bbox=None), "annotations[1] (id 2): bbox is None; expected"),
+        (_remove("annotations", 1, "bbox"), "annotations[1] (id 2): bbox is missing; expected"),
+        (_set("annotations", 1, iscrowd=2), "annotations[1] (id 2): iscrowd is 2; expected 0 or 1"),
+        (_set("annotations", 1, id=1 << 63), f"id is {1 << 63}; expected an integer"),
+    ],
+)
+def test_a_broken_file_is_refused_by_name_and_item(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    content = _content()
+    damage(content)
+    path = _write(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        load_coco(path)
+    assert str(caught.value).startswith(f"{path} is not a COCO annotation file that can be used")
+    assert message in str(caught.value)
+
+
+def test_all_problems_are_listed_up_to_twenty(tmp_path: Path) -> None:
+    content = _content()
+    content["annotations"] = [
+        {"id": i, "image_id": 5, "category_id": 30, "bbox": [0, 0, 9, 9]} for i in range(23)
+    ]
+    with pytest.raises(DataError) as caught:
+        load_coco(_write(tmp_path, content))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1 + 20 + 1
+    assert lines[20] == "  annotations[19] (id 19): there is no image_id 5"
+    assert lines[21] == "  and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [', "is not JSON: Expecting value"),
+        ("[]", "holds a list, not an object with images, annotations and categories"),
+        ("[" * 100_000, "is not JSON"),
+        ("\udcff", "is not JSON"),
+    ],
+)
+def test_what_is_not_a_json_object_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(DataError) as caught:
+        load_coco(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.json cannot be read: No such file"):
+        load_coco(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize(
+    "file", ["coco_pico/instances_train.json", "coco_pico/instances_val.json", "odd_free/instances_val.json"]
+)
+def test_real_annotations_agree_with_pycocotools(
+    shared_data: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco, oracle = load_coco(shared_data / file), COCO(shared_data / file)
+    assert sorted(coco.image_ids.tolist()) == sorted(oracle.getImgIds())
+    num_seen = 0
+    for index, image_id in enumerate(coco.image_ids.tolist()):
+        known = oracle.loadAnns(oracle.getAnnIds(imgIds=[image_id], iscrowd=False))
+        known = [a for a in known if min(a["bbox"][2:]) >= 1]
+        boxes, labels = coco.targets_of(index)
+        expected = np.array([a["bbox"] for a in known]).reshape(-1, 4)
+        expected[:, 2:] += expected[:, :2]
+        np.testing.assert_allclose(
+            boxes, expected, atol=0.02
+        )  # official boxes reach over the border by rounding
+        assert [coco.category_ids[label] for label in labels.tolist()] == [a["category_id"] for a in known]
+        num_seen += len(boxes) + len(coco.crowd_boxes_of(index))
+    assert num_seen + sum(coco.dropped_boxes.values()) == len(oracle.anns)
+
+
+def test_annotations_samplers_and_canvases_need_no_torch() -> None:
+    modules = ("coco", "images", "keys", "padding", "samplers", "transforms")
+    imports = "; ".join(f"import hrdet_cli.engine.data.{module}" for module in modules)
+    check = f"{imports}; import sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -1,0 +1,132 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.collation import pad_pictures
+from hrdet_cli.engine.data.dataset import PictureDataset
+from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.keys import picture_key
+from hrdet_cli.engine.data.padding import FixedCanvas
+from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.errors import DataError
+
+_AS_IT_IS = ResizeAugmentation(scales=(Scale(60, 40),), mode="choice", flip_probability=0)
+_FLIPPED_TWICE_AS_LARGE = ResizeAugmentation(scales=(Scale(120, 80),), mode="choice", flip_probability=1)
+_CROPPED = ResizeCropAugmentation(scales=(Scale(120, 80),), crop=Scale(50, 40), flip_probability=0.5)
+
+
+def _dataset(
+    folder: Path, annotations: CocoAnnotations, augmentation: Augmentation, seed: int = 0
+) -> PictureDataset:
+    return PictureDataset(
+        annotations=annotations, images=open_images(folder), augmentation=augmentation, seed=seed
+    )
+
+
+def test_a_sample_has_the_pictures_pixels_boxes_and_origin(
+    pictures_folder: Path, annotations: CocoAnnotations
+) -> None:
+    sample = _dataset(pictures_folder, annotations, _AS_IT_IS)[(0, 3)]
+    expected = torch.from_numpy(np.array(Image.open(pictures_folder / "3.png"))).permute(2, 0, 1)
+    assert torch.equal(sample.pixels, expected)
+    assert sample.boxes.tolist() == annotations.targets_of(3)[0].tolist()
+    assert sample.labels.tolist() == [0, 0, 0]
+    assert sample.key == picture_key(seed=0, epoch=0, index=3)
+    record = sample.record
+    assert (record.index, record.image_id, record.file_name, record.original) == (
+        3,
+        103,
+        "3.png",
+        Size(40, 60),
+    )
+
+
+def test_crowd_regions_move_with_the_picture_and_are_no_targets(
+    pictures_folder: Path, annotations: CocoAnnotations
+) -> None:
+    sample = _dataset(pictures_folder, annotations, _FLIPPED_TWICE_AS_LARGE)[(0, 0)]
+    assert sample.boxes.shape == (0, 4)
+    assert sample.record.ignored_boxes.tolist() == [[0, 0, 120, 80], [0, 60, 20, 80]]
+
+
+def test_a_crop_shows_its_part_of_crowd_regions(pictures_folder: Path, annotations: CocoAnnotations) -> None:
+    dataset = _dataset(pictures_folder, annotations, _CROPPED)
+    shown = [dataset[(epoch, 0)].record.ignored_boxes for epoch in range(40)]
+    assert all(
+        boxes[0].tolist() == [0, 0, 50, 40] for boxes in shown
+    )  # it covers the picture, its centre need not show
+    assert {len(boxes) for boxes in shown} == {1, 2}
+    assert all((boxes[:, 2:] > boxes[:, :2]).all() for boxes in shown)
+
+
+def test_a_cropped_sample_keeps_a_box_and_fits_its_pixels(
+    pictures_folder: Path, annotations: CocoAnnotations
+) -> None:
+    dataset = _dataset(pictures_folder, annotations, _CROPPED)
+    for index in range(1, len(dataset)):
+        sample = dataset[(2, index)]
+        placed = sample.record.placement.placed
+        assert sample.pixels.shape == (3, placed.height, placed.width)
+        assert len(sample.boxes) == len(sample.labels) >= 1
+
+
+def test_a_sample_is_a_function_of_seed_epoch_and_index(
+    pictures_folder: Path, annotations: CocoAnnotations
+) -> None:
+    sample = _dataset(pictures_folder, annotations, _CROPPED, seed=1)[(4, 5)]
+    dataset = _dataset(pictures_folder, annotations, _CROPPED, seed=1)
+    dataset[(0, 0)]
+    again = dataset[(4, 5)]
+    assert torch.equal(sample.pixels, again.pixels)
+    assert sample.record.placement == again.record.placement == dataset.placement_of(4, 5)
+    others = [dataset.placement_of(epoch, 5) for epoch in range(10)]
+    assert len({str(placement) for placement in others}) > 3
+
+
+def test_a_picture_that_is_missing_or_of_another_size_is_named(
+    pictures_folder: Path, annotations: CocoAnnotations
+) -> None:
+    elsewhere = dataclasses.replace(annotations, file_names=np.array(["gone.png"] * len(annotations)))
+    with pytest.raises(DataError, match=r"picture gone\.png is not in"):
+        _dataset(pictures_folder, elsewhere, _AS_IT_IS)[(0, 0)]
+    larger = dataclasses.replace(annotations, sizes=annotations.sizes + 1)
+    with pytest.raises(DataError, match=r"picture 2\.png is 60x40 but its annotations say 61x41"):
+        _dataset(pictures_folder, larger, _AS_IT_IS)[(0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "policy"),
+    [
+        (
+            ResizeAugmentation(
+                scales=(Scale(1600, 1000), Scale(1000, 600)), mode="range", flip_probability=0.5
+            ),
+            FixedCanvas(long=1600, short=1024),
+        ),
+        (
+            ResizeCropAugmentation(
+                scales=(Scale(1400, 600), Scale(1400, 1000)), crop=Scale(1200, 800), flip_probability=0.5
+            ),
+            FixedCanvas(long=1216, short=800),
+        ),
+    ],
+)
+def test_real_pictures_fit_the_canvas_of_their_recipe(
+    shared_data: Path, augmentation: Augmentation, policy: FixedCanvas
+) -> None:
+    annotations = load_coco(shared_data / "coco_pico" / "instances_train.json")
+    dataset = _dataset(shared_data / "coco_pico" / "images", annotations, augmentation)
+    for index in range(0, len(dataset), 4):
+        batch = pad_pictures([dataset[(0, index)]], policy)
+        height, width = batch.images.sizes[0].tolist()
+        boxes = batch.targets.boxes[batch.targets.is_valid]
+        assert len(boxes) > 0 or annotations.num_boxes[index] == 0
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+        assert (boxes >= 0).all()
+        assert (boxes <= torch.tensor([width, height, width, height])).all()

@@ -1,0 +1,163 @@
+import csv
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.errors import DataError
+
+_NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+_SIZE = Size(height=20, width=30)
+
+
+# Exif 2.3, table 6: which side of the scene the first stored row and column are.
+_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    5: lambda stored: stored.transpose(1, 0, 2),  # row left, column top
+    6: lambda stored: np.rot90(stored, k=-1),  # row right, column top
+    7: lambda stored: stored.transpose(1, 0, 2)[::-1, ::-1],  # row right, column bottom
+    8: lambda stored: np.rot90(stored, k=1),  # row left, column bottom
+}
+
+
+def _encoded(image: Image.Image, format_name: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def _by_pillow(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def test_channels_come_in_the_order_red_green_blue() -> None:
+    red = _encoded(Image.new("RGB", (30, 20), (255, 0, 0)), "PNG")
+    assert decode_rgb(red, expected=_SIZE, name="red").float().mean(dim=(1, 2)).tolist() == [255, 0, 0]
+    red = _encoded(Image.new("RGB", (30, 20), (255, 0, 0)), "JPEG")
+    assert decode_rgb(red, expected=_SIZE, name="red")[:, 5, 5].tolist() == pytest.approx([255, 0, 0], abs=2)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpegs_of_every_colour_space_come_out_in_their_colours(mode: str) -> None:
+    flat = Image.new("RGB", (30, 20), (90, 90, 90) if mode == "L" else (200, 60, 20))
+    decoded = decode_rgb(_encoded(flat.convert(mode), "JPEG", quality=95), expected=_SIZE, name="x")
+    assert decoded[:, 7, 7].tolist() == pytest.approx(flat.getpixel((0, 0)), abs=3)
+
+
+def test_alpha_is_dropped_and_not_blended() -> None:
+    data = _encoded(Image.fromarray(_NOISE), "PNG")
+    expected = torch.from_numpy(_NOISE[..., :3].copy()).permute(2, 0, 1)
+    assert torch.equal(decode_rgb(data, expected=_SIZE, name="x"), expected)
+
+
+def test_palette_transparency_is_dropped() -> None:
+    palette = Image.fromarray(_NOISE[..., :3]).quantize(16)
+    data = _encoded(palette, "PNG", transparency=bytes(range(0, 160, 10)))
+    assert torch.equal(decode_rgb(data, expected=_SIZE, name="x"), _by_pillow(palette))
+
+
+def test_16_bit_grey_keeps_its_high_byte() -> None:
+    grey = np.arange(600, dtype=np.uint16).reshape(20, 30) * 109
+    decoded = decode_rgb(_encoded(Image.fromarray(grey), "PNG"), expected=_SIZE, name="x")
+    assert torch.equal(decoded, torch.from_numpy(grey >> 8).to(torch.uint8).expand(3, -1, -1))
+
+
+def test_float_pixels_are_refused() -> None:
+    data = _encoded(Image.fromarray(np.zeros((20, 30), dtype=np.float32)), "TIFF")
+    with pytest.raises(DataError, match="picture x cannot be decoded: pixels of mode F have no known range"):
+        decode_rgb(data, expected=_SIZE, name="x")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG"])
+def test_exif_is_applied_when_and_only_when_the_annotated_size_is_the_turned_one(
+    orientation: int, format_name: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _encoded(Image.fromarray(_NOISE[..., :3]), format_name, exif=exif)
+    stored = Image.open(io.BytesIO(data))
+    assert torch.equal(decode_rgb(data, expected=_SIZE, name="x"), _by_pillow(stored))
+    turned = Size(height=30, width=20)
+    if orientation >= 5:
+        expected = _UPRIGHT[orientation](np.asarray(stored)).copy()
+        decoded = decode_rgb(data, expected=turned, name="x")
+        assert torch.equal(decoded.permute(1, 2, 0), torch.from_numpy(expected))
+    else:
+        with pytest.raises(DataError, match="but its annotations say 20x30"):
+            decode_rgb(data, expected=turned, name="x")
+
+
+def test_a_wrong_size_names_the_picture_and_both_sizes() -> None:
+    data = _encoded(Image.new("RGB", (30, 20)), "PNG")
+    with pytest.raises(DataError) as caught:
+        decode_rgb(data, expected=Size(height=21, width=30), name="train/7.png")
+    assert str(caught.value).startswith(
+        "picture train/7.png is 30x20 but its annotations say 30x21, width x height."
+    )
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "TIFF"])
+def test_a_picture_cut_anywhere_is_refused_by_name(format_name: str) -> None:
+    data = _encoded(Image.fromarray(_NOISE[..., :3]), format_name)
+    for length in range(0, len(data) * 9 // 10, len(data) // 20):
+        with pytest.raises(DataError, match=r"picture cut\.jpg cannot be decoded"):
+            decode_rgb(data[:length], expected=_SIZE, name="cut.jpg")
+
+
+def test_what_is_no_picture_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"picture page\.jpg cannot be decoded: cannot identify image file"):
+        decode_rgb(b"<!DOCTYPE html>", expected=_SIZE, name="page.jpg")
+
+
+@pytest.mark.parametrize("factor", [1.5, 3])
+def test_a_picture_that_unpacks_to_too_many_pixels_is_refused(
+    monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(600 / factor))
+    data = _encoded(Image.new("RGB", (30, 20)), "PNG")
+    with pytest.raises(
+        DataError, match=r"picture big\.png cannot be decoded: Image size \(600 pixels\) exceeds limit"
+    ):
+        decode_rgb(data, expected=_SIZE, name="big.png")
+
+
+def test_odd_pictures_found_in_the_wild_decode_or_say_why(shared_data: Path) -> None:
+    folder = shared_data / "odd_free"
+    rows = list(csv.DictReader((folder / "WHY.csv").read_text().splitlines()))
+    for row in rows:
+        data = (folder / "images" / row["file"]).read_bytes()
+        size = Size(height=int(row["height"]), width=int(row["width"]))
+        if "TRUNCATED" in row["reason"]:
+            with pytest.raises(DataError, match=row["file"]):
+                decode_rgb(data, expected=size, name=row["file"])
+            continue
+        decoded = decode_rgb(data, expected=size, name=row["file"])
+        assert (decoded.shape, decoded.dtype) == ((3, size.height, size.width), torch.uint8), row["file"]
+        if row["mode"] in ("L", "1", "LA", "I;16"):
+            assert torch.equal(decoded[0], decoded[2]), row["file"]
+        if row["mode"] == "I;16":
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow dislikes the direct way from a transparent palette
+            assert torch.equal(decoded, _by_pillow(Image.open(folder / "images" / row["file"]))), row["file"]
+    assert len(rows) == 25
+
+
+@pytest.mark.parametrize("file", ["coco_pico/instances_val.json", "bccd/instances_test.json"])
+def test_annotated_sizes_of_real_pictures_are_those_of_the_files(shared_data: Path, file: str) -> None:
+    coco = load_coco(shared_data / file)
+    for index in range(min(10, len(coco))):
+        name = str(coco.file_names[index])
+        path = (shared_data / file).parent / "images" / name
+        decoded = decode_rgb(path.read_bytes(), expected=coco.size_of(index), name=name)
+        assert torch.equal(decoded, _by_pillow(Image.open(path)))

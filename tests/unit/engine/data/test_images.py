@@ -1,0 +1,191 @@
+import multiprocessing
+import os
+import pickle
+import struct
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hrdet_cli.engine.data.images import MAX_FILE_BYTES, ImageSource, open_images
+from hrdet_cli.errors import DataError
+
+_FILES = {"a.jpg": b"alpha" * 1000, "sub/b.png": b"\x00\xffbeta", "c.jpg": b""}
+
+
+def _zip(path: Path, files: dict[str, bytes], *, folder: str = "", method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        if folder:
+            archive.mkdir(folder.rstrip("/"))
+        for name, data in files.items():
+            archive.writestr(folder + name, data)
+    return path
+
+
+def _folder(path: Path) -> Path:
+    for name, data in _FILES.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def _read_all(source: ImageSource) -> dict[str, bytes]:
+    return {name: source.read(name) for name in _FILES}
+
+
+@pytest.mark.parametrize("kind", ["folder", "stored", "deflated", "folder in zip"])
+def test_every_kind_of_root_gives_the_same_bytes(tmp_path: Path, kind: str) -> None:
+    roots = {
+        "folder": lambda: _folder(tmp_path / "root"),
+        "stored": lambda: _zip(tmp_path / "x.zip", _FILES),
+        "deflated": lambda: _zip(tmp_path / "x.zip", _FILES, method=zipfile.ZIP_DEFLATED),
+        "folder in zip": lambda: _zip(tmp_path / "x.zip", _FILES, folder="train2017/"),
+    }
+    assert _read_all(open_images(roots[kind]())) == _FILES
+
+
+def test_a_name_may_carry_the_archives_own_name_as_folder(tmp_path: Path) -> None:
+    source = open_images(_zip(tmp_path / "train2017.zip", _FILES))
+    assert source.read("train2017/a.jpg") == _FILES["a.jpg"]
+
+
+def test_extra_folders_of_macos_do_not_hide_the_common_folder(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"photos/a.jpg": b"1", "__MACOSX/photos/._a.jpg": b"2"})
+    assert open_images(path).read("a.jpg") == b"1"
+
+
+def test_an_archive_of_several_folders_is_read_by_full_names(tmp_path: Path) -> None:
+    source = open_images(_zip(tmp_path / "x.zip", {"train/a.jpg": b"1", "val/a.jpg": b"2"}))
+    assert source.read("val/a.jpg") == b"2"
+    assert source.missing(["a.jpg", "train/a.jpg"]) == ["a.jpg"]
+
+
+def test_an_archive_made_by_another_program_is_read(tmp_path: Path) -> None:
+    # Info-ZIP writes longer extra fields beside the members than in the directory.
+    _folder(tmp_path / "root")
+    try:
+        subprocess.run(["zip", "-q", "-r", "../x.zip", "."], cwd=tmp_path / "root", check=True)
+    except FileNotFoundError:
+        pytest.skip("needs the program zip")
+    assert _read_all(open_images(tmp_path / "x.zip")) == _FILES
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_missing_names_are_found_without_reading(tmp_path: Path, is_zip: bool) -> None:
+    source = open_images(_zip(tmp_path / "x.zip", _FILES) if is_zip else _folder(tmp_path / "root"))
+    names = ["a.jpg", "sub/a.jpg", "sub/b.png", "nowhere/c.jpg", "A.jpg"]
+    assert source.missing(names) == ["sub/a.jpg", "nowhere/c.jpg", "A.jpg"]
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_reading_a_missing_picture_names_it_and_those_like_it(tmp_path: Path, is_zip: bool) -> None:
+    root = _zip(tmp_path / "x.zip", _FILES) if is_zip else _folder(tmp_path / "root")
+    with pytest.raises(DataError) as caught:
+        open_images(root).read("a.jpeg")
+    assert str(caught.value).startswith(f"picture a.jpeg is not in {root}. Similar names there: a.jpg")
+
+
+def test_a_root_that_does_not_exist_or_is_no_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"gone does not exist\. Give a folder of pictures or a \.zip archive\."
+    ):
+        open_images(tmp_path / "gone")
+    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(DataError, match=r"x\.zip is neither a folder nor a ZIP archive that can be read"):
+        open_images(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("position", range(35, 60, 6))
+def test_a_flipped_bit_inside_a_member_is_noticed(tmp_path: Path, method: int, position: int) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"picture " * 9 + bytes(range(99))}, method=method)
+    raw = bytearray(path.read_bytes())
+    raw[position] ^= 0x10
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"a\.jpg in .*x\.zip (is damaged|cannot be read)"):
+        open_images(path).read("a.jpg")
+
+
+def test_an_archive_cut_while_in_use_is_noticed(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"1" * 1000, "b.jpg": b"2" * 1000})
+    source = open_images(path)
+    os.truncate(path, 1500)
+    assert source.read("a.jpg") == b"1" * 1000
+    with pytest.raises(DataError, match=r"b\.jpg in .*x\.zip is damaged"):
+        source.read("b.jpg")
+    os.truncate(path, 0)
+    with pytest.raises(
+        DataError, match=r"a\.jpg in .* cannot be read: the file ends early\. Is the archive complete\?"
+    ):
+        source.read("a.jpg")
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"secret"})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1  # flag bit 0 of the directory entry
+    path.write_bytes(raw)
+    with pytest.raises(
+        DataError, match=r"a\.jpg in .*x\.zip is encrypted\. Make the archive again without a password"
+    ):
+        open_images(path).read("a.jpg")
+
+
+def test_an_unsupported_compression_is_refused(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"data"}, method=zipfile.ZIP_LZMA)
+    with pytest.raises(DataError, match=r"a\.jpg in .*x\.zip is compressed with method 14\."):
+        open_images(path).read("a.jpg")
+
+
+def test_a_member_that_inflates_beyond_its_declared_size_is_refused(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": bytes(10**6)}, method=zipfile.ZIP_DEFLATED)
+    _declare_size(path, 100)
+    with pytest.raises(DataError, match="is damaged"):
+        open_images(path).read("a.jpg")
+
+
+def test_an_absurd_declared_size_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"small"}, method=zipfile.ZIP_DEFLATED)
+    _declare_size(path, MAX_FILE_BYTES + 1)
+    with pytest.raises(DataError, match=rf"claims {MAX_FILE_BYTES + 1} bytes"):
+        open_images(path).read("a.jpg")
+
+
+def _declare_size(path: Path, size: int) -> None:
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<I", raw, raw.index(b"PK\x01\x02") + 24, size)
+    path.write_bytes(raw)
+
+
+def test_processes_read_side_by_side_from_one_source(tmp_path: Path) -> None:
+    files = {f"{i}.jpg": bytes([i]) * 5000 for i in range(100)}
+    source = open_images(_zip(tmp_path / "x.zip", files))
+    source.read("0.jpg")  # the descriptor is open before the fork
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(source.read, files, chunksize=5) == list(files.values())
+
+
+def test_a_pickled_source_opens_the_archive_for_itself(tmp_path: Path) -> None:
+    source = open_images(_zip(tmp_path / "x.zip", _FILES))
+    source.read("a.jpg")
+    copy = pickle.loads(pickle.dumps(source))  # noqa: S301
+    del source  # closes its descriptor
+    assert _read_all(copy) == _FILES
+
+
+def test_a_source_holds_one_descriptor_and_gives_it_back(tmp_path: Path) -> None:
+    before = _num_descriptors()
+    source = open_images(_zip(tmp_path / "x.zip", _FILES))
+    for _ in range(3):
+        _read_all(source)
+    assert _num_descriptors() == before + 1
+    del source
+    assert _num_descriptors() == before
+
+
+def _num_descriptors() -> int:
+    try:
+        return len(list(Path("/proc/self/fd").iterdir()))
+    except FileNotFoundError:
+        pytest.skip("needs /proc")

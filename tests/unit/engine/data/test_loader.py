@@ -1,0 +1,203 @@
+import dataclasses
+import multiprocessing
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.dataset import PictureDataset
+from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
+from hrdet_cli.engine.data.padding import FixedCanvas, SmallestCanvas
+from hrdet_cli.engine.data.transforms import ResizeAugmentation
+from hrdet_cli.engine.distributed.world import World
+from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.errors import DataError
+
+# A machine with one core is slower with two workers, not wrong.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
+_ALONE = World(rank=0, size=1)
+_SCALES = (Scale(60, 40), Scale(72, 48), Scale(90, 60))
+
+
+def _pictures(folder: Path, annotations: CocoAnnotations, *scales: Scale) -> PictureDataset:
+    augmentation = ResizeAugmentation(
+        scales=scales, mode="choice", flip_probability=0.5 if len(scales) > 1 else 0
+    )
+    return PictureDataset(
+        annotations=annotations, images=open_images(folder), augmentation=augmentation, seed=3
+    )
+
+
+@pytest.fixture
+def dataset(pictures_folder: Path, annotations: CocoAnnotations) -> PictureDataset:
+    return _pictures(pictures_folder, annotations, *_SCALES)
+
+
+@pytest.fixture
+def plain_dataset(pictures_folder: Path, annotations: CocoAnnotations) -> PictureDataset:
+    return _pictures(pictures_folder, annotations, _SCALES[1])
+
+
+def _training(
+    dataset: PictureDataset, *, num_workers: int = 0, world: World = _ALONE, per_process: int = 2
+) -> TrainingLoader:
+    return TrainingLoader(
+        dataset=dataset,
+        indices=np.arange(1, len(dataset)),  # picture 0 takes no part
+        batch_size_per_process=per_process,
+        world=world,
+        padding=FixedCanvas(long=96, short=64),
+        num_workers=num_workers,
+        pin_memory=False,
+    )
+
+
+def _evaluation(dataset: PictureDataset, *, batch_size: int, num_workers: int = 0) -> EvaluationLoader:
+    return EvaluationLoader(
+        dataset=dataset,
+        batch_size=batch_size,
+        padding=SmallestCanvas(),
+        num_workers=num_workers,
+        pin_memory=False,
+    )
+
+
+def _indices(batches: Iterator[Batch]) -> list[list[int]]:
+    return [[record.index for record in batch.records] for batch in batches]
+
+
+def _assert_equal(batches: Iterator[Batch], expected: Iterator[Batch]) -> None:
+    for batch, other in zip(batches, expected, strict=True):
+        for part in ("pixels", "sizes", "keys"):
+            assert torch.equal(getattr(batch.images, part), getattr(other.images, part))
+        for part in ("boxes", "labels", "is_valid"):
+            assert torch.equal(getattr(batch.targets, part), getattr(other.targets, part))
+        assert [record.placement for record in batch.records] == [
+            record.placement for record in other.records
+        ]
+
+
+def test_an_epoch_holds_each_chosen_picture_once_plus_the_named_repeats(dataset: PictureDataset) -> None:
+    loader = _training(dataset, per_process=4)
+    batches = _indices(loader.batches(0))
+    seen = Counter(index for batch in batches for index in batch)
+    seen.subtract(loader.order_of(0).repeats.tolist())
+    assert seen == Counter(range(1, len(dataset)))
+    assert len(batches) == loader.num_steps_per_epoch == 3  # 7 landscape or square, 3 portrait, by fours
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(dataset: PictureDataset) -> None:
+    alone = _training(dataset)
+    with _training(dataset, num_workers=2) as loader:
+        for epoch in (0, 1):
+            _assert_equal(loader.batches(epoch), alone.batches(epoch))
+
+
+def test_entering_an_epoch_later_gives_the_batches_of_an_uninterrupted_one(dataset: PictureDataset) -> None:
+    loader = _training(dataset)
+    uninterrupted = list(loader.batches(2))
+    _assert_equal(loader.batches(2, first_step=2), iter(uninterrupted[2:]))
+    assert list(loader.batches(2, first_step=loader.num_steps_per_epoch)) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_leaving_an_epoch_early_leaves_nothing_behind_in_the_next(
+    dataset: PictureDataset, num_workers: int
+) -> None:
+    with _training(dataset, num_workers=num_workers) as loader:
+        abandoned = loader.batches(0)
+        next(abandoned)
+        _assert_equal(loader.batches(1), _training(dataset).batches(1))
+        assert next(abandoned, None) is None
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_share_the_batches_of_one_process(dataset: PictureDataset, world_size: int) -> None:
+    whole = _indices(_training(dataset, per_process=4).batches(0))
+    shares = [
+        _indices(_training(dataset, per_process=4 // world_size, world=World(rank, world_size)).batches(0))
+        for rank in range(world_size)
+    ]
+    assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
+
+
+def test_batches_of_both_orientations_have_the_canvas_turned(dataset: PictureDataset) -> None:
+    canvases = {batch.images.canvas for batch in _training(dataset).batches(0)}
+    assert canvases == {Size(64, 96), Size(96, 64)}
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_loading_leaves_the_global_generators_as_they_are(dataset: PictureDataset, num_workers: int) -> None:
+    before = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())
+    with _training(dataset, num_workers=num_workers) as loader:
+        assert len(list(loader.batches(0))) > 0
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), repr(np.random.get_state())) == before[1:]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_broken_picture_is_named_without_a_workers_traceback(
+    pictures_folder: Path, annotations: CocoAnnotations, num_workers: int
+) -> None:
+    names = annotations.file_names.tolist()
+    names[5] = "gone.png"
+    broken = dataclasses.replace(annotations, file_names=np.array(names))
+    with _training(_pictures(pictures_folder, broken, *_SCALES), num_workers=num_workers) as loader:
+        with pytest.raises(DataError) as caught:
+            list(loader.batches(0))
+        assert str(caught.value).startswith("picture gone.png is not in ")
+        assert "Traceback" not in str(caught.value)
+
+
+def test_workers_persist_over_epochs_and_end_with_the_loader(dataset: PictureDataset) -> None:
+    assert multiprocessing.active_children() == []
+    loader = _training(dataset, num_workers=2)
+    list(loader.batches(0))
+    workers = {process.pid for process in multiprocessing.active_children()}
+    assert len(workers) == 2
+    list(islice(loader.batches(1), 2))
+    assert {process.pid for process in multiprocessing.active_children()} == workers
+    loader.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_spawned_workers_make_the_same_batches(dataset: PictureDataset) -> None:
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        with _training(dataset, num_workers=1) as loader:
+            _assert_equal(loader.batches(0), _training(dataset).batches(0))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_evaluation_sees_each_picture_once_on_the_canvas_it_would_have_alone(
+    plain_dataset: PictureDataset, batch_size: int
+) -> None:
+    loader = _evaluation(plain_dataset, batch_size=batch_size)
+    seen = {}
+    for batch in loader.batches():
+        for row, record in enumerate(batch.records):
+            assert record.index not in seen
+            seen[record.index] = batch.images.pixels[row]
+    assert len(seen) == len(loader) == len(plain_dataset)
+    for batch in _evaluation(plain_dataset, batch_size=1).batches():
+        assert torch.equal(batch.images.pixels[0], seen[batch.records[0].index])
+
+
+def test_evaluation_does_not_depend_on_the_number_of_workers_and_can_be_repeated(
+    plain_dataset: PictureDataset,
+) -> None:
+    with _evaluation(plain_dataset, batch_size=3, num_workers=2) as loader:
+        for _ in range(2):
+            _assert_equal(loader.batches(), _evaluation(plain_dataset, batch_size=3).batches())

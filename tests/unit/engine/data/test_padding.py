@@ -1,0 +1,47 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrdet_cli.engine.data.padding import FixedCanvas, SmallestCanvas
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.errors import DataError
+
+_SIZES = st.lists(st.builds(Size, st.integers(1, 2000), st.integers(1, 2000)), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "canvas"),
+    [
+        ([Size(1000, 1600), Size(600, 800)], Size(1024, 1600)),
+        ([Size(1600, 1000)], Size(1600, 1024)),
+        ([Size(600, 600)], Size(1024, 1600)),
+        ([Size(600, 600), Size(900, 800)], Size(1600, 1024)),
+        ([Size(1024, 1600)], Size(1024, 1600)),
+    ],
+)
+def test_a_fixed_canvas_turns_with_the_batch_and_squares_fit_both(sizes: list[Size], canvas: Size) -> None:
+    assert FixedCanvas(long=1600, short=1024).canvas_for(sizes) == canvas
+
+
+def test_a_batch_of_two_orientations_has_no_fixed_canvas() -> None:
+    with pytest.raises(DataError, match="mixes portrait and landscape pictures: 30x20, 20x30"):
+        FixedCanvas(long=64, short=64).canvas_for([Size(20, 30), Size(30, 20)])
+
+
+@pytest.mark.parametrize("size", [Size(1025, 1300), Size(1000, 1601), Size(1601, 1000)])
+def test_a_picture_larger_than_its_canvas_is_refused_and_never_cropped(size: Size) -> None:
+    with pytest.raises(
+        DataError, match=rf"a picture of {size} does not fit the canvas of .* \(1600, 1024\) or lower"
+    ):
+        FixedCanvas(long=1600, short=1024).canvas_for([size])
+
+
+@given(sizes=_SIZES, divisor=st.integers(1, 128))
+def test_the_smallest_canvas_holds_all_and_wastes_less_than_the_divisor(
+    sizes: list[Size], divisor: int
+) -> None:
+    canvas = SmallestCanvas(divisor=divisor).canvas_for(sizes)
+    assert all(canvas.contains(size) for size in sizes)
+    assert canvas.height % divisor == canvas.width % divisor == 0
+    assert canvas.height - max(size.height for size in sizes) < divisor
+    assert canvas.width - max(size.width for size in sizes) < divisor

@@ -1,0 +1,91 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.samplers import evaluation_batches, num_training_steps, share_of, training_order
+from hrdet_cli.engine.distributed.world import World
+from hrdet_cli.engine.geometry import Size
+
+_ORIENTATIONS = st.lists(st.booleans(), min_size=1, max_size=60).map(
+    lambda values: np.array(values, dtype=np.bool_)
+)
+
+
+@given(
+    is_portrait=_ORIENTATIONS,
+    per_process=st.integers(1, 5),
+    world_size=st.integers(1, 9),
+    epoch=st.integers(0, 99),
+)
+def test_all_processes_together_see_each_picture_once_plus_the_named_repeats(
+    is_portrait: NDArray[np.bool_], per_process: int, world_size: int, epoch: int
+) -> None:
+    order = training_order(is_portrait=is_portrait, batch_size=per_process * world_size, seed=1, epoch=epoch)
+    shares = [share_of(order.batches, World(rank, world_size)) for rank in range(world_size)]
+    assert {share.shape for share in shares} == {(len(order.batches), per_process)}
+    seen = Counter(np.concatenate(shares).ravel().tolist())
+    seen.subtract(order.repeats.tolist())
+    assert seen == Counter(range(len(is_portrait)))
+
+
+@given(is_portrait=_ORIENTATIONS, batch_size=st.integers(1, 20))
+def test_every_batch_has_one_orientation_and_repeats_never_fill_a_whole_batch(
+    is_portrait: NDArray[np.bool_], batch_size: int
+) -> None:
+    order = training_order(is_portrait=is_portrait, batch_size=batch_size, seed=0, epoch=0)
+    assert all(len(set(is_portrait[batch].tolist())) == 1 for batch in order.batches)
+    assert len(order.batches) == num_training_steps(is_portrait=is_portrait, batch_size=batch_size)
+    for orientation in (False, True):
+        assert (is_portrait[order.repeats] == orientation).sum() < batch_size
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])
+def test_global_batches_do_not_depend_on_the_number_of_processes(world_size: int) -> None:
+    order = training_order(is_portrait=np.arange(50) % 3 == 0, batch_size=12, seed=5, epoch=2)
+    shares = [share_of(order.batches, World(rank, world_size)) for rank in range(world_size)]
+    assert np.array_equal(np.concatenate(shares, axis=1), order.batches)
+
+
+def test_an_order_is_a_function_of_seed_and_epoch() -> None:
+    is_portrait = np.arange(100) % 2 == 0
+
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = training_order(is_portrait=is_portrait, batch_size=10, seed=seed, epoch=epoch).batches
+        flat: list[int] = batches.ravel().tolist()
+        return flat
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_batches_of_both_orientations_are_mixed_over_the_epoch() -> None:
+    is_portrait = np.arange(400) % 2 == 0
+    order = training_order(is_portrait=is_portrait, batch_size=4, seed=0, epoch=0)
+    changes = np.diff(is_portrait[order.batches[:, 0]].astype(int)) != 0
+    assert 30 < changes.sum() < 70  # 99 neighbours, half of them differ
+
+
+def test_fewer_pictures_than_a_batch_repeat_until_it_is_full() -> None:
+    order = training_order(is_portrait=np.array([True, False, False]), batch_size=4, seed=0, epoch=0)
+    assert {frozenset(batch.tolist()) for batch in order.batches} == {frozenset({0}), frozenset({1, 2})}
+    assert sorted(order.repeats.tolist()) == [0, 0, 0, 1, 2]
+
+
+@given(
+    edges=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), max_size=40), batch_size=st.integers(1, 7)
+)
+def test_evaluation_batches_hold_each_picture_once_and_one_canvas_each(
+    edges: list[tuple[int, int]], batch_size: int
+) -> None:
+    canvases = [Size(32 * height, 32 * width) for height, width in edges]
+    batches = evaluation_batches(canvases=canvases, batch_size=batch_size)
+    assert sorted(position for batch in batches for position in batch) == list(range(len(canvases)))
+    assert all(len({canvases[position] for position in batch}) == 1 for batch in batches)
+    assert all(len(batch) <= batch_size for batch in batches)
+    areas = [canvases[batch[0]].num_pixels for batch in batches]
+    assert areas == sorted(areas, reverse=True)

@@ -1,0 +1,191 @@
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.data.batch import Batch, PictureRecord
+from hrdet_cli.engine.data.transforms import Placement, move_boxes
+from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_all, to_coco_results
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+
+CPU = torch.device("cpu")
+
+
+def record_of(image_id: int, original: Size, resized: Size) -> PictureRecord:
+    return PictureRecord(
+        index=image_id,
+        image_id=image_id,
+        file_name=f"{image_id}.jpg",
+        original=original,
+        placement=Placement(resized=resized),
+        ignored_boxes=torch.zeros(0, 4),
+    )
+
+
+def batch_of(*records: PictureRecord) -> Batch:
+    num = len(records)
+    sizes = torch.tensor([[r.placement.placed.height, r.placement.placed.width] for r in records])
+    return Batch(
+        images=ImageBatch(
+            torch.zeros(num, 3, 4, 4, dtype=torch.uint8), sizes, torch.zeros(num, dtype=torch.int64)
+        ),
+        targets=Targets(
+            torch.zeros(num, 8, 4),
+            torch.zeros(num, 8, dtype=torch.int64),
+            torch.zeros(num, 8, dtype=torch.bool),
+        ),
+        records=records,
+    )
+
+
+@dataclass(frozen=True)
+class FakeLoader:
+    content: Sequence[Batch]
+
+    def batches(self) -> Iterator[Batch]:
+        return iter(self.content)
+
+
+class FakeDetector(nn.Module):
+    """Finds the same canvas boxes in each picture; the last of its two rows can be padding."""
+
+    def __init__(self, boxes: Tensor, *, num_valid: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.frozen_norm = nn.BatchNorm2d(2).eval()
+        self.boxes = boxes
+        self.num_valid = num_valid
+        self.modes_seen: list[bool] = []
+        self.dtypes_seen: list[torch.dtype] = []
+
+    def detect(self, images: ImageBatch) -> Detections:
+        self.modes_seen += [module.training for module in self.modules()]
+        self.dtypes_seen.append(self.linear(torch.zeros(4)).dtype)
+        num = len(images.keys)
+        is_valid = torch.arange(len(self.boxes)) < self.num_valid
+        scores = torch.linspace(0.9, 0.1, len(self.boxes)) * is_valid
+        return Detections(
+            boxes=self.boxes.expand(num, -1, -1),
+            scores=scores.expand(num, -1),
+            labels=torch.arange(len(self.boxes)).expand(num, -1),
+            is_valid=is_valid.expand(num, -1),
+        )
+
+
+def detect(model: FakeDetector, *batches: Batch) -> list[PictureDetections]:
+    return list(detect_all(model, FakeLoader(batches), device=CPU, autocast_dtype=None))
+
+
+def test_boxes_return_to_the_original_picture_axis_by_axis() -> None:
+    # 100x37 became 200x75: twice as wide, 75/37 times as high. So x = 20/2 = 10, y = 15*37/75 = 7.4,
+    # and the far corner of the resized picture is the far corner of the original.
+    model = FakeDetector(torch.tensor([[20.0, 15.0, 200.0, 75.0]]), num_valid=1)
+    (found,) = detect(model, batch_of(record_of(3, Size(37, 100), Size(75, 200))))
+    assert found.image_id == 3
+    torch.testing.assert_close(found.boxes, torch.tensor([[10.0, 7.4, 100.0, 37.0]]))
+
+
+def test_undoing_a_placement_is_the_inverse_of_making_it() -> None:
+    generator = np.random.default_rng(5)
+    original, placement = Size(427, 640), Placement(resized=Size(800, 1199))
+    corners = np.sort(generator.random((50, 2, 2)) * (original.width, original.height), axis=1)
+    boxes = corners.reshape(50, 4).astype(np.float32)
+    moved, _ = move_boxes(boxes, original, placement)
+    model = FakeDetector(torch.from_numpy(moved), num_valid=50)
+    (found,) = detect(model, batch_of(record_of(1, original, placement.resized)))
+    torch.testing.assert_close(found.boxes, torch.from_numpy(boxes), rtol=0, atol=2e-4)
+
+
+def test_boxes_never_leave_the_original_picture() -> None:
+    # 99 / (33/32) and the like do not divide evenly in float32, and a detector may be off by a rounding.
+    model = FakeDetector(torch.tensor([[-0.01, -0.01, 33.001, 33.001]]), num_valid=1)
+    (found,) = detect(model, batch_of(record_of(1, Size(32, 31), Size(33, 33))))
+    assert found.boxes.tolist() == [[0.0, 0.0, 31.0, 32.0]]
+
+
+def test_padding_rows_are_dropped() -> None:
+    model = FakeDetector(torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]]), num_valid=1)
+    (found,) = detect(model, batch_of(record_of(1, Size(8, 8), Size(8, 8))))
+    assert found.boxes.tolist() == [[1.0, 2.0, 3.0, 4.0]]
+    assert found.scores.tolist() == pytest.approx([0.9])
+    assert found.labels.tolist() == [0]
+
+
+def test_each_picture_of_a_batch_is_scaled_by_its_own_factor() -> None:
+    model = FakeDetector(torch.tensor([[2.0, 2.0, 4.0, 4.0]]), num_valid=1)
+    same, doubled = record_of(1, Size(8, 8), Size(8, 8)), record_of(2, Size(4, 4), Size(8, 8))
+    found = detect(model, batch_of(same, doubled), batch_of(doubled))
+    assert [picture.image_id for picture in found] == [1, 2, 2]
+    assert [picture.boxes.tolist() for picture in found] == [[[2, 2, 4, 4]], [[1, 1, 2, 2]], [[1, 1, 2, 2]]]
+
+
+def modes_of(model: nn.Module) -> list[bool]:
+    return [module.training for module in model.modules()]
+
+
+def test_detection_runs_in_evaluation_mode_and_gives_every_module_its_mode_back() -> None:
+    model = FakeDetector(torch.ones(1, 4), num_valid=1)
+    before = modes_of(model)
+    assert before == [True, True, False]  # itself, a layer in training, a layer that is frozen
+    pictures = detect_all(
+        model,
+        FakeLoader([batch_of(record_of(1, Size(8, 8), Size(8, 8)))] * 3),
+        device=CPU,
+        autocast_dtype=None,
+    )
+    next(pictures)
+    assert modes_of(model) == [False, False, False]
+    pictures.close()  # type: ignore[attr-defined]
+    assert modes_of(model) == before
+    assert model.modes_seen == [False, False, False]
+
+
+def test_the_modes_come_back_after_a_failure() -> None:
+    model = FakeDetector(torch.ones(1, 4), num_valid=1)
+    before = modes_of(model)
+    broken = batch_of(record_of(1, Size(8, 8), Size(8, 8)))
+    model.boxes = torch.ones(1, 3)  # three coordinates cannot be scaled by four factors
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        detect(model, broken)
+    assert modes_of(model) == before
+
+
+def test_autocast_lasts_for_the_model_and_not_for_the_consumer() -> None:
+    model = FakeDetector(torch.ones(1, 4), num_valid=1)
+    batch = batch_of(record_of(1, Size(8, 8), Size(8, 8)))
+    for found in detect_all(model, FakeLoader([batch]), device=CPU, autocast_dtype=torch.bfloat16):
+        assert not torch.is_autocast_enabled("cpu")
+        assert found.boxes.dtype == torch.float32
+    assert model.dtypes_seen == [torch.bfloat16]
+
+
+def found_in(image_id: int, *, labels: Sequence[int] = (1, 0)) -> PictureDetections:
+    return PictureDetections(
+        image_id=image_id,
+        boxes=torch.tensor([[10.0, 20.0, 110.1234567, 70.0], [0.0, 0.0, 1.0, 2.0]]),
+        scores=torch.tensor([0.75, 0.1]),
+        labels=torch.tensor(labels),
+    )
+
+
+def test_results_have_cocos_boxes_and_category_ids() -> None:
+    results = to_coco_results([found_in(42)], category_ids=(90, 7))
+    assert results == [
+        {"image_id": 42, "category_id": 7, "bbox": [10.0, 20.0, 100.123, 50.0], "score": 0.75},
+        # a float32 score is written with all its digits: 0.1 is 0.10000000149... there
+        {"image_id": 42, "category_id": 90, "bbox": [0.0, 0.0, 1.0, 2.0], "score": 0.10000000149011612},
+    ]
+    assert json.loads(json.dumps(results)) == results
+
+
+def test_results_do_not_depend_on_the_order_of_the_pictures() -> None:
+    pictures = [found_in(3), found_in(1), found_in(2)]
+    results = to_coco_results(pictures, category_ids=(1, 2))
+    assert results == to_coco_results(reversed(pictures), category_ids=(1, 2))
+    assert [result["image_id"] for result in results] == [1, 1, 2, 2, 3, 3]
+    assert [result["category_id"] for result in results[:2]] == [2, 1]  # best first, as detected

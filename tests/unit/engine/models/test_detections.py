@@ -1,0 +1,95 @@
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.structures import Detections
+
+SELECTOR = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=12)
+SIZES = torch.tensor([[60, 80], [40, 50], [60, 80]])
+
+
+def random_candidates() -> tuple[Tensor, Tensor]:
+    """Boxes ``(3, 30, 4, 4)`` that reach out of the pictures, and different scores; the last picture has none."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(3, 30, 4, 2, generator=generator) * 80 - 15
+    boxes = torch.cat((corners, corners + torch.rand(3, 30, 4, 2, generator=generator) * 50), dim=-1)
+    scores = torch.rand(3, 30, 4, generator=generator)
+    scores[2] *= 0.3
+    return boxes, scores
+
+
+def naive_detections(boxes: Tensor, scores: Tensor, size: Tensor) -> list[tuple[float, int, list[float]]]:
+    height, width = size.tolist()
+    kept: list[tuple[float, int, list[float]]] = []
+    candidates = sorted(
+        ((scores[region, label].item(), region, label) for region in range(30) for label in range(4)),
+        reverse=True,
+    )
+    for score, region, label in candidates:
+        x1, y1, x2, y2 = boxes[region, label].tolist()
+        box = [
+            min(max(x1, 0), width),
+            min(max(y1, 0), height),
+            min(max(x2, 0), width),
+            min(max(y2, 0), height),
+        ]
+        if score <= 0.3 or box[2] <= box[0] or box[3] <= box[1]:
+            continue
+        if all(other_label != label or iou(box, other) <= 0.5 for _, other_label, other in kept):
+            kept.append((score, label, box))
+    return kept
+
+
+def iou(one: list[float], other: list[float]) -> float:
+    shared = max(0, min(one[2], other[2]) - max(one[0], other[0]))
+    shared *= max(0, min(one[3], other[3]) - max(one[1], other[1]))
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / (areas - shared)
+
+
+def assert_equal(detections: Detections, picture: int, wanted: list[tuple[float, int, list[float]]]) -> None:
+    found = detections.is_valid[picture].sum()
+    assert detections.is_valid[picture, :found].all()
+    assert found == len(wanted)
+    for row, (score, label, box) in enumerate(wanted):
+        assert detections.scores[picture, row].item() == score
+        assert detections.labels[picture, row] == label
+        torch.testing.assert_close(detections.boxes[picture, row], torch.tensor(box))
+
+
+def test_detections_equal_a_naive_rewrite_best_first() -> None:
+    boxes, scores = random_candidates()
+    many = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=200)
+    detections = many.select(boxes, scores, SIZES)
+    for picture in range(3):
+        wanted = naive_detections(boxes[picture], scores[picture], SIZES[picture])
+        assert_equal(detections, picture, wanted)
+        assert len(wanted) > 12 or picture == 2
+
+
+def test_the_best_of_all_classes_together_are_kept() -> None:
+    boxes, scores = random_candidates()
+    detections = SELECTOR.select(boxes, scores, SIZES)
+    assert detections.boxes.shape == (3, 12, 4)
+    for picture in range(2):
+        wanted = naive_detections(boxes[picture], scores[picture], SIZES[picture])[:12]
+        assert_equal(detections, picture, wanted)
+
+
+def test_a_picture_without_detections_has_zeros_in_all_rows() -> None:
+    detections = SELECTOR.select(*random_candidates(), SIZES)
+    assert not detections.is_valid[2].any()
+    assert (detections.boxes[2] == 0).all()
+    assert (detections.scores[2] == 0).all()
+    assert (detections.labels[2] == 0).all()
+
+
+def test_a_picture_gets_the_same_detections_alone_and_in_a_batch() -> None:
+    boxes, scores = random_candidates()
+    together = SELECTOR.select(boxes, scores, SIZES)
+    for picture in range(3):
+        only = slice(picture, picture + 1)
+        alone = SELECTOR.select(boxes[only], scores[only], SIZES[only])
+        assert torch.equal(alone.boxes, together.boxes[only])
+        assert torch.equal(alone.scores, together.scores[only])
+        assert torch.equal(alone.labels, together.labels[only])

@@ -1,0 +1,243 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.losses import BoxLoss
+from hrdet_cli.engine.models.matching import Matcher
+from hrdet_cli.engine.models.proposals import ProposalSelector
+from hrdet_cli.engine.models.region_pooling import RegionPooling
+from hrdet_cli.engine.models.roi_head import RoIHead
+from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+
+NUM_CLASSES = 3
+LOSSES = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
+
+
+class TinyPyramid(nn.Module):
+    """One strided convolution per level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, stride=4)
+        self.down = nn.ModuleList(nn.Conv2d(8, 8, 2, stride=2) for _ in range(4))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        levels = [self.stem(pixels)]
+        for layer in self.down:
+            levels.append(layer(levels[-1]))  # noqa: PERF401 (each level needs the one before)
+        return tuple(levels)
+
+
+def make_detector(*, seed: int = 0) -> FasterRCNN:
+    torch.manual_seed(seed)
+    rpn = RegionProposalNetwork(
+        in_channels=8,
+        anchor_generator=AnchorGenerator(strides=(4, 8, 16, 32, 64)),
+        coder=BoxCoder(stds=(1, 1, 1, 1)),
+        matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3),
+        sampler=Sampler(num_samples=64, positive_fraction=0.5, stream=0),
+        box_loss=BoxLoss(kind="smooth_l1", beta=1 / 9),
+        allowed_border=None,
+        training_selector=ProposalSelector(num_candidates_per_level=200, nms_iou=0.7, max_proposals=200),
+        test_selector=ProposalSelector(num_candidates_per_level=100, nms_iou=0.7, max_proposals=100),
+    )
+    roi_head = RoIHead(
+        in_channels=8,
+        num_classes=NUM_CLASSES,
+        pooling=RegionPooling(strides=(4, 8, 16, 32), cells=3, sampling_ratio=2, aligned=True),
+        hidden_features=16,
+        coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2)),
+        matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
+        sampler=Sampler(num_samples=32, positive_fraction=0.25, stream=1),
+        box_loss=BoxLoss(kind="l1"),
+        selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
+    )
+    return FasterRCNN(
+        backbone=TinyPyramid(),
+        neck=nn.Identity(),
+        rpn=rpn,
+        roi_head=roi_head,
+        pixel_mean=(10.0, 20.0, 30.0),
+        pixel_std=(2.0, 4.0, 5.0),
+    )
+
+
+def make_lively_detector() -> FasterRCNN:
+    """One that detects something: weights larger than the initial ones."""
+    detector = make_detector().eval()
+    with torch.no_grad():
+        detector.rpn.objectness.weight.mul_(30)
+        detector.rpn.deltas.weight.mul_(10)
+        detector.roi_head.classifier.weight.mul_(5)
+        detector.roi_head.regressor.weight.mul_(100)
+    return detector
+
+
+def make_images(*, sizes: list[list[int]], canvas: tuple[int, int] = (128, 128)) -> ImageBatch:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.zeros(len(sizes), 3, *canvas, dtype=torch.uint8)
+    for picture, (height, width) in zip(pixels, sizes, strict=True):
+        picture[:, :height, :width] = torch.randint(0, 256, (3, height, width), generator=generator)
+    return ImageBatch(pixels=pixels, sizes=torch.tensor(sizes), keys=torch.arange(len(sizes)) + 2**40)
+
+
+def make_targets(num_boxes: list[int], *, num_rows: int) -> Targets:
+    generator = torch.Generator().manual_seed(1)
+    is_valid = torch.arange(num_rows) < torch.tensor(num_boxes)[:, None]
+    corners = torch.rand(len(num_boxes), num_rows, 2, generator=generator) * 90
+    sides = torch.rand(len(num_boxes), num_rows, 2, generator=generator) * 36 + 1
+    labels = torch.randint(0, NUM_CLASSES, (len(num_boxes), num_rows), generator=generator)
+    boxes = torch.cat((corners, corners + sides), dim=-1)
+    return Targets(boxes=boxes * is_valid[..., None], labels=labels * is_valid, is_valid=is_valid)
+
+
+def found_in(detections: Detections, picture: int) -> tuple[Tensor, Tensor, Tensor]:
+    rows = detections.is_valid[picture]
+    return detections.boxes[picture][rows], detections.scores[picture][rows], detections.labels[picture][rows]
+
+
+@pytest.mark.parametrize("num_boxes", [[0, 0], [0, 1], [1, 7], [500, 0]])
+def test_losses_are_finite_and_every_parameter_gets_a_finite_gradient(num_boxes: list[int]) -> None:
+    detector = make_detector()
+    images = make_images(sizes=[[128, 128], [100, 128]])
+    losses = detector(images, make_targets(num_boxes, num_rows=max(8, *num_boxes)))
+    assert set(losses) == LOSSES
+    for name, loss in losses.items():
+        assert loss.shape == ()
+        assert loss.dtype == torch.float32
+        assert loss.isfinite(), name
+        assert (loss > 0) == (max(num_boxes) > 0 or "box" not in name), name
+    sum(losses.values()).backward()  # type: ignore[union-attr]
+    for name, parameter in detector.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        if max(num_boxes) > 0:
+            assert (parameter.grad != 0).any(), name
+
+
+def test_the_same_batch_gives_the_same_losses_to_the_bit_and_other_keys_give_others() -> None:
+    detector = make_detector()
+    images, targets = make_images(sizes=[[128, 128], [100, 128]]), make_targets([3, 7], num_rows=8)
+    torch.manual_seed(5)
+    first = detector(images, targets)
+    torch.manual_seed(6)
+    second = detector(images, targets)
+    third = detector(ImageBatch(images.pixels, images.sizes, images.keys + 1), targets)
+    assert all(torch.equal(first[name], second[name]) for name in LOSSES)
+    assert not torch.equal(first["rpn_box"], third["rpn_box"])
+
+
+def test_more_padding_rows_change_no_loss_of_the_rpn() -> None:
+    detector = make_detector()
+    images, few = make_images(sizes=[[128, 128], [100, 128]]), make_targets([3, 7], num_rows=8)
+    many = Targets(
+        *(torch.cat((rows, torch.zeros_like(rows)), dim=1) for rows in (few.boxes, few.labels, few.is_valid))
+    )
+    first, second = detector(images, few), detector(images, many)
+    assert torch.equal(first["rpn_box"], second["rpn_box"])
+    assert torch.equal(first["rpn_objectness"], second["rpn_objectness"])
+
+
+def test_losses_under_bfloat16_autocast_are_float32_and_near() -> None:
+    detector = make_detector()
+    images, targets = make_images(sizes=[[128, 128], [100, 128]]), make_targets([3, 7], num_rows=8)
+    exact = detector(images, targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = detector(images, targets)
+    for name in LOSSES:
+        assert rough[name].dtype == torch.float32
+        torch.testing.assert_close(rough[name], exact[name], rtol=0.1, atol=0.01)
+
+
+def test_pixels_are_normalised_and_the_padding_is_zero_afterwards() -> None:
+    images = make_images(sizes=[[2, 3]], canvas=(4, 4))
+    pixels = make_detector().normalise(images)
+    assert pixels.dtype == torch.float32
+    for channel, (mean, std) in enumerate(((10, 2), (20, 4), (30, 5))):
+        wanted = (images.pixels[0, channel, :2, :3].float() - mean) / std
+        torch.testing.assert_close(pixels[0, channel, :2, :3], wanted)
+    assert (pixels[..., 2:, :] == 0).all()
+    assert (pixels[..., 3:] == 0).all()
+
+
+def test_detections_are_the_same_whether_pictures_come_alone_or_together() -> None:
+    detector = make_lively_detector()
+    images = make_images(sizes=[[128, 128], [70, 90], [128, 40]])
+    together = detector.detect(images)
+    assert together.boxes.shape == (3, 100, 4)
+    for picture in range(3):
+        only = slice(picture, picture + 1)
+        alone = detector.detect(ImageBatch(images.pixels[only], images.sizes[only], images.keys[only]))
+        for one, other in zip(found_in(alone, 0), found_in(together, picture), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
+        assert together.is_valid[picture].sum() > 10
+
+
+def test_detections_stay_out_of_the_padding() -> None:
+    detector = make_lively_detector()
+    sizes = [[128, 40], [30, 128], [128, 128]]
+    detections = detector.detect(make_images(sizes=sizes))
+    for picture, (height, width) in enumerate(sizes):
+        boxes, scores, _ = found_in(detections, picture)
+        assert len(boxes) > 10
+        assert (boxes >= 0).all()
+        assert (boxes[:, 2] <= width).all()
+        assert (boxes[:, 3] <= height).all()
+        assert (scores > 0.05).all()
+
+
+def test_what_lies_in_the_padding_of_the_pixels_has_no_effect() -> None:
+    detector = make_lively_detector()
+    clean = make_images(sizes=[[70, 90]])
+    dirty = ImageBatch(clean.pixels.clone(), clean.sizes, clean.keys)
+    dirty.pixels[:, :, 70:] = 200
+    assert torch.equal(detector.detect(clean).boxes, detector.detect(dirty).boxes)
+
+
+def test_detecting_works_in_inference_mode_and_leaves_no_gradient() -> None:
+    detector = make_lively_detector()
+    images = make_images(sizes=[[70, 90]])
+    plain = detector.detect(images)
+    with torch.inference_mode():
+        inferred = detector.detect(images)
+    assert not plain.scores.requires_grad
+    assert torch.equal(plain.scores, inferred.scores)
+
+
+def test_a_picture_that_nothing_is_found_in_has_no_valid_row() -> None:
+    detector = make_detector().eval()
+    with torch.no_grad():
+        detector.roi_head.classifier.bias[-1] = 20  # everything is background
+    assert not detector.detect(make_images(sizes=[[70, 90]])).is_valid.any()
+
+
+def test_the_checkpoint_holds_parameters_with_readable_names_and_no_constants() -> None:
+    names = set(make_detector().state_dict())
+    assert {name for name in names if not name.startswith("backbone.")} == {
+        f"{layer}.{part}"
+        for layer in (
+            "rpn.conv",
+            "rpn.objectness",
+            "rpn.deltas",
+            "roi_head.fc1",
+            "roi_head.fc2",
+            "roi_head.classifier",
+            "roi_head.regressor",
+        )
+        for part in ("weight", "bias")
+    }
+
+
+def test_the_region_head_starts_as_mmdetections_does() -> None:
+    head = make_detector().roi_head
+    bound = (6 / (72 + 16)) ** 0.5  # Xavier: 8 channels * 3 * 3 cells in, 16 out
+    assert 0.95 * bound < head.fc1.weight.abs().max() <= bound
+    assert 0.005 < head.classifier.weight.std() < 0.015
+    assert 0.0005 < head.regressor.weight.std() < 0.0015
+    assert all((layer.bias == 0).all() for layer in (head.fc1, head.fc2, head.classifier, head.regressor))

@@ -1,0 +1,116 @@
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.models.anchors import AnchorGenerator, Anchors
+from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.proposals import AnchorPredictions, Proposals, ProposalSelector
+from hrdet_cli.engine.structures import Size
+
+CODER = BoxCoder(stds=(1, 1, 1, 1))
+SELECTOR = ProposalSelector(num_candidates_per_level=60, nms_iou=0.5, max_proposals=50)
+SIZES = torch.tensor([[64, 96], [50, 33]])
+
+
+def anchors_on(canvas: Size) -> Anchors:
+    generator = AnchorGenerator(strides=(8, 16), scale=4)
+    grids = [Size(canvas.height // stride, canvas.width // stride) for stride in (8, 16)]
+    anchors: Anchors = generator(grids)
+    return anchors
+
+
+def random_predictions(*, num_pictures: int = 2) -> AnchorPredictions:
+    anchors = anchors_on(Size(64, 96))
+    generator = torch.Generator().manual_seed(0)
+    shape = num_pictures, len(anchors.boxes)
+    logits = torch.rand(shape, generator=generator).argsort(dim=1) / 100.0  # all different
+    return AnchorPredictions(anchors, logits, torch.randn(*shape, 4, generator=generator) * 0.3)
+
+
+def naive_proposals(predictions: AnchorPredictions, picture: int) -> list[list[float]]:
+    height, width = SIZES[picture].tolist()
+    boxes = CODER.decode(predictions.deltas[picture], predictions.anchors.boxes)
+    boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
+    boxes[:, 1::2] = boxes[:, 1::2].clamp(0, height)
+    logits = predictions.logits[picture].tolist()
+    chosen: list[tuple[float, list[float]]] = []
+    start = 0
+    for length in predictions.anchors.level_lengths:
+        rows = [
+            row
+            for row in range(start, start + length)
+            if predictions.anchors.centres[row, 0] < width and predictions.anchors.centres[row, 1] < height
+        ]
+        start += length
+        kept: list[tuple[float, list[float]]] = []
+        for row in sorted(rows, key=lambda row: -logits[row])[: SELECTOR.num_candidates_per_level]:
+            box = boxes[row].tolist()
+            if box[2] > box[0] and box[3] > box[1] and all(iou(box, other) <= 0.5 for _, other in kept):
+                kept.append((logits[row], box))
+        chosen += kept
+    return [box for _, box in sorted(chosen, reverse=True)][: SELECTOR.max_proposals]
+
+
+def iou(one: list[float], other: list[float]) -> float:
+    shared = max(0, min(one[2], other[2]) - max(one[0], other[0]))
+    shared *= max(0, min(one[3], other[3]) - max(one[1], other[1]))
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / (areas - shared)
+
+
+def valid_boxes(proposals: Proposals, picture: int) -> Tensor:
+    return proposals.boxes[picture][proposals.is_valid[picture]]
+
+
+def test_proposals_equal_a_naive_rewrite_best_first() -> None:
+    predictions = random_predictions()
+    proposals = SELECTOR.select(predictions, SIZES, CODER)
+    for picture in range(2):
+        wanted = torch.tensor(naive_proposals(predictions, picture))
+        torch.testing.assert_close(valid_boxes(proposals, picture), wanted)
+    assert proposals.boxes.shape == (2, 50, 4)
+    assert proposals.is_valid.sum(dim=1)[0] > proposals.is_valid.sum(dim=1)[1]
+
+
+def test_proposals_stay_inside_their_picture_and_padding_rows_are_zero() -> None:
+    proposals = SELECTOR.select(random_predictions(), SIZES, CODER)
+    for picture, (height, width) in enumerate(SIZES.tolist()):
+        boxes = valid_boxes(proposals, picture)
+        assert (boxes >= 0).all()
+        assert (boxes[:, 2] <= width).all()
+        assert (boxes[:, 3] <= height).all()
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (proposals.boxes[~proposals.is_valid] == 0).all()
+    assert not proposals.is_valid.all()
+
+
+def test_a_picture_gets_the_same_proposals_alone_and_in_a_batch() -> None:
+    predictions = random_predictions()
+    together = SELECTOR.select(predictions, SIZES, CODER)
+    for picture in range(2):
+        only = slice(picture, picture + 1)
+        alone = AnchorPredictions(predictions.anchors, predictions.logits[only], predictions.deltas[only])
+        assert torch.equal(SELECTOR.select(alone, SIZES[only], CODER).boxes, together.boxes[only])
+
+
+def test_more_padding_changes_no_proposal_whatever_is_predicted_there() -> None:
+    small, large = anchors_on(Size(64, 96)), anchors_on(Size(96, 128))
+    predictions = random_predictions()
+    # Rows of the large canvas's anchors that are the small one's, in the small one's order.
+    shared = [(large.boxes == box).all(dim=1).nonzero().item() for box in small.boxes]
+    logits, deltas = torch.full((2, len(large.boxes)), 50.0), torch.zeros(2, len(large.boxes), 4)
+    logits[:, shared], deltas[:, shared] = predictions.logits, predictions.deltas
+    on_small = SELECTOR.select(predictions, SIZES, CODER)
+    on_large = SELECTOR.select(AnchorPredictions(large, logits, deltas), SIZES, CODER)
+    assert torch.equal(on_small.boxes, on_large.boxes)
+
+
+def test_proposals_carry_no_gradient() -> None:
+    predictions = random_predictions()
+    predictions.deltas.requires_grad_()
+    assert not SELECTOR.select(predictions, SIZES, CODER).boxes.requires_grad
+
+
+def test_fewer_anchors_than_wanted_give_fewer_rows() -> None:
+    generous = ProposalSelector(num_candidates_per_level=10_000, nms_iou=0.5, max_proposals=10_000)
+    proposals = generous.select(random_predictions(), SIZES, CODER)
+    assert proposals.boxes.shape == (2, sum(anchors_on(Size(64, 96)).level_lengths), 4)

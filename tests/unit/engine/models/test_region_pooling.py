@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+
+from hrdet_cli.engine.models import region_pooling
+from hrdet_cli.engine.models.region_pooling import RegionPooling, pyramid_levels
+
+STRIDES = (4, 8, 16, 32)
+
+
+def pyramid(*, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(2, 3, 512 // stride, 768 // stride, generator=generator).requires_grad_()
+        for stride in STRIDES
+    ]
+
+
+def regions_of_all_levels() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    sides = torch.exp2(torch.rand(2, 40, 2, generator=generator) * 6 + 3)
+    corners = torch.rand(2, 40, 2, generator=generator) * (torch.tensor([768, 512]) - sides).clamp(min=0)
+    regions = torch.cat((corners, torch.minimum(corners + sides, torch.tensor([768.0, 512.0]))), dim=-1)
+    regions[0, 0] = torch.tensor([0.0, 0.0, 768.0, 512.0])
+    regions[1, -2:] = 0  # padding rows
+    return regions
+
+
+def test_levels_are_the_table() -> None:
+    # 2 * 56 = 112 is where level 1 starts; the 1e-6 puts it there exactly.
+    table = {0.0: 0, 56.0: 0, 111.9: 0, 112.0: 1, 223.9: 1, 224.0: 2, 447.9: 2, 448.0: 3, 5000.0: 3}
+    regions = torch.tensor([[10.0, 20.0, 10 + side * 2, 20 + side / 2] for side in table])
+    assert pyramid_levels(regions, num_levels=4, finest_side_pixels=56).tolist() == list(table.values())
+
+
+@pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, False), (0, True), (0, False)])
+def test_each_region_is_pooled_alone_on_its_level(sampling_ratio: int, aligned: bool) -> None:
+    features, regions = pyramid(), regions_of_all_levels()
+    pooled = RegionPooling(strides=STRIDES, cells=5, sampling_ratio=sampling_ratio, aligned=aligned)(
+        features, regions
+    ).view(2, 40, 3, 5, 5)
+    levels = pyramid_levels(regions, num_levels=4, finest_side_pixels=56).long()
+    assert set(levels.flatten().tolist()) == {0, 1, 2, 3}
+    for picture in range(2):
+        for row in range(40):
+            level = int(levels[picture, row])
+            wanted = roi_align(
+                features[level][picture : picture + 1],
+                [regions[picture, row : row + 1]],
+                5,
+                1 / STRIDES[level],
+                sampling_ratio,
+                aligned,
+            )
+            torch.testing.assert_close(pooled[picture, row], wanted[0])
+
+
+def test_pooling_equals_torchvisions() -> None:
+    features, regions = pyramid(), regions_of_all_levels()
+    pooled = RegionPooling(strides=STRIDES, cells=7, sampling_ratio=2, aligned=False)(features, regions)
+    theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
+    named = {str(level): maps for level, maps in enumerate(features)}
+    torch.testing.assert_close(pooled, theirs(named, [*regions], [(512, 768)] * 2))
+
+
+@pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, False), (2, True), (0, True), (0, False)])
+def test_the_way_of_gpus_gives_the_same_bits_and_gradients(
+    monkeypatch: pytest.MonkeyPatch, sampling_ratio: int, aligned: bool
+) -> None:
+    pooling = RegionPooling(strides=STRIDES, cells=7, sampling_ratio=sampling_ratio, aligned=aligned)
+    regions = regions_of_all_levels()
+    results = []
+    for way in (region_pooling.pool_by_level, region_pooling.pool_everywhere):
+        monkeypatch.setattr(region_pooling, "pool_by_level", way)
+        features = pyramid()
+        pooled = pooling(features, regions)
+        pooled.backward(torch.sin(torch.arange(pooled.numel())).view_as(pooled))
+        results.append((pooled, [maps.grad for maps in features]))
+    (by_level, by_level_gradients), (everywhere, everywhere_gradients) = results
+    assert torch.equal(by_level, everywhere)
+    for one, other in zip(by_level_gradients, everywhere_gradients, strict=True):
+        assert one is not None
+        assert one.abs().sum() > 0
+        torch.testing.assert_close(one, other)
+
+
+def test_a_batch_whose_regions_are_all_on_one_level_is_pooled() -> None:
+    regions = torch.tensor([0.0, 0.0, 30.0, 30.0]).expand(2, 3, 4)
+    features = pyramid()
+    pooled = RegionPooling(strides=STRIDES, sampling_ratio=2, aligned=True)(features, regions)
+    assert pooled.shape == (6, 3, 7, 7)
+    pooled.sum().backward()
+    assert all(maps.grad is not None for maps in features)

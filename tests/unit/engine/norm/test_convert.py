@@ -1,0 +1,126 @@
+from collections.abc import Iterator
+from math import gcd
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hrdet_cli.engine.norm.convert import NormKind, NormReport, convert_norm
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
+from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
+
+KINDS: tuple[NormKind, ...] = ("batch", "sync", "frozen", "group")
+
+
+def build_model() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 18, 1), nn.BatchNorm2d(18), nn.Sequential(nn.BatchNorm2d(18, eps=1e-3)))
+
+
+def norms_of(model: nn.Module) -> Iterator[Any]:
+    return (module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.GroupNorm))
+
+
+@pytest.mark.parametrize(
+    ("kind", "keep_statistics", "expected", "trains"),
+    [
+        ("batch", False, nn.BatchNorm2d, True),
+        ("batch", True, FixedBatchNorm2d, True),
+        ("frozen", False, FixedBatchNorm2d, False),
+        ("frozen", True, FixedBatchNorm2d, False),
+        ("sync", False, SyncBatchNorm2d, True),
+        ("group", False, nn.GroupNorm, True),
+    ],
+)
+def test_every_kind_becomes_its_class_at_every_depth(
+    kind: NormKind, keep_statistics: bool, expected: type[nn.Module], trains: bool
+) -> None:
+    model = build_model()
+
+    report = convert_norm(model, kind=kind, keep_statistics=keep_statistics)
+
+    assert [type(norm) for norm in norms_of(model)] == [expected, expected]
+    assert [p.requires_grad for norm in norms_of(model) for p in norm.parameters()] == [trains] * 4
+    assert report == NormReport(kind=kind, num_converted=2, num_left_frozen=0)
+
+
+@pytest.mark.parametrize("kind", ["batch", "sync", "frozen"])
+def test_batch_kinds_keep_keys_values_and_the_parameters_themselves(kind: NormKind) -> None:
+    model = build_model()
+    model(torch.randn(2, 3, 4, 4))  # statistics that are not the initial ones
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    parameters = [*model.parameters()]
+
+    convert_norm(model, kind=kind)
+
+    assert list(model.state_dict()) == list(before)
+    assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+    assert all(new is old for new, old in zip(model.parameters(), parameters, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dtype_device_mode_and_epsilon_are_kept(kind: NormKind) -> None:
+    with torch.device("meta"):
+        model = build_model().double()
+    model[2].eval()
+
+    convert_norm(model, kind=kind)
+
+    first, second = norms_of(model)
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+    assert (first.training, second.training) == (True, False)
+    assert (first.eps, second.eps) == (1e-5, 1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_in_two_places_stays_one_layer(kind: NormKind) -> None:
+    shared = nn.BatchNorm2d(4)
+    nested = nn.Sequential(shared)
+    model = nn.ModuleDict({"a": shared, "b": nested, "c": nn.BatchNorm2d(4)})
+
+    report = convert_norm(model, kind=kind)
+
+    assert model["a"] is nested[0]
+    assert model["a"] is not shared or kind == "batch"
+    assert report.num_converted == 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "num_groups", "expected"), [(64, 32, 32), (18, 32, 2), (36, 32, 4), (7, 32, 1)]
+)
+def test_groups_divide_the_channels(channels: int, num_groups: int, expected: int) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(channels))
+
+    convert_norm(model, kind="group", num_groups=num_groups)
+
+    assert expected == gcd(channels, num_groups)
+    assert [(norm.num_groups, norm.num_channels) for norm in norms_of(model)] == [(expected, channels)]
+    assert sorted(model.state_dict()) == ["0.bias", "0.weight"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frozen_part_keeps_fixed_statistics_whatever_the_kind(kind: NormKind) -> None:
+    model = build_model()
+    model[1].requires_grad_(False)
+
+    report = convert_norm(model, kind=kind)
+
+    assert type(model[1]) is FixedBatchNorm2d
+    assert not model[1].weight.requires_grad
+    assert report == NormReport(kind=kind, num_converted=1, num_left_frozen=1)
+
+
+def test_kept_statistics_can_be_let_go_again() -> None:
+    model = build_model()
+    convert_norm(model, kind="batch", keep_statistics=True)
+
+    convert_norm(model, kind="sync")
+
+    assert [type(norm) for norm in norms_of(model)] == [SyncBatchNorm2d, SyncBatchNorm2d]
+
+
+@pytest.mark.parametrize("kind", ["sync", "group"])
+def test_keeping_statistics_of_a_kind_without_them_is_an_error(kind: NormKind) -> None:
+    with pytest.raises(ValueError, match=f"keep_statistics has no meaning for norm kind '{kind}'"):
+        convert_norm(build_model(), kind=kind, keep_statistics=True)

@@ -1,0 +1,93 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hrdet_cli.engine.norm.convert import NormKind, convert_norm
+from hrdet_cli.engine.norm.recompute import run_segment
+
+
+def build_segment() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4)
+    )
+
+
+def trained_once(segment: nn.Sequential, run: Callable[[nn.Sequential, Tensor], Tensor]) -> list[Tensor]:
+    """Output, gradients and everything in the state after one backward pass."""
+    x = torch.randn(2, 3, 9, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    output = run(segment, x)
+    inputs = [tensor for tensor in (x, *segment.parameters()) if tensor.requires_grad]
+    gradients = torch.autograd.grad(output.square().sum(), inputs)
+    return [output, *gradients, *segment.state_dict().values()]
+
+
+def num_batches_recorded(segment: nn.Sequential) -> int:
+    return int(segment.state_dict()["1.num_batches_tracked"])
+
+
+def num_values_kept(segment: nn.Sequential, x: Tensor, *, recompute: bool) -> int:
+    sizes: list[int] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run_segment(segment, x, recompute=recompute)
+    return sum(sizes)
+
+
+def equal(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["batch", "sync", "frozen", "group"])
+def test_output_gradients_and_statistics_are_the_same_bit_by_bit(kind: NormKind) -> None:
+    segments = [build_segment(), build_segment()]
+    for segment in segments:
+        convert_norm(segment, kind=kind, num_groups=2)
+
+    kept = trained_once(segments[0], lambda s, x: run_segment(s, x, recompute=False))
+    recomputed = trained_once(segments[1], lambda s, x: run_segment(s, x, recompute=True))
+
+    assert equal(kept, recomputed)
+
+
+def test_a_bare_checkpoint_would_count_each_batch_twice() -> None:
+    segment = build_segment()
+
+    trained_once(segment, lambda s, x: checkpoint(s, x, use_reentrant=False))
+
+    assert num_batches_recorded(segment) == 2  # the fault that run_segment is there to prevent
+
+
+def test_only_the_input_is_kept() -> None:
+    segment = build_segment()
+    x = torch.randn(2, 3, 9, 8)
+    num_kept = {recompute: num_values_kept(segment, x, recompute=recompute) for recompute in (False, True)}
+
+    assert num_kept[True] <= x.numel() < num_kept[False]
+
+
+def test_a_graph_that_is_kept_can_be_gone_through_again() -> None:
+    segment = build_segment()
+    parameters = [*segment.parameters()]
+    loss = run_segment(segment, torch.randn(2, 3, 9, 8), recompute=True).square().sum()
+
+    first = torch.autograd.grad(loss, parameters, retain_graph=True)
+    second = torch.autograd.grad(loss, parameters)
+
+    assert equal([*first], [*second])
+    assert num_batches_recorded(segment) == 1
+
+
+def test_statistics_are_recorded_again_after_the_backward_pass() -> None:
+    segment = build_segment()
+    for _ in range(2):
+        trained_once(segment, lambda s, x: run_segment(s, x, recompute=True))
+
+    assert num_batches_recorded(segment) == 2

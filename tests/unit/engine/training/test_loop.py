@@ -1,0 +1,310 @@
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrdet_cli.engine.data.batch import Batch, PictureRecord
+from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
+from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.reports import StepReport
+from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.errors import NonFiniteLossError, WeightsError
+
+CPU = torch.device("cpu")
+SCHEDULE = StepSchedule(
+    learning_rate=0.05, warmup_steps=4, warmup_factor=0.5, drop_epochs=(2,), drop_factor=0.1
+)
+
+
+RECORD = PictureRecord(
+    index=0,
+    image_id=1,
+    file_name="a.jpg",
+    original=Size(8, 8),
+    placement=Placement(resized=Size(8, 8)),
+    ignored_boxes=torch.zeros(0, 4),
+)
+
+
+@dataclass(frozen=True)
+class FakeLoader:
+    """Batches that are a pure function of (epoch, step), as the real loader's are."""
+
+    num_steps_per_epoch: int = 3
+
+    def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+        for step in range(first_step, self.num_steps_per_epoch):
+            generator = torch.Generator().manual_seed(1000 * epoch + step)
+            pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=generator)
+            boxes = torch.rand(2, 1, 4, generator=generator)
+            yield Batch(
+                ImageBatch(pixels, torch.full((2, 2), 8), torch.arange(2)),
+                Targets(boxes, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 1, dtype=torch.bool)),
+                (RECORD, RECORD),
+            )
+
+
+class TinyDetector(nn.Module):
+    """Convolution and batch norm, so that both weights and running statistics have to survive a resume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        with torch.no_grad():
+            self.conv.weight.copy_(
+                torch.linspace(-0.3, 0.4, self.conv.weight.numel()).view_as(self.conv.weight)
+            )
+            self.conv.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        features = self.norm(self.conv(images.pixels.float() / 255)).relu().mean((2, 3))
+        return {"box": F.l1_loss(features, targets.boxes[:, 0]), "size": features.square().mean()}
+
+
+def build_trainer(
+    *,
+    model: nn.Module | None = None,
+    loader: FakeLoader | None = None,
+    schedule: StepSchedule = SCHEDULE,
+    num_epochs: int = 4,
+    clip_norm: float | None = 0.1,
+    autocast_dtype: torch.dtype | None = None,
+) -> Trainer:
+    model = model or TinyDetector()
+    return Trainer(
+        model=model,
+        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4),
+        schedule=schedule,
+        loader=loader or FakeLoader(),
+        num_epochs=num_epochs,
+        clip_norm=clip_norm,
+        device=CPU,
+        autocast_dtype=autocast_dtype,
+    )
+
+
+def train(trainer: Trainer, num_steps: int | None = None) -> list[StepReport]:
+    """Train to the end or for a number of steps, leaving the epoch's generator where it stands."""
+
+    def reports() -> Iterator[StepReport]:
+        while not trainer.is_finished:
+            yield from trainer.train_epoch()
+
+    return list(itertools.islice(reports(), num_steps))
+
+
+def flatten(value: object, where: str = "") -> dict[str, object]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flatten(item, f"{where}/{key}").items()}
+    if isinstance(value, list):
+        return flatten(dict(enumerate(value)), where)
+    return {where: value}
+
+
+def assert_same_bits(first: object, second: object) -> None:
+    one, two = flatten(first), flatten(second)
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        other = two[key]
+        if isinstance(value, Tensor):
+            assert isinstance(other, Tensor)
+            assert torch.equal(value, other), key
+        else:
+            assert value == other, key
+
+
+@pytest.mark.parametrize("num_steps_before", [1, 2, 3, 4, 6, 8, 11])
+def test_stopping_and_resuming_equals_never_stopping_bit_for_bit(
+    num_steps_before: int, tmp_path: Path
+) -> None:
+    through = build_trainer()
+    expected = train(through)
+
+    stopped = build_trainer()
+    reports = train(stopped, num_steps_before)
+    save_checkpoint(tmp_path / "last.pt", {"trainer": stopped.state_dict()})
+    resumed = build_trainer()
+    resumed.load_state_dict(load_checkpoint(tmp_path / "last.pt")["trainer"])
+    assert resumed.step == num_steps_before
+    reports += train(resumed)
+
+    assert_same_bits(through.state_dict(), resumed.state_dict())
+    outcomes = [
+        [(r.epoch, r.step, r.learning_rate, r.losses, r.gradient_norm) for r in run]
+        for run in (expected, reports)
+    ]
+    assert outcomes[0] == outcomes[1]
+
+
+def test_resume_needs_the_momentum() -> None:
+    # Shows that the test above can fail: without the optimiser's state the weights differ.
+    through, stopped, resumed = build_trainer(), build_trainer(), build_trainer()
+    train(through)
+    train(stopped, 4)
+    state = stopped.state_dict()
+    state["optimiser"] = resumed.state_dict()["optimiser"]
+    resumed.load_state_dict(state)
+    train(resumed)
+    with pytest.raises(AssertionError):
+        assert_same_bits(through.state_dict()["model"], resumed.state_dict()["model"])
+
+
+def test_one_step_equals_the_update_written_out_by_hand() -> None:
+    batch = next(FakeLoader().batches(0))
+    model = TinyDetector()
+    losses = model(batch.images, batch.targets)
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(sum(losses.values(), torch.zeros(())), parameters)
+    norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
+    # first step: rate 0.05 * 0.5 of warm-up, decay added after clipping to 0.1, momentum still empty
+    expected = [
+        p - 0.05 * 0.5 * (g * min(1.0, 0.1 / norm) + 1e-4 * p)
+        for p, g in zip(parameters, gradients, strict=True)
+    ]
+    assert norm > 0.1, "clipping must act for this test to mean anything"
+
+    trained = TinyDetector()
+    (report,) = train(build_trainer(model=trained), 1)
+
+    for parameter, value in zip(trained.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter, value, rtol=1e-5, atol=1e-7)
+    assert report.gradient_norm == pytest.approx(norm, rel=1e-5)
+    assert report.losses == {name: pytest.approx(float(value.detach())) for name, value in losses.items()}
+    assert report.loss == pytest.approx(sum(report.losses.values()))
+    assert report.learning_rate == 0.025
+
+
+def test_gradients_under_the_clip_norm_are_left_alone() -> None:
+    free, wide = build_trainer(clip_norm=None), build_trainer(clip_norm=1e6)
+    train(free)
+    train(wide)
+    assert_same_bits(free.state_dict(), wide.state_dict())
+
+
+def test_reports_count_from_one_and_each_epoch_ends_where_it_should() -> None:
+    trainer = build_trainer(num_epochs=2)
+    counts = []
+    while not trainer.is_finished:
+        counts.append([(report.epoch, report.step) for report in trainer.train_epoch()])
+    assert counts == [[(1, 1), (1, 2), (1, 3)], [(2, 4), (2, 5), (2, 6)]]
+    assert (trainer.step, trainer.num_steps, trainer.num_finished_epochs) == (6, 6, 2)
+    assert list(trainer.train_epoch()) == []
+
+
+def test_a_report_is_plain_json() -> None:
+    (report,) = train(build_trainer(), 1)
+    document = json.loads(json.dumps(report.to_json()))
+    assert document["losses"].keys() == {"box", "size"}
+    assert document["num_images"] == 2
+    assert document["peak_memory_bytes"] > 10_000_000
+    assert document["images_per_second"] == pytest.approx(2 / document["step_seconds"])
+    assert 0 <= document["data_seconds"] < document["step_seconds"]
+
+
+def test_the_time_between_reports_is_not_counted_as_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    trainer = build_trainer()
+    monkeypatch.setattr("hrdet_cli.engine.training.loop.time.perf_counter", lambda: float(next(clock)))
+    reports = trainer.train_epoch()
+    first = next(reports)
+    for _ in range(100):  # a consumer that saves and draws
+        next(clock)
+    second = next(reports)
+    # the clock is read when a batch is asked for, when it came, and when the step ended
+    assert [(r.data_seconds, r.step_seconds) for r in (first, second)] == [(1.0, 2.0), (1.0, 2.0)]
+
+
+class Spoilt(TinyDetector):
+    """Gives a chosen loss or gradient that is not finite at its third call."""
+
+    def __init__(self, *, spoilt_loss: float = 1.0, spoilt_slope: float = 1.0) -> None:
+        super().__init__()
+        self.num_calls = 0
+        self.spoilt_loss = spoilt_loss
+        self.spoilt_slope = spoilt_slope
+
+    def forward(self, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        self.num_calls += 1
+        losses = super().forward(images, targets)
+        if self.num_calls == 3:
+            losses["size"] = losses["size"] * self.spoilt_loss
+            if self.spoilt_slope == math.inf:
+                losses["box"] = losses["box"] + (losses["box"] - losses["box"].detach()).sqrt()
+        return losses
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Spoilt(spoilt_loss=math.nan), "loss 'size' is nan at step 3: training stopped"),
+        (Spoilt(spoilt_loss=math.inf), "loss 'size' is inf at step 3: training stopped"),
+        (Spoilt(spoilt_slope=math.inf), "loss 'gradient_norm' is nan at step 3: training stopped"),
+    ],
+)
+def test_a_value_that_is_not_finite_stops_before_it_reaches_the_weights(model: Spoilt, message: str) -> None:
+    trainer = build_trainer(model=model)
+    train(trainer, 2)
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    with pytest.raises(NonFiniteLossError, match=message) as caught:
+        train(trainer)
+
+    assert caught.value.step == 3
+    assert trainer.step == 2
+    assert_same_bits({name: p.detach() for name, p in model.named_parameters()}, weights)
+    assert trainer.last_batch is not None
+    expected = list(FakeLoader().batches(0))[2]
+    assert torch.equal(trainer.last_batch.images.pixels, expected.images.pixels)
+
+
+def test_training_puts_the_model_into_training_mode_each_epoch() -> None:
+    model = TinyDetector()
+    trainer = build_trainer(model=model)
+    model.eval()
+    next(iter(trainer.train_epoch()))
+    assert model.norm.training
+
+
+def test_autocast_runs_the_forward_pass_in_the_reduced_precision() -> None:
+    seen: list[torch.dtype] = []
+    model = TinyDetector()
+    model.conv.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    (report,) = train(build_trainer(model=model, autocast_dtype=torch.bfloat16), 1)
+    assert seen == [torch.bfloat16]
+    assert math.isfinite(report.loss)
+    assert model.conv.weight.dtype == torch.float32
+
+
+def test_resuming_with_another_number_of_steps_per_epoch_is_refused() -> None:
+    state = build_trainer().state_dict()
+    with pytest.raises(WeightsError, match="counts 3 steps an epoch, this run 5; resume with the data"):
+        build_trainer(loader=FakeLoader(num_steps_per_epoch=5)).load_state_dict(state)
+
+
+def test_resuming_another_model_is_refused() -> None:
+    state = build_trainer().state_dict()
+    del state["model"]["conv.weight"]
+    with pytest.raises(WeightsError, match=r"does not fit this run .*conv\.weight"):
+        build_trainer().load_state_dict(state)
+
+
+def test_the_learning_rate_comes_from_the_schedule_not_from_the_checkpoint() -> None:
+    # The rate is a function of the step; a state saved with one rate goes on with this run's schedule.
+    first = build_trainer()
+    train(first, 5)
+    second = build_trainer(schedule=replace(SCHEDULE, learning_rate=7.0))
+    second.load_state_dict(first.state_dict())
+    (report,) = train(second, 1)
+    assert report.learning_rate == 7.0

@@ -1,0 +1,42 @@
+import pytest
+
+from hrdet_cli.engine.training.schedule import StepSchedule
+
+# The 1x recipe: rate 0.02, 500 steps of warm-up from a third, drops after 8 and 11 of 12 epochs.
+ONE_X = StepSchedule(
+    learning_rate=0.02, warmup_steps=500, warmup_factor=1 / 3, drop_epochs=(8, 11), drop_factor=0.1
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 0.02 / 3),
+        (1, 0.0066933333333333),  # 0.02 * (1/3 + 2/3 * 1/500) = 0.02 * 502/1500
+        (250, 0.0133333333333333),  # half-way between 1/3 and 1: 0.02 * 2/3
+        (499, 0.0199733333333333),  # 0.02 * (1/3 + 2/3 * 499/500) = 0.02 * 1498/1500
+        (500, 0.02),
+        (7_999, 0.02),  # the last step of the eighth epoch
+        (8_000, 0.002),
+        (10_999, 0.002),
+        (11_000, 0.0002),
+        (11_999, 0.0002),
+    ],
+)
+def test_the_1x_schedule_has_the_rates_derived_by_hand(step: int, expected: float) -> None:
+    assert ONE_X.learning_rate_at(step, 1000) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_drop_inside_the_warm_up_multiplies_it() -> None:
+    # 10 steps an epoch, drop after the first: at step 10 of 20 the warm-up is at 0.5 + 0.5 * 10/20 = 0.75.
+    schedule = StepSchedule(
+        learning_rate=1.0, warmup_steps=20, warmup_factor=0.5, drop_epochs=(1,), drop_factor=0.1
+    )
+    assert schedule.learning_rate_at(10, 10) == pytest.approx(0.075)
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
+    schedule = StepSchedule(
+        learning_rate=0.3, warmup_steps=0, warmup_factor=0.1, drop_epochs=(), drop_factor=0.1
+    )
+    assert schedule.learning_rate_at(0, 5) == 0.3

@@ -1,0 +1,209 @@
+"""Putting a spec together: layers, sources, and every problem at once."""
+
+from pathlib import Path
+
+import pytest
+
+from hrdet_cli.errors import SpecError
+from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec
+from hrdet_cli.specs.loading import format_spec, load_spec
+from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
+
+MINIMAL = """
+name: mine
+data:
+  train: {annotations: a.json, images: a}
+  val: {annotations: b.json, images: b}
+augmentation: {scales_pixels: [[640, 480]], kind: resize}
+padding: {policy: batch}
+"""
+
+
+def problems_of(tmp_path: Path, text: str, *settings: str) -> list[str]:
+    file = tmp_path / "spec.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_spec(spec_file=file, settings=settings)
+    return caught.value.problems
+
+
+def test_a_setting_wins_over_the_preset_and_the_preset_over_its_base() -> None:
+    loaded = load_spec(preset="hrnet-w18-mstrain-pad-2x", settings=["optimisation.momentum=0.8"])
+    assert loaded.spec.optimisation.momentum == 0.8
+    assert loaded.spec.optimisation.num_epochs == 24
+    assert loaded.spec.optimisation.clip_norm == 35
+    assert loaded.sources["optimisation.momentum"] == "--set optimisation.momentum=0.8"
+    assert loaded.sources["optimisation.num_epochs"] == "preset hrnet-w18-mstrain-pad-2x"
+    assert loaded.sources["optimisation.clip_norm"] == "preset hrnet-w18"
+    assert "model.rpn.nms_iou" not in loaded.sources
+
+
+def test_changing_what_a_section_is_starts_it_afresh() -> None:
+    loaded = load_spec(preset="hrnet-w18-mstrain-pad", settings=["padding.policy=batch"])
+    assert loaded.spec.padding == BatchPaddingSpec()
+    assert "padding.canvas_pixels" not in loaded.sources
+    assert load_spec(preset="hrnet-w18").spec.norm == BatchNormSpec(keep_statistics=True)
+    assert load_spec(preset="hrnet-w18", settings=["norm.kind=sync"]).spec.norm == SyncBatchNormSpec(
+        kind="sync"
+    )
+
+
+def test_setting_the_same_kind_again_keeps_the_section() -> None:
+    loaded = load_spec(preset="hrnet-w18-mstrain-pad", settings=["padding.policy=fixed"])
+    assert loaded.spec.padding == FixedPaddingSpec(policy="fixed", canvas_pixels=(1600, 1024))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("optimisation.weight_decay=1e-4", 1e-4),
+        ("optimisation.weight_decay=5E-05", 5e-5),
+        ("optimisation.weight_decay=0", 0.0),
+    ],
+)
+def test_numbers_are_numbers_however_they_are_written(setting: str, value: float) -> None:
+    assert load_spec(preset="hrnet-w18", settings=[setting]).spec.optimisation.weight_decay == value
+
+
+def test_all_problems_come_at_once_each_with_its_source_and_key(tmp_path: Path) -> None:
+    text = MINIMAL + "optimisation: {lr: 0.1, num_epochs: many}\nnorm: {kind: off}\n"
+    file = tmp_path / "spec.yaml"
+    problems = problems_of(
+        tmp_path, text, "model.backbone.kind=hrnet", "model.backbone.wdth=w18", "run.seed=-1"
+    )
+    assert problems == [
+        "--set model.backbone.wdth=w18: model.backbone.wdth: unknown key; did you mean model.backbone.width?",
+        f"{file}: norm.kind: 'off' is unknown; choose from 'batch', 'sync', 'frozen', 'group'",
+        f"{file}: optimisation.num_epochs: Input should be a valid integer, unable to parse string as an integer; "
+        "got 'many'",
+        f"{file}: optimisation.lr: unknown key; optimisation has: base_learning_rate, base_batch_size, "
+        "learning_rate_scaling, momentum, weight_decay, clip_norm, num_epochs, drop_epochs, drop_factor, "
+        "warmup_steps, warmup_factor",
+        "--set run.seed=-1: run.seed: Input should be greater than or equal to 0; got -1",
+    ]
+
+
+def test_what_is_missing_is_named_with_the_option_that_gives_it(tmp_path: Path) -> None:
+    text = MINIMAL.replace("  val: {annotations: b.json, images: b}\n", "")
+    assert problems_of(tmp_path, text) == ["data.val: is needed and no layer sets it; add --set data.val=..."]
+
+
+def test_a_union_without_its_kind_says_so(tmp_path: Path) -> None:
+    text = MINIMAL.replace("policy: batch", "divisor_pixels: 64")
+    assert problems_of(tmp_path, text) == [
+        "padding.policy: is needed to know what padding is; add --set padding.policy=..."
+    ]
+
+
+def test_malformed_settings_are_all_named() -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=["oops", "run..seed=1"])
+    assert caught.value.problems == [
+        "--set oops: write it as --set section.key=value",
+        "--set run..seed=1: write it as --set section.key=value",
+    ]
+
+
+def test_a_picture_that_would_not_fit_its_canvas_is_an_error_before_training() -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18-mstrain-pad", settings=["padding.canvas_pixels=[1333,800]"])
+    place = "--set padding.canvas_pixels=[1333,800]: padding.canvas_pixels: [1333, 800]"
+    assert caught.value.problems == [
+        f"{place}: both edges must be multiples of 32",
+        f"{place} is smaller than the scale in augmentation.scales_pixels, [1600, 1000]; enlarge it",
+    ]
+
+
+def test_the_canvas_of_a_resize_and_crop_only_has_to_hold_the_crop() -> None:
+    spec = load_spec(preset="hrnet-w18-randresizecrop", settings=["augmentation.crop_pixels=[1216,800]"]).spec
+    assert isinstance(spec.padding, FixedPaddingSpec)
+    with pytest.raises(SpecError, match=r"smaller than augmentation\.crop_pixels \[1217, 800\]"):
+        load_spec(preset="hrnet-w18-randresizecrop", settings=["augmentation.crop_pixels=[1217,800]"])
+
+
+def test_short_before_long_is_refused_with_the_right_order() -> None:
+    with pytest.raises(SpecError, match=r"is \(long edge, short edge\), so write \[1333, 800\]"):
+        load_spec(preset="hrnet-w18", settings=["augmentation.scales_pixels=[[800,1333]]"])
+
+
+def test_range_mode_takes_exactly_two_scales() -> None:
+    with pytest.raises(SpecError, match="scale_mode 'range' draws between exactly two scales, not 3"):
+        load_spec(preset="hrnet-w18-mstrain-pad", settings=["augmentation.scale_mode=range"])
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "remedy"),
+    [
+        ("hrnet-w18", [], "norm.keep_statistics=false"),
+        ("hrnet-w18", ["norm.kind=frozen"], "norm.kind=batch"),
+        ("r50-fpn-syncbn", [], "model.backbone.frozen_stages=0"),
+    ],
+)
+def test_freezing_random_weights_is_refused_with_a_remedy_that_works(
+    preset: str, settings: list[str], remedy: str
+) -> None:
+    settings = [*settings, "model.backbone_weights=null"]
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset=preset, settings=settings)
+    assert remedy in str(caught.value)
+    load_spec(preset=preset, settings=[*settings, remedy])
+
+
+def test_a_loss_needs_a_beta_exactly_when_it_is_smooth() -> None:
+    assert (
+        load_spec(preset="demo", settings=["model.rpn.box_loss={kind: l1}"]).spec.model.rpn.box_loss.beta
+        is None
+    )
+    for loss in ("{kind: l1, beta: 1.0}", "{kind: smooth_l1}"):
+        with pytest.raises(SpecError, match="model.rpn.box_loss.beta"):
+            load_spec(preset="demo", settings=[f"model.rpn.box_loss={loss}"])
+
+
+def test_a_resolved_spec_can_be_loaded_again_and_is_the_same(tmp_path: Path) -> None:
+    first = load_spec(preset="hrnet-w18-randresizecrop-2x", settings=["norm.kind=group"]).spec
+    file = tmp_path / "resolved.yaml"
+    file.write_text(format_spec(first))
+    second = load_spec(spec_file=file).spec
+    assert format_spec(second) == format_spec(first)
+    assert second.optimisation == first.optimisation
+    assert second.data.root == Path("data/coco").absolute()
+
+
+def test_a_spec_file_may_be_based_on_a_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: hrnet-w32\nname: mine\noptimisation: {num_epochs: 3}\n")
+    loaded = load_spec(spec_file=file)
+    assert loaded.spec.optimisation.num_epochs == 3
+    assert loaded.sources["name"] == str(file)
+    assert loaded.sources["model.backbone.width"] == "preset hrnet-w32"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "not valid YAML"),
+        ("- 1", "a spec is a mapping of sections, not list"),
+        ("name: a\nname: b", "line 2, column 1: not valid YAML: the key 'name' is given twice"),
+        ("base: 3", "base: must be the name of a preset, not 3"),
+        ("base: hrnet-w81", "there is no preset 'hrnet-w81'; did you mean hrnet-w18"),
+    ],
+)
+def test_an_unreadable_file_is_named_with_the_place(tmp_path: Path, text: str, message: str) -> None:
+    assert message in problems_of(tmp_path, text)[0]
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="nowhere.yaml: cannot be read as a spec: No such file"):
+        load_spec(spec_file=tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("arguments", [{}, {"preset": "demo", "spec_file": Path("x.yaml")}])
+def test_one_of_preset_and_file_is_needed(arguments: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match="give one of --preset NAME and --spec FILE"):
+        load_spec(**arguments)  # type: ignore[arg-type]
+
+
+def test_values_of_a_spec_cannot_be_changed() -> None:
+    spec = load_spec(preset="demo").spec
+    with pytest.raises(ValueError, match="frozen"):
+        spec.name = "other"  # type: ignore[misc]

@@ -1,0 +1,187 @@
+"""The presets: complete, documented, and the ancestor's recipe to the number."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hrdet_cli.errors import SpecError
+from hrdet_cli.specs.data import FixedPaddingSpec, ResizeCropSpec, ResizeSpec
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.model import BoxLossSpec, HRNetBackboneSpec, ResNetBackboneSpec
+from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
+from hrdet_cli.specs.presets import all_presets, find_preset, presets_folder
+
+NAMES = [
+    "demo",
+    "hrnet-w18",
+    "hrnet-w18-2x",
+    "hrnet-w18-mstrain-continuous-pad",
+    "hrnet-w18-mstrain-pad",
+    "hrnet-w18-mstrain-pad-2x",
+    "hrnet-w18-randresizecrop",
+    "hrnet-w18-randresizecrop-2x",
+    "hrnet-w18-syncbn",
+    "hrnet-w32",
+    "hrnet-w32-2x",
+    "hrnet-w32-mstrain-pad",
+    "hrnet-w32-mstrain-pad-2x",
+    "hrnet-w32-mstrain-pad-3x",
+    "hrnet-w40",
+    "hrnet-w40-2x",
+    "r50-fpn-mstrain-pad",
+    "r50-fpn-syncbn",
+]
+
+
+def spec_of(name: str) -> ExperimentSpec:
+    return load_spec(preset=name).spec
+
+
+def test_these_presets_exist_and_no_others() -> None:
+    assert list(all_presets()) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_is_named_like_its_file_and_says_how_to_launch_it(name: str) -> None:
+    text = find_preset(name).read()
+    assert spec_of(name).name == name
+    assert spec_of(name).description
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    assert any(f"hrdet train --preset {name}" in line for line in header)
+    assert any(re.match(r"# Not ", line) for line in header)
+
+
+def test_every_yaml_file_in_the_folder_is_a_preset() -> None:
+    assert {path.stem for path in presets_folder().rglob("*.y*ml")} == set(all_presets())
+
+
+def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:
+    spec = spec_of("hrnet-w18-mstrain-pad")
+    assert spec.model.backbone == HRNetBackboneSpec(width="w18")
+    assert isinstance(spec.norm, SyncBatchNormSpec)
+    assert spec.data.batch_size_per_process == 4
+    assert spec.augmentation == ResizeSpec(scales_pixels=((1600, 1000), (1000, 600), (1333, 800)))
+    assert spec.augmentation.flip_probability == 0.5
+    assert spec.padding == FixedPaddingSpec(policy="fixed", canvas_pixels=(1600, 1024))
+    optimisation = spec.optimisation
+    assert (optimisation.base_learning_rate, optimisation.base_batch_size) == (0.02, 16)
+    assert (optimisation.momentum, optimisation.weight_decay, optimisation.clip_norm) == (0.9, 1e-4, 35)
+    assert (optimisation.num_epochs, optimisation.drop_epochs, optimisation.drop_factor) == (12, (8, 11), 0.1)
+    assert optimisation.warmup_steps == 500
+    assert optimisation.warmup_factor == pytest.approx(1 / 3)
+    assert spec.model.pixel_mean == (123.675, 116.28, 103.53)
+    assert spec.model.pixel_std == (58.395, 57.12, 57.375)
+    assert spec.evaluation.scale_pixels == (1333, 800)
+
+
+def test_the_heads_recipe_is_the_ancestors() -> None:
+    rpn, roi_head = spec_of("hrnet-w18").model.rpn, spec_of("hrnet-w18").model.roi_head
+    assert (rpn.anchor_scale, rpn.anchor_aspect_ratios) == (8, (0.5, 1.0, 2.0))
+    assert (rpn.positive_iou, rpn.negative_iou, rpn.num_samples, rpn.positive_fraction) == (
+        0.7,
+        0.3,
+        256,
+        0.5,
+    )
+    assert rpn.box_loss == BoxLossSpec(kind="smooth_l1", beta=1 / 9)
+    assert (rpn.nms_iou, rpn.num_train_proposals) == (0.7, 2000)
+    assert (roi_head.positive_iou, roi_head.num_samples, roi_head.positive_fraction) == (0.5, 512, 0.25)
+    assert roi_head.box_loss == BoxLossSpec(kind="smooth_l1", beta=1.0)
+    assert (roi_head.box_stds, roi_head.hidden_features) == ((0.1, 0.1, 0.2, 0.2), 1024)
+    assert (roi_head.score_threshold, roi_head.nms_iou, roi_head.max_detections) == (0.05, 0.5, 100)
+
+
+@pytest.mark.parametrize(
+    "name", ["hrnet-w18", "hrnet-w18-2x", "hrnet-w32", "hrnet-w32-2x", "hrnet-w40", "hrnet-w40-2x"]
+)
+def test_plain_presets_keep_the_imagenet_statistics_at_one_scale_without_canvas(name: str) -> None:
+    spec = spec_of(name)
+    assert spec.norm == BatchNormSpec(keep_statistics=True)
+    assert spec.augmentation == ResizeSpec(scales_pixels=((1333, 800),))
+    assert spec.padding.policy == "batch"
+
+
+@pytest.mark.parametrize(
+    ("name", "num_epochs", "drop_epochs", "base_learning_rate", "base_batch_size"),
+    [
+        ("hrnet-w18", 12, (8, 11), 0.02, 16),
+        ("hrnet-w18-2x", 24, (20, 23), 0.01, 8),
+        ("hrnet-w18-mstrain-pad-2x", 24, (20, 23), 0.02, 16),
+        ("hrnet-w18-randresizecrop-2x", 24, (20, 23), 0.02, 16),
+        ("hrnet-w32", 12, (8, 11), 0.02, 16),
+        ("hrnet-w32-2x", 24, (20, 23), 0.01, 8),
+        ("hrnet-w32-mstrain-pad-2x", 24, (20, 23), 0.02, 16),
+        ("hrnet-w32-mstrain-pad-3x", 36, (32, 33), 0.02, 16),
+        ("hrnet-w40", 12, (8, 11), 0.01, 8),
+        ("hrnet-w40-2x", 24, (20, 23), 0.01, 8),
+    ],
+)
+def test_schedules_are_the_ancestors(
+    name: str, num_epochs: int, drop_epochs: tuple[int, ...], base_learning_rate: float, base_batch_size: int
+) -> None:
+    optimisation = spec_of(name).optimisation
+    assert (optimisation.num_epochs, optimisation.drop_epochs) == (num_epochs, drop_epochs)
+    assert (optimisation.base_learning_rate, optimisation.base_batch_size) == (
+        base_learning_rate,
+        base_batch_size,
+    )
+
+
+def test_syncbn_alone_changes_nothing_but_the_norm() -> None:
+    plain, synced = spec_of("hrnet-w18"), spec_of("hrnet-w18-syncbn")
+    changed = {"name": plain.name, "description": plain.description, "norm": plain.norm}
+    assert synced.model_copy(update=changed) == plain
+
+
+def test_w32_runs_two_pictures_a_gpu_with_activation_checkpointing() -> None:
+    spec = spec_of("hrnet-w32-mstrain-pad")
+    assert spec.data.batch_size_per_process == 2
+    assert spec.model.activation_checkpointing
+
+
+def test_the_continuous_recipe_draws_between_two_scales() -> None:
+    assert spec_of("hrnet-w18-mstrain-continuous-pad").augmentation == ResizeSpec(
+        scales_pixels=((1600, 600), (1600, 1000)), scale_mode="range"
+    )
+
+
+def test_the_resize_and_crop_recipe_is_simpledets() -> None:
+    spec = spec_of("hrnet-w18-randresizecrop")
+    assert spec.augmentation == ResizeCropSpec(
+        kind="resize-crop", scales_pixels=((1400, 600), (1400, 800), (1400, 1000)), crop_pixels=(1200, 800)
+    )
+    assert spec.padding == FixedPaddingSpec(policy="fixed", canvas_pixels=(1216, 800))
+    assert spec.data.batch_size_per_process == 2
+
+
+@pytest.mark.parametrize("name", ["r50-fpn-syncbn", "r50-fpn-mstrain-pad"])
+def test_resnet_presets_freeze_stem_and_stage_one(name: str) -> None:
+    assert spec_of(name).model.backbone == ResNetBackboneSpec(kind="resnet", depth=50, frozen_stages=1)
+    assert isinstance(spec_of(name).norm, SyncBatchNormSpec)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "scaling", "expected"), [(16, "linear", 0.02), (4, "linear", 0.005), (4, "none", 0.02)]
+)
+def test_the_linear_rule_scales_the_rate_with_the_batch(
+    batch_size: int, scaling: str, expected: float
+) -> None:
+    setting = f"optimisation.learning_rate_scaling={scaling}"
+    optimisation = load_spec(preset="hrnet-w18", settings=[setting]).spec.optimisation
+    assert optimisation.learning_rate_for(batch_size) == pytest.approx(expected)
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest_names() -> None:
+    with pytest.raises(SpecError, match="there is no preset 'hrnet-w18-mstrain'; did you mean"):
+        load_spec(preset="hrnet-w18-mstrain")
+
+
+def test_an_installed_package_finds_the_presets_bundled_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "hrdet_cli"
+    (package / "bundled_presets").mkdir(parents=True)
+    monkeypatch.setattr("hrdet_cli.__file__", str(package / "__init__.py"))
+    assert presets_folder() == package / "bundled_presets"
