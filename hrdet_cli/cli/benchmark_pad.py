@@ -4,8 +4,8 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -38,4 +38,4 @@ def benchmark_pad(
     if as_json:
         typer.echo(json.dumps(comparison.to_json(), indent=2))
         return
-    Console(highlight=False).print(draw_comparison(comparison))
+    stdout_console().print(draw_comparison(comparison))

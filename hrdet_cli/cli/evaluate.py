@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import JsonOption, SetOption, ValDataOption, data_layers
 
 
@@ -37,4 +38,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
         return
-    Console(highlight=False).print(draw_report(report))
+    console = stdout_console()
+    console.print(draw_report(report))
+    for path in report.files:
+        console.print(str(path), style="dim", soft_wrap=True)

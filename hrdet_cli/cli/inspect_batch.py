@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -53,4 +53,4 @@ def inspect_batch(
     if as_json:
         typer.echo(json.dumps([batch.to_json() for batch in batches], indent=2, ensure_ascii=False))
         return
-    Console(highlight=False).print(draw_batches(batches))
+    stdout_console().print(draw_batches(batches))

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import JsonOption
 from hrdet_cli.errors import RunFolderError
 
@@ -30,7 +30,7 @@ def list_presets(as_json: JsonOption = False) -> None:
     table.add_column("what it is")
     for name, description in descriptions.items():
         table.add_row(name, description)
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @presets_app.command("show")

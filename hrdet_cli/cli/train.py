@@ -9,8 +9,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -18,10 +18,9 @@ from hrdet_cli.cli.options import (
     SpecOption,
     TrainDataOption,
     ValDataOption,
-    data_layers,
     load_from_options,
 )
-from hrdet_cli.errors import RunFolderError, SpecError
+from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.specs.loading import LoadedSpec
@@ -51,37 +50,29 @@ def train(
     if as_json and not dry_run:
         raise SpecError(["--json goes with --dry-run; a run writes metrics.jsonl into its folder"])
     if resume and preset is None and spec_file is None:
-        loaded = _spec_of_run(run_dir, settings, train_data, val_data)
-    else:
-        loaded = load_from_options(
-            preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
-        )
+        spec_file = _saved_spec(run_dir)
+    loaded = load_from_options(
+        preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
+    )
     if dry_run:
         _print_plan(loaded, as_json=as_json)
         return
     _train(loaded, run_dir or Path("runs") / loaded.spec.name, resume=resume, overwrite=overwrite)
 
 
-def _spec_of_run(
-    run_dir: Path | None,
-    settings: list[str] | None,
-    train_data: tuple[Path, Path] | None,
-    val_data: tuple[Path, Path] | None,
-) -> "LoadedSpec":
-    from hrdet_cli.runs.resume import resumed_spec
+def _saved_spec(run_dir: Path | None) -> Path:
     from hrdet_cli.runs.run_folder import RunFolder
-    from hrdet_cli.specs.layers import setting_layers
 
     if run_dir is None:
-        raise RunFolderError("--resume needs --run-dir DIR, the folder of the run to go on with")
-    changes = [*data_layers(train=train_data, val=val_data), *setting_layers(settings or [])]
-    return resumed_spec(RunFolder.open(run_dir), changes, asked=None)
+        raise SpecError(["--resume needs --run-dir DIR, the folder of the run to go on with"])
+    return RunFolder.open(run_dir).spec_file
 
 
 def _print_plan(loaded: "LoadedSpec", *, as_json: bool) -> None:
+    from hrdet_cli.runs.dataset import open_training_data
     from hrdet_cli.runs.plan import make_plan
 
-    plan = make_plan(loaded)
+    plan = make_plan(loaded, open_training_data(loaded.spec.data))
     if as_json:
         spec = loaded.spec.model_dump(mode="json")
         typer.echo(json.dumps({"plan": plan.to_json(), "spec": spec}, indent=2, ensure_ascii=False))
@@ -89,7 +80,7 @@ def _print_plan(loaded: "LoadedSpec", *, as_json: bool) -> None:
     from hrdet_cli.cli.display.plan import draw_plan
     from hrdet_cli.specs.loading import format_spec
 
-    console = Console(highlight=False)
+    console = stdout_console()
     console.print(draw_plan(plan, loaded.spec))
     console.rule("resolved spec", align="left", style="dim")
     typer.echo(format_spec(loaded.spec), nl=False)
@@ -97,21 +88,15 @@ def _print_plan(loaded: "LoadedSpec", *, as_json: bool) -> None:
 
 def _train(loaded: "LoadedSpec", path: Path, *, resume: bool, overwrite: bool) -> None:
     from hrdet_cli.cli.display.training import TrainingDisplay
-    from hrdet_cli.runs.plan import make_plan
-    from hrdet_cli.runs.resume import resumed_spec
-    from hrdet_cli.runs.run_folder import RunFolder
-
-    plan = make_plan(loaded)  # finds faults of the data before a run folder is made or replaced
-    if resume:
-        folder = RunFolder.open(path)
-        loaded = resumed_spec(folder, [], asked=loaded)
-    else:
-        folder = RunFolder.create(path, overwrite=overwrite)
     from hrdet_cli.runs.events import RunStopped
+    from hrdet_cli.runs.run_folder import RunFolder
     from hrdet_cli.runs.train import train as train_run
 
-    with _stop_on_interrupt() as stop, TrainingDisplay(Console(highlight=False), loaded.spec.run) as display:
-        for event in train_run(loaded, plan, folder, resume=resume, should_stop=stop.is_asked):
+    with _stop_on_interrupt() as stop, TrainingDisplay(stdout_console(), loaded.spec.run) as display:
+        events = train_run(
+            loaded, RunFolder(path), resume=resume, overwrite=overwrite, should_stop=stop.is_asked
+        )
+        for event in events:
             display.show(event)
             if isinstance(event, RunStopped):
                 raise typer.Exit(STOPPED_BY_USER)

@@ -1,0 +1,1 @@
+"""The machinery: detector, data path, training, evaluation, pictures. Knows no spec and no terminal."""

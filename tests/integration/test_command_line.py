@@ -132,7 +132,8 @@ def test_inspect_batch_shows_what_training_got(
 
 @pytest.mark.slow
 def test_benchmark_pad_compares_the_policies_on_real_steps(finished_run: FinishedRun, hrdet: Hrdet) -> None:
-    outcome = hrdet("benchmark-pad", *tiny_options(finished_run.data_root), "--batches", "3", "--json")
+    options = tiny_options(finished_run.data_root, "augmentation.scales_pixels=[[128, 96]]")
+    outcome = hrdet("benchmark-pad", *options, "--batches", "3", "--json")
     assert outcome.exit_code == 0, outcome.stderr
     fixed, batch = json.loads(outcome.stdout)["costs"]
     assert fixed["setting"] == "padding={policy: fixed, canvas_pixels: [160, 128]}"

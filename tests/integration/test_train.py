@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_plain_lines_show_losses_rate_speed_and_what_was_saved(finished_run: Fin
 def test_run_json_says_who_ran_what_on_which_data(finished_run: FinishedRun) -> None:
     (session,) = json.loads((finished_run.folder / "run.json").read_text())["sessions"]
     assert session["command"][1] == "train"
-    assert session["versions"]["torch"] == torch.__version__
+    assert session["versions"]["torch"] == version("torch")
     assert session["seed"] == 0
     assert len(session["data_fingerprints"]["train"]) == 64
     assert session["plan"]["train"]["num_pictures"] == 18

@@ -10,7 +10,7 @@ from hrdet_cli.runs.evaluate import EvaluationReport
 
 
 def draw_report(report: EvaluationReport) -> RenderableType:
-    """The twelve numbers, a row for each class, and where the files are."""
+    """The twelve numbers and a row for each class."""
     document = report.metrics.to_json()
     classes = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     classes.add_column("class", style="cyan")
@@ -18,11 +18,10 @@ def draw_report(report: EvaluationReport) -> RenderableType:
         classes.add_column(heading, justify="right")
     for name, numbers in document["classes"].items():
         classes.add_row(name, format_ap(numbers["AP"]), format_ap(numbers["AP50"]), str(numbers["num_boxes"]))
-    files = Text("\n".join(str(path) for path in report.files), style="dim")
     head = Text.assemble(
         ("box AP on ", ""), (f"{report.num_pictures} pictures", "bold"), f", {report.checkpoint}"
     )
-    return Group(head, Text(), draw_box_numbers(document["box"]), Text(), classes, Text(), files)
+    return Group(head, Text(), draw_box_numbers(document["box"]), Text(), classes, Text())
 
 
 def draw_box_numbers(box: Mapping[str, float | None]) -> Table:

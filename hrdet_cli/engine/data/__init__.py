@@ -1,0 +1,1 @@
+"""From annotation files and pictures to padded batches."""

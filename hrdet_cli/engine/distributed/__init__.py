@@ -1,0 +1,1 @@
+"""Which process this is, and what it exchanges with the others."""

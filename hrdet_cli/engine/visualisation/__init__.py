@@ -1,0 +1,1 @@
+"""Batches, detections and curves as pictures; others save them."""

@@ -9,7 +9,7 @@ SIZES = torch.tensor([[60, 80], [40, 50], [60, 80]])
 
 
 def random_candidates() -> tuple[Tensor, Tensor]:
-    """Boxes ``(3, 30, 4, 4)`` that reach out of the pictures, and different scores; the last picture has none."""
+    """Boxes ``(3, 30, 4, 4)`` that reach out of the pictures, and scores, in the last picture all too low."""
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(3, 30, 4, 2, generator=generator) * 80 - 15
     boxes = torch.cat((corners, corners + torch.rand(3, 30, 4, 2, generator=generator) * 50), dim=-1)

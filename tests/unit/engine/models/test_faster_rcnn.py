@@ -1,7 +1,9 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from hrdet_cli.engine.models import nms, region_pooling
 from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.detections import DetectionSelector
@@ -30,7 +32,7 @@ class TinyPyramid(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         levels = [self.stem(pixels)]
         for layer in self.down:
-            levels.append(layer(levels[-1]))  # noqa: PERF401 (each level needs the one before)
+            levels.append(layer(levels[-1]))
         return tuple(levels)
 
 
@@ -91,7 +93,7 @@ def make_targets(num_boxes: list[int], *, num_rows: int) -> Targets:
     generator = torch.Generator().manual_seed(1)
     is_valid = torch.arange(num_rows) < torch.tensor(num_boxes)[:, None]
     corners = torch.rand(len(num_boxes), num_rows, 2, generator=generator) * 90
-    sides = torch.rand(len(num_boxes), num_rows, 2, generator=generator) * 36 + 1
+    sides = torch.rand(len(num_boxes), num_rows, 2, generator=generator) * 20 + 16
     labels = torch.randint(0, NUM_CLASSES, (len(num_boxes), num_rows), generator=generator)
     boxes = torch.cat((corners, corners + sides), dim=-1)
     return Targets(boxes=boxes * is_valid[..., None], labels=labels * is_valid, is_valid=is_valid)
@@ -113,11 +115,11 @@ def test_losses_are_finite_and_every_parameter_gets_a_finite_gradient(num_boxes:
         assert loss.dtype == torch.float32
         assert loss.isfinite(), name
         assert (loss > 0) == (max(num_boxes) > 0 or "box" not in name), name
-    sum(losses.values()).backward()  # type: ignore[union-attr]
+    sum(losses.values()).backward()
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        if max(num_boxes) > 0:
+        if max(num_boxes) > 0 and not name.startswith("backbone."):
             assert (parameter.grad != 0).any(), name
 
 
@@ -130,7 +132,34 @@ def test_the_same_batch_gives_the_same_losses_to_the_bit_and_other_keys_give_oth
     second = detector(images, targets)
     third = detector(ImageBatch(images.pixels, images.sizes, images.keys + 1), targets)
     assert all(torch.equal(first[name], second[name]) for name in LOSSES)
-    assert not torch.equal(first["rpn_box"], third["rpn_box"])
+    assert not torch.equal(first["rpn_objectness"], third["rpn_objectness"])
+    assert not torch.equal(first["roi_class"], third["roi_class"])
+
+
+def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
+    return scores.topk(7).indices
+
+
+def test_a_training_step_on_a_gpu_needs_no_value_from_it_but_for_nms(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
+    monkeypatch.setattr(region_pooling, "pool_by_level", region_pooling.pool_everywhere)
+    monkeypatch.setattr(nms, "nms", seven_best)
+    with FakeTensorMode():
+        detector = make_detector()
+        images = ImageBatch(
+            pixels=torch.zeros(2, 3, 128, 128, dtype=torch.uint8),
+            sizes=torch.zeros(2, 2, dtype=torch.int64),
+            keys=torch.zeros(2, dtype=torch.int64),
+        )
+        targets = Targets(
+            boxes=torch.zeros(2, 40, 4),
+            labels=torch.zeros(2, 40, dtype=torch.int64),
+            is_valid=torch.zeros(2, 40, dtype=torch.bool),
+        )
+        sum(detector(images, targets).values()).backward()
+        assert all(parameter.grad is not None for parameter in detector.parameters())
+        with pytest.raises(DataDependentOutputException):
+            images.keys.sum().item()
 
 
 def test_more_padding_rows_change_no_loss_of_the_rpn() -> None:
@@ -150,9 +179,9 @@ def test_losses_under_bfloat16_autocast_are_float32_and_near() -> None:
     exact = detector(images, targets)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = detector(images, targets)
-    for name in LOSSES:
-        assert rough[name].dtype == torch.float32
-        torch.testing.assert_close(rough[name], exact[name], rtol=0.1, atol=0.01)
+    assert all(rough[name].dtype == torch.float32 for name in LOSSES)
+    for name in ("rpn_objectness", "rpn_box"):  # the regions, and so their losses, are not the same ones
+        torch.testing.assert_close(rough[name], exact[name], rtol=0.02, atol=0)
 
 
 def test_pixels_are_normalised_and_the_padding_is_zero_afterwards() -> None:

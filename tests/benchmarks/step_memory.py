@@ -1,0 +1,121 @@
+"""Memory of one training step at hrnet-w18-mstrain-pad's canvas of 1600x1024, each in a process of its own.
+
+The step is the real one: loader, detector and trainer, with pictures that fill the canvas and have 500 boxes
+each. What counts is the highest resident memory of the process less what its imports alone take.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hrdet_cli.engine.training.reports import peak_memory_bytes
+from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader
+from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.specs.loading import load_spec
+
+from .pictures import ANNOTATIONS, FOLDER, write_pictures
+from .reporting import show_table
+
+PRESET = "hrnet-w18-mstrain-pad"
+NUM_BOXES = 500
+GOAL_GIB = 16
+"""Of a step with one picture."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A step to measure."""
+
+    num_pictures: int
+    activation_checkpointing: bool
+
+    def __str__(self) -> str:
+        pictures = "1 picture" if self.num_pictures == 1 else f"{self.num_pictures} pictures"
+        return pictures + (", activation checkpointing" if self.activation_checkpointing else "")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step took."""
+
+    gib: float
+    seconds: float
+
+
+ONE, ONE_RECOMPUTED, TWO = Case(1, False), Case(1, True), Case(2, False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        write_pictures(Path(root), count=2, height=400, width=640, num_boxes=NUM_BOXES)
+        costs = {case: measure_apart(root, case, arguments.threads) for case in (ONE, ONE_RECOMPUTED)}
+        notes = []
+        if 2 * costs[ONE].gib < available_gib():
+            costs[TWO] = measure_apart(root, TWO, arguments.threads)
+            notes.append(f"Each picture more takes {costs[TWO].gib - costs[ONE].gib:.1f} GiB.")
+        else:
+            notes.append(f"2 pictures were left out: there are only {available_gib():.1f} GiB.")
+    show_table(
+        f"Memory of a training step, {PRESET}, 1600x1024, {NUM_BOXES} boxes a picture, float32, "
+        f"{arguments.threads} threads",
+        ["", "GiB", "seconds", "goal"],
+        [
+            [str(case), f"{cost.gib:.1f}", f"{cost.seconds:.1f}", f"< {GOAL_GIB} GiB" if case == ONE else ""]
+            for case, cost in costs.items()
+        ],
+        notes=notes,
+    )
+
+
+def measure_apart(root: str, case: Case, num_threads: int) -> Cost:
+    """Measure in a fresh process: the highest memory of one that has done something never falls again."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(measure, root, case, num_threads).result()
+
+
+def measure(root: str, case: Case, num_threads: int) -> Cost:
+    """Make the first training step of a run in this process."""
+    device = torch.device("cpu")
+    imported_bytes = peak_memory_bytes(device)
+    torch.set_num_threads(num_threads)
+    torch.manual_seed(0)
+    spec = load_spec(
+        preset=PRESET,
+        settings=[
+            "model.backbone_weights=null",
+            f"model.activation_checkpointing={str(case.activation_checkpointing).lower()}",
+            f"data.root={root}",
+            f"data.train={{annotations: {ANNOTATIONS}, images: {FOLDER}}}",
+            f"data.batch_size_per_process={case.num_pictures}",
+            "data.num_workers=0",
+            "augmentation.scales_pixels=[[1600, 1000]]",  # the largest of the preset's three
+        ],
+    ).spec
+    part = open_part(spec.data, "train")
+    detector = build_detector(spec, num_classes=len(part.annotations.class_names))
+    loader = build_training_loader(spec, part, device)
+    learning_rate = spec.optimisation.learning_rate_for(case.num_pictures)
+    trainer = build_trainer(spec, detector, loader, device, learning_rate=learning_rate)
+    report = next(trainer.train_epoch())
+    return Cost(gib=(report.peak_memory_bytes - imported_bytes) / 2**30, seconds=report.step_seconds)
+
+
+def available_gib() -> float:
+    """Memory that new processes can have."""
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return kib / 2**20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Settings of the whole test session."""
+
+import os
+
+# Tests run small shapes, some in several processes: more threads than one would only wait for each other.
+# It has to be set before torch is imported, and the processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

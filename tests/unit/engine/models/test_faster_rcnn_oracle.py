@@ -1,0 +1,249 @@
+"""The whole detector against torchvision's: same weights, same draws, same settings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.fpn import FPN
+from hrdet_cli.engine.models.losses import BoxLoss
+from hrdet_cli.engine.models.matching import Matcher, Matches
+from hrdet_cli.engine.models.proposals import ProposalSelector
+from hrdet_cli.engine.models.region_pooling import RegionPooling
+from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.roi_head import RoIHead
+from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.structures import ImageBatch, Targets
+
+NUM_CLASSES = 5
+HEIGHT, WIDTH = 128, 192
+NUM_ROWS = 8  # of ground truth
+NUM_PROPOSALS = 300
+PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+KEYS = torch.tensor([123456789, 2**61 + 17])
+# The 2019 numbers but for the minimum for low-quality matches, which torchvision does not know.
+RPN_SAMPLER = Sampler(num_samples=256, positive_fraction=0.5, stream=0)
+ROI_SAMPLER = Sampler(num_samples=128, positive_fraction=0.25, stream=1)
+
+
+def make_ours() -> FasterRCNN:
+    backbone = ResNet(depth=50, frozen_stages=0)
+    neck = FPN(in_channels=backbone.out_channels)
+    box_loss = BoxLoss(kind="smooth_l1", beta=1 / 9)
+    selector = ProposalSelector(num_candidates_per_level=400, nms_iou=0.7, max_proposals=NUM_PROPOSALS)
+    rpn = RegionProposalNetwork(
+        in_channels=256,
+        anchor_generator=AnchorGenerator(strides=neck.strides),
+        coder=BoxCoder(stds=(1, 1, 1, 1)),
+        matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.0),
+        sampler=RPN_SAMPLER,
+        box_loss=box_loss,
+        allowed_border=None,
+        training_selector=selector,
+        test_selector=selector,
+    )
+    roi_head = RoIHead(
+        in_channels=256,
+        num_classes=NUM_CLASSES,
+        pooling=RegionPooling(strides=(4, 8, 16, 32), sampling_ratio=2, aligned=False),
+        coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2)),
+        matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
+        sampler=ROI_SAMPLER,
+        box_loss=box_loss,
+        selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
+    )
+    return FasterRCNN(
+        backbone=backbone,
+        neck=neck,
+        rpn=rpn,
+        roi_head=roi_head,
+        pixel_mean=PIXEL_MEAN,
+        pixel_std=PIXEL_STD,
+    )
+
+
+@dataclass
+class OurAnchorDraws:
+    """Stands in for torchvision's sampler of anchors, which come in the same order as ours."""
+
+    def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        joined = torch.stack(labels)
+        matches = Matches(torch.zeros_like(joined, dtype=torch.int64), joined >= 1, joined == 0)
+        return as_masks(RPN_SAMPLER, matches)
+
+
+@dataclass
+class OurRegionDraws:
+    """Likewise for regions: theirs are proposals then ground truth, ours G rows then R rows, both padded."""
+
+    num_boxes: list[int]
+
+    def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        joined = torch.full((len(labels), NUM_ROWS + NUM_PROPOSALS), -1)
+        for row, theirs, num_boxes in zip(joined, labels, self.num_boxes, strict=True):
+            num_proposals = len(theirs) - num_boxes
+            row[:num_boxes] = theirs[num_proposals:]
+            row[NUM_ROWS : NUM_ROWS + num_proposals] = theirs[:num_proposals]
+        matches = Matches(torch.zeros_like(joined), joined >= 1, joined == 0)
+        positives: list[Tensor] = []
+        negatives: list[Tensor] = []
+        for masks, sorted_masks in zip((positives, negatives), as_masks(ROI_SAMPLER, matches), strict=True):
+            for mask, theirs, num_boxes in zip(sorted_masks, labels, self.num_boxes, strict=True):
+                num_proposals = len(theirs) - num_boxes
+                masks.append(torch.cat((mask[NUM_ROWS : NUM_ROWS + num_proposals], mask[:num_boxes])))
+        return positives, negatives
+
+
+def as_masks(sampler: Sampler, matches: Matches) -> tuple[list[Tensor], list[Tensor]]:
+    sample = sampler.draw(matches, KEYS)
+    positives, negatives = torch.zeros((2, *matches.is_positive.shape), dtype=torch.uint8)
+    positives.scatter_(1, sample.index, sample.is_positive.to(torch.uint8))
+    negatives.scatter_(1, sample.index, (sample.is_valid & ~sample.is_positive).to(torch.uint8))
+    return [*positives], [*negatives]
+
+
+def make_theirs(*, num_boxes: list[int]) -> Any:
+    theirs = torchvision.models.detection.fasterrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=NUM_CLASSES + 1,
+        min_size=HEIGHT,
+        max_size=WIDTH,
+        image_mean=[0.0, 0.0, 0.0],  # they get pixels that are normalised already: normalising in another
+        image_std=[1.0, 1.0, 1.0],  # order rounds otherwise, and 50 random layers make 1 % of 1e-7
+        rpn_pre_nms_top_n_train=400,
+        rpn_pre_nms_top_n_test=400,
+        rpn_post_nms_top_n_train=NUM_PROPOSALS,
+        rpn_post_nms_top_n_test=NUM_PROPOSALS,
+    )
+    theirs.rpn.anchor_generator.cell_anchors = [*AnchorGenerator(strides=(4, 8, 16, 32, 64)).cells]
+    theirs.rpn.fg_bg_sampler = OurAnchorDraws()
+    theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)
+    return theirs
+
+
+def make_lively(theirs: Any) -> None:
+    """Make random weights behave a little as if trained: varied proposals, confident classes."""
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0  # after one training step, evaluation normalises with its statistics
+    with torch.no_grad():
+        for level in (*theirs.backbone.fpn.inner_blocks, *theirs.backbone.fpn.layer_blocks):
+            level[0].bias.normal_(std=0.1)
+        theirs.rpn.head.cls_logits.weight.mul_(5)  # more would saturate their sigmoid into ties
+        theirs.rpn.head.cls_logits.bias.copy_(torch.tensor([-0.5, 0.0, 0.5]))
+        theirs.rpn.head.bbox_pred.weight.mul_(5)
+        theirs.roi_heads.box_predictor.cls_score.weight.mul_(8)
+        theirs.roi_heads.box_predictor.bbox_pred.weight.mul_(3)
+
+
+def rename(ours: FasterRCNN) -> dict[str, str]:
+    """Our parameter and buffer names to theirs, where the tensors are the same; two heads are not."""
+    body = {f"backbone.{name}": f"backbone.body.{name}" for name in ours.backbone.state_dict()}
+    neck = {f"neck.{name}": name.replace("pyramid.", "backbone.fpn.") for name in ours.neck.state_dict()}
+    heads = {
+        "rpn.conv": "rpn.head.conv.0.0",
+        "rpn.objectness": "rpn.head.cls_logits",
+        "rpn.deltas": "rpn.head.bbox_pred",
+        "roi_head.fc1": "roi_heads.box_head.fc6",
+        "roi_head.fc2": "roi_heads.box_head.fc7",
+    }
+    return body | neck | {f"{a}.{end}": f"{b}.{end}" for a, b in heads.items() for end in ("weight", "bias")}
+
+
+def from_theirs(ours: FasterRCNN, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Their tensors (weights or gradients) under our names, with the background moved from first to last."""
+    renamed = {our_name: tensors[name] for our_name, name in rename(ours).items() if name in tensors}
+    for end in ("weight", "bias"):
+        classifier = tensors[f"roi_heads.box_predictor.cls_score.{end}"]
+        renamed[f"roi_head.classifier.{end}"] = torch.cat((classifier[1:], classifier[:1]))
+        renamed[f"roi_head.regressor.{end}"] = tensors[f"roi_heads.box_predictor.bbox_pred.{end}"][4:]
+    return renamed
+
+
+@dataclass
+class Case:
+    ours: FasterRCNN
+    theirs: Any
+    images: ImageBatch
+    targets: Targets
+    their_images: list[Tensor]
+    their_targets: list[dict[str, Tensor]]
+
+
+def make_case(num_boxes: list[int]) -> Case:
+    torch.manual_seed(0)
+    theirs = make_theirs(num_boxes=num_boxes)
+    make_lively(theirs)
+    ours = make_ours()
+    ours.load_state_dict(from_theirs(ours, theirs.state_dict()))
+    pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    # Far enough apart that no anchor is the best one of two boxes: torchvision would give it to another.
+    boxes = torch.tensor([[8, 6, 50, 40], [100, 10, 180, 90], [20, 70, 60, 120], [150, 100, 170, 125]])
+    is_valid = torch.arange(NUM_ROWS) < torch.tensor(num_boxes)[:, None]
+    padded = torch.zeros(2, NUM_ROWS, 4)
+    padded[:, :4] = boxes + torch.tensor([[[0.0]], [[3.3]]])
+    padded *= is_valid[..., None]
+    labels = (torch.arange(NUM_ROWS) * 3 % NUM_CLASSES) * is_valid
+    images = ImageBatch(pixels=pixels, sizes=torch.tensor([[HEIGHT, WIDTH]] * 2), keys=KEYS)
+    return Case(
+        ours=ours,
+        theirs=theirs,
+        images=images,
+        targets=Targets(boxes=padded, labels=labels, is_valid=is_valid),
+        their_images=[*ours.normalise(images)],
+        their_targets=[
+            {"boxes": padded[i][is_valid[i]], "labels": labels[i][is_valid[i]] + 1} for i in range(2)
+        ],
+    )
+
+
+@pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
+def test_losses_and_gradients_equal_torchvisions(num_boxes: list[int]) -> None:
+    case = make_case(num_boxes)
+    losses = case.ours(case.images, case.targets)
+    their_losses = case.theirs(case.their_images, case.their_targets)
+    names = {
+        "rpn_objectness": "loss_objectness",
+        "rpn_box": "loss_rpn_box_reg",
+        "roi_class": "loss_classifier",
+        "roi_box": "loss_box_reg",
+    }
+    for name, their_name in names.items():
+        assert losses[name] > 0.01, name
+        torch.testing.assert_close(losses[name], their_losses[their_name], rtol=1e-4, atol=0, msg=name)
+
+    sum(losses.values()).backward()
+    sum(their_losses.values()).backward()
+    theirs = {name: p.grad for name, p in case.theirs.named_parameters() if p.grad is not None}
+    wanted = from_theirs(case.ours, theirs)
+    for name, parameter in case.ours.named_parameters():
+        assert parameter.grad is not None
+        error = (parameter.grad - wanted[name]).norm() / wanted[name].norm()
+        assert error < 1e-3, name
+
+
+def test_detections_equal_torchvisions() -> None:
+    case = make_case([4, 2])
+    with torch.no_grad():
+        case.theirs(case.their_images, case.their_targets)  # for the statistics of its norms
+        case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict()))
+        case.ours.eval()
+        case.theirs.eval()
+        their_detections = case.theirs(case.their_images)
+    detections = case.ours.detect(case.images)
+    for picture, theirs in enumerate(their_detections):
+        rows = detections.is_valid[picture]
+        assert len(theirs["boxes"]) == rows.sum() > 20
+        assert len(theirs["labels"].unique()) > 1
+        torch.testing.assert_close(detections.boxes[picture][rows], theirs["boxes"], rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(detections.scores[picture][rows], theirs["scores"], rtol=1e-4, atol=1e-5)
+        assert torch.equal(detections.labels[picture][rows] + 1, theirs["labels"])
