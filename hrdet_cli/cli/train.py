@@ -115,6 +115,7 @@ class _StopRequest:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
+        typer.echo("finishing the step and saving; Ctrl-C again stops at once and loses it", err=True)
 
 
 @contextmanager

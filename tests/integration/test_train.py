@@ -68,7 +68,7 @@ def test_plain_lines_show_losses_rate_speed_and_what_was_saved(finished_run: Fin
     assert "rpn_objectness" in finished_run.stdout
     assert "img/s" in finished_run.stdout
     assert "epoch 2  evaluated: AP" in finished_run.stdout
-    assert "last.pt" in finished_run.stdout
+    assert "best.pt" in finished_run.stdout
     assert "\x1b[" not in finished_run.stdout
 
 
@@ -249,17 +249,27 @@ def test_a_dry_run_on_screen_ends_with_the_spec_that_it_resolved(
 
 
 @pytest.mark.slow
-def test_ctrl_c_finishes_the_step_saves_and_exits_with_130(finished_run: FinishedRun, tmp_path: Path) -> None:
+def test_ctrl_c_on_the_whole_process_group_finishes_the_step_saves_and_exits_with_130(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
-    options = tiny_options(finished_run.data_root, "optimisation.num_epochs=500")
+    settings = ("optimisation.num_epochs=500", "data.num_workers=2")
+    options = tiny_options(finished_run.data_root, *settings)
     command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "train", *options]
-    process = subprocess.Popen([*command, "--run-dir", str(folder)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--run-dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, as a terminal gives to a command
+    )
     deadline = time.monotonic() + 120
     while not (folder / "metrics.jsonl").is_file() and time.monotonic() < deadline:
         time.sleep(0.2)
-    os.kill(process.pid, signal.SIGINT)
-    stdout, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr == "finishing the step and saving; Ctrl-C again stops at once and loses it\n"
     num_steps = len(metric_lines(folder))
     assert f"stopped after step {num_steps}; go on with" in stdout
     state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)

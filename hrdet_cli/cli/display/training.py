@@ -70,7 +70,7 @@ class TrainingDisplay:
                 self._show_evaluated(event)
             case Notice():
                 self._print(Text.assemble(("note: ", "yellow"), event.message))
-            case CheckpointSaved():
+            case CheckpointSaved() if not event.is_routine:
                 self._print(Text(f"saved {event.path}", style="dim"))
             case RunStopped():
                 self._print(f"stopped after step {event.step}; go on with: {_resume_command(event)}")

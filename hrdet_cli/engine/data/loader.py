@@ -1,5 +1,6 @@
 """Batches for training and for evaluation, made by worker processes."""
 
+import signal
 from collections.abc import Generator, Iterator, Sequence
 from typing import Self
 
@@ -208,6 +209,7 @@ class _BatchWorkers:
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             pin_memory=self._pin_memory,
+            worker_init_fn=_leave_interrupts_to_parent,
             generator=torch.Generator(),  # torch seeds its workers from it; the global one stays as it is
         )
 
@@ -215,3 +217,8 @@ class _BatchWorkers:
         if self._pass is not None:
             self._pass.close()
             self._pass = None
+
+
+def _leave_interrupts_to_parent(_worker: int) -> None:
+    """A terminal's Ctrl-C reaches workers too; the parent still needs them to finish its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

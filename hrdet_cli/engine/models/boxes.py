@@ -126,7 +126,9 @@ def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
     """
     x1, y1, x2, y2 = boxes[..., None].unbind(-2)
     # One run of memory for each coordinate: almost four times as fast on a CPU.
-    other_x1, other_y1, other_x2, other_y2 = (side.contiguous() for side in others[..., None, :, :].unbind(-1))
+    other_x1, other_y1, other_x2, other_y2 = (
+        side.contiguous() for side in others[..., None, :, :].unbind(-1)
+    )
     width = (torch.minimum(x2, other_x2) - torch.maximum(x1, other_x1)).clamp_(min=0)
     height = (torch.minimum(y2, other_y2) - torch.maximum(y1, other_y1)).clamp_(min=0)
     intersection = width.mul_(height)

@@ -124,6 +124,10 @@ def make_theirs(*, num_boxes: list[int]) -> Any:
         rpn_post_nms_top_n_train=NUM_PROPOSALS,
         rpn_post_nms_top_n_test=NUM_PROPOSALS,
     )
+    # The same holds for convolutions: they get our memory layout.
+    theirs.backbone.register_forward_pre_hook(
+        lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),)
+    )
     theirs.rpn.anchor_generator.cell_anchors = [*AnchorGenerator(strides=(4, 8, 16, 32, 64)).cells]
     theirs.rpn.fg_bg_sampler = OurAnchorDraws()
     theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)

@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.models import losses
 from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.losses import BoxLoss
@@ -87,13 +89,35 @@ def test_perfect_predictions_cost_nothing() -> None:
         logits=torch.where(matches.is_positive, 50.0, -50.0),
         deltas=rpn.coder.encode(targets.boxes[:, :1], anchors.boxes),
     )
-    losses = rpn.losses(perfect, images, targets)
-    assert losses["rpn_objectness"] < 1e-6
-    assert losses["rpn_box"] < 1e-6
+    costs = rpn.losses(perfect, images, targets)
+    assert costs["rpn_objectness"] < 1e-6
+    assert costs["rpn_box"] < 1e-6
     shifted = AnchorPredictions(anchors, perfect.logits, perfect.deltas + 1)
     # Off by 1 in each of 4 deltas of the positives, over all drawn anchors.
     wanted = 4 * matches.is_positive.sum() / everyone.sum()
     torch.testing.assert_close(rpn.losses(shifted, images, targets)["rpn_box"], wanted)
+
+
+def test_two_processes_with_a_picture_each_average_to_one_process_with_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rpn = make_rpn()
+    images, targets = make_batch()
+    predictions: AnchorPredictions = rpn(features())
+    both = rpn.losses(predictions, images, targets)
+
+    num_anchors = predictions.anchors.have_centre_in(SIZES).sum(dim=1)
+    assert num_anchors[0] > num_anchors[1]  # equal counts would prove nothing
+    monkeypatch.setattr(losses, "mean_over_processes", lambda _: num_anchors.float().mean())
+    shares = []
+    for picture in range(2):
+        only = slice(picture, picture + 1)
+        share = AnchorPredictions(predictions.anchors, predictions.logits[only], predictions.deltas[only])
+        their_images = ImageBatch(images.pixels[only], images.sizes[only], images.keys[only])
+        their_targets = Targets(targets.boxes[only], targets.labels[only], targets.is_valid[only])
+        shares.append(rpn.losses(share, their_images, their_targets))
+    for name, loss in both.items():
+        torch.testing.assert_close((shares[0][name] + shares[1][name]) / 2, loss)
 
 
 def test_the_mode_decides_how_many_proposals_there_are() -> None:
