@@ -129,8 +129,8 @@ def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
     other_x1, other_y1, other_x2, other_y2 = (
         side.contiguous() for side in others[..., None, :, :].unbind(-1)
     )
-    width = (torch.minimum(x2, other_x2) - torch.maximum(x1, other_x1)).clamp_(min=0)
-    height = (torch.minimum(y2, other_y2) - torch.maximum(y1, other_y1)).clamp_(min=0)
+    width = torch.minimum(x2, other_x2).sub_(torch.maximum(x1, other_x1)).clamp_(min=0)
+    height = torch.minimum(y2, other_y2).sub_(torch.maximum(y1, other_y1)).clamp_(min=0)
     intersection = width.mul_(height)
     areas = (x2 - x1) * (y2 - y1)
     other_areas = (other_x2 - other_x1) * (other_y2 - other_y1)

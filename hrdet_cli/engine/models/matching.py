@@ -10,7 +10,7 @@ from hrdet_cli.engine.structures import Targets
 
 # 512 ground-truth boxes against the 409,200 anchors of a 1600x1024 canvas would be 0.8 GB for the overlaps
 # alone. Every rule below needs one ground-truth box at a time or a running maximum, so a few will do.
-_GROUND_TRUTH_CHUNK = 16
+_GROUND_TRUTH_CHUNK = 8
 
 
 @dataclass(frozen=True, slots=True)
