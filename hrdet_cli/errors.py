@@ -6,7 +6,7 @@
     ├── SpecError             2   an experiment spec, preset or --set that cannot be used
     ├── DataError             3   annotations or pictures that are missing, broken or contradict each other
     ├── WeightsError          4   a weights file or checkpoint that cannot be read or does not fit
-    ├── RunFolderError        5   a run folder that is in the way, missing, or cannot be written
+    ├── OutputError           5   a run folder or output that is in the way, missing, or cannot be written
     └── NonFiniteLossError    6   training produced a loss that is not a finite number
 
 Ctrl-C ends with 130 after the step in progress was saved.  Only the command line exits; everything
@@ -44,8 +44,8 @@ class WeightsError(HrdetError):
     exit_code = 4
 
 
-class RunFolderError(HrdetError):
-    """A run folder is in the way, is not one, or cannot be written."""
+class OutputError(HrdetError):
+    """A run folder or another output is in the way, is missing, or cannot be written."""
 
     exit_code = 5
 
@@ -67,7 +67,7 @@ class NonFiniteLossError(HrdetError):
         self.step = step
         self.batch_file = batch_file
         message = (
-            f"loss '{loss_name}' is {value} at step {step}: training stopped, the last checkpoint is kept. "
+            f"'{loss_name}' is {value} at step {step}: training stopped; checkpoints on disk are untouched. "
             "Try a lower optimisation.base_learning_rate, a longer warm-up or run.precision=float32."
         )
         if batch_file is not None:

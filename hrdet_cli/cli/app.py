@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _print_error(error: HrdetError) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     lines = error.problems if isinstance(error, SpecError) else str(error).splitlines()
     for line in lines:
         console.print(

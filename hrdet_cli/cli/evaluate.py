@@ -34,11 +34,14 @@ def evaluate(
     events = evaluate_checkpoint(
         source, out=out, extra_layers=data_layers(train=None, val=val_data), settings=settings or []
     )
-    report = drive_evaluation(events, Console(stderr=True, highlight=False))
+    report = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.metrics.to_json(), indent=2, ensure_ascii=False))
         return
     console = stdout_console()
     console.print(draw_report(report))
+    if report.unknown_classes:
+        names = ", ".join(report.unknown_classes)
+        console.print(f"unknown to the detector, counted as 0: {names}", style="yellow", soft_wrap=True)
     for path in report.files:
         console.print(str(path), style="dim", soft_wrap=True)

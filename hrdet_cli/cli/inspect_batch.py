@@ -16,6 +16,7 @@ from hrdet_cli.cli.options import (
     ValDataOption,
     load_from_options,
 )
+from hrdet_cli.errors import SpecError
 
 
 def inspect_batch(
@@ -42,6 +43,8 @@ def inspect_batch(
     from hrdet_cli.runs.inspect_batch import inspect_saved_batch, inspect_training_batches
 
     if saved_batch is not None:
+        if any((preset, spec_file, settings, train_data, val_data)):
+            raise SpecError(["--batch draws a saved batch; it goes with --out and --json only"])
         batches = [inspect_saved_batch(saved_batch, out=out)]
     else:
         loaded = load_from_options(

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import JsonOption
-from hrdet_cli.errors import RunFolderError
+from hrdet_cli.errors import OutputError
 
 presets_app = typer.Typer(help="List, show and copy the presets.", no_args_is_help=True)
 
@@ -60,5 +60,5 @@ def copy_preset(
         with to.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise RunFolderError(f"{to}: cannot write the preset there: {error.strerror}") from error
+        raise OutputError(f"{to}: cannot write the preset there: {error.strerror}") from error
     typer.echo(f"wrote {to}; use it with: hrdet train --spec {to}")

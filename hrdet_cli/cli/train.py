@@ -65,7 +65,9 @@ def _saved_spec(run_dir: Path | None) -> Path:
 
     if run_dir is None:
         raise SpecError(["--resume needs --run-dir DIR, the folder of the run to go on with"])
-    return RunFolder.open(run_dir).spec_file
+    folder = RunFolder(run_dir)
+    folder.require()
+    return folder.spec_file
 
 
 def _print_plan(loaded: "LoadedSpec", *, as_json: bool) -> None:

@@ -30,7 +30,7 @@ class ImageBatch:
     """N pictures in the top left corners of one canvas.
 
     Attributes:
-        pixels: ``(N, 3, H, W)`` uint8, RGB, zero outside the pictures.
+        pixels: ``(N, 3, H, W)`` uint8, RGB, zero outside the pictures; channels last in memory.
         sizes: ``(N, 2)`` int64, height and width of each picture inside the canvas.
         keys: ``(N,)`` int64, the random key of each picture; every random choice the model makes for a
             picture is a function of its key, so that it does not depend on the batch or the process it is in.

@@ -21,6 +21,7 @@ from hrdet_cli.specs.optimisation import OptimisationSpec
 from hrdet_cli.specs.run import EvaluationSpec, RunSpec
 
 CANVAS_DIVISOR_PIXELS = 32
+MIN_CANVAS_PIXELS = 64
 
 
 class ExperimentSpec(Spec):
@@ -49,7 +50,7 @@ class ExperimentSpec(Spec):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        checks = (_scale_problems, _canvas_problems, _weight_problems, _loss_problems)
+        checks = (_scale_problems, _canvas_problems, _weight_problems, _loss_problems, _matching_problems)
         problems = [problem for check in checks for problem in check(self)]
         if problems:
             raise PydanticCustomError("parts", "{problems}", {"problems": problems})
@@ -77,6 +78,8 @@ def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     key, canvas = "padding.canvas_pixels", spec.padding.canvas_pixels
     if any(edge % CANVAS_DIVISOR_PIXELS for edge in canvas):
         yield key, f"{list(canvas)}: both edges must be multiples of {CANVAS_DIVISOR_PIXELS}"
+    if min(canvas) < MIN_CANVAS_PIXELS:
+        yield key, f"{list(canvas)}: the pyramid's coarsest level needs edges of at least {MIN_CANVAS_PIXELS}"
     for what, size in _largest_pictures(spec.augmentation):
         if size[0] > canvas[0] or size[1] > canvas[1]:
             yield (
@@ -126,3 +129,12 @@ def _loss_problems(spec: ExperimentSpec) -> Iterator[Problem]:
         if (loss.kind == "smooth_l1") != (loss.beta is not None):
             needed = "needs a beta" if loss.kind == "smooth_l1" else "takes no beta"
             yield f"model.{part}.box_loss.beta", f"box_loss.kind '{loss.kind}' {needed}"
+
+
+def _matching_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    rpn = spec.model.rpn
+    if rpn.negative_iou > rpn.positive_iou:
+        yield (
+            "model.rpn.negative_iou",
+            f"{rpn.negative_iou:g} is above positive_iou {rpn.positive_iou:g}; an anchor cannot be both",
+        )

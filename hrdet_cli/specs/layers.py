@@ -44,7 +44,7 @@ class Layered:
             dotted = f"{prefix}{key}"
             if isinstance(value, Mapping):
                 if not isinstance(below.get(key), dict):
-                    self._forget(dotted)
+                    self.sources.pop(dotted, None)
                     below[key] = {}
                 self._merge(below[key], value, prefix=f"{dotted}.", source=source)
             else:

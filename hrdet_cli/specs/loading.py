@@ -73,7 +73,8 @@ def validate_layers(layers: Sequence[Layer]) -> LoadedSpec:
     except ValidationError as error:
         problems = [line for details in error.errors() for line in _describe(details, layered)]
         raise SpecError(problems) from error
-    return LoadedSpec(spec, dict(layered.sources))
+    changed = {key: source for key, source in layered.sources.items() if not _is_default(key, spec)}
+    return LoadedSpec(spec, changed)
 
 
 def format_spec(spec: ExperimentSpec) -> str:
@@ -83,6 +84,16 @@ def format_spec(spec: ExperimentSpec) -> str:
     if spec.model.backbone_weights is not None:
         values["model"]["backbone_weights"] = str(spec.model.backbone_weights.absolute())
     return format_yaml(values)
+
+
+def _is_default(key: str, spec: ExperimentSpec) -> bool:
+    """Whether a leaf has the value it would have without any layer."""
+    *sections, name = key.split(".")
+    section: Any = spec
+    for part in sections:
+        section = getattr(section, part)
+    field = type(section).model_fields[name]
+    return not field.is_required() and getattr(section, name) == field.get_default()
 
 
 def _describe(details: ErrorDetails, layered: Layered) -> list[str]:

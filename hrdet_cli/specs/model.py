@@ -44,7 +44,7 @@ class RpnSpec(Spec):
 
     anchor_scale: PositiveFloat = 8
     """Side of a square anchor in units of its level's stride."""
-    anchor_aspect_ratios: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
+    anchor_aspect_ratios: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
     """Height divided by width of the anchors at each position."""
     allowed_border_pixels: NonNegativeFloat | None = 0
     """How far an anchor may reach out of the picture and still be trained on; null trains on all of them."""

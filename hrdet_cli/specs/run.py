@@ -13,7 +13,7 @@ class EvaluationSpec(Spec):
     scale_pixels: LongShort = (1333, 800)
     """(long, short): a picture is made as large as fits, keeping its aspect ratio."""
     batch_size: PositiveInt = 1
-    """Pictures per forward pass; the detections do not depend on it."""
+    """Pictures per forward pass; the detections do not depend on it beyond rounding."""
     every_num_epochs: NonNegativeInt = 1
     """Evaluate after every so many epochs, and after the last; 0 never does."""
 
@@ -26,7 +26,7 @@ class RunSpec(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the forward pass; `auto` is bfloat16 autocast on CUDA and float32 on the CPU."""
+    """Of the forward pass; `auto` is bfloat16 autocast on GPUs that have it, and float32 elsewhere."""
     log_every_steps: PositiveInt = 10
     """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
     checkpoint_every_epochs: PositiveInt = 4

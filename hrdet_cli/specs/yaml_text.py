@@ -15,6 +15,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not a text", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key}' is given twice", key_node.start_mark
@@ -63,8 +67,10 @@ def format_yaml(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists in flow style, as the presets do."""
+    """Writes lists in flow style, as the presets do, and quotes what the loader would not take for a text."""
 
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 _Dumper.add_representer(
     list, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)

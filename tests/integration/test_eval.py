@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.integration.conftest import FinishedRun, Hrdet
@@ -20,14 +21,13 @@ def test_json_prints_the_documented_keys_and_nothing_else(
     assert list(document["box"]) == BOX_KEYS
     assert len(document["classes"]) == 6
     written = json.loads((tmp_path / "metrics.json").read_text())
-    assert written["box"] == document["box"]
-    assert {Path(file).name for file in document["files"]} == {
+    assert written == document
+    assert {file.name for file in tmp_path.iterdir()} == {
         "metrics.json",
         "detections.json",
         "detections.png",
         "precision-recall.png",
     }
-    assert all(Path(file).is_file() for file in document["files"])
 
 
 def test_detections_are_in_coco_format_inside_the_original_pictures(
@@ -123,3 +123,38 @@ def test_what_is_no_checkpoint_is_refused(
     assert outcome.exit_code == 4
     assert str(path) in outcome.stderr
     assert message in outcome.stderr
+
+
+def test_a_class_the_detector_does_not_know_is_said(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((finished_run.data_root / "val.json").read_text())
+    content["categories"].append({"id": 999, "name": "unicorn"})
+    more = tmp_path / "more.json"
+    more.write_text(json.dumps(content))
+    data = ("--val-data", more, finished_run.data_root / "images.zip")
+    outcome = hrdet("eval", finished_run.folder, *data, "--out", tmp_path / "out")
+    assert "unknown to the detector, counted as 0: unicorn" in outcome.stdout
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    outcome = hrdet("eval", finished_run.folder, "--out", tmp_path / "file" / "out")
+    assert outcome.exit_code == 5
+    assert "choose another --out" in outcome.stderr
+
+
+def test_a_picture_as_thin_as_a_ruler_is_evaluated(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    Image.new("RGB", (1600, 24)).save(tmp_path / "ruler.png")
+    content = json.loads((finished_run.data_root / "val.json").read_text())
+    content["images"] = [{"id": 1, "file_name": "ruler.png", "width": 1600, "height": 24}]
+    content["annotations"] = []
+    (tmp_path / "ruler.json").write_text(json.dumps(content))
+    data = ("--val-data", tmp_path / "ruler.json", tmp_path)
+    outcome = hrdet("eval", finished_run.folder, *data, "--out", tmp_path / "out", "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["box"]["AP"] is None

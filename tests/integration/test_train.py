@@ -128,6 +128,75 @@ def test_a_run_stopped_in_mid_epoch_goes_on_to_the_very_same_weights(
 
 
 @pytest.mark.slow
+def test_a_run_stopped_at_the_end_of_an_epoch_still_evaluates_it(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "stopped"
+    num_steps = sum(line["kind"] == "step" for line in metric_lines(finished_run.folder)) // 2
+    monkeypatch.setattr(
+        "hrdet_cli.cli.train._StopRequest.is_asked", lambda _self: len(metric_lines(folder)) == num_steps
+    )
+    assert hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", folder).exit_code == 130
+    assert {line["kind"] for line in metric_lines(folder)} == {"step"}
+    monkeypatch.undo()
+    assert hrdet("train", "--resume", "--run-dir", folder).exit_code == 0
+    assert metric_lines(folder)[num_steps]["kind"] == "evaluation"
+    without_times = [
+        [
+            {key: line[key] for key in line if key in ("kind", "step", "losses", "box")}
+            for line in metric_lines(path)
+        ]
+        for path in (folder, finished_run.folder)
+    ]
+    assert without_times[0] == without_times[1]
+    assert (folder / "checkpoints" / "epoch-001.pt").is_file()
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_fails_does_not_cost_the_epoch(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder, data_root = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(finished_run.data_root, data_root)
+    pictures = tmp_path / "pictures"
+    shutil.unpack_archive(data_root / "images.zip", pictures)
+    name = json.loads((data_root / "val.json").read_text())["images"][0]["file_name"]
+    broken = next(pictures.rglob(name))
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    settings = ("optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    data = ("--val-data", data_root / "val.json", pictures / "images")
+    options = [
+        *tiny_options(data_root, *settings),
+        "--train-data",
+        data_root / "train.json",
+        pictures / "images",
+    ]
+    outcome = hrdet("train", *options, *data, "--run-dir", folder)
+    assert outcome.exit_code == 3
+    assert name in outcome.stderr
+    broken.write_bytes(content)
+    outcome = hrdet("train", "--resume", "--run-dir", folder)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (folder / "checkpoints" / "best.pt").is_file()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_may_be_made_longer_and_remembers_it(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "longer"
+    shutil.copytree(finished_run.folder, folder)
+    change = ["--set", "optimisation.num_epochs=3", "--set", "evaluation.every_num_epochs=0"]
+    assert hrdet("train", "--resume", "--run-dir", folder, *change).exit_code == 0
+    assert max(line["epoch"] for line in metric_lines(folder)) == 3
+    assert yaml.safe_load((folder / "spec.yaml").read_text())["optimisation"]["num_epochs"] == 3
+    outcome = hrdet("train", "--resume", "--run-dir", folder)
+    assert outcome.exit_code == 0
+    assert max(line["epoch"] for line in metric_lines(folder)) == 3, "a finished run has nothing left to do"
+
+
+@pytest.mark.slow
 def test_a_damaged_last_checkpoint_is_skipped_aloud_and_the_one_before_serves(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
@@ -159,6 +228,7 @@ def test_overwrite_never_deletes_a_folder_that_is_no_run(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "spec.yaml").write_text("a spec, but no run")
     outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", tmp_path, "--overwrite")
     assert outcome.exit_code == 5
     assert "exists and is no run folder" in outcome.stderr
@@ -166,10 +236,11 @@ def test_overwrite_never_deletes_a_folder_that_is_no_run(
 
 
 def test_a_resumed_run_may_not_change_what_it_trains(finished_run: FinishedRun, hrdet: Hrdet) -> None:
-    change = ["--set", "optimisation.momentum=0.5", "--set", "run.log_every_steps=1"]
+    change = ["--set", "optimisation.momentum=0.5", "--set", "run.seed=7", "--set", "run.log_every_steps=1"]
     outcome = hrdet("train", "--resume", "--run-dir", finished_run.folder, *change)
     assert outcome.exit_code == 2
     assert "optimisation.momentum: is 0.9 in" in outcome.stderr
+    assert "run.seed: is 0 in" in outcome.stderr
     assert "run.log_every_steps" not in outcome.stderr
 
 
@@ -211,7 +282,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(
     outcome = hrdet("train", *options, "--run-dir", folder)
     assert outcome.exit_code == 6
     batch_file = folder / "non-finite-batch.pt"
-    assert "training stopped, the last checkpoint is kept" in outcome.stderr
+    assert "training stopped; checkpoints on disk are untouched" in outcome.stderr
     assert f"hrdet inspect-batch --batch {batch_file}" in outcome.stderr
     outcome = hrdet("inspect-batch", "--batch", batch_file, "--out", tmp_path / "sheet", "--json")
     assert outcome.exit_code == 0

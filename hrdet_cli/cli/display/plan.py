@@ -24,6 +24,7 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     facts.add_row("pictures a step", str(plan.batch_size))
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
+    facts.add_row("backbone weights", _weights(plan))
     facts.add_row("canvases", ", ".join(plan.canvases))
     sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     sources.add_column("key", style="cyan", no_wrap=True)
@@ -44,6 +45,14 @@ def _describe(part: PartCounts) -> str:
     for reason, count in part.dropped_boxes.items():
         text += f"; {count} boxes dropped ({reason})"
     return text
+
+
+def _weights(plan: Plan) -> str:
+    if plan.backbone_weights is None:
+        return "random"
+    if plan.has_backbone_weights:
+        return plan.backbone_weights
+    return f"{plan.backbone_weights} (not there yet; or --set model.backbone_weights=null)"
 
 
 def _classes(names: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """What the data path hands over: one sample, and a batch of them on one canvas with its history."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -87,8 +87,8 @@ class Batch:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
         return type(self)(self.images.pin_memory(), self.targets.pin_memory(), self.records)
 
-    def save(self, path: Path) -> None:
-        """Write the batch as tensors and plain values, for ``load_batch``.
+    def save(self, path: Path, *, class_names: Sequence[str]) -> None:
+        """Write the batch and its K class names as tensors and plain values, for ``load_batch``.
 
         Raises:
             OSError: The file cannot be written.
@@ -97,24 +97,26 @@ class Batch:
         content = {
             "images": {"pixels": images.pixels, "sizes": images.sizes, "keys": images.keys},
             "targets": {"boxes": targets.boxes, "labels": targets.labels, "is_valid": targets.is_valid},
+            "class_names": list(class_names),
             "records": [asdict(record) for record in self.records],
         }
         torch.save(content, path)
 
 
-def load_batch(path: Path) -> Batch:
-    """Read a batch written by ``Batch.save``; nothing in the file is executed.
+def load_batch(path: Path) -> tuple[Batch, tuple[str, ...]]:
+    """Read a batch and its class names written by ``Batch.save``; nothing in the file is executed.
 
     Raises:
         DataError: The file is missing or is not a saved batch.
     """
     try:
         content = torch.load(path, weights_only=True)
-        return Batch(
+        batch = Batch(
             images=ImageBatch(**content["images"]),
             targets=Targets(**content["targets"]),
             records=tuple(_record_from(record) for record in content["records"]),
         )
+        return batch, tuple(content["class_names"])
     except Exception as error:  # the unpickler meets any bytes: there is no list of what it raises
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path} is not a batch saved by a training run: {reason}") from error

@@ -114,6 +114,7 @@ def _parse(path: Path, raw: bytes, content: dict[str, Any]) -> CocoAnnotations:
     heights, widths = images.column("height", _EDGE), images.column("width", _EDGE)
     category_ids, class_names = categories.column("id", _ID), categories.column("name", _NAME)
     annotation_ids, boxes = annotations.column("id", _ID), annotations.column("bbox", _BOX)
+    annotations.column("area", _AREA)  # only evaluation uses it, but a fault should show at once
     owners, kinds = annotations.column("image_id", _ID), annotations.column("category_id", _ID)
     is_crowd = annotations.column("iscrowd", _FLAG, default=0)
     problems.raise_if_any()
@@ -229,6 +230,10 @@ def _is_box(value: Any) -> bool:
     return all(type(n) in (int, float) and -_MAX_COORDINATE <= n <= _MAX_COORDINATE for n in value)
 
 
+def _is_area(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= _MAX_COORDINATE**2)
+
+
 class _Kind(NamedTuple):
     """What a column may hold."""
 
@@ -241,6 +246,7 @@ _EDGE = _Kind(_is_edge, f"an integer from 1 to {_MAX_EDGE}")
 _FLAG = _Kind(_is_flag, "0 or 1")
 _NAME = _Kind(_is_name, "a text that is not empty")
 _FILE_NAME = _Kind(_is_safe_name, "a path inside the image root")
+_AREA = _Kind(_is_area, "a finite number, not negative")
 _BOX = _Kind(_is_box, "four finite numbers [x, y, width, height]")
 
 

@@ -28,7 +28,9 @@ def pad_pictures(samples: Sequence[Sample], policy: PaddingPolicy) -> Batch:
     except DataError as error:
         names = ", ".join(record.file_name for record in records)
         raise DataError(f"{error} The pictures: {names}.") from error
-    pixels = torch.zeros((len(samples), 3, canvas.height, canvas.width), dtype=torch.uint8)
+    # Rows of RGB triples, as decoders give and convolutions like them: the copies are straight.
+    rows_of_triples = torch.zeros((len(samples), canvas.height, canvas.width, 3), dtype=torch.uint8)
+    pixels = rows_of_triples.permute(0, 3, 1, 2)
     for row, (sample, size) in enumerate(zip(samples, sizes, strict=True)):
         pixels[row, :, : size.height, : size.width] = sample.pixels
     images = ImageBatch(

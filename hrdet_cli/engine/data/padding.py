@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
 
+MIN_CANVAS_PIXELS = 64
+"""Edges of a canvas are no shorter: the pyramid's coarsest level has a stride of 64."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedCanvas:
@@ -57,7 +60,7 @@ class SmallestCanvas:
         )
 
     def _round_up(self, edge: int) -> int:
-        return math.ceil(edge / self.divisor) * self.divisor
+        return math.ceil(max(edge, MIN_CANVAS_PIXELS) / self.divisor) * self.divisor
 
 
 PaddingPolicy = FixedCanvas | SmallestCanvas

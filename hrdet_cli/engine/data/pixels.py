@@ -19,6 +19,8 @@ def move_pixels(pixels: Tensor, placement: Placement) -> Tensor:
     Returns:
         ``(3, h, w)`` uint8 of size ``placement.placed``.
     """
+    if placement.flipped:  # before the resize, which makes most pictures larger; the result is the same
+        pixels = pixels.flip(2)
     resized = (placement.resized.height, placement.resized.width)
     if pixels.shape[1:] != resized:
         # Decoders give rows of RGB triples. torch resizes those four times as fast if the batch axis has the
@@ -27,5 +29,7 @@ def move_pixels(pixels: Tensor, placement: Placement) -> Tensor:
         pixels = F.interpolate(rows_of_triples, resized, mode="bilinear", antialias=True)[0]
     if placement.crop is not None:
         top, left, size = placement.crop.top, placement.crop.left, placement.crop.size
+        if placement.flipped:
+            left = placement.resized.width - left - size.width
         pixels = pixels[:, top : top + size.height, left : left + size.width]
-    return pixels.flip(2) if placement.flipped else pixels
+    return pixels

@@ -26,7 +26,7 @@ class TrainingOrder:
     Attributes:
         batches: ``(S, B)`` int64, S steps of B pictures of one orientation, as positions in the given array.
         repeats: ``(R,)`` int64, the pictures that occur once more to fill the last batch of their
-        orientation.
+            orientation.
     """
 
     batches: NDArray[np.int64]
@@ -45,8 +45,7 @@ def training_order(
     """Shuffle pictures into global batches of one orientation each.
 
     Every picture occurs once.  Where an orientation does not fill its last batch, pictures of the same
-    orientation occur again, those first that come first in the epoch; dropping some instead would make rare
-    orientations rarer.
+    orientation occur again; dropping some instead would make rare orientations rarer.
 
     Args:
         is_portrait: ``(M,)`` bool.

@@ -1,5 +1,8 @@
 """Collectives that are the identity in one process, so that one process and many are the same path."""
 
+from collections.abc import Sequence
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -29,3 +32,19 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
     data-parallel training does, is the loss of one process that holds the whole batch.
     """
     return sum_over_processes(tensor) / current_world().size
+
+
+def average_over_processes(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors, such as all gradients, by their means over all processes: in place, in one message.
+
+    Args:
+        tensors: Same number, shapes and dtype on every process.
+    """
+    size = current_world().size
+    if size == 1:
+        return
+    message = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(message)
+    means = torch.split(message / size, [tensor.numel() for tensor in tensors])
+    for tensor, mean in zip(tensors, means, strict=True):
+        tensor.copy_(mean.view_as(tensor))

@@ -10,17 +10,12 @@ class World:
     """This process's place among all training processes.
 
     Attributes:
-        rank: 0 .. size - 1; rank 0 writes files and reports.
+        rank: 0 .. size - 1.
         size: Number of processes over all nodes.
     """
 
     rank: int = 0
     size: int = 1
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process is the one that writes."""
-        return self.rank == 0
 
 
 def current_world() -> World:

@@ -1,12 +1,12 @@
 """COCO's box metrics, as pycocotools computes them."""
 
 import contextlib
+import hashlib
 import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.evaluation.inference import CocoResult
 from hrdet_cli.errors import DataError
 
@@ -69,23 +69,22 @@ class CocoMetrics:
         return {"box": dict(self.box), "classes": classes}
 
 
-def score_detections(annotation_file: Path, results: Sequence[CocoResult]) -> CocoMetrics:
+def score_detections(annotations: CocoAnnotations, results: Sequence[CocoResult]) -> CocoMetrics:
     """Compare detections with the ground truth.
 
     All pictures of the annotation file count, also those without a detection. Boxes that training drops as
     too thin count too, as in everybody's COCO numbers. Annotations without ``area`` get their box's.
 
     Args:
-        annotation_file: Ground truth; only read.
+        annotations: Ground truth, as `load_coco` read it; its file is read again for what training drops.
         results: As `to_coco_results` writes them; only read. May be empty.
 
     Raises:
-        DataError: The file is not a usable COCO file, or a result names a picture or a category that it
-            does not have.
+        DataError: A result names a picture or a category that the ground truth does not have, or the
+            file has changed since it was loaded.
     """
-    annotations = load_coco(annotation_file)
     _refuse_unknown(annotations, results)
-    content = json.loads(annotation_file.read_bytes())
+    content = _content_of(annotations)
     truth = [
         _completed(annotation, number) for number, annotation in enumerate(content["annotations"], start=1)
     ]
@@ -99,6 +98,18 @@ def score_detections(annotation_file: Path, results: Sequence[CocoResult]) -> Co
         evaluation.accumulate()
         evaluation.summarize()
     return _metrics_from(evaluation, annotations, truth)
+
+
+def _content_of(annotations: CocoAnnotations) -> dict[str, Any]:
+    """The annotation file's JSON, which `load_coco` found to be in order."""
+    try:
+        raw = annotations.path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{annotations.path} cannot be read any more: {error.strerror}") from error
+    if hashlib.sha256(raw).hexdigest() != annotations.fingerprint:
+        raise DataError(f"{annotations.path} has changed since it was loaded; evaluate again")
+    content: dict[str, Any] = json.loads(raw)
+    return content
 
 
 def _refuse_unknown(annotations: CocoAnnotations, results: Sequence[CocoResult]) -> None:

@@ -125,7 +125,7 @@ def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
         ``(..., B, R)`` float32 in [0, 1]; 0 where both boxes are empty.
     """
     x1, y1, x2, y2 = boxes[..., None].unbind(-2)
-    # One run of memory for each coordinate: almost four times as fast on a CPU.
+    # One run of memory for each coordinate: faster on a CPU than strides of four.
     other_x1, other_y1, other_x2, other_y2 = (
         side.contiguous() for side in others[..., None, :, :].unbind(-1)
     )

@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from hrdet_cli.errors import RunFolderError, WeightsError
+from hrdet_cli.errors import OutputError, WeightsError
 
 _KIND = "hrdet checkpoint"
 _VERSION = 1
@@ -33,7 +33,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             running code. ``format`` is the file's own key.
 
     Raises:
-        RunFolderError: The file could not be written, for example because the disk is full. An older
+        OutputError: The file could not be written, for example because the disk is full. An older
             checkpoint at ``path`` is untouched and no partial file is left.
         TypeError: A value in ``state`` is neither a tensor nor of a plain type; the message says where.
     """
@@ -49,7 +49,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's writer hides some OSErrors behind a RuntimeError
         reason = error if isinstance(error, OSError) else error.__context__ or error
-        raise RunFolderError(
+        raise OutputError(
             f"{path}: the checkpoint could not be written ({reason}). Older checkpoints are kept. "
             "Make room or mend the folder, then continue with --resume."
         ) from error

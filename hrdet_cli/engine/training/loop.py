@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.distributed.collectives import mean_over_processes
+from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
 from hrdet_cli.engine.training.schedule import StepSchedule
@@ -157,11 +157,17 @@ class Trainer:
         return named, norm
 
     def _clip_gradients(self) -> Tensor:
-        """Scale the gradients down to the clip norm and return their norm before, a scalar on the device."""
+        """Average the gradients over all processes and scale them down to the clip norm.
+
+        Returns:
+            Their norm before, a scalar on the device.
+        """
         parameters = [
             p for group in self._optimiser.param_groups for p in group["params"] if p.grad is not None
         ]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters])
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        average_over_processes(gradients)
+        norm = nn.utils.get_total_norm(gradients)
         if self._clip_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
         return norm

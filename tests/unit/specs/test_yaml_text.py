@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.yaml_text import format_yaml, parse_yaml
 
 
@@ -30,6 +33,17 @@ def test_scalars(text: str, value: Any) -> None:
     parsed = parse_yaml(text, source="here")
     assert parsed == value
     assert type(parsed) is type(value)
+
+
+@given(st.text())
+def test_every_text_reads_back_as_that_text(text: str) -> None:
+    assert parse_yaml(format_yaml({"name": text}), source="here") == {"name": text}
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "{[1]: 2}", "1: 2", "a: [", "\ta: 1"])
+def test_what_is_no_spec_text_is_refused_by_its_source(text: str) -> None:
+    with pytest.raises(SpecError, match=r"^here, line [12]"):
+        parse_yaml(text, source="here")
 
 
 def test_what_is_written_reads_back_the_same() -> None:

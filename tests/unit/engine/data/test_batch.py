@@ -32,8 +32,9 @@ def _batch() -> Batch:
 
 def test_a_saved_batch_comes_back_whole(tmp_path: Path) -> None:
     batch = _batch()
-    batch.save(tmp_path / "batch.pt")
-    loaded = load_batch(tmp_path / "batch.pt")
+    batch.save(tmp_path / "batch.pt", class_names=["a", "b"])
+    loaded, class_names = load_batch(tmp_path / "batch.pt")
+    assert class_names == ("a", "b")
     assert len(loaded) == 2
     for part in ("pixels", "sizes", "keys"):
         assert torch.equal(getattr(loaded.images, part), getattr(batch.images, part))

@@ -23,7 +23,7 @@ def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() ->
     images = pad_pictures(samples, FixedCanvas(long=64, short=32)).images
     assert images.pixels.shape == (2, 3, 32, 64)
     assert images.pixels.dtype == torch.uint8
-    assert images.pixels.is_contiguous()
+    assert images.pixels.is_contiguous(memory_format=torch.channels_last)
     assert images.sizes.tolist() == [[20, 30], [25, 40]]
     assert images.keys.tolist() == [1, 2]
     for row, sample in enumerate(samples):

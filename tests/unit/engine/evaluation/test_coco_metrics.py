@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, score_detections
 from hrdet_cli.engine.evaluation.inference import CocoResult
 from hrdet_cli.errors import DataError
@@ -42,7 +43,7 @@ def write_annotations(
 
 
 def score(folder: Path, annotations: Sequence[dict[str, Any]], results: Sequence[CocoResult]) -> CocoMetrics:
-    return score_detections(write_annotations(folder, annotations), results)
+    return score_detections(load_coco(write_annotations(folder, annotations)), results)
 
 
 def numbers(metrics: CocoMetrics, *names: str) -> list[float | None]:
@@ -107,7 +108,7 @@ def test_a_detection_in_a_crowd_region_is_not_a_false_positive(
 
 def test_an_annotation_with_id_zero_can_be_found(tmp_path: Path) -> None:
     path = write_annotations(tmp_path, [truth(LARGE)], first_id=0)
-    assert score_detections(path, [result(LARGE, 0.9)]).box["AP"] == pytest.approx(1.0)
+    assert score_detections(load_coco(path), [result(LARGE, 0.9)]).box["AP"] == pytest.approx(1.0)
 
 
 def test_the_annotated_area_decides_between_small_and_large(tmp_path: Path) -> None:
@@ -136,7 +137,9 @@ def test_classes_keep_the_order_of_the_file_whatever_their_ids(tmp_path: Path) -
         [truth(LARGE, category_id=90), truth(OTHER, category_id=7), truth(LARGE, category_id=7)],
         categories=categories,
     )
-    metrics = score_detections(path, [result(LARGE, 0.9, category_id=90), result(LARGE, 0.8, category_id=7)])
+    metrics = score_detections(
+        load_coco(path), [result(LARGE, 0.9, category_id=90), result(LARGE, 0.8, category_id=7)]
+    )
     document = metrics.to_json()
     assert list(document) == ["box", "classes"]
     assert list(document["classes"].items()) == [
@@ -170,7 +173,7 @@ def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "annotations.json"
     path.write_text('{"images": [')
     with pytest.raises(DataError, match=r"annotations\.json is not JSON"):
-        score_detections(path, [])
+        score_detections(load_coco(path), [])
 
 
 def test_scoring_prints_nothing_and_changes_neither_file_nor_results(
@@ -179,7 +182,7 @@ def test_scoring_prints_nothing_and_changes_neither_file_nor_results(
     path = write_annotations(tmp_path, [truth(LARGE)])
     before = path.read_bytes()
     results = [result(LARGE, 0.9)]
-    score_detections(path, results)
+    score_detections(load_coco(path), results)
     assert capfd.readouterr() == ("", "")
     assert path.read_bytes() == before
     assert results == [result(LARGE, 0.9)]
@@ -194,7 +197,7 @@ def test_real_ground_truth_as_detections_scores_one_in_every_class_present() -> 
         for item in content["annotations"]
         if not item["iscrowd"]
     ]
-    metrics = score_detections(path, found)
+    metrics = score_detections(load_coco(path), found)
     name_by_id = {category["id"]: category["name"] for category in content["categories"]}
     present = {name_by_id[item["category_id"]] for item in found}
     assert metrics.box["AP"] == pytest.approx(1.0)

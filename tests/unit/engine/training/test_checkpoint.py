@@ -11,7 +11,7 @@ import torch
 
 from hrdet_cli.engine.training import checkpoint
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, newest_valid, save_checkpoint
-from hrdet_cli.errors import RunFolderError, WeightsError
+from hrdet_cli.errors import OutputError, WeightsError
 
 
 def state_of(step: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_up_at_any_write_costs_nothing(
         FailingFile.num_writes_left = num_good_writes
         with monkeypatch.context() as patch:
             patch.setattr(Path, "open", lambda self, mode: FailingFile(self, mode))
-            with pytest.raises(RunFolderError, match=r"last\.pt: .*No space left on device.* Make room"):
+            with pytest.raises(OutputError, match=r"last\.pt: .*No space left on device.* Make room"):
                 save_checkpoint(path, state_of(2))
         assert_equals(load_checkpoint(path), state_of(1))
         assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
@@ -127,7 +127,7 @@ def test_an_interruption_before_the_rename_keeps_the_old_checkpoint(
             patch.setattr(os, "fsync", fail(error))
         else:
             patch.setattr(Path, "replace", fail(error))
-        expected = RunFolderError if isinstance(error, OSError) else Killed
+        expected = OutputError if isinstance(error, OSError) else Killed
         with pytest.raises(expected):
             save_checkpoint(path, state_of(2))
     assert_equals(load_checkpoint(path), state_of(1))
@@ -184,7 +184,7 @@ def test_a_partial_file_of_a_killed_process_is_in_nobody_s_way(tmp_path: Path) -
 
 
 def test_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"No such file or directory.* continue with --resume"):
+    with pytest.raises(OutputError, match=r"No such file or directory.* continue with --resume"):
         save_checkpoint(tmp_path / "gone" / "last.pt", state_of(1))
 
 

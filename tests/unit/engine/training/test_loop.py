@@ -248,9 +248,9 @@ class Spoilt(TinyDetector):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Spoilt(spoilt_loss=math.nan), "loss 'size' is nan at step 3: training stopped"),
-        (Spoilt(spoilt_loss=math.inf), "loss 'size' is inf at step 3: training stopped"),
-        (Spoilt(spoilt_slope=math.inf), "loss 'gradient_norm' is nan at step 3: training stopped"),
+        (Spoilt(spoilt_loss=math.nan), "'size' is nan at step 3: training stopped"),
+        (Spoilt(spoilt_loss=math.inf), "'size' is inf at step 3: training stopped"),
+        (Spoilt(spoilt_slope=math.inf), "'gradient_norm' is nan at step 3: training stopped"),
     ],
 )
 def test_a_value_that_is_not_finite_stops_before_it_reaches_the_weights(model: Spoilt, message: str) -> None:
