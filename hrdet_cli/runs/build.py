@@ -1,0 +1,276 @@
+"""From spec to engine: the one place where settings become objects."""
+
+import torch
+
+from hrdet_cli.engine.data.dataset import PictureDataset
+from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
+from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas
+from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.geometry import Scale
+from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.fpn import FPN
+from hrdet_cli.engine.models.hrfpn import HRFPN
+from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.losses import BoxLoss
+from hrdet_cli.engine.models.matching import Matcher
+from hrdet_cli.engine.models.proposals import ProposalSelector
+from hrdet_cli.engine.models.region_pooling import RegionPooling
+from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.roi_head import RoIHead
+from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.models.weights import load_backbone_weights
+from hrdet_cli.engine.norm.convert import NormReport, convert_norm
+from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.dataset import DatasetPart, training_indices
+from hrdet_cli.specs.data import AugmentationSpec, FixedPaddingSpec, PaddingSpec, ResizeCropSpec
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, ResNetBackboneSpec, RoiHeadSpec, RpnSpec
+from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec
+from hrdet_cli.specs.run import RunSpec
+
+_RPN_STREAM, _ROI_STREAM = 0, 1
+"""Each sampler draws from its own stream of a picture's key."""
+
+
+def build_detector(spec: ExperimentSpec, *, num_classes: int) -> FasterRCNN:
+    """A detector on the CPU with random weights from torch's generator, normalised as the spec says."""
+    detector = build_plain_detector(spec.model, num_classes=num_classes)
+    normalise_detector(detector, spec.norm)
+    return detector
+
+
+def build_plain_detector(model: ModelSpec, *, num_classes: int) -> FasterRCNN:
+    """The detector with plain BatchNorm everywhere."""
+    backbone: HRNet | ResNet
+    neck: HRFPN | FPN
+    if isinstance(model.backbone, ResNetBackboneSpec):
+        backbone = ResNet(
+            depth=model.backbone.depth,
+            frozen_stages=model.backbone.frozen_stages,
+            activation_checkpointing=model.activation_checkpointing,
+        )
+        neck = FPN(in_channels=backbone.out_channels, out_channels=model.neck_channels)
+    else:
+        config = HRNET_CONFIGS[model.backbone.width]
+        backbone = HRNet(config, activation_checkpointing=model.activation_checkpointing)
+        neck = HRFPN(in_channels=backbone.out_channels, out_channels=model.neck_channels)
+    return FasterRCNN(
+        backbone=backbone,
+        neck=neck,
+        rpn=_build_rpn(model.rpn, channels=model.neck_channels, strides=neck.strides),
+        roi_head=_build_roi_head(
+            model.roi_head, channels=model.neck_channels, num_classes=num_classes, strides=neck.strides
+        ),
+        pixel_mean=model.pixel_mean,
+        pixel_std=model.pixel_std,
+    )
+
+
+def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
+    """Convert the norms of a plain detector to the kind the spec asks for, in place."""
+    return convert_norm(
+        detector,
+        kind=norm.kind,
+        keep_statistics=isinstance(norm, BatchNormSpec) and norm.keep_statistics,
+        num_groups=norm.num_groups if isinstance(norm, GroupNormSpec) else 32,
+    )
+
+
+def load_initial_weights(detector: FasterRCNN, model: ModelSpec) -> str:
+    """Load the backbone's weights where the spec names a file; says in words what was done.
+
+    Raises:
+        WeightsError: The file cannot be read or does not fit.
+    """
+    if model.backbone_weights is None:
+        return "random"
+    report = load_backbone_weights(detector.backbone, model.backbone_weights)
+    return f"{model.backbone_weights} ({report.matched} tensors, {len(report.left_over)} left over)"
+
+
+def build_training_loader(spec: ExperimentSpec, part: DatasetPart, device: torch.device) -> TrainingLoader:
+    """Training batches of this process."""
+    return TrainingLoader(
+        dataset=PictureDataset(
+            annotations=part.annotations,
+            images=part.images,
+            augmentation=_build_augmentation(spec.augmentation),
+            seed=spec.run.seed,
+        ),
+        indices=training_indices(
+            part.annotations, keep_pictures_without_boxes=spec.data.keep_pictures_without_boxes
+        ),
+        batch_size_per_process=spec.data.batch_size_per_process,
+        world=current_world(),
+        padding=_build_padding(spec.padding),
+        num_workers=spec.data.num_workers,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def build_evaluation_loader(
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device
+) -> EvaluationLoader:
+    """Every picture of a part once, at the evaluation scale."""
+    scale = Scale(*spec.evaluation.scale_pixels)
+    return EvaluationLoader(
+        dataset=PictureDataset(
+            annotations=part.annotations,
+            images=part.images,
+            augmentation=ResizeAugmentation(scales=(scale,), mode="choice", flip_probability=0),
+            seed=spec.run.seed,
+        ),
+        batch_size=spec.evaluation.batch_size,
+        padding=SmallestCanvas(),
+        num_workers=spec.data.num_workers,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def build_trainer(
+    spec: ExperimentSpec,
+    detector: FasterRCNN,
+    loader: TrainingLoader,
+    device: torch.device,
+    *,
+    learning_rate: float,
+) -> Trainer:
+    """A trainer for a detector that is already on its device.
+
+    Args:
+        spec: The experiment.
+        detector: What to train.
+        loader: Its batches.
+        device: Where the detector is.
+        learning_rate: The rate after warm-up, as the plan has it.
+    """
+    optimisation = spec.optimisation
+    return Trainer(
+        model=detector,
+        optimiser=build_sgd(detector, momentum=optimisation.momentum, weight_decay=optimisation.weight_decay),
+        schedule=StepSchedule(
+            learning_rate=learning_rate,
+            warmup_steps=optimisation.warmup_steps,
+            warmup_factor=optimisation.warmup_factor,
+            drop_epochs=optimisation.drop_epochs,
+            drop_factor=optimisation.drop_factor,
+        ),
+        loader=loader,
+        num_epochs=optimisation.num_epochs,
+        clip_norm=optimisation.clip_norm,
+        device=device,
+        autocast_dtype=autocast_dtype(spec.run, device),
+    )
+
+
+def select_device(run: RunSpec) -> torch.device:
+    """The device a run computes on.
+
+    Raises:
+        SpecError: A GPU was asked for and there is none.
+    """
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise SpecError(["run.device: 'cuda' was asked for, but torch sees no GPU; set run.device=auto"])
+    if run.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def autocast_dtype(run: RunSpec, device: torch.device) -> torch.dtype | None:
+    """The reduced precision of the forward pass, or None for float32."""
+    if run.precision == "bfloat16":
+        return torch.bfloat16
+    if run.precision == "auto" and device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    return None
+
+
+def _build_rpn(rpn: RpnSpec, *, channels: int, strides: tuple[int, ...]) -> RegionProposalNetwork:
+    return RegionProposalNetwork(
+        in_channels=channels,
+        anchor_generator=AnchorGenerator(
+            strides=strides, scale=rpn.anchor_scale, aspect_ratios=rpn.anchor_aspect_ratios
+        ),
+        coder=BoxCoder(stds=rpn.box_stds),
+        matcher=Matcher(
+            positive_iou=rpn.positive_iou,
+            negative_iou=rpn.negative_iou,
+            min_positive_iou=rpn.min_positive_iou,
+        ),
+        sampler=Sampler(
+            num_samples=rpn.num_samples, positive_fraction=rpn.positive_fraction, stream=_RPN_STREAM
+        ),
+        box_loss=_build_box_loss(rpn.box_loss),
+        training_selector=ProposalSelector(
+            num_candidates_per_level=rpn.num_train_candidates_per_level,
+            nms_iou=rpn.nms_iou,
+            max_proposals=rpn.num_train_proposals,
+        ),
+        test_selector=ProposalSelector(
+            num_candidates_per_level=rpn.num_test_candidates_per_level,
+            nms_iou=rpn.nms_iou,
+            max_proposals=rpn.num_test_proposals,
+        ),
+        allowed_border=rpn.allowed_border_pixels,
+    )
+
+
+def _build_roi_head(
+    head: RoiHeadSpec, *, channels: int, num_classes: int, strides: tuple[int, ...]
+) -> RoIHead:
+    return RoIHead(
+        in_channels=channels,
+        num_classes=num_classes,
+        pooling=RegionPooling(
+            strides=strides[:-1],  # the coarsest level proposes only
+            cells=head.pool_cells,
+            sampling_ratio=head.pool_sampling_ratio,
+            aligned=head.pool_aligned,
+        ),
+        hidden_features=head.hidden_features,
+        coder=BoxCoder(stds=head.box_stds),
+        matcher=Matcher(
+            positive_iou=head.positive_iou, negative_iou=head.positive_iou, min_positive_iou=None
+        ),
+        sampler=Sampler(
+            num_samples=head.num_samples, positive_fraction=head.positive_fraction, stream=_ROI_STREAM
+        ),
+        box_loss=_build_box_loss(head.box_loss),
+        selector=DetectionSelector(
+            score_threshold=head.score_threshold, nms_iou=head.nms_iou, max_detections=head.max_detections
+        ),
+    )
+
+
+def _build_box_loss(loss: BoxLossSpec) -> BoxLoss:
+    return BoxLoss(kind=loss.kind, beta=loss.beta)
+
+
+def _build_augmentation(augmentation: AugmentationSpec) -> Augmentation:
+    scales = tuple(Scale(*edges) for edges in augmentation.scales_pixels)
+    if isinstance(augmentation, ResizeCropSpec):
+        return ResizeCropAugmentation(
+            scales=scales,
+            crop=Scale(*augmentation.crop_pixels),
+            flip_probability=augmentation.flip_probability,
+            jitter_rows=augmentation.jitter_rows_pixels,
+            jitter_columns=augmentation.jitter_columns_pixels,
+        )
+    return ResizeAugmentation(
+        scales=scales, mode=augmentation.scale_mode, flip_probability=augmentation.flip_probability
+    )
+
+
+def _build_padding(padding: PaddingSpec) -> PaddingPolicy:
+    if isinstance(padding, FixedPaddingSpec):
+        long, short = padding.canvas_pixels
+        return FixedCanvas(long=long, short=short)
+    return SmallestCanvas(divisor=padding.divisor_pixels)

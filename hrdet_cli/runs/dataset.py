@@ -1,0 +1,104 @@
+"""The data set of a spec: found, drawn if it is the demo's, checked before anything runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.images import ImageSource, open_images
+from hrdet_cli.engine.data.synthetic import make_demo_data
+from hrdet_cli.errors import DataError
+from hrdet_cli.specs.data import DataSpec
+
+MAX_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Both parts of a data set, with the same classes."""
+
+    train: "DatasetPart"
+    val: "DatasetPart"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPart:
+    """Annotations and the pictures they speak of, all of them present."""
+
+    annotations: CocoAnnotations
+    images: ImageSource
+
+
+def open_training_data(data: DataSpec) -> TrainingData:
+    """Open both parts and compare their classes.
+
+    Raises:
+        DataError: A part cannot be used, or their categories differ.
+    """
+    opened = TrainingData(train=open_part(data, "train"), val=open_part(data, "val"))
+    _check_classes_agree(opened.train.annotations, opened.val.annotations)
+    return opened
+
+
+def open_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetPart:
+    """Open the training or validation part; draws the demo data first where the spec asks for it.
+
+    Raises:
+        DataError: Annotations are broken, or pictures they name are missing.
+    """
+    if data.demo is not None:
+        make_demo_data(
+            data.root,
+            seed=data.demo.seed,
+            num_train_images=data.demo.num_train_images,
+            num_val_images=data.demo.num_val_images,
+        )
+    located = data.locate(part)
+    for key, path in (("annotations", located.annotations), ("images", located.images)):
+        if not path.exists():
+            raise DataError(
+                f"{path}: does not exist; data.{part}.{key} points there. "
+                f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
+            )
+    annotations = load_coco(located.annotations)
+    images = open_images(located.images)
+    missing = images.missing(annotations.file_names.tolist())
+    if missing:
+        shown = ", ".join(missing[:MAX_NAMES_SHOWN]) + (", ..." if len(missing) > MAX_NAMES_SHOWN else "")
+        raise DataError(
+            f"{located.images}: {len(missing)} of the {len(annotations)} pictures that {located.annotations} "
+            f"names are missing: {shown}. Check data.{part}.images, or take them out of the annotations."
+        )
+    return DatasetPart(annotations, images)
+
+
+def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxes: bool) -> np.ndarray:
+    """Indices of the pictures that take part in training.
+
+    Raises:
+        DataError: None is left.
+    """
+    if keep_pictures_without_boxes:
+        return np.arange(len(annotations))
+    indices = np.flatnonzero(annotations.num_boxes > 0)
+    if not len(indices):
+        raise DataError(
+            f"{annotations.path}: no picture has a box to train on; "
+            "set data.keep_pictures_without_boxes=true to train on empty pictures"
+        )
+    return indices
+
+
+def _check_classes_agree(train: CocoAnnotations, other: CocoAnnotations) -> None:
+    """The validation part must have the training part's classes, ids and order included."""
+    ours = dict(zip(train.category_ids, train.class_names, strict=True))
+    theirs = dict(zip(other.category_ids, other.class_names, strict=True))
+    if list(ours.items()) == list(theirs.items()):
+        return
+    differing = sorted(set(ours.items()) ^ set(theirs.items()))[:MAX_NAMES_SHOWN]
+    detail = ", ".join(f"{name} (id {number})" for number, name in differing) or "their order"
+    raise DataError(
+        f"{other.path}: its categories are not those of {train.path}; they differ in {detail}. "
+        "Give both files the same list of categories."
+    )

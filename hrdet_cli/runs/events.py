@@ -1,0 +1,87 @@
+"""What a training run reports while it goes on; the command line draws these."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hrdet_cli.engine.training.reports import StepReport
+from hrdet_cli.runs.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Everything is built; the first step follows."""
+
+    plan: Plan
+    folder: Path
+    device: str
+    precision: str
+    num_parameters: int
+    norm: str
+    backbone_weights: str
+    resumed_at_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know, in a line."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationProgress:
+    """Pictures evaluated so far."""
+
+    num_done: int
+    num_pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation is finished; ``box`` has COCO's 12 numbers, None where there is nothing to average."""
+
+    epoch: int
+    box: Mapping[str, float | None]
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """A checkpoint is on disk.
+
+    Attributes:
+        is_routine: It replaced the last one, as after every epoch.
+    """
+
+    path: Path
+    is_routine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopped:
+    """The user asked to stop; the step in progress was finished and saved."""
+
+    folder: Path
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """All epochs are done."""
+
+    folder: Path
+    best_box_ap: float | None
+    seconds: float
+
+
+Event = (
+    RunStarted
+    | StepReport
+    | Notice
+    | EvaluationProgress
+    | Evaluated
+    | CheckpointSaved
+    | RunStopped
+    | RunFinished
+)

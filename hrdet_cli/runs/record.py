@@ -1,0 +1,60 @@
+"""What ``run.json`` says of a session: who ran what, where, on which code and data."""
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import hrdet_cli
+from hrdet_cli.runs.plan import Plan
+
+_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "pydantic")
+
+
+def describe_session(
+    plan: Plan, *, seed: int, device: str, precision: str, first_step: int
+) -> dict[str, Any]:
+    """The entry of a session that starts now, in plain types."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "folder": str(Path.cwd()),
+        "host": platform.node(),
+        "versions": {"hrdet": hrdet_cli.__version__, "python": platform.python_version(), **_versions()},
+        "git": _git_state(),
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "first_step": first_step,
+        "data_fingerprints": {"train": plan.train.fingerprint, "val": plan.val.fingerprint},
+        "plan": plan.to_json(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the checkout hrdet runs from and whether it was changed; None outside a checkout."""
+    folder = Path(hrdet_cli.__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]  # a fixed command on our own folder
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+    if not (folder / ".git").exists():
+        return None
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,72 @@
+"""Going on with a run: with its own spec, on its own data."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hrdet_cli.errors import DataError, SpecError
+from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import format_spec
+from hrdet_cli.specs.yaml_text import parse_yaml
+
+MAY_CHANGE = (
+    "data.num_workers",
+    "evaluation",
+    "optimisation.num_epochs",
+    "run.checkpoint_every_epochs",
+    "run.device",
+    "run.log_every_steps",
+    "run.num_pictured_batches",
+)
+"""Keys that a resumed run may change: none decides what a step computes, but for another device's rounding."""
+
+
+def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
+    """The spec must be the one the run began with, but for what may change.
+
+    Raises:
+        SpecError: Something would change that a resumed run must keep.
+        OutputError: There is no run in the folder.
+    """
+    folder.require()
+    saved = parse_yaml(folder.spec_file.read_text(encoding="utf-8"), source=str(folder.spec_file))
+    wanted = dict(_leaves(parse_yaml(format_spec(spec), source="the resumed spec")))
+    problems = [
+        f"{key}: is {value!r} in {folder.spec_file}, but {wanted.get(key)!r} was asked for; "
+        "a resumed run keeps it, so leave it or start a new run with another --run-dir"
+        for key, value in _leaves(saved)
+        if wanted.get(key) != value and not _may_change(key)
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def check_same_data(plan: Plan, folder: RunFolder) -> None:
+    """The annotation files must be those the run began with.
+
+    Raises:
+        DataError: One was changed since.
+    """
+    sessions = folder.sessions()
+    if not sessions:
+        return
+    began_with = sessions[0]["data_fingerprints"]
+    for part, counts in (("train", plan.train), ("val", plan.val)):
+        if counts.fingerprint != began_with[part]:
+            raise DataError(
+                f"{counts.annotations}: was changed since {folder.path} began; "
+                "put the old file back to go on exactly, or start a new run"
+            )
+
+
+def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, values
+
+
+def _may_change(key: str) -> bool:
+    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)

@@ -1,0 +1,213 @@
+"""The folder a run leaves behind.
+
+::
+
+    runs/NAME/
+    ├── spec.yaml          the resolved spec; `hrdet train --spec` runs it again
+    ├── run.json           command, versions, git commit, data fingerprints, plan; one entry a session
+    ├── metrics.jsonl      a line per step and per evaluation
+    ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...
+    ├── pictures/          the first training batches
+    └── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from hrdet_cli.errors import OutputError
+
+SPEC_FILE = "spec.yaml"
+
+
+class RunFolder:
+    """A run's files, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec_file = path / SPEC_FILE
+        self.record_file = path / "run.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.pictures = path / "pictures"
+        self.evaluation = path / "evaluation"
+        self.bad_batch_file = path / "non-finite-batch.pt"
+        self.last_checkpoint = self.checkpoints / "last.pt"
+        self.best_checkpoint = self.checkpoints / "best.pt"
+
+    def epoch_checkpoint(self, epoch: int) -> Path:
+        """Checkpoint kept after that many epochs."""
+        return self.checkpoints / f"epoch-{epoch:03d}.pt"
+
+    def checkpoints_newest_first(self) -> list[Path]:
+        """All training checkpoints there are: the last, then by epoch; the best at the end."""
+        kept = sorted(self.checkpoints.glob("epoch-*.pt"), key=_number_in_name, reverse=True)
+        return [p for p in (self.last_checkpoint, *kept, self.best_checkpoint) if p.is_file()]
+
+    def refuse_if_taken(self, *, overwrite: bool) -> None:
+        """Fail before any work is done where a new run could not be made.
+
+        Raises:
+            OutputError: A run is there and ``overwrite`` is False, or something that is no run.
+        """
+        path = self.path
+        try:
+            is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be used as a run folder: {error.strerror}") from error
+        if is_free:
+            return
+        if not self._holds_run():
+            raise OutputError(f"{path}: exists and is no run folder; choose another --run-dir")
+        if not overwrite:
+            raise OutputError(
+                f"{path}: already holds a run; continue it with --resume, "
+                "replace it with --overwrite, or choose another --run-dir"
+            )
+
+    def create(self, *, overwrite: bool) -> None:
+        """Make the folder; of the run that is there, what a run writes is deleted and nothing else.
+
+        Raises:
+            OutputError: Something is in the way, or the folder cannot be made.
+        """
+        self.refuse_if_taken(overwrite=overwrite)
+        try:
+            for file in (self.spec_file, self.record_file, self.metrics_file, self.bad_batch_file):
+                file.unlink(missing_ok=True)
+            for part in (self.checkpoints, self.pictures, self.evaluation):
+                if part.is_dir():
+                    shutil.rmtree(part)
+                part.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot make the run folder: {error.strerror}") from error
+
+    def require(self) -> None:
+        """There must be a run in the folder.
+
+        Raises:
+            OutputError: There is none.
+        """
+        if not self._holds_run():
+            raise OutputError(f"{self.path}: is not a run folder (it lacks {SPEC_FILE} or run.json); check --run-dir")
+
+    def _holds_run(self) -> bool:
+        return self.spec_file.is_file() and self.record_file.is_file()
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``.
+
+        Raises:
+            OutputError: The disk is full, or the folder went away.
+        """
+        try:
+            with self.metrics_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self.metrics_file}: cannot be written: {error.strerror}") from error
+
+    def drop_metrics_after(self, *, step: int, epoch: int) -> None:
+        """Forget the lines of steps and evaluations that came after the checkpoint a run goes on from.
+
+        Args:
+            step: Last step that counts.
+            epoch: Last epoch whose evaluation counts.
+        """
+        if not self.metrics_file.is_file():
+            return
+        kept = [
+            line
+            for line in self._metric_lines()
+            if (line["step"] <= step if line["kind"] == "step" else line["epoch"] <= epoch)
+        ]
+        write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _metric_lines(self) -> list[dict[str, Any]]:
+        lines = []
+        for text in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break  # the last line was cut off by a crash; nothing complete follows it
+        return lines
+
+    def add_session(self, session: Mapping[str, Any]) -> None:
+        """Add an entry to ``run.json``: one for the start and one for each resume."""
+        write_json(self.record_file, {"sessions": [*self.sessions(), session]})
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """The entries of ``run.json``; none before the first was added.
+
+        Raises:
+            OutputError: The file is damaged.
+        """
+        if not self.record_file.is_file():
+            return []
+        try:
+            sessions: list[dict[str, Any]] = json.loads(self.record_file.read_text("utf-8"))["sessions"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OutputError(
+                f"{self.record_file}: is damaged ({error}); put back a copy, or start a new run from {SPEC_FILE}"
+            ) from error
+        return sessions
+
+
+def _number_in_name(path: Path) -> int:
+    digits = path.stem.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else -1
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a document whole or not at all; makes the folder it goes into.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all; makes the folder it goes into.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture as PNG; makes the folder it goes into.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write the picture: {error.strerror or error}") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and its parents where they are missing; returns it.
+
+    Raises:
+        OutputError: It cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".writable").touch()
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written to: {error.strerror}; choose another --out") from error
+    return path
