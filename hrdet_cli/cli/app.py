@@ -1,5 +1,6 @@
 """The ``hrdet`` command: its subcommands, and how errors end it."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -50,6 +51,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors become a message on stderr and their exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to stop
     try:
         app()
     except HrdetError as error:

@@ -15,7 +15,9 @@ def evaluate(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN_OR_CHECKPOINT", help="A run folder (its best checkpoint) or a checkpoint."
+            readable=False,
+            metavar="RUN_OR_CHECKPOINT",
+            help="A run folder (its best checkpoint) or a checkpoint.",
         ),
     ],
     val_data: ValDataOption = None,

@@ -19,7 +19,13 @@ PresetOption = Annotated[
 ]
 SpecOption = Annotated[
     Path | None,
-    typer.Option("--spec", metavar="FILE", help="A spec file of your own.", rich_help_panel=PRESET_PANEL),
+    typer.Option(
+        "--spec",
+        readable=False,
+        metavar="FILE",
+        help="A spec file of your own.",
+        rich_help_panel=PRESET_PANEL,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -34,6 +40,7 @@ TrainDataOption = Annotated[
     tuple[Path, Path] | None,
     typer.Option(
         "--train-data",
+        readable=False,  # our own errors say more
         metavar="JSON IMAGES",
         help="Training annotations in COCO format, and the folder or .zip with the pictures.",
         rich_help_panel=PRESET_PANEL,
@@ -43,6 +50,7 @@ ValDataOption = Annotated[
     tuple[Path, Path] | None,
     typer.Option(
         "--val-data",
+        readable=False,
         metavar="JSON IMAGES",
         help="Validation annotations and pictures, likewise.",
         rich_help_panel=PRESET_PANEL,

@@ -33,6 +33,7 @@ from hrdet_cli.specs.yaml_text import parse_yaml
 
 NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
+MAX_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,8 @@ def load_detector_weights(detector: FasterRCNN, state: dict[str, Any], checkpoin
         detector.load_state_dict(state["model"])
     except (KeyError, RuntimeError) as error:
         raise WeightsError(
-            f"{checkpoint}: its weights do not fit the detector its spec describes: {error}"
+            f"{checkpoint}: its weights do not fit the detector that the spec describes: "
+            f"{str(error)[:MAX_REASON]} ...; evaluate with the model and norm it was trained with"
         ) from error
 
 

@@ -11,7 +11,11 @@ from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.specs.yaml_text import parse_yaml
 
 MAY_CHANGE = (
+    "data.demo",
     "data.num_workers",
+    "data.root",
+    "data.train",
+    "data.val",
     "evaluation",
     "optimisation.num_epochs",
     "run.checkpoint_every_epochs",
@@ -19,7 +23,10 @@ MAY_CHANGE = (
     "run.log_every_steps",
     "run.num_pictured_batches",
 )
-"""Keys that a resumed run may change: none decides what a step computes, but for another device's rounding."""
+"""Keys that a resumed run may change: none decides what a step computes, but for another device's rounding.
+
+Data may have moved; that it is the same is told by its fingerprint.
+"""
 
 
 def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
@@ -51,9 +58,9 @@ def check_same_data(plan: Plan, folder: RunFolder) -> None:
     sessions = folder.sessions()
     if not sessions:
         return
-    began_with = sessions[0]["data_fingerprints"]
+    began_with = sessions[0].get("data_fingerprints", {})
     for part, counts in (("train", plan.train), ("val", plan.val)):
-        if counts.fingerprint != began_with[part]:
+        if counts.fingerprint != began_with.get(part):
             raise DataError(
                 f"{counts.annotations}: was changed since {folder.path} began; "
                 "put the old file back to go on exactly, or start a new run"

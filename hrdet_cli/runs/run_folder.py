@@ -79,9 +79,12 @@ class RunFolder:
         try:
             for file in (self.spec_file, self.record_file, self.metrics_file, self.bad_batch_file):
                 file.unlink(missing_ok=True)
-            for part in (self.checkpoints, self.pictures, self.evaluation):
+            parts = (self.checkpoints, self.pictures, self.evaluation)
+            evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
+            for part in (*parts, *evaluations):
                 if part.is_dir():
                     shutil.rmtree(part)
+            for part in parts:
                 part.mkdir(parents=True)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot make the run folder: {error.strerror}") from error
@@ -93,7 +96,9 @@ class RunFolder:
             OutputError: There is none.
         """
         if not self._holds_run():
-            raise OutputError(f"{self.path}: is not a run folder (it lacks {SPEC_FILE} or run.json); check --run-dir")
+            raise OutputError(
+                f"{self.path}: is not a run folder (it lacks {SPEC_FILE} or run.json); check --run-dir"
+            )
 
     def _holds_run(self) -> bool:
         return self.spec_file.is_file() and self.record_file.is_file()
@@ -128,11 +133,14 @@ class RunFolder:
 
     def _metric_lines(self) -> list[dict[str, Any]]:
         lines = []
-        for text in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        for text in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
             except json.JSONDecodeError:
                 break  # the last line was cut off by a crash; nothing complete follows it
+            if not isinstance(line, dict) or not {"kind", "step", "epoch"} <= line.keys():
+                raise OutputError(f"{self.metrics_file}: no run wrote the line {text:.60}; remove it")
+            lines.append(line)
         return lines
 
     def add_session(self, session: Mapping[str, Any]) -> None:
@@ -151,8 +159,10 @@ class RunFolder:
             sessions: list[dict[str, Any]] = json.loads(self.record_file.read_text("utf-8"))["sessions"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{self.record_file}: is damaged ({error}); put back a copy, or start a new run from {SPEC_FILE}"
+                f"{self.record_file}: is damaged ({error}); put back a copy or start a new run"
             ) from error
+        if not isinstance(sessions, list) or not all(isinstance(session, dict) for session in sessions):
+            raise OutputError(f"{self.record_file}: is damaged (no list of sessions); put back a copy")
         return sessions
 
 

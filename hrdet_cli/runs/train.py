@@ -16,7 +16,7 @@ from hrdet_cli.engine.training.checkpoint import newest_valid, save_checkpoint
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
-from hrdet_cli.errors import DataError, NonFiniteLossError
+from hrdet_cli.errors import DataError, NonFiniteLossError, SpecError
 from hrdet_cli.runs.build import (
     autocast_dtype,
     build_plain_detector,
@@ -168,8 +168,22 @@ def _restore(run: _Run) -> Iterator[Notice]:
     require_keys(path, state, ("num_closed_epochs", "best_box_ap"))
     run.trainer.load_state_dict(state)
     run.num_closed_epochs, run.best_box_ap = state["num_closed_epochs"], state["best_box_ap"]
+    _refuse_shortening(run)
     run.folder.drop_metrics_after(step=run.trainer.step, epoch=run.num_closed_epochs)
     yield Notice(f"goes on from {path} after step {run.trainer.step}")
+    if run.trainer.is_finished and run.num_closed_epochs == run.trainer.num_finished_epochs:
+        yield Notice("all epochs are done already; --set optimisation.num_epochs=... trains longer")
+
+
+def _refuse_shortening(run: _Run) -> None:
+    if run.trainer.step > run.trainer.num_steps:
+        wanted = run.spec.optimisation.num_epochs
+        raise SpecError(
+            [
+                f"optimisation.num_epochs: is {wanted}, but {run.folder.path} has trained longer "
+                f"({run.trainer.step} steps) already; leave it or start a new run"
+            ]
+        )
 
 
 def _work(run: _Run) -> Iterator[Event]:
@@ -185,7 +199,7 @@ def _work(run: _Run) -> Iterator[Event]:
 def _train_epoch(run: _Run) -> Iterator[StepReport]:
     """Train the rest of an epoch and log it; pictures the first batches.
 
-    A batch that gives no finite loss is kept; a picture that cannot be read does not cost the steps before it.
+    A batch that gives no finite loss is kept; a picture that cannot be read costs no step before it.
     """
     try:
         for report in run.trainer.train_epoch():
@@ -206,7 +220,7 @@ def _train_epoch(run: _Run) -> Iterator[StepReport]:
 
 
 def _keep_bad_batch(run: _Run) -> Path | None:
-    """Save the batch that was trained last; None where it cannot be, which must not hide why it was wanted."""
+    """Save the batch trained last; None where it cannot be, which must not hide why it was wanted."""
     batch = run.trainer.last_batch
     if not isinstance(batch, Batch):
         return None

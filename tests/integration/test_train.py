@@ -244,6 +244,28 @@ def test_a_resumed_run_may_not_change_what_it_trains(finished_run: FinishedRun, 
     assert "run.log_every_steps" not in outcome.stderr
 
 
+def test_a_run_may_not_be_made_shorter_than_it_is(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    spec_before = (finished_run.folder / "spec.yaml").read_text()
+    change = ["--set", "optimisation.num_epochs=1"]
+    outcome = hrdet("train", "--resume", "--run-dir", finished_run.folder, *change)
+    assert outcome.exit_code == 2
+    assert "optimisation.num_epochs: is 1, but" in outcome.stderr
+    assert (finished_run.folder / "spec.yaml").read_text() == spec_before
+
+
+def test_data_that_moved_may_be_named_anew_and_a_finished_run_says_so(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder, moved = tmp_path / "run", tmp_path / "moved"
+    shutil.copytree(finished_run.folder, folder)
+    shutil.copytree(finished_run.data_root, moved)
+    images = moved / "images.zip"
+    data = ["--train-data", moved / "train.json", images, "--val-data", moved / "val.json", images]
+    outcome = hrdet("train", "--resume", "--run-dir", folder, *data)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "all epochs are done already" in outcome.stdout
+
+
 def test_changed_annotations_stop_a_resume(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:
     folder, data_root = tmp_path / "run", tmp_path / "data"
     shutil.copytree(finished_run.folder, folder)

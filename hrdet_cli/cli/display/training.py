@@ -21,6 +21,9 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.specs.run import RunSpec
 
+FULL_WIDTH = 160
+"""Columns that a bar with all figures needs; narrower terminals get the loss, the count and the time left."""
+
 
 class TrainingDisplay:
     """Shows a run's events; a context manager, so that the terminal is left in order.
@@ -108,11 +111,11 @@ class TrainingDisplay:
             f"lr {report.learning_rate:.2g}  {report.images_per_second:.1f} img/s  "
             f"{report.peak_memory_bytes / 2**30:.1f} GiB"
         )
+        detail = f"loss {report.loss:.3f}"
+        if self._console.width >= FULL_WIDTH:
+            detail += f" ({parts})  {speed}"
         self._bar.update(
-            self._training,
-            completed=report.step,
-            description=f"epoch {report.epoch}",
-            detail=f"loss {report.loss:.3f} ({parts})  {speed}",
+            self._training, completed=report.step, description=f"epoch {report.epoch}", detail=detail
         )
         if not self._console.is_terminal and report.step % self._log_every_steps == 0:
             remaining = (self._num_steps - report.step) * report.step_seconds

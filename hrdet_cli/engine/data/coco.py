@@ -23,6 +23,7 @@ from hrdet_cli.errors import DataError
 TOO_SMALL = "narrower or lower than one pixel"
 OUTSIDE = "less than one pixel of it inside the picture"
 
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LISTS = ("images", "annotations", "categories")
 _MAX_PROBLEMS_SHOWN = 20
 _MAX_COORDINATE = 1e9
@@ -213,7 +214,8 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    """Whether a value is a text to be read: control characters would reach terminals and pictures."""
+    return isinstance(value, str) and bool(value.strip()) and not _CONTROL_CHARACTER.search(value)
 
 
 def _is_safe_name(value: Any) -> bool:
@@ -244,7 +246,7 @@ class _Kind(NamedTuple):
 _ID = _Kind(_is_id, "an integer")
 _EDGE = _Kind(_is_edge, f"an integer from 1 to {_MAX_EDGE}")
 _FLAG = _Kind(_is_flag, "0 or 1")
-_NAME = _Kind(_is_name, "a text that is not empty")
+_NAME = _Kind(_is_name, "a text that is not empty, without control characters")
 _FILE_NAME = _Kind(_is_safe_name, "a path inside the image root")
 _AREA = _Kind(_is_area, "a finite number, not negative")
 _BOX = _Kind(_is_box, "four finite numbers [x, y, width, height]")

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from hrdet_cli.engine.geometry import Size
@@ -44,7 +44,8 @@ def decode_rgb(data: bytes, *, expected: Size, name: str) -> Tensor:
         if (image.height, image.width) == (expected.height, expected.width):
             return torch.from_numpy(_rgb_of(image)).permute(2, 0, 1)
     except Exception as error:  # decoders meet hostile bytes: there is no list of what they raise
-        reason = str(error) or type(error).__name__
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its format is not known" if is_unknown else str(error) or type(error).__name__
         raise DataError(
             f"picture {name} cannot be decoded: {reason}. Replace it or remove it from the annotations."
         ) from error

@@ -1,6 +1,7 @@
 """Batches for training and for evaluation, made by worker processes."""
 
 import signal
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import Self
 
@@ -202,16 +203,19 @@ class _BatchWorkers:
             yield item
 
     def _start(self) -> "DataLoader[Batch | DataError]":
-        return DataLoader(
-            self._batches,
-            batch_size=None,  # batches come whole from the dataset
-            sampler=self._requests,
-            num_workers=self._num_workers,
-            persistent_workers=self._num_workers > 0,
-            pin_memory=self._pin_memory,
-            worker_init_fn=_leave_interrupts_to_parent,
-            generator=torch.Generator(),  # torch seeds its workers from it; the global one stays as it is
-        )
+        with warnings.catch_warnings():
+            # Presets are made for machines with many cores; more workers than cores only take turns.
+            warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
+            return DataLoader(
+                self._batches,
+                batch_size=None,  # batches come whole from the dataset
+                sampler=self._requests,
+                num_workers=self._num_workers,
+                persistent_workers=self._num_workers > 0,
+                pin_memory=self._pin_memory,
+                worker_init_fn=_leave_interrupts_to_parent,
+                generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
+            )
 
     def _end_pass(self) -> None:
         if self._pass is not None:

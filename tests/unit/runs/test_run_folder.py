@@ -1,7 +1,6 @@
 """What a run folder keeps, refuses and forgets."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,12 @@ def test_overwriting_deletes_what_a_run_writes_and_nothing_else(tmp_path: Path) 
     notes.write_text("mine")
     folder.create(overwrite=True)
     assert notes.read_text() == "mine"
-    assert {path.name for path in folder.path.iterdir()} == {"notes.txt", "checkpoints", "pictures", "evaluation"}
+    assert {path.name for path in folder.path.iterdir()} == {
+        "notes.txt",
+        "checkpoints",
+        "pictures",
+        "evaluation",
+    }
     assert not any(folder.checkpoints.iterdir())
 
 
@@ -68,7 +72,15 @@ def test_metrics_after_the_checkpoint_are_forgotten_with_a_line_cut_off_by_a_cra
     assert len(folder.metrics_file.read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("line", ["3", "[]", "{}", '{"kind": "step"}'])
+def test_a_metrics_line_that_no_run_wrote_is_shown(tmp_path: Path, line: str) -> None:
+    folder = folder_with_run(tmp_path / "run")
+    folder.metrics_file.write_text(line + "\n")
+    with pytest.raises(OutputError, match="no run wrote the line"):
+        folder.drop_metrics_after(step=1, epoch=0)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sessions": 3}', '{"sessions": [3]}'])
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     folder = folder_with_run(tmp_path / "run")
     folder.record_file.write_text(text)
@@ -87,7 +99,7 @@ def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_folder_is_made_with_its_parents_or_refused(tmp_path: Path) -> None:
     assert make_folder(tmp_path / "a" / "b").is_dir()
-    assert os.listdir(tmp_path / "a" / "b") == []
+    assert not any((tmp_path / "a" / "b").iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="choose another --out"):
         make_folder(tmp_path / "file")

@@ -115,7 +115,7 @@ def test_a_picture_cut_anywhere_is_refused_by_name(format_name: str) -> None:
 
 
 def test_what_is_no_picture_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"picture page\.jpg cannot be decoded: cannot identify image file"):
+    with pytest.raises(DataError, match=r"picture page\.jpg cannot be decoded: its format is not known"):
         decode_rgb(b"<!DOCTYPE html>", expected=_SIZE, name="page.jpg")
 
 
