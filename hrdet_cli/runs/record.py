@@ -1,4 +1,4 @@
-"""What ``run.json`` says of a session: who ran what, where, on which code and data."""
+"""What ``run.json`` says of a launch: who ran what, where, on which code and data."""
 
 import platform
 import subprocess
@@ -14,10 +14,8 @@ from hrdet_cli.runs.plan import Plan
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "pydantic")
 
 
-def describe_session(
-    plan: Plan, *, seed: int, device: str, precision: str, first_step: int
-) -> dict[str, Any]:
-    """The entry of a session that starts now, in plain types."""
+def describe_launch(plan: Plan, *, seed: int, device: str, precision: str, first_step: int) -> dict[str, Any]:
+    """The entry of a launch that starts now, in plain types."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,

@@ -55,10 +55,10 @@ def check_same_data(plan: Plan, folder: RunFolder) -> None:
     Raises:
         DataError: One was changed since.
     """
-    sessions = folder.sessions()
-    if not sessions:
+    launches = folder.launches()
+    if not launches:
         return
-    began_with = sessions[0].get("data_fingerprints", {})
+    began_with = launches[0].get("data_fingerprints", {})
     for part, counts in (("train", plan.train), ("val", plan.val)):
         if counts.fingerprint != began_with.get(part):
             raise DataError(

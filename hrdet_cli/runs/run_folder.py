@@ -4,7 +4,7 @@
 
     runs/NAME/
     ├── spec.yaml          the resolved spec; `hrdet train --spec` runs it again
-    ├── run.json           command, versions, git commit, data fingerprints, plan; one entry a session
+    ├── run.json           command, versions, git commit, data fingerprints, plan; one entry a launch
     ├── metrics.jsonl      a line per step and per evaluation
     ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...
     ├── pictures/          the first training batches
@@ -143,11 +143,11 @@ class RunFolder:
             lines.append(line)
         return lines
 
-    def add_session(self, session: Mapping[str, Any]) -> None:
+    def add_launch(self, launch: Mapping[str, Any]) -> None:
         """Add an entry to ``run.json``: one for the start and one for each resume."""
-        write_json(self.record_file, {"sessions": [*self.sessions(), session]})
+        write_json(self.record_file, {"launches": [*self.launches(), launch]})
 
-    def sessions(self) -> list[dict[str, Any]]:
+    def launches(self) -> list[dict[str, Any]]:
         """The entries of ``run.json``; none before the first was added.
 
         Raises:
@@ -156,14 +156,14 @@ class RunFolder:
         if not self.record_file.is_file():
             return []
         try:
-            sessions: list[dict[str, Any]] = json.loads(self.record_file.read_text("utf-8"))["sessions"]
+            launches: list[dict[str, Any]] = json.loads(self.record_file.read_text("utf-8"))["launches"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OutputError(
                 f"{self.record_file}: is damaged ({error}); put back a copy or start a new run"
             ) from error
-        if not isinstance(sessions, list) or not all(isinstance(session, dict) for session in sessions):
-            raise OutputError(f"{self.record_file}: is damaged (no list of sessions); put back a copy")
-        return sessions
+        if not isinstance(launches, list) or not all(isinstance(launch, dict) for launch in launches):
+            raise OutputError(f"{self.record_file}: is damaged (no list of launches); put back a copy")
+        return launches
 
 
 def _number_in_name(path: Path) -> int:

@@ -38,7 +38,7 @@ from hrdet_cli.runs.events import (
     RunStopped,
 )
 from hrdet_cli.runs.plan import Plan, make_plan
-from hrdet_cli.runs.record import describe_session
+from hrdet_cli.runs.record import describe_launch
 from hrdet_cli.runs.resume import check_same_data, check_same_spec
 from hrdet_cli.runs.run_folder import RunFolder, save_picture, write_text
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -118,7 +118,7 @@ class _Run:
 def _prepare(
     loaded: LoadedSpec, folder: RunFolder, *, resume: bool, overwrite: bool
 ) -> Generator[Event, None, _Run]:
-    """Build everything, then make the folder or restore what it holds, and record the session."""
+    """Build everything, then make the folder or restore what it holds, and record the launch."""
     spec = loaded.spec
     if resume:
         check_same_spec(spec, folder)
@@ -141,8 +141,8 @@ def _prepare(
     else:
         folder.create(overwrite=overwrite)
     precision = "float32" if autocast_dtype(spec.run, device) is None else "bfloat16"
-    folder.add_session(
-        describe_session(
+    folder.add_launch(
+        describe_launch(
             plan, seed=spec.run.seed, device=str(device), precision=precision, first_step=trainer.step
         )
     )

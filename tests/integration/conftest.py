@@ -71,7 +71,7 @@ class FinishedRun:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """``hrdet train`` on the tiny experiment, once for the whole session."""
+    """``hrdet train`` on the tiny experiment, once for all tests."""
     root = tmp_path_factory.mktemp("finished")
     folder, data_root = root / "run", root / "data"
     done = run_hrdet("train", *tiny_options(data_root), "--run-dir", str(folder))

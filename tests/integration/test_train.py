@@ -73,12 +73,12 @@ def test_plain_lines_show_losses_rate_speed_and_what_was_saved(finished_run: Fin
 
 
 def test_run_json_says_who_ran_what_on_which_data(finished_run: FinishedRun) -> None:
-    (session,) = json.loads((finished_run.folder / "run.json").read_text())["sessions"]
-    assert session["command"][1] == "train"
-    assert session["versions"]["torch"] == version("torch")
-    assert session["seed"] == 0
-    assert len(session["data_fingerprints"]["train"]) == 64
-    assert session["plan"]["train"]["num_pictures"] == 18
+    (launch,) = json.loads((finished_run.folder / "run.json").read_text())["launches"]
+    assert launch["command"][1] == "train"
+    assert launch["versions"]["torch"] == version("torch")
+    assert launch["seed"] == 0
+    assert len(launch["data_fingerprints"]["train"]) == 64
+    assert launch["plan"]["train"]["num_pictures"] == 18
 
 
 def test_checkpoints_hold_tensors_and_plain_types_with_the_class_map(finished_run: FinishedRun) -> None:
@@ -124,7 +124,7 @@ def test_a_run_stopped_in_mid_epoch_goes_on_to_the_very_same_weights(
         for f in (finished_run.folder, folder)
     ]
     assert steps[0] == steps[1]
-    assert len(json.loads((folder / "run.json").read_text())["sessions"]) == 2
+    assert len(json.loads((folder / "run.json").read_text())["launches"]) == 2
 
 
 @pytest.mark.slow

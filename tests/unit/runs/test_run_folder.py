@@ -12,7 +12,7 @@ from hrdet_cli.runs.run_folder import RunFolder, make_folder, write_json
 def folder_with_run(path: Path) -> RunFolder:
     folder = RunFolder(path)
     folder.create(overwrite=False)
-    folder.add_session({"seed": 1})
+    folder.add_launch({"seed": 1})
     folder.spec_file.write_text("name: a")
     return folder
 
@@ -80,12 +80,12 @@ def test_a_metrics_line_that_no_run_wrote_is_shown(tmp_path: Path, line: str) ->
         folder.drop_metrics_after(step=1, epoch=0)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sessions": 3}', '{"sessions": [3]}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"launches": 3}', '{"launches": [3]}'])
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     folder = folder_with_run(tmp_path / "run")
     folder.record_file.write_text(text)
     with pytest.raises(OutputError, match=r"run\.json: is damaged"):
-        folder.sessions()
+        folder.launches()
 
 
 def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
