@@ -85,8 +85,8 @@ def evaluate_checkpoint(
     state = load_checkpoint(checkpoint)
     spec = checkpoint_spec(checkpoint, state, extra_layers=extra_layers, settings=settings)
     class_names = list(state["class_names"])
-    folder = make_folder(out or default_out(checkpoint))  # before the work, so that its result has a place
     part = open_part(spec.data, "val")
+    folder = make_folder(out or default_out(checkpoint))  # before the work, so that its result has a place
     device = select_device(spec.run)
     detector = build_detector(spec, num_classes=len(class_names)).to(device)
     load_detector_weights(detector, state, checkpoint)

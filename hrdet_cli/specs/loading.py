@@ -145,15 +145,11 @@ def _plain_path(location: Sequence[int | str], values: Any) -> list[int | str]:
 def _suggest(path: Sequence[int | str], values: Any) -> str:
     """What an unknown key may have meant: a near key of its section, or of any other."""
     *section, key = (str(part) for part in path)
-    keys = _keys_of(_section_class(section, values))
+    keys = list(_section_class(section, values).model_fields)
     near = get_close_matches(str(key), keys, n=1, cutoff=0.6)
     if near:
         return f"did you mean {'.'.join([*section, near[0]])}?"
     return f"{'.'.join(section) or 'a spec'} has: {', '.join(keys)}"
-
-
-def _keys_of(section_class: type[BaseModel]) -> list[str]:
-    return list(section_class.model_fields)
 
 
 def _section_class(section: Sequence[str], values: Any) -> type[BaseModel]:
