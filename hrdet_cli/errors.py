@@ -7,9 +7,11 @@
     ├── DataError             3   annotations or pictures that are missing, broken or contradict each other
     ├── WeightsError          4   a weights file or checkpoint that cannot be read or does not fit
     ├── OutputError           5   a run folder or output that is in the way, missing, or cannot be written
-    └── NonFiniteLossError    6   training produced a loss that is not a finite number
+    ├── NonFiniteLossError    6   training produced a loss that is not a finite number
+    ├── GroupError            7   processes or nodes that could not form a group, or contradict each other
+    └── LostProcessError      8   a process of the group that died, or was not heard of any more
 
-Ctrl-C ends with 130 after the step in progress was saved.  Only the command line exits; everything
+Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved.  Only the command line exits; everything
 else raises.  A message names the file, the item, what is wrong and what to do.
 """
 
@@ -73,3 +75,15 @@ class NonFiniteLossError(HrdetError):
         if batch_file is not None:
             message += f"\nThe batch was saved; look at it with: hrdet inspect-batch --batch {batch_file}"
         super().__init__(message)
+
+
+class GroupError(HrdetError):
+    """Processes or nodes could not form a group, or contradict each other."""
+
+    exit_code = 7
+
+
+class LostProcessError(HrdetError):
+    """A process of the group died, or was not heard of any more."""
+
+    exit_code = 8

@@ -5,16 +5,17 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 import hrdet_cli
 from hrdet_cli.cli.benchmark_pad import benchmark_pad
+from hrdet_cli.cli.benchmark_syncbn import benchmark_syncbn
+from hrdet_cli.cli.doctor import doctor
 from hrdet_cli.cli.evaluate import evaluate
+from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.inspect_batch import inspect_batch
 from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.train import train
-from hrdet_cli.errors import HrdetError, SpecError
+from hrdet_cli.errors import HrdetError
 
 app = typer.Typer(
     name="hrdet",
@@ -24,12 +25,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done, 1 other error, 2 spec or usage, 3 data, 4 weights or checkpoint, "
-    "5 run folder, 6 non-finite loss, 130 stopped by Ctrl-C.",
+    "5 run folder, 6 non-finite loss, 7 processes that cannot form a group, 8 a lost process, "
+    "130 stopped by Ctrl-C, 143 by SIGTERM.",
 )
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("inspect-batch")(inspect_batch)
 app.command("benchmark-pad")(benchmark_pad)
+app.command("benchmark-syncbn")(benchmark_syncbn)
+app.command("doctor")(doctor)
 app.add_typer(presets_app, name="presets")
 
 
@@ -57,14 +61,5 @@ def main() -> None:
     try:
         app()
     except HrdetError as error:
-        _print_error(error)
+        print_error(error)
         sys.exit(error.exit_code)
-
-
-def _print_error(error: HrdetError) -> None:
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    lines = error.problems if isinstance(error, SpecError) else str(error).splitlines()
-    for line in lines:
-        console.print(
-            Text.assemble(("error: ", "bold red"), line) if line is lines[0] else Text(f"       {line}")
-        )

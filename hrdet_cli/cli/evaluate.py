@@ -1,14 +1,30 @@
 """``hrdet eval``."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import JsonOption, SetOption, ValDataOption, data_layers
+from hrdet_cli.cli.process_options import (
+    DEFAULT_PORT,
+    DEFAULT_TIMEOUT_SECONDS,
+    MasterAddrOption,
+    MasterPortOption,
+    NodeRankOption,
+    NodesOption,
+    ProcessesOption,
+    ProcessOptions,
+    TimeoutOption,
+)
+from hrdet_cli.cli.processes import Process, run_in_processes
+
+if TYPE_CHECKING:
+    from hrdet_cli.runs.evaluate import EvaluationReport
 
 
 def evaluate(
@@ -27,16 +43,58 @@ def evaluate(
         typer.Option("--out", metavar="DIR", help="Where results go; default beside the checkpoint."),
     ] = None,
     as_json: JsonOption = False,
+    nodes: NodesOption = None,
+    master_addr: MasterAddrOption = None,
+    master_port: MasterPortOption = DEFAULT_PORT,
+    node_rank: NodeRankOption = None,
+    processes_per_node: ProcessesOption = None,
+    timeout_seconds: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Score a trained detector: COCO's 12 numbers, per-class AP, detections and pictures."""
-    from hrdet_cli.cli.display.evaluation import draw_report
-    from hrdet_cli.cli.display.progress import drive_evaluation
-    from hrdet_cli.runs.evaluate import evaluate_checkpoint
-
-    events = evaluate_checkpoint(
-        source, out=out, extra_layers=data_layers(train=None, val=val_data), settings=settings or []
+    processes = ProcessOptions(
+        nodes=nodes,
+        master_addr=master_addr,
+        master_port=master_port,
+        node_rank=node_rank,
+        processes_per_node=processes_per_node,
+        max_restarts=0,
+        timeout_seconds=timeout_seconds,
     )
-    report = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
+
+    def work(process: Process) -> bool:
+        from hrdet_cli.cli.display.progress import drive_evaluation
+        from hrdet_cli.runs.evaluate import evaluate_checkpoint
+
+        events = evaluate_checkpoint(
+            source,
+            out=out,
+            extra_layers=data_layers(train=None, val=val_data),
+            settings=settings or [],
+            stop_asked=process.stop_asked,
+        )
+        report = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
+        if report is not None and process.is_first:
+            _show(report, as_json=as_json)
+        return report is None
+
+    run_in_processes(
+        work,
+        processes,
+        device=_device(settings or []),
+        logs=(source if source.is_dir() else source.parent) / "logs",
+        stop_message="stopping after this picture; nothing is written",
+    )
+
+
+def _device(settings: Sequence[str]) -> str:
+    """``run.device`` as the command line has it; only the first process reads the checkpoint's spec."""
+    values = [setting.partition("=")[2] for setting in settings if setting.startswith("run.device=")]
+    return values[-1] if values else "auto"
+
+
+def _show(report: "EvaluationReport", *, as_json: bool) -> None:
+    from hrdet_cli.cli.display.evaluation import draw_report
+
     if as_json:
         typer.echo(json.dumps(report.metrics.to_json(), indent=2, ensure_ascii=False))
         return

@@ -1,16 +1,14 @@
 """``hrdet train``."""
 
 import json
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import file_console, stdout_console
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -20,12 +18,24 @@ from hrdet_cli.cli.options import (
     ValDataOption,
     load_from_options,
 )
+from hrdet_cli.cli.process_options import (
+    DEFAULT_PORT,
+    DEFAULT_TIMEOUT_SECONDS,
+    MasterAddrOption,
+    MasterPortOption,
+    NodeRankOption,
+    NodesOption,
+    ProcessesOption,
+    ProcessOptions,
+    RestartsOption,
+    TimeoutOption,
+)
+from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
 from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
+    from hrdet_cli.runs.events import Event
     from hrdet_cli.specs.loading import LoadedSpec
-
-STOPPED_BY_USER = 130
 
 
 def train(
@@ -43,8 +53,24 @@ def train(
         bool, typer.Option("--dry-run", help="Print the plan and the resolved spec, and stop.")
     ] = False,
     as_json: JsonOption = False,
+    nodes: NodesOption = None,
+    master_addr: MasterAddrOption = None,
+    master_port: MasterPortOption = DEFAULT_PORT,
+    node_rank: NodeRankOption = None,
+    processes_per_node: ProcessesOption = None,
+    max_restarts: RestartsOption = 0,
+    timeout_seconds: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Train a detector and evaluate it as it learns."""
+    processes = ProcessOptions(
+        nodes=nodes,
+        master_addr=master_addr,
+        master_port=master_port,
+        node_rank=node_rank,
+        processes_per_node=processes_per_node,
+        max_restarts=max_restarts,
+        timeout_seconds=timeout_seconds,
+    )
     if resume and overwrite:
         raise SpecError(["--resume and --overwrite exclude each other"])
     if as_json and not dry_run:
@@ -55,9 +81,10 @@ def train(
         preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
     )
     if dry_run:
-        _print_plan(loaded, as_json=as_json)
+        _print_plan(loaded, processes, as_json=as_json)
         return
-    _train(loaded, run_dir or Path("runs") / loaded.spec.name, resume=resume, overwrite=overwrite)
+    path = run_dir or Path("runs") / loaded.spec.name
+    _train(loaded, path, processes, resume=resume, overwrite=overwrite)
 
 
 def _saved_spec(run_dir: Path | None) -> Path:
@@ -70,11 +97,12 @@ def _saved_spec(run_dir: Path | None) -> Path:
     return folder.spec_file
 
 
-def _print_plan(loaded: "LoadedSpec", *, as_json: bool) -> None:
+def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: bool) -> None:
     from hrdet_cli.runs.dataset import open_training_data
     from hrdet_cli.runs.plan import make_plan
 
-    plan = make_plan(loaded, open_training_data(loaded.spec.data))
+    count = num_processes(processes, device=loaded.spec.run.device)
+    plan = make_plan(loaded, open_training_data(loaded.spec.data), num_processes=count)
     if as_json:
         spec = loaded.spec.model_dump(mode="json")
         typer.echo(json.dumps({"plan": plan.to_json(), "spec": spec}, indent=2, ensure_ascii=False))
@@ -88,43 +116,40 @@ def _print_plan(loaded: "LoadedSpec", *, as_json: bool) -> None:
     typer.echo(format_spec(loaded.spec), nl=False)
 
 
-def _train(loaded: "LoadedSpec", path: Path, *, resume: bool, overwrite: bool) -> None:
+def _train(
+    loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: bool, overwrite: bool
+) -> None:
+    from hrdet_cli.runs.run_folder import RunFolder
+
+    folder = RunFolder(path)
+
+    def work(process: Process) -> bool:
+        from hrdet_cli.runs.train import Launch
+        from hrdet_cli.runs.train import train as train_run
+
+        launch = Launch(resume=resume, overwrite=overwrite, hosts=process.hosts, launch_id=process.launch_id)
+        return _show(train_run(loaded, folder, launch, stop_asked=process.stop_asked), loaded, process.log)
+
+    run_in_processes(
+        work,
+        processes,
+        device=loaded.spec.run.device,
+        logs=folder.logs,
+        stop_message="finishing the step and saving; Ctrl-C again stops at once and loses it",
+    )
+
+
+def _show(events: Iterator["Event"], loaded: "LoadedSpec", log: IO[str] | None) -> bool:
+    """Draw a run on the terminal and in the log; whether it was stopped."""
     from hrdet_cli.cli.display.training import TrainingDisplay
     from hrdet_cli.runs.events import RunStopped
-    from hrdet_cli.runs.run_folder import RunFolder
-    from hrdet_cli.runs.train import train as train_run
 
-    with _stop_on_interrupt() as stop, TrainingDisplay(stdout_console(), loaded.spec.run) as display:
-        events = train_run(
-            loaded, RunFolder(path), resume=resume, overwrite=overwrite, should_stop=stop.is_asked
-        )
+    consoles = [stdout_console()] if log is None else [stdout_console(), file_console(log)]
+    was_stopped = False
+    with ExitStack() as stack:
+        displays = [stack.enter_context(TrainingDisplay(console, loaded.spec.run)) for console in consoles]
         for event in events:
-            display.show(event)
-            if isinstance(event, RunStopped):
-                raise typer.Exit(STOPPED_BY_USER)
-
-
-class _StopRequest:
-    """Whether Ctrl-C was pressed; a second press interrupts at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-
-    def is_asked(self) -> bool:
-        return self._asked
-
-    def ask(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        typer.echo("finishing the step and saving; Ctrl-C again stops at once and loses it", err=True)
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[_StopRequest]:
-    request = _StopRequest()
-    before = signal.signal(signal.SIGINT, request.ask)
-    try:
-        yield request
-    finally:
-        signal.signal(signal.SIGINT, before)
+            for display in displays:
+                display.show(event)
+            was_stopped = isinstance(event, RunStopped)
+    return was_stopped

@@ -11,8 +11,15 @@ from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.errors import DataError
-from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, select_device
+from hrdet_cli.runs.build import (
+    build_detector,
+    build_trainer,
+    build_training_loader,
+    place_detector,
+    select_device,
+)
 from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.evaluate import never
 from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec, PaddingSpec, ResizeCropSpec
 from hrdet_cli.specs.experiment import CANVAS_DIVISOR_PIXELS, ExperimentSpec
 
@@ -102,9 +109,13 @@ def compare_padding(spec: ExperimentSpec, *, num_batches: int, with_training: bo
             f"warms up; ask for fewer than {num_batches} with --batches, or lower data.batch_size_per_process"
         )
     if with_training:
-        detector = build_detector(spec, num_classes=len(part.annotations.class_names)).to(device)
+        detector = place_detector(
+            build_detector(spec, num_classes=len(part.annotations.class_names)), spec.run, device
+        )
         streams = [
-            _timed_steps(build_trainer(variant, detector, loader, device, learning_rate=1e-6))
+            _timed_steps(
+                build_trainer(variant, detector, loader, device, learning_rate=1e-6, stop_asked=never)
+            )
             for variant, loader in zip(specs, loaders, strict=True)
         ]
     else:

@@ -1,5 +1,7 @@
 """From spec to engine: the one place where settings become objects."""
 
+from collections.abc import Callable
+
 import torch
 
 from hrdet_cli.engine.data.dataset import PictureDataset
@@ -33,7 +35,7 @@ from hrdet_cli.runs.dataset import DatasetPart, training_indices
 from hrdet_cli.specs.data import AugmentationSpec, FixedPaddingSpec, PaddingSpec, ResizeCropSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, ResNetBackboneSpec, RoiHeadSpec, RpnSpec
-from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec
+from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.run import RunSpec
 
 _RPN_STREAM, _ROI_STREAM = 0, 1
@@ -79,6 +81,7 @@ def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
     return convert_norm(
         detector,
         kind=norm.kind,
+        back_end=norm.back_end if isinstance(norm, SyncBatchNormSpec) else "coalesced",
         keep_statistics=isinstance(norm, BatchNormSpec) and norm.keep_statistics,
         num_groups=norm.num_groups if isinstance(norm, GroupNormSpec) else 32,
     )
@@ -119,7 +122,7 @@ def build_training_loader(spec: ExperimentSpec, part: DatasetPart, device: torch
 def build_evaluation_loader(
     spec: ExperimentSpec, part: DatasetPart, device: torch.device
 ) -> EvaluationLoader:
-    """Every picture of a part once, at the evaluation scale."""
+    """This process's share of a part's pictures, at the evaluation scale."""
     scale = Scale(*spec.evaluation.scale_pixels)
     return EvaluationLoader(
         dataset=PictureDataset(
@@ -129,6 +132,7 @@ def build_evaluation_loader(
             seed=spec.run.seed,
         ),
         batch_size=spec.evaluation.batch_size,
+        world=current_world(),
         padding=SmallestCanvas(),
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
@@ -142,6 +146,7 @@ def build_trainer(
     device: torch.device,
     *,
     learning_rate: float,
+    stop_asked: Callable[[], bool],
 ) -> Trainer:
     """A trainer for a detector that is already on its device.
 
@@ -151,6 +156,7 @@ def build_trainer(
         loader: Its batches.
         device: Where the detector is.
         learning_rate: The rate after warm-up, as the plan has it.
+        stop_asked: Whether this process was asked to stop.
     """
     optimisation = spec.optimisation
     return Trainer(
@@ -168,6 +174,7 @@ def build_trainer(
         clip_norm=optimisation.clip_norm,
         device=device,
         autocast_dtype=autocast_dtype(spec.run, device),
+        stop_asked=stop_asked,
     )
 
 
@@ -184,8 +191,20 @@ def select_device(run: RunSpec) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def place_detector(detector: FasterRCNN, run: RunSpec, device: torch.device) -> FasterRCNN:
+    """Move a detector to its device, in the dtype its weights have there; returns it."""
+    return detector.to(device, torch.float64 if run.precision == "float64" else torch.float32)
+
+
+def precision_name(run: RunSpec, device: torch.device) -> str:
+    """What a run computes in, for the record."""
+    if run.precision == "float64":
+        return "float64"
+    return "float32" if autocast_dtype(run, device) is None else "bfloat16"
+
+
 def autocast_dtype(run: RunSpec, device: torch.device) -> torch.dtype | None:
-    """The reduced precision of the forward pass, or None for float32."""
+    """The reduced precision of the forward pass, or None for that of the weights."""
     if run.precision == "bfloat16":
         return torch.bfloat16
     if run.precision == "auto" and device.type == "cuda":

@@ -1,6 +1,7 @@
 """``hrdet eval``: a checkpoint in, COCO's numbers, detections and pictures out."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, score_detections
-from hrdet_cli.engine.evaluation.inference import CocoResult, PictureDetections, detect_all, to_coco_results
+from hrdet_cli.engine.evaluation.inference import (
+    PictureDetections,
+    detect_all,
+    gather_pictures,
+    to_coco_results,
+)
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
@@ -21,6 +28,7 @@ from hrdet_cli.runs.build import (
     autocast_dtype,
     build_detector,
     build_evaluation_loader,
+    place_detector,
     select_device,
 )
 from hrdet_cli.runs.dataset import DatasetPart, open_part
@@ -35,25 +43,25 @@ NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
 MAX_REASON = 300
 
+_CHECKPOINT_KEYS = ("spec", "class_names", "model")
+"""What an evaluation needs of a checkpoint; the optimiser's state stays behind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A data set's detections and what they score.
+    """What a detector scores; the same on every process.
 
     Attributes:
-        labels_in_file: ``(K,)`` int64, the annotations' label for each label of the detector.
+        files: metrics.json, detections.json and the pictures.
     """
 
     metrics: CocoMetrics
-    pictures: Sequence[PictureDetections]
-    results: Sequence[CocoResult]
-    labels_in_file: NDArray[np.int64]
-    part: DatasetPart
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """A finished ``hrdet eval``.
+    """A finished ``hrdet eval``; the same on every process.
 
     Attributes:
         unknown_classes: Classes of the data that the detector does not know; their AP is 0.
@@ -67,33 +75,51 @@ class EvaluationReport:
     files: tuple[Path, ...]
 
 
+def never() -> bool:
+    """The answer of whoever cannot be asked to stop."""
+    return False
+
+
 def evaluate_checkpoint(
-    source: Path, *, out: Path | None, extra_layers: Sequence[Layer], settings: Sequence[str]
+    source: Path,
+    *,
+    out: Path | None,
+    extra_layers: Sequence[Layer],
+    settings: Sequence[str],
+    stop_asked: Callable[[], bool] = never,
 ) -> Generator[EvaluationProgress, None, EvaluationReport]:
     """Evaluate a run's best checkpoint, or a checkpoint file, on the validation part of its spec.
+
+    Only the first process reads the checkpoint and writes results, so only its node needs the run folder.
 
     Args:
         source: A run folder or a checkpoint.
         out: Folder for the results; None puts them beside the checkpoint's run.
         extra_layers: Changes to the checkpoint's spec, such as other data.
         settings: ``key=value`` texts on top of those.
+        stop_asked: Whether this process was asked to stop; see `evaluate_detector`.
 
     Raises:
         HrdetError: The checkpoint, the data or the spec is not usable.
     """
-    checkpoint = find_checkpoint(source)
-    state = load_checkpoint(checkpoint)
+    checkpoint, state = from_first(lambda: _read_checkpoint(source), what="checkpoint")
     spec = checkpoint_spec(checkpoint, state, extra_layers=extra_layers, settings=settings)
     class_names = list(state["class_names"])
     part = open_part(spec.data, "val")
-    folder = make_folder(out or default_out(checkpoint))  # before the work, so that its result has a place
     device = select_device(spec.run)
-    detector = build_detector(spec, num_classes=len(class_names)).to(device)
+    detector = place_detector(build_detector(spec, num_classes=len(class_names)), spec.run, device)
     load_detector_weights(detector, state, checkpoint)
-    evaluation = yield from evaluate_detector(detector, spec, part, class_names=class_names, device=device)
+    evaluation = yield from evaluate_detector(
+        detector,
+        spec,
+        part,
+        class_names=class_names,
+        device=device,
+        out=out or default_out(checkpoint),
+        stop_asked=stop_asked,
+    )
     unknown = tuple(name for name in part.annotations.class_names if name not in class_names)
-    files = write_evaluation(folder, evaluation)
-    return EvaluationReport(checkpoint, len(part.annotations), evaluation.metrics, unknown, files)
+    return EvaluationReport(checkpoint, len(part.annotations), evaluation.metrics, unknown, evaluation.files)
 
 
 def evaluate_detector(
@@ -103,45 +129,102 @@ def evaluate_detector(
     *,
     class_names: Sequence[str],
     device: torch.device,
+    out: Path,
+    stop_asked: Callable[[], bool] = never,
 ) -> Generator[EvaluationProgress, None, Evaluation]:
-    """Detect in every picture of a part and score the detections; reports progress by picture.
+    """Detect in every picture of a part, score the detections and write the results.
+
+    Each process detects in its share of the pictures; the first one scores and writes. Progress is the same
+    on every process. Where it says that somebody asked to stop, all of them can leave the generator
+    together; nothing was written by then.
+
+    Args:
+        detector: On ``device``, with the same weights on every process; gets the first one's buffers.
+        spec: How to evaluate.
+        part: The data.
+        class_names: The detector's classes in the order of its labels.
+        device: Where to compute.
+        out: Folder for the results; made where it is missing.
+        stop_asked: Whether this process was asked to stop.
 
     Raises:
-        DataError: The annotations lack a class that the detector knows.
+        DataError: The annotations lack a class that the detector knows, or a picture cannot be read.
+        OutputError: The results cannot be written; known before the work where the folder cannot be made.
     """
     labels_in_file = _labels_in_file(part, class_names)
-    dtype, pictures = autocast_dtype(spec.run, device), []
-    with build_evaluation_loader(spec, part, device) as loader:
-        for picture in detect_all(detector, loader, device=device, autocast_dtype=dtype):
-            pictures.append(picture)
-            yield EvaluationProgress(len(pictures), len(loader))
-    category_ids = [part.annotations.category_ids[label] for label in labels_in_file]
-    results = to_coco_results(pictures, category_ids)
-    metrics = score_detections(part.annotations, results)
-    return Evaluation(metrics, pictures, results, labels_in_file, part)
+    from_first(lambda: make_folder(out), what="folder for the results")
+    _take_buffers_of_first(detector)
+    dtype = autocast_dtype(spec.run, device)
+    pictures: list[PictureDetections] = []
+    with (
+        build_evaluation_loader(spec, part, device) as loader,
+        closing(
+            detect_all(detector, loader, device=device, autocast_dtype=dtype, stop_asked=stop_asked)
+        ) as rounds,
+    ):
+        for done in rounds:
+            pictures += done.pictures
+            yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
+    everything = gather_pictures(pictures)
+    return from_first(
+        lambda: _score_and_write(out, _Findings(part, everything or [], labels_in_file)), what="metrics"
+    )
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
-    """Write ``metrics.json``, ``detections.json`` and two pictures into a folder; returns their paths.
+def _take_buffers_of_first(detector: FasterRCNN) -> None:
+    """Give every process the running statistics that checkpoints hold: those of the first one.
 
-    Raises:
-        OutputError: A file cannot be written.
+    A BatchNorm that is not synchronised has others on each process, which training never looks at.
     """
+    buffers = dict(detector.named_buffers())
+    of_first = from_first(
+        lambda: {name: buffer.cpu() for name, buffer in buffers.items()}, what="running statistics"
+    )
+    for name, buffer in buffers.items():
+        buffer.copy_(of_first[name])
+
+
+def _read_checkpoint(source: Path) -> tuple[Path, dict[str, Any]]:
+    checkpoint = find_checkpoint(source)
+    state = load_checkpoint(checkpoint)
+    require_keys(checkpoint, state, _CHECKPOINT_KEYS)
+    return checkpoint, {key: state[key] for key in _CHECKPOINT_KEYS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """A data set's detections.
+
+    Attributes:
+        pictures: All of them, by image id.
+        labels_in_file: ``(K,)`` int64, the annotations' label for each label of the detector.
+    """
+
+    part: DatasetPart
+    pictures: Sequence[PictureDetections]
+    labels_in_file: NDArray[np.int64]
+
+
+def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
+    """Write ``metrics.json``, ``detections.json`` and two pictures into a folder."""
+    annotations = findings.part.annotations
+    category_ids = [annotations.category_ids[label] for label in findings.labels_in_file]
+    results = to_coco_results(findings.pictures, category_ids)
+    scores = score_detections(annotations, results)
     metrics, detections = folder / "metrics.json", folder / "detections.json"
-    write_json(metrics, evaluation.metrics.to_json())
-    write_json(detections, list(evaluation.results))
+    write_json(metrics, scores.to_json())
+    write_json(detections, list(results))
     sheet, curves = folder / "detections.png", folder / "precision-recall.png"
-    class_names = evaluation.part.annotations.class_names
-    save_picture(draw_detection_sheet(_panels(evaluation), class_names), sheet)
+    save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)
     save_picture(
         draw_precision_recall(
-            evaluation.metrics.precision,
-            iou_thresholds=evaluation.metrics.iou_thresholds.tolist(),
-            class_names=class_names,
+            scores.precision,
+            iou_thresholds=scores.iou_thresholds.tolist(),
+            class_names=annotations.class_names,
         ),
         curves,
     )
-    return metrics, detections, sheet, curves
+    return Evaluation(scores, (metrics, detections, sheet, curves))
 
 
 def find_checkpoint(source: Path) -> Path:
@@ -168,9 +251,7 @@ def checkpoint_spec(
 
     Raises:
         SpecError: A change is not valid.
-        WeightsError: The checkpoint lacks what an evaluation needs.
     """
-    require_keys(checkpoint, state, ("spec", "class_names", "model"))
     base = Layer(str(checkpoint), parse_yaml(state["spec"], source=str(checkpoint)))
     return validate_layers([base, *extra_layers, *setting_layers(settings)]).spec
 
@@ -221,15 +302,14 @@ def _labels_in_file(part: DatasetPart, class_names: Sequence[str]) -> NDArray[np
     return np.array([annotations.class_names.index(name) for name in class_names])
 
 
-def _panels(evaluation: Evaluation) -> list[DetectionPanel]:
+def _panels(findings: _Findings) -> list[DetectionPanel]:
     """Pictures spread evenly over the data set, with what was found in them."""
-    step = max(1, len(evaluation.pictures) // NUM_PICTURED)
-    chosen = sorted(evaluation.pictures, key=lambda picture: picture.image_id)[::step][:NUM_PICTURED]
-    return [_panel(evaluation, picture) for picture in chosen]
+    step = max(1, len(findings.pictures) // NUM_PICTURED)
+    return [_panel(findings, picture) for picture in findings.pictures[::step][:NUM_PICTURED]]
 
 
-def _panel(evaluation: Evaluation, picture: PictureDetections) -> DetectionPanel:
-    annotations, images = evaluation.part.annotations, evaluation.part.images
+def _panel(findings: _Findings, picture: PictureDetections) -> DetectionPanel:
+    annotations, images = findings.part.annotations, findings.part.images
     index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
     name = str(annotations.file_names[index])
     pixels = decode_rgb(images.read(name), expected=annotations.size_of(index), name=name)
@@ -239,7 +319,7 @@ def _panel(evaluation: Evaluation, picture: PictureDetections) -> DetectionPanel
         pixels=pixels.permute(1, 2, 0).numpy(),
         title=name,
         boxes=picture.boxes[is_shown].numpy(),
-        labels=evaluation.labels_in_file[picture.labels[is_shown].numpy()],
+        labels=findings.labels_in_file[picture.labels[is_shown].numpy()],
         scores=picture.scores[is_shown].numpy(),
         true_boxes=true_boxes,
         true_labels=true_labels,

@@ -20,6 +20,7 @@ class RunStarted:
     norm: str
     backbone_weights: str
     resumed_at_step: int
+    num_steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,15 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProgress:
-    """Pictures evaluated so far."""
+    """Pictures evaluated so far, over all processes.
+
+    Attributes:
+        stop_asked: Whether any process was asked to stop; whoever drives the run leaves it there.
+    """
 
     num_done: int
     num_pictures: int
+    stop_asked: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,25 +3,35 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import hrdet_cli
 from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.versions import installed_versions
 
-_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "pydantic")
 
-
-def describe_launch(plan: Plan, *, seed: int, device: str, precision: str, first_step: int) -> dict[str, Any]:
+def describe_launch(
+    plan: Plan,
+    *,
+    seed: int,
+    device: str,
+    precision: str,
+    first_step: int,
+    hosts: Sequence[str],
+    launch_id: str | None,
+) -> dict[str, Any]:
     """The entry of a launch that starts now, in plain types."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "folder": str(Path.cwd()),
         "host": platform.node(),
-        "versions": {"hrdet": hrdet_cli.__version__, "python": platform.python_version(), **_versions()},
+        "hosts_by_rank": list(hosts),
+        "launch_id": launch_id,
+        "versions": installed_versions(),
         "git": _git_state(),
         "seed": seed,
         "device": device,
@@ -30,16 +40,6 @@ def describe_launch(plan: Plan, *, seed: int, device: str, precision: str, first
         "data_fingerprints": {"train": plan.train.fingerprint, "val": plan.val.fingerprint},
         "plan": plan.to_json(),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _git_state() -> dict[str, Any] | None:

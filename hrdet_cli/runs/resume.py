@@ -11,6 +11,7 @@ from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.specs.yaml_text import parse_yaml
 
 MAY_CHANGE = (
+    "data.batch_size_per_process",
     "data.demo",
     "data.num_workers",
     "data.root",
@@ -25,7 +26,8 @@ MAY_CHANGE = (
 )
 """Keys that a resumed run may change: none decides what a step computes, but for another device's rounding.
 
-Data may have moved; that it is the same is told by its fingerprint.
+Data may have moved; that it is the same is told by its fingerprint.  With another number of processes the
+pictures of a process may change so that a step has as many as before.
 """
 
 

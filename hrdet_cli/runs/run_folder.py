@@ -8,6 +8,7 @@
     ├── metrics.jsonl      a line per step and per evaluation
     ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...
     ├── pictures/          the first training batches
+    ├── logs/              rank-0.log, rank-1.log, ...: of runs in several processes, on each one's node
     └── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
 """
 
@@ -35,13 +36,17 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.pictures = path / "pictures"
         self.evaluation = path / "evaluation"
-        self.bad_batch_file = path / "non-finite-batch.pt"
+        self.logs = path / "logs"
         self.last_checkpoint = self.checkpoints / "last.pt"
         self.best_checkpoint = self.checkpoints / "best.pt"
 
     def epoch_checkpoint(self, epoch: int) -> Path:
         """Checkpoint kept after that many epochs."""
         return self.checkpoints / f"epoch-{epoch:03d}.pt"
+
+    def bad_batch_file(self, rank: int) -> Path:
+        """Where a process keeps a batch whose loss was not finite."""
+        return self.path / ("non-finite-batch.pt" if rank == 0 else f"non-finite-batch-{rank}.pt")
 
     def checkpoints_newest_first(self) -> list[Path]:
         """All training checkpoints there are: the last, then by epoch; the best at the end."""
@@ -56,7 +61,7 @@ class RunFolder:
         """
         path = self.path
         try:
-            is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+            is_free = not path.exists() or (path.is_dir() and not set(path.iterdir()) - {self.logs})
         except OSError as error:
             raise OutputError(f"{path}: cannot be used as a run folder: {error.strerror}") from error
         if is_free:
@@ -77,7 +82,8 @@ class RunFolder:
         """
         self.refuse_if_taken(overwrite=overwrite)
         try:
-            for file in (self.spec_file, self.record_file, self.metrics_file, self.bad_batch_file):
+            bad_batches = self.path.glob("non-finite-batch*.pt")
+            for file in (self.spec_file, self.record_file, self.metrics_file, *bad_batches):
                 file.unlink(missing_ok=True)
             parts = (self.checkpoints, self.pictures, self.evaluation)
             evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
@@ -164,6 +170,10 @@ class RunFolder:
         if not isinstance(launches, list) or not all(isinstance(launch, dict) for launch in launches):
             raise OutputError(f"{self.record_file}: is damaged (no list of launches); put back a copy")
         return launches
+
+    def was_begun_by(self, launch_id: str) -> bool:
+        """Whether a launch wrote into the folder already."""
+        return any(launch.get("launch_id") == launch_id for launch in self.launches())
 
 
 def _number_in_name(path: Path) -> int:

@@ -1,7 +1,10 @@
-"""Two processes with half a batch each train like one process with the whole."""
+"""Two processes with half a batch each train, stop and fail like one process with the whole."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.errors import NonFiniteLossError
 
 NUM_STEPS, BATCH_SIZE = 4, 6
 
@@ -37,12 +41,14 @@ class Regressor(nn.Module):
 
 
 class SlicedLoader:
-    """Rows of one global batch a step."""
+    """Rows of one global batch a step; from ``spoilt_step`` on their boxes are not a number."""
 
     num_steps_per_epoch = NUM_STEPS
+    num_images_per_step = BATCH_SIZE
 
-    def __init__(self, rows: slice) -> None:
+    def __init__(self, rows: slice, *, spoilt_step: int = NUM_STEPS) -> None:
         self._rows = rows
+        self._spoilt_step = spoilt_step
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
         assert epoch == 0
@@ -50,45 +56,107 @@ class SlicedLoader:
             generator = torch.Generator().manual_seed(step)
             pixels = torch.randint(0, 256, (BATCH_SIZE, 3, 8, 9), dtype=torch.uint8, generator=generator)
             boxes = torch.rand((BATCH_SIZE, 1, 4), generator=generator)
+            if step >= self._spoilt_step:
+                boxes = boxes * math.nan
             images = ImageBatch(pixels[self._rows], torch.tensor([[8, 9]]), torch.tensor([step]))
             labels = torch.zeros((BATCH_SIZE, 1), dtype=torch.int64)
             targets = Targets(boxes[self._rows], labels[self._rows], labels[self._rows] == 0)
             yield Batch(images, targets, ())
 
 
-def trained_weights(rows: slice) -> dict[str, Tensor]:
+def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lambda: False) -> Trainer:
     torch.manual_seed(0)
     model = Regressor()
-    trainer = Trainer(
+    return Trainer(
         model=model,
         optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4),
         schedule=StepSchedule(
             learning_rate=0.1, warmup_steps=2, warmup_factor=0.5, drop_epochs=(), drop_factor=0.1
         ),
-        loader=SlicedLoader(rows),
+        loader=loader,
         num_epochs=1,
         clip_norm=0.05,
         device=torch.device("cpu"),
         autocast_dtype=None,
+        stop_asked=stop_asked,
     )
-    for _ in trainer.train_epoch():
+
+
+def state_after(num_steps: int, loader: SlicedLoader) -> dict[str, Any]:
+    trainer = build_trainer(loader)
+    for _ in islice(trainer.train_epoch(), num_steps):
         pass
-    return model.state_dict()
+    return trainer.state_dict()
 
 
-def train_half(rank: int, rendezvous: str, folder: str) -> None:
+def stops_told(loader: SlicedLoader, *, asked_here: bool) -> list[bool]:
+    """What each report says when this process is asked to stop in the second step, or is not."""
+    calls = iter(range(NUM_STEPS))
+    trainer = build_trainer(loader, stop_asked=lambda: next(calls) == 1 and asked_here)
+    return [report.stop_asked for report in trainer.train_epoch()]
+
+
+def failure(loader: SlicedLoader) -> tuple[str, int, int, bool]:
+    trainer = build_trainer(loader)
+    try:
+        for _ in trainer.train_epoch():
+            pass
+    except NonFiniteLossError as error:
+        return error.loss_name, error.step, trainer.step, trainer.is_last_batch_suspect
+    raise AssertionError("the loss that is not finite was not noticed")
+
+
+def work(rank: int, rendezvous: str, folder: str) -> None:
+    """What each of two processes does; everything that needs two of them is in here."""
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
     rows = slice(0, 2) if rank == 0 else slice(2, BATCH_SIZE)  # unequal on purpose
-    torch.save(trained_weights(rows), Path(folder) / f"{rank}.pt")
+    loader = SlicedLoader(rows)
+    results = {
+        "end": state_after(NUM_STEPS, loader),
+        "middle": state_after(2, loader),
+        "stops": stops_told(loader, asked_here=rank == 1),
+        "failure": failure(SlicedLoader(rows, spoilt_step=2) if rank == 1 else loader),
+    }
+    torch.save(results, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("training")
+    spawn(work, args=((folder / "store").as_uri(), str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def assert_same_weights(model: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert model.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(model[key], value, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.distributed
-def test_two_processes_with_unequal_parts_train_to_the_weights_of_one(tmp_path: Path) -> None:
-    rendezvous = (tmp_path / "rendezvous").as_uri()
-    spawn(train_half, args=(rendezvous, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
-    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    whole = trained_weights(slice(None))
-    for key, value in whole.items():
-        for half in halves:
-            torch.testing.assert_close(half[key], value, rtol=1e-9, atol=1e-9)
+def test_two_processes_with_unequal_parts_train_to_the_weights_of_one(both: list[dict[str, Any]]) -> None:
+    whole = state_after(NUM_STEPS, SlicedLoader(slice(None)))
+    for results in both:
+        assert_same_weights(results["end"]["model"], whole["model"])
+
+
+@pytest.mark.distributed
+def test_what_two_processes_began_one_finishes_to_the_same_weights(both: list[dict[str, Any]]) -> None:
+    whole = state_after(NUM_STEPS, SlicedLoader(slice(None)))
+    trainer = build_trainer(SlicedLoader(slice(None)))
+    assert trainer.load_state_dict(both[0]["middle"]) is None
+    assert [report.step for report in trainer.train_epoch()] == [3, 4]
+    assert_same_weights(trainer.state_dict()["model"], whole["model"])
+
+
+@pytest.mark.distributed
+def test_a_stop_asked_of_one_process_is_told_to_all_in_the_same_step(both: list[dict[str, Any]]) -> None:
+    for results in both:
+        assert results["stops"] == [False, True, False, False]
+
+
+@pytest.mark.distributed
+def test_all_processes_fail_together_and_the_one_with_the_bad_batch_knows(both: list[dict[str, Any]]) -> None:
+    assert both[0]["failure"] == ("square", 3, 2, False)
+    assert both[1]["failure"] == ("square", 3, 2, True)

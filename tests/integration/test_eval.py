@@ -158,3 +158,13 @@ def test_a_picture_as_thin_as_a_ruler_is_evaluated(
     outcome = hrdet("eval", finished_run.folder, *data, "--out", tmp_path / "out", "--json")
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["box"]["AP"] is None
+
+
+def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    change = ("--set", "model.neck_channels=32")
+    outcome = hrdet("eval", finished_run.folder, *change, "--out", tmp_path / "out")
+    assert outcome.exit_code == 4
+    assert "its weights do not fit the detector that the spec describes" in outcome.stderr
+    assert not (tmp_path / "out").exists()

@@ -25,8 +25,8 @@ def evaluation_bar(console: Console) -> Progress:
     )
 
 
-def drive_evaluation(events: Generator[EvaluationProgress, None, Result], console: Console) -> Result:
-    """Run an evaluation to its end behind a progress bar and return its result."""
+def drive_evaluation(events: Generator[EvaluationProgress, None, Result], console: Console) -> Result | None:
+    """Run an evaluation to its end behind a progress bar and return its result; None where it was stopped."""
     with evaluation_bar(console) as bar:
         task = bar.add_task("evaluating", total=None)
         while True:
@@ -35,4 +35,7 @@ def drive_evaluation(events: Generator[EvaluationProgress, None, Result], consol
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
+            if event.stop_asked:
+                events.close()
+                return None
             bar.update(task, completed=event.num_done, total=event.num_pictures)

@@ -89,7 +89,7 @@ class TrainingDisplay:
 
     def _show_start(self, event: RunStarted) -> None:
         plan = event.plan
-        self._num_steps = plan.num_steps
+        self._num_steps = event.num_steps
         self._print(
             f"{plan.name}: {event.num_parameters / 1e6:.1f} M parameters, norm {event.norm}, "
             f"backbone weights {event.backbone_weights}, {event.device} in {event.precision}"
@@ -100,7 +100,7 @@ class TrainingDisplay:
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
         self._training = self._bar.add_task(
-            "training", total=plan.num_steps, completed=event.resumed_at_step, detail=""
+            "training", total=event.num_steps, completed=event.resumed_at_step, detail=""
         )
 
     def _show_step(self, report: StepReport) -> None:

@@ -1,5 +1,6 @@
 """Batches for training and for evaluation, made by worker processes."""
 
+import math
 import signal
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -71,6 +72,11 @@ class TrainingLoader:
         """Batches in an epoch."""
         return num_training_steps(is_portrait=self._is_portrait, batch_size=self._batch_size)
 
+    @property
+    def num_images_per_step(self) -> int:
+        """Pictures in a global batch."""
+        return self._batch_size
+
     def order_of(self, epoch: int) -> TrainingOrder:
         """The global batches of an epoch, as positions in the annotation file."""
         order = training_order(
@@ -105,9 +111,13 @@ class TrainingLoader:
 class EvaluationLoader:
     """Every picture of a dataset once, in batches whose pictures need the same canvas.
 
+    Processes take whole batches in turn. A batch is therefore the same over any number of processes, and so
+    is what is detected in it.
+
     Args:
         dataset: Where samples come from; its augmentation must not draw anything.
         batch_size: Most pictures in a batch.
+        world: Which process this is.
         padding: The canvas of each picture.
         num_workers: As for ``TrainingLoader``.
         pin_memory: As for ``TrainingLoader``.
@@ -118,25 +128,33 @@ class EvaluationLoader:
         *,
         dataset: PictureDataset,
         batch_size: int,
+        world: World,
         padding: SmallestCanvas,
         num_workers: int,
         pin_memory: bool,
     ) -> None:
         placed = [dataset.placement_of(0, index).placed for index in range(len(dataset))]
         self._num_pictures = len(dataset)
-        self._batches = evaluation_batches(
+        batches = evaluation_batches(
             canvases=[padding.canvas_for([size]) for size in placed], batch_size=batch_size
         )
+        self._num_rounds = math.ceil(len(batches) / world.size)
+        self._batches = batches[world.rank :: world.size]
         self._workers = _BatchWorkers(
             _PaddedBatches(dataset, padding), num_workers=num_workers, pin_memory=pin_memory
         )
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of pictures, of all processes together."""
         return self._num_pictures
 
+    @property
+    def num_rounds(self) -> int:
+        """Number of batches of the process that has most; others have as many or one fewer."""
+        return self._num_rounds
+
     def batches(self) -> Iterator[Batch]:
-        """All batches; ends a pass that is still under way.
+        """This process's batches; ends a pass that is still under way.
 
         Raises:
             DataError: A picture is missing or damaged; while iterating.

@@ -1,13 +1,21 @@
-"""A detector over all pictures of a loader; its boxes go back to where the pictures came from."""
+"""A detector over all pictures of a loader; its boxes go back to where the pictures came from.
 
-from collections.abc import Iterable, Iterator, Sequence
+Each process has its share of the pictures.  All go through theirs in rounds of one batch, so that each knows
+how far all of them are, and they leave together when one is asked to stop.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
+from hrdet_cli.engine.distributed.activity import enter_phase
+from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
 from hrdet_cli.engine.structures import Detections, ImageBatch
 
 
@@ -27,8 +35,12 @@ class Detector(Protocol):
 class PictureLoader(Protocol):
     """Where the pictures come from, such as ``EvaluationLoader``."""
 
+    @property
+    def num_rounds(self) -> int:
+        """Number of batches of the process that has most; the same on every process."""
+
     def batches(self) -> Iterable[Batch]:
-        """Every picture once, resized, neither cropped nor flipped."""
+        """This process's pictures, each once, resized, neither cropped nor flipped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +60,21 @@ class PictureDetections:
     labels: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectionRound:
+    """A batch of every process that still had one.
+
+    Attributes:
+        pictures: What this process found, in its batch's order; nothing where it had none left.
+        num_done: Pictures finished so far, over all processes.
+        stop_asked: Whether any process was asked to stop; the same on every process.
+    """
+
+    pictures: Sequence[PictureDetections]
+    num_done: int
+    stop_asked: bool
+
+
 class CocoResult(TypedDict):
     """One detection in COCO's results format."""
 
@@ -58,9 +85,14 @@ class CocoResult(TypedDict):
 
 
 def detect_all(
-    model: Detector, loader: PictureLoader, *, device: torch.device, autocast_dtype: torch.dtype | None
-) -> Iterator[PictureDetections]:
-    """Detect in every picture of a loader.
+    model: Detector,
+    loader: PictureLoader,
+    *,
+    device: torch.device,
+    autocast_dtype: torch.dtype | None,
+    stop_asked: Callable[[], bool],
+) -> Generator[DetectionRound]:
+    """Detect in every picture of a loader, each process in its share.
 
     The model is in evaluation mode until the iterator is exhausted or closed; then each of its modules is in
     the mode it was in before.
@@ -70,20 +102,42 @@ def detect_all(
         loader: Gives the pictures, in host memory.
         device: Where the pictures are copied to.
         autocast_dtype: Reduced precision to compute in; None computes in float32.
+        stop_asked: Whether this process was asked to stop; called once a round.
 
     Yields:
-        One value per picture, in the loader's order.
+        A value per round, as many on every process. Processes that leave must leave after the same round.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
+    batches, num_done = iter(loader.batches()), 0
+    enter_phase("the evaluation")
     try:
-        for batch in loader.batches():
-            with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
-                detections = model.detect(batch.images.to(device))
-            yield from _detections_by_picture(detections.cpu(), batch.records)
+        for _ in range(loader.num_rounds):
+            batch = next(batches, None)
+            pictures = [] if batch is None else _detect_in(model, batch, device, autocast_dtype)
+            told = torch.tensor([len(pictures), stop_asked()])  # in host memory: nothing waits for a GPU
+            num_new, num_asked = sum_over_processes(told, what="round of the evaluation").tolist()
+            num_done += num_new
+            yield DetectionRound(pictures, num_done, stop_asked=num_asked > 0)
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def gather_pictures(pictures: Sequence[PictureDetections]) -> list[PictureDetections] | None:
+    """Bring the detections of all processes to the first.
+
+    Args:
+        pictures: This process's share.
+
+    Returns:
+        All pictures by image id on rank 0; None on the others.
+    """
+    parcels = gather_to_first(_Parcel.of(pictures), what="gathering of the detections")
+    if parcels is None:
+        return None
+    everything = [picture for parcel in parcels for picture in parcel.pictures()]
+    return sorted(everything, key=lambda picture: picture.image_id)
 
 
 def to_coco_results(pictures: Iterable[PictureDetections], category_ids: Sequence[int]) -> list[CocoResult]:
@@ -113,6 +167,50 @@ def to_coco_results(pictures: Iterable[PictureDetections], category_ids: Sequenc
     ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parcel:
+    """Detections in P pictures with D boxes in all, as five arrays, which travel better than 4 P tensors.
+
+    Attributes:
+        image_ids: ``(P,)`` int64.
+        num_boxes: ``(P,)`` int64, adding up to D.
+        boxes: ``(D, 4)`` float32, picture by picture; ``scores`` and ``labels`` likewise.
+    """
+
+    image_ids: NDArray[np.int64]
+    num_boxes: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pictures: Sequence[PictureDetections]) -> "_Parcel":
+        no_boxes, no_scores, no_labels = torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64)
+        return cls(
+            image_ids=np.array([picture.image_id for picture in pictures], dtype=np.int64),
+            num_boxes=np.array([len(picture.boxes) for picture in pictures], dtype=np.int64),
+            boxes=torch.cat([no_boxes, *(picture.boxes for picture in pictures)]).numpy(),
+            scores=torch.cat([no_scores, *(picture.scores for picture in pictures)]).numpy(),
+            labels=torch.cat([no_labels, *(picture.labels for picture in pictures)]).numpy(),
+        )
+
+    def pictures(self) -> Iterator[PictureDetections]:
+        parts = (
+            torch.split(torch.from_numpy(rows), self.num_boxes.tolist())
+            for rows in (self.boxes, self.scores, self.labels)
+        )
+        for image_id, boxes, scores, labels in zip(self.image_ids.tolist(), *parts, strict=True):
+            yield PictureDetections(image_id, boxes, scores, labels)
+
+
+def _detect_in(
+    model: Detector, batch: Batch, device: torch.device, autocast_dtype: torch.dtype | None
+) -> list[PictureDetections]:
+    with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
+        detections = model.detect(batch.images.to(device))
+    return list(_detections_by_picture(detections.cpu(), batch.records))
+
+
 def _detections_by_picture(
     detections: Detections, records: Sequence[PictureRecord]
 ) -> Iterator[PictureDetections]:
@@ -123,7 +221,7 @@ def _detections_by_picture(
         boxes = detections.boxes[row, is_valid] / torch.tensor(record.scale_xy * 2)
         yield PictureDetections(
             image_id=record.image_id,
-            boxes=boxes.clamp(min=torch.zeros(()), max=edges.float()),
-            scores=detections.scores[row, is_valid],
+            boxes=boxes.clamp(min=torch.zeros(()), max=edges.float()).float(),
+            scores=detections.scores[row, is_valid].float(),
             labels=detections.labels[row, is_valid],
         )

@@ -1,6 +1,6 @@
 """Arithmetic on boxes: encoding one relative to another, clipping, overlap.
 
-Everything here wants float32: bfloat16 cannot tell pixel 1000 from 1003.
+Everything here wants float32 or better: bfloat16 cannot tell pixel 1000 from 1003.
 """
 
 import math
@@ -11,6 +11,11 @@ from torch import Tensor
 
 _SMALLEST_SIDE_PIXELS = 1e-3
 _SMALLEST_UNION_PIXELS = 1e-6
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Predictions in a dtype that boxes can be computed in: float64 stays, lower ones become float32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

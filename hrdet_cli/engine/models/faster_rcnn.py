@@ -86,11 +86,11 @@ class FasterRCNN(nn.Module):
             images: N pictures.
 
         Returns:
-            ``(N, 3, H, W)`` float32, channels last in memory, which makes every convolution after it faster.
+            ``(N, 3, H, W)`` in the weights' dtype, channels last in memory, which makes every convolution after it faster.
         """
         canvas, sizes = images.canvas, images.sizes
         rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]
         columns = torch.arange(canvas.width, device=sizes.device) < sizes[:, 1:]
         is_picture = rows[:, None, :, None] & columns[:, None, None, :]
-        pixels = images.pixels.to(torch.float32, memory_format=torch.channels_last)
+        pixels = images.pixels.to(self.pixel_mean.dtype, memory_format=torch.channels_last)
         return pixels.sub_(self.pixel_mean).div_(self.pixel_std).mul_(is_picture)

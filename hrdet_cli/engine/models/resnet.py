@@ -5,17 +5,20 @@ convolution.
 """
 
 from torch import Tensor, nn
-from torchvision.models import resnet50, resnet101
+from torchvision.models.resnet import ResNet as TorchvisionResNet
 
+from hrdet_cli.engine.models.bottleneck import Bottleneck
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.norm.recompute import run_segment
 
-_BUILDERS = {50: resnet50, 101: resnet101}
+_NUM_BLOCKS_BY_DEPTH = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 _NUM_STAGES = 4
 
 
 class ResNet(nn.Module):
     """Four stages at strides 4 to 32; parameters have torchvision's names.
+
+    Of ResNet-50's 53 norms, the four on shortcuts are reached together with one on the main path.
 
     Attributes:
         out_channels: Channels of the four maps.
@@ -35,14 +38,15 @@ class ResNet(nn.Module):
             ValueError: Another depth, or ``frozen_stages`` not in 0..4.
         """
         super().__init__()
-        if depth not in _BUILDERS:
-            raise ValueError(f"there is no ResNet-{depth} here; depths are {', '.join(map(str, _BUILDERS))}")
+        if depth not in _NUM_BLOCKS_BY_DEPTH:
+            depths = ", ".join(map(str, _NUM_BLOCKS_BY_DEPTH))
+            raise ValueError(f"there is no ResNet-{depth} here; depths are {depths}")
         if not 0 <= frozen_stages <= _NUM_STAGES:
             raise ValueError(f"frozen_stages must be in 0..{_NUM_STAGES}, not {frozen_stages}")
         self.out_channels = (256, 512, 1024, 2048)
         self.strides = (4, 8, 16, 32)
         self.activation_checkpointing = activation_checkpointing
-        network = _BUILDERS[depth]()
+        network = TorchvisionResNet(Bottleneck, [*_NUM_BLOCKS_BY_DEPTH[depth]])
         self.conv1, self.bn1, self.relu, self.maxpool = (
             network.conv1,
             network.bn1,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrdet_cli.engine.models.boxes import BoxCoder, take_rows
+from hrdet_cli.engine.models.boxes import BoxCoder, at_least_float32, take_rows
 from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.losses import BoxLoss, class_loss, mean_num_drawn
 from hrdet_cli.engine.models.matching import Matcher
@@ -73,13 +73,13 @@ class RoIHead(nn.Module):
 
         Returns:
             Class logits ``(N, R, K + 1)``, the background last, and deltas ``(N, R, K, 4)`` for each class,
-            both float32 whatever the features' dtype.
+            both float32 whatever the features' dtype, or float64 where that is float64.
         """
         hidden = self.pooling(features, regions).flatten(1)
         hidden = F.relu(self.fc1(hidden), inplace=True)
         hidden = F.relu(self.fc2(hidden), inplace=True)
-        logits = self.classifier(hidden).float()
-        deltas = self.regressor(hidden).float()
+        logits = at_least_float32(self.classifier(hidden))
+        deltas = at_least_float32(self.regressor(hidden))
         shape = regions.shape[:2]
         return logits.view(*shape, self.num_classes + 1), deltas.view(*shape, self.num_classes, 4)
 

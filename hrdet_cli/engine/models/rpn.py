@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.anchors import AnchorGenerator
-from hrdet_cli.engine.models.boxes import BoxCoder, take_rows
+from hrdet_cli.engine.models.boxes import BoxCoder, at_least_float32, take_rows
 from hrdet_cli.engine.models.losses import BoxLoss, mean_num_drawn, objectness_loss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import AnchorPredictions, Proposals, ProposalSelector
@@ -70,7 +70,7 @@ class RegionProposalNetwork(nn.Module):
             features: ``(N, C, H, W)`` for each level, finest first.
 
         Returns:
-            Float32 predictions whatever the features' dtype.
+            Float32 predictions, whatever the features' dtype; float64 of float64 features.
         """
         logits, deltas = [], []
         for level in features:
@@ -80,8 +80,8 @@ class RegionProposalNetwork(nn.Module):
         grids = [Size(level.shape[-2], level.shape[-1]) for level in features]
         return AnchorPredictions(
             anchors=self.anchor_generator(grids),
-            logits=torch.cat(logits, dim=1).float(),
-            deltas=torch.cat(deltas, dim=1).float(),
+            logits=at_least_float32(torch.cat(logits, dim=1)),
+            deltas=at_least_float32(torch.cat(deltas, dim=1)),
         )
 
     def losses(

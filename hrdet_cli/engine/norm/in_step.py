@@ -2,12 +2,14 @@
 
 A norm that synchronises processes costs one message, and HRNet has 305 norms, most of them next to each other
 on parallel branches.  A network that is written as *steps* says where it normalises and leaves the doing to
-this module, which sees all norms that are due at the same time and may serve them together.
+this module, which hands all norms that are due at the same time over together, so that they share a message.
 """
 
 from collections.abc import Generator, Sequence
 
 from torch import Tensor, nn
+
+from hrdet_cli.engine.norm.sync import normalise_together
 
 NormSteps = Generator[tuple[nn.Module, Tensor], Tensor, Tensor]
 """Part of a network: yields ``(norm, input)``, is sent the normalised input, returns the part's output."""
@@ -32,5 +34,5 @@ def run_in_step(parts: Sequence[NormSteps]) -> list[Tensor]:
                 requests[index] = parts[index].send(answer)  # type: ignore[arg-type]
             except StopIteration as finished:
                 outputs[index] = finished.value
-        answers = {index: norm(features) for index, (norm, features) in requests.items()}
+        answers = dict(zip(requests, normalise_together([*requests.values()]), strict=True))
     return [outputs[index] for index in range(len(parts))]

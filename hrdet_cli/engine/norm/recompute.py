@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -33,18 +34,21 @@ def run_segment(segment: nn.Module, *inputs: Tensor, recompute: bool) -> Any:
 class _StatisticsHeld(AbstractContextManager[None]):
     """While inside, a segment's batch norms use their batch's statistics but do not record them.
 
-    They are given a momentum of zero and no counter; without running statistics altogether they would save
-    other tensors for the backward pass than they did the first time.  A class and not a generator, because a
-    graph that is kept for a second backward pass enters it again.
+    They are given a momentum of zero and another counter; without running statistics altogether they would
+    save other tensors for the backward pass than they did the first time.  A class and not a generator,
+    because a graph that is kept for a second backward pass enters it again.
     """
 
     def __init__(self, segment: nn.Module) -> None:
-        self._norms = [module for module in segment.modules() if isinstance(module, nn.BatchNorm2d)]
+        # The base class of every kind of batch norm, those of torch.nn.SyncBatchNorm and of apex included.
+        self._norms = [module for module in segment.modules() if isinstance(module, _BatchNorm)]
 
     def __enter__(self) -> None:
         self._held = [(norm.momentum, norm.num_batches_tracked) for norm in self._norms]
         for norm in self._norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
+            norm.momentum = 0.0
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked = norm.num_batches_tracked.clone()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
-from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
@@ -23,18 +25,22 @@ class StepLoader(Protocol):
     def num_steps_per_epoch(self) -> int:
         """Number of batches in every epoch."""
 
+    @property
+    def num_images_per_step(self) -> int:
+        """Number of pictures in the batches of all processes together."""
+
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterable[Batch]:
         """Batches ``first_step`` (counted from 0) to the last of an epoch (counted from 0)."""
 
 
 class Trainer:
-    """Trains a model for a number of epochs and counts the steps.
+    """Trains a model for a number of epochs and keeps the position.
 
     Typical use::
 
         while not trainer.is_finished:
             for report in trainer.train_epoch():
-                ...  # draw, log, save or leave: a report means that its step is finished
+                ...  # draw, log, save or leave: a report means that its step is finished on every process
             ...      # evaluate
 
     Args:
@@ -46,11 +52,13 @@ class Trainer:
         clip_norm: Gradients are scaled down so that their total L2 norm is at most this; None does not clip.
         device: Where the batches are copied to.
         autocast_dtype: Reduced precision for the forward pass; None computes in float32.
+        stop_asked: Whether this process was asked to stop. It is called once a step and told to all processes
+            along with the losses, so that they leave after the same step.
 
     Attributes:
-        step: Number of steps finished so far over the whole run. Together with the loader's number of steps
-            per epoch this is the position in the run.
-        last_batch: The batch of the step last begun; after a `NonFiniteLossError` the one to look at.
+        last_batch: The batch of the step last begun.
+        is_last_batch_suspect: Whether, after a `NonFiniteLossError`, this process's ``last_batch`` is one to
+            look at: its own losses are not finite, or all losses are finite and only the gradient is not.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class Trainer:
         clip_norm: float | None,
         device: torch.device,
         autocast_dtype: torch.dtype | None,
+        stop_asked: Callable[[], bool],
     ) -> None:
         self._model = model
         self._optimiser = optimiser
@@ -73,23 +82,36 @@ class Trainer:
         self._clip_norm = clip_norm
         self._device = device
         self._autocast_dtype = autocast_dtype
-        self.step = 0
+        self._stop_asked = stop_asked
+        self._position = Position()
         self.last_batch: Batch | None = None
+        self.is_last_batch_suspect = False
 
     @property
-    def num_steps(self) -> int:
-        """Number of steps in the whole run."""
-        return self._num_epochs * self._loader.num_steps_per_epoch
+    def step(self) -> int:
+        """Number of steps finished over the whole run, also over resumes with other numbers of processes."""
+        return self._position.step
 
     @property
     def num_finished_epochs(self) -> int:
         """Number of epochs trained to their end."""
-        return self.step // self._loader.num_steps_per_epoch
+        return self._position.num_finished_epochs
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Number of steps finished in the current epoch."""
+        return self._position.step_in_epoch
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps in the whole run: those finished and those left."""
+        num_epochs_left = self._num_epochs - self.num_finished_epochs
+        return self.step - self.step_in_epoch + num_epochs_left * self._loader.num_steps_per_epoch
 
     @property
     def is_finished(self) -> bool:
         """Whether all epochs are trained."""
-        return self.step >= self.num_steps
+        return self.num_finished_epochs >= self._num_epochs
 
     def train_epoch(self) -> Iterator[StepReport]:
         """Train the rest of the current epoch: all of it, or what a stop in its middle left.
@@ -106,14 +128,15 @@ class Trainer:
         if self.is_finished:
             return
         self._model.train()
-        epoch, first_step = divmod(self.step, self._loader.num_steps_per_epoch)
+        epoch = self.num_finished_epochs
         started = time.perf_counter()
-        for batch in self._loader.batches(epoch, first_step=first_step):
+        for batch in self._loader.batches(epoch, first_step=self.step_in_epoch):
             data_seconds = time.perf_counter() - started
+            enter_phase(f"step {self.step + 1}")
             self.last_batch = batch
             learning_rate = self._set_learning_rate()
-            losses, gradient_norm = self._train_on(batch)
-            self.step += 1
+            losses, gradient_norm, stop_asked = self._train_on(batch)
+            self._position = self._position.after_step(num_steps_per_epoch=self._loader.num_steps_per_epoch)
             yield StepReport(
                 epoch=epoch + 1,
                 step=self.step,
@@ -121,25 +144,26 @@ class Trainer:
                 loss=sum(losses.values()),
                 losses=losses,
                 gradient_norm=gradient_norm,
-                num_images=len(batch) * current_world().size,
+                num_images=self._loader.num_images_per_step,
                 data_seconds=data_seconds,
                 step_seconds=time.perf_counter() - started,
                 peak_memory_bytes=peak_memory_bytes(self._device),
+                stop_asked=stop_asked,
             )
             started = time.perf_counter()
 
     def _set_learning_rate(self) -> float:
-        learning_rate = self._schedule.learning_rate_at(self.step, self._loader.num_steps_per_epoch)
+        learning_rate = self._schedule.learning_rate_at(step=self.step, epoch=self.num_finished_epochs)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
         return learning_rate
 
-    def _train_on(self, batch: Batch) -> tuple[dict[str, float], float]:
-        """Make one step and return its losses and gradient norm.
+    def _train_on(self, batch: Batch) -> tuple[dict[str, float], float, bool]:
+        """Make one step; returns the means of its losses, its gradient norm and whether anyone asked to stop.
 
-        The host waits for the device exactly once, when the losses and the norm are read as one tensor. That
-        is between the backward pass and the update, so that a loss that is not finite never reaches the
-        weights; the device idles only while the update and the next batch's copy are enqueued.
+        The host waits for the device exactly once, when these and the process's own losses are read as one
+        tensor. That is between the backward pass and the update, so that a loss that is not finite never
+        reaches the weights; the device idles only while the update and the next batch's copy are enqueued.
         """
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
@@ -149,12 +173,17 @@ class Trainer:
             loss_by_name: dict[str, Tensor] = self._model(images, targets)
         losses = torch.stack([loss.float() for loss in loss_by_name.values()])
         torch.autograd.backward(losses.sum())
+        own = losses.detach()
         gradient_norm = self._clip_gradients()
-        *values, norm = mean_over_processes(torch.cat([losses.detach(), gradient_norm[None]])).tolist()
-        named = dict(zip(loss_by_name, values, strict=True))
-        self._refuse_non_finite({**named, "gradient_norm": norm})
+        stop = own.new_full((1,), float(self._stop_asked()))  # filled on the device: a copy would wait
+        means = mean_over_processes(torch.cat([own, gradient_norm[None], stop]))
+        values: list[float] = torch.cat([means, own]).tolist()
+        num_losses = len(loss_by_name)
+        norm, share_asked = values[num_losses : num_losses + 2]
+        named = dict(zip(loss_by_name, values[:num_losses], strict=True))
+        self._refuse_non_finite({**named, "gradient_norm": norm}, own_losses=values[-num_losses:])
         self._optimiser.step()
-        return named, norm
+        return named, norm, share_asked > 0
 
     def _clip_gradients(self) -> Tensor:
         """Average the gradients over all processes and scale them down to the clip norm.
@@ -172,9 +201,12 @@ class Trainer:
             nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
         return norm
 
-    def _refuse_non_finite(self, value_by_name: Mapping[str, float]) -> None:
+    def _refuse_non_finite(self, value_by_name: Mapping[str, float], *, own_losses: Sequence[float]) -> None:
+        """Raise on every process alike where a mean is not finite: a mean with one bad part never is."""
         for name, value in value_by_name.items():
             if not math.isfinite(value):
+                is_own = not all(math.isfinite(loss) for loss in own_losses)
+                self.is_last_batch_suspect = is_own or name == "gradient_norm"
                 raise NonFiniteLossError(loss_name=name, value=value, step=self.step + 1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -186,30 +218,61 @@ class Trainer:
             "model": self._model.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "step": self.step,
+            "num_finished_epochs": self.num_finished_epochs,
+            "step_in_epoch": self.step_in_epoch,
             "num_steps_per_epoch": self._loader.num_steps_per_epoch,
+            "num_images_per_step": self._loader.num_images_per_step,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> PositionMoved | None:
         """Go on where another trainer stopped.
+
+        With as many pictures a step as there, over however many processes, the position is exactly the same.
+        With more or fewer it is moved to the same share of the epoch.
 
         Args:
             state: What `state_dict` gave there, on any device; other keys in it are left alone.
 
+        Returns:
+            How the position was moved; None where it was not.
+
         Raises:
-            WeightsError: The state does not fit this model, optimiser or number of steps per epoch.
+            WeightsError: The state does not fit this model, optimiser or data.
         """
-        here = self._loader.num_steps_per_epoch
         try:
-            if state["num_steps_per_epoch"] != here:
-                raise WeightsError(
-                    f"the checkpoint counts {state['num_steps_per_epoch']} steps an epoch, this run {here}; "
-                    "resume with the data, the batch size and the number of processes it was trained with"
-                )
+            position, moved = self._position_from(state)
             self._model.load_state_dict(state["model"])
             self._optimiser.load_state_dict(state["optimiser"])
-            self.step = state["step"]
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise WeightsError(
                 f"the checkpoint does not fit this run ({reason}): resume with the spec it was trained with"
             ) from error
+        self._position = position
+        return moved
+
+    def _position_from(self, state: Mapping[str, Any]) -> tuple[Position, PositionMoved | None]:
+        """The saved position in this trainer's steps, and how they differ from the saved ones."""
+        old_batch_size, new_batch_size = state["num_images_per_step"], self._loader.num_images_per_step
+        old_num_steps, new_num_steps = state["num_steps_per_epoch"], self._loader.num_steps_per_epoch
+        position = Position(
+            step=state["step"],
+            num_finished_epochs=state["num_finished_epochs"],
+            step_in_epoch=state["step_in_epoch"],
+        )
+        if old_batch_size == new_batch_size:
+            if old_num_steps != new_num_steps:
+                raise WeightsError(
+                    f"the checkpoint counts {old_num_steps} steps an epoch, this run {new_num_steps} with as "
+                    "many pictures a step; resume with the data it was trained with"
+                )
+            return position, None
+        moved = PositionMoved(
+            old_batch_size=old_batch_size,
+            new_batch_size=new_batch_size,
+            old_num_steps_per_epoch=old_num_steps,
+            new_num_steps_per_epoch=new_num_steps,
+            old_step_in_epoch=position.step_in_epoch,
+            new_step_in_epoch=position.step_in_epoch * new_num_steps // old_num_steps,
+        )
+        return replace(position, step_in_epoch=moved.new_step_in_epoch), moved

@@ -23,6 +23,7 @@ class StepReport:
         data_seconds: Time this process waited for its batch.
         step_seconds: Time from asking for the batch to the end of the step, waiting included.
         peak_memory_bytes: See `peak_memory_bytes`.
+        stop_asked: Whether any process was asked to stop; the same on every process.
     """
 
     epoch: int
@@ -35,6 +36,7 @@ class StepReport:
     data_seconds: float
     step_seconds: float
     peak_memory_bytes: int
+    stop_asked: bool
 
     @property
     def images_per_second(self) -> float:
@@ -42,8 +44,9 @@ class StepReport:
         return self.num_images / self.step_seconds
 
     def to_json(self) -> dict[str, object]:
-        """The report as one flat JSON document, apart from ``losses``; a line of ``metrics.jsonl``."""
-        return {**asdict(self), "images_per_second": self.images_per_second}
+        """What was measured as one flat JSON document, apart from ``losses``; a line of ``metrics.jsonl``."""
+        measured = {name: value for name, value in asdict(self).items() if name != "stop_asked"}
+        return {**measured, "images_per_second": self.images_per_second}
 
 
 def peak_memory_bytes(device: torch.device) -> int:

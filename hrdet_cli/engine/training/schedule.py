@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step: nothing to store, nothing to restore."""
+"""The learning rate as a function of step and epoch: nothing to store, nothing to restore."""
 
 from dataclasses import dataclass
 
@@ -23,18 +23,17 @@ class StepSchedule:
     drop_epochs: tuple[int, ...]
     drop_factor: float
 
-    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+    def learning_rate_at(self, *, step: int, epoch: int) -> float:
         """Rate to train a step with.
 
         Args:
             step: Number of steps finished before it over the whole run, so 0 for the first.
-            steps_per_epoch: Number of steps in an epoch.
+            epoch: Number of epochs finished before it.
 
         Returns:
             The rate. A drop inside the warm-up takes effect at once: the two factors multiply.
         """
-        finished_epochs = step // steps_per_epoch
-        num_drops = sum(finished_epochs >= epoch for epoch in self.drop_epochs)
+        num_drops = sum(epoch >= drop for drop in self.drop_epochs)
         return self.learning_rate * self._warmup_at(step) * self.drop_factor**num_drops
 
     def _warmup_at(self, step: int) -> float:

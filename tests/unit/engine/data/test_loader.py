@@ -61,10 +61,13 @@ def _training(
     )
 
 
-def _evaluation(dataset: PictureDataset, *, batch_size: int, num_workers: int = 0) -> EvaluationLoader:
+def _evaluation(
+    dataset: PictureDataset, *, batch_size: int, num_workers: int = 0, world: World = _ALONE
+) -> EvaluationLoader:
     return EvaluationLoader(
         dataset=dataset,
         batch_size=batch_size,
+        world=world,
         padding=SmallestCanvas(),
         num_workers=num_workers,
         pin_memory=False,
@@ -201,3 +204,24 @@ def test_evaluation_does_not_depend_on_the_number_of_workers_and_can_be_repeated
     with _evaluation(plain_dataset, batch_size=3, num_workers=2) as loader:
         for _ in range(2):
             _assert_equal(loader.batches(), _evaluation(plain_dataset, batch_size=3).batches())
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 5, 64])
+def test_processes_share_whole_evaluation_batches_out(plain_dataset: PictureDataset, world_size: int) -> None:
+    # 7 landscape pictures, 3 portraits and a square: 3 + 1 + 1 batches, so that most shares are unequal
+    whole = _indices(_evaluation(plain_dataset, batch_size=3).batches())
+    assert len(whole) == 5
+    loaders = [
+        _evaluation(plain_dataset, batch_size=3, world=World(rank, world_size)) for rank in range(world_size)
+    ]
+    shares = [_indices(loader.batches()) for loader in loaders]
+    assert sorted(chain(*shares)) == sorted(whole)
+    assert {loader.num_rounds for loader in loaders} == {max(len(share) for share in shares)}
+    assert {len(loader) for loader in loaders} == {len(plain_dataset)}
+    assert len(shares[0]) - len(shares[-1]) in (0, 1)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_a_step_counts_the_pictures_of_all_processes(dataset: PictureDataset, world_size: int) -> None:
+    loader = _training(dataset, per_process=4 // world_size, world=World(0, world_size))
+    assert loader.num_images_per_step == 4

@@ -18,7 +18,7 @@ _ORIENTATIONS = st.lists(st.booleans(), min_size=1, max_size=60).map(
 @given(
     is_portrait=_ORIENTATIONS,
     per_process=st.integers(1, 5),
-    world_size=st.integers(1, 9),
+    world_size=st.integers(1, 64),
     epoch=st.integers(0, 99),
 )
 def test_all_processes_together_see_each_picture_once_plus_the_named_repeats(
@@ -43,11 +43,40 @@ def test_every_batch_has_one_orientation_and_repeats_never_fill_a_whole_batch(
         assert (is_portrait[order.repeats] == orientation).sum() < batch_size
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])
-def test_global_batches_do_not_depend_on_the_number_of_processes(world_size: int) -> None:
-    order = training_order(is_portrait=np.arange(50) % 3 == 0, batch_size=12, seed=5, epoch=2)
+@pytest.mark.parametrize("world_size", range(1, 65))
+def test_shares_laid_side_by_side_are_the_global_batches(world_size: int) -> None:
+    is_portrait = np.arange(50) % 3 == 0
+    order = training_order(is_portrait=is_portrait, batch_size=3 * world_size, seed=5, epoch=2)
     shares = [share_of(order.batches, World(rank, world_size)) for rank in range(world_size)]
     assert np.array_equal(np.concatenate(shares, axis=1), order.batches)
+    for step in zip(*shares, strict=True):  # one canvas serves all processes
+        assert len(set(is_portrait[np.concatenate(step)].tolist())) == 1
+
+
+@given(
+    is_portrait=_ORIENTATIONS,
+    split=st.tuples(st.integers(1, 64), st.integers(1, 8)),
+    seed=st.integers(0, 2**32),
+    epoch=st.integers(0, 99),
+)
+def test_the_same_global_batch_over_any_split_of_processes_is_the_same_pictures(
+    is_portrait: NDArray[np.bool_], split: tuple[int, int], seed: int, epoch: int
+) -> None:
+    def steps(world_size: int, per_process: int) -> list[list[int]]:
+        """What all processes see in each step, each having computed the order for itself."""
+        seen = []
+        for rank in range(world_size):
+            np.random.seed(rank)  # a process's own state must not matter
+            batches = training_order(
+                is_portrait=is_portrait, batch_size=world_size * per_process, seed=seed, epoch=epoch
+            ).batches
+            seen.append(share_of(batches, World(rank, world_size)))
+        return np.concatenate(seen, axis=1).tolist()  # type: ignore[no-any-return]
+
+    world_size, per_process = split
+    alone = steps(1, world_size * per_process)
+    assert steps(world_size, per_process) == alone
+    assert steps(per_process, world_size) == alone
 
 
 def test_an_order_is_a_function_of_seed_and_epoch() -> None:

@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement, move_boxes
-from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_all, to_coco_results
+from hrdet_cli.engine.evaluation.inference import (
+    PictureDetections,
+    detect_all,
+    gather_pictures,
+    to_coco_results,
+)
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
@@ -47,6 +52,10 @@ def batch_of(*records: PictureRecord) -> Batch:
 class FakeLoader:
     content: Sequence[Batch]
 
+    @property
+    def num_rounds(self) -> int:
+        return len(self.content)
+
     def batches(self) -> Iterator[Batch]:
         return iter(self.content)
 
@@ -78,7 +87,8 @@ class FakeDetector(nn.Module):
 
 
 def detect(model: FakeDetector, *batches: Batch) -> list[PictureDetections]:
-    return list(detect_all(model, FakeLoader(batches), device=CPU, autocast_dtype=None))
+    rounds = detect_all(model, FakeLoader(batches), device=CPU, autocast_dtype=None, stop_asked=lambda: False)
+    return [picture for done in rounds for picture in done.pictures]
 
 
 def test_boxes_return_to_the_original_picture_axis_by_axis() -> None:
@@ -137,10 +147,11 @@ def test_detection_runs_in_evaluation_mode_and_gives_every_module_its_mode_back(
         FakeLoader([batch_of(record_of(1, Size(8, 8), Size(8, 8)))] * 3),
         device=CPU,
         autocast_dtype=None,
+        stop_asked=lambda: False,
     )
     next(pictures)
     assert modes_of(model) == [False, False, False]
-    pictures.close()  # type: ignore[attr-defined]
+    pictures.close()
     assert modes_of(model) == before
     assert model.modes_seen == [False, False, False]
 
@@ -158,10 +169,21 @@ def test_the_modes_come_back_after_a_failure() -> None:
 def test_autocast_lasts_for_the_model_and_not_for_the_consumer() -> None:
     model = FakeDetector(torch.ones(1, 4), num_valid=1)
     batch = batch_of(record_of(1, Size(8, 8), Size(8, 8)))
-    for found in detect_all(model, FakeLoader([batch]), device=CPU, autocast_dtype=torch.bfloat16):
+    for done in detect_all(
+        model, FakeLoader([batch]), device=CPU, autocast_dtype=torch.bfloat16, stop_asked=lambda: False
+    ):
         assert not torch.is_autocast_enabled("cpu")
-        assert found.boxes.dtype == torch.float32
+        assert done.pictures[0].boxes.dtype == torch.float32
     assert model.dtypes_seen == [torch.bfloat16]
+
+
+def test_rounds_count_pictures_and_tell_in_which_one_a_stop_was_asked() -> None:
+    model = FakeDetector(torch.ones(1, 4), num_valid=1)
+    one = record_of(1, Size(8, 8), Size(8, 8))
+    loader = FakeLoader([batch_of(one, one), batch_of(one), batch_of(one, one)])
+    asked = iter([False, True, False])
+    rounds = detect_all(model, loader, device=CPU, autocast_dtype=None, stop_asked=lambda: next(asked))
+    assert [(done.num_done, done.stop_asked) for done in rounds] == [(2, False), (3, True), (5, False)]
 
 
 def found_in(image_id: int, *, labels: Sequence[int] = (1, 0)) -> PictureDetections:
@@ -171,6 +193,20 @@ def found_in(image_id: int, *, labels: Sequence[int] = (1, 0)) -> PictureDetecti
         scores=torch.tensor([0.75, 0.1]),
         labels=torch.tensor(labels),
     )
+
+
+def test_gathered_pictures_come_by_id_with_every_bit_and_also_without_boxes() -> None:
+    empty = PictureDetections(2, torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    pictures = [found_in(3), empty, found_in(1)]
+    gathered = gather_pictures(pictures)
+    assert gathered is not None
+    assert [picture.image_id for picture in gathered] == [1, 2, 3]
+    for picture, original in zip(gathered, reversed(pictures), strict=True):
+        for part in ("boxes", "scores", "labels"):
+            value, expected = getattr(picture, part), getattr(original, part)
+            assert (value.dtype, value.shape) == (expected.dtype, expected.shape)
+            assert torch.equal(value, expected)
+    assert gather_pictures([]) == []
 
 
 def test_results_have_cocos_boxes_and_category_ids() -> None:

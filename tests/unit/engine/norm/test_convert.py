@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from math import gcd
 from typing import Any
@@ -6,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import NormKind, NormReport, convert_norm
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
+from hrdet_cli.errors import SpecError
 
 KINDS: tuple[NormKind, ...] = ("batch", "sync", "frozen", "group")
 
@@ -18,7 +21,8 @@ def build_model() -> nn.Sequential:
 
 
 def norms_of(model: nn.Module) -> Iterator[Any]:
-    return (module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.GroupNorm))
+    kinds = nn.BatchNorm2d | nn.SyncBatchNorm | nn.GroupNorm
+    return (module for module in model.modules() if isinstance(module, kinds))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,13 @@ def test_every_kind_becomes_its_class_at_every_depth(
 
     assert [type(norm) for norm in norms_of(model)] == [expected, expected]
     assert [p.requires_grad for norm in norms_of(model) for p in norm.parameters()] == [trains] * 4
-    assert report == NormReport(kind=kind, num_converted=2, num_left_frozen=0)
+    assert report == NormReport(
+        kind=kind,
+        back_end="coalesced" if kind == "sync" else None,
+        num_converted=2,
+        num_left_frozen=0,
+        left_alone=(),
+    )
 
 
 @pytest.mark.parametrize("kind", ["batch", "sync", "frozen"])
@@ -108,7 +118,7 @@ def test_a_frozen_part_keeps_fixed_statistics_whatever_the_kind(kind: NormKind) 
 
     assert type(model[1]) is FixedBatchNorm2d
     assert not model[1].weight.requires_grad
-    assert report == NormReport(kind=kind, num_converted=1, num_left_frozen=1)
+    assert (report.num_converted, report.num_left_frozen) == (1, 1)
 
 
 def test_kept_statistics_can_be_let_go_again() -> None:
@@ -124,3 +134,80 @@ def test_kept_statistics_can_be_let_go_again() -> None:
 def test_keeping_statistics_of_a_kind_without_them_is_an_error(kind: NormKind) -> None:
     with pytest.raises(ValueError, match=f"keep_statistics has no meaning for norm kind '{kind}'"):
         convert_norm(build_model(), kind=kind, keep_statistics=True)
+
+
+def trained_state(model: nn.Module) -> dict[str, Any]:
+    for seed in range(2):
+        model.train()(torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed)))
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("back_end", ["coalesced", "per-layer", "equal-count", "torch"])
+def test_a_synchronised_state_loads_into_a_plain_model_that_evaluates_alike(back_end: NormBackEnd) -> None:
+    plain, sync = build_model().eval(), build_model()
+    report = convert_norm(sync, kind="sync", back_end=back_end)
+
+    plain.load_state_dict(trained_state(sync), strict=True)
+
+    x = torch.randn(2, 3, 5, 6)
+    assert report.back_end == back_end
+    assert torch.equal(plain(x), sync.eval()(x))
+
+
+@pytest.mark.parametrize("back_end", ["coalesced", "per-layer", "equal-count", "torch"])
+def test_synchronised_norms_become_plain_ones_again(back_end: NormBackEnd) -> None:
+    model = build_model()
+    convert_norm(model, kind="sync", back_end=back_end)
+    before = {key: tensor.clone() for key, tensor in trained_state(model).items()}
+
+    report = convert_norm(model, kind="batch")
+
+    assert [type(norm) for norm in norms_of(model)] == [nn.BatchNorm2d, nn.BatchNorm2d]
+    assert [norm.eps for norm in norms_of(model)] == [1e-5, 1e-3]
+    assert (report.num_converted, report.back_end) == (2, None)
+    assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+
+
+def test_a_model_that_torch_has_converted_is_understood() -> None:
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(build_model())  # type: ignore[no-untyped-call]
+
+    convert_norm(model, kind="sync")
+
+    assert [type(norm) for norm in norms_of(model)] == [SyncBatchNorm2d, SyncBatchNorm2d]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_norms_of_sequences_and_volumes_are_left_alone_and_named(kind: NormKind) -> None:
+    shared = nn.BatchNorm1d(4)
+    model = nn.ModuleDict(
+        {"head": nn.Sequential(nn.Linear(2, 4), shared), "again": shared, "volume": nn.BatchNorm3d(2)}
+    )
+
+    report = convert_norm(model, kind=kind)
+
+    assert report.left_alone == ("head.1", "volume")
+    assert report.num_converted == 0
+    assert [type(m) for m in model.modules()][3:] == [nn.BatchNorm1d, nn.BatchNorm3d]
+
+
+@pytest.mark.parametrize("kind", ["batch", "sync"])
+def test_settings_of_running_statistics_are_kept(kind: NormKind) -> None:
+    model = nn.Sequential(
+        nn.BatchNorm2d(2, momentum=None), nn.BatchNorm2d(2, affine=False, track_running_stats=False)
+    )
+
+    convert_norm(model, kind=kind)
+
+    cumulative, bare = norms_of(model)
+    assert (cumulative.momentum, cumulative.track_running_stats) == (None, True)
+    assert (bare.affine, bare.track_running_stats, bare.state_dict()) == (False, False, {})
+
+
+def test_a_back_end_that_is_not_to_be_had_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apex", None)  # as if it were not installed
+    model = build_model()
+
+    with pytest.raises(SpecError, match=r"^norm.back_end: 'apex' is NVIDIA's apex, which is not installed; "):
+        convert_norm(model, kind="sync", back_end="apex")
+
+    assert [type(norm) for norm in norms_of(model)] == [nn.BatchNorm2d, nn.BatchNorm2d]

@@ -1,6 +1,10 @@
+from collections.abc import Sequence
+
+import pytest
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.norm import in_step
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 
 
@@ -42,3 +46,19 @@ def test_outputs_come_in_the_order_of_the_parts_however_long_they_are() -> None:
 
 def test_no_parts_have_no_outputs() -> None:
     assert run_in_step([]) == []
+
+
+def test_norms_that_are_due_together_are_handed_over_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def record(requests: Sequence[tuple[nn.Module, Tensor]]) -> list[Tensor]:
+        if requests:
+            sizes.append(len(requests))
+        return [x for _, x in requests]
+
+    monkeypatch.setattr(in_step, "normalise_together", record)
+    norm, x = nn.Identity(), torch.zeros(())
+
+    run_in_step([doubled_between([norm] * depth, x) for depth in (3, 0, 1, 2)])
+
+    assert sizes == [3, 2, 1]

@@ -1,7 +1,9 @@
+import copy
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
@@ -42,6 +45,7 @@ class FakeLoader:
     """Batches that are a pure function of (epoch, step), as the real loader's are."""
 
     num_steps_per_epoch: int = 3
+    num_images_per_step: int = 2
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
         for step in range(first_step, self.num_steps_per_epoch):
@@ -81,6 +85,7 @@ def build_trainer(
     num_epochs: int = 4,
     clip_norm: float | None = 0.1,
     autocast_dtype: torch.dtype | None = None,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> Trainer:
     model = model or TinyDetector()
     return Trainer(
@@ -92,6 +97,7 @@ def build_trainer(
         clip_norm=clip_norm,
         device=CPU,
         autocast_dtype=autocast_dtype,
+        stop_asked=stop_asked,
     )
 
 
@@ -138,6 +144,7 @@ def test_stopping_and_resuming_equals_never_stopping_bit_for_bit(
     resumed = build_trainer()
     resumed.load_state_dict(load_checkpoint(tmp_path / "last.pt")["trainer"])
     assert resumed.step == num_steps_before
+    assert (resumed.num_finished_epochs, resumed.step_in_epoch) == divmod(num_steps_before, 3)
     reports += train(resumed)
 
     assert_same_bits(through.state_dict(), resumed.state_dict())
@@ -207,6 +214,7 @@ def test_a_report_is_plain_json() -> None:
     (report,) = train(build_trainer(), 1)
     document = json.loads(json.dumps(report.to_json()))
     assert document["losses"].keys() == {"box", "size"}
+    assert "stop_asked" not in document, "the metrics hold what was measured"
     assert document["num_images"] == 2
     assert document["peak_memory_bytes"] > 10_000_000
     assert document["images_per_second"] == pytest.approx(2 / document["step_seconds"])
@@ -264,6 +272,7 @@ def test_a_value_that_is_not_finite_stops_before_it_reaches_the_weights(model: S
     assert caught.value.step == 3
     assert trainer.step == 2
     assert_same_bits({name: p.detach() for name, p in model.named_parameters()}, weights)
+    assert trainer.is_last_batch_suspect
     assert trainer.last_batch is not None
     expected = list(FakeLoader().batches(0))[2]
     assert torch.equal(trainer.last_batch.images.pixels, expected.images.pixels)
@@ -287,10 +296,91 @@ def test_autocast_runs_the_forward_pass_in_the_reduced_precision() -> None:
     assert model.conv.weight.dtype == torch.float32
 
 
-def test_resuming_with_another_number_of_steps_per_epoch_is_refused() -> None:
+def test_other_data_is_told_by_its_number_of_steps_and_refused() -> None:
     state = build_trainer().state_dict()
-    with pytest.raises(WeightsError, match="counts 3 steps an epoch, this run 5; resume with the data"):
+    message = "counts 3 steps an epoch, this run 5 with as many pictures a step; resume with the data"
+    with pytest.raises(WeightsError, match=message):
         build_trainer(loader=FakeLoader(num_steps_per_epoch=5)).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("steps_before", "new_loader", "new_step_in_epoch", "num_steps"),
+    [
+        # Epochs of 7 steps of 2 pictures; stopped in the second after 4 of them, 4/7 of the epoch.
+        (11, FakeLoader(num_steps_per_epoch=4, num_images_per_step=4), 2, 11 + 2 + 2 * 4),  # 4/7 * 4 = 2.29
+        (11, FakeLoader(num_steps_per_epoch=14, num_images_per_step=1), 8, 11 + 6 + 2 * 14),
+        (8, FakeLoader(num_steps_per_epoch=3, num_images_per_step=5), 0, 8 + 3 + 2 * 3),  # 1/7 * 3 = 0.43
+        (13, FakeLoader(num_steps_per_epoch=1, num_images_per_step=20), 0, 13 + 1 + 2 * 1),
+        (14, FakeLoader(num_steps_per_epoch=4, num_images_per_step=4), 0, 14 + 2 * 4),  # between two epochs
+    ],
+)
+def test_a_run_with_another_batch_size_goes_on_at_the_same_share_of_the_epoch_and_counts_on(
+    steps_before: int, new_loader: FakeLoader, new_step_in_epoch: int, num_steps: int
+) -> None:
+    old = build_trainer(loader=FakeLoader(num_steps_per_epoch=7))
+    train(old, steps_before)
+
+    resumed = build_trainer(loader=new_loader)
+    moved = resumed.load_state_dict(old.state_dict())
+
+    assert moved == PositionMoved(
+        old_batch_size=2,
+        new_batch_size=new_loader.num_images_per_step,
+        old_num_steps_per_epoch=7,
+        new_num_steps_per_epoch=new_loader.num_steps_per_epoch,
+        old_step_in_epoch=steps_before % 7,
+        new_step_in_epoch=new_step_in_epoch,
+    )
+    assert resumed.num_steps == num_steps
+    reports = train(resumed)
+    assert [report.step for report in reports] == list(range(steps_before + 1, num_steps + 1))
+    epochs = Counter(report.epoch for report in reports)
+    per_epoch = new_loader.num_steps_per_epoch
+    assert epochs == {
+        epoch: per_epoch - (new_step_in_epoch if epoch == steps_before // 7 + 1 else 0)
+        for epoch in range(steps_before // 7 + 1, 5)
+    }
+    # the rate drops after two epochs, however many steps they had
+    assert [r.learning_rate < 0.01 for r in reports] == [r.epoch > 2 for r in reports]
+
+
+def test_a_moved_run_that_stops_again_goes_on_bit_for_bit() -> None:
+    old = build_trainer(loader=FakeLoader(num_steps_per_epoch=7))
+    train(old, 11)
+    larger = FakeLoader(num_steps_per_epoch=4, num_images_per_step=4)
+    state = copy.deepcopy(old.state_dict())
+    through, stopped, resumed = (build_trainer(loader=larger) for _ in range(3))
+    through.load_state_dict(copy.deepcopy(state))
+    train(through)
+
+    stopped.load_state_dict(state)
+    train(stopped, 3)
+    assert resumed.load_state_dict(copy.deepcopy(stopped.state_dict())) is None, "nothing moves a second time"
+    train(resumed)
+
+    assert resumed.step == resumed.num_steps == 11 + 2 + 2 * 4
+    assert_same_bits(through.state_dict(), resumed.state_dict())
+
+
+def test_as_many_pictures_a_step_over_more_processes_move_nothing() -> None:
+    # The loader counts over all processes; how they share a batch is not part of the position.
+    old, resumed = build_trainer(), build_trainer()
+    train(old, 5)
+    assert resumed.load_state_dict(old.state_dict()) is None
+    assert (resumed.step, resumed.num_finished_epochs, resumed.step_in_epoch) == (5, 1, 2)
+
+
+def test_a_state_without_a_position_is_refused() -> None:
+    state = build_trainer().state_dict()
+    del state["step_in_epoch"]
+    with pytest.raises(WeightsError, match=r"does not fit this run \('step_in_epoch'\)"):
+        build_trainer().load_state_dict(state)
+
+
+def test_a_stop_is_reported_by_the_step_in_which_it_was_asked() -> None:
+    asked = iter([False, False, True])
+    reports = train(build_trainer(stop_asked=lambda: next(asked)), 3)
+    assert [report.stop_asked for report in reports] == [False, False, True]
 
 
 def test_resuming_another_model_is_refused() -> None:

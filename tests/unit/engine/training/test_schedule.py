@@ -24,19 +24,25 @@ ONE_X = StepSchedule(
     ],
 )
 def test_the_1x_schedule_has_the_rates_derived_by_hand(step: int, expected: float) -> None:
-    assert ONE_X.learning_rate_at(step, 1000) == pytest.approx(expected, rel=1e-12)
+    assert ONE_X.learning_rate_at(step=step, epoch=step // 1000) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_drop_inside_the_warm_up_multiplies_it() -> None:
-    # 10 steps an epoch, drop after the first: at step 10 of 20 the warm-up is at 0.5 + 0.5 * 10/20 = 0.75.
+    # Drop after the first epoch, of 10 steps: at step 10 of 20 the warm-up is at 0.5 + 0.5 * 10/20 = 0.75.
     schedule = StepSchedule(
         learning_rate=1.0, warmup_steps=20, warmup_factor=0.5, drop_epochs=(1,), drop_factor=0.1
     )
-    assert schedule.learning_rate_at(10, 10) == pytest.approx(0.075)
+    assert schedule.learning_rate_at(step=10, epoch=1) == pytest.approx(0.075)
 
 
 def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
     schedule = StepSchedule(
         learning_rate=0.3, warmup_steps=0, warmup_factor=0.1, drop_epochs=(), drop_factor=0.1
     )
-    assert schedule.learning_rate_at(0, 5) == 0.3
+    assert schedule.learning_rate_at(step=0, epoch=0) == 0.3
+
+
+def test_drops_count_epochs_whatever_their_number_of_steps_was() -> None:
+    # A run that went on with twice the processes reaches the eighth drop after fewer steps.
+    assert ONE_X.learning_rate_at(step=4_700, epoch=7) == 0.02
+    assert ONE_X.learning_rate_at(step=4_700, epoch=8) == pytest.approx(0.002)

@@ -1,0 +1,85 @@
+"""Options of commands that run in several processes, and what they mean together."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from hrdet_cli.errors import SpecError
+
+DEFAULT_PORT = 29500
+PANEL = "Processes and nodes"
+
+NodesOption = Annotated[
+    int | None,
+    typer.Option("--nodes", min=1, help="Machines; run the same line on each.", rich_help_panel=PANEL),
+]
+MasterAddrOption = Annotated[
+    str | None,
+    typer.Option(
+        "--master-addr", metavar="HOST", help="Name or address of one of them.", rich_help_panel=PANEL
+    ),
+]
+MasterPortOption = Annotated[
+    int,
+    typer.Option("--master-port", min=1, max=65535, help="Free on that machine.", rich_help_panel=PANEL),
+]
+NodeRankOption = Annotated[
+    int | None,
+    typer.Option(
+        "--node-rank",
+        min=0,
+        help="This machine's place; without it the one with the master address is the first.",
+        rich_help_panel=PANEL,
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes-per-node", min=1, help="Default one for each GPU, or one.", rich_help_panel=PANEL
+    ),
+]
+RestartsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-restarts",
+        min=0,
+        help="Go on from the last checkpoint so often after a process or machine was lost.",
+        rich_help_panel=PANEL,
+    ),
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout-seconds",
+        min=1,
+        help="For machines to come, and for one exchange between processes.",
+        rich_help_panel=PANEL,
+    ),
+]
+DEFAULT_TIMEOUT_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOptions:
+    """What the user said about processes; None where nothing."""
+
+    nodes: int | None
+    master_addr: str | None
+    master_port: int
+    node_rank: int | None
+    processes_per_node: int | None
+    max_restarts: int
+    timeout_seconds: float
+
+    def check(self) -> None:
+        """The options must fit each other.
+
+        Raises:
+            SpecError: They do not.
+        """
+        nodes = self.nodes or 1
+        if self.node_rank is not None and self.node_rank >= nodes:
+            raise SpecError([f"--node-rank {self.node_rank}: must be below --nodes, which is {nodes}"])
+        if self.master_addr is not None and self.nodes is None:
+            raise SpecError(["--master-addr: needs --nodes, the number of machines"])

@@ -1,0 +1,281 @@
+"""How many processes a command runs in, and what each of them is.
+
+The same command line is one of four things: a process of its own; a node's *launcher*, which starts workers;
+a *worker* that a launcher started; or a *member* that torchrun, Slurm or MPI started.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING, NoReturn
+
+import typer
+
+import hrdet_cli
+from hrdet_cli.cli.failures import print_error
+from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
+from hrdet_cli.cli.rank_log import rank_log
+from hrdet_cli.cli.stopping import STOPPED_BY_CTRL_C, StopRequest, stop_request
+from hrdet_cli.errors import HrdetError, SpecError
+
+if TYPE_CHECKING:
+    from hrdet_cli.engine.distributed.environment import Membership
+    from hrdet_cli.engine.distributed.group import Place
+    from hrdet_cli.engine.distributed.worker import LaunchFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One of a command's processes, as its work sees it.
+
+    Attributes:
+        is_first: It draws and writes; the others only log.
+        stop_asked: Whether this process was asked to stop.
+        log: Where its lines go beside the terminal; None in a process of its own.
+        hosts: Name of each process's node, by rank.
+        launch_id: The same in all processes of a launch, and after a restart; None where hrdet did not
+            launch.
+    """
+
+    is_first: bool
+    stop_asked: Callable[[], bool]
+    log: IO[str] | None
+    hosts: tuple[str, ...]
+    launch_id: str | None
+
+
+Work = Callable[[Process], bool]
+"""What a command does in each process; whether it was stopped before its end."""
+
+
+def run_in_processes(
+    work: Work, options: ProcessOptions, *, device: str, logs: Path | None, stop_message: str
+) -> None:
+    """Do a command's work in as many processes as were asked for, or take part in it.
+
+    Args:
+        work: Collectives work inside it.
+        options: From the command line.
+        device: ``run.device`` of the spec.
+        logs: Folder for a log file of each rank, where there are several; None logs nothing.
+        stop_message: What a process of its own says when it is asked to stop.
+
+    Raises:
+        HrdetError: The work's, or the group's.
+        typer.Exit: The work was stopped.
+    """
+    # Before torch is imported, whose native half warns of names that cannot be looked up.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from hrdet_cli.engine.distributed.worker import launch_folder
+
+    options.check()
+    folder = launch_folder(os.environ)
+    if folder is not None:
+        _work_for_launcher(work, folder, device=device, logs=logs)
+        return
+    membership = _membership(options)
+    if membership is not None:
+        _work_as_member(work, membership, options, device=device, logs=logs)
+    elif num_processes(options, device=device) == 1 and options.max_restarts == 0:
+        _work_alone(work, stop_message)
+    else:
+        _launch(options, device=device)
+
+
+def num_processes(options: ProcessOptions, *, device: str) -> int:
+    """Processes over all nodes; imports torch only where there may be a GPU to count."""
+    return (options.nodes or 1) * (options.processes_per_node or _num_local_devices(device))
+
+
+def _num_local_devices(device: str) -> int:
+    if device == "cpu" or not Path("/dev/nvidiactl").exists():
+        return 1
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def _device_type(device: str) -> str:
+    import torch
+
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _membership(options: ProcessOptions) -> "Membership | None":
+    """The group that another launcher started this process into, unless hrdet is to launch."""
+    from hrdet_cli.engine.distributed.environment import detect_membership
+
+    membership = detect_membership(os.environ, default_port=options.master_port)
+    if membership is None or (options.nodes is None and options.processes_per_node is None):
+        return membership
+    if membership.started_by == "torchrun" or membership.size != (options.nodes or 1):
+        raise SpecError(
+            [
+                f"--nodes {options.nodes or 1}: {membership.started_by} has started {membership.size} "
+                "processes already; leave --nodes and --processes-per-node away to use them, or start one "
+                "process on each node"
+            ]
+        )
+    return None
+
+
+def _work_alone(work: Work, stop_message: str) -> None:
+    with stop_request(says=stop_message) as stop:
+        process = Process(
+            is_first=True,
+            stop_asked=stop.is_asked,
+            log=None,
+            hosts=(socket.gethostname(),),
+            launch_id=None,
+        )
+        was_stopped = work(process)
+    if was_stopped:
+        raise typer.Exit(stop.exit_code)
+
+
+def _launch(options: ProcessOptions, *, device: str) -> None:
+    """Start this node's processes and wait for them."""
+    import torch
+
+    from hrdet_cli.engine.distributed.launch import LaunchRequest, launch
+
+    nodes = options.nodes or 1
+    if nodes > 1 and options.master_addr is None:
+        raise SpecError([f"--nodes {nodes}: needs --master-addr, the address of one of the machines"])
+    request = LaunchRequest(
+        num_nodes=nodes,
+        num_processes=options.processes_per_node or _num_local_devices(device),
+        master_address=options.master_addr or "127.0.0.1",
+        master_port=options.master_port if nodes > 1 else 0,
+        node_rank=options.node_rank,
+        max_restarts=options.max_restarts,
+        timeout_seconds=options.timeout_seconds,
+        host=socket.gethostname(),
+        versions=f"hrdet {hrdet_cli.__version__}, torch {torch.__version__}",
+    )
+    command = [sys.executable, "-m", "hrdet_cli", *sys.argv[1:]]
+    stopped = launch(request, command, say=lambda line: typer.echo(f"waiting: {line}", err=True))
+    if stopped is not None:
+        raise typer.Exit(stopped.exit_code)
+
+
+def _work_as_member(
+    work: Work, membership: "Membership", options: ProcessOptions, *, device: str, logs: Path | None
+) -> None:
+    """Take part in a group that torchrun, Slurm or MPI started."""
+
+    def abort(error: HrdetError) -> NoReturn:
+        print_error(error)
+        os._exit(error.exit_code)
+
+    with stop_request(says=None) as stop:
+        was_stopped = _join_and_work(
+            work,
+            membership,
+            None,
+            stop,
+            device=device,
+            logs=logs,
+            timeout_seconds=options.timeout_seconds,
+            abort=abort,
+        )
+    if was_stopped:
+        raise typer.Exit(stop.exit_code)
+
+
+def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs: Path | None) -> None:
+    """Be a worker: what ends it goes into the launch folder, and the launcher tells the user."""
+    from hrdet_cli.engine.distributed.environment import detect_membership
+    from hrdet_cli.engine.distributed.failure import failure_of
+    from hrdet_cli.engine.distributed.group import Place
+    from hrdet_cli.engine.distributed.worker import die_with
+
+    orders = folder.orders()
+    die_with(orders.launcher_pid)
+    membership = detect_membership(os.environ, default_port=DEFAULT_PORT)
+    if membership is None:
+        raise SpecError(["HRDET_LAUNCH_FOLDER is set, but torch elastic's variables are not; unset it"])
+
+    def leave(error: BaseException) -> NoReturn:
+        failure = failure_of(error, rank=membership.rank, host=orders.host)
+        folder.write_outcome(membership.local_rank, failure)
+        if failure.is_final and folder.stop_signal() is None:
+            os.kill(orders.launcher_pid, signal.SIGTERM)  # or it would restart what cannot go well
+        os._exit(failure.exit_code)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if folder.stop_signal() is None:
+            os._exit(128 + number)  # torch elastic ends this start of the workers, to start others
+        stop.ask(number, frame)
+
+    place = Place(orders.host, orders.holds_rendezvous, orders.node_rank)
+    with stop_request(says=None) as stop:
+        signal.signal(signal.SIGTERM, ask)
+        try:
+            was_stopped = _join_and_work(
+                work,
+                membership,
+                place,
+                stop,
+                device=device,
+                logs=logs,
+                timeout_seconds=orders.timeout_seconds,
+                abort=leave,
+                folder=folder,
+            )
+        except HrdetError as error:
+            sys.stdout.flush()
+            leave(error)
+    if was_stopped:
+        if folder.stop_signal() is None:
+            os.kill(orders.launcher_pid, signal.SIGINT)  # stopped by another node: so is this launcher
+        raise typer.Exit(STOPPED_BY_CTRL_C)
+
+
+def _join_and_work(
+    work: Work,
+    membership: "Membership",
+    place: "Place | None",
+    stop: StopRequest,
+    *,
+    device: str,
+    logs: Path | None,
+    timeout_seconds: float,
+    abort: Callable[[HrdetError], NoReturn],
+    folder: "LaunchFolder | None" = None,
+) -> bool:
+    """Do a command's work as one process of a group; whether it was stopped."""
+    from hrdet_cli.engine.distributed.group import joined_group, use_device
+    from hrdet_cli.engine.distributed.worker import WorkerPlace
+
+    device_type = _device_type(device)
+    use_device(device_type, membership.local_rank)
+    with joined_group(
+        membership, place=place, device_type=device_type, timeout_seconds=timeout_seconds, abort=abort
+    ) as group:
+        is_first = group.rank == 0
+        file = None if logs is None else logs / f"rank-{group.rank}.log"
+        if file is not None and not is_first and membership.local_rank == 0:
+            typer.echo(
+                f"rank {group.rank} of {len(group.hosts)}, on {group.hosts[group.rank]}, logs to {file}",
+                err=True,
+            )
+        launch_id = None
+        if folder is not None:
+            launch_id = folder.orders().launch_id
+            log_file = None if file is None else str(file.absolute())
+            folder.write_place(membership.local_rank, WorkerPlace(group.rank, log_file))
+        with rank_log(file, is_first=is_first) as log:
+            process = Process(
+                is_first=is_first,
+                stop_asked=stop.is_asked,
+                log=log,
+                hosts=group.hosts,
+                launch_id=launch_id,
+            )
+            return work(process)

@@ -1,0 +1,1 @@
+"""Measuring what synchronised normalisation costs, and how exact it is."""

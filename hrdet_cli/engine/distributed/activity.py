@@ -1,0 +1,57 @@
+"""What this process is doing, told to the watchdog of every other process.
+
+A collective that never ends says nothing by itself.  Each one is therefore counted and named here before it
+starts; since all processes make the same collectives in the same order, the process with the lowest number
+is the one the others wait for.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hrdet_cli.errors import LostProcessError
+
+
+@dataclass(slots=True)
+class Activity:
+    """This process's position in the common order of collectives.
+
+    Attributes:
+        num_collectives: Collectives begun so far.
+        waiting_for: The collective in progress, in words; None outside of one.
+        phase: What goes on apart from that, such as ``"step 12"``; set by whoever knows.
+    """
+
+    num_collectives: int = 0
+    waiting_for: str | None = None
+    phase: str = "start"
+
+
+ACTIVITY = Activity()
+"""Of this process: like torch's default process group, which it describes, there is one."""
+
+
+def enter_phase(phase: str) -> None:
+    """Say what this process is about to do, such as ``"step 12"``, for the messages of the watchdog."""
+    ACTIVITY.phase = phase
+
+
+@contextmanager
+def collective(what: str) -> Iterator[None]:
+    """Counts and names a collective.
+
+    Args:
+        what: What is exchanged, in words for an error message.
+
+    Raises:
+        LostProcessError: The back end failed, which it does when a peer is gone.
+    """
+    ACTIVITY.num_collectives += 1
+    ACTIVITY.waiting_for = what
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error
+    finally:
+        ACTIVITY.waiting_for = None

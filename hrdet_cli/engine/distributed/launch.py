@@ -1,0 +1,211 @@
+"""Starting a node's processes, on torch elastic.
+
+The node's launcher runs no detector.  It meets the other nodes (`Rendezvous`), then torch elastic's agent
+starts the workers, which are the user's command again in an environment that tells each its rank, and starts
+all of them anew when one was lost and restarts are allowed.
+"""
+
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import RendezvousError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from hrdet_cli.engine.distributed.addresses import interface_with
+from hrdet_cli.engine.distributed.ending import ending_of
+from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
+from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
+from hrdet_cli.errors import GroupError, LostProcessError
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHUTDOWN_SECONDS = 24 * 3600
+"""Workers that were asked to stop finish their step and save; a second Ctrl-C does not wait for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """What the user asked for on this node.
+
+    Attributes:
+        num_nodes: Nodes of the group.
+        num_processes: Processes to start on this node.
+        master_address: A name or number; the node that has it holds the rendezvous.
+        master_port: Free on that node.
+        node_rank: This node's place among the nodes; None leaves it to the rendezvous.
+        max_restarts: How often all processes may be started anew after one was lost.
+        timeout_seconds: For nodes and processes to come, and for one collective.
+        host: Name of this node, for messages.
+        versions: Of hrdet and torch; all nodes must have the same.
+    """
+
+    num_nodes: int
+    num_processes: int
+    master_address: str
+    master_port: int
+    node_rank: int | None
+    max_restarts: int
+    timeout_seconds: float
+    host: str
+    versions: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The run was asked to stop, here or on another node, and did.
+
+    Attributes:
+        exit_code: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+    exit_code: int
+
+
+def launch(request: LaunchRequest, command: Sequence[str], *, say: Callable[[str], None]) -> Stopped | None:
+    """Run a command in this node's processes, as part of the group of all nodes.
+
+    Must be called in the main thread, since it handles signals.
+
+    Args:
+        request: The group.
+        command: The program and its arguments, the same on every node.
+        say: Told what is waited for.
+
+    Returns:
+        None when all processes finished their work.
+
+    Raises:
+        HrdetError: The error that ended the processes, with its exit code.
+        GroupError: The nodes did not find each other.
+        LostProcessError: A process died, and no restart was left.
+    """
+    with tempfile.TemporaryDirectory(prefix="hrdet-launch-") as path:
+        folder = LaunchFolder(Path(path))
+        with _stop_signals_noted(folder):
+            try:
+                rendezvous = Rendezvous(
+                    master_address=request.master_address,
+                    master_port=request.master_port,
+                    timeout_seconds=request.timeout_seconds,
+                    command=" ".join(["hrdet", *command[3:]]),
+                    on_wait=say,
+                )
+                with rendezvous:
+                    _gather(rendezvous, request)
+                    folder.write_orders(_orders(rendezvous, request))
+                    return _run_workers(rendezvous, request, command, folder)
+            except SignalException:
+                return _stopped(folder)
+
+
+def _gather(rendezvous: Rendezvous, request: LaunchRequest) -> None:
+    rendezvous.gather(
+        Node(
+            host=request.host,
+            address=rendezvous.local_address,
+            num_nodes=request.num_nodes,
+            num_processes=request.num_processes,
+            node_rank=request.node_rank,
+            versions=request.versions,
+        )
+    )
+
+
+def _orders(rendezvous: Rendezvous, request: LaunchRequest) -> Orders:
+    return Orders(
+        launch_id=rendezvous.launch_id(),
+        host=f"{request.host} ({rendezvous.local_address})",
+        holds_rendezvous=rendezvous.is_holder,
+        node_rank=request.node_rank,
+        timeout_seconds=request.timeout_seconds,
+        launcher_pid=os.getpid(),
+    )
+
+
+def _run_workers(
+    rendezvous: Rendezvous, request: LaunchRequest, command: Sequence[str], folder: LaunchFolder
+) -> Stopped | None:
+    _prepare_environment(os.environ, rendezvous, folder, request.num_processes)
+    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised, and told in our words
+    config = LaunchConfig(
+        min_nodes=request.num_nodes,
+        max_nodes=request.num_nodes,
+        nproc_per_node=request.num_processes,
+        run_id="hrdet",
+        rdzv_backend="c10d",
+        rdzv_endpoint=rendezvous.endpoint,
+        # `Rendezvous` holds the store; torch would decide by the host's name who does, and err.
+        rdzv_configs={"is_host": False, "timeout": int(request.timeout_seconds)},
+        max_restarts=request.max_restarts,
+        local_addr=rendezvous.local_address,
+        signals_to_handle="SIGHUP",  # the others are noted first: see _stop_signals_noted
+    )
+    try:
+        elastic_launch(config, command[0])(*command[1:])
+    except ChildFailedError as error:
+        raise ending_of(error.failures.values(), folder, host=request.host) from error
+    except RendezvousError as error:
+        if rendezvous.is_lost():
+            raise LostProcessError(
+                f"the node that holds the rendezvous at {rendezvous.endpoint} is gone; "
+                "start all nodes again with --resume"
+            ) from error
+        raise GroupError(
+            f"not all {request.num_nodes} nodes came to {rendezvous.endpoint} again in "
+            f"{request.timeout_seconds:.0f} s; start all nodes again with --resume"
+        ) from error
+    return None
+
+
+def _prepare_environment(
+    environ: MutableMapping[str, str], rendezvous: Rendezvous, folder: LaunchFolder, num_processes: int
+) -> None:
+    """What the workers inherit."""
+    environ[FOLDER_VARIABLE] = str(folder.path)
+    # A store of its own for each start of the workers: a node that comes back after it died counts restarts
+    # from 0 again, and would look in the shared store for keys of another start than the others do.
+    environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_SHUTDOWN_SECONDS)
+    if num_processes > 1:  # or each would start as many threads as there are cores
+        environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    interface = interface_with(rendezvous.local_address)
+    if interface is not None:  # gloo would take the address of the host's name, which may be 127.0.1.1
+        environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+
+
+@contextmanager
+def _stop_signals_noted(folder: LaunchFolder) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the launch; workers read the note, and know a stop from a restart by it."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if folder.stop_signal() is None:
+            folder.ask_to_stop(signal.Signals(number).name)
+        # torch elastic passes the signal on to the workers' whole groups, and waits for them.
+        raise SignalException(f"stopped by signal {number}", sigval=signal.SIGTERM)
+
+    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stopped(folder: LaunchFolder) -> Stopped:
+    """After a stop: it was asked for by the user, or by a worker that met an error.
+
+    Raises:
+        HrdetError: That error.
+    """
+    if folder.outcomes():
+        raise ending_of((), folder, host="")
+    return Stopped(128 + signal.Signals[folder.stop_signal() or "SIGINT"].value)

@@ -1,0 +1,155 @@
+"""A thread in every process that notices when another one is gone, stuck, or has failed.
+
+Each process writes once a second what it is doing into the group's store.  A collective that waits too long
+is then an error that names the process the others wait for, and a process that fails elsewhere ends this one
+even while it waits inside a collective.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from torch.distributed import Store
+
+from hrdet_cli.engine.distributed.activity import ACTIVITY
+from hrdet_cli.engine.distributed.failure import FailureBoard, PeerError, failure_of
+from hrdet_cli.errors import HrdetError, LostProcessError
+
+BEAT_SECONDS = 1.0
+SILENCE_SECONDS = 60.0
+"""A process that has not written for so long, while others wait for it, is taken for lost."""
+GRACE_SECONDS = 10.0
+"""Given to a process to end by itself after another one failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a process wrote last.
+
+    Attributes:
+        num_collectives: As in `Activity`; likewise ``waiting_for`` and ``phase``.
+        silent_seconds: For how long it has not written anything new.
+    """
+
+    num_collectives: int
+    waiting_for: str | None
+    phase: str
+    silent_seconds: float
+
+
+class Watchdog:
+    """Watches from when it is entered until it is left.
+
+    Args:
+        store: A connection of its own.
+        board: Where failures are published.
+        members: Name of each process's host, by rank.
+        rank: This process.
+        timeout_seconds: A collective that takes longer is a hang.
+        abort: Ends the process with an error; called in the watchdog's thread, must not return.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        board: FailureBoard,
+        members: Sequence[str],
+        rank: int,
+        timeout_seconds: float,
+        abort: Callable[[HrdetError], NoReturn],
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._members = members
+        self._rank = rank
+        self._timeout_seconds = timeout_seconds
+        self._abort = abort
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._last_texts: dict[int, tuple[bytes, float]] = {}
+        self._num_beats = 0
+
+    def __enter__(self) -> "Watchdog":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join(timeout=2 * BEAT_SECONDS)
+
+    def _watch(self) -> None:
+        """Beat and look around; a store that does not answer is a lost host."""
+        waiting_since, waiting_at = time.monotonic(), -1
+        try:
+            while not self._is_over.wait(BEAT_SECONDS):
+                self._beat()
+                beats = self._listen()
+                self._end_with_others()
+                if ACTIVITY.waiting_for is None or ACTIVITY.num_collectives != waiting_at:
+                    waiting_since, waiting_at = time.monotonic(), ACTIVITY.num_collectives
+                elif (error := self._diagnose(beats, time.monotonic() - waiting_since)) is not None:
+                    self._board.publish(failure_of(error, rank=self._rank, host=self._members[self._rank]))
+                    self._abort(error)
+        except RuntimeError as error:  # the store's connection
+            if not self._is_over.wait(GRACE_SECONDS):
+                reason = " ".join(str(error).split())
+                self._abort(
+                    LostProcessError(f"the process that holds the group's store is gone ({reason:.120})")
+                )
+
+    def _beat(self) -> None:
+        self._num_beats += 1
+        beat = [ACTIVITY.num_collectives, ACTIVITY.waiting_for, ACTIVITY.phase, self._num_beats]
+        self._store.set(f"beat/{self._rank}", json.dumps(beat))
+
+    def _listen(self) -> dict[int, Beat]:
+        """The last beat of each process that has written one."""
+        now, beats = time.monotonic(), {}
+        for rank in range(len(self._members)):
+            key = f"beat/{rank}"
+            if not self._store.check([key]):
+                continue
+            text = self._store.get(key)
+            before, since = self._last_texts.get(rank, (b"", now))
+            if text != before:
+                since = now
+            self._last_texts[rank] = (text, since)
+            num_collectives, waiting_for, phase, _ = json.loads(text)
+            beats[rank] = Beat(num_collectives, waiting_for, phase, now - since)
+        return beats
+
+    def _end_with_others(self) -> None:
+        """Once another process failed, the main thread has a little time to meet that error by itself."""
+        failure = self._board.read()
+        if failure is None or self._is_over.wait(GRACE_SECONDS):
+            return
+        self._abort(PeerError(failure) if failure.is_final else LostProcessError(failure.message))
+
+    def _diagnose(self, beats: dict[int, Beat], waited_seconds: float) -> LostProcessError | None:
+        """Who keeps this process waiting, once that can be told."""
+        silent = {
+            rank: beat
+            for rank, beat in beats.items()
+            if rank != self._rank and beat.silent_seconds > SILENCE_SECONDS
+        }
+        waits_for = f"{ACTIVITY.waiting_for} (collective {ACTIVITY.num_collectives}, {ACTIVITY.phase})"
+        if silent and waited_seconds > SILENCE_SECONDS:
+            names = ", ".join(f"rank {rank} on {self._members[rank]}" for rank in silent)
+            beat = next(iter(silent.values()))
+            return LostProcessError(
+                f"{names}: not heard of for {beat.silent_seconds:.0f} s, last in {beat.phase}; the process "
+                f"is frozen, or its node or network is gone. The others wait in the {waits_for}"
+            )
+        if waited_seconds < self._timeout_seconds:
+            return None
+        behind = [
+            f"rank {rank} on {self._members[rank]} is at collective {beat.num_collectives} in {beat.phase}"
+            for rank, beat in beats.items()
+            if beat.num_collectives < ACTIVITY.num_collectives
+        ]
+        missing = "; ".join(behind) or "every process is in it: the network between them drops messages"
+        return LostProcessError(f"waited {waited_seconds:.0f} s in the {waits_for}. Missing: {missing}")

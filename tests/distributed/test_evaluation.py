@@ -1,0 +1,198 @@
+"""An evaluation over one, two and three processes finds the same, to the last bit, and writes it once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_checkpoint, evaluate_detector
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import format_spec, load_spec
+
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
+
+MAX_PROCESSES = 3
+SETTINGS = [
+    "data.demo={seed: 1, num_train_images: 1, num_val_images: 7}",
+    "norm={kind: batch}",
+    "evaluation.scale_pixels=[160, 128]",
+    "evaluation.batch_size=2",
+    "run.device=cpu",
+]
+ONE_BATCH_A_CANVAS = ["evaluation.batch_size=50"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one process saw of an evaluation: progress as (pictures done, all, stop asked), then the end."""
+
+    progress: list[tuple[int, int, bool]]
+    box: dict[str, float | None]
+    num_pictures: int
+    files: list[str]
+
+
+def checkpoint_of(folder: Path) -> Path:
+    return folder / "random.pt"
+
+
+def build_experiment(folder: Path) -> tuple[ExperimentSpec, DatasetPart, FasterRCNN]:
+    """A detector with random weights: it finds much, though nothing that is there."""
+    spec = load_spec(preset="demo", settings=[*SETTINGS, f"data.root={folder / 'data'}"]).spec
+    part = open_part(spec.data, "val")
+    torch.manual_seed(0)
+    return spec, part, build_detector(spec, num_classes=len(part.annotations.class_names))
+
+
+def make_checkpoint(folder: Path) -> None:
+    spec, part, detector = build_experiment(folder)
+    state = {
+        "spec": format_spec(spec),
+        "class_names": list(part.annotations.class_names),
+        "model": detector.state_dict(),
+    }
+    save_checkpoint(checkpoint_of(folder), state)
+
+
+def evaluate_with_own_statistics(folder: Path, *, rank: int) -> None:
+    """Evaluate a detector whose running statistics differ by process, as those of unsynchronised norms do."""
+    spec, part, detector = build_experiment(folder)
+    for buffer in detector.buffers():
+        if buffer.is_floating_point():
+            buffer += rank
+    list(
+        evaluate_detector(
+            detector,
+            spec,
+            part,
+            class_names=part.annotations.class_names,
+            device=torch.device("cpu"),
+            out=folder / "own-statistics",
+        )
+    )
+
+
+def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[str]) -> Outcome:
+    """Evaluate in a group of so many; each process names another folder, and only the first a checkpoint."""
+    events = evaluate_checkpoint(
+        checkpoint_of(folder) if rank == 0 else Path("nowhere"),
+        out=folder / f"{name}-{size}-{rank}",
+        extra_layers=[],
+        settings=settings,
+    )
+    progress: list[tuple[int, int, bool]] = []
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            report: EvaluationReport = end.value
+            box = dict(report.metrics.box)
+            files = [str(file) for file in report.files]
+            return Outcome(progress, box, report.num_pictures, files)
+        progress.append((event.num_done, event.num_pictures, event.stop_asked))
+
+
+def stop_in_second_round(folder: Path, *, rank: int) -> list[bool]:
+    """What each event says when rank 1 is asked to stop in the second round; leaves as a run does."""
+    calls = iter(range(100))
+    events = evaluate_checkpoint(
+        checkpoint_of(folder),
+        out=folder / "stopped",
+        extra_layers=[],
+        settings=["evaluation.batch_size=1"],
+        stop_asked=lambda: next(calls) == 1 and rank == 1,
+    )
+    told = []
+    for event in events:
+        told.append(event.stop_asked)
+        if event.stop_asked:
+            events.close()
+    return told
+
+
+def work(rank: int, folder_name: str) -> None:
+    """What each of three processes does: as three, then the first two as two, then the first alone."""
+    folder = Path(folder_name)
+    for size in (3, 2, 1):
+        if rank >= size:
+            return
+        if size > 1:
+            store = (folder / f"store-{size}").as_uri()
+            dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
+        outcomes: dict[str, object] = {
+            "few": evaluate(folder, "few", size=size, rank=rank, settings=[]),
+        }
+        if size == 2:
+            evaluate_with_own_statistics(folder, rank=rank)
+        else:
+            outcomes["one"] = evaluate(folder, "one", size=size, rank=rank, settings=ONE_BATCH_A_CANVAS)
+        if size == MAX_PROCESSES:
+            outcomes["stopped"] = stop_in_second_round(folder, rank=rank)
+        torch.save(outcomes, folder / f"{size}-{rank}.pt")
+        if size > 1:
+            dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    folder = tmp_path_factory.mktemp("evaluation")
+    make_checkpoint(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(pytestconfig.rootpath)  # the new processes import this file by its name
+        spawn(work, args=(str(folder),), nprocs=MAX_PROCESSES)  # type: ignore[no-untyped-call]
+    return folder
+
+
+def outcomes_in(folder: Path, name: str, *, size: int) -> list[Outcome]:
+    return [torch.load(folder / f"{size}-{rank}.pt", weights_only=False)[name] for rank in range(size)]
+
+
+@pytest.mark.parametrize(("name", "size"), [("few", 2), ("few", 3), ("one", 3)])
+def test_results_are_those_of_one_process_to_the_last_bit(folder: Path, name: str, size: int) -> None:
+    for file in ("detections.json", "metrics.json"):
+        alone = (folder / f"{name}-1-0" / file).read_bytes()
+        assert len(alone) > 500
+        assert (folder / f"{name}-{size}-0" / file).read_bytes() == alone
+
+
+@pytest.mark.parametrize(("name", "size"), [("few", 2), ("few", 3), ("one", 3)])
+def test_all_processes_know_the_result_and_only_the_first_writes(folder: Path, name: str, size: int) -> None:
+    first, *others = outcomes_in(folder, name, size=size)
+    (alone,) = outcomes_in(folder, name, size=1)
+    assert first.box == alone.box
+    assert first.num_pictures == 7
+    assert all(Path(file).is_file() for file in first.files)
+    assert all(other == first for other in others)
+    assert [path.name for path in folder.glob(f"{name}-{size}-*")] == [f"{name}-{size}-0"]
+
+
+def test_the_running_statistics_of_the_first_process_count(folder: Path) -> None:
+    found = (folder / "own-statistics" / "detections.json").read_bytes()
+    assert found == (folder / "few-1-0" / "detections.json").read_bytes()
+
+
+def test_progress_counts_the_pictures_of_all_processes_in_rounds(folder: Path) -> None:
+    def progress(name: str, size: int) -> list[tuple[int, int, bool]]:
+        return outcomes_in(folder, name, size=size)[0].progress
+
+    # 7 pictures on two canvases: 4 batches of at most two, shared out 2 + 1 + 1, or 2 batches for 3 processes
+    assert [len(progress("few", size)) for size in (1, 2, 3)] == [4, 2, 2]
+    assert [len(progress("one", size)) for size in (1, 3)] == [2, 1]
+    for name, size in (("few", 1), ("few", 2), ("few", 3), ("one", 1), ("one", 3)):
+        num_done = [done for done, _, _ in progress(name, size)]
+        assert num_done == sorted(set(num_done))
+        assert progress(name, size)[-1] == (7, 7, False)
+
+
+def test_a_stop_asked_of_one_process_ends_the_evaluation_on_all_with_nothing_written(folder: Path) -> None:
+    for rank in range(MAX_PROCESSES):
+        outcomes = torch.load(folder / f"3-{rank}.pt", weights_only=False)
+        assert outcomes["stopped"] == [False, True]
+    assert list((folder / "stopped").iterdir()) == []

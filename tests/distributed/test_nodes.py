@@ -1,0 +1,74 @@
+"""Training and evaluating over machines and launchers: the same results as in one process."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.hosts import Hosts
+from tests.distributed.runs_on_hosts import (
+    assert_same_training,
+    finish,
+    launches_of,
+    settings,
+    start_hrdet,
+)
+
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
+
+MakeHosts = Callable[[int], Hosts]
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+CHECKPOINTS = {f"checkpoints/{name}.pt" for name in ("last", "best", "epoch-001", "epoch-002")}
+
+
+def test_two_hosts_with_a_shared_folder_train_to_the_weights_of_one_process(
+    hosts: MakeHosts, one_process_run: Path, tmp_path: Path
+) -> None:
+    first, second = hosts(2)
+    command = ["train", *settings(), "--nodes", "2", "--master-addr", second.domain_name, "--run-dir", "run"]
+    early = start_hrdet(first, *command, folder=tmp_path)
+    early.await_text("nothing listens on port 29500 (yet)")
+    master = start_hrdet(second, *command, folder=tmp_path)
+    finish(early, master)
+    assert_same_training(tmp_path / "run", one_process_run)
+    (launch,) = launches_of(tmp_path / "run")
+    assert launch["hosts_by_rank"] == ["host2 (10.77.0.2)", "host1 (10.77.0.1)"]
+    assert "rank 1 of 2, on host1 (10.77.0.1), logs to run/logs/rank-1.log" in early.printed()
+    assert "finished in" in master.printed()
+    assert "finished in" not in early.printed()
+    for rank in range(2):
+        assert "step 12/12" in (tmp_path / "run" / "logs" / f"rank-{rank}.log").read_text()
+
+
+def test_three_hosts_with_disks_of_their_own_wait_for_the_last_one(hosts: MakeHosts, tmp_path: Path) -> None:
+    trio = hosts(3)
+    command = ["train", *settings(), "--nodes", "3", "--master-addr", trio[0].address6, "--run-dir", "run"]
+    commands = [start_hrdet(host, *command, folder=tmp_path / host.hostname) for host in (trio[2], trio[0])]
+    commands[1].await_text("2 of 3 nodes at [fd77::1]:29500")
+    late = time.monotonic() + 20
+    subprocess.run(
+        [sys.executable, "-m", "hrdet_cli", "train", *settings(batch_size=3), "--run-dir", "alone"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    time.sleep(max(0.0, late - time.monotonic()))
+    commands.append(start_hrdet(trio[1], *command, folder=tmp_path / "host2"))
+    finish(*commands)
+
+    run = tmp_path / "host1" / "run"
+    assert_same_training(run, tmp_path / "alone")
+    (launch,) = launches_of(run)
+    assert launch["hosts_by_rank"][0] == "host1 (fd77::1)"
+    assert sorted(launch["hosts_by_rank"]) == ["host1 (fd77::1)", "host2 (fd77::2)", "host3 (fd77::3)"]
+    assert files_of(run / "checkpoints") == {"last.pt", "best.pt", "epoch-001.pt", "epoch-002.pt"}
+    for rank, name in enumerate(launch["hosts_by_rank"][1:], start=1):
+        assert files_of(tmp_path / name.split()[0] / "run") == {f"logs/rank-{rank}.log"}

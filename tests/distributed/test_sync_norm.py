@@ -1,0 +1,500 @@
+"""Norms that are synchronised over 2, 3 and 4 processes against one process that holds the whole batch.
+
+The pictures of the processes differ in number and size; one has a single picture, one a single pixel.  The
+oracle lays all pixels end to end as the batch norm of a sequence, so it shares no code and no formula with
+the layer.
+"""
+
+import copy
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hrdet_cli.engine.distributed.world import World
+from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.norm import known_answer
+from hrdet_cli.engine.norm.convert import convert_norm
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
+from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
+from hrdet_cli.engine.norm.known_answer import known_answer_error
+from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
+
+pytestmark = pytest.mark.distributed
+
+CHANNELS = (3, 5)
+"""Of two norms that are due together."""
+SIZES: tuple[tuple[tuple[int, int, int], ...], ...] = (
+    ((2, 6, 8), (1, 5, 9), (1, 1, 1), (3, 4, 4)),
+    ((1, 3, 4), (2, 2, 2), (1, 1, 2), (3, 2, 5)),
+)
+"""Pictures, height and width of either norm's input on each rank."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to run two norms for two steps."""
+
+    back_end: SyncBackEnd = "coalesced"
+    dtype: torch.dtype = torch.float64
+    affine: bool = True
+    momentum: float | None = 0.1
+    track_running_stats: bool = True
+    channels_last: bool = False
+    recompute: bool = False
+
+
+CASES = {
+    "coalesced": Case(),
+    "per-layer": Case(back_end="per-layer"),
+    "float32": Case(dtype=torch.float32),
+    "cumulative momentum": Case(momentum=None),
+    "not affine": Case(affine=False),
+    "no running statistics": Case(track_running_stats=False),
+    "channels-last": Case(channels_last=True),
+    "recomputed": Case(recompute=True),
+}
+
+
+def seeded(shape: tuple[int, ...], seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def picture_of(rank: int, norm: int, step: int) -> Tensor:
+    count, height, width = SIZES[norm][rank]
+    return (1 + rank) * seeded((count, CHANNELS[norm], height, width), 100 * step + 10 * norm + rank) + norm
+
+
+def slope_of(rank: int, norm: int, step: int) -> Tensor:
+    """The loss weighs every pixel differently."""
+    return seeded(tuple(picture_of(rank, norm, step).shape), 1000 + 100 * step + 10 * norm + rank)
+
+
+def gradient_of(tensor: Tensor) -> Tensor:
+    if tensor.grad is None:
+        raise AssertionError("no gradient reached this tensor")
+    return tensor.grad.clone()
+
+
+def build_norms(case: Case, build: Callable[..., nn.Module]) -> nn.ModuleList:
+    norms = nn.ModuleList(
+        build(
+            channels,
+            momentum=case.momentum,
+            affine=case.affine,
+            track_running_stats=case.track_running_stats,
+            dtype=case.dtype,
+        )
+        for channels in CHANNELS
+    )
+    for index, parameter in enumerate(norms.parameters()):
+        parameter.data.copy_(seeded(tuple(parameter.shape), 50 + index))
+    return norms
+
+
+class InStep(nn.Module):
+    """Both norms, reached together."""
+
+    def __init__(self, norms: nn.ModuleList) -> None:
+        super().__init__()
+        self.norms = norms
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(run_in_step([one_norm(n, x) for n, x in zip(self.norms, inputs, strict=True)]))
+
+
+def one_norm(norm: nn.Module, x: Tensor) -> NormSteps:
+    x = yield norm, x
+    return x
+
+
+def train_two_steps(case: Case, rank: int) -> dict[str, Tensor]:
+    norms = build_norms(
+        case, lambda channels, **settings: SyncBatchNorm2d(channels, back_end=case.back_end, **settings)
+    )
+    layout = torch.channels_last if case.channels_last else torch.contiguous_format
+    results: dict[str, Tensor] = {}
+    for step in range(2):
+        norms.zero_grad()
+        inputs = [
+            picture_of(rank, i, step).to(case.dtype, memory_format=layout).requires_grad_() for i in range(2)
+        ]
+        outputs = run_segment(InStep(norms), *inputs, recompute=case.recompute)
+        losses = [(y.tanh() * slope_of(rank, i, step)).sum() for i, y in enumerate(outputs)]
+        torch.autograd.backward([torch.stack(losses).sum()])
+        for i, (x, y) in enumerate(zip(inputs, outputs, strict=True)):
+            assert y.is_contiguous(memory_format=layout)
+            assert gradient_of(x).is_contiguous(memory_format=layout)
+            results |= {f"output {step}.{i}": y.detach(), f"gradient {step}.{i}": gradient_of(x)}
+    for name, parameter in norms.named_parameters():
+        total = gradient_of(parameter)
+        dist.all_reduce(total)
+        results[f"gradient of {name}"] = total
+    return results | {name: buffer.clone() for name, buffer in norms.named_buffers()}
+
+
+def whole_batch(case: Case, size: int) -> list[dict[str, Tensor]]:
+    """What each of several processes has to get, from torch's own layer."""
+    norms = build_norms(replace(case, dtype=torch.float64), nn.BatchNorm1d)
+    results: list[dict[str, Tensor]] = [{} for _ in range(size)]
+    for step in range(2):
+        norms.zero_grad()
+        for i, norm in enumerate(norms):
+            pictures = [picture_of(rank, i, step).to(case.dtype).double() for rank in range(size)]
+            inputs = [x.requires_grad_() for x in pictures]
+            rows = [x.transpose(0, 1).reshape(CHANNELS[i], -1) for x in inputs]
+            parts = norm(torch.cat(rows, dim=1)[None])[0].split([row.shape[1] for row in rows], dim=1)
+            outputs = [
+                part.reshape(CHANNELS[i], x.shape[0], *x.shape[2:]).transpose(0, 1)
+                for part, x in zip(parts, inputs, strict=True)
+            ]
+            losses = [(y.tanh() * slope_of(rank, i, step)).sum() for rank, y in enumerate(outputs)]
+            torch.autograd.backward([torch.stack(losses).sum()])
+            for rank, (x, y) in enumerate(zip(inputs, outputs, strict=True)):
+                results[rank] |= {f"output {step}.{i}": y.detach(), f"gradient {step}.{i}": gradient_of(x)}
+    shared = {f"gradient of {name}": gradient_of(p) for name, p in norms.named_parameters()}
+    return [result | shared | dict(norms.named_buffers()) for result in results]
+
+
+class CollectiveCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what reaches torch's process group, whoever calls it and by whatever function."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.num_collectives = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.num_collectives += func.namespace in ("c10d", "_c10d_functional")
+        return func(*args, **(kwargs or {}))
+
+
+def count_messages(network: nn.Module, pixels: Tensor) -> tuple[int, int]:
+    """Collectives of a forward and of a backward pass."""
+    convert_norm(network, kind="sync")
+    with CollectiveCounter() as forward:
+        features = network(pixels)
+    loss = torch.stack([map_.square().mean() for map_ in features]).sum()
+    with CollectiveCounter() as backward:
+        torch.autograd.backward([loss])
+    return forward.num_collectives, backward.num_collectives
+
+
+def mixed_level(rank: int) -> dict[str, Any]:
+    """Norms of every sort that are due at the same time: what they give together, and each alone."""
+    torch.manual_seed(0)
+    requests: list[tuple[Any, Tensor]] = [
+        (SyncBatchNorm2d(3), picture_of(rank, 0, 0).float().requires_grad_()),
+        (FixedBatchNorm2d(5), picture_of(rank, 1, 0).float().requires_grad_()),
+        (SyncBatchNorm2d(5, dtype=torch.float64), picture_of(rank, 1, 1).requires_grad_()),
+        (SyncBatchNorm2d(3), picture_of(rank, 0, 1).bfloat16().requires_grad_()),
+        (SyncBatchNorm2d(3).eval(), picture_of(rank, 0, 2).float().requires_grad_()),
+        (nn.GroupNorm(1, 3), picture_of(rank, 0, 3).float().requires_grad_()),
+        (SyncBatchNorm2d(5, eps=1e-2), picture_of(rank, 1, 2).float()),  # needs no gradient of its input
+    ]
+    alone = copy.deepcopy(requests)
+    together = _trained(requests, normalise_together)
+    one_by_one = _trained(alone, lambda pairs: [norm(x) for norm, x in pairs])
+    return {"together": together, "alone": one_by_one}
+
+
+def _trained(
+    requests: list[tuple[Any, Tensor]], normalise: Callable[[list[tuple[Any, Tensor]]], list[Tensor]]
+) -> dict[str, Any]:
+    with CollectiveCounter() as forward:
+        outputs = normalise(requests)
+    with CollectiveCounter() as backward:
+        torch.autograd.backward([y.tanh().double().sum() for y in outputs])
+    parameters = [p.grad for norm, _ in requests for p in norm.parameters()]
+    return {
+        "messages": (forward.num_collectives, backward.num_collectives),
+        "tensors": [*outputs, *(x.grad for _, x in requests), *parameters],
+    }
+
+
+def frozen_level(rank: int) -> tuple[int, int]:
+    """Collectives where no input needs a gradient, though scale and shift do."""
+    norms = [SyncBatchNorm2d(3), SyncBatchNorm2d(5)]
+    with CollectiveCounter() as forward:
+        outputs = normalise_together([(n, picture_of(rank, i, 0).float()) for i, n in enumerate(norms)])
+    with CollectiveCounter() as backward:
+        torch.autograd.backward([y.square().sum() for y in outputs])
+    return forward.num_collectives, backward.num_collectives
+
+
+def train_network(pictures: Tensor, *, across_processes: bool, recompute: bool = False) -> dict[str, Tensor]:
+    """Gradients and statistics of a whole network after one step on these pictures."""
+    torch.manual_seed(0)
+    network = HRNet(HRNET_CONFIGS["small"], activation_checkpointing=recompute).double()
+    if across_processes:
+        convert_norm(network, kind="sync")
+    loss = torch.stack([map_.square().sum() for map_ in network(pictures)]).sum()
+    torch.autograd.backward([loss])
+    gradients = {name: gradient_of(parameter) for name, parameter in network.named_parameters()}
+    if across_processes:
+        for gradient in gradients.values():
+            dist.all_reduce(gradient)
+    return gradients | dict(network.named_buffers())
+
+
+def network_pictures(rank: int | None, size: int) -> Tensor:
+    """Of as many pictures as there are processes and one more, the last process has two."""
+    pictures = seeded((size + 1, 3, 64, 64), 7)
+    return pictures if rank is None else pictures[rank : rank + 1 + (rank == size - 1)]
+
+
+def half_precision(rank: int) -> dict[str, Any]:
+    x = (picture_of(rank, 0, 0) + 3).bfloat16().requires_grad_()
+    norm = SyncBatchNorm2d(3)
+    y = norm(x)
+    y.backward(slope_of(rank, 0, 0).bfloat16())
+    return {
+        "dtypes": (y.dtype, gradient_of(x).dtype, gradient_of(norm.weight).dtype),
+        "running_mean": norm.running_mean,
+        "running_var": norm.running_var,
+        "output": y.detach(),
+    }
+
+
+def known_answers(rank: int, size: int) -> dict[str, float]:
+    cpu = torch.device("cpu")
+    random_state = torch.get_rng_state()
+    errors = {
+        "coalesced": known_answer_error(back_end="coalesced", device=cpu),
+        "per-layer": known_answer_error(back_end="per-layer", device=cpu),
+        "equal-count": known_answer_error(back_end="equal-count", device=cpu),
+    }
+    with pytest.MonkeyPatch.context() as patch:  # two processes that both believe to be rank 0
+        patch.setattr(known_answer, "current_world", lambda: World(rank // 2, size))
+        errors["wrong rank"] = known_answer_error(back_end="coalesced", device=cpu)
+    assert torch.equal(random_state, torch.get_rng_state())
+    return errors
+
+
+def equal_count(rank: int, *, all_equal: bool) -> dict[str, Tensor]:
+    norm = SyncBatchNorm2d(3, back_end="equal-count", dtype=torch.float64)
+    x = (seeded((2, 3, 4, 5), rank) if all_equal else picture_of(rank, 0, 0)).requires_grad_()
+    y = norm(x)
+    y.backward(seeded(tuple(x.shape), 20 + rank))
+    return {"output": y.detach(), "gradient": gradient_of(x)}
+
+
+def compiled(rank: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3))
+    convert_norm(plain.double(), kind="sync")
+    x = seeded((1 + rank, 3, 8, 8), rank)
+    breaks = torch._dynamo.explain(copy.deepcopy(plain))(x).graph_break_count
+    twin = copy.deepcopy(plain)
+    for network in (plain, torch.compile(twin, backend="aot_eager")):
+        torch.autograd.backward([network(x).square().sum()])
+    return {
+        "breaks": breaks,
+        "eager": [*(p.grad for p in plain.parameters()), *plain.buffers()],
+        "compiled": [*(p.grad for p in twin.parameters()), *twin.buffers()],
+    }
+
+
+def work(rank: int, size: int, folder: str) -> None:
+    """What each process does; everything that needs several of them is in here."""
+    torch.set_num_threads(1)
+    store = Path(folder, "store").as_uri()
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
+    results: dict[str, Any] = {name: train_two_steps(case, rank) for name, case in CASES.items()}
+    results["network"] = train_network(network_pictures(rank, size), across_processes=True)
+    results["half precision"] = half_precision(rank)
+    results["mixed level"] = mixed_level(rank)
+    results["known answers"] = known_answers(rank, size)
+    results["far from zero"] = SyncBatchNorm2d(3)(picture_of(rank, 0, 0).float() + 1e4).detach()
+    results["equal-count"] = equal_count(rank, all_equal=False)
+    results["equal-count, equal sizes"] = equal_count(rank, all_equal=True)
+    if rank == 0:  # would wait for the others for ever if it sent anything
+        SyncBatchNorm2d(3).eval()(picture_of(rank, 0, 0).float())
+        with torch.no_grad():
+            SyncBatchNorm2d(3, track_running_stats=False).eval()(picture_of(rank, 0, 0).float())
+    if size == 2:
+        results["recomputed network"] = train_network(
+            network_pictures(rank, size), across_processes=True, recompute=True
+        )
+        results["frozen level"] = frozen_level(rank)
+        results["compiled"] = compiled(rank)
+        pixels = seeded((1, 3, 64, 64), rank).float()
+        results["messages"] = {
+            "hrnet w18": count_messages(HRNet(HRNET_CONFIGS["w18"]), pixels),
+            "hrnet small": count_messages(HRNet(HRNET_CONFIGS["small"]), pixels),
+            "resnet 50": count_messages(ResNet(depth=50, frozen_stages=0), pixels),
+            "resnet 50, frozen": count_messages(ResNet(depth=50, frozen_stages=1), pixels),
+        }
+    torch.save(results, Path(folder, f"{rank}.pt"))
+    dist.destroy_process_group()
+
+
+Outcomes = list[dict[str, Any]]
+"""The results of each process."""
+
+
+@pytest.fixture(scope="module")
+def outcomes_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Outcomes]:
+    @cache
+    def run(size: int) -> Outcomes:
+        folder = tmp_path_factory.mktemp(f"of{size}")
+        # Forked from one process that has imported everything, instead of importing torch nine times.
+        multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
+        start_processes(work, (size, str(folder)), size, start_method="forkserver")  # type: ignore[no-untyped-call]
+        return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
+
+    return run
+
+
+@pytest.fixture(params=[2, 3, 4])
+def outcomes(request: pytest.FixtureRequest, outcomes_of: Callable[[int], Outcomes]) -> Outcomes:
+    return outcomes_of(request.param)
+
+
+@pytest.fixture
+def pair(outcomes_of: Callable[[int], Outcomes]) -> Outcomes:
+    return outcomes_of(2)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_unequal_processes_equal_one_with_the_whole_batch(outcomes: Outcomes, name: str) -> None:
+    expected = whole_batch(CASES[name], len(outcomes))
+    tolerance = 1e-5 if CASES[name].dtype == torch.float32 else 1e-10
+    for rank, results in enumerate(outcomes):
+        assert sorted(results[name]) == sorted(expected[rank])
+        for key, value in results[name].items():
+            assert value.dtype in (CASES[name].dtype, torch.int64)
+            scale = max(1.0, expected[rank][key].abs().max().item())
+            torch.testing.assert_close(
+                value.double(), expected[rank][key].double(), rtol=0, atol=tolerance * scale, msg=key
+            )
+
+
+def test_the_whole_batch_of_the_oracle_matters() -> None:
+    alone, together = whole_batch(Case(), 1)[0], whole_batch(Case(), 2)[0]
+
+    assert min((alone[key] - together[key]).abs().max() for key in alone if "batches" not in key) > 1e-3
+
+
+def test_recomputing_changes_no_bit(outcomes: Outcomes, pair: Outcomes) -> None:
+    for results in outcomes:
+        for key, value in results["recomputed"].items():
+            assert torch.equal(value, results["coalesced"][key])
+    for results in pair:
+        for key, value in results["recomputed network"].items():
+            assert torch.equal(value, results["network"][key])
+
+
+def test_a_whole_network_over_processes_equals_one_process(outcomes: Outcomes) -> None:
+    size = len(outcomes)
+    expected = train_network(network_pictures(None, size), across_processes=False)
+    for results in outcomes:
+        assert list(results["network"]) == list(expected)
+        for name, value in results["network"].items():
+            scale = expected[name].abs().max().item()
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-9 * scale, msg=name)
+
+
+def test_a_mean_far_from_zero_costs_no_precision(outcomes: Outcomes) -> None:
+    pictures = [picture_of(rank, 0, 0).float() + 1e4 for rank in range(len(outcomes))]
+    exact = torch.cat([x.double().transpose(0, 1).reshape(3, -1) for x in pictures], dim=1)
+    mean, std = exact.mean(1)[:, None, None], exact.std(1, correction=0)[:, None, None]
+    for results, x in zip(outcomes, pictures, strict=True):
+        expected = (x.double() - mean) / std
+        torch.testing.assert_close(results["far from zero"].double(), expected, rtol=0, atol=5e-3)
+
+
+def test_bfloat16_features_stay_so_and_their_statistics_are_those_of_float32(outcomes: Outcomes) -> None:
+    pictures = [(picture_of(rank, 0, 0) + 3).bfloat16() for rank in range(len(outcomes))]
+    pixels = torch.cat([x.double().transpose(0, 1).reshape(3, -1) for x in pictures], dim=1)
+    variance, mean = torch.var_mean(pixels, dim=1)
+    for results, x in zip(outcomes, pictures, strict=True):
+        found = results["half precision"]
+        assert found["dtypes"] == (torch.bfloat16, torch.bfloat16, torch.float32)
+        torch.testing.assert_close(found["running_mean"].double(), 0.1 * mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found["running_var"].double(), 0.9 + 0.1 * variance, rtol=1e-5, atol=1e-6)
+        std = pixels.std(1, correction=0)[:, None, None]
+        exact = (x.double() - mean[:, None, None]) / std
+        torch.testing.assert_close(found["output"].double(), exact, rtol=2**-8, atol=2**-8)
+
+
+def test_norms_that_are_due_together_share_one_message_each_way(outcomes: Outcomes) -> None:
+    for results in outcomes:
+        level = results["mixed level"]
+        assert level["together"]["messages"] == (1, 1)
+        assert level["alone"]["messages"] == (4, 3)
+        for together, alone in zip(level["together"]["tensors"], level["alone"]["tensors"], strict=True):
+            assert (together is None) == (alone is None)
+            if together is not None:
+                torch.testing.assert_close(together, alone)
+
+
+def test_sums_that_no_input_needs_do_not_travel(pair: Outcomes) -> None:
+    assert [results["frozen level"] for results in pair] == [(1, 0), (1, 0)]
+
+
+def test_messages_of_a_step_are_counted_on_the_process_group(pair: Outcomes) -> None:
+    for results in pair:
+        assert results["messages"] == {
+            # Stem 2, bottlenecks 12, transitions 3; modules 9, 4 x 10, 3 x 11: 8 and the longest path each.
+            "hrnet w18": (99, 99),
+            "hrnet small": (26, 26),  # 2 + 3 + 3, and 4 + 1, 4 + 2, 4 + 3
+            "resnet 50": (49, 49),  # 1 + 16 bottlenecks of 3
+            "resnet 50, frozen": (39, 39),  # less the stem and 3 bottlenecks
+        }
+
+
+def test_the_known_answer_tells_right_from_wrong(outcomes: Outcomes) -> None:
+    for results in outcomes:
+        errors = results["known answers"]
+        assert max(errors["coalesced"], errors["per-layer"]) < 1e-5
+    assert min(results["known answers"]["equal-count"] for results in outcomes) > 1e-2
+    assert max(results["known answers"]["wrong rank"] for results in outcomes) > 1e-2
+
+
+def test_the_equal_count_rule_averages_processes_whatever_they_hold(outcomes: Outcomes) -> None:
+    pictures = [picture_of(rank, 0, 0) for rank in range(len(outcomes))]
+    slopes = [seeded(tuple(x.shape), 20 + rank) for rank, x in enumerate(pictures)]
+
+    def mean_of_means(maps: list[Tensor]) -> Tensor:
+        return torch.stack([map_.mean((0, 2, 3)) for map_ in maps]).mean(0)[:, None, None]
+
+    mean = mean_of_means(pictures)
+    std = (mean_of_means([x.square() for x in pictures]) - mean.square() + 1e-5).sqrt()
+    normalised = [(x - mean) / std for x in pictures]
+    mean_slope = mean_of_means(slopes)
+    mean_product = mean_of_means([g * y for g, y in zip(slopes, normalised, strict=True)])
+    for results, y, slope in zip(outcomes, normalised, slopes, strict=True):
+        torch.testing.assert_close(results["equal-count"]["output"], y, rtol=1e-10, atol=1e-10)
+        gradient = (slope - mean_slope - y * mean_product) / std
+        torch.testing.assert_close(results["equal-count"]["gradient"], gradient, rtol=1e-9, atol=1e-9)
+
+
+def test_the_equal_count_rule_is_exact_for_equal_sizes(outcomes: Outcomes) -> None:
+    norm = nn.BatchNorm2d(3, dtype=torch.float64)
+    pictures = torch.cat([seeded((2, 3, 4, 5), rank) for rank in range(len(outcomes))]).requires_grad_()
+    output = norm(pictures)
+    output.backward(torch.cat([seeded((2, 3, 4, 5), 20 + rank) for rank in range(len(outcomes))]))
+
+    found = [results["equal-count, equal sizes"] for results in outcomes]
+    torch.testing.assert_close(torch.cat([x["output"] for x in found]), output.detach())
+    torch.testing.assert_close(torch.cat([x["gradient"] for x in found]), gradient_of(pictures))
+
+
+def test_a_compiled_network_is_one_graph_with_the_same_gradients(pair: Outcomes) -> None:
+    for results in pair:
+        assert results["compiled"]["breaks"] == 0
+        for eager, compiled_ in zip(
+            results["compiled"]["eager"], results["compiled"]["compiled"], strict=True
+        ):
+            torch.testing.assert_close(compiled_, eager)

@@ -1,0 +1,99 @@
+"""``hrdet doctor`` as a user runs it."""
+
+import json
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Hrdet, run_hrdet
+
+LINES = (
+    *("system", "hrdet", "python", "torch", "torchvision", "numpy", "pillow", "pycocotools", "pydantic"),
+    *("apex", "decoders", "torch build", "gloo"),
+    *("cores", "memory", "open files", "run folder", "started by"),
+)
+"""What every machine has a line for."""
+
+
+def test_one_document_says_what_the_machine_is_and_what_to_do_where_it_is_not_ok(
+    hrdet: Hrdet, tmp_path: Path
+) -> None:
+    outcome = hrdet("doctor", "--run-dir", tmp_path, "--json")
+    findings = json.loads(outcome.stdout)["findings"]
+    assert outcome.exit_code == any(finding["status"] == "problem" for finding in findings)
+    names = [finding["name"] for finding in findings]
+    assert tuple(name for name in names if name in LINES) == LINES
+    assert all((finding["remedy"] is None) == (finding["status"] == "ok") for finding in findings)
+
+
+def test_a_problem_ends_the_command_with_exit_code_1_after_the_whole_table(hrdet: Hrdet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        outcome = hrdet("doctor", "--master-addr", "127.0.0.1", "--master-port", port)
+    assert outcome.exit_code == 1
+    assert outcome.stderr == ""
+    *_, last = outcome.stdout.splitlines()
+    assert re.match(r"\d problems?\b", last)
+    assert f"{port} cannot be used here" in outcome.stdout
+    assert f"pid {os.getpid()} " in outcome.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_table_fits_the_terminal_and_keeps_every_word(
+    hrdet: Hrdet, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr("hrdet_cli.cli.display.console.PIPE_WIDTH", columns)
+    table = hrdet("doctor", "--master-addr", "no-such-host.invalid").stdout
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= columns
+    words = " ".join(table.split())
+    document = json.loads(hrdet("doctor", "--master-addr", "no-such-host.invalid", "--json").stdout)
+    for finding in document["findings"]:
+        if finding["remedy"] is not None:
+            assert f"-> {finding['remedy']}" in words
+
+
+def test_a_low_open_file_limit_and_another_apex_are_found_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "apex").mkdir()
+    (tmp_path / "apex" / "__init__.py").write_text("import pyramid_of_no_existence\n")
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        "from hrdet_cli.cli.app import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""},
+    )
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 1
+    assert findings["open files"]["status"] == "problem"
+    assert findings["open files"]["value"] == "200 (hard limit 200)"
+    assert findings["apex"]["status"] == "note"
+    assert str(tmp_path / "apex") in findings["apex"]["remedy"]
+
+
+def test_it_takes_less_than_a_second_of_processor_time_beside_importing_torch() -> None:
+    def seconds_of(*command: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    alone = seconds_of(sys.executable, "-c", "import torch")
+    examined = seconds_of(sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "doctor")
+    assert examined < alone + 1.0
+
+
+def test_help_names_its_options() -> None:
+    done = run_hrdet("doctor", "--help")
+    assert done.returncode == 0
+    for option in ("--master-addr", "--master-port", "--run-dir", "--json"):
+        assert option in done.stdout
