@@ -4,6 +4,7 @@ The same command line is one of four things: a process of its own; a node's *lau
 a *worker* that a launcher started; or a *member* that torchrun, Slurm or MPI started.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -158,6 +159,7 @@ def _launch(options: ProcessOptions, *, device: str) -> None:
         host=socket.gethostname(),
         versions=f"hrdet {hrdet_cli.__version__}, torch {torch.__version__}",
     )
+    logging.disable()  # torch elastic tells of every step it takes; what goes wrong it raises
     command = [sys.executable, "-m", "hrdet_cli", *sys.argv[1:]]
     stopped = launch(request, command, say=lambda line: typer.echo(f"waiting: {line}", err=True))
     if stopped is not None:

@@ -148,7 +148,7 @@ def plan_comparison(
     num_gpus = torch.cuda.device_count()
     device_type = "cuda" if device == "cuda" or (device == "auto" and num_gpus > 1) else "cpu"
     problems += [
-        f"--processes: {number} processes need a GPU each and torch sees {num_gpus}; set fewer or --device cpu"
+        f"--processes: {number} need a GPU each and torch sees {num_gpus}; start fewer, or set --device cpu"
         for number in nums_processes or (1,)
         if device_type == "cuda" and number > num_gpus
     ]
@@ -178,15 +178,17 @@ def compare_back_ends(plan: SyncNormPlan) -> SyncNormComparison:
     """
     sections = []
     for num_processes in plan.nums_processes:
-        for sizes in plan.sizes:
-            work = partial(
-                measure_back_ends,
-                workload=Workload(plan.network, sizes.of_processes(num_processes)),
-                back_ends=plan.back_ends,
-                num_steps=plan.num_steps,
-            )
-            measured = run_in_processes(work, num_processes=num_processes, device_type=plan.device_type)
-            sections.append(SyncNormSection(sizes.name, measured))
+        work = partial(
+            measure_back_ends,
+            workloads=[Workload(plan.network, sizes.of_processes(num_processes)) for sizes in plan.sizes],
+            back_ends=plan.back_ends,
+            num_steps=plan.num_steps,
+        )
+        measured = run_in_processes(work, num_processes=num_processes, device_type=plan.device_type)
+        sections += [
+            SyncNormSection(sizes.name, measurement)
+            for sizes, measurement in zip(plan.sizes, measured, strict=True)
+        ]
     return SyncNormComparison(plan, tuple(sections))
 
 
@@ -224,7 +226,9 @@ def _parse_sizes(text: str, problems: list[str]) -> NamedSizes:
         f"--sizes: {width}x{height} must have sides that are multiples of {SIDE_DIVISOR_PIXELS}, and at "
         f"least {_MIN_SIDE_PIXELS} pixels"
         for width, height in edges
-        if width % SIDE_DIVISOR_PIXELS or height % SIDE_DIVISOR_PIXELS or min(width, height) < _MIN_SIDE_PIXELS
+        if width % SIDE_DIVISOR_PIXELS
+        or height % SIDE_DIVISOR_PIXELS
+        or min(width, height) < _MIN_SIDE_PIXELS
     ]
     return NamedSizes("given", tuple(Size(height, width) for width, height in edges))
 
@@ -244,5 +248,10 @@ def _choose_back_ends(
             require_back_end(back_end, device)
             chosen.append(back_end)
         except SpecError as error:
-            problems += error.problems if names else []
+            problems += [_as_option(problem) for problem in error.problems if names]
     return tuple(chosen)
+
+
+def _as_option(problem: str) -> str:
+    """What is said of a spec's setting, said of the option."""
+    return problem.replace("norm.back_end: ", "--back-end: ").replace("norm.back_end=", "--back-end ")

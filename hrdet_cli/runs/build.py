@@ -26,6 +26,7 @@ from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
 from hrdet_cli.engine.models.weights import load_backbone_weights
+from hrdet_cli.engine.norm.back_ends import require_back_end
 from hrdet_cli.engine.norm.convert import NormReport, convert_norm
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
@@ -85,6 +86,22 @@ def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
         keep_statistics=isinstance(norm, BatchNormSpec) and norm.keep_statistics,
         num_groups=norm.num_groups if isinstance(norm, GroupNormSpec) else 32,
     )
+
+
+def require_trainable_norm(norm: NormSpec, device: torch.device) -> None:
+    """Check that what normalises can train on a device.
+
+    Raises:
+        SpecError: It cannot, or its package is not to be had.
+    """
+    if isinstance(norm, SyncBatchNormSpec):
+        require_back_end(norm.back_end, device)
+
+
+def describe_norms(report: NormReport) -> str:
+    """What was converted, in words."""
+    kind = report.kind if report.back_end in (None, "coalesced") else f"{report.kind}, {report.back_end}"
+    return f"{kind} ({report.num_converted} layers, {report.num_left_frozen} frozen)"
 
 
 def load_initial_weights(detector: FasterRCNN, model: ModelSpec) -> str:

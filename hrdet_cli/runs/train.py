@@ -23,10 +23,12 @@ from hrdet_cli.runs.build import (
     build_plain_detector,
     build_trainer,
     build_training_loader,
+    describe_norms,
     load_initial_weights,
     normalise_detector,
     place_detector,
     precision_name,
+    require_trainable_norm,
     select_device,
 )
 from hrdet_cli.runs.dataset import TrainingData, open_training_data
@@ -157,6 +159,7 @@ def _prepare(
     data = open_training_data(spec.data)
     plan = make_plan(loaded, data, num_processes=current_world().size)
     device = select_device(spec.run)
+    require_trainable_norm(spec.norm, device)
     torch.manual_seed(spec.run.seed)  # for the initial weights; nothing else draws from torch's generator
     detector = build_plain_detector(spec.model, num_classes=len(plan.class_names))
     norms = normalise_detector(detector, spec.norm)
@@ -169,6 +172,10 @@ def _prepare(
     )
     run = _Run(spec, plan, folder, trainer, detector, device, data, loader, stop_asked)
     precision = precision_name(spec.run, device)
+    if norms.back_end == "equal-count":
+        yield Notice(
+            "norm.back_end equal-count is wrong for unequal pictures; it shows what went wrong in 2019"
+        )
     if resume:
         yield from _restore(run)
     record = describe_launch(
@@ -187,7 +194,7 @@ def _prepare(
         device=str(device),
         precision=precision,
         num_parameters=sum(p.numel() for p in detector.parameters()),
-        norm=f"{norms.kind} ({norms.num_converted} layers, {norms.num_left_frozen} frozen)",
+        norm=describe_norms(norms),
         backbone_weights=weights,
         resumed_at_step=trainer.step,
         num_steps=trainer.num_steps,

@@ -1,5 +1,7 @@
 """Training and evaluating over machines and launchers: the same results as in one process."""
 
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,10 +13,14 @@ import pytest
 from tests.distributed.hosts import Hosts
 from tests.distributed.runs_on_hosts import (
     assert_same_training,
+    await_step,
+    checkpoint_of,
     finish,
     launches_of,
     settings,
     start_hrdet,
+    start_program,
+    steps_of,
 )
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
@@ -72,3 +78,65 @@ def test_three_hosts_with_disks_of_their_own_wait_for_the_last_one(hosts: MakeHo
     assert files_of(run / "checkpoints") == {"last.pt", "best.pt", "epoch-001.pt", "epoch-002.pt"}
     for rank, name in enumerate(launch["hosts_by_rank"][1:], start=1):
         assert files_of(tmp_path / name.split()[0] / "run") == {f"logs/rank-{rank}.log"}
+
+
+def test_processes_that_slurm_started_on_two_hosts_train_to_the_weights_of_one(
+    hosts: MakeHosts, one_process_run: Path, tmp_path: Path
+) -> None:
+    commands = []
+    for rank, host in enumerate(hosts(2)):
+        environment = {
+            "SLURM_STEP_ID": "0",
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
+            "SLURM_STEP_NODELIST": "host[1-2]",
+            "SLURM_NODEID": str(rank),
+            "SLURM_PROCID": str(rank),
+            "SLURM_LOCALID": "0",
+            "MASTER_ADDR": "host1.test",
+        }
+        folder = tmp_path / host.hostname
+        command = ["train", *settings(), "--run-dir", "run"]
+        commands.append(start_hrdet(host, *command, folder=folder, environment=environment))
+    finish(*commands)
+    assert_same_training(tmp_path / "host1" / "run", one_process_run)
+    assert launches_of(tmp_path / "host1" / "run")[0]["hosts_by_rank"] == ["host1", "host2"]
+    assert files_of(tmp_path / "host2" / "run") == {"logs/rank-1.log"}
+
+
+def test_a_run_of_one_process_goes_on_in_two_that_torchrun_started(hosts: MakeHosts, tmp_path: Path) -> None:
+    (host,) = hosts(1)
+    run = tmp_path / "run"
+    alone = start_hrdet(host, "train", *settings(), "--run-dir", "run", folder=tmp_path)
+    await_step(run, 4, alone)
+    alone.process.send_signal(signal.SIGINT)
+    assert alone.wait() == 130
+    stopped_at = steps_of(run)[-1]
+
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hrdet_cli"]
+    finish(start_program(host, *torchrun, "train", "--resume", "--run-dir", "run", folder=tmp_path))
+    (log,) = run.glob("logs/rank-0.log")
+    assert f"goes on from run/checkpoints/last.pt after step {stopped_at}" in log.read_text()
+    # 11 pictures: an epoch has 11 steps of one process, and 6 of two, since 5 of them are upright and 6 are not
+    done = stopped_at * 6 // 11
+    assert (
+        "2 pictures a step now (2 processes), 1 before; so the learning rate is 0.02 = 0.04 x 2 / 4 (linear "
+        f"rule), an epoch has 6 steps, not 11, and epoch 1 goes on after its step {done}, not {stopped_at}: "
+        "some of its pictures come twice, some not at all"
+    ) in log.read_text()
+    assert steps_of(run) == list(range(1, stopped_at + (6 - done) + 6 + 1))
+    assert [launch["plan"]["num_processes"] for launch in launches_of(run)] == [1, 2]
+    assert checkpoint_of(run)["num_finished_epochs"] == 2
+
+
+def test_two_hosts_score_to_the_bytes_of_one_process(
+    hosts: MakeHosts, one_process_run: Path, tmp_path: Path
+) -> None:
+    first, second = hosts(2)
+    shutil.copytree(one_process_run, tmp_path / "host1" / "run")
+    command = ["eval", "run", "--nodes", "2", "--master-addr", first.address, "--set", "run.device=cpu"]
+    finish(*[start_hrdet(host, *command, folder=tmp_path / host.hostname) for host in (first, second)])
+    for file in ("metrics.json", "detections.json"):
+        scored = tmp_path / "host1" / "run" / "eval-best" / file
+        assert scored.read_bytes() == (one_process_run / "evaluation" / file).read_bytes()
+    assert (tmp_path / "host2" / "logs" / "rank-1.log").is_file()

@@ -14,7 +14,7 @@ from hrdet_cli.runs.benchmark_syncbn import SyncNormComparison, SyncNormSection,
 def draw_comparison(comparison: SyncNormComparison) -> RenderableType:
     """What is sent, by number of processes; then what came out, by sizes."""
     plan = comparison.plan
-    head = f"{plan.network} on {plan.device_type}, one picture a process; a step is a forward and a backward pass"
+    head = f"{plan.network} on {plan.device_type}, one picture a process; a step goes forward and backward"
     parts: list[RenderableType] = [Text(head, style="dim")]
     for num_processes, sections in groupby(comparison.sections, key=lambda section: section.num_processes):
         members = list(sections)
@@ -33,8 +33,9 @@ def draw_comparison(comparison: SyncNormComparison) -> RenderableType:
                 _draw_outcome(section),
             ]
     notes = (
-        f"times are medians of {plan.num_steps} steps in float32, back ends in turn; errors are relative to one",
-        "process that holds all pictures, in float64; the cosine is that of the worst layer's gradient",
+        f"times: medians of {plan.num_steps} steps in float32, back ends in turn",
+        "errors: relative, in float64, against one process that holds all pictures;",
+        "lowest cosine: between gradient and exact gradient, of the worst layer",
     )
     return Group(*parts, Text(), *(Text(note, style="dim") for note in notes))
 

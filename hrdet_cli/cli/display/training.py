@@ -50,6 +50,7 @@ class TrainingDisplay:
         self._training: TaskID | None = None
         self._evaluating: TaskID | None = None
         self._num_steps = 0
+        self._num_processes = 1
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -76,7 +77,7 @@ class TrainingDisplay:
             case CheckpointSaved() if not event.is_routine:
                 self._print(Text(f"saved {event.path}", style="dim"))
             case RunStopped():
-                self._print(f"stopped after step {event.step}; go on with: {_resume_command(event)}")
+                self._print(f"stopped after step {event.step}; go on with: {self._resume_command(event)}")
             case RunFinished():
                 minutes = event.seconds / 60
                 self._print(
@@ -90,6 +91,7 @@ class TrainingDisplay:
     def _show_start(self, event: RunStarted) -> None:
         plan = event.plan
         self._num_steps = event.num_steps
+        self._num_processes = plan.num_processes
         self._print(
             f"{plan.name}: {event.num_parameters / 1e6:.1f} M parameters, norm {event.norm}, "
             f"backbone weights {event.backbone_weights}, {event.device} in {event.precision}"
@@ -138,6 +140,6 @@ class TrainingDisplay:
             f"epoch {event.epoch}  evaluated: {numbers}" + ("  (best so far)" if event.is_best else "")
         )
 
-
-def _resume_command(event: RunStopped) -> str:
-    return f"hrdet train --resume --run-dir {event.folder}"
+    def _resume_command(self, event: RunStopped) -> str:
+        command = f"hrdet train --resume --run-dir {event.folder}"
+        return command if self._num_processes == 1 else f"{command} and the same options for processes"

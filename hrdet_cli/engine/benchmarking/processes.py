@@ -3,17 +3,20 @@
 import json
 import pickle
 import signal
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, start_processes
+from torch.multiprocessing.spawn import start_processes
 
 from hrdet_cli.errors import LostProcessError
 
@@ -52,14 +55,13 @@ def run_in_processes(
                     start_method="spawn",
                 )
                 processes += context.processes
-            while not context.join():
-                pass
-        except ProcessException as ended:
-            raise LostProcessError(_explain(ended, folder, num_processes)) from ended
+            failed_rank = _wait_for_end(processes)
         finally:
             for process in processes:
                 process.kill()
                 process.join()
+        if failed_rank is not None:
+            raise _explain(failed_rank, processes, folder)
         return cast("Result", pickle.loads((folder / "result").read_bytes()))  # noqa: S301 - our own file
 
 
@@ -83,8 +85,9 @@ def _run_one(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         torch.set_num_threads(max(1, torch.get_num_threads() // size))
-        device = torch.device(device_type, rank if device_type == "cuda" else None)
+        device = torch.device(device_type)
         if device.type == "cuda":
+            device = torch.device("cuda", rank)
             torch.cuda.set_device(device)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -97,20 +100,36 @@ def _run_one(
             (folder / "result").write_bytes(pickle.dumps(result))
         dist.destroy_process_group()
     except Exception as error:
-        failure = {"rank": rank, "at": time.time_ns(), "message": f"{type(error).__name__}: {error}"}
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        failure = {"rank": rank, "at": time.time_ns(), "words": words, "trace": traceback.format_exc()}
         (folder / f"failure-{rank}").write_text(json.dumps(failure))
-        raise
+        sys.exit(1)
 
 
-def _explain(ended: ProcessException, folder: Path, num_processes: int) -> str:
-    """What happened first: the other processes fail as soon as one is gone."""
+def _wait_for_end(processes: Sequence[BaseProcess]) -> int | None:
+    """Returns when all processes have done their work, or with the rank of the first that has failed."""
+    rank_by_sentinel = {process.sentinel: rank for rank, process in enumerate(processes)}
+    while rank_by_sentinel:
+        for sentinel in wait(list(rank_by_sentinel)):
+            rank = rank_by_sentinel.pop(cast("int", sentinel))
+            processes[rank].join()
+            if processes[rank].exitcode != 0:
+                return rank
+    return None
+
+
+def _explain(failed_rank: int, processes: Sequence[BaseProcess], folder: Path) -> LostProcessError:
+    """What happened first, which need not be what was seen first: others fail as soon as one is gone."""
     failures = [json.loads(file.read_text()) for file in folder.glob("failure-*")]
-    if isinstance(ended, ProcessExitedException) and ended.exit_code < 0:
-        return (
-            f"process {ended.error_index} of {num_processes} was ended by {ended.signal_name}; if nobody did "
-            "so on purpose, memory ran out: try smaller --sizes or fewer --processes"
+    exit_code = processes[failed_rank].exitcode or 0
+    if exit_code < 0:
+        return LostProcessError(
+            f"process {failed_rank} of {len(processes)} was ended by {signal.Signals(-exit_code).name}; if "
+            "nobody did so on purpose, memory ran out: try smaller --sizes or fewer --processes"
         )
     if not failures:
-        return f"process {ended.error_index} of {num_processes} ended: {ended.msg}"
+        return LostProcessError(f"process {failed_rank} of {len(processes)} ended with code {exit_code}")
     first = min(failures, key=lambda failure: int(failure["at"]))
-    return f"process {first['rank']} of {num_processes} failed: {' '.join(first['message'].split())}"
+    error = LostProcessError(f"process {first['rank']} of {len(processes)} failed: {first['words']}")
+    error.add_note(first["trace"])
+    return error

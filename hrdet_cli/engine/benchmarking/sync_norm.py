@@ -23,6 +23,7 @@ from hrdet_cli.engine.models.resnet import ResNet
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import convert_norm
 
+
 @dataclass(frozen=True, slots=True)
 class StepSeconds:
     """Times of a step, forward and backward pass; each is that of the slowest process."""
@@ -79,37 +80,24 @@ class WorkloadMeasurement:
 
 
 def measure_back_ends(
-    device: torch.device, *, workload: Workload, back_ends: Sequence[NormBackEnd], num_steps: int
-) -> WorkloadMeasurement:
-    """Measure back ends on one workload; every process of the group calls it.
+    device: torch.device,
+    *,
+    workloads: Sequence[Workload],
+    back_ends: Sequence[NormBackEnd],
+    num_steps: int,
+) -> list[WorkloadMeasurement]:
+    """Measure back ends side by side; every process of the group calls it.
 
     Args:
         device: Of this process.
-        workload: What a step is; has a size for each process of the group.
+        workloads: What a step is; each has a size for each process of the group.
         back_ends: What to compare.
         num_steps: Timed steps for each; they take turns, so that a machine's moods hit all alike.
 
     Returns:
-        The same on every process.
+        A measurement for each workload, the same on every process.
     """
-    deviations = _deviations(workload, back_ends, device)
-    networks = [_build(workload, back_end, device, torch.float32) for back_end in (None, *back_ends)]
-    picture = workload.make_picture(current_world().rank).to(device, torch.float32)
-    messages = [_count_messages(workload, network, picture) for network in networks]  # and so they warm up
-    rounds = [[_time_step(workload, network, picture) for network in networks] for _ in range(num_steps)]
-    of_slowest = torch.tensor(gather_everywhere(rounds, what="step times")).amax(dim=0)
-    computation, *seconds = [
-        StepSeconds(median(times), min(times), max(times)) for times in of_slowest.T.tolist()
-    ]
-    measured = zip(back_ends, messages[1:], seconds, deviations, strict=True)
-    return WorkloadMeasurement(
-        workload,
-        computation,
-        tuple(
-            BackEndMeasurement(back_end, forward, backward, times, deviation)
-            for back_end, (forward, backward), times, deviation in measured
-        ),
-    )
+    return [_measure(workload, back_ends, device, num_steps) for workload in workloads]
 
 
 def exact_result(workload: Workload, device: torch.device) -> StepResult:
@@ -126,7 +114,7 @@ def result_over_processes(workload: Workload, back_end: NormBackEnd, device: tor
     loss = workload.loss(network(picture), network.strides)
     gradients = _gradients(loss, network)
     total = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]), what="gradients")
-    parts = total.split([gradient.numel() for gradient in gradients])
+    parts = torch.split(total, [gradient.numel() for gradient in gradients])
     names = [name for name, _ in network.named_parameters()]
     return StepResult(
         sum_over_processes(loss, what="loss").item(),
@@ -152,6 +140,29 @@ def compare_results(found: StepResult, exact: StepResult, *, layers: Sequence[st
             layer: _cosine(found.gradients[weight], exact.gradients[weight])
             for layer, weight in weights.items()
         },
+    )
+
+
+def _measure(
+    workload: Workload, back_ends: Sequence[NormBackEnd], device: torch.device, num_steps: int
+) -> WorkloadMeasurement:
+    deviations = _deviations(workload, back_ends, device)
+    networks = [_build(workload, back_end, device, torch.float32) for back_end in (None, *back_ends)]
+    picture = workload.make_picture(current_world().rank).to(device, torch.float32)
+    messages = [_count_messages(workload, network, picture) for network in networks]  # and so they warm up
+    rounds = [[_time_step(workload, network, picture) for network in networks] for _ in range(num_steps)]
+    of_slowest = torch.tensor(gather_everywhere(rounds, what="step times")).amax(dim=0)
+    computation, *seconds = [
+        StepSeconds(median(times), min(times), max(times)) for times in of_slowest.T.tolist()
+    ]
+    measured = zip(back_ends, messages[1:], seconds, deviations, strict=True)
+    return WorkloadMeasurement(
+        workload,
+        computation,
+        tuple(
+            BackEndMeasurement(back_end, forward, backward, times, deviation)
+            for back_end, (forward, backward), times, deviation in measured
+        ),
     )
 
 
@@ -208,4 +219,4 @@ def _wait_for_device(device: torch.device) -> None:
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:
-    return ((a * b).sum() / (a.norm() * b.norm())).item()
+    return float((a * b).sum() / (a.norm() * b.norm()))

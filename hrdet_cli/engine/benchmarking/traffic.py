@@ -9,10 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-LATENCY_SECONDS: Mapping[str, float] = MappingProxyType(
-    {"NVLink": 25e-6, "InfiniBand": 46e-6, "TCP": 150e-6}
-)
-"""Published latencies of a small NCCL all-reduce: in a node of 8 GPUs, and between two nodes; by connection."""
+LATENCY_SECONDS: Mapping[str, float] = MappingProxyType({"NVLink": 25e-6, "InfiniBand": 46e-6, "TCP": 150e-6})
+"""Published latencies of a small NCCL all-reduce, by connection: in a node of 8 GPUs, then between two."""
 
 _NAMESPACES = ("c10d", "_c10d_functional")
 
@@ -30,15 +28,15 @@ class Traffic:
     num_bytes: int
 
 
-class TrafficCounter(TorchDispatchMode):
+class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While inside, counts every collective, whoever calls it: they all pass torch's dispatcher.
 
-    A backward pass that is started inside is counted too, on a GPU as well: autograd takes the mode along into
-    the threads that it computes in.
+    A backward pass that is started inside is counted too, on a GPU as well: autograd takes the mode along
+    into the threads that it computes in.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._num_collectives = 0
         self._num_bytes = 0
 
@@ -62,7 +60,7 @@ class TrafficCounter(TorchDispatchMode):
 
 
 def _sent(arguments: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors a process gives to a collective; where it also has tensors for answers, those are not it."""
+    """The tensors that a process gives to a collective, without those that it keeps ready for answers."""
     given = [value for name, value in arguments.items() if name.startswith("input")]
     if not given:
         given = [value for name, value in arguments.items() if name.startswith("tensor")]

@@ -1,4 +1,4 @@
-"""The exact result: one process holds the pictures of all, of different sizes, and one BatchNorm sees them all.
+"""The exact result: one process holds the pictures of all, and one BatchNorm sees the pixels of all.
 
 Pictures of different sizes do not fit into one tensor, so each process's pictures go through the network in a
 thread of their own.  At every norm the threads wait for each other; the pixels of all are laid end to end and
@@ -52,7 +52,8 @@ def step_on_whole_batch(
     def run_part(index: int) -> Tensor:
         try:
             meeting.take_seat(index)
-            return loss(network(parts[index]))
+            part: Tensor = loss(network(parts[index]))
+            return part
         except BaseException:
             meeting.break_up()
             raise
@@ -71,15 +72,14 @@ class _Meeting:
     """Where all threads bring their part of a norm's input, and find their part of its output."""
 
     def __init__(self, num_parts: int) -> None:
-        self._inputs: list[Tensor] = [torch.empty(0)] * num_parts
+        self._brought: dict[int, tuple[_MeetingNorm, Tensor]] = {}
         self._outputs: list[Tensor] = []
-        self._norm: _MeetingNorm | None = None
-        self._here = threading.local()
+        self._seat = threading.local()
         self._barrier = threading.Barrier(num_parts, action=self._normalise_all)
 
     def take_seat(self, index: int) -> None:
         """Says which part the calling thread has."""
-        self._here.index = index
+        self._seat.index = index
 
     def break_up(self) -> None:
         """Sends all threads home: without the one that failed they would wait for ever."""
@@ -87,29 +87,24 @@ class _Meeting:
 
     def normalise(self, norm: "_MeetingNorm", features: Tensor) -> Tensor:
         """Called by every thread for the same norm; the last to come does the work."""
-        self._norm = norm
-        self._inputs[self._here.index] = features
+        index: int = self._seat.index
+        self._brought[index] = (norm, features)
         self._barrier.wait()
-        return self._outputs[self._here.index]
+        return self._outputs[index]
 
     def _normalise_all(self) -> None:
-        if self._norm is None:
-            return
-        channels = self._inputs[0].shape[1]
-        rows = [x.transpose(0, 1).reshape(1, channels, -1, 1) for x in self._inputs]
-        normalised = F.batch_norm(
-            torch.cat(rows, dim=2),
-            None,
-            None,
-            self._norm.weight,
-            self._norm.bias,
-            training=True,
-            eps=self._norm.eps,
+        norm = self._brought[0][0]
+        inputs = [self._brought[index][1] for index in range(len(self._brought))]
+        channels = inputs[0].shape[1]
+        rows = [x.transpose(0, 1).reshape(1, channels, -1, 1) for x in inputs]
+        whole = F.batch_norm(
+            torch.cat(rows, dim=2), None, None, norm.weight, norm.bias, training=True, eps=norm.eps
         )
+        parts = torch.split(whole, [row.shape[2] for row in rows], dim=2)
         # Copies, because networks change what a norm returns in place, and these are views of one tensor.
         self._outputs = [
-            row.reshape(channels, x.shape[0], *x.shape[2:]).transpose(0, 1).clone()
-            for row, x in zip(normalised.split([row.shape[2] for row in rows], dim=2), self._inputs, strict=True)
+            part.reshape(channels, x.shape[0], *x.shape[2:]).transpose(0, 1).clone()
+            for part, x in zip(parts, inputs, strict=True)
         ]
 
 

@@ -1,7 +1,7 @@
 """The training step that is measured: a network with random weights, pictures of noise, and a loss.
 
-All of it is a function of names, sizes and ranks, so that every process can make its own part, and one process
-can make all of them.
+All of it is a function of names, sizes and ranks, so that every process can make its own part, and one
+process can make all of them.
 """
 
 from collections.abc import Sequence
@@ -44,11 +44,13 @@ class Workload:
             return HRNet(HRNET_CONFIGS[self.network.removeprefix("hrnet-")])
 
     def make_picture(self, rank: int) -> Tensor:
-        """``(1, 3, H, W)`` float64 noise: spots of several sizes, and a brightness and contrast of its own."""
+        """``(1, 3, H, W)`` float64 noise: spots of several sizes, a brightness and contrast of its own."""
         generator = torch.Generator().manual_seed(rank)
         size = self.sizes[rank]
         layers = [
-            F.interpolate(_noise((1, 3, size.height // side, size.width // side), generator), scale_factor=side)
+            F.interpolate(
+                _noise((1, 3, size.height // side, size.width // side), generator), scale_factor=side
+            )
             for side in (side for side in _BLOBS_PIXELS)
         ]
         contrast = torch.rand((), generator=generator, dtype=torch.float64) + 0.5

@@ -5,7 +5,6 @@ starts the workers, which are the user's command again in an environment that te
 all of them anew when one was lost and restarts are allowed.
 """
 
-import logging
 import os
 import signal
 import tempfile
@@ -134,8 +133,6 @@ def _run_workers(
     rendezvous: Rendezvous, request: LaunchRequest, command: Sequence[str], folder: LaunchFolder
 ) -> Stopped | None:
     _prepare_environment(os.environ, rendezvous, folder, request.num_processes)
-    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised, and told in our words
     config = LaunchConfig(
         min_nodes=request.num_nodes,
         max_nodes=request.num_nodes,

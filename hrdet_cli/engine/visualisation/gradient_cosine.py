@@ -65,7 +65,9 @@ def draw_gradient_cosine(
         for group in groups:
             cosines, colour = panel.cosines_by_name[group[0]], class_colour(leaders.index(group[0]))
             axes.plot(cosines, color=_hex(colour), linewidth=0.8, alpha=0.45)
-            axes.plot(cosines, ".", color=_hex(colour), markersize=5)  # layers of parallel branches take turns
+            axes.plot(
+                cosines, ".", color=_hex(colour), markersize=5
+            )  # layers of parallel branches take turns
             y = _list_line(axes, y, group, cosines, colour)
         if number == len(panels) - 1:
             axes.set_xlabel(f"convolutions of {network}, in order of depth", color=_hex(MUTED))
@@ -116,12 +118,12 @@ def _mark_parts(axes: Axes, layers: Sequence[str]) -> None:
     axes.set_xticks([place for place, _ in ticks], [part for _, part in ticks])
 
 
-def _list_line(
-    axes: Axes, y: float, names: Sequence[str], cosines: Sequence[float], colour: Colour
-) -> float:
+def _list_line(axes: Axes, y: float, names: Sequence[str], cosines: Sequence[float], colour: Colour) -> float:
     """Colour, names and summary of a line, to the right of the axes; returns where the next one goes."""
     marks = (1.02, 1.035, 1.05)
-    axes.plot(marks, (y,) * 3, ".-", color=_hex(colour), markersize=8, transform=axes.transAxes, clip_on=False)
+    axes.plot(
+        marks, (y,) * 3, ".-", color=_hex(colour), markersize=8, transform=axes.transAxes, clip_on=False
+    )
     for name in names:
         _write(axes, 1.065, y, name, INK, bold=True)
         y -= _ROW

@@ -22,8 +22,8 @@ def build_hrnet() -> HRNet:
 def build_network_of_pixels() -> nn.Sequential:
     """Sees every pixel by itself, so that pictures may be laid end to end as one."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.Conv2d(6, 4, 1)]
-    return nn.Sequential(*layers, nn.BatchNorm2d(4)).double()
+    layers = [nn.Conv2d(3, 6, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Conv2d(6, 4, 1, bias=False), nn.BatchNorm2d(4)).double()
 
 
 def sum_of_cubes(features: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -23,7 +23,7 @@ def test_the_parts_of_the_loss_add_up_to_the_mean_over_the_pixels_of_all_process
         generator = torch.Generator().manual_seed(level)
         projection = torch.randn(len(pixels), generator=generator, dtype=torch.float64).float()
         whole += F.softplus(projection @ pixels / len(pixels) ** 0.5).mean().item()
-    assert sum(parts).item() == pytest.approx(whole, rel=1e-5)
+    assert torch.stack(parts).sum().item() == pytest.approx(whole, rel=1e-5)
 
 
 def test_pictures_have_their_size_and_differ_between_processes() -> None:

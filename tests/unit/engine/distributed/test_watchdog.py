@@ -1,0 +1,108 @@
+import json
+import time
+from typing import NoReturn
+
+import pytest
+from torch.distributed import HashStore, PrefixStore
+
+from hrdet_cli.engine.distributed import watchdog
+from hrdet_cli.engine.distributed.activity import ACTIVITY
+from hrdet_cli.engine.distributed.failure import Failure, FailureBoard
+from hrdet_cli.engine.distributed.watchdog import Watchdog
+from hrdet_cli.errors import HrdetError
+
+
+class Aborted:
+    """Collects what the watchdog would end the process with."""
+
+    def __init__(self) -> None:
+        self.errors: list[HrdetError] = []
+
+    def __call__(self, error: HrdetError) -> NoReturn:
+        self.errors.append(error)
+        while True:  # what follows must not run, and the thread is a daemon
+            time.sleep(60)
+
+    def wait(self) -> HrdetError:
+        deadline = time.monotonic() + 10
+        while not self.errors and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.errors[0]
+
+
+@pytest.fixture
+def aborted(monkeypatch: pytest.MonkeyPatch) -> Aborted:
+    monkeypatch.setattr(watchdog, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 1e9)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(ACTIVITY, "num_collectives", 214)
+    monkeypatch.setattr(ACTIVITY, "waiting_for", "sums of norms")
+    monkeypatch.setattr(ACTIVITY, "phase", "step 37")
+    return Aborted()
+
+
+def watching(store: HashStore, aborted: Aborted, *, timeout_seconds: float) -> Watchdog:
+    return Watchdog(
+        store=PrefixStore("watchdog", store),
+        board=FailureBoard(PrefixStore("board", store), rank=0, size=3),
+        members=("gpu-a", "gpu-b", "gpu-c"),
+        rank=0,
+        timeout_seconds=timeout_seconds,
+        abort=aborted,
+    )
+
+
+def write_beat(store: HashStore, rank: int, num_collectives: int, phase: str, number: int = 1) -> None:
+    store.set(f"watchdog/beat/{rank}", json.dumps([num_collectives, None, phase, number]))
+
+
+def test_a_collective_that_takes_too_long_names_who_is_missing_and_where_it_is(aborted: Aborted) -> None:
+    store = HashStore()
+    write_beat(store, 1, 210, "step 36")
+    write_beat(store, 2, 214, "step 37")
+    with watching(store, aborted, timeout_seconds=0.2):
+        error = aborted.wait()
+    assert error.exit_code == 8
+    assert "in the sums of norms (collective 214, step 37). Missing: rank 1 on gpu-b is at collective 210 " in (
+        str(error)
+    )
+    assert "gpu-c" not in str(error)
+
+
+def test_a_process_that_falls_silent_is_named_long_before_the_timeout(
+    aborted: Aborted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 0.3)
+    store = HashStore()
+    write_beat(store, 1, 214, "step 37")
+    with watching(store, aborted, timeout_seconds=1e9):
+        error = aborted.wait()
+    assert str(error).startswith("rank 1 on gpu-b: not heard of for ")
+    assert "last in step 37" in str(error)
+
+
+def test_a_process_outside_of_a_collective_is_left_alone(
+    aborted: Aborted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ACTIVITY, "waiting_for", None)
+    with watching(HashStore(), aborted, timeout_seconds=0.05):
+        time.sleep(0.5)
+    assert not aborted.errors
+
+
+def test_a_failure_elsewhere_ends_a_process_that_waits_in_a_collective(aborted: Aborted) -> None:
+    store = HashStore()
+    board = FailureBoard(PrefixStore("board", store), rank=2, size=3)
+    board.publish(Failure(2, "gpu-c", 3, "x.jpg: is damaged", is_final=True))
+    with watching(store, aborted, timeout_seconds=1e9):
+        error = aborted.wait()
+    assert (error.exit_code, str(error)) == (3, "on rank 2 (gpu-c): x.jpg: is damaged")
+
+
+def test_a_diagnosis_is_told_to_the_others(aborted: Aborted) -> None:
+    store = HashStore()
+    write_beat(store, 1, 3, "start")
+    with watching(store, aborted, timeout_seconds=0.1):
+        error = aborted.wait()
+    published = FailureBoard(PrefixStore("board", store), rank=1, size=3).read()
+    assert published == Failure(0, "gpu-a", 8, str(error), is_final=False)
