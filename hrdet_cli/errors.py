@@ -11,8 +11,8 @@
     ├── GroupError            7   processes or nodes that could not form a group, or contradict each other
     └── LostProcessError      8   a process of the group that died, or was not heard of any more
 
-Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved.  Only the command line exits; everything
-else raises.  A message names the file, the item, what is wrong and what to do.
+Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved.  Only the command line exits;
+everything else raises.  A message names the file, the item, what is wrong and what to do.
 """
 
 from pathlib import Path

@@ -42,7 +42,9 @@ def benchmark_syncbn(
             help="coalesced, per-layer, equal-count, torch or apex; repeatable. Default all that run here.",
         ),
     ] = None,
-    num_steps: Annotated[int, typer.Option("--steps", min=1, help="Steps timed for each back end.")] = 5,
+    num_steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=1, help="Steps timed for each back end.")
+    ] = 5,
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="cpu or cuda; auto takes two or more GPUs.")
     ] = "auto",

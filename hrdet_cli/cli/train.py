@@ -124,7 +124,7 @@ def _train(
     folder = RunFolder(path)
 
     def work(process: Process) -> bool:
-        from hrdet_cli.runs.train import Launch
+        from hrdet_cli.runs.preparation import Launch
         from hrdet_cli.runs.train import train as train_run
 
         launch = Launch(resume=resume, overwrite=overwrite, hosts=process.hosts, launch_id=process.launch_id)

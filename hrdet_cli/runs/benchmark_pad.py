@@ -110,7 +110,7 @@ def compare_padding(spec: ExperimentSpec, *, num_batches: int, with_training: bo
         )
     if with_training:
         detector = place_detector(
-            build_detector(spec, num_classes=len(part.annotations.class_names)), spec.run, device
+            build_detector(spec, num_classes=len(part.annotations.class_names), trains=True), spec.run, device
         )
         streams = [
             _timed_steps(

@@ -148,7 +148,7 @@ def plan_comparison(
     num_gpus = torch.cuda.device_count()
     device_type = "cuda" if device == "cuda" or (device == "auto" and num_gpus > 1) else "cpu"
     problems += [
-        f"--processes: {number} need a GPU each and torch sees {num_gpus}; start fewer, or set --device cpu"
+        f"--processes {number}: each needs a GPU, and torch sees {num_gpus}; start fewer, or set --device cpu"
         for number in nums_processes or (1,)
         if device_type == "cuda" and number > num_gpus
     ]

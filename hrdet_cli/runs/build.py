@@ -43,10 +43,19 @@ _RPN_STREAM, _ROI_STREAM = 0, 1
 """Each sampler draws from its own stream of a picture's key."""
 
 
-def build_detector(spec: ExperimentSpec, *, num_classes: int) -> FasterRCNN:
-    """A detector on the CPU with random weights from torch's generator, normalised as the spec says."""
+def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> FasterRCNN:
+    """A detector on the CPU with random weights from torch's generator, normalised as the spec says.
+
+    Args:
+        spec: The experiment.
+        num_classes: Number of classes without the background.
+        trains: False for evaluation, where norms exchange nothing, so that it needs no other package for it.
+    """
+    norm = spec.norm
+    if isinstance(norm, SyncBatchNormSpec) and not trains:
+        norm = SyncBatchNormSpec(kind="sync")
     detector = build_plain_detector(spec.model, num_classes=num_classes)
-    normalise_detector(detector, spec.norm)
+    normalise_detector(detector, norm)
     return detector
 
 

@@ -23,7 +23,7 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
-from hrdet_cli.errors import DataError, WeightsError
+from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build import (
     autocast_dtype,
     build_detector,
@@ -33,15 +33,19 @@ from hrdet_cli.runs.build import (
 )
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.events import EvaluationProgress
-from hrdet_cli.runs.run_folder import RunFolder, make_folder, save_picture, write_json
+from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
+from hrdet_cli.runs.trained_checkpoint import (
+    checkpoint_spec,
+    default_out,
+    find_checkpoint,
+    load_detector_weights,
+    require_keys,
+)
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.layers import Layer, setting_layers
-from hrdet_cli.specs.loading import validate_layers
-from hrdet_cli.specs.yaml_text import parse_yaml
+from hrdet_cli.specs.layers import Layer
 
 NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
-MAX_REASON = 300
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "model")
 """What an evaluation needs of a checkpoint; the optimiser's state stays behind."""
@@ -107,7 +111,9 @@ def evaluate_checkpoint(
     class_names = list(state["class_names"])
     part = open_part(spec.data, "val")
     device = select_device(spec.run)
-    detector = place_detector(build_detector(spec, num_classes=len(class_names)), spec.run, device)
+    detector = place_detector(
+        build_detector(spec, num_classes=len(class_names), trains=False), spec.run, device
+    )
     load_detector_weights(detector, state, checkpoint)
     evaluation = yield from evaluate_detector(
         detector,
@@ -225,69 +231,6 @@ def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
         curves,
     )
     return Evaluation(scores, (metrics, detections, sheet, curves))
-
-
-def find_checkpoint(source: Path) -> Path:
-    """The checkpoint that a path means: a file itself, a run folder's best or else its last.
-
-    Raises:
-        WeightsError: There is none.
-    """
-    if source.is_file():
-        return source
-    folder = RunFolder(source)
-    for candidate in (folder.best_checkpoint, folder.last_checkpoint):
-        if candidate.is_file():
-            return candidate
-    raise WeightsError(
-        f"{source}: is neither a checkpoint nor a run folder with checkpoints/best.pt or last.pt"
-    )
-
-
-def checkpoint_spec(
-    checkpoint: Path, state: dict[str, Any], *, extra_layers: Sequence[Layer], settings: Sequence[str]
-) -> ExperimentSpec:
-    """The spec a checkpoint was trained with, changed by further layers.
-
-    Raises:
-        SpecError: A change is not valid.
-    """
-    base = Layer(str(checkpoint), parse_yaml(state["spec"], source=str(checkpoint)))
-    return validate_layers([base, *extra_layers, *setting_layers(settings)]).spec
-
-
-def require_keys(checkpoint: Path, state: dict[str, Any], keys: Sequence[str]) -> None:
-    """A checkpoint must hold certain entries.
-
-    Raises:
-        WeightsError: One is missing.
-    """
-    missing = [key for key in keys if key not in state]
-    if missing:
-        raise WeightsError(
-            f"{checkpoint}: lacks {', '.join(missing)}; it was not written by a training run of this hrdet"
-        )
-
-
-def load_detector_weights(detector: FasterRCNN, state: dict[str, Any], checkpoint: Path) -> None:
-    """Fill a detector from a checkpoint, strictly.
-
-    Raises:
-        WeightsError: They do not fit each other.
-    """
-    try:
-        detector.load_state_dict(state["model"])
-    except (KeyError, RuntimeError) as error:
-        raise WeightsError(
-            f"{checkpoint}: its weights do not fit the detector that the spec describes: "
-            f"{str(error)[:MAX_REASON]} ...; evaluate with the model and norm it was trained with"
-        ) from error
-
-
-def default_out(checkpoint: Path) -> Path:
-    """Where results go unless told otherwise: ``RUN/eval-best`` for ``RUN/checkpoints/best.pt``."""
-    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    return folder / f"eval-{checkpoint.stem}"
 
 
 def _labels_in_file(part: DatasetPart, class_names: Sequence[str]) -> NDArray[np.int64]:

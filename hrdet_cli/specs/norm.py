@@ -23,8 +23,8 @@ class SyncBatchNormSpec(Spec):
     """The kind of normalisation."""
     back_end: Literal["coalesced", "per-layer", "equal-count", "torch", "apex"] = "coalesced"
     """What synchronises: hrdet itself, with messages that layers share (coalesced) or not (per-layer);
-    torch.nn.SyncBatchNorm (torch) or NVIDIA's apex.parallel.SyncBatchNorm (apex), which train on CUDA only; or
-    the rule of apex in 2019, which is wrong for pictures of different sizes and shows it (equal-count)."""
+    torch.nn.SyncBatchNorm (torch) or NVIDIA's apex.parallel.SyncBatchNorm (apex), which train on CUDA only;
+    or the rule of apex in 2019, which is wrong for pictures of different sizes and shows it (equal-count)."""
 
 
 class FrozenNormSpec(Spec):

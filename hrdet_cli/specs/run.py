@@ -26,9 +26,9 @@ class RunSpec(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    """`auto` is bfloat16 autocast of the forward pass on GPUs that have it, and float32 elsewhere; `float64` is
-    for comparing runs, such as the same one over 1 and over 8 processes: it is slow, and hides no difference
-    behind rounding."""
+    """`auto` is bfloat16 autocast of the forward pass on GPUs that have it, and float32 elsewhere; `float64`
+    is for comparing runs, such as the same one over 1 and over 8 processes: slow, but without rounding that
+    hides differences."""
     log_every_steps: PositiveInt = 10
     """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
     checkpoint_every_epochs: PositiveInt = 4

@@ -102,10 +102,12 @@ def measure(root: str, case: Case, num_threads: int) -> Cost:
         ],
     ).spec
     part = open_part(spec.data, "train")
-    detector = build_detector(spec, num_classes=len(part.annotations.class_names))
+    detector = build_detector(spec, num_classes=len(part.annotations.class_names), trains=True)
     loader = build_training_loader(spec, part, device)
     learning_rate = spec.optimisation.learning_rate_for(case.num_pictures)
-    trainer = build_trainer(spec, detector, loader, device, learning_rate=learning_rate)
+    trainer = build_trainer(
+        spec, detector, loader, device, learning_rate=learning_rate, stop_asked=lambda: False
+    )
     report = next(trainer.train_epoch())
     return Cost(gib=(report.peak_memory_bytes - imported_bytes) / 2**30, seconds=report.step_seconds)
 

@@ -88,7 +88,7 @@ def draw_batch(num_pictures: int) -> tuple[ImageBatch, Targets]:
 def hrdet_step(images: ImageBatch, targets: Targets) -> Step:
     spec = load_spec(preset="r50-fpn-syncbn", settings=SETTINGS).spec
     torch.manual_seed(0)
-    detector = build_detector(spec, num_classes=NUM_CLASSES)
+    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
     return timed_step(detector, lambda: detector(images, targets))
 
 

@@ -42,7 +42,7 @@ NUM_STEPS, NUM_STEPS_PER_EPOCH = 12, 6
 """Of the run above with two pictures a step."""
 
 RELATIVE_ERROR = 1e-10
-"""Of final weights, to the largest weight of a tensor: about 1e5 times what float64 rounds off in each step."""
+"""Of final weights, to the largest of a tensor: about 1e5 times what float64 rounds off in each step."""
 
 PATIENCE_SECONDS = 120.0
 

@@ -48,7 +48,7 @@ def build_experiment(folder: Path) -> tuple[ExperimentSpec, DatasetPart, FasterR
     spec = load_spec(preset="demo", settings=[*SETTINGS, f"data.root={folder / 'data'}"]).spec
     part = open_part(spec.data, "val")
     torch.manual_seed(0)
-    return spec, part, build_detector(spec, num_classes=len(part.annotations.class_names))
+    return spec, part, build_detector(spec, num_classes=len(part.annotations.class_names), trains=False)
 
 
 def make_checkpoint(folder: Path) -> None:

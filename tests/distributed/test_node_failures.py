@@ -78,10 +78,12 @@ def test_nodes_with_other_settings_or_other_data_refuse_to_train(
     with (tmp_path / "host2" / "data" / "train.json").open("a") as annotations:
         annotations.write("\n")
     commands = [
-        start_hrdet(host, *train_command(pair, "--set", rate), folder=tmp_path / host.hostname)
-        for host, rate in zip(
-            pair, ("optimisation.base_learning_rate=0.04", "optimisation.base_learning_rate=0.08"), strict=True
+        start_hrdet(
+            host,
+            *train_command(pair, "--set", f"optimisation.base_learning_rate={rate}"),
+            folder=tmp_path / host.hostname,
         )
+        for host, rate in zip(pair, (0.04, 0.08), strict=True)
     ]
     for command in commands:
         assert command.wait() == 7, command.printed()

@@ -117,7 +117,7 @@ def test_a_run_of_one_process_goes_on_in_two_that_torchrun_started(hosts: MakeHo
     finish(start_program(host, *torchrun, "train", "--resume", "--run-dir", "run", folder=tmp_path))
     (log,) = run.glob("logs/rank-0.log")
     assert f"goes on from run/checkpoints/last.pt after step {stopped_at}" in log.read_text()
-    # 11 pictures: an epoch has 11 steps of one process, and 6 of two, since 5 of them are upright and 6 are not
+    # 11 pictures are 11 steps of one process; in pairs of one orientation, 3 + 3 steps of two.
     done = stopped_at * 6 // 11
     assert (
         "2 pictures a step now (2 processes), 1 before; so the learning rate is 0.02 = 0.04 x 2 / 4 (linear "

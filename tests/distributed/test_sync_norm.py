@@ -31,7 +31,7 @@ from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
 CHANNELS = (3, 5)
 """Of two norms that are due together."""

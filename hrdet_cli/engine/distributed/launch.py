@@ -6,6 +6,7 @@ all of them anew when one was lost and restarts are allowed.
 """
 
 import os
+import shlex
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -94,7 +95,7 @@ def launch(request: LaunchRequest, command: Sequence[str], *, say: Callable[[str
                     master_address=request.master_address,
                     master_port=request.master_port,
                     timeout_seconds=request.timeout_seconds,
-                    command=" ".join(["hrdet", *command[3:]]),
+                    command=shlex.join(["hrdet", *command[3:]]),
                     on_wait=say,
                 )
                 with rendezvous:

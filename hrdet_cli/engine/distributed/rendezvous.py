@@ -10,7 +10,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Self
@@ -28,6 +29,8 @@ from hrdet_cli.errors import GroupError, LostProcessError
 
 ALIVE_SECONDS = 1.0
 _STORE_TIMEOUT = timedelta(seconds=30)
+_POLL_SECONDS = 0.2
+_REFUSAL_KEY = "refusal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +145,12 @@ class Rendezvous:
         deadline = time.monotonic() + self._timeout_seconds
         threading.Thread(target=self._show_life, name="rendezvous", daemon=True).start()
         self._refuse_surplus(node)
-        num_said = 0
-        while len(nodes := self._signed_in()) < node.num_nodes:
-            self._compare(nodes)
-            if time.monotonic() > deadline:
-                raise GroupError(self._absence(nodes, node.num_nodes))
-            if len(nodes) != num_said:
-                num_said = len(nodes)
-                self._on_wait(f"{num_said} of {node.num_nodes} nodes at {self.endpoint}")
-            time.sleep(0.2)
-        self._compare(nodes)
-        return nodes
+        try:
+            return self._wait_for_nodes(node.num_nodes, deadline)
+        except GroupError as error:
+            if self.is_holder:
+                self._tell_all(error)
+            raise
 
     def launch_id(self) -> str:
         """A name for this launch, the same on every node."""
@@ -172,15 +170,44 @@ class Rendezvous:
     def __exit__(self, *_: object) -> None:
         self._is_left.set()
 
+    def _wait_for_nodes(self, num_nodes: int, deadline: float) -> tuple[Node, ...]:
+        num_said = 0
+        while len(nodes := self._signed_in()) < num_nodes:
+            self._compare(nodes)
+            self._heed_holder()
+            if time.monotonic() > deadline:
+                raise GroupError(self._absence(nodes, num_nodes))
+            if len(nodes) != num_said:
+                num_said = len(nodes)
+                self._on_wait(f"{num_said} of {num_nodes} nodes at {self.endpoint}")
+            time.sleep(_POLL_SECONDS)
+        self._compare(nodes)
+        return nodes
+
+    def _tell_all(self, error: GroupError) -> None:
+        """The store goes with its holder: others that wait hear first why."""
+        self._store.set(_REFUSAL_KEY, str(error))
+        time.sleep(10 * _POLL_SECONDS)
+
+    def _heed_holder(self) -> None:
+        with self._holder_needed():
+            if self._store.check([_REFUSAL_KEY]):
+                raise GroupError(self._store.get(_REFUSAL_KEY).decode())
+
     def _signed_in(self) -> tuple[Node, ...]:
-        try:
+        with self._holder_needed():
             keys = [f"node/{number}" for number in range(self._store.add("num-nodes", 0))]
             texts = [self._store.get(key) for key in keys if self._store.check([key])]
+        return tuple(Node(**json.loads(text)) for text in texts)
+
+    @contextmanager
+    def _holder_needed(self) -> Iterator[None]:
+        try:
+            yield
         except RuntimeError as error:
             raise LostProcessError(
                 f"the node that holds the rendezvous at {self.endpoint} is gone; start all nodes again"
             ) from error
-        return tuple(Node(**json.loads(text)) for text in texts)
 
     def _show_life(self) -> None:
         store = self._store.clone()

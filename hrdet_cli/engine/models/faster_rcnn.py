@@ -86,7 +86,8 @@ class FasterRCNN(nn.Module):
             images: N pictures.
 
         Returns:
-            ``(N, 3, H, W)`` in the weights' dtype, channels last in memory, which makes every convolution after it faster.
+            ``(N, 3, H, W)`` in the weights' dtype, channels last in memory, which makes every convolution
+            after it faster.
         """
         canvas, sizes = images.canvas, images.sizes
         rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]

@@ -127,7 +127,7 @@ def _synchronise(norms: Sequence[SyncBatchNorm2d], inputs: Sequence[Tensor]) -> 
     pixel_weight = counts.reciprocal() if norms[0].back_end == "equal-count" else torch.ones_like(counts)
     total_weight, mean, variance = _merged(counts * pixel_weight, mean, variance)
 
-    num_pixels = total_weight / pixel_weight
+    num_pixels = total_weight / pixel_weight  # of all processes; under the equal-count rule as each believes
     unbiased_variance = variance * num_pixels / (num_pixels - 1).clamp(min=1)
     merged = torch.split(torch.stack([mean, unbiased_variance]).to(precision), sizes, dim=1)
     for norm, (batch_mean, batch_variance) in zip(norms, merged, strict=True):
@@ -152,7 +152,7 @@ def _merged(weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Ten
     variance and travel in float64.
     """
     message = torch.stack([weight, weight * mean, weight * (variance + mean.square())])
-    total_weight, total, total_of_squares = sum_over_processes(message).unbind()
+    total_weight, total, total_of_squares = sum_over_processes(message, what="batch-norm statistics").unbind()
     mean = total / total_weight
     return total_weight, mean, (total_of_squares / total_weight - mean.square()).clamp(min=0)
 
@@ -196,7 +196,8 @@ class _Normalise(torch.autograd.Function):
         of_features: list[Tensor | None] = [None] * len(features)
         if any(features_need):
             message = torch.stack([sums, products]).double() * pixel_weight
-            over_processes = (sum_over_processes(message) / total_weight).to(mean.dtype)
+            total = sum_over_processes(message, what="batch-norm gradients")
+            over_processes = (total / total_weight).to(mean.dtype)
             through_means = zip(*(_split(row, features) for row in over_processes), strict=True)
             of_features = [
                 kernels_for(x).input_gradient(gradient, x, *of_x, *through_mean) if needed else None

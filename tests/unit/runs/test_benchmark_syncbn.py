@@ -87,7 +87,7 @@ def test_there_are_never_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SpecError) as caught:
         plan(nums_processes=[2, 4])
     assert caught.value.problems == [
-        "--processes: 4 need a GPU each and torch sees 2; start fewer, or set --device cpu"
+        "--processes 4: each needs a GPU, and torch sees 2; start fewer, or set --device cpu"
     ]
 
 

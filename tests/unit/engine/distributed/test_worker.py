@@ -8,7 +8,14 @@ import pytest
 from hrdet_cli.engine.distributed.failure import Failure
 from hrdet_cli.engine.distributed.worker import LaunchFolder, Orders, WorkerPlace, launch_folder
 
-ORDERS = Orders("id", "a (10.0.0.1)", holds_rendezvous=True, node_rank=None, timeout_seconds=5.0, launcher_pid=7)
+ORDERS = Orders(
+    launch_id="id",
+    host="a (10.0.0.1)",
+    holds_rendezvous=True,
+    node_rank=None,
+    timeout_seconds=5.0,
+    launcher_pid=7,
+)
 
 
 def test_a_process_that_hrdet_did_not_start_has_no_launch_folder() -> None:

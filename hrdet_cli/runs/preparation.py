@@ -1,0 +1,211 @@
+"""How a training run begins: everything is built and checked before the folder is touched."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrdet_cli.engine.distributed.collectives import from_first
+from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.training.checkpoint import newest_valid
+from hrdet_cli.engine.training.position import PositionMoved
+from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.build import (
+    build_plain_detector,
+    build_trainer,
+    build_training_loader,
+    describe_norms,
+    load_initial_weights,
+    normalise_detector,
+    place_detector,
+    precision_name,
+    require_trainable_norm,
+    select_device,
+)
+from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.events import (
+    Event,
+    Notice,
+    RunStarted,
+)
+from hrdet_cli.runs.group_check import check_group
+from hrdet_cli.runs.plan import make_plan
+from hrdet_cli.runs.record import describe_launch
+from hrdet_cli.runs.resume import check_same_data, check_same_spec
+from hrdet_cli.runs.run_folder import RunFolder, write_text
+from hrdet_cli.runs.trained_checkpoint import require_keys
+from hrdet_cli.runs.training_run import TrainingRun
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import LoadedSpec, format_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a training command was started.
+
+    Attributes:
+        resume: Go on from the folder's newest checkpoint.
+        overwrite: Replace the run that is in the folder, once everything else is known to be in order.
+        hosts: Name of each process's node, by rank.
+        launch_id: The same for all processes and restarts of one launch; None where nothing restarts them.
+    """
+
+    resume: bool
+    overwrite: bool
+    hosts: tuple[str, ...]
+    launch_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What is to be done with the run folder."""
+
+    resume: bool
+    overwrite: bool
+    is_restart: bool
+
+
+def prepare_run(
+    loaded: LoadedSpec, folder: RunFolder, launch: Launch, stop_asked: Callable[[], bool]
+) -> Generator[Event, None, TrainingRun]:
+    """Build everything, compare the processes, then make the folder or restore what it holds.
+
+    Args:
+        loaded: The experiment.
+        folder: Where the run goes, or that of the run to go on with.
+        launch: How the command was started.
+        stop_asked: Whether this process was asked to stop.
+
+    Yields:
+        Notices, and `RunStarted` at the end.
+
+    Raises:
+        HrdetError: The run cannot start or go on.
+    """
+    spec = loaded.spec
+    start = from_first(lambda: _look_into(folder, spec, launch), what="state of the run folder")
+    if start.is_restart:
+        yield Notice("started anew after a process was lost")
+    data = open_training_data(spec.data)
+    plan = make_plan(loaded, data, num_processes=current_world().size)
+    device = select_device(spec.run)
+    require_trainable_norm(spec.norm, device)
+    torch.manual_seed(spec.run.seed)  # for the initial weights; nothing else draws from torch's generator
+    detector = build_plain_detector(spec.model, num_classes=len(plan.class_names))
+    norms = normalise_detector(detector, spec.norm)
+    weights = "of the checkpoint" if start.resume else load_initial_weights(detector, spec.model)
+    place_detector(detector, spec.run, device)
+    check_group(spec, plan, detector, device, launch.hosts)
+    loader = build_training_loader(spec, data.train, device)
+    trainer = build_trainer(
+        spec, detector, loader, device, learning_rate=plan.learning_rate, stop_asked=stop_asked
+    )
+    run = TrainingRun(spec, plan, folder, trainer, detector, device, data, loader, stop_asked)
+    precision = precision_name(spec.run, device)
+    if norms.back_end == "equal-count":
+        yield Notice(
+            "norm.back_end equal-count is wrong for unequal pictures; it shows what went wrong in 2019"
+        )
+    if start.resume:
+        yield from _restore(run)
+    record = describe_launch(
+        plan,
+        seed=spec.run.seed,
+        device=str(device),
+        precision=precision,
+        first_step=trainer.step,
+        hosts=launch.hosts,
+        launch_id=launch.launch_id,
+    )
+    from_first(lambda: _open_folder(run, start, record), what="making of the run folder")
+    yield RunStarted(
+        plan=plan,
+        folder=folder.path,
+        device=str(device),
+        precision=precision,
+        num_parameters=sum(p.numel() for p in detector.parameters()),
+        norm=describe_norms(norms),
+        backbone_weights=weights,
+        resumed_at_step=trainer.step,
+        num_steps=trainer.num_steps,
+    )
+    return run
+
+
+def _look_into(folder: RunFolder, spec: ExperimentSpec, launch: Launch) -> _Start:
+    """Find out how to start; refuses what could not be done, before any work.
+
+    A launch that finds its own name in the record was restarted after a process was lost: it goes on, unless
+    it was lost before its first checkpoint.
+    """
+    is_restart = launch.launch_id is not None and folder.was_begun_by(launch.launch_id)
+    start = _Start(
+        resume=launch.resume or (is_restart and bool(folder.checkpoints_newest_first())),
+        overwrite=launch.overwrite or is_restart,
+        is_restart=is_restart,
+    )
+    if start.resume:
+        check_same_spec(spec, folder)
+    else:
+        folder.refuse_if_taken(overwrite=start.overwrite)
+    return start
+
+
+def _open_folder(run: TrainingRun, start: _Start, record: Mapping[str, Any]) -> None:
+    """Make the folder where the run begins in it, and write down what starts."""
+    if not start.resume:
+        run.folder.create(overwrite=start.overwrite)
+    run.folder.add_launch(record)
+    write_text(run.folder.spec_file, format_spec(run.spec))
+
+
+def _restore(run: TrainingRun) -> Iterator[Notice]:
+    """Load the newest checkpoint that is whole, and forget what was logged after it.
+
+    Only the first process reads the run folder, which may be on its node's own disk.
+    """
+    path, state, skipped = from_first(lambda: _read_newest(run), what="checkpoint")
+    for reason in skipped:
+        yield Notice(f"skipped a checkpoint: {reason}")
+    moved = run.trainer.load_state_dict(state)
+    run.num_closed_epochs, run.best_box_ap = state["num_closed_epochs"], state["best_box_ap"]
+    _refuse_shortening(run)
+    if run.is_first:
+        run.folder.drop_metrics_after(step=run.trainer.step, epoch=run.num_closed_epochs)
+    yield Notice(f"goes on from {path} after step {run.trainer.step}")
+    if moved is not None:
+        yield Notice(_describe_move(run, moved))
+    if run.trainer.is_finished and run.num_closed_epochs == run.trainer.num_finished_epochs:
+        yield Notice("all epochs are done already; --set optimisation.num_epochs=... trains longer")
+
+
+def _read_newest(run: TrainingRun) -> tuple[Path, dict[str, Any], list[str]]:
+    check_same_data(run.plan, run.folder)
+    path, state, skipped = newest_valid(run.folder.checkpoints_newest_first())
+    require_keys(path, state, ("num_closed_epochs", "best_box_ap"))
+    return path, state, skipped
+
+
+def _describe_move(run: TrainingRun, moved: PositionMoved) -> str:
+    plan = run.plan
+    return (
+        f"{moved.new_batch_size} pictures a step now ({plan.num_processes} processes), "
+        f"{moved.old_batch_size} before; so the learning rate is {plan.learning_rate:g} = "
+        f"{plan.learning_rate_rule}, an epoch has "
+        f"{moved.new_num_steps_per_epoch} steps, not {moved.old_num_steps_per_epoch}, and epoch "
+        f"{run.trainer.num_finished_epochs + 1} goes on after its step {moved.new_step_in_epoch}, not "
+        f"{moved.old_step_in_epoch}: some of its pictures come twice, some not at all"
+    )
+
+
+def _refuse_shortening(run: TrainingRun) -> None:
+    if run.trainer.step > run.trainer.num_steps:
+        wanted = run.spec.optimisation.num_epochs
+        raise SpecError(
+            [
+                f"optimisation.num_epochs: is {wanted}, but {run.folder.path} has trained longer "
+                f"({run.trainer.step} steps) already; leave it or start a new run"
+            ]
+        )

@@ -1,0 +1,69 @@
+"""A training run's parts, and what it writes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrdet_cli.engine.data.loader import TrainingLoader
+from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.runs.dataset import TrainingData
+from hrdet_cli.runs.events import CheckpointSaved
+from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import format_spec
+
+
+@dataclass(slots=True)
+class TrainingRun:
+    """A run's parts, and what its checkpoints carry beside the trainer's state.
+
+    Attributes:
+        num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
+        best_box_ap: Highest box AP of an evaluation so far.
+    """
+
+    spec: ExperimentSpec
+    plan: Plan
+    folder: RunFolder
+    trainer: Trainer
+    detector: FasterRCNN
+    device: torch.device
+    data: TrainingData
+    loader: TrainingLoader
+    stop_asked: Callable[[], bool]
+    num_closed_epochs: int = 0
+    best_box_ap: float | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run's files; the others only compute."""
+        return current_world().rank == 0
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the metrics file."""
+        if self.is_first:
+            self.folder.append_metrics(line)
+
+    def save(self, path: Path) -> CheckpointSaved:
+        """Write a checkpoint that training can go on from and evaluation can start from."""
+        if self.is_first:
+            self._write_checkpoint(path)
+        return CheckpointSaved(path, is_routine=path == self.folder.last_checkpoint)
+
+    def _write_checkpoint(self, path: Path) -> None:
+        state: dict[str, Any] = {
+            **self.trainer.state_dict(),
+            "spec": format_spec(self.spec),
+            "class_names": list(self.data.train.annotations.class_names),
+            "category_ids": list(self.data.train.annotations.category_ids),
+            "num_closed_epochs": self.num_closed_epochs,
+            "best_box_ap": self.best_box_ap,
+        }
+        save_checkpoint(path, state)
