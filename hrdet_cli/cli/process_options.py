@@ -79,6 +79,8 @@ class ProcessOptions:
             SpecError: They do not.
         """
         nodes = self.nodes or 1
+        if nodes > 1 and self.master_addr is None:
+            raise SpecError([f"--nodes {nodes}: needs --master-addr, the address of one of the machines"])
         if self.node_rank is not None and self.node_rank >= nodes:
             raise SpecError([f"--node-rank {self.node_rank}: must be below --nodes, which is {nodes}"])
         if self.master_addr is not None and self.nodes is None:

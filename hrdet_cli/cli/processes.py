@@ -22,7 +22,7 @@ from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
 from hrdet_cli.cli.rank_log import rank_log
 from hrdet_cli.cli.stopping import STOPPED_BY_CTRL_C, StopRequest, stop_request
-from hrdet_cli.errors import HrdetError, SpecError
+from hrdet_cli.errors import GroupError, HrdetError, SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.engine.distributed.environment import Membership
@@ -146,8 +146,6 @@ def _launch(options: ProcessOptions, *, device: str) -> None:
     from hrdet_cli.engine.distributed.launch import LaunchRequest, launch
 
     nodes = options.nodes or 1
-    if nodes > 1 and options.master_addr is None:
-        raise SpecError([f"--nodes {nodes}: needs --master-addr, the address of one of the machines"])
     request = LaunchRequest(
         num_nodes=nodes,
         num_processes=options.processes_per_node or _num_local_devices(device),
@@ -170,6 +168,7 @@ def _work_as_member(
     work: Work, membership: "Membership", options: ProcessOptions, *, device: str, logs: Path | None
 ) -> None:
     """Take part in a group that torchrun, Slurm or MPI started."""
+    _choose_interface(membership)
 
     def abort(error: HrdetError) -> NoReturn:
         print_error(error)
@@ -188,6 +187,24 @@ def _work_as_member(
         )
     if was_stopped:
         raise typer.Exit(stop.exit_code)
+
+
+def _choose_interface(membership: "Membership") -> None:
+    """Have gloo use the network that leads to the master, unless the user chose.
+
+    Gloo itself takes the address that the host's own name means, which may be 127.0.1.1.
+    """
+    from hrdet_cli.engine.distributed.addresses import interface_with, local_address_towards, resolve
+
+    if membership.size == membership.local_size:
+        return
+    try:
+        _, address = resolve(membership.master_address, membership.master_port)
+        interface = interface_with(local_address_towards(address, membership.master_port))
+    except GroupError:
+        return  # a master's name may mean something else on its own node; joining tells if it is wrong
+    if interface is not None:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
 
 
 def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs: Path | None) -> None:

@@ -344,8 +344,9 @@ def test_a_dry_run_on_screen_ends_with_the_spec_that_it_resolved(
 
 
 @pytest.mark.slow
-def test_ctrl_c_on_the_whole_process_group_finishes_the_step_saves_and_exits_with_130(
-    finished_run: FinishedRun, tmp_path: Path
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_or_a_scheduler_on_the_whole_process_group_finishes_the_step_and_saves(
+    finished_run: FinishedRun, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
     folder = tmp_path / "run"
     settings = ("optimisation.num_epochs=500", "data.num_workers=2")
@@ -361,9 +362,9 @@ def test_ctrl_c_on_the_whole_process_group_finishes_the_step_saves_and_exits_wit
     deadline = time.monotonic() + 120
     while not (folder / "metrics.jsonl").is_file() and time.monotonic() < deadline:
         time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    assert process.returncode == exit_code, stderr
     assert stderr == "finishing the step and saving; Ctrl-C again stops at once and loses it\n"
     num_steps = len(metric_lines(folder))
     assert f"stopped after step {num_steps}; go on with" in stdout

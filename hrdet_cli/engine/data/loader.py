@@ -231,7 +231,7 @@ class _BatchWorkers:
                 num_workers=self._num_workers,
                 persistent_workers=self._num_workers > 0,
                 pin_memory=self._pin_memory,
-                worker_init_fn=_leave_interrupts_to_parent,
+                worker_init_fn=_leave_signals_to_parent,
                 generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
             )
 
@@ -241,6 +241,7 @@ class _BatchWorkers:
             self._pass = None
 
 
-def _leave_interrupts_to_parent(_worker: int) -> None:
-    """A terminal's Ctrl-C reaches workers too; the parent still needs them to finish its step."""
+def _leave_signals_to_parent(_worker: int) -> None:
+    """A terminal's Ctrl-C and a scheduler's SIGTERM reach workers too; the parent needs them for its step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -37,21 +37,32 @@ def enter_phase(phase: str) -> None:
 
 
 @contextmanager
-def collective(what: str) -> Iterator[None]:
-    """Counts and names a collective.
+def waiting_for(what: str) -> Iterator[None]:
+    """Counts and names a place where all processes wait for each other, or for their GPUs.
+
+    On a GPU collectives return at once, and it is the reading of a result that waits.
 
     Args:
-        what: What is exchanged, in words for an error message.
-
-    Raises:
-        LostProcessError: The back end failed, which it does when a peer is gone.
+        what: What is waited for, in words for an error message.
     """
     ACTIVITY.num_collectives += 1
     ACTIVITY.waiting_for = what
     try:
         yield
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error
     finally:
         ACTIVITY.waiting_for = None
+
+
+@contextmanager
+def collective(what: str) -> Iterator[None]:
+    """Counts and names a collective, as `waiting_for` does.
+
+    Raises:
+        LostProcessError: The back end failed, which it does when a peer is gone.
+    """
+    with waiting_for(what):
+        try:
+            yield
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error

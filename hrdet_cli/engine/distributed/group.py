@@ -47,12 +47,10 @@ class Group:
     Attributes:
         rank: This process.
         hosts: Name of each process's node, by rank.
-        local_rank: This process's number on its node.
     """
 
     rank: int
     hosts: tuple[str, ...]
-    local_rank: int
 
 
 @contextmanager
@@ -103,7 +101,7 @@ def joined_group(
             timeout=timedelta(seconds=timeout_seconds + _MARGIN_SECONDS),
         )
         with watchdog:
-            yield Group(rank, hosts, membership.local_rank)
+            yield Group(rank, hosts)
             ACTIVITY.phase = "the end"
             wait_for_all(what="wait for the others to finish")
         dist.destroy_process_group()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.distributed.activity import enter_phase
+from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
 from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
@@ -177,7 +177,8 @@ class Trainer:
         gradient_norm = self._clip_gradients()
         stop = own.new_full((1,), float(self._stop_asked()))  # filled on the device: a copy would wait
         means = mean_over_processes(torch.cat([own, gradient_norm[None], stop]))
-        values: list[float] = torch.cat([means, own]).tolist()
+        with waiting_for("losses of the step"):
+            values: list[float] = torch.cat([means, own]).tolist()
         num_losses = len(loss_by_name)
         norm, share_asked = values[num_losses : num_losses + 2]
         named = dict(zip(loss_by_name, values[:num_losses], strict=True))
