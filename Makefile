@@ -43,10 +43,11 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Measure the data path, the training step and its memory (several minutes)
+bench: $(INSTALLED) ## Measure data path, training step, memory and SyncBN (several minutes)
 	$(BIN)/python -m tests.benchmarks.data_path
 	$(BIN)/python -m tests.benchmarks.step_time
 	$(BIN)/python -m tests.benchmarks.step_memory
+	$(BIN)/hrdet benchmark-syncbn
 
 clean: ## Remove the environment, caches and demo runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches

@@ -57,10 +57,10 @@ def test_weighting_by_counts_is_exact_and_the_rule_of_2019_is_so_for_equal_sizes
 @pytest.mark.distributed
 @pytest.mark.slow
 def test_messages_are_counted_as_they_are_sent(sections: Sections) -> None:
-    """71 norms; in lock-step, module by module, they are reached at 26 points.
+    """71 norms; run in lock-step, module by module, they are reached at 26 points.
 
-    Stem 2, stage 1 3, transition 1, and for stages 2, 3 and 4: two blocks of two norms, a fuse layer of as
-    many halvings as there are other branches, and between stages a transition of 1: 6 + 5 + 1 + 6 + 1 + 7.
+    The stem has 2, stage 1 has 3, and each of three transitions 1.  Stages 2, 3 and 4 have 4 in two blocks,
+    and as many more as there are halvings from their first to their last branch: 2 + 3 + 3 + 5 + 6 + 7.
     """
     for section in sections.values():
         for name, count in (("coalesced", 26), ("per-layer", 71), ("equal-count", 71)):

@@ -32,9 +32,6 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-CHECKPOINTS = {f"checkpoints/{name}.pt" for name in ("last", "best", "epoch-001", "epoch-002")}
-
-
 def test_two_hosts_with_a_shared_folder_train_to_the_weights_of_one_process(
     hosts: MakeHosts, one_process_run: Path, tmp_path: Path
 ) -> None:
@@ -44,6 +41,7 @@ def test_two_hosts_with_a_shared_folder_train_to_the_weights_of_one_process(
     early.await_text("nothing listens on port 29500 (yet)")
     master = start_hrdet(second, *command, folder=tmp_path)
     finish(early, master)
+    assert first.process_ids() == second.process_ids() == []
     assert_same_training(tmp_path / "run", one_process_run)
     (launch,) = launches_of(tmp_path / "run")
     assert launch["hosts_by_rank"] == ["host2 (10.77.0.2)", "host1 (10.77.0.1)"]

@@ -20,7 +20,7 @@ NETWORK_NAMES = (*(f"hrnet-{width}" for width in HRNET_CONFIGS), "resnet-50")
 SIDE_DIVISOR_PIXELS = 32
 """Sides of pictures are multiples of it: of the networks' largest stride."""
 
-_BLOBS_PIXELS = (1, 8, 32)
+_SPOTS_PIXELS = (1, 8, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Workload:
             F.interpolate(
                 _noise((1, 3, size.height // side, size.width // side), generator), scale_factor=side
             )
-            for side in (side for side in _BLOBS_PIXELS)
+            for side in _SPOTS_PIXELS
         ]
         contrast = torch.rand((), generator=generator, dtype=torch.float64) + 0.5
         return contrast * torch.stack(layers).mean(dim=0) + 0.5 * _noise((1, 3, 1, 1), generator)

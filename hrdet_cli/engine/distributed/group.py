@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -82,13 +82,14 @@ def joined_group(
     """
     store = _open_store(membership, timeout_seconds)
     place = place or Place(socket.gethostname())
-    rank, hosts = _give_out_ranks(store, membership, place, timeout_seconds)
+    rank, hosts, store_rank = _give_out_ranks(store, membership, place, timeout_seconds)
     board = FailureBoard(PrefixStore("board", store.clone()), rank=rank, size=len(hosts))
     watchdog = Watchdog(
         store=PrefixStore("watchdog", store.clone()),
         board=board,
         members=hosts,
         rank=rank,
+        store_rank=store_rank,
         timeout_seconds=timeout_seconds,
         abort=abort,
     )
@@ -101,28 +102,29 @@ def joined_group(
             timeout=timedelta(seconds=timeout_seconds + _MARGIN_SECONDS),
         )
         with watchdog:
-            yield Group(rank, hosts)
-            ACTIVITY.phase = "the end"
-            wait_for_all(what="wait for the others to finish")
+            try:
+                yield Group(rank, hosts)
+                ACTIVITY.phase = "the end"
+                wait_for_all(what="wait for the others to finish")
+            except LostProcessError as error:
+                raise _explain(error, board, watchdog) from error
         dist.destroy_process_group()
     except BaseException as error:
-        explained = _explain(error, board, hosts)
-        board.publish(failure_of(explained, rank=rank, host=place.host))
+        board.publish(failure_of(error, rank=rank, host=place.host))
         if membership.rank == 0:
             board.wait_for_readers(seconds=_NOTICE_SECONDS)
-        if explained is error:
-            raise
-        raise explained from error
+        raise
 
 
-def _explain(error: BaseException, board: FailureBoard, hosts: Sequence[str]) -> BaseException:
-    """An exchange that failed says little; the board may know what happened on the other side."""
-    if not isinstance(error, LostProcessError):
-        return error
+def _explain(error: LostProcessError, board: FailureBoard, watchdog: Watchdog) -> HrdetError:
+    """An exchange that failed says little; the board may know what happened on the other side.
+
+    Where it does not, whoever is not heard of any more while this process waits for the board is the cause.
+    """
     failure = board.wait(seconds=_NOTICE_SECONDS)
     if failure is None:
-        others = ", ".join(sorted(set(hosts)))
-        return LostProcessError(f"lost the connection to another process of the group on {others}: {error}")
+        whom = watchdog.missing() or "the connection to another process of the group"
+        return LostProcessError(f"lost {whom}: {error}")
     if failure.is_final:
         return PeerError(failure)
     return LostProcessError(f"on rank {failure.rank} ({failure.host}): {failure.message}")
@@ -147,11 +149,11 @@ def _open_store(membership: Membership, timeout_seconds: float) -> Store:
 
 def _give_out_ranks(
     store: Store, membership: Membership, place: Place, timeout_seconds: float
-) -> tuple[int, tuple[str, ...]]:
+) -> tuple[int, tuple[str, ...], int]:
     """Wait for everybody and sort them: nodes by rank where given, the rendezvous's first, then as numbered.
 
     Returns:
-        This process's rank, and the host of each rank.
+        This process's rank, the host of each rank, and the rank of the process that hosts the store.
     """
     if store.add(f"claim/{membership.rank}", 1) > 1:
         raise GroupError(
@@ -177,7 +179,7 @@ def _give_out_ranks(
         ) from error
     former_ranks = [former_rank for _, _, former_rank, _ in orders]
     hosts = tuple(host for _, _, _, host in orders)
-    return former_ranks.index(membership.rank), hosts
+    return former_ranks.index(membership.rank), hosts, former_ranks.index(0)
 
 
 def use_device(device_type: str, local_rank: int) -> torch.device:

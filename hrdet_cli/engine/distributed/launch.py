@@ -5,6 +5,7 @@ starts the workers, which are the user's command again in an environment that te
 all of them anew when one was lost and restarts are allowed.
 """
 
+import math
 import os
 import shlex
 import signal
@@ -27,8 +28,6 @@ from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, O
 from hrdet_cli.errors import GroupError, LostProcessError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SHUTDOWN_SECONDS = 24 * 3600
-"""Workers that were asked to stop finish their step and save; a second Ctrl-C does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def _orders(rendezvous: Rendezvous, request: LaunchRequest) -> Orders:
 def _run_workers(
     rendezvous: Rendezvous, request: LaunchRequest, command: Sequence[str], folder: LaunchFolder
 ) -> Stopped | None:
-    _prepare_environment(os.environ, rendezvous, folder, request.num_processes)
+    _prepare_environment(os.environ, rendezvous, folder, request)
     config = LaunchConfig(
         min_nodes=request.num_nodes,
         max_nodes=request.num_nodes,
@@ -165,16 +164,18 @@ def _run_workers(
 
 
 def _prepare_environment(
-    environ: MutableMapping[str, str], rendezvous: Rendezvous, folder: LaunchFolder, num_processes: int
+    environ: MutableMapping[str, str], rendezvous: Rendezvous, folder: LaunchFolder, request: LaunchRequest
 ) -> None:
     """What the workers inherit."""
     environ[FOLDER_VARIABLE] = str(folder.path)
     # A store of its own for each start of the workers: a node that comes back after it died counts restarts
     # from 0 again, and would look in the shared store for keys of another start than the others do.
     environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_SHUTDOWN_SECONDS)
-    if num_processes > 1:  # or each would start as many threads as there are cores
-        environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    # Workers that were asked to stop finish their step and save.  One that takes longer than an exchange may
+    # is frozen, and then killed; a second Ctrl-C does not wait for that.
+    environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(math.ceil(request.timeout_seconds))
+    if request.num_processes > 1:  # or each would start as many threads as there are cores
+        environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // request.num_processes)))
     interface = interface_with(rendezvous.local_address)
     if interface is not None:  # gloo would take the address of the host's name, which may be 127.0.1.1
         environ.setdefault("GLOO_SOCKET_IFNAME", interface)

@@ -21,6 +21,8 @@ from hrdet_cli.errors import HrdetError, LostProcessError
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 60.0
 """A process that has not written for so long, while others wait for it, is taken for lost."""
+MISSED_SECONDS = 2.5
+"""Without beats for so long, once the connection to some process was lost, it is the one."""
 GRACE_SECONDS = 10.0
 """Given to a process to end by itself after another one failed."""
 
@@ -48,6 +50,7 @@ class Watchdog:
         board: Where failures are published.
         members: Name of each process's host, by rank.
         rank: This process.
+        store_rank: The process that holds the store.
         timeout_seconds: A collective that takes longer is a hang.
         abort: Ends the process with an error; called in the watchdog's thread, must not return.
     """
@@ -59,6 +62,7 @@ class Watchdog:
         board: FailureBoard,
         members: Sequence[str],
         rank: int,
+        store_rank: int,
         timeout_seconds: float,
         abort: Callable[[HrdetError], NoReturn],
     ) -> None:
@@ -66,20 +70,33 @@ class Watchdog:
         self._board = board
         self._members = members
         self._rank = rank
+        self._store_rank = store_rank
         self._timeout_seconds = timeout_seconds
         self._abort = abort
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._watch, name="watchdog", daemon=True),
+            threading.Thread(target=self._watch_store, name="watchdog of the store", daemon=True),
+        ]
         self._last_texts: dict[int, tuple[bytes, float]] = {}
+        self._missing: tuple[int, ...] = ()
         self._num_beats = 0
+        self._num_rounds = 0
+        self._is_ending = False
 
     def __enter__(self) -> "Watchdog":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        self._thread.join(timeout=2 * BEAT_SECONDS)
+        for thread in self._threads:
+            thread.join(timeout=2 * BEAT_SECONDS)
+
+    def missing(self) -> str:
+        """The processes not heard of for some beats, in words; empty where all are."""
+        return ", ".join(f"rank {rank} on {self._members[rank]}" for rank in self._missing)
 
     def _watch(self) -> None:
         """Beat and look around; a store that does not answer is a lost host."""
@@ -88,17 +105,43 @@ class Watchdog:
             while not self._is_over.wait(BEAT_SECONDS):
                 self._beat()
                 beats = self._listen()
+                self._missing = tuple(
+                    rank for rank, beat in beats.items() if beat.silent_seconds > MISSED_SECONDS
+                )
+                self._num_rounds += 1
                 self._end_with_others()
                 if ACTIVITY.waiting_for is None or ACTIVITY.num_collectives != waiting_at:
                     waiting_since, waiting_at = time.monotonic(), ACTIVITY.num_collectives
                 elif (error := self._diagnose(beats, time.monotonic() - waiting_since)) is not None:
+                    self._is_ending = True
                     self._board.publish(failure_of(error, rank=self._rank, host=self._members[self._rank]))
                     self._abort(error)
         except RuntimeError as error:  # the store's connection
+            self._is_ending = True
+            self._missing = (self._store_rank,)
             if not self._is_over.wait(GRACE_SECONDS):
                 reason = " ".join(str(error).split())
                 self._abort(
-                    LostProcessError(f"the process that holds the group's store is gone ({reason:.120})")
+                    LostProcessError(f"lost {self.missing()}, which holds the group's store ({reason:.120})")
+                )
+
+    def _watch_store(self) -> None:
+        """A store whose process is frozen or cut off keeps whoever asks it waiting without an end.
+
+        Counts in beats, not on the clock, since this process may have been frozen itself.
+        """
+        last_round, num_unanswered = -1, 0
+        limit_seconds = min(self._timeout_seconds, SILENCE_SECONDS)
+        while not self._is_over.wait(BEAT_SECONDS) and not self._is_ending:
+            num_unanswered = num_unanswered + 1 if self._num_rounds == last_round else 0
+            last_round = self._num_rounds
+            if num_unanswered * BEAT_SECONDS > limit_seconds:
+                holder = f"rank {self._store_rank} on {self._members[self._store_rank]}"
+                self._abort(
+                    LostProcessError(
+                        f"{holder}, which holds the group's store, did not answer for {limit_seconds:.0f} s: "
+                        f"it is frozen, or its node or network is gone; noticed in {ACTIVITY.phase}"
+                    )
                 )
 
     def _beat(self) -> None:
@@ -125,7 +168,10 @@ class Watchdog:
     def _end_with_others(self) -> None:
         """Once another process failed, the main thread has a little time to meet that error by itself."""
         failure = self._board.read()
-        if failure is None or self._is_over.wait(GRACE_SECONDS):
+        if failure is None:
+            return
+        self._is_ending = True
+        if self._is_over.wait(GRACE_SECONDS):
             return
         self._abort(PeerError(failure) if failure.is_final else LostProcessError(failure.message))
 

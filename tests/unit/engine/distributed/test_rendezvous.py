@@ -113,6 +113,18 @@ def test_a_node_that_does_not_come_is_missed_with_what_to_run_there() -> None:
     )
 
 
+def test_a_node_that_does_not_come_is_missed_by_all_others_before_the_holder_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with meet(0, timeout_seconds=0.5) as holder:
+        other = visitor(holder, monkeypatch)  # which would wait for 20 s
+        with other:
+            errors = gather_both((holder, node("a", num_nodes=3)), (other, node("b", num_nodes=3)))
+    for error in errors:
+        assert isinstance(error, GroupError)
+        assert str(error).startswith(f"2 of 3 nodes joined 127.0.0.1:{holder.port} in ")
+
+
 def test_a_node_too_many_is_sent_away(holder: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendezvous, "ALIVE_SECONDS", 0.1)
     second, third = visitor(holder, monkeypatch), visitor(holder, monkeypatch)

@@ -47,6 +47,7 @@ def watching(store: HashStore, aborted: Aborted, *, timeout_seconds: float) -> W
         board=FailureBoard(PrefixStore("board", store), rank=0, size=3),
         members=("gpu-a", "gpu-b", "gpu-c"),
         rank=0,
+        store_rank=1,
         timeout_seconds=timeout_seconds,
         abort=aborted,
     )
@@ -96,6 +97,45 @@ def test_a_failure_elsewhere_ends_a_process_that_waits_in_a_collective(aborted: 
     with watching(store, aborted, timeout_seconds=1e9):
         error = aborted.wait()
     assert (error.exit_code, str(error)) == (3, "on rank 2 (gpu-c): x.jpg: is damaged")
+
+
+class FrozenStore(HashStore):
+    """A store whose process takes connections and never answers."""
+
+    def set(self, _key: str, _value: str) -> None:
+        time.sleep(60)
+
+
+def test_a_store_that_never_answers_is_told_with_the_process_that_holds_it(aborted: Aborted) -> None:
+    dog = Watchdog(
+        store=FrozenStore(),
+        board=FailureBoard(HashStore(), rank=0, size=3),
+        members=("gpu-a", "gpu-b", "gpu-c"),
+        rank=0,
+        store_rank=1,
+        timeout_seconds=0.2,
+        abort=aborted,
+    )
+    with dog:
+        error = aborted.wait()
+    assert error.exit_code == 8
+    assert str(error).startswith("rank 1 on gpu-b, which holds the group's store, did not answer for 0 s: ")
+    assert str(error).endswith("noticed in step 37")
+
+
+def test_processes_without_a_new_beat_are_missing(aborted: Aborted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "MISSED_SECONDS", 0.2)
+    store = HashStore()
+    write_beat(store, 1, 214, "step 37")
+    with watching(store, aborted, timeout_seconds=1e9) as dog:
+        assert dog.missing() == ""
+        deadline = time.monotonic() + 10
+        for number in range(10**6):
+            write_beat(store, 2, 214, "step 37", number)
+            if dog.missing() or time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        assert dog.missing() == "rank 1 on gpu-b"
 
 
 def test_a_diagnosis_is_told_to_the_others(aborted: Aborted) -> None:
