@@ -81,9 +81,15 @@ def evaluate(
         work,
         processes,
         device=_device(settings or []),
-        logs=(source if source.is_dir() else source.parent) / "logs",
+        logs=_logs(source, out),
         stop_message="stopping after this picture; nothing is written",
     )
+
+
+def _logs(source: Path, out: Path | None) -> Path | None:
+    """Beside the results; none on a node that has no part of the run, whose rank writes nothing."""
+    folder = out or (source if source.is_dir() else source.parent)
+    return folder / "logs" if out is not None or folder.is_dir() else None
 
 
 def _device(settings: Sequence[str]) -> str:

@@ -85,3 +85,18 @@ class ProcessOptions:
             raise SpecError([f"--node-rank {self.node_rank}: must be below --nodes, which is {nodes}"])
         if self.master_addr is not None and self.nodes is None:
             raise SpecError(["--master-addr: needs --nodes, the number of machines"])
+
+    def refuse_for_members(self, launcher: str) -> None:
+        """Options of hrdet's own launching have no effect where somebody else launches.
+
+        Raises:
+            SpecError: One was given.
+        """
+        given = [("--max-restarts", self.max_restarts > 0), ("--node-rank", self.node_rank is not None)]
+        problems = [
+            f"{option}: {launcher} has started the processes, so this is for {launcher} to do; leave it away"
+            for option, is_given in given
+            if is_given
+        ]
+        if problems:
+            raise SpecError(problems)

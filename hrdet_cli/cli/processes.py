@@ -9,10 +9,11 @@ import os
 import signal
 import socket
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import IO, TYPE_CHECKING, NoReturn
 
 import typer
@@ -21,12 +22,12 @@ import hrdet_cli
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
 from hrdet_cli.cli.rank_log import rank_log
-from hrdet_cli.cli.stopping import STOPPED_BY_CTRL_C, StopRequest, stop_request
-from hrdet_cli.errors import GroupError, HrdetError, SpecError
+from hrdet_cli.cli.stopping import stop_request
+from hrdet_cli.errors import HrdetError, SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.engine.distributed.environment import Membership
-    from hrdet_cli.engine.distributed.group import Place
+    from hrdet_cli.engine.distributed.meeting import Place
     from hrdet_cli.engine.distributed.worker import LaunchFolder
 
 
@@ -49,6 +50,9 @@ class Process:
     hosts: tuple[str, ...]
     launch_id: str | None
 
+
+NOTE_SECONDS = 2.0
+"""A launcher and its workers hear of a stop at the same time; workers wait so long for its note."""
 
 Work = Callable[[Process], bool]
 """What a command does in each process; whether it was stopped before its end."""
@@ -112,7 +116,10 @@ def _membership(options: ProcessOptions) -> "Membership | None":
     from hrdet_cli.engine.distributed.environment import detect_membership
 
     membership = detect_membership(os.environ, default_port=options.master_port)
-    if membership is None or (options.nodes is None and options.processes_per_node is None):
+    if membership is None:
+        return None
+    if options.nodes is None and options.processes_per_node is None:
+        options.refuse_for_members(membership.started_by)
         return membership
     if membership.started_by == "torchrun" or membership.size != (options.nodes or 1):
         raise SpecError(
@@ -159,7 +166,12 @@ def _launch(options: ProcessOptions, *, device: str) -> None:
     )
     logging.disable()  # torch elastic tells of every step it takes; what goes wrong it raises
     command = [sys.executable, "-m", "hrdet_cli", *sys.argv[1:]]
-    stopped = launch(request, command, say=lambda line: typer.echo(f"waiting: {line}", err=True))
+
+    def abort(error: HrdetError) -> NoReturn:
+        print_error(error)
+        os._exit(error.exit_code)
+
+    stopped = launch(request, command, say=lambda line: typer.echo(line, err=True), abort=abort)
     if stopped is not None:
         raise typer.Exit(stopped.exit_code)
 
@@ -168,50 +180,37 @@ def _work_as_member(
     work: Work, membership: "Membership", options: ProcessOptions, *, device: str, logs: Path | None
 ) -> None:
     """Take part in a group that torchrun, Slurm or MPI started."""
-    _choose_interface(membership)
 
-    def abort(error: HrdetError) -> NoReturn:
+    def leave(error: HrdetError) -> NoReturn:
         print_error(error)
-        os._exit(error.exit_code)
+        os._exit(error.exit_code)  # an orderly exit would wait for collectives that never end
 
     with stop_request(says=None) as stop:
-        was_stopped = _join_and_work(
-            work,
-            membership,
-            None,
-            stop,
-            device=device,
-            logs=logs,
-            timeout_seconds=options.timeout_seconds,
-            abort=abort,
-        )
+        try:
+            was_stopped = _join_and_work(
+                work,
+                membership,
+                None,
+                stop.is_asked,
+                device=device,
+                logs=logs,
+                timeout_seconds=options.timeout_seconds,
+                abort=leave,
+                folder=None,
+            )
+        except HrdetError as error:
+            leave(error)
+        except Exception:
+            _leave_after_crash()
     if was_stopped:
         raise typer.Exit(stop.exit_code)
-
-
-def _choose_interface(membership: "Membership") -> None:
-    """Have gloo use the network that leads to the master, unless the user chose.
-
-    Gloo itself takes the address that the host's own name means, which may be 127.0.1.1.
-    """
-    from hrdet_cli.engine.distributed.addresses import interface_with, local_address_towards, resolve
-
-    if membership.size == membership.local_size:
-        return
-    try:
-        _, address = resolve(membership.master_address, membership.master_port)
-        interface = interface_with(local_address_towards(address, membership.master_port))
-    except GroupError:
-        return  # a master's name may mean something else on its own node; joining tells if it is wrong
-    if interface is not None:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
 
 
 def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs: Path | None) -> None:
     """Be a worker: what ends it goes into the launch folder, and the launcher tells the user."""
     from hrdet_cli.engine.distributed.environment import detect_membership
     from hrdet_cli.engine.distributed.failure import failure_of
-    from hrdet_cli.engine.distributed.group import Place
+    from hrdet_cli.engine.distributed.meeting import Place
     from hrdet_cli.engine.distributed.worker import die_with
 
     orders = folder.orders()
@@ -219,82 +218,98 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
     membership = detect_membership(os.environ, default_port=DEFAULT_PORT)
     if membership is None:
         raise SpecError(["HRDET_LAUNCH_FOLDER is set, but torch elastic's variables are not; unset it"])
+    local_rank = membership.local_rank
+    folder.forget(local_rank)
 
-    def leave(error: BaseException) -> NoReturn:
+    def leave(error: HrdetError) -> NoReturn:
         failure = failure_of(error, rank=membership.rank, host=orders.host)
-        folder.write_outcome(membership.local_rank, failure)
-        if failure.is_final and folder.stop_signal() is None:
-            os.kill(orders.launcher_pid, signal.SIGTERM)  # or it would restart what cannot go well
-        os._exit(failure.exit_code)
+        folder.write_outcome(local_rank, failure)
+        place = folder.place(local_rank)
+        if place is not None and place.rank > 0:
+            print_error(error)  # into its log
+        # Torch elastic starts processes anew that end badly, which this error would survive.
+        ends_well = failure.is_final and orders.max_restarts > 0
+        os._exit(0 if ends_well else failure.exit_code)
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if folder.stop_signal() is None:
-            os._exit(128 + number)  # torch elastic ends this start of the workers, to start others
-        stop.ask(number, frame)
-
-    place = Place(orders.host, orders.holds_rendezvous, orders.node_rank)
-    with stop_request(says=None) as stop:
-        signal.signal(signal.SIGTERM, ask)
-        try:
-            was_stopped = _join_and_work(
-                work,
-                membership,
-                place,
-                stop,
-                device=device,
-                logs=logs,
-                timeout_seconds=orders.timeout_seconds,
-                abort=leave,
-                folder=folder,
-            )
-        except HrdetError as error:
-            sys.stdout.flush()
-            leave(error)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _frame: _heed_sigterm(folder, number))
+    try:
+        was_stopped = _join_and_work(
+            work,
+            membership,
+            Place(orders.host, orders.holds_rendezvous, orders.node_rank),
+            lambda: folder.stop_signal() is not None,
+            device=device,
+            logs=logs,
+            timeout_seconds=orders.timeout_seconds,
+            abort=leave,
+            folder=folder,
+        )
+    except HrdetError as error:
+        leave(error)
+    except Exception:
+        _leave_after_crash()
     if was_stopped:
-        if folder.stop_signal() is None:
-            os.kill(orders.launcher_pid, signal.SIGINT)  # stopped by another node: so is this launcher
-        raise typer.Exit(STOPPED_BY_CTRL_C)
+        folder.note_stopped()
+
+
+def _heed_sigterm(folder: "LaunchFolder", number: int) -> None:
+    """Torch elastic ends workers by SIGTERM to start others; a scheduler signals launcher and workers alike.
+
+    In the second case the launcher notes it, perhaps a moment later, and the work heeds the note.
+    """
+    deadline = time.monotonic() + NOTE_SECONDS
+    while folder.stop_signal() is None:
+        if time.monotonic() > deadline:
+            os._exit(128 + number)
+        time.sleep(0.05)
+
+
+def _leave_after_crash() -> NoReturn:
+    """End at once with a traceback: an orderly exit would wait for collectives that never end."""
+    traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(1)
 
 
 def _join_and_work(
     work: Work,
     membership: "Membership",
     place: "Place | None",
-    stop: StopRequest,
+    stop_asked: Callable[[], bool],
     *,
     device: str,
     logs: Path | None,
     timeout_seconds: float,
     abort: Callable[[HrdetError], NoReturn],
-    folder: "LaunchFolder | None" = None,
+    folder: "LaunchFolder | None",
 ) -> bool:
     """Do a command's work as one process of a group; whether it was stopped."""
-    from hrdet_cli.engine.distributed.group import joined_group, use_device
+    from hrdet_cli.engine.distributed.group import joined_group
     from hrdet_cli.engine.distributed.worker import WorkerPlace
 
-    device_type = _device_type(device)
-    use_device(device_type, membership.local_rank)
     with joined_group(
-        membership, place=place, device_type=device_type, timeout_seconds=timeout_seconds, abort=abort
+        membership,
+        place=place,
+        device_type=_device_type(device),
+        timeout_seconds=timeout_seconds,
+        abort=abort,
     ) as group:
         is_first = group.rank == 0
         file = None if logs is None else logs / f"rank-{group.rank}.log"
         if file is not None and not is_first and membership.local_rank == 0:
-            typer.echo(
-                f"rank {group.rank} of {len(group.hosts)}, on {group.hosts[group.rank]}, logs to {file}",
-                err=True,
-            )
-        launch_id = None
+            name = f"rank {group.rank} of {len(group.hosts)}, on {group.hosts[group.rank]}"
+            typer.echo(f"{name}, logs to {file}", err=True)
         if folder is not None:
-            launch_id = folder.orders().launch_id
             log_file = None if file is None else str(file.absolute())
-            folder.write_place(membership.local_rank, WorkerPlace(group.rank, log_file))
+            folder.write_place(membership.local_rank, WorkerPlace(group.rank, os.getpid(), log_file))
         with rank_log(file, is_first=is_first) as log:
             process = Process(
                 is_first=is_first,
-                stop_asked=stop.is_asked,
+                stop_asked=stop_asked,
                 log=log,
                 hosts=group.hosts,
-                launch_id=launch_id,
+                launch_id=None if folder is None else folder.orders().launch_id,
             )
             return work(process)

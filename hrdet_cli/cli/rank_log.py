@@ -45,8 +45,10 @@ def rank_log(file: Path | None, *, is_first: bool) -> Iterator[IO[str] | None]:
         try:
             yield log if is_first else None
         except HrdetError as error:
-            log.write(f"error: {error}\n")
+            if is_first:
+                log.write(f"error: {error}\n")
             raise
         except BaseException:
-            log.write(traceback.format_exc())
+            if is_first:  # the others' stderr is the log already
+                log.write(traceback.format_exc())
             raise

@@ -122,6 +122,8 @@ def _train(
     from hrdet_cli.runs.run_folder import RunFolder
 
     folder = RunFolder(path)
+    if not resume:
+        folder.refuse_if_foreign()  # before a process puts its log there
 
     def work(process: Process) -> bool:
         from hrdet_cli.runs.preparation import Launch

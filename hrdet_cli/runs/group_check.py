@@ -118,7 +118,18 @@ def _facts(
     yield "content of the training annotations (SHA-256)", plan.train.fingerprint
     yield "content of the validation annotations (SHA-256)", plan.val.fingerprint
     yield "initial weights (CRC-32)", f"{weights_checksum(model):08x}"
-    yield "device", device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
+    yield "device", device_kind(device)
+
+
+def device_kind(device: torch.device) -> str:
+    """What all devices of a group must share.
+
+    GPUs of another generation round otherwise, and the weights would drift apart from rank to rank.
+    """
+    if device.type != "cuda":
+        return "CPU"
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"GPU of compute capability {major}.{minor}"
 
 
 def weights_checksum(model: nn.Module) -> int:

@@ -190,13 +190,18 @@ def _read_newest(run: TrainingRun) -> tuple[Path, dict[str, Any], list[str]]:
 
 def _describe_move(run: TrainingRun, moved: PositionMoved) -> str:
     plan = run.plan
-    return (
+    changes = (
         f"{moved.new_batch_size} pictures a step now ({plan.num_processes} processes), "
         f"{moved.old_batch_size} before; so the learning rate is {plan.learning_rate:g} = "
-        f"{plan.learning_rate_rule}, an epoch has "
-        f"{moved.new_num_steps_per_epoch} steps, not {moved.old_num_steps_per_epoch}, and epoch "
-        f"{run.trainer.num_finished_epochs + 1} goes on after its step {moved.new_step_in_epoch}, not "
-        f"{moved.old_step_in_epoch}: some of its pictures come twice, some not at all"
+        f"{plan.learning_rate_rule}, and an epoch has {moved.new_num_steps_per_epoch} steps, not "
+        f"{moved.old_num_steps_per_epoch}"
+    )
+    if moved.old_step_in_epoch == 0:
+        return changes
+    return (
+        f"{changes}; epoch {run.trainer.num_finished_epochs + 1} goes on after its step "
+        f"{moved.new_step_in_epoch}, not {moved.old_step_in_epoch}: some of its pictures come twice, "
+        "some not at all"
     )
 
 

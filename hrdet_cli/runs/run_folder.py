@@ -53,26 +53,36 @@ class RunFolder:
         kept = sorted(self.checkpoints.glob("epoch-*.pt"), key=_number_in_name, reverse=True)
         return [p for p in (self.last_checkpoint, *kept, self.best_checkpoint) if p.is_file()]
 
+    def refuse_if_foreign(self) -> None:
+        """Fail where something is in the way that is no run; every process may ask, on its own node's disk.
+
+        Raises:
+            OutputError: It is.
+        """
+        if not self._is_free() and not self._holds_run():
+            raise OutputError(f"{self.path}: exists and is no run folder; choose another --run-dir")
+
     def refuse_if_taken(self, *, overwrite: bool) -> None:
         """Fail before any work is done where a new run could not be made.
 
         Raises:
             OutputError: A run is there and ``overwrite`` is False, or something that is no run.
         """
-        path = self.path
-        try:
-            is_free = not path.exists() or (path.is_dir() and not set(path.iterdir()) - {self.logs})
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be used as a run folder: {error.strerror}") from error
-        if is_free:
-            return
-        if not self._holds_run():
-            raise OutputError(f"{path}: exists and is no run folder; choose another --run-dir")
-        if not overwrite:
+        self.refuse_if_foreign()
+        if not overwrite and not self._is_free():
             raise OutputError(
-                f"{path}: already holds a run; continue it with --resume, "
+                f"{self.path}: already holds a run; continue it with --resume, "
                 "replace it with --overwrite, or choose another --run-dir"
             )
+
+    def _is_free(self) -> bool:
+        """Whether nothing is there but logs, which other processes may have begun already."""
+        try:
+            return not self.path.exists() or (
+                self.path.is_dir() and not set(self.path.iterdir()) - {self.logs}
+            )
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be used as a run folder: {error.strerror}") from error
 
     def create(self, *, overwrite: bool) -> None:
         """Make the folder; of the run that is there, what a run writes is deleted and nothing else.

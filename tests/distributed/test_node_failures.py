@@ -72,7 +72,7 @@ def test_a_node_that_does_not_come_is_missed_by_all_who_came(hosts: MakeHosts, t
 def test_ctrl_c_ends_a_node_that_waits_for_others(hosts: MakeHosts, tmp_path: Path) -> None:
     pair = hosts(2)
     alone = start_hrdet(pair[0], *train_command(pair), folder=tmp_path)
-    alone.await_text("waiting: 1 of 2 nodes at 10.77.0.1:29500")
+    alone.await_text("waiting for nodes at 10.77.0.1:29500: 1 of 2 have come")
     alone.process.send_signal(signal.SIGINT)
     assert alone.wait(seconds=10) == 130, alone.printed()
     assert "Traceback" not in alone.printed()
@@ -117,7 +117,7 @@ def test_nodes_that_start_unequal_numbers_of_processes_refuse_to_train(
 
     alike = [start(trio[0], 1), start(trio[1], 1)]
     for command in alike:
-        command.await_text("waiting: 2 of 3 nodes")
+        command.await_text(": 2 of 3 have come")
     for command in (*alike, start(trio[2], 2)):
         assert command.wait() == 7, command.printed()
         assert "the nodes contradict each other: --processes-per-node is " in command.printed()
@@ -246,5 +246,16 @@ def test_a_frozen_worker_is_named_with_what_the_others_wait_for(hosts: MakeHosts
     await_step(tmp_path / "host1" / "run", 2, master, other)
     os.kill(worker_of(other), signal.SIGSTOP)
     assert [master.wait(seconds=30), other.wait(seconds=30)] == [8, 8]
-    assert "Missing: rank 1 on host2 (10.77.0.2) is at collective " in master.printed()
+    assert "Missing: rank 1 on host2 (10.77.0.2), last at collective " in master.printed()
+    await_nobody(*pair)
+
+
+def test_a_cut_cable_ends_both_sides_with_what_each_can_know(hosts: MakeHosts, tmp_path: Path) -> None:
+    pair = hosts(2)
+    master, other = start_on_all(pair, train_command(pair, "--timeout-seconds", "10"), tmp_path)
+    await_step(tmp_path / "host1" / "run", 2, master, other)
+    pair.cut(pair[0])
+    assert [master.wait(seconds=40), other.wait(seconds=40)] == [8, 8]
+    assert "Missing: rank 1 on host2 (10.77.0.2), last at collective " in master.printed()
+    assert "did not answer for " in other.printed()
     await_nobody(*pair)

@@ -35,6 +35,8 @@ class Membership:
         master_address: Name or address of the node with rank 0.
         master_port: TCP port of the rendezvous on that node.
         started_by: Who started the processes.
+        launcher_has_store: The launcher itself holds a store at the master's address and port.
+        num_restarts: How often the launcher has started the processes anew.
     """
 
     rank: int
@@ -44,6 +46,8 @@ class Membership:
     master_address: str
     master_port: int
     started_by: Launcher
+    launcher_has_store: bool = False
+    num_restarts: int = 0
 
 
 def detect_membership(environ: Mapping[str, str], *, default_port: int) -> Membership | None:
@@ -134,6 +138,8 @@ def _started_by_torchrun(environ: Mapping[str, str]) -> Membership:
         master_address=variables.text("MASTER_ADDR"),
         master_port=variables.port(default=None),
         started_by="azure" if by_azure else "torchrun",
+        launcher_has_store=environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+        num_restarts=int(environ.get("TORCHELASTIC_RESTART_COUNT", "0")),
     )
 
 

@@ -52,6 +52,8 @@ class FailureBoard:
         self._store = store
         self._rank = rank
         self._size = size
+        self._seen: Failure | None = None
+        self._is_gone = False
 
     def publish(self, failure: Failure) -> None:
         """Write a failure, unless another came first.  A store that is gone has no readers either."""
@@ -61,22 +63,23 @@ class FailureBoard:
             return
 
     def read(self) -> Failure | None:
-        """The first failure; None where there is none, or the store is gone."""
+        """The first failure; None where there is none, or the store went before it was seen."""
+        if self._seen is not None or self._is_gone:
+            return self._seen
         try:
-            if not self._store.check([_KEY]):
-                return None
-            failure = Failure(**json.loads(self._store.get(_KEY)))
-            self._store.set(f"{_READERS}/{self._rank}", "")
+            if self._store.check([_KEY]):
+                self._seen = Failure(**json.loads(self._store.get(_KEY)))
+                self._store.set(f"{_READERS}/{self._rank}", "")
         except RuntimeError:
-            return None
-        return failure
+            self._is_gone = True
+        return self._seen
 
     def wait(self, *, seconds: float) -> Failure | None:
         """The first failure, given some time to be written."""
         deadline = time.monotonic() + seconds
-        while (failure := self.read()) is None and time.monotonic() < deadline:
+        while self.read() is None and not self._is_gone and time.monotonic() < deadline:
             time.sleep(0.1)
-        return failure
+        return self._seen
 
     def wait_for_readers(self, *, seconds: float) -> None:
         """Keep the store up until all others have read; for the process that hosts it."""

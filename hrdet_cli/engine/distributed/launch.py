@@ -5,7 +5,6 @@ starts the workers, which are the user's command again in an environment that te
 all of them anew when one was lost and restarts are allowed.
 """
 
-import math
 import os
 import shlex
 import signal
@@ -15,19 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
-from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.elastic.rendezvous import RendezvousError
+from torch.distributed.elastic.rendezvous import RendezvousClosedError, RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from hrdet_cli.engine.distributed.addresses import interface_with
 from hrdet_cli.engine.distributed.ending import ending_of
 from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
 from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
-from hrdet_cli.errors import GroupError, LostProcessError
+from hrdet_cli.errors import HrdetError, LostProcessError
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,13 @@ class Stopped:
     exit_code: int
 
 
-def launch(request: LaunchRequest, command: Sequence[str], *, say: Callable[[str], None]) -> Stopped | None:
+def launch(
+    request: LaunchRequest,
+    command: Sequence[str],
+    *,
+    say: Callable[[str], None],
+    abort: Callable[[HrdetError], NoReturn],
+) -> Stopped | None:
     """Run a command in this node's processes, as part of the group of all nodes.
 
     Must be called in the main thread, since it handles signals.
@@ -76,7 +81,9 @@ def launch(request: LaunchRequest, command: Sequence[str], *, say: Callable[[str
     Args:
         request: The group.
         command: The program and its arguments, the same on every node.
-        say: Told what is waited for.
+        say: Told what is waited for, and what a stop does.
+        abort: Ends this process, and with it its workers, where it waits for what will not come; called in
+            another thread, must not return.
 
     Returns:
         None when all processes finished their work.
@@ -88,7 +95,7 @@ def launch(request: LaunchRequest, command: Sequence[str], *, say: Callable[[str
     """
     with tempfile.TemporaryDirectory(prefix="hrdet-launch-") as path:
         folder = LaunchFolder(Path(path))
-        with _stop_signals_noted(folder):
+        with _stop_signals_noted(folder, say):
             try:
                 rendezvous = Rendezvous(
                     master_address=request.master_address,
@@ -96,13 +103,15 @@ def launch(request: LaunchRequest, command: Sequence[str], *, say: Callable[[str
                     timeout_seconds=request.timeout_seconds,
                     command=shlex.join(["hrdet", *command[3:]]),
                     on_wait=say,
+                    abort=abort,
                 )
                 with rendezvous:
                     _gather(rendezvous, request)
                     folder.write_orders(_orders(rendezvous, request))
-                    return _run_workers(rendezvous, request, command, folder)
+                    _run_workers(rendezvous, request, command, folder)
             except SignalException:
                 return _stopped(folder)
+        return _stopped(folder) if folder.was_stopped() else None
 
 
 def _gather(rendezvous: Rendezvous, request: LaunchRequest) -> None:
@@ -125,14 +134,20 @@ def _orders(rendezvous: Rendezvous, request: LaunchRequest) -> Orders:
         holds_rendezvous=rendezvous.is_holder,
         node_rank=request.node_rank,
         timeout_seconds=request.timeout_seconds,
+        max_restarts=request.max_restarts,
         launcher_pid=os.getpid(),
     )
 
 
 def _run_workers(
     rendezvous: Rendezvous, request: LaunchRequest, command: Sequence[str], folder: LaunchFolder
-) -> Stopped | None:
-    _prepare_environment(os.environ, rendezvous, folder, request)
+) -> None:
+    """Start the workers, again where one is lost, until all have ended well.
+
+    Raises:
+        HrdetError: They have not.
+    """
+    _prepare_environment(os.environ, folder, request.num_processes)
     config = LaunchConfig(
         min_nodes=request.num_nodes,
         max_nodes=request.num_nodes,
@@ -144,52 +159,57 @@ def _run_workers(
         rdzv_configs={"is_host": False, "timeout": int(request.timeout_seconds)},
         max_restarts=request.max_restarts,
         local_addr=rendezvous.local_address,
-        signals_to_handle="SIGHUP",  # the others are noted first: see _stop_signals_noted
+        signals_to_handle="SIGQUIT",  # the others are ours: see _stop_signals_noted
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder.path / "torch")),
     )
     try:
         elastic_launch(config, command[0])(*command[1:])
     except ChildFailedError as error:
         raise ending_of(error.failures.values(), folder, host=request.host) from error
+    except RendezvousClosedError as error:
+        raise LostProcessError(
+            "another node ended the run; what it said tells why. Start all nodes again with --resume"
+        ) from error
     except RendezvousError as error:
         if rendezvous.is_lost():
-            raise LostProcessError(
-                f"the node that holds the rendezvous at {rendezvous.endpoint} is gone; "
-                "start all nodes again with --resume"
-            ) from error
-        raise GroupError(
-            f"not all {request.num_nodes} nodes came to {rendezvous.endpoint} again in "
-            f"{request.timeout_seconds:.0f} s; start all nodes again with --resume"
-        ) from error
-    return None
+            reason = f"the node that holds the rendezvous at {rendezvous.endpoint} is gone"
+        else:
+            reason = (
+                f"not all {request.num_nodes} nodes came back to {rendezvous.endpoint} in "
+                f"{request.timeout_seconds:.0f} s after a process was lost"
+            )
+        raise LostProcessError(f"{reason}; start all nodes again with --resume") from error
+    if folder.outcomes():
+        raise ending_of((), folder, host=request.host)
 
 
-def _prepare_environment(
-    environ: MutableMapping[str, str], rendezvous: Rendezvous, folder: LaunchFolder, request: LaunchRequest
-) -> None:
+def _prepare_environment(environ: MutableMapping[str, str], folder: LaunchFolder, num_processes: int) -> None:
     """What the workers inherit."""
     environ[FOLDER_VARIABLE] = str(folder.path)
     # A store of its own for each start of the workers: a node that comes back after it died counts restarts
     # from 0 again, and would look in the shared store for keys of another start than the others do.
     environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    # Workers that were asked to stop finish their step and save.  One that takes longer than an exchange may
-    # is frozen, and then killed; a second Ctrl-C does not wait for that.
-    environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(math.ceil(request.timeout_seconds))
-    if request.num_processes > 1:  # or each would start as many threads as there are cores
-        environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // request.num_processes)))
-    interface = interface_with(rendezvous.local_address)
-    if interface is not None:  # gloo would take the address of the host's name, which may be 127.0.1.1
-        environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    # An aborted exchange leaves garbage on the GPU; this ends the process without a moment to use it in.
+    environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3")
+    if num_processes > 1:  # or each would start as many threads as there are cores
+        environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
 
 
 @contextmanager
-def _stop_signals_noted(folder: LaunchFolder) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the launch; workers read the note, and know a stop from a restart by it."""
+def _stop_signals_noted(folder: LaunchFolder, say: Callable[[str], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM is a note, which workers heed after their step; the next one kills them.
+
+    Without workers that could heed it, the first ends the launch at once.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if folder.stop_signal() is None:
+        is_first = folder.stop_signal() is None
+        if is_first:
             folder.ask_to_stop(signal.Signals(number).name)
-        # torch elastic passes the signal on to the workers' whole groups, and waits for them.
-        raise SignalException(f"stopped by signal {number}", sigval=signal.SIGTERM)
+        if is_first and folder.has_workers():
+            say("finishing the step and saving; Ctrl-C again stops at once and loses it")
+            return
+        raise SignalException(f"stopped by signal {number}", sigval=signal.SIGKILL)
 
     before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
     try:
@@ -200,11 +220,5 @@ def _stop_signals_noted(folder: LaunchFolder) -> Iterator[None]:
 
 
 def _stopped(folder: LaunchFolder) -> Stopped:
-    """After a stop: it was asked for by the user, or by a worker that met an error.
-
-    Raises:
-        HrdetError: That error.
-    """
-    if folder.outcomes():
-        raise ending_of((), folder, host="")
+    """After a stop, which another node may have been asked for."""
     return Stopped(128 + signal.Signals[folder.stop_signal() or "SIGINT"].value)

@@ -6,15 +6,13 @@ torch elastic's rendezvous then uses the same store.
 """
 
 import json
-import os
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Self
+from typing import NoReturn, Self
 
 from torch.distributed import TCPStore
 
@@ -25,9 +23,9 @@ from hrdet_cli.engine.distributed.addresses import (
     resolve,
 )
 from hrdet_cli.engine.distributed.listeners import bind_listener, wait_until_reachable
-from hrdet_cli.errors import GroupError, LostProcessError
+from hrdet_cli.engine.distributed.node_life import BEAT_SECONDS, NodeLife
+from hrdet_cli.errors import GroupError, HrdetError, LostProcessError
 
-ALIVE_SECONDS = 1.0
 _STORE_TIMEOUT = timedelta(seconds=30)
 _POLL_SECONDS = 0.2
 _REFUSAL_KEY = "refusal"
@@ -74,6 +72,7 @@ class Rendezvous:
         timeout_seconds: float,
         command: str,
         on_wait: Callable[[str], None],
+        abort: Callable[[HrdetError], NoReturn],
     ) -> None:
         """Hold the store where the address is one's own, else wait until it answers.
 
@@ -83,6 +82,7 @@ class Rendezvous:
             timeout_seconds: How long to wait for the others.
             command: What the user ran, for messages.
             on_wait: Told what is waited for.
+            abort: Ends this process with an error, from another thread; must not return.
 
         Raises:
             GroupError: The address is unknown, the port is taken, or nothing answers in time.
@@ -91,6 +91,7 @@ class Rendezvous:
         self._timeout_seconds = timeout_seconds
         self._command = command
         self._on_wait = on_wait
+        self._abort = abort
         _, self.address = resolve(master_address, master_port)
         self.is_holder = is_own_address(self.address)
         if self.is_holder:
@@ -100,8 +101,7 @@ class Rendezvous:
             self.local_address = local_address_towards(self.address, master_port)
             wait_until_reachable(self.address, master_port, timeout_seconds=timeout_seconds, on_wait=on_wait)
             self._store = self._connect()
-        self._number = -1
-        self._is_left = threading.Event()
+        self._life: NodeLife | None = None
 
     def _hold_store(self) -> TCPStore:
         listener = bind_listener(self.address, self.port)
@@ -140,16 +140,22 @@ class Rendezvous:
         Raises:
             GroupError: A node does not come in time, was started otherwise, or there is no place left.
         """
-        self._number = self._store.add("num-nodes", 1) - 1
-        self._store.set(f"node/{self._number}", json.dumps(asdict(node)))
-        deadline = time.monotonic() + self._timeout_seconds
-        threading.Thread(target=self._show_life, name="rendezvous", daemon=True).start()
+        number = self._store.add("num-nodes", 1) - 1
         self._refuse_surplus(node)
+        self._store.set(f"node/{number}", json.dumps(asdict(node)))
+        self._life = NodeLife(
+            self._store.clone(),
+            number=number,
+            num_nodes=node.num_nodes,
+            timeout_seconds=self._timeout_seconds,
+            abort=self._abort,
+        )
+        self._life.start()
         try:
-            return self._wait_for_nodes(node.num_nodes, deadline)
-        except GroupError as error:
-            if self.is_holder:
-                self._tell_all(error)
+            return self._wait_for_nodes(node.num_nodes)
+        except BaseException:
+            with suppress(RuntimeError):  # of a store that is gone
+                self._store.delete_key(f"node/{number}")  # makes room for one that comes later
             raise
 
     def launch_id(self) -> str:
@@ -167,38 +173,43 @@ class Rendezvous:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._is_left.set()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._life is not None:
+            self._life.stop(error)
 
-    def _wait_for_nodes(self, num_nodes: int, deadline: float) -> tuple[Node, ...]:
-        num_said = 0
-        while len(nodes := self._signed_in()) < num_nodes:
+    def _wait_for_nodes(self, num_nodes: int) -> tuple[Node, ...]:
+        deadline, num_said = time.monotonic() + self._timeout_seconds, 0
+        while len(nodes := tuple(self._signed_in().values())) < num_nodes:
             self._compare(nodes)
-            self._heed_holder()
+            self._heed_refusal()
             if time.monotonic() > deadline:
-                raise GroupError(self._absence(nodes, num_nodes))
+                error = GroupError(self._absence(nodes, num_nodes))
+                if self.is_holder:  # its store goes with it
+                    self._tell_all(error)
+                raise error
             if len(nodes) != num_said:
                 num_said = len(nodes)
-                self._on_wait(f"{num_said} of {num_nodes} nodes at {self.endpoint}")
+                self._on_wait(f"waiting for nodes at {self.endpoint}: {num_said} of {num_nodes} have come")
             time.sleep(_POLL_SECONDS)
         self._compare(nodes)
         return nodes
 
     def _tell_all(self, error: GroupError) -> None:
-        """The store goes with its holder: others that wait hear first why."""
+        """Others that wait hear why this node ends; one that comes later does not."""
         self._store.set(_REFUSAL_KEY, str(error))
         time.sleep(10 * _POLL_SECONDS)
+        self._store.delete_key(_REFUSAL_KEY)
 
-    def _heed_holder(self) -> None:
+    def _heed_refusal(self) -> None:
         with self._holder_needed():
             if self._store.check([_REFUSAL_KEY]):
                 raise GroupError(self._store.get(_REFUSAL_KEY).decode())
 
-    def _signed_in(self) -> tuple[Node, ...]:
+    def _signed_in(self) -> dict[int, Node]:
         with self._holder_needed():
-            keys = [f"node/{number}" for number in range(self._store.add("num-nodes", 0))]
-            texts = [self._store.get(key) for key in keys if self._store.check([key])]
-        return tuple(Node(**json.loads(text)) for text in texts)
+            keys = {number: f"node/{number}" for number in range(self._store.add("num-nodes", 0))}
+            texts = {number: self._store.get(key) for number, key in keys.items() if self._store.check([key])}
+        return {number: Node(**json.loads(text)) for number, text in texts.items()}
 
     @contextmanager
     def _holder_needed(self) -> Iterator[None]:
@@ -209,30 +220,18 @@ class Rendezvous:
                 f"the node that holds the rendezvous at {self.endpoint} is gone; start all nodes again"
             ) from error
 
-    def _show_life(self) -> None:
-        store = self._store.clone()
-        count = 0
-        while not self._is_left.wait(ALIVE_SECONDS):
-            count += 1
-            try:
-                store.set(f"alive/{self._number}", f"{os.getpid()}-{count}")
-            except RuntimeError:
-                return  # the holder is gone, which others say
-
     def _refuse_surplus(self, node: Node) -> None:
         """A node too many would make torch elastic restart the run over and over.
 
         After a node died there is a place for its successor: those before it are asked for a sign of life.
         """
-        nodes = self._signed_in()[: self._number]
+        nodes = self._signed_in()
         if len(nodes) < node.num_nodes:
             return
-        before = self._signs_of_life(len(nodes))
-        time.sleep(5 * ALIVE_SECONDS)
-        after = self._signs_of_life(len(nodes))
-        alive = [
-            str(nodes[number]) for number in range(len(nodes)) if before.get(number) != after.get(number)
-        ]
+        before = self._signs_of_life(nodes)
+        time.sleep(5 * BEAT_SECONDS)
+        after = self._signs_of_life(nodes)
+        alive = [str(nodes[number]) for number in nodes if before.get(number) != after.get(number)]
         if len(alive) >= node.num_nodes:
             raise GroupError(
                 f"{len(alive)} nodes are at {self.endpoint} already: {', '.join(alive)}; "
@@ -240,33 +239,17 @@ class Rendezvous:
                 "another run"
             )
 
-    def _signs_of_life(self, count: int) -> dict[int, bytes]:
-        keys = {number: f"alive/{number}" for number in range(count)}
+    def _signs_of_life(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        keys = {number: f"alive/{number}" for number in numbers}
         return {number: self._store.get(key) for number, key in keys.items() if self._store.check([key])}
 
     def _compare(self, nodes: tuple[Node, ...]) -> None:
         """All nodes must have been started alike."""
-        first = nodes[0]
-        for node in nodes[1:]:
-            for option, ours, theirs in (
-                ("--nodes", first.num_nodes, node.num_nodes),
-                ("--processes-per-node", first.num_processes, node.num_processes),
-                ("versions", first.versions, node.versions),
-            ):
-                if ours != theirs:
-                    raise GroupError(
-                        f"the nodes contradict each other: {option} is {ours} on {first}, "
-                        f"but {theirs} on {node}; start every node with the same command and versions"
-                    )
-        ranks = [node.node_rank for node in nodes]
-        is_complete = len(nodes) == first.num_nodes
-        given = {rank for rank in ranks if rank is not None}
-        if is_complete and given and given != set(range(len(nodes))):
-            told = ", ".join(f"{node.node_rank} on {node}" for node in nodes)
-            raise GroupError(
-                f"--node-rank must be 0 to {len(nodes) - 1}, each on one node, or be left away on all: "
-                f"it is {told}"
-            )
+        problem = next(_contradictions(nodes), None)
+        if problem is not None:
+            error = GroupError(problem)
+            self._tell_all(error)
+            raise error
 
     def _absence(self, nodes: tuple[Node, ...], num_nodes: int) -> str:
         came = ", ".join(map(str, nodes))
@@ -275,3 +258,24 @@ class Rendezvous:
             f"{len(nodes)} of {num_nodes} nodes joined {self.endpoint} in "
             f"{self._timeout_seconds:.0f} s: {came}. On {other} run: {self._command}"
         )
+
+
+def _contradictions(nodes: tuple[Node, ...]) -> Iterator[str]:
+    """What nodes were started with that cannot be one launch, in words."""
+    first = nodes[0]
+    for node in nodes[1:]:
+        for option, ours, theirs in (
+            ("--nodes", first.num_nodes, node.num_nodes),
+            ("--processes-per-node", first.num_processes, node.num_processes),
+            ("versions", first.versions, node.versions),
+        ):
+            if ours != theirs:
+                yield (
+                    f"the nodes contradict each other: {option} is {ours} on {first}, but {theirs} on "
+                    f"{node}; start every node with the same command and versions"
+                )
+    ranks = [node.node_rank for node in nodes]
+    given = {rank for rank in ranks if rank is not None}
+    if len(nodes) == first.num_nodes and given and given != set(range(len(nodes))):
+        told = ", ".join(f"{node.node_rank} on {node}" for node in nodes)
+        yield f"--node-rank must be 0 to {len(nodes) - 1}, each on one node, or on none: it is {told}"

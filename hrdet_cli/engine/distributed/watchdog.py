@@ -21,7 +21,7 @@ from hrdet_cli.errors import HrdetError, LostProcessError
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 60.0
 """A process that has not written for so long, while others wait for it, is taken for lost."""
-MISSED_SECONDS = 2.5
+MISSED_SECONDS = 4.0
 """Without beats for so long, once the connection to some process was lost, it is the one."""
 GRACE_SECONDS = 10.0
 """Given to a process to end by itself after another one failed."""
@@ -110,7 +110,7 @@ class Watchdog:
                 )
                 self._num_rounds += 1
                 self._end_with_others()
-                if ACTIVITY.waiting_for is None or ACTIVITY.num_collectives != waiting_at:
+                if ACTIVITY.num_collectives != waiting_at:
                     waiting_since, waiting_at = time.monotonic(), ACTIVITY.num_collectives
                 elif (error := self._diagnose(beats, time.monotonic() - waiting_since)) is not None:
                     self._is_ending = True
@@ -182,18 +182,19 @@ class Watchdog:
             for rank, beat in beats.items()
             if rank != self._rank and beat.silent_seconds > SILENCE_SECONDS
         }
-        waits_for = f"{ACTIVITY.waiting_for} (collective {ACTIVITY.num_collectives}, {ACTIVITY.phase})"
+        # Without a word of what is waited for, too: a GPU's host may be stuck anywhere in handing it work.
         if silent and waited_seconds > SILENCE_SECONDS:
             names = ", ".join(f"rank {rank} on {self._members[rank]}" for rank in silent)
             beat = next(iter(silent.values()))
             return LostProcessError(
                 f"{names}: not heard of for {beat.silent_seconds:.0f} s, last in {beat.phase}; the process "
-                f"is frozen, or its node or network is gone. The others wait in the {waits_for}"
+                f"is frozen, or its node or network is gone. Noticed by rank {self._rank} in {ACTIVITY.phase}"
             )
-        if waited_seconds < self._timeout_seconds:
+        if ACTIVITY.waiting_for is None or waited_seconds < self._timeout_seconds:
             return None
+        waits_for = f"{ACTIVITY.waiting_for} (collective {ACTIVITY.num_collectives}, {ACTIVITY.phase})"
         behind = [
-            f"rank {rank} on {self._members[rank]} is at collective {beat.num_collectives} in {beat.phase}"
+            f"rank {rank} on {self._members[rank]}, last at collective {beat.num_collectives} in {beat.phase}"
             for rank, beat in beats.items()
             if beat.num_collectives < ACTIVITY.num_collectives
         ]

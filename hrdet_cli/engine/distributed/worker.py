@@ -4,7 +4,8 @@ The launcher makes a folder for one launch.  Its workers find the folder's path 
 
     FOLDER/orders.json        the launcher's `Orders`
            stop               written when the launcher was asked to stop; holds the signal's name
-           rank-of-0.json     the rank and log file of the node's process 0
+           stopped            written by a worker that stopped because some process was asked to
+           rank-of-0.json     rank, process id and log file of the node's process 0
            outcome-of-0.json  the error it ended with, where it ended with one
 """
 
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from hrdet_cli.engine.distributed.failure import Failure
 
@@ -33,6 +35,7 @@ class Orders:
         holds_rendezvous: This node has the master address.
         node_rank: Its place among the nodes, where the user gave one.
         timeout_seconds: For joining, and for one collective.
+        max_restarts: How often the launcher starts processes anew.
         launcher_pid: The process that started them.
     """
 
@@ -41,6 +44,7 @@ class Orders:
     holds_rendezvous: bool
     node_rank: int | None
     timeout_seconds: float
+    max_restarts: int
     launcher_pid: int
 
 
@@ -49,6 +53,7 @@ class WorkerPlace:
     """Which rank a worker got, and where it logs; None for commands that keep no log."""
 
     rank: int
+    process_id: int
     log_file: str | None
 
 
@@ -75,10 +80,26 @@ class LaunchFolder:
         file = self.path / "stop"
         return file.read_text(encoding="utf-8") if file.is_file() else None
 
-    def write_place(self, local_rank: int, place: WorkerPlace) -> None:
-        """Note a worker's rank, and that it has not ended yet."""
+    def note_stopped(self) -> None:
+        """Note that the work was stopped before its end."""
+        (self.path / "stopped").touch()
+
+    def was_stopped(self) -> bool:
+        """Whether the work was stopped before its end."""
+        return (self.path / "stopped").is_file()
+
+    def forget(self, local_rank: int) -> None:
+        """Remove what a worker's predecessor left, before a restart."""
         self._outcome_file(local_rank).unlink(missing_ok=True)
-        self._place_file(local_rank).write_text(json.dumps(asdict(place)), encoding="utf-8")
+        self._place_file(local_rank).unlink(missing_ok=True)
+
+    def has_workers(self) -> bool:
+        """Whether a worker lives that has joined its group, and will heed a stop."""
+        return any(_is_alive(json.loads(file.read_text())["process_id"]) for file in self._place_files())
+
+    def write_place(self, local_rank: int, place: WorkerPlace) -> None:
+        """Note where a worker joined."""
+        _write(self._place_file(local_rank), asdict(place))
 
     def place(self, local_rank: int) -> WorkerPlace | None:
         """A worker's rank; None before it has joined."""
@@ -87,10 +108,7 @@ class LaunchFolder:
 
     def write_outcome(self, local_rank: int, failure: Failure) -> None:
         """Note why a worker ends."""
-        file = self._outcome_file(local_rank)
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(failure)), encoding="utf-8")
-        temporary.replace(file)
+        _write(self._outcome_file(local_rank), asdict(failure))
 
     def has_outcome(self, local_rank: int) -> bool:
         """Whether a worker noted why it ended."""
@@ -101,11 +119,29 @@ class LaunchFolder:
         files = sorted(self.path.glob("outcome-of-*.json"), key=lambda file: file.stat().st_mtime_ns)
         return [Failure(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
+    def _place_files(self) -> list[Path]:
+        return list(self.path.glob("rank-of-*.json"))
+
     def _place_file(self, local_rank: int) -> Path:
         return self.path / f"rank-of-{local_rank}.json"
 
     def _outcome_file(self, local_rank: int) -> Path:
         return self.path / f"outcome-of-{local_rank}.json"
+
+
+def _write(file: Path, value: dict[str, Any]) -> None:
+    """Whole or not at all: the launcher may read at any time."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value), encoding="utf-8")
+    temporary.replace(file)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def launch_folder(environ: Mapping[str, str]) -> LaunchFolder | None:

@@ -85,4 +85,4 @@ def mean_num_drawn(sample: Sample) -> Tensor:
 
     It is the mean over processes, since gradients are averaged over them too.
     """
-    return mean_over_processes(sample.is_valid.sum().float()).clamp(min=1)
+    return mean_over_processes(sample.is_valid.sum().float(), what="number of samples").clamp(min=1)

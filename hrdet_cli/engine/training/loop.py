@@ -176,7 +176,7 @@ class Trainer:
         own = losses.detach()
         gradient_norm = self._clip_gradients()
         stop = own.new_full((1,), float(self._stop_asked()))  # filled on the device: a copy would wait
-        means = mean_over_processes(torch.cat([own, gradient_norm[None], stop]))
+        means = mean_over_processes(torch.cat([own, gradient_norm[None], stop]), what="mean of the losses")
         with waiting_for("losses of the step"):
             values: list[float] = torch.cat([means, own]).tolist()
         num_losses = len(loss_by_name)

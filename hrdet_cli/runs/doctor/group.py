@@ -13,7 +13,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.runs.doctor.devices import describe_device
 from hrdet_cli.runs.doctor.finding import Finding, Status, has_problem
-from hrdet_cli.runs.group_check import MAX_ERROR, SAME_VERSIONS
+from hrdet_cli.runs.group_check import MAX_ERROR, SAME_VERSIONS, device_kind
 from hrdet_cli.runs.versions import installed_versions
 
 Value = TypeVar("Value")
@@ -27,6 +27,7 @@ class Member:
         rank: Its number over all nodes.
         host: Name of its node.
         device: What it computes on, in words.
+        device_kind: What of it all members must share.
         versions: Version by package; None for one that is missing.
         findings: What is not ok on its machine.
     """
@@ -34,6 +35,7 @@ class Member:
     rank: int
     host: str
     device: str
+    device_kind: str
     versions: Mapping[str, str | None]
     findings: tuple[Finding, ...]
 
@@ -92,6 +94,7 @@ def examine_group(
         rank=rank,
         host=hosts[rank],
         device=describe_device(device),
+        device_kind=device_kind(device),
         versions=installed_versions(),
         findings=tuple(finding for finding in machine if finding.status != "ok"),
     )
@@ -116,15 +119,15 @@ def compare_members(members: tuple[Member, ...]) -> list[Finding]:
             findings.append(Finding(package, _describe(found), status, remedy))
     if not findings:
         findings.append(Finding("versions", "the same on all ranks"))
-    devices = _members_by_value((member.device, member) for member in members)
+    devices = _members_by_value((member.device_kind, member) for member in members)
     if len(devices) > 1:
         remedy = (
-            "training refuses a mixed group: use nodes with the same GPU, or choose among a node's GPUs with "
-            "CUDA_VISIBLE_DEVICES"
+            "training refuses a mixed group: use nodes with GPUs of one generation, or choose among a node's "
+            "GPUs with CUDA_VISIBLE_DEVICES"
         )
         findings.append(Finding("devices", _describe(devices), "problem", remedy))
     else:
-        findings.append(Finding("devices", f"{members[0].device} on all ranks"))
+        findings.append(Finding("devices", f"{members[0].device_kind} on all ranks"))
     return findings
 
 

@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> LaunchFolder:
     log = tmp_path / "rank-5.log"
     log.write_text("".join(f"line {number}\n" for number in range(30)))
     folder = LaunchFolder(tmp_path)
-    folder.write_place(1, WorkerPlace(5, str(log)))
+    folder.write_place(1, WorkerPlace(5, 77, str(log)))
     return folder
 
 

@@ -56,3 +56,25 @@ def test_an_error_that_came_from_a_peer_stays_the_peers() -> None:
     assert str(error) == "on rank 1 (b): x.jpg: is damaged"
     assert error.exit_code == 3
     assert failure_of(error, rank=0, host="a") == BROKEN_PICTURE
+
+
+class FailingStore(HashStore):
+    """A store whose host has gone."""
+
+    def check(self, keys: list[str]) -> bool:
+        raise RuntimeError(f"connection closed before {keys} were looked up")
+
+
+def test_what_was_seen_stays_known_when_the_store_goes() -> None:
+    store = HashStore()
+    board = FailureBoard(store, rank=1, size=2)
+    board.publish(BROKEN_PICTURE)
+    assert board.read() == BROKEN_PICTURE
+    store.delete_key("failure")
+    assert board.wait(seconds=5) == BROKEN_PICTURE
+
+
+def test_nobody_waits_for_a_store_that_is_gone() -> None:
+    started = time.monotonic()
+    assert FailureBoard(FailingStore(), rank=1, size=2).wait(seconds=5) is None
+    assert time.monotonic() - started < 1

@@ -1,12 +1,13 @@
 import socket
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
-from hrdet_cli.engine.distributed import rendezvous
+from hrdet_cli.engine.distributed import node_life, rendezvous
 from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
-from hrdet_cli.errors import GroupError
+from hrdet_cli.errors import GroupError, HrdetError
 
 
 def node(name: str, *, num_nodes: int = 2, num_processes: int = 1, node_rank: int | None = None) -> Node:
@@ -20,6 +21,10 @@ def node(name: str, *, num_nodes: int = 2, num_processes: int = 1, node_rank: in
     )
 
 
+def fail(error: HrdetError) -> NoReturn:
+    raise error
+
+
 def meet(port: int, *, timeout_seconds: float = 20) -> Rendezvous:
     return Rendezvous(
         master_address="127.0.0.1",
@@ -27,6 +32,7 @@ def meet(port: int, *, timeout_seconds: float = 20) -> Rendezvous:
         timeout_seconds=timeout_seconds,
         command="hrdet train --nodes 2 --master-addr 127.0.0.1",
         on_wait=lambda _line: None,
+        abort=fail,
     )
 
 
@@ -35,6 +41,11 @@ def holder() -> Iterator[Rendezvous]:
     """The node that holds the store; all nodes of these tests are on the loopback."""
     with meet(0) as held:
         yield held
+
+
+def shorten_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (rendezvous, node_life):
+        monkeypatch.setattr(module, "BEAT_SECONDS", 0.1)
 
 
 def visitor(holder: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> Rendezvous:
@@ -126,7 +137,7 @@ def test_a_node_that_does_not_come_is_missed_by_all_others_before_the_holder_lea
 
 
 def test_a_node_too_many_is_sent_away(holder: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "ALIVE_SECONDS", 0.1)
+    shorten_beats(monkeypatch)
     second, third = visitor(holder, monkeypatch), visitor(holder, monkeypatch)
     with second, third:
         gather_both((holder, node("a")), (second, node("b")))
@@ -135,7 +146,7 @@ def test_a_node_too_many_is_sent_away(holder: Rendezvous, monkeypatch: pytest.Mo
 
 
 def test_the_successor_of_a_dead_node_is_welcome(holder: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "ALIVE_SECONDS", 0.1)
+    shorten_beats(monkeypatch)
     second, third = visitor(holder, monkeypatch), visitor(holder, monkeypatch)
     with third:
         with second:

@@ -64,7 +64,9 @@ def test_a_collective_that_takes_too_long_names_who_is_missing_and_where_it_is(a
     with watching(store, aborted, timeout_seconds=0.2):
         error = aborted.wait()
     assert error.exit_code == 8
-    told = "in the sums of norms (collective 214, step 37). Missing: rank 1 on gpu-b is at collective 210 in"
+    told = (
+        "in the sums of norms (collective 214, step 37). Missing: rank 1 on gpu-b, last at collective 210 in"
+    )
     assert told in str(error)
     assert "gpu-c" not in str(error)
 

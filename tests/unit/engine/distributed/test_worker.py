@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ ORDERS = Orders(
     holds_rendezvous=True,
     node_rank=None,
     timeout_seconds=5.0,
+    max_restarts=0,
     launcher_pid=7,
 )
 
@@ -37,10 +39,23 @@ def test_a_worker_that_starts_again_forgets_how_its_predecessor_ended(tmp_path: 
     failure = Failure(1, "b", 8, "lost", is_final=False)
     folder.write_outcome(0, failure)
     assert folder.outcomes() == [failure]
-    folder.write_place(0, WorkerPlace(1, None))
-    assert folder.outcomes() == []
-    assert folder.place(0) == WorkerPlace(1, None)
+    folder.write_place(0, WorkerPlace(1, os.getpid(), None))
+    assert folder.place(0) == WorkerPlace(1, os.getpid(), None)
     assert folder.place(1) is None
+    folder.forget(0)
+    assert folder.outcomes() == []
+    assert folder.place(0) is None
+
+
+def test_only_workers_that_live_and_have_joined_can_heed_a_stop(tmp_path: Path) -> None:
+    folder = LaunchFolder(tmp_path)
+    assert not folder.has_workers()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    folder.write_place(0, WorkerPlace(0, gone.pid, None))
+    assert not folder.has_workers()
+    folder.write_place(1, WorkerPlace(1, os.getpid(), None))
+    assert folder.has_workers()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")

@@ -18,7 +18,7 @@ SMALL = Finding("shared memory", "64 MiB free of 64 MiB in /dev/shm", "problem",
 def member(
     rank: int, host: str, *, torch: str = "2.11.0", device: str = "H100", findings: tuple[Finding, ...] = ()
 ) -> Member:
-    return Member(rank, host, device, {"hrdet": "0.1.0", "torch": torch}, findings)
+    return Member(rank, host, device, device, {"hrdet": "0.1.0", "torch": torch}, findings)
 
 
 def test_ranks_of_one_host_are_named_together() -> None:
