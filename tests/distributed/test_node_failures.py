@@ -245,7 +245,7 @@ def test_a_frozen_worker_is_named_with_what_the_others_wait_for(hosts: MakeHosts
     master, other = start_on_all(pair, train_command(pair, "--timeout-seconds", "10"), tmp_path)
     await_step(tmp_path / "host1" / "run", 2, master, other)
     os.kill(worker_of(other), signal.SIGSTOP)
-    assert [master.wait(seconds=30), other.wait(seconds=30)] == [8, 8]
+    assert [master.wait(seconds=60), other.wait(seconds=60)] == [8, 8]
     assert "Missing: rank 1 on host2 (10.77.0.2), last at collective " in master.printed()
     await_nobody(*pair)
 

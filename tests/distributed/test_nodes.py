@@ -56,7 +56,7 @@ def test_three_hosts_with_disks_of_their_own_wait_for_the_last_one(hosts: MakeHo
     trio = hosts(3)
     command = ["train", *settings(), "--nodes", "3", "--master-addr", trio[0].address6, "--run-dir", "run"]
     commands = [start_hrdet(host, *command, folder=tmp_path / host.hostname) for host in (trio[2], trio[0])]
-    commands[1].await_text("2 of 3 nodes at [fd77::1]:29500")
+    commands[1].await_text("waiting for nodes at [fd77::1]:29500: 2 of 3 have come")
     late = time.monotonic() + 20
     subprocess.run(
         [sys.executable, "-m", "hrdet_cli", "train", *settings(batch_size=3), "--run-dir", "alone"],

@@ -26,6 +26,7 @@ from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
 from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
 from hrdet_cli.errors import HrdetError, LostProcessError
 
+_SHUTDOWN_SECONDS = 5
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -189,6 +190,8 @@ def _prepare_environment(environ: MutableMapping[str, str], folder: LaunchFolder
     # A store of its own for each start of the workers: a node that comes back after it died counts restarts
     # from 0 again, and would look in the shared store for keys of another start than the others do.
     environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    # Workers that torch elastic ends, to start others, end at once or are frozen; torch 2.11 waits for 30 s.
+    environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_SHUTDOWN_SECONDS)
     # An aborted exchange leaves garbage on the GPU; this ends the process without a moment to use it in.
     environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3")
     if num_processes > 1:  # or each would start as many threads as there are cores
