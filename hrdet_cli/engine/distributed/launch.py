@@ -27,7 +27,7 @@ from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, O
 from hrdet_cli.errors import HrdetError, LostProcessError
 
 _SHUTDOWN_SECONDS = 5
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
