@@ -7,6 +7,7 @@ all of them anew when one was lost and restarts are allowed.
 
 import os
 import shlex
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -96,6 +97,11 @@ def launch(
     """
     with tempfile.TemporaryDirectory(prefix="hrdet-launch-") as path:
         folder = LaunchFolder(Path(path))
+
+        def abort_tidily(error: HrdetError) -> NoReturn:
+            shutil.rmtree(path, ignore_errors=True)
+            abort(error)
+
         with _stop_signals_noted(folder, say):
             try:
                 rendezvous = Rendezvous(
@@ -104,7 +110,7 @@ def launch(
                     timeout_seconds=request.timeout_seconds,
                     command=shlex.join(["hrdet", *command[3:]]),
                     on_wait=say,
-                    abort=abort,
+                    abort=abort_tidily,
                 )
                 with rendezvous:
                     _gather(rendezvous, request)
