@@ -5,6 +5,7 @@ starts the workers, which are the user's command again in an environment that te
 all of them anew when one was lost and restarts are allowed.
 """
 
+import math
 import os
 import shlex
 import shutil
@@ -163,7 +164,11 @@ def _run_workers(
         rdzv_backend="c10d",
         rdzv_endpoint=rendezvous.endpoint,
         # `Rendezvous` holds the store; torch would decide by the host's name who does, and err.
-        rdzv_configs={"is_host": False, "timeout": int(request.timeout_seconds)},
+        rdzv_configs={
+            "is_host": False,
+            "join_timeout": math.ceil(request.timeout_seconds),
+            "close_timeout": _SHUTDOWN_SECONDS,
+        },
         max_restarts=request.max_restarts,
         local_addr=rendezvous.local_address,
         signals_to_handle="SIGQUIT",  # the others are ours: see _stop_signals_noted
