@@ -49,31 +49,38 @@ class NodeLife:
         self._abort = abort
         self._is_over = threading.Event()
         self._num_beats = 0
+        self._farewell: str | None = None
+        self._threads = [
+            threading.Thread(target=target, name="node life", daemon=True)
+            for target in (self._show_life, self._watch_store)
+        ]
 
     def start(self) -> None:
         """Begin, in threads."""
-        for target in (self._show_life, self._watch_store):
-            threading.Thread(target=target, name="node life", daemon=True).start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, error: BaseException | None) -> None:
         """End; tells the others the error that ends this node, where there is one."""
+        self._farewell = str(error) if isinstance(error, HrdetError) else None
         self._is_over.set()
-        if isinstance(error, HrdetError):
-            try:
-                self._store.clone().set(f"left/{self._number}", str(error))
-            except RuntimeError:
-                return  # the store went first: nobody is left to tell
+        for thread in self._threads:
+            thread.join(timeout=2 * BEAT_SECONDS)
 
     def _show_life(self) -> None:
+        try:
+            self._beat_until_over()
+            if self._farewell is not None:
+                self._store.set(f"left/{self._number}", self._farewell)
+        except RuntimeError:
+            self._is_over.set()  # the connection is closed, which the main thread meets too
+
+    def _beat_until_over(self) -> None:
         left_since: float | None = None
         while not self._is_over.wait(BEAT_SECONDS):
             self._num_beats += 1
-            try:
-                self._store.set(f"alive/{self._number}", f"{os.getpid()}-{self._num_beats}")
-                reason = self._why_too_few_are_left()
-            except RuntimeError:
-                self._is_over.set()  # the connection is closed, which the main thread meets too
-                return
+            self._store.set(f"alive/{self._number}", f"{os.getpid()}-{self._num_beats}")
+            reason = self._why_too_few_are_left()
             if reason is None:
                 left_since = None
             elif left_since is None:

@@ -109,7 +109,7 @@ def test_two_processes_with_a_picture_each_average_to_one_process_with_both(
     num_anchors = predictions.anchors.have_centre_in(SIZES).sum(dim=1)
     assert num_anchors[0] > num_anchors[1]  # equal counts would prove nothing
     mean = num_anchors.float().mean()
-    monkeypatch.setattr(losses, "mean_over_processes", lambda _, what: mean)
+    monkeypatch.setattr(losses, "mean_over_processes", lambda _, **_name: mean)
     shares = []
     for picture in range(2):
         only = slice(picture, picture + 1)
