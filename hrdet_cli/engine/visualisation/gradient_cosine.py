@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
-from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
+from hrdet_cli.engine.visualisation.plot_text import hex_of, write
 
 _SAME = 1e-3  # lines that are closer than this everywhere could not be told apart
 _SMALLEST_NAMED = 0.03  # part of a network, as a share of its layers; a narrower one has no room for its name
@@ -64,13 +64,13 @@ def draw_gradient_cosine(
         y = 1.0
         for group in groups:
             cosines, colour = panel.cosines_by_name[group[0]], class_colour(leaders.index(group[0]))
-            axes.plot(cosines, color=_hex(colour), linewidth=0.8, alpha=0.45)
+            axes.plot(cosines, color=hex_of(colour), linewidth=0.8, alpha=0.45)
             axes.plot(
-                cosines, ".", color=_hex(colour), markersize=5
+                cosines, ".", color=hex_of(colour), markersize=5
             )  # layers of parallel branches take turns
             y = _list_line(axes, y, group, cosines, colour)
         if number == len(panels) - 1:
-            axes.set_xlabel(f"convolutions of {network}, in order of depth", color=_hex(MUTED))
+            axes.set_xlabel(f"convolutions of {network}, in order of depth", color=hex_of(MUTED))
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", dpi=100)
     return Image.open(encoded).convert("RGB")
@@ -92,14 +92,14 @@ def _coinciding(cosines_by_name: Mapping[str, Sequence[float]]) -> list[list[str
 
 def _dress(axes: Axes, panel: CosinePanel, lowest: float) -> None:
     """Quiet axes: a light grid, no frame, the title flush left; down to -1 only where a line goes there."""
-    _write(axes, 0.0, 1.14, panel.title, INK, bold=True, size=13)
-    _write(axes, 1.0, 1.14, panel.note, MUTED, align="right")
+    write(axes, 0.0, 1.14, panel.title, INK, bold=True, size=13)
+    write(axes, 1.0, 1.14, panel.note, MUTED, align="right")
     bottom = -0.25 if lowest > _LITTLE_BELOW else -1.0
     axes.set(ylim=(bottom - 0.02, 1.04), yticks=[tick / 4 for tick in range(round(4 * bottom), 5)])
-    axes.set_ylabel("cosine to the exact gradient", color=_hex(MUTED))
-    axes.grid(axis="y", color=_hex(RULE), linewidth=0.6, alpha=0.7)
-    axes.axhline(0, color=_hex(MUTED), linewidth=0.8)
-    axes.tick_params(length=0, colors=_hex(MUTED), labelsize=10)
+    axes.set_ylabel("cosine to the exact gradient", color=hex_of(MUTED))
+    axes.grid(axis="y", color=hex_of(RULE), linewidth=0.6, alpha=0.7)
+    axes.axhline(0, color=hex_of(MUTED), linewidth=0.8)
+    axes.tick_params(length=0, colors=hex_of(MUTED), labelsize=10)
     axes.spines[:].set_visible(False)
     axes.set_axisbelow(True)
 
@@ -113,7 +113,7 @@ def _mark_parts(axes: Axes, layers: Sequence[str]) -> None:
         count = len(list(members))
         if count >= _SMALLEST_NAMED * len(layers):
             ticks.append((start + (count - 1) / 2, part))
-            axes.axvline(start - 0.5, color=_hex(RULE), linewidth=0.8)
+            axes.axvline(start - 0.5, color=hex_of(RULE), linewidth=0.8)
         start += count
     axes.set_xticks([place for place, _ in ticks], [part for _, part in ticks])
 
@@ -122,41 +122,11 @@ def _list_line(axes: Axes, y: float, names: Sequence[str], cosines: Sequence[flo
     """Colour, names and summary of a line, to the right of the axes; returns where the next one goes."""
     marks = (1.02, 1.035, 1.05)
     axes.plot(
-        marks, (y,) * 3, ".-", color=_hex(colour), markersize=8, transform=axes.transAxes, clip_on=False
+        marks, (y,) * 3, ".-", color=hex_of(colour), markersize=8, transform=axes.transAxes, clip_on=False
     )
     for name in names:
-        _write(axes, 1.065, y, name, INK, bold=True)
+        write(axes, 1.065, y, name, INK, bold=True)
         y -= _ROW
     summary = f"median {median(cosines):.2f}, lowest {min(cosines):.2f}".replace("-", "−")
-    _write(axes, 1.065, y, summary, MUTED, size=9)
+    write(axes, 1.065, y, summary, MUTED, size=9)
     return y - 1.5 * _ROW
-
-
-def _write(
-    axes: Axes,
-    x: float,
-    y: float,
-    text: str,
-    colour: Colour,
-    *,
-    bold: bool = False,
-    size: float = 10,
-    align: Literal["left", "right"] = "left",
-) -> None:
-    """Write at a place given in shares of the panel."""
-    axes.text(
-        x,
-        y,
-        text,
-        color=_hex(colour),
-        fontsize=size,
-        fontweight="bold" if bold else "normal",
-        family="DejaVu Sans",
-        horizontalalignment=align,
-        verticalalignment="center",
-        transform=axes.transAxes,
-    )
-
-
-def _hex(colour: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +12,7 @@ from PIL import Image
 
 from hrdet_cli.engine.visualisation.lettering import font, shorten
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER, RULE, Colour, class_colour
+from hrdet_cli.engine.visualisation.plot_text import hex_of, write
 
 _MOST_NAMED = 12  # more coloured lines cannot be told apart
 _ROW = 0.058  # of the list of classes, as a share of the panel's height
@@ -53,8 +53,8 @@ def draw_precision_recall(
     ]
     for (name, curve, colour), x in zip(overlaps, (0.0, 0.32, 0.64), strict=True):
         _draw_curve(by_overlap, curve, colour, width=2.2)
-        _write(by_overlap, x, 1.05, f"{name}:  {_average(curve)}", colour, bold=True)
-    by_overlap.set_ylabel("precision", color=_hex(MUTED))
+        write(by_overlap, x, 1.05, f"{name}:  {_average(curve)}", colour, bold=True)
+    by_overlap.set_ylabel("precision", color=hex_of(MUTED))
     _dress(by_class, "By class at IoU 0.50")
     _draw_classes(by_class, curves[half], class_names)
     encoded = io.BytesIO()
@@ -93,61 +93,33 @@ def _draw_classes(axes: Axes, curves: Curves, class_names: Sequence[str]) -> Non
 
 def _draw_list(axes: Axes, rows: Sequence[tuple[str, str, Colour]]) -> None:
     """Name, AP and line colour of each row, to the right of the panel; the first row stands out."""
-    _write(axes, 1.62, 1.05, "AP", MUTED, align="right")
+    write(axes, 1.62, 1.05, "AP", MUTED, align="right")
     for number, (name, average, colour) in enumerate(rows):
         y = 0.97 - number * _ROW
         axes.plot(
-            (1.05, 1.09), (y, y), color=_hex(colour), linewidth=2.8, transform=axes.transAxes, clip_on=False
+            (1.05, 1.09), (y, y), color=hex_of(colour), linewidth=2.8, transform=axes.transAxes, clip_on=False
         )
         is_mean = number == 0
         text = shorten(name, font(14, bold=is_mean), _NAME_PIXELS)
-        _write(axes, 1.11, y, text, INK if average else MUTED, bold=is_mean)
-        _write(axes, 1.62, y, average, INK, bold=is_mean, align="right")
+        write(axes, 1.11, y, text, INK if average else MUTED, bold=is_mean)
+        write(axes, 1.62, y, average, INK, bold=is_mean, align="right")
 
 
 def _dress(axes: Axes, title: str) -> None:
     """Quiet axes: a light grid, no frame, the title flush left."""
-    _write(axes, 0.0, 1.14, title, INK, bold=True, size=13)
+    write(axes, 0.0, 1.14, title, INK, bold=True, size=13)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0.2, 1, 5))
-    axes.set_xlabel("recall", color=_hex(MUTED))
-    axes.grid(color=_hex(RULE), linewidth=0.6, alpha=0.7)
-    axes.tick_params(length=0, colors=_hex(MUTED), labelsize=10)
+    axes.set_xlabel("recall", color=hex_of(MUTED))
+    axes.grid(color=hex_of(RULE), linewidth=0.6, alpha=0.7)
+    axes.tick_params(length=0, colors=hex_of(MUTED), labelsize=10)
     axes.spines[:].set_visible(False)
-    axes.spines.bottom.set(visible=True, color=_hex(MUTED))
+    axes.spines.bottom.set(visible=True, color=hex_of(MUTED))
     axes.set_axisbelow(True)
 
 
 def _draw_curve(axes: Axes, curve: Curves, colour: Colour, *, width: float) -> None:
     recall = np.linspace(0, 1, len(curve))
-    axes.plot(recall, curve, color=_hex(colour), linewidth=width, solid_joinstyle="round")
-
-
-def _write(
-    axes: Axes,
-    x: float,
-    y: float,
-    text: str,
-    colour: Colour,
-    *,
-    bold: bool = False,
-    size: float = 10,
-    align: Literal["left", "right"] = "left",
-) -> None:
-    """Write at a place given in shares of the panel; a dollar sign is only a dollar sign."""
-    weight = "bold" if bold else "normal"
-    axes.text(
-        x,
-        y,
-        text,
-        color=_hex(colour),
-        fontsize=size,
-        fontweight=weight,
-        family="DejaVu Sans",
-        horizontalalignment=align,
-        verticalalignment="center",
-        parse_math=False,
-        transform=axes.transAxes,
-    )
+    axes.plot(recall, curve, color=hex_of(colour), linewidth=width, solid_joinstyle="round")
 
 
 def _mean(curves: Curves, *, axis: int) -> Curves:
@@ -160,7 +132,3 @@ def _mean(curves: Curves, *, axis: int) -> Curves:
 def _average(curve: Curves) -> str:
     """AP of a curve as text."""
     return "–" if np.isnan(curve).any() else f"{curve.mean():.3f}"
-
-
-def _hex(colour: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

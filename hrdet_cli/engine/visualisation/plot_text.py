@@ -1,0 +1,40 @@
+"""Words and colours on plots, which are matplotlib's, unlike the sheets."""
+
+from typing import Literal
+
+from matplotlib.axes import Axes
+
+from hrdet_cli.engine.visualisation.palette import Colour
+
+
+def write(
+    axes: Axes,
+    x: float,
+    y: float,
+    text: str,
+    colour: Colour,
+    *,
+    bold: bool = False,
+    size: float = 10,
+    align: Literal["left", "right"] = "left",
+) -> None:
+    """Write at a place given in shares of the panel; a dollar sign is only a dollar sign."""
+    weight = "bold" if bold else "normal"
+    axes.text(
+        x,
+        y,
+        text,
+        color=hex_of(colour),
+        fontsize=size,
+        fontweight=weight,
+        family="DejaVu Sans",
+        horizontalalignment=align,
+        verticalalignment="center",
+        parse_math=False,
+        transform=axes.transAxes,
+    )
+
+
+def hex_of(colour: Colour) -> str:
+    """A colour as matplotlib takes it, such as ``#1f77b4``."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
