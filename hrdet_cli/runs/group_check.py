@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from hrdet_cli.errors import GroupError
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.versions import installed_versions
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import is_within, leaves
 from hrdet_cli.specs.norm import SyncBatchNormSpec
 
 MAY_DIFFER = (
@@ -110,10 +110,11 @@ def _facts(
     spec: ExperimentSpec, plan: Plan, model: nn.Module, device: torch.device
 ) -> Iterator[tuple[str, str]]:
     """Everything that has to be equal for many processes to train as one."""
+    versions = installed_versions()
     for package in SAME_VERSIONS:
-        yield f"version of {package}", str(installed_versions()[package])
-    for key, value in _leaves(spec.model_dump(mode="json")):
-        if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_DIFFER):
+        yield f"version of {package}", str(versions[package])
+    for key, value in leaves(spec.model_dump(mode="json")):
+        if not is_within(key, MAY_DIFFER):
             yield key, str(value)
     yield "content of the training annotations (SHA-256)", plan.train.fingerprint
     yield "content of the validation annotations (SHA-256)", plan.val.fingerprint
@@ -138,11 +139,3 @@ def weights_checksum(model: nn.Module) -> int:
     for tensor in model.state_dict().values():
         checksum = zlib.crc32(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data, checksum)
     return checksum
-
-
-def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, dict):
-        for key, value in values.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, values

@@ -1,12 +1,10 @@
 """Going on with a run: with its own spec, on its own data."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import is_within, leaves
 from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.specs.yaml_text import parse_yaml
 
@@ -40,12 +38,12 @@ def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
     """
     folder.require()
     saved = parse_yaml(folder.spec_file.read_text(encoding="utf-8"), source=str(folder.spec_file))
-    wanted = dict(_leaves(parse_yaml(format_spec(spec), source="the resumed spec")))
+    wanted = dict(leaves(parse_yaml(format_spec(spec), source="the resumed spec")))
     problems = [
         f"{key}: is {value!r} in {folder.spec_file}, but {wanted.get(key)!r} was asked for; "
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
-        for key, value in _leaves(saved)
-        if wanted.get(key) != value and not _may_change(key)
+        for key, value in leaves(saved)
+        if wanted.get(key) != value and not is_within(key, MAY_CHANGE)
     ]
     if problems:
         raise SpecError(problems)
@@ -67,15 +65,3 @@ def check_same_data(plan: Plan, folder: RunFolder) -> None:
                 f"{counts.annotations}: was changed since {folder.path} began; "
                 "put the old file back to go on exactly, or start a new run"
             )
-
-
-def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, dict):
-        for key, value in values.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, values
-
-
-def _may_change(key: str) -> bool:
-    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
