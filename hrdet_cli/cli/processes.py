@@ -166,12 +166,7 @@ def _launch(options: ProcessOptions, *, device: str) -> None:
     )
     logging.disable()  # torch elastic tells of every step it takes; what goes wrong it raises
     command = [sys.executable, "-m", "hrdet_cli", *sys.argv[1:]]
-
-    def abort(error: HrdetError) -> NoReturn:
-        print_error(error)
-        os._exit(error.exit_code)
-
-    stopped = launch(request, command, say=lambda line: typer.echo(line, err=True), abort=abort)
+    stopped = launch(request, command, say=lambda line: typer.echo(line, err=True), abort=_leave)
     if stopped is not None:
         raise typer.Exit(stopped.exit_code)
 
@@ -180,28 +175,18 @@ def _work_as_member(
     work: Work, membership: "Membership", options: ProcessOptions, *, device: str, logs: Path | None
 ) -> None:
     """Take part in a group that torchrun, Slurm or MPI started."""
-
-    def leave(error: HrdetError) -> NoReturn:
-        print_error(error)
-        os._exit(error.exit_code)  # an orderly exit would wait for collectives that never end
-
     with stop_request(says=None) as stop:
-        try:
-            was_stopped = _join_and_work(
-                work,
-                membership,
-                None,
-                stop.is_asked,
-                device=device,
-                logs=logs,
-                timeout_seconds=options.timeout_seconds,
-                abort=leave,
-                folder=None,
-            )
-        except HrdetError as error:
-            leave(error)
-        except Exception:
-            _leave_after_crash()
+        was_stopped = _join_and_work(
+            work,
+            membership,
+            None,
+            stop.is_asked,
+            device=device,
+            logs=logs,
+            timeout_seconds=options.timeout_seconds,
+            leave=_leave,
+            folder=None,
+        )
     if was_stopped:
         raise typer.Exit(stop.exit_code)
 
@@ -233,22 +218,17 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _frame: _heed_sigterm(folder, number))
-    try:
-        was_stopped = _join_and_work(
-            work,
-            membership,
-            Place(orders.host, orders.holds_rendezvous, orders.node_rank),
-            lambda: folder.stop_signal() is not None,
-            device=device,
-            logs=logs,
-            timeout_seconds=orders.timeout_seconds,
-            abort=leave,
-            folder=folder,
-        )
-    except HrdetError as error:
-        leave(error)
-    except Exception:
-        _leave_after_crash()
+    was_stopped = _join_and_work(
+        work,
+        membership,
+        Place(orders.host, orders.holds_rendezvous, orders.node_rank),
+        lambda: folder.stop_signal() is not None,
+        device=device,
+        logs=logs,
+        timeout_seconds=orders.timeout_seconds,
+        leave=leave,
+        folder=folder,
+    )
     if was_stopped:
         folder.note_stopped()
 
@@ -265,8 +245,14 @@ def _heed_sigterm(folder: "LaunchFolder", number: int) -> None:
         time.sleep(0.05)
 
 
+def _leave(error: HrdetError) -> NoReturn:
+    """End at once: an orderly exit, or another thread, would wait for collectives that never end."""
+    print_error(error)
+    os._exit(error.exit_code)
+
+
 def _leave_after_crash() -> NoReturn:
-    """End at once with a traceback: an orderly exit would wait for collectives that never end."""
+    """Likewise, with a traceback."""
     traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -282,37 +268,44 @@ def _join_and_work(
     device: str,
     logs: Path | None,
     timeout_seconds: float,
-    abort: Callable[[HrdetError], NoReturn],
+    leave: Callable[[HrdetError], NoReturn],
     folder: "LaunchFolder | None",
 ) -> bool:
-    """Do a command's work as one process of a group; whether it was stopped."""
+    """Do a command's work as one process of a group; whether it was stopped.  An error ends the process."""
     from hrdet_cli.engine.distributed.group import joined_group
     from hrdet_cli.engine.distributed.worker import WorkerPlace
 
-    with joined_group(
-        membership,
-        place=place,
-        device_type=_device_type(device),
-        timeout_seconds=timeout_seconds,
-        abort=abort,
-    ) as group:
-        is_first = group.rank == 0
-        file = None if logs is None else logs / f"rank-{group.rank}.log"
-        if file is not None and not is_first and membership.local_rank == 0:
-            name = f"rank {group.rank} of {len(group.hosts)}, on {group.hosts[group.rank]}"
-            typer.echo(f"{name}, logs to {file}", err=True)
-        if folder is not None:
-            log_file = None if file is None else str(file.absolute())
-            folder.write_place(membership.local_rank, WorkerPlace(group.rank, os.getpid(), log_file))
-        with rank_log(file, is_first=is_first) as log:
-            process = Process(
-                is_first=is_first,
-                stop_asked=stop_asked,
-                log=log,
-                hosts=group.hosts,
-                launch_id=None if folder is None else folder.orders().launch_id,
-            )
-            try:
-                return work(process)
-            except SystemExit as error:  # rich's answer to a pipe that nobody reads any more
-                raise OutputError("nobody reads what rank 0 prints any more: its pipe was closed") from error
+    try:
+        with joined_group(
+            membership,
+            place=place,
+            device_type=_device_type(device),
+            timeout_seconds=timeout_seconds,
+            abort=leave,
+        ) as group:
+            is_first = group.rank == 0
+            file = None if logs is None else logs / f"rank-{group.rank}.log"
+            if file is not None and not is_first and membership.local_rank == 0:
+                name = f"rank {group.rank} of {len(group.hosts)}, on {group.hosts[group.rank]}"
+                typer.echo(f"{name}, logs to {file}", err=True)
+            if folder is not None:
+                log_file = None if file is None else str(file.absolute())
+                folder.write_place(membership.local_rank, WorkerPlace(group.rank, os.getpid(), log_file))
+            with rank_log(file, is_first=is_first) as log:
+                process = Process(
+                    is_first=is_first,
+                    stop_asked=stop_asked,
+                    log=log,
+                    hosts=group.hosts,
+                    launch_id=None if folder is None else folder.orders().launch_id,
+                )
+                try:
+                    return work(process)
+                except SystemExit as error:  # rich's answer to a pipe that nobody reads any more
+                    raise OutputError(
+                        "nobody reads what rank 0 prints any more: its pipe was closed"
+                    ) from error
+    except HrdetError as error:
+        leave(error)
+    except Exception:
+        _leave_after_crash()

@@ -95,7 +95,8 @@ class LaunchFolder:
 
     def has_workers(self) -> bool:
         """Whether a worker lives that has joined its group, and will heed a stop."""
-        return any(_is_alive(json.loads(file.read_text())["process_id"]) for file in self._place_files())
+        files = self.path.glob("rank-of-*.json")
+        return any(_is_alive(json.loads(file.read_text())["process_id"]) for file in files)
 
     def write_place(self, local_rank: int, place: WorkerPlace) -> None:
         """Note where a worker joined."""
@@ -118,9 +119,6 @@ class LaunchFolder:
         """Why workers of this node ended, the first to end first."""
         files = sorted(self.path.glob("outcome-of-*.json"), key=lambda file: file.stat().st_mtime_ns)
         return [Failure(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
-
-    def _place_files(self) -> list[Path]:
-        return list(self.path.glob("rank-of-*.json"))
 
     def _place_file(self, local_rank: int) -> Path:
         return self.path / f"rank-of-{local_rank}.json"
