@@ -6,9 +6,9 @@ import torch
 
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
-from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas
-from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
-from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.transforms import ResizeAugmentation
+from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
@@ -32,8 +32,8 @@ from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.dataset import DatasetPart, training_indices
-from hrdet_cli.specs.data import AugmentationSpec, FixedPaddingSpec, PaddingSpec, ResizeCropSpec
+from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.steps import build_augmentation, build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, ResNetBackboneSpec, RoiHeadSpec, RpnSpec
 from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec, SyncBatchNormSpec
@@ -125,21 +125,20 @@ def load_initial_weights(detector: FasterRCNN, model: ModelSpec) -> str:
     return f"{model.backbone_weights} ({report.matched} tensors, {len(report.left_over)} left over)"
 
 
-def build_training_loader(spec: ExperimentSpec, part: DatasetPart, device: torch.device) -> TrainingLoader:
-    """Training batches of this process."""
+def build_training_loader(
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, world: World | None = None
+) -> TrainingLoader:
+    """Training batches of this process, or of another one that shows what it would get."""
+    world = world or current_world()
     return TrainingLoader(
         dataset=PictureDataset(
             annotations=part.annotations,
             images=part.images,
-            augmentation=_build_augmentation(spec.augmentation),
+            augmentation=build_augmentation(spec.augmentation),
             seed=spec.run.seed,
         ),
-        indices=training_indices(
-            part.annotations, keep_pictures_without_boxes=spec.data.keep_pictures_without_boxes
-        ),
-        batch_size_per_process=spec.data.batch_size_per_process,
-        world=current_world(),
-        padding=_build_padding(spec.padding),
+        steps=build_steps(spec, part.annotations, num_processes=world.size),
+        world=world,
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
     )
@@ -297,25 +296,3 @@ def _build_roi_head(
 
 def _build_box_loss(loss: BoxLossSpec) -> BoxLoss:
     return BoxLoss(kind=loss.kind, beta=loss.beta)
-
-
-def _build_augmentation(augmentation: AugmentationSpec) -> Augmentation:
-    scales = tuple(Scale(*edges) for edges in augmentation.scales_pixels)
-    if isinstance(augmentation, ResizeCropSpec):
-        return ResizeCropAugmentation(
-            scales=scales,
-            crop=Scale(*augmentation.crop_pixels),
-            flip_probability=augmentation.flip_probability,
-            jitter_rows=augmentation.jitter_rows_pixels,
-            jitter_columns=augmentation.jitter_columns_pixels,
-        )
-    return ResizeAugmentation(
-        scales=scales, mode=augmentation.scale_mode, flip_probability=augmentation.flip_probability
-    )
-
-
-def _build_padding(padding: PaddingSpec) -> PaddingPolicy:
-    if isinstance(padding, FixedPaddingSpec):
-        long, short = padding.canvas_pixels
-        return FixedCanvas(long=long, short=short)
-    return SmallestCanvas(divisor=padding.divisor_pixels)

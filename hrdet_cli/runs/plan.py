@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.samplers import num_training_steps
-from hrdet_cli.runs.dataset import TrainingData, training_indices
-from hrdet_cli.specs.data import FixedPaddingSpec
+from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.steps import TrainingSteps
+from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.runs.dataset import TrainingData
+from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
+
+_MOST_PICTURES_LAID_OUT = 4000  # a second's work
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Plan:
         learning_rate: The rate after warm-up, before the first drop.
         learning_rate_rule: How it came about, in words.
         canvases: The canvases batches lie on, ``WIDTHxHEIGHT``, or the rule that gives them.
+        useful_pixel_share: Share of the pixels of the first epoch's batches that belong to pictures, not to
+            padding; of the first batches, where there are many.
         sources: The layer that set each value that is not a default.
     """
 
@@ -62,6 +69,7 @@ class Plan:
     learning_rate: float
     learning_rate_rule: str
     canvases: tuple[str, ...]
+    useful_pixel_share: float
     sources: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -78,25 +86,24 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     spec = loaded.spec
     train, val = data.train.annotations, data.val.annotations
     weights = spec.model.backbone_weights
-    indices = training_indices(train, keep_pictures_without_boxes=spec.data.keep_pictures_without_boxes)
-    is_portrait = train.sizes[indices, 0] > train.sizes[indices, 1]
-    batch_size = spec.data.batch_size_per_process * num_processes
-    steps_per_epoch = num_training_steps(is_portrait=is_portrait, batch_size=batch_size)
+    steps = build_steps(spec, train, num_processes=num_processes)
+    batch_size, steps_per_epoch = steps.batch_size, steps.num_steps
     return Plan(
         name=spec.name,
         class_names=train.class_names,
-        train=_count(train, len(indices)),
+        train=_count(train, steps.num_pictures),
         val=_count(val, len(val)),
         num_processes=num_processes,
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
-        num_repeats_per_epoch=steps_per_epoch * batch_size - len(indices),
+        num_repeats_per_epoch=steps_per_epoch * batch_size - steps.num_pictures,
         num_steps=steps_per_epoch * spec.optimisation.num_epochs,
         backbone_weights=None if weights is None else str(weights),
         has_backbone_weights=weights is not None and weights.is_file(),
         learning_rate=spec.optimisation.learning_rate_for(batch_size),
         learning_rate_rule=_learning_rate_rule(spec, batch_size),
-        canvases=_canvases(spec, has_landscape=not is_portrait.all(), has_portrait=is_portrait.any()),
+        canvases=_canvases(steps),
+        useful_pixel_share=_useful_pixel_share(steps, num_processes),
         sources=dict(loaded.sources),
     )
 
@@ -122,9 +129,16 @@ def _learning_rate_rule(spec: ExperimentSpec, batch_size: int) -> str:
     )
 
 
-def _canvases(spec: ExperimentSpec, *, has_landscape: bool, has_portrait: bool) -> tuple[str, ...]:
-    if not isinstance(spec.padding, FixedPaddingSpec):
-        return (f"smallest multiple of {spec.padding.divisor_pixels} pixels that holds each batch",)
-    long, short = spec.padding.canvas_pixels
-    turned = [(f"{long}x{short}", has_landscape), (f"{short}x{long}", has_portrait)]
-    return tuple(canvas for canvas, needed in turned if needed)
+def _canvases(steps: TrainingSteps) -> tuple[str, ...]:
+    """The canvases of all steps, the largest first; where each batch has its own, the rule."""
+    if isinstance(steps.padding, SmallestCanvas):
+        return (f"smallest multiple of {steps.padding.divisor} pixels that holds each batch",)
+    return tuple(str(canvas) for canvas in steps.canvases)
+
+
+def _useful_pixel_share(steps: TrainingSteps, num_processes: int) -> float:
+    """Of the steps' first pictures: all processes' batches have about the same, so one process's will do."""
+    num_steps = -(-_MOST_PICTURES_LAID_OUT * num_processes // steps.batch_size)
+    layouts = list(islice(steps.layouts(0, World(0, num_processes)), num_steps))
+    num_useful = sum(layout.num_useful_pixels for layout in layouts)
+    return num_useful / sum(layout.num_pixels for layout in layouts)

@@ -7,6 +7,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hrdet_cli.specs.base import Fraction, LongShort, Spec
 
+DEFAULT_NUM_CANVASES = 6
+
 
 class DatasetSpec(Spec):
     """Pictures with annotations in COCO format."""
@@ -94,6 +96,23 @@ class FixedPaddingSpec(Spec):
     """The canvas (long, short); both multiples of 32 and large enough for every scale."""
 
 
+class CanvasesPaddingSpec(Spec):
+    """A few canvases: one scale for all pictures of a step, and the smallest canvas that holds them."""
+
+    policy: Literal["canvases"]
+    """The padding policy."""
+    canvases_pixels: Annotated[tuple[LongShort, ...], Field(min_length=1)] | None = None
+    """The canvases, each (long, short) and turned for portrait steps; null chooses them for the data set."""
+    num_canvases: PositiveInt | None = None
+    """How many to choose from the sizes of the training pictures and the scales; null for 6, or where
+    canvases_pixels names them."""
+
+    @property
+    def num_to_choose(self) -> int:
+        """How many canvases to choose where none are named."""
+        return DEFAULT_NUM_CANVASES if self.num_canvases is None else self.num_canvases
+
+
 class BatchPaddingSpec(Spec):
     """Every batch on the smallest canvas that holds its pictures."""
 
@@ -103,4 +122,6 @@ class BatchPaddingSpec(Spec):
     """Height and width are rounded up to a multiple of this."""
 
 
-PaddingSpec = Annotated[FixedPaddingSpec | BatchPaddingSpec, Field(discriminator="policy")]
+PaddingSpec = Annotated[
+    FixedPaddingSpec | CanvasesPaddingSpec | BatchPaddingSpec, Field(discriminator="policy")
+]

@@ -1,6 +1,6 @@
 """The whole of an experiment, and the checks that span its parts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from hrdet_cli.specs.base import LongShort, Spec
 from hrdet_cli.specs.data import (
     AugmentationSpec,
+    CanvasesPaddingSpec,
     DataSpec,
     FixedPaddingSpec,
     PaddingSpec,
@@ -73,19 +74,39 @@ def _scale_problems(spec: ExperimentSpec) -> Iterator[Problem]:
 
 
 def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    if not isinstance(spec.padding, FixedPaddingSpec):
-        return
-    key, canvas = "padding.canvas_pixels", spec.padding.canvas_pixels
-    if any(edge % CANVAS_DIVISOR_PIXELS for edge in canvas):
-        yield key, f"{list(canvas)}: both edges must be multiples of {CANVAS_DIVISOR_PIXELS}"
-    if min(canvas) < MIN_CANVAS_PIXELS:
-        yield key, f"{list(canvas)}: the pyramid's coarsest level needs edges of at least {MIN_CANVAS_PIXELS}"
-    for what, size in _largest_pictures(spec.augmentation):
-        if size[0] > canvas[0] or size[1] > canvas[1]:
+    padding = spec.padding
+    if isinstance(padding, FixedPaddingSpec):
+        yield from _canvas_list_problems("padding.canvas_pixels", [padding.canvas_pixels], spec.augmentation)
+    elif isinstance(padding, CanvasesPaddingSpec) and padding.canvases_pixels is not None:
+        if padding.num_canvases is not None:
             yield (
-                key,
-                f"{list(canvas)} is smaller than {what} {list(size)}; enlarge it",
+                "padding.num_canvases",
+                "is for canvases that are chosen, but canvases_pixels names them; set one of the two to null",
             )
+        yield from _canvas_list_problems(
+            "padding.canvases_pixels", padding.canvases_pixels, spec.augmentation
+        )
+
+
+def _canvas_list_problems(
+    key: str, canvases: Sequence[LongShort], augmentation: AugmentationSpec
+) -> Iterator[Problem]:
+    """Canvases on which the network or the largest pictures do not fit."""
+    for canvas in canvases:
+        if any(edge % CANVAS_DIVISOR_PIXELS for edge in canvas):
+            yield key, f"{list(canvas)}: both edges must be multiples of {CANVAS_DIVISOR_PIXELS}"
+        if min(canvas) < MIN_CANVAS_PIXELS:
+            least = MIN_CANVAS_PIXELS
+            yield key, f"{list(canvas)}: the pyramid's coarsest level needs edges of at least {least}"
+    for what, size in _largest_pictures(augmentation):
+        if not any(size[0] <= long and size[1] <= short for long, short in canvases):
+            yield key, _too_small(canvases, what, size)
+
+
+def _too_small(canvases: Sequence[LongShort], what: str, size: LongShort) -> str:
+    if len(canvases) == 1:
+        return f"{list(canvases[0])} is smaller than {what} {list(size)}; enlarge it"
+    return f"none of them holds {what} {list(size)}; add a larger one"
 
 
 def _largest_pictures(augmentation: AugmentationSpec) -> Iterator[tuple[str, LongShort]]:

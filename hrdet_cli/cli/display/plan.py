@@ -26,6 +26,7 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
     facts.add_row("backbone weights", _weights(plan))
     facts.add_row("canvases", ", ".join(plan.canvases))
+    facts.add_row("useful pixels", f"{plan.useful_pixel_share:.1%} of a batch, the rest is padding")
     sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     sources.add_column("key", style="cyan", no_wrap=True)
     sources.add_column("value", overflow="fold")

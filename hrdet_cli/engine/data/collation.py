@@ -5,29 +5,24 @@ from collections.abc import Sequence
 import torch
 
 from hrdet_cli.engine.data.batch import Batch, Sample
-from hrdet_cli.engine.data.padding import PaddingPolicy
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
-from hrdet_cli.errors import DataError
 
 _FEWEST_ROWS = 8
 
 
-def pad_pictures(samples: Sequence[Sample], policy: PaddingPolicy) -> Batch:
+def pad_pictures(samples: Sequence[Sample], canvas: Size) -> Batch:
     """Collate samples: pictures in the top left corners of a canvas of zeros, ground truth in padded rows.
 
     The number of ground-truth rows is the smallest of 8, 16, 32, 64, ... that holds the fullest picture: few
     static shapes, and no box is ever left out.
 
-    Raises:
-        DataError: The policy has no canvas for these pictures; the message names them.
+    Args:
+        samples: Pictures that fit the canvas.
+        canvas: What they lie on.
     """
     records = tuple(sample.record for sample in samples)
     sizes = [record.placement.placed for record in records]
-    try:
-        canvas = policy.canvas_for(sizes)
-    except DataError as error:
-        names = ", ".join(record.file_name for record in records)
-        raise DataError(f"{error} The pictures: {names}.") from error
     # Rows of RGB triples, as decoders give and convolutions like them: the copies are straight.
     rows_of_triples = torch.zeros((len(samples), canvas.height, canvas.width, 3), dtype=torch.uint8)
     pixels = rows_of_triples.permute(0, 3, 1, 2)

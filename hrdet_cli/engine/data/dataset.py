@@ -1,26 +1,27 @@
 """Pictures with their ground truth, decoded, augmented and placed on demand."""
 
 import torch
-from torch.utils.data import Dataset
 
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import ImageSource
-from hrdet_cli.engine.data.keys import generator_for, picture_key
+from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Augmentation, Placement, move_boxes
+from hrdet_cli.engine.geometry import Scale
 
 
-class PictureDataset(Dataset[Sample]):
+class PictureDataset:
     """Samples of an annotation file, each a pure function of (seed, epoch, index).
 
     A crop keeps the targets whose centre lies inside it, as SimpleDet does.  Crowd regions are areas rather
-    than
-    things: whatever part of one the crop shows stays an ignored region.
+    than things: whatever part of one the crop shows stays an ignored region.
 
     Attributes:
         annotations: The ground truth.
+        augmentation: How pictures are placed.
         seed: The run's seed.
     """
 
@@ -29,29 +30,34 @@ class PictureDataset(Dataset[Sample]):
     ) -> None:
         self.annotations = annotations
         self.seed = seed
+        self.augmentation = augmentation
         self._images = images
-        self._augmentation = augmentation
 
     def __len__(self) -> int:
         """Number of pictures in the annotation file."""
         return len(self.annotations)
 
-    def placement_of(self, epoch: int, index: int) -> Placement:
-        """Where picture ``index`` goes in epoch ``epoch``; reads no picture."""
-        size = self.annotations.size_of(index)
-        boxes, _ = self.annotations.targets_of(index)
-        return self._augmentation.place(size, boxes, generator_for(self._key(epoch, index)))
+    def placement_of(self, epoch: int, index: int, *, scale: Scale | None = None) -> Placement:
+        """Where picture ``index`` goes in epoch ``epoch``; reads no picture.
 
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Sample:
-        """The sample of one picture in one epoch.
+        Args:
+            epoch: Counted from 0.
+            index: A position in the annotation file.
+            scale: That of the picture's step; None draws one for the picture alone.
+        """
+        return place_picture(
+            self.annotations, self.augmentation, seed=self.seed, epoch=epoch, index=index, scale=scale
+        )
+
+    def sample(self, epoch: int, index: int, *, scale: Scale | None = None) -> Sample:
+        """The sample of one picture in one epoch; the arguments are those of ``placement_of``.
 
         Raises:
             DataError: The picture is missing, damaged or not of its annotated size.
         """
-        epoch, index = epoch_and_index
         name = str(self.annotations.file_names[index])
         original = self.annotations.size_of(index)
-        placement = self.placement_of(epoch, index)
+        placement = self.placement_of(epoch, index, scale=scale)
         pixels = decode_rgb(self._images.read(name), expected=original, name=name)
         boxes, labels = self.annotations.targets_of(index)
         moved, is_kept = move_boxes(boxes, original, placement)
@@ -61,7 +67,7 @@ class PictureDataset(Dataset[Sample]):
             pixels=move_pixels(pixels, placement),
             boxes=torch.from_numpy(moved[is_kept]),
             labels=torch.from_numpy(labels[is_kept]),
-            key=self._key(epoch, index),
+            key=picture_key(seed=self.seed, epoch=epoch, index=index),
             record=PictureRecord(
                 index=index,
                 image_id=int(self.annotations.image_ids[index]),
@@ -71,6 +77,3 @@ class PictureDataset(Dataset[Sample]):
                 ignored_boxes=torch.from_numpy(crowd[is_seen]),
             ),
         )
-
-    def _key(self, epoch: int, index: int) -> int:
-        return picture_key(seed=self.seed, epoch=epoch, index=index)

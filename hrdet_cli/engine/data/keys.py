@@ -7,7 +7,7 @@ else, so neither the number of workers, nor the number of processes, nor a resum
 import numpy as np
 
 _MASK_64_BITS = (1 << 64) - 1
-_PICTURE, _ORDER = 1, 2
+_PICTURE, _ORDER, _STEP = 1, 2, 3
 
 
 def picture_key(*, seed: int, epoch: int, index: int) -> int:
@@ -27,6 +27,11 @@ def picture_key(*, seed: int, epoch: int, index: int) -> int:
 def order_key(*, seed: int, epoch: int) -> int:
     """Key of the order in which one epoch visits the pictures; in ``[0, 2**63)``."""
     return _mix(_ORDER, seed, epoch)
+
+
+def step_key(*, seed: int, epoch: int, step: int) -> int:
+    """Key of what one step of an epoch, counted from 0, draws for all its pictures; in ``[0, 2**63)``."""
+    return _mix(_STEP, seed, epoch, step)
 
 
 def generator_for(key: int) -> np.random.Generator:

@@ -6,26 +6,18 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.batch import Batch, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
-from hrdet_cli.engine.data.samplers import (
-    TrainingOrder,
-    evaluation_batches,
-    num_training_steps,
-    share_of,
-    training_order,
-)
+from hrdet_cli.engine.data.samplers import evaluation_batches
+from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
 from hrdet_cli.engine.distributed.world import World
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
-
-_Request = list[tuple[int, int]]  # (epoch, index) of each picture of a batch
 
 
 class TrainingLoader:
@@ -38,51 +30,39 @@ class TrainingLoader:
 
     Args:
         dataset: Where samples come from.
-        indices: ``(M,)`` positions in the annotation file of the pictures that take part.
-        batch_size_per_process: Pictures in a batch of this process; the same on every process.
+        steps: What is decided about the steps of all processes, for the same pictures and augmentation.
         world: Which process this is.
-        padding: The canvas of each batch.
         num_workers: Worker processes; with 0 this process makes the batches itself.
         pin_memory: Whether batches come in page-locked memory, for faster copies to a GPU.
+
+    Attributes:
+        steps: As given.
     """
 
     def __init__(
         self,
         *,
         dataset: PictureDataset,
-        indices: NDArray[np.int64],
-        batch_size_per_process: int,
+        steps: TrainingSteps,
         world: World,
-        padding: PaddingPolicy,
         num_workers: int,
         pin_memory: bool,
     ) -> None:
-        self._seed = dataset.seed
-        self._indices = indices
-        self._batch_size = batch_size_per_process * world.size
+        self.steps = steps
         self._world = world
-        heights, widths = dataset.annotations.sizes[indices].T
-        self._is_portrait = heights > widths
         self._workers = _BatchWorkers(
-            _PaddedBatches(dataset, padding), num_workers=num_workers, pin_memory=pin_memory
+            _PaddedBatches(dataset, steps.padding), num_workers=num_workers, pin_memory=pin_memory
         )
 
     @property
     def num_steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return num_training_steps(is_portrait=self._is_portrait, batch_size=self._batch_size)
+        return self.steps.num_steps
 
     @property
     def num_images_per_step(self) -> int:
         """Pictures in a global batch."""
-        return self._batch_size
-
-    def order_of(self, epoch: int) -> TrainingOrder:
-        """The global batches of an epoch, as positions in the annotation file."""
-        order = training_order(
-            is_portrait=self._is_portrait, batch_size=self._batch_size, seed=self._seed, epoch=epoch
-        )
-        return TrainingOrder(batches=self._indices[order.batches], repeats=self._indices[order.repeats])
+        return self.steps.batch_size
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
         """This process's batches of an epoch, in order; ends a pass that is still under way.
@@ -94,8 +74,7 @@ class TrainingLoader:
         Raises:
             DataError: A picture is missing or damaged; while iterating.
         """
-        shares = share_of(self.order_of(epoch).batches[first_step:], self._world)
-        return self._workers.make([[(epoch, index) for index in share] for share in shares.tolist()])
+        return self._workers.make(self.steps.requests(epoch, self._world, first_step=first_step))
 
     def close(self) -> None:
         """Stop the workers."""
@@ -159,7 +138,7 @@ class EvaluationLoader:
         Raises:
             DataError: A picture is missing or damaged; while iterating.
         """
-        return self._workers.make([[(0, index) for index in batch] for batch in self._batches])
+        return self._workers.make([BatchRequest(0, tuple(batch)) for batch in self._batches])
 
     def close(self) -> None:
         """Stop the workers."""
@@ -182,11 +161,21 @@ class _PaddedBatches(Dataset["Batch | DataError"]):
         self._pictures = pictures
         self._padding = padding
 
-    def __getitem__(self, request: _Request) -> Batch | DataError:
+    def __getitem__(self, request: BatchRequest) -> Batch | DataError:
         try:
-            return pad_pictures([self._pictures[picture] for picture in request], self._padding)
+            samples = [
+                self._pictures.sample(request.epoch, index, scale=request.scale) for index in request.indices
+            ]
+            return pad_pictures(samples, self._canvas_of(request, samples))
         except DataError as error:
             return error
+
+    def _canvas_of(self, request: BatchRequest, samples: Sequence[Sample]) -> Size:
+        try:
+            return canvas_of(request, tuple(sample.record.placement for sample in samples), self._padding)
+        except DataError as error:
+            names = ", ".join(sample.record.file_name for sample in samples)
+            raise DataError(f"{error} The pictures: {names}.") from error
 
 
 class _BatchWorkers:
@@ -196,11 +185,11 @@ class _BatchWorkers:
         self._batches = batches
         self._num_workers = num_workers
         self._pin_memory = pin_memory
-        self._requests: list[_Request] = []
+        self._requests: list[BatchRequest] = []
         self._loader: DataLoader[Batch | DataError] | None = None
         self._pass: Generator[Batch] | None = None
 
-    def make(self, requests: Sequence[_Request]) -> Iterator[Batch]:
+    def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
         """The batches requested, in order.  Workers serve one pass at a time: an unfinished one ends."""
         self._end_pass()
         self._requests[:] = requests

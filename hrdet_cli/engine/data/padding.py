@@ -1,4 +1,8 @@
-"""Canvases: the size that all pictures of a batch are padded to, at the right and at the bottom."""
+"""Canvases: the size that all pictures of a batch are padded to, at the right and at the bottom.
+
+Three policies. One fixed canvas holds every scale, so that each picture can draw its own; a few canvases fit
+better, and then all pictures of a step share a scale; or every batch has a size of its own.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +10,9 @@ from dataclasses import dataclass
 
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
+
+CANVAS_DIVISOR_PIXELS = 32
+"""Edges of a canvas are multiples of it: the backbone's coarsest stride."""
 
 MIN_CANVAS_PIXELS = 64
 """Edges of a canvas are no shorter: the pyramid's coarsest level has a stride of 64."""
@@ -43,6 +50,33 @@ class FixedCanvas:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepCanvases:
+    """A few canvases, of which a step takes the smallest that holds the pictures of all its processes.
+
+    Attributes:
+        canvases: Long and short edges in pixels; each may be turned.
+    """
+
+    canvases: tuple[Scale, ...]
+
+    def canvas_for(self, sizes: Sequence[Size]) -> Size:
+        """The canvas of all pictures of a step.
+
+        Raises:
+            DataError: None of the canvases holds all of them.
+        """
+        turned = {canvas.turned(portrait=portrait) for canvas in self.canvases for portrait in (False, True)}
+        holding = [canvas for canvas in turned if all(canvas.contains(size) for size in sizes)]
+        if not holding:
+            largest = Size(max(size.height for size in sizes), max(size.width for size in sizes))
+            raise DataError(
+                f"pictures that need {largest} fit none of the canvases "
+                f"{', '.join(map(str, self.canvases))}. Add a larger canvas or lower the scales."
+            )
+        return min(holding, key=lambda canvas: (canvas.num_pixels, canvas))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmallestCanvas:
     """The smallest canvas that holds a batch and that the network's strides divide.
 
@@ -50,17 +84,19 @@ class SmallestCanvas:
         divisor: Both edges of the canvas are multiples of it, in pixels.
     """
 
-    divisor: int = 32
+    divisor: int = CANVAS_DIVISOR_PIXELS
 
     def canvas_for(self, sizes: Sequence[Size]) -> Size:
         """The canvas of a batch of any sizes."""
         return Size(
-            height=self._round_up(max(size.height for size in sizes)),
-            width=self._round_up(max(size.width for size in sizes)),
+            height=rounded_up(max(size.height for size in sizes), self.divisor),
+            width=rounded_up(max(size.width for size in sizes), self.divisor),
         )
 
-    def _round_up(self, edge: int) -> int:
-        return math.ceil(max(edge, MIN_CANVAS_PIXELS) / self.divisor) * self.divisor
+
+PaddingPolicy = FixedCanvas | StepCanvases | SmallestCanvas
 
 
-PaddingPolicy = FixedCanvas | SmallestCanvas
+def rounded_up(edge: int, divisor: int = CANVAS_DIVISOR_PIXELS) -> int:
+    """The smallest edge of a canvas that is a multiple of ``divisor`` and holds an edge of a picture."""
+    return math.ceil(max(edge, MIN_CANVAS_PIXELS) / divisor) * divisor

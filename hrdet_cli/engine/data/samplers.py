@@ -7,16 +7,13 @@ of (seed, epoch, global batch size) and the same on 1 process and on 64.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.keys import generator_for, order_key
+from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Size
-
-if TYPE_CHECKING:  # a dry run counts batches without torch
-    from hrdet_cli.engine.distributed.world import World
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +37,22 @@ def num_training_steps(*, is_portrait: NDArray[np.bool_], batch_size: int) -> in
 
 
 def training_order(
-    *, is_portrait: NDArray[np.bool_], batch_size: int, seed: int, epoch: int
+    *,
+    is_portrait: NDArray[np.bool_],
+    shape_classes: NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+    epoch: int,
 ) -> TrainingOrder:
-    """Shuffle pictures into global batches of one orientation each.
+    """Shuffle pictures into global batches of one orientation and, but for a few, one class of shapes each.
 
-    Every picture occurs once.  Where an orientation does not fill its last batch, pictures of the same
-    orientation occur again; dropping some instead would make rare orientations rarer.
+    Every picture occurs once.  Those that do not fill a batch of their class share one with the next class.
+    Where an orientation does not fill its last batch, pictures of it occur again; dropping some instead would
+    make rare orientations rarer.
 
     Args:
         is_portrait: ``(M,)`` bool.
+        shape_classes: ``(M,)`` int64, such as zeros; batches that span classes span neighbouring numbers.
         batch_size: Pictures in one step over all processes.
         seed: The run's seed.
         epoch: Counted from 0.
@@ -56,16 +60,20 @@ def training_order(
     generator = generator_for(order_key(seed=seed, epoch=epoch))
     batches, repeats = [], []
     for orientation in (False, True):
-        shuffled = generator.permutation(np.flatnonzero(is_portrait == orientation))
-        filled = np.resize(shuffled, math.ceil(len(shuffled) / batch_size) * batch_size)
-        batches.append(filled.reshape(-1, batch_size))
-        repeats.append(filled[len(shuffled) :])
+        is_chosen = is_portrait == orientation
+        classes = np.unique(shape_classes[is_chosen])
+        members = [np.flatnonzero(is_chosen & (shape_classes == number)) for number in classes]
+        shuffled = [generator.permutation(positions) for positions in members] or [np.flatnonzero(is_chosen)]
+        num_missing = -is_chosen.sum() % batch_size
+        repeated = np.resize(shuffled[-1], num_missing)
+        batches.append(np.concatenate([*shuffled, repeated]).reshape(-1, batch_size))
+        repeats.append(repeated)
     return TrainingOrder(
         batches=generator.permutation(np.concatenate(batches), axis=0), repeats=np.concatenate(repeats)
     )
 
 
-def share_of(batches: NDArray[np.int64], world: "World") -> NDArray[np.int64]:
+def share_of(batches: NDArray[np.int64], world: World) -> NDArray[np.int64]:
     """One process's part of global batches.
 
     Args:

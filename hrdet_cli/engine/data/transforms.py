@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.geometry import Scale, Size
 
+_RANGE_GRID = 5  # of a range of scales so many long and so many short edges stand for all
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -46,13 +48,30 @@ class Placement:
 class Augmentation(Protocol):
     """Draws how a picture is placed."""
 
-    def place(self, size: Size, boxes: NDArray[np.float32], generator: np.random.Generator) -> Placement:
+    def typical_scales(self) -> tuple[Scale, ...]:
+        """Scales that stand for all that can be drawn: the largest is among them."""
+
+    def draw_scale(self, generator: np.random.Generator) -> Scale:
+        """Draw a scale, for one picture or for all of a step."""
+
+    def placed_size(self, size: Size, scale: Scale) -> Size:
+        """Size on the canvas of a picture of a size at a scale; chance has no part in it."""
+
+    def place(
+        self,
+        size: Size,
+        boxes: NDArray[np.float32],
+        generator: np.random.Generator,
+        *,
+        scale: Scale | None = None,
+    ) -> Placement:
         """Draw a placement.
 
         Args:
             size: Size of the picture as annotated.
             boxes: ``(G, 4)`` target boxes in its pixels, without crowd regions.
             generator: The only source of chance.
+            scale: The scale of the step; None draws one for the picture alone.
         """
 
 
@@ -77,12 +96,34 @@ class ResizeAugmentation:
         if not self.scales or (self.mode == "range" and len(self.scales) != 2):
             raise ValueError(f"mode '{self.mode}' cannot draw from {len(self.scales)} scales")
 
-    def place(self, size: Size, boxes: NDArray[np.float32], generator: np.random.Generator) -> Placement:  # noqa: ARG002
+    def typical_scales(self) -> tuple[Scale, ...]:
+        """The scales to choose from; of a range a grid of both edges, ends included."""
+        if self.mode == "choice":
+            return self.scales
+        (first_long, first_short), (last_long, last_short) = ((s.long, s.short) for s in self.scales)
+        longs = np.linspace(first_long, last_long, _RANGE_GRID).round().astype(int).tolist()
+        shorts = np.linspace(first_short, last_short, _RANGE_GRID).round().astype(int).tolist()
+        edges = {(max(long, short), min(long, short)) for long in longs for short in shorts}
+        return tuple(Scale(long, short) for long, short in sorted(edges))
+
+    def placed_size(self, size: Size, scale: Scale) -> Size:
+        """See ``Augmentation``."""
+        return resize_within(size, scale)
+
+    def place(
+        self,
+        size: Size,
+        boxes: NDArray[np.float32],  # noqa: ARG002
+        generator: np.random.Generator,
+        *,
+        scale: Scale | None = None,
+    ) -> Placement:
         """Draw scale and flip; the boxes do not matter."""
-        resized = resize_within(size, self._draw_scale(generator))
+        resized = resize_within(size, scale or self.draw_scale(generator))
         return Placement(resized=resized, flipped=_draw_flip(self.flip_probability, generator))
 
-    def _draw_scale(self, generator: np.random.Generator) -> Scale:
+    def draw_scale(self, generator: np.random.Generator) -> Scale:
+        """Draw one of the scales, or between the two."""
         if self.mode == "choice":
             return self.scales[generator.integers(len(self.scales))]
         first, second = self.scales
@@ -116,11 +157,31 @@ class ResizeCropAugmentation:
         if not self.scales:
             raise ValueError("there is no scale to draw from")
 
-    def place(self, size: Size, boxes: NDArray[np.float32], generator: np.random.Generator) -> Placement:
-        """Draw scale, box, jitter and flip."""
-        resized = resize_within(size, self.scales[generator.integers(len(self.scales))])
+    def typical_scales(self) -> tuple[Scale, ...]:
+        """The scales to choose from."""
+        return self.scales
+
+    def draw_scale(self, generator: np.random.Generator) -> Scale:
+        """Draw one of the scales."""
+        return self.scales[generator.integers(len(self.scales))]
+
+    def placed_size(self, size: Size, scale: Scale) -> Size:
+        """Size of the crop, which is where the crop bounds it and elsewhere that of the resized picture."""
+        resized = resize_within(size, scale)
         bound = self.crop.turned(portrait=size.is_portrait)
-        cropped = Size(min(resized.height, bound.height), min(resized.width, bound.width))
+        return Size(min(resized.height, bound.height), min(resized.width, bound.width))
+
+    def place(
+        self,
+        size: Size,
+        boxes: NDArray[np.float32],
+        generator: np.random.Generator,
+        *,
+        scale: Scale | None = None,
+    ) -> Placement:
+        """Draw scale, box, jitter and flip."""
+        drawn = scale or self.draw_scale(generator)
+        resized, cropped = resize_within(size, drawn), self.placed_size(size, drawn)
         if len(boxes):
             chosen = generator.integers(len(boxes))
             x, y = _centres(_resize_boxes(boxes, size, resized))[chosen].tolist()

@@ -1,21 +1,10 @@
 """Which process this is, among how many."""
 
-from dataclasses import dataclass
-
 import torch.distributed as dist
 
+from hrdet_cli.engine.distributed.ranks import World
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """This process's place among all training processes.
-
-    Attributes:
-        rank: 0 .. size - 1.
-        size: Number of processes over all nodes.
-    """
-
-    rank: int = 0
-    size: int = 1
+__all__ = ["World", "current_world"]
 
 
 def current_world() -> World:

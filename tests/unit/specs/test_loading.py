@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec
+from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 
@@ -113,6 +113,41 @@ def test_a_picture_that_would_not_fit_its_canvas_is_an_error_before_training() -
         f"{place}: both edges must be multiples of 32",
         f"{place} is smaller than the scale in augmentation.scales_pixels, [1600, 1000]; enlarge it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("canvases", "problem"),
+    [
+        (
+            "[[1344, 800]]",
+            "[1344, 800] is smaller than the scale in augmentation.scales_pixels, [1600, 1000]",
+        ),
+        (
+            "[[1344, 800], [1600, 992]]",
+            "none of them holds the scale in augmentation.scales_pixels, [1600, 1000]",
+        ),
+        ("[[1600, 1024], [1000, 608]]", "[1000, 608]: both edges must be multiples of 32"),
+        ("[[1600, 1024], [64, 32]]", "[64, 32]: the pyramid's coarsest level needs edges of at least 64"),
+    ],
+)
+def test_canvases_on_which_the_network_or_a_scale_does_not_fit_are_refused(
+    canvases: str, problem: str
+) -> None:
+    settings = ["padding.policy=canvases", f"padding.canvases_pixels={canvases}"]
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18-mstrain-pad", settings=settings)
+    assert f"padding.canvases_pixels: {problem}" in str(caught.value)
+
+
+def test_canvases_are_either_named_or_chosen() -> None:
+    chosen = load_spec(preset="hrnet-w18-mstrain-pad", settings=["padding.policy=canvases"]).spec.padding
+    assert isinstance(chosen, CanvasesPaddingSpec)
+    assert (chosen.canvases_pixels, chosen.num_to_choose) == (None, 6)
+    settings = [
+        "padding={policy: canvases, canvases_pixels: [[1600, 1024], [1024, 608]], num_canvases: 2}",
+    ]
+    with pytest.raises(SpecError, match=r"padding\.num_canvases: is for canvases that are chosen"):
+        load_spec(preset="hrnet-w18-mstrain-pad", settings=settings)
 
 
 def test_the_canvas_of_a_resize_and_crop_only_has_to_hold_the_crop() -> None:

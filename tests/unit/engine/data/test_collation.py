@@ -4,23 +4,21 @@ import torch
 
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
-from hrdet_cli.engine.data.padding import FixedCanvas, SmallestCanvas
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.errors import DataError
 
 
-def _sample(size: Size, *, num_boxes: int = 0, key: int = 0, name: str = "x.jpg") -> Sample:
+def _sample(size: Size, *, num_boxes: int = 0, key: int = 0) -> Sample:
     noise = np.random.default_rng(key)
     pixels = torch.from_numpy(noise.integers(1, 256, (3, size.height, size.width), dtype=np.uint8))
     boxes = torch.from_numpy(noise.random((num_boxes, 4), dtype=np.float32))
-    record = PictureRecord(0, 0, name, size, Placement(size), torch.zeros((0, 4)))
+    record = PictureRecord(0, 0, "x.jpg", size, Placement(size), torch.zeros((0, 4)))
     return Sample(pixels, boxes, torch.arange(num_boxes), key, record)
 
 
 def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() -> None:
     samples = [_sample(Size(20, 30), key=1), _sample(Size(25, 40), key=2)]
-    images = pad_pictures(samples, FixedCanvas(long=64, short=32)).images
+    images = pad_pictures(samples, Size(32, 64)).images
     assert images.pixels.shape == (2, 3, 32, 64)
     assert images.pixels.dtype == torch.uint8
     assert images.pixels.is_contiguous(memory_format=torch.channels_last)
@@ -35,7 +33,7 @@ def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() ->
 @pytest.mark.parametrize(("fullest", "rows"), [(0, 8), (8, 8), (9, 16), (16, 16), (17, 32), (500, 512)])
 def test_ground_truth_is_padded_to_few_static_numbers_of_rows(fullest: int, rows: int) -> None:
     samples = [_sample(Size(8, 8), num_boxes=fullest, key=1), _sample(Size(8, 8), num_boxes=0)]
-    targets = pad_pictures(samples, SmallestCanvas()).targets
+    targets = pad_pictures(samples, Size(64, 64)).targets
     assert targets.boxes.shape == (2, rows, 4)
     assert targets.is_valid.sum(dim=1).tolist() == [fullest, 0]
     assert torch.equal(targets.boxes[0][targets.is_valid[0]], samples[0].boxes)
@@ -46,17 +44,11 @@ def test_ground_truth_is_padded_to_few_static_numbers_of_rows(fullest: int, rows
 
 def test_more_padding_changes_no_picture_and_no_box() -> None:
     samples = [_sample(Size(20, 30), num_boxes=3, key=5)]
-    small, large = (pad_pictures(samples, FixedCanvas(long=edge, short=edge)) for edge in (32, 96))
+    small, large = (pad_pictures(samples, Size(edge, edge)) for edge in (32, 96))
     assert torch.equal(small.images.pixels[..., :20, :30], large.images.pixels[..., :20, :30])
     assert torch.equal(small.targets.boxes, large.targets.boxes)
 
 
 def test_a_key_of_63_bits_survives() -> None:
-    batch = pad_pictures([_sample(Size(8, 8), key=2**63 - 1)], SmallestCanvas())
+    batch = pad_pictures([_sample(Size(8, 8), key=2**63 - 1)], Size(64, 64))
     assert batch.images.keys.tolist() == [2**63 - 1]
-
-
-def test_pictures_too_large_for_the_canvas_are_named() -> None:
-    samples = [_sample(Size(8, 8), name="small.jpg"), _sample(Size(20, 90), name="wide.jpg")]
-    with pytest.raises(DataError, match=r"90x20 does not fit .* The pictures: small\.jpg, wide\.jpg\."):
-        pad_pictures(samples, FixedCanvas(long=64, short=32))

@@ -15,7 +15,8 @@ from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
-from hrdet_cli.engine.data.padding import FixedCanvas, SmallestCanvas
+from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Scale, Size
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:User
 
 _ALONE = World(rank=0, size=1)
 _SCALES = (Scale(60, 40), Scale(72, 48), Scale(90, 60))
+_FIXED = FixedCanvas(long=96, short=64)
+_CANVASES = StepCanvases(canvases=(Scale(96, 64), Scale(64, 64)))
 
 
 def _pictures(folder: Path, annotations: CocoAnnotations, *scales: Scale) -> PictureDataset:
@@ -48,14 +51,25 @@ def plain_dataset(pictures_folder: Path, annotations: CocoAnnotations) -> Pictur
 
 
 def _training(
-    dataset: PictureDataset, *, num_workers: int = 0, world: World = _ALONE, per_process: int = 2
+    dataset: PictureDataset,
+    *,
+    num_workers: int = 0,
+    world: World = _ALONE,
+    per_process: int = 2,
+    padding: PaddingPolicy = _FIXED,
 ) -> TrainingLoader:
+    steps = TrainingSteps(
+        annotations=dataset.annotations,
+        indices=np.arange(1, len(dataset)),  # picture 0 takes no part
+        augmentation=dataset.augmentation,
+        padding=padding,
+        batch_size=per_process * world.size,
+        seed=dataset.seed,
+    )
     return TrainingLoader(
         dataset=dataset,
-        indices=np.arange(1, len(dataset)),  # picture 0 takes no part
-        batch_size_per_process=per_process,
+        steps=steps,
         world=world,
-        padding=FixedCanvas(long=96, short=64),
         num_workers=num_workers,
         pin_memory=False,
     )
@@ -93,7 +107,7 @@ def test_an_epoch_holds_each_chosen_picture_once_plus_the_named_repeats(dataset:
     loader = _training(dataset, per_process=4)
     batches = _indices(loader.batches(0))
     seen = Counter(index for batch in batches for index in batch)
-    seen.subtract(loader.order_of(0).repeats.tolist())
+    seen.subtract(loader.steps.order_of(0).repeats.tolist())
     assert seen == Counter(range(1, len(dataset)))
     assert len(batches) == loader.num_steps_per_epoch == 3  # 7 landscape or square, 3 portrait, by fours
 
@@ -225,3 +239,42 @@ def test_processes_share_whole_evaluation_batches_out(plain_dataset: PictureData
 def test_a_step_counts_the_pictures_of_all_processes(dataset: PictureDataset, world_size: int) -> None:
     loader = _training(dataset, per_process=4 // world_size, world=World(0, world_size))
     assert loader.num_images_per_step == 4
+
+
+def test_with_step_canvases_all_processes_have_one_scale_and_one_canvas_a_step(
+    dataset: PictureDataset,
+) -> None:
+    worlds = [World(rank, 2) for rank in range(2)]
+    loaders = [_training(dataset, world=world, padding=_CANVASES) for world in worlds]
+    scales_seen, canvases_seen = set(), set()
+    for epoch in range(4):
+        for batches in zip(*(loader.batches(epoch) for loader in loaders), strict=True):
+            canvases = {batch.images.canvas for batch in batches}
+            placed = [record.placement.resized for batch in batches for record in batch.records]
+            originals = [record.original for batch in batches for record in batch.records]
+            fitting = [
+                scale
+                for scale in _SCALES
+                if all(
+                    dataset.augmentation.placed_size(o, scale) == p
+                    for o, p in zip(originals, placed, strict=True)
+                )
+            ]
+            assert len(canvases) == 1
+            assert len(fitting) >= 1
+            scales_seen.update(fitting)
+            canvases_seen |= canvases
+    assert scales_seen == set(_SCALES)
+    assert canvases_seen == {Size(64, 64), Size(64, 96), Size(96, 64)}
+
+
+def test_with_step_canvases_a_resumed_epoch_has_the_batches_of_an_uninterrupted_one(
+    dataset: PictureDataset,
+) -> None:
+    uninterrupted = list(_training(dataset, padding=_CANVASES).batches(1))
+    _assert_equal(_training(dataset, padding=_CANVASES).batches(1, first_step=2), iter(uninterrupted[2:]))
+
+
+def test_pictures_that_do_not_fit_their_canvas_are_named(dataset: PictureDataset) -> None:
+    with pytest.raises(DataError, match=r"does not fit the canvas of .* The pictures: \d+\.png, \d+\.png\."):
+        list(_training(dataset, padding=FixedCanvas(long=64, short=32)).batches(0))

@@ -1,0 +1,236 @@
+"""What is decided about the steps of training before a picture is read: which pictures, scale and canvas.
+
+Everything here is a function of (seed, epoch, step) and of the annotations' sizes, so that all processes of a
+run, and a run that was resumed, decide alike without a word to each other. Does not import torch.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.keys import generator_for, picture_key, step_key
+from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
+from hrdet_cli.engine.data.samplers import TrainingOrder, num_training_steps, share_of, training_order
+from hrdet_cli.engine.data.transforms import Augmentation, Placement
+from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """What a worker needs to know to make the batch of one process in one step.
+
+    Attributes:
+        epoch: Counted from 0.
+        indices: Positions of the pictures in the annotation file.
+        scale: The scale of the whole step; None where each picture draws its own.
+        canvas: The canvas of the whole step; None where the process's own pictures decide.
+    """
+
+    epoch: int
+    indices: tuple[int, ...]
+    scale: Scale | None = None
+    canvas: Size | None = None
+
+
+class TrainingSteps:
+    """The steps of training.
+
+    Args:
+        annotations: Where sizes and boxes come from.
+        indices: ``(M,)`` positions in the annotation file of the pictures that take part.
+        augmentation: Draws scales and placements.
+        padding: Chooses canvases.
+        batch_size: Pictures in a step over all processes.
+        seed: The run's seed.
+
+    Attributes:
+        padding: As given.
+        batch_size: As given.
+    """
+
+    def __init__(
+        self,
+        *,
+        annotations: CocoAnnotations,
+        indices: NDArray[np.int64],
+        augmentation: Augmentation,
+        padding: PaddingPolicy,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._annotations = annotations
+        self._indices = indices
+        self._augmentation = augmentation
+        self._seed = seed
+        self.padding = padding
+        self.batch_size = batch_size
+        sizes = annotations.sizes[indices]
+        self._is_portrait = sizes[:, 0] > sizes[:, 1]
+        self._shape_classes = np.zeros(len(indices), dtype=np.int64)
+        if isinstance(padding, StepCanvases):
+            self._shape_classes = _classes_by_canvas(sizes, augmentation, padding)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps in an epoch."""
+        return num_training_steps(is_portrait=self._is_portrait, batch_size=self.batch_size)
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures that take part."""
+        return len(self._indices)
+
+    @property
+    def canvases(self) -> tuple[Size, ...]:
+        """The canvases that steps may lie on, the largest first; empty where each batch has its own."""
+        if isinstance(self.padding, FixedCanvas):
+            edges: tuple[Scale, ...] = (Scale(self.padding.long, self.padding.short),)
+        elif isinstance(self.padding, StepCanvases):
+            edges = self.padding.canvases
+        else:
+            return ()
+        orientations = np.unique(self._is_portrait).tolist()
+        turned = {canvas.turned(portrait=portrait) for canvas in edges for portrait in orientations}
+        return tuple(sorted(turned, key=lambda canvas: (-canvas.num_pixels, canvas)))
+
+    def order_of(self, epoch: int) -> TrainingOrder:
+        """The global batches of an epoch, as positions in the annotation file."""
+        order = training_order(
+            is_portrait=self._is_portrait,
+            shape_classes=self._shape_classes,
+            batch_size=self.batch_size,
+            seed=self._seed,
+            epoch=epoch,
+        )
+        return TrainingOrder(batches=self._indices[order.batches], repeats=self._indices[order.repeats])
+
+    def requests(self, epoch: int, world: World, *, first_step: int = 0) -> list[BatchRequest]:
+        """One process's batches of an epoch, from a step counted from 0 on."""
+        batches = self.order_of(epoch).batches
+        return [self._request(epoch, step, batches[step], world) for step in range(first_step, len(batches))]
+
+    def _request(self, epoch: int, step: int, batch: NDArray[np.int64], world: World) -> BatchRequest:
+        share = tuple(share_of(batch, world).tolist())
+        if not isinstance(self.padding, StepCanvases):
+            return BatchRequest(epoch, share)
+        generator = generator_for(step_key(seed=self._seed, epoch=epoch, step=step))
+        scale = self._augmentation.draw_scale(generator)
+        placed = [self._augmentation.placed_size(self._annotations.size_of(i), scale) for i in batch.tolist()]
+        return BatchRequest(epoch, share, scale, self.padding.canvas_for(placed))
+
+    def layouts(self, epoch: int, world: World) -> Iterator["StepLayout"]:
+        """How one process's batches of an epoch will look; reads no picture.
+
+        Raises:
+            DataError: A batch has no canvas.
+        """
+        for request in self.requests(epoch, world):
+            placements = tuple(
+                place_picture(
+                    self._annotations,
+                    self._augmentation,
+                    seed=self._seed,
+                    epoch=epoch,
+                    index=index,
+                    scale=request.scale,
+                )
+                for index in request.indices
+            )
+            yield StepLayout(request, placements, canvas_of(request, placements, self.padding))
+
+
+@dataclass(frozen=True, slots=True)
+class StepLayout:
+    """The batch of one process in one step, without its pictures.
+
+    Attributes:
+        request: Which pictures.
+        placements: Where each goes.
+        canvas: What they lie on.
+    """
+
+    request: BatchRequest
+    placements: tuple[Placement, ...]
+    canvas: Size
+
+    @property
+    def num_useful_pixels(self) -> int:
+        """Pixels of the canvases that belong to pictures."""
+        return sum(placement.placed.num_pixels for placement in self.placements)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of all its canvases."""
+        return len(self.placements) * self.canvas.num_pixels
+
+
+def place_picture(
+    annotations: CocoAnnotations,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    index: int,
+    scale: Scale | None = None,
+) -> Placement:
+    """Where a picture goes in an epoch: a function of (seed, epoch, index) and the scale of its step.
+
+    Args:
+        annotations: Where its size and boxes come from.
+        augmentation: Draws the placement.
+        seed: The run's seed.
+        epoch: Counted from 0.
+        index: Its position in the annotation file.
+        scale: That of its step; None draws one for the picture alone.
+    """
+    boxes, _ = annotations.targets_of(index)
+    generator = generator_for(picture_key(seed=seed, epoch=epoch, index=index))
+    return augmentation.place(annotations.size_of(index), boxes, generator, scale=scale)
+
+
+def canvas_of(request: BatchRequest, placements: tuple[Placement, ...], padding: PaddingPolicy) -> Size:
+    """The canvas of a batch.
+
+    Raises:
+        DataError: The policy has none that holds its pictures.
+    """
+    return request.canvas or padding.canvas_for([placement.placed for placement in placements])
+
+
+def _classes_by_canvas(
+    sizes: NDArray[np.int32], augmentation: Augmentation, padding: StepCanvases
+) -> NDArray[np.int64]:
+    """Number pictures ``(M, 2)`` so that equal numbers need equal canvases at every scale.
+
+    Neighbouring numbers need similar ones: classes are numbered by the pixels of their canvases.
+    """
+    scales = augmentation.typical_scales()
+    unique, class_of_size = np.unique(sizes, axis=0, return_inverse=True)
+    needed = []
+    for height, width in unique.tolist():
+        placed = [augmentation.placed_size(Size(height, width), scale) for scale in scales]
+        try:
+            canvases = tuple(padding.canvas_for([size]) for size in placed)
+        except DataError as error:
+            raise DataError(f"pictures of {width}x{height}: {error}") from error
+        needed.append((sum(canvas.num_pixels for canvas in canvases), canvases))
+    number_of = {canvases: number for number, canvases in enumerate(sorted(set(needed)))}
+    numbers = np.array([number_of[canvases] for canvases in needed], dtype=np.int64)
+    return numbers[class_of_size.ravel()]
+
+
+def count_sizes(annotations: CocoAnnotations, indices: NDArray[np.int64]) -> Counter[Size]:
+    """How many of the pictures have each size."""
+    unique, counts = np.unique(annotations.sizes[indices], axis=0, return_counts=True)
+    return Counter(
+        {
+            Size(height, width): count
+            for (height, width), count in zip(unique.tolist(), counts.tolist(), strict=True)
+        }
+    )

@@ -1,0 +1,74 @@
+"""From spec to steps: what is decided about batches before torch is needed."""
+
+from collections.abc import Mapping
+
+from hrdet_cli.engine.data.canvas_choice import choose_canvases
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
+from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
+from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.runs.dataset import training_indices
+from hrdet_cli.specs.data import (
+    AugmentationSpec,
+    CanvasesPaddingSpec,
+    FixedPaddingSpec,
+    PaddingSpec,
+    ResizeCropSpec,
+)
+from hrdet_cli.specs.experiment import ExperimentSpec
+
+
+def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_processes: int) -> TrainingSteps:
+    """The steps of a training run.
+
+    Args:
+        spec: The experiment.
+        annotations: Of the training part.
+        num_processes: Training processes over all nodes.
+
+    Raises:
+        DataError: No picture is left to train on, or one fits no canvas.
+    """
+    indices = training_indices(annotations, keep_pictures_without_boxes=spec.data.keep_pictures_without_boxes)
+    augmentation = build_augmentation(spec.augmentation)
+    return TrainingSteps(
+        annotations=annotations,
+        indices=indices,
+        augmentation=augmentation,
+        padding=build_padding(spec.padding, augmentation, count_sizes(annotations, indices)),
+        batch_size=spec.data.batch_size_per_process * num_processes,
+        seed=spec.run.seed,
+    )
+
+
+def build_augmentation(augmentation: AugmentationSpec) -> Augmentation:
+    """What is done to training pictures."""
+    scales = tuple(Scale(*edges) for edges in augmentation.scales_pixels)
+    if isinstance(augmentation, ResizeCropSpec):
+        return ResizeCropAugmentation(
+            scales=scales,
+            crop=Scale(*augmentation.crop_pixels),
+            flip_probability=augmentation.flip_probability,
+            jitter_rows=augmentation.jitter_rows_pixels,
+            jitter_columns=augmentation.jitter_columns_pixels,
+        )
+    return ResizeAugmentation(
+        scales=scales, mode=augmentation.scale_mode, flip_probability=augmentation.flip_probability
+    )
+
+
+def build_padding(
+    padding: PaddingSpec, augmentation: Augmentation, count_by_size: Mapping[Size, int]
+) -> PaddingPolicy:
+    """How training pictures become batches; chooses canvases for the pictures' sizes where none are named."""
+    if isinstance(padding, FixedPaddingSpec):
+        long, short = padding.canvas_pixels
+        return FixedCanvas(long=long, short=short)
+    if isinstance(padding, CanvasesPaddingSpec):
+        if padding.canvases_pixels is not None:
+            return StepCanvases(canvases=tuple(Scale(*edges) for edges in padding.canvases_pixels))
+        return StepCanvases(
+            canvases=choose_canvases(count_by_size, augmentation, num_canvases=padding.num_to_choose)
+        )
+    return SmallestCanvas(divisor=padding.divisor_pixels)

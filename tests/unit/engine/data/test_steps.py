@@ -1,0 +1,145 @@
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
+from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
+from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.errors import DataError
+
+_SCALES = (Scale(320, 240), Scale(288, 216), Scale(256, 192))
+_RESIZE = ResizeAugmentation(scales=_SCALES, mode="choice", flip_probability=0.5)
+_RANGE = ResizeAugmentation(scales=(Scale(256, 192), Scale(320, 240)), mode="range", flip_probability=0.5)
+_CROP = ResizeCropAugmentation(scales=_SCALES, crop=Scale(200, 160), flip_probability=0.5)
+_FIXED = FixedCanvas(long=320, short=256)
+_CANVASES = StepCanvases(canvases=(Scale(320, 256), Scale(288, 224), Scale(256, 160), Scale(256, 192)))
+_WORLD_SIZE = 4
+
+
+def _annotations(sizes: list[tuple[int, int]]) -> CocoAnnotations:
+    count = len(sizes)
+    return CocoAnnotations(
+        path=Path("train.json"),
+        fingerprint="",
+        image_ids=np.arange(count),
+        file_names=np.array([f"{index}.jpg" for index in range(count)]),
+        sizes=np.array(sizes, dtype=np.int32),
+        offsets=np.arange(count + 1),
+        boxes=np.tile(np.array([[10, 10, 50, 40]], dtype=np.float32), (count, 1)),
+        labels=np.zeros(count, dtype=np.int64),
+        is_crowd=np.zeros(count, dtype=np.bool_),
+        class_names=("thing",),
+        category_ids=(1,),
+        dropped_boxes={},
+    )
+
+
+_SHAPES = [(480, 640), (427, 640), (640, 480), (360, 640), (500, 500), (640, 400)]
+_ANNOTATIONS = _annotations([_SHAPES[number] for number in np.random.default_rng(0).integers(0, 6, 203)])
+
+
+def _steps(
+    padding: PaddingPolicy, augmentation: Augmentation = _RESIZE, batch_size: int = 8, seed: int = 1
+) -> TrainingSteps:
+    return TrainingSteps(
+        annotations=_ANNOTATIONS,
+        indices=np.arange(len(_ANNOTATIONS)),
+        augmentation=augmentation,
+        padding=padding,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("augmentation", [_RESIZE, _RANGE, _CROP])
+def test_with_step_canvases_every_process_decides_the_same_scale_and_canvas(
+    augmentation: Augmentation,
+) -> None:
+    steps = _steps(_CANVASES, augmentation)
+    shares = [steps.requests(3, World(rank, _WORLD_SIZE)) for rank in range(_WORLD_SIZE)]
+    whole = steps.requests(3, World())
+    for together, parts in zip(whole, zip(*shares, strict=True), strict=True):
+        assert tuple(chain(*(part.indices for part in parts))) == together.indices
+        assert {(part.scale, part.canvas) for part in parts} == {(together.scale, together.canvas)}
+
+
+@pytest.mark.parametrize("padding", [_FIXED, _CANVASES, SmallestCanvas()])
+@pytest.mark.parametrize("augmentation", [_RESIZE, _RANGE, _CROP])
+def test_the_pictures_of_a_step_lie_inside_its_canvas(
+    padding: PaddingPolicy, augmentation: Augmentation
+) -> None:
+    steps = _steps(padding, augmentation)
+    layouts = list(steps.layouts(0, World(1, 2)))
+    assert len(layouts) == steps.num_steps
+    for layout in layouts:
+        assert all(layout.canvas.contains(placement.placed) for placement in layout.placements)
+        assert layout.num_useful_pixels == sum(
+            placement.placed.height * placement.placed.width for placement in layout.placements
+        )
+        assert 0 < layout.num_useful_pixels <= layout.num_pixels == 4 * layout.canvas.num_pixels
+
+
+def test_a_step_is_the_same_wherever_an_epoch_is_entered() -> None:
+    steps = _steps(_CANVASES)
+    assert steps.requests(2, World(), first_step=7) == steps.requests(2, World())[7:]
+
+
+def test_scales_of_steps_follow_seed_and_epoch() -> None:
+    def scales(seed: int, epoch: int) -> list[Scale | None]:
+        return [request.scale for request in _steps(_CANVASES, seed=seed).requests(epoch, World())]
+
+    assert scales(1, 0) == scales(1, 0)
+    assert scales(1, 0) != scales(1, 1)
+    assert scales(1, 0) != scales(2, 0)
+    drawn = list(chain(*(scales(1, epoch) for epoch in range(20))))
+    assert {scale: drawn.count(scale) for scale in _SCALES}.keys() == set(drawn)
+    assert min(drawn.count(scale) for scale in _SCALES) > len(drawn) / 4
+
+
+def test_pictures_draw_flips_for_themselves_even_where_the_step_draws_the_scale() -> None:
+    flips = [
+        placement.flipped
+        for layout in _steps(_CANVASES).layouts(0, World())
+        for placement in layout.placements
+    ]
+    assert 0.4 < sum(flips) / len(flips) < 0.6
+    mixed = sum(
+        len({placement.flipped for placement in layout.placements}) == 2
+        for layout in _steps(_CANVASES).layouts(0, World())
+    )
+    assert mixed > 20
+
+
+def test_steps_of_similar_shapes_waste_less_than_steps_of_any() -> None:
+    def share(padding: PaddingPolicy) -> float:
+        layouts = list(_steps(padding).layouts(0, World()))
+        return sum(layout.num_useful_pixels for layout in layouts) / sum(
+            layout.num_pixels for layout in layouts
+        )
+
+    assert share(_CANVASES) > share(_FIXED) + 0.15
+
+
+def test_canvases_are_those_that_steps_lie_on() -> None:
+    for padding in (_FIXED, _CANVASES):
+        steps = _steps(padding)
+        seen = {layout.canvas for epoch in range(3) for layout in steps.layouts(epoch, World())}
+        assert seen <= set(steps.canvases)
+        assert steps.canvases[0].num_pixels == 320 * 256
+    assert _steps(_FIXED).canvases == (Size(256, 320), Size(320, 256))
+    assert _steps(SmallestCanvas()).canvases == ()
+
+
+def test_a_picture_that_no_canvas_holds_is_named_before_training() -> None:
+    with pytest.raises(DataError, match=r"pictures of 640x360: .* fit none of the canvases \(256, 224\)"):
+        _steps(StepCanvases(canvases=(Scale(256, 224),)))
+
+
+def test_sizes_are_counted() -> None:
+    annotations = _annotations([(2, 3), (3, 2), (2, 3), (9, 9)])
+    assert count_sizes(annotations, np.array([0, 1, 2])) == {Size(2, 3): 2, Size(3, 2): 1}
