@@ -17,7 +17,7 @@ from hrdet_cli.specs.data import (
     ResizeSpec,
 )
 from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
-from hrdet_cli.specs.norm import BatchNormSpec, FrozenNormSpec, NormSpec
+from hrdet_cli.specs.norm import BatchNormSpec, FrozenNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
 from hrdet_cli.specs.run import EvaluationSpec, RunSpec
 
@@ -51,7 +51,14 @@ class ExperimentSpec(Spec):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        checks = (_scale_problems, _canvas_problems, _weight_problems, _loss_problems, _matching_problems)
+        checks = (
+            _norm_problems,
+            _scale_problems,
+            _canvas_problems,
+            _weight_problems,
+            _loss_problems,
+            _matching_problems,
+        )
         problems = [problem for check in checks for problem in check(self)]
         if problems:
             raise PydanticCustomError("parts", "{problems}", {"problems": problems})
@@ -60,6 +67,20 @@ class ExperimentSpec(Spec):
 
 Problem = tuple[str, str]
 """The key at fault and what is wrong with it."""
+
+
+def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    norm = spec.norm
+    if (
+        isinstance(norm, SyncBatchNormSpec)
+        and norm.statistics == "valid"
+        and norm.back_end in ("torch", "apex")
+    ):
+        yield (
+            "norm.statistics",
+            f"'valid' is not for norm.back_end '{norm.back_end}', which counts all pixels; "
+            "set norm.back_end=coalesced or norm.statistics=all",
+        )
 
 
 def _scale_problems(spec: ExperimentSpec) -> Iterator[Problem]:

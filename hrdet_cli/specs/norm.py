@@ -6,6 +6,8 @@ from pydantic import Field, PositiveInt
 
 from hrdet_cli.specs.base import Spec
 
+StatisticsKind = Literal["all", "valid"]
+
 
 class BatchNormSpec(Spec):
     """BatchNorm with the statistics of each process's own batch."""
@@ -14,6 +16,9 @@ class BatchNormSpec(Spec):
     """The kind of normalisation."""
     keep_statistics: bool = False
     """Keep the mean and variance of the loaded weights and train only scale and shift."""
+    statistics: StatisticsKind = "all"
+    """Which pixels count: all of the canvas, or only those of the pictures (valid), which puts the padding
+    back to zero after every norm, so that results do not depend on how much of it there is."""
 
 
 class SyncBatchNormSpec(Spec):
@@ -25,6 +30,10 @@ class SyncBatchNormSpec(Spec):
     """What synchronises: hrdet itself, with messages that layers share (coalesced) or not (per-layer);
     torch.nn.SyncBatchNorm (torch) or NVIDIA's apex.parallel.SyncBatchNorm (apex), which train on CUDA only;
     or the rule of apex in 2019, which is wrong for pictures of different sizes and shows it (equal-count)."""
+    statistics: StatisticsKind = "all"
+    """Which pixels count: all of the canvas, or only those of the pictures (valid), which puts the padding
+    back to zero after every norm, so that results do not depend on how much of it there is. Not with torch
+    and apex."""
 
 
 class FrozenNormSpec(Spec):

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.structures import Size
 
+_MOST_CELLS = 2**12
+"""Along an edge of the finest level: of 16,384 pixels at stride 4."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
@@ -17,11 +20,13 @@ class Anchors:
     Attributes:
         boxes: ``(A, 4)`` float32 in canvas pixels; they may reach beyond the canvas.
         centres: ``(A, 2)`` float32, x and y, exact (halving a box's corners would round).
+        numbers: ``(A,)`` int64 below 2**31, one for each; an anchor has the same on every canvas.
         level_lengths: Number of anchors on each level; their sum is A.
     """
 
     boxes: Tensor
     centres: Tensor
+    numbers: Tensor
     level_lengths: list[int]
 
     def have_centre_in(self, sizes: Tensor) -> Tensor:
@@ -87,10 +92,13 @@ class AnchorGenerator(nn.Module):
         Returns:
             The anchors, on the device of this module.
         """
+        device = self.cells.device
         centres = [
-            _grid_points(grid, stride=stride, device=self.cells.device)
+            _grid_points(grid, stride=stride, device=device)
             for grid, stride in zip(grids, self.strides, strict=True)
         ]
+        cell_numbers = torch.cat([_cell_numbers(grid, level, device) for level, grid in enumerate(grids)])
+        shape_numbers = torch.arange(self.num_per_cell, device=device)
         boxes = [
             (points.repeat(1, 2)[:, None] + shapes).reshape(-1, 4)
             for points, shapes in zip(centres, self.cells, strict=True)
@@ -98,6 +106,7 @@ class AnchorGenerator(nn.Module):
         return Anchors(
             boxes=torch.cat(boxes),
             centres=torch.cat(centres).repeat_interleave(self.num_per_cell, dim=0),
+            numbers=(cell_numbers[:, None] * self.num_per_cell + shape_numbers).flatten(),
             level_lengths=[len(level) for level in boxes],
         )
 
@@ -108,3 +117,10 @@ def _grid_points(grid: Size, *, stride: int, device: torch.device) -> Tensor:
     columns = torch.arange(grid.width, dtype=torch.float32, device=device) * stride
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack((x, y), dim=-1).reshape(-1, 2)
+
+
+def _cell_numbers(grid: Size, level: int, device: torch.device) -> Tensor:
+    """``(rows * columns,)`` int64, counted on a grid that is larger than any canvas's."""
+    rows = torch.arange(grid.height, device=device) + level * _MOST_CELLS
+    columns = torch.arange(grid.width, device=device)
+    return (rows[:, None] * _MOST_CELLS + columns).flatten()

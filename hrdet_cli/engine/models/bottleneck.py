@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck as _Bottleneck
 
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
+from hrdet_cli.engine.norm.valid_area import ValidArea
 
 
 class Bottleneck(_Bottleneck):  # type: ignore[misc]
@@ -13,9 +14,9 @@ class Bottleneck(_Bottleneck):  # type: ignore[misc]
     Parameters, their names and results are torchvision's.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to ``(N, 4 C', H / s, W / s)``."""
-        main, shortcut = run_in_step([self._main_steps(x), _shortcut_steps(self.downsample, x)])
+    def forward(self, x: Tensor, area: ValidArea | None = None) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, 4 C', H / s, W / s)``, zero in the padding if there is an area."""
+        main, shortcut = run_in_step([self._main_steps(x), _shortcut_steps(self.downsample, x)], area)
         return F.relu(main.add_(shortcut), inplace=True)
 
     def _main_steps(self, x: Tensor) -> NormSteps:

@@ -7,11 +7,16 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 
 class FasterRCNN(nn.Module):
-    """Pixels in, losses or detections out."""
+    """Pixels in, losses or detections out.
+
+    Attributes:
+        hides_padding: See the constructor; can be changed, as the norms can.
+    """
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -25,22 +30,28 @@ class FasterRCNN(nn.Module):
         roi_head: RoIHead,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
+        hides_padding: bool = False,
     ) -> None:
         """Put a detector together.
 
         Args:
-            backbone: ``(N, 3, H, W)`` float to a tuple of feature maps.
-            neck: These to a tuple of pyramid levels, one for each of the RPN's strides.
+            backbone: ``(N, 3, H, W)`` float, and the area of the pictures or None, to a tuple of feature
+                maps.
+            neck: These, and the area, to a tuple of pyramid levels, one for each of the RPN's strides.
             rpn: Proposes regions.
             roi_head: Classifies and refines them.
             pixel_mean: Red, green and blue, in 0 .. 255.
             pixel_std: Likewise.
+            hides_padding: Norms count the pixels of the pictures, and what they put out is zero elsewhere, so
+                that losses, gradients and detections do not depend on how much padding a batch has. The
+                canvas's sides must be multiples of 32.
         """
         super().__init__()
         self.backbone = backbone
         self.neck = neck
         self.rpn = rpn
         self.roi_head = roi_head
+        self.hides_padding = hides_padding
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
 
@@ -55,12 +66,13 @@ class FasterRCNN(nn.Module):
             Float32 scalars ``rpn_objectness``, ``rpn_box``, ``roi_class`` and ``roi_box``; train on their
             sum. Every parameter gets a gradient, of zero if there is nothing to learn.
         """
-        features = self.neck(self.backbone(self.normalise(images)))
+        area = self.area_of(images)
+        features = self.neck(self.backbone(self.normalise(images), area), area)
         predictions = self.rpn(features)
         proposals = self.rpn.propose(predictions, images.sizes)
         return {
             **self.rpn.losses(predictions, images, targets),
-            **self.roi_head.losses(features, proposals, images, targets),
+            **self.roi_head.losses(features, proposals, images, targets, area),
         }
 
     @torch.no_grad()
@@ -73,9 +85,14 @@ class FasterRCNN(nn.Module):
         Returns:
             Detections in canvas pixels.
         """
-        features = self.neck(self.backbone(self.normalise(images)))
+        area = self.area_of(images)
+        features = self.neck(self.backbone(self.normalise(images), area), area)
         proposals = self.rpn.propose(self.rpn(features), images.sizes)
-        return self.roi_head.detect(features, proposals, images.sizes)
+        return self.roi_head.detect(features, proposals, images.sizes, area)
+
+    def area_of(self, images: ImageBatch) -> ValidArea | None:
+        """Where the pictures are, for parts that hide the padding; None if they do not."""
+        return ValidArea.on_canvas(images.canvas, images.sizes) if self.hides_padding else None
 
     def normalise(self, images: ImageBatch) -> Tensor:
         """What the backbone sees.

@@ -6,7 +6,10 @@ Lin et al., Feature Pyramid Networks for Object Detection, arXiv:1612.03144.
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+from torch.nn import functional as F
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
+
+from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 
 
 class FPN(nn.Module):
@@ -21,16 +24,26 @@ class FPN(nn.Module):
         super().__init__()
         self.out_channels = out_channels
         self.strides = (4, 8, 16, 32, 64)
-        self.pyramid = FeaturePyramidNetwork([*in_channels], out_channels, extra_blocks=LastLevelMaxPool())
+        self.pyramid = FeaturePyramidNetwork([*in_channels], out_channels)
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> tuple[Tensor, ...]:
         """Build the pyramid.
 
         Args:
             features: ``(N, C, H / s, W / s)`` for the strides s of 4, 8, 16 and 32.
+            area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
             ``(N, out_channels, H / s, W / s)``, rounded up, for each of ``strides``.
         """
-        levels = self.pyramid({f"c{index + 2}": x for index, x in enumerate(features)})
-        return tuple(levels.values())
+        # Torchvision's modules, but not its forward pass, which cannot know of the padding.
+        levels: list[Tensor] = []
+        merged: Tensor | None = None
+        modules = zip(self.pyramid.inner_blocks, self.pyramid.layer_blocks, features, strict=True)
+        for lateral, smooth, x in reversed([*modules]):
+            own = lateral(x)
+            if merged is not None:
+                own = own + F.interpolate(merged, size=own.shape[-2:], mode="nearest")
+            merged = without_padding(own, area)
+            levels.insert(0, without_padding(smooth(merged), area))
+        return *levels, F.max_pool2d(levels[-1], kernel_size=1, stride=2)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+
 
 class HRFPN(nn.Module):
     """Four maps of HRNet in, a pyramid of equal channels out.
@@ -31,21 +33,43 @@ class HRFPN(nn.Module):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             nn.init.zeros_(conv.bias)
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> tuple[Tensor, ...]:
         """Build the pyramid.
 
         Args:
             features: ``(N, C, H / s, W / s)`` for the strides s of 4, 8, 16 and 32; H and W multiples of 32.
+            area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
-            ``(N, out_channels, H / s, W / s)``, rounded down, for each of ``strides``.
+            ``(N, out_channels, H / s, W / s)``, rounded down, for each of ``strides``; with an area rounded
+            up, where the last row and column are means of what there is.
         """
         at_stride_4 = [
-            x if index == 0 else F.interpolate(x, scale_factor=2**index, mode="bilinear", align_corners=False)
-            for index, x in enumerate(features)
+            x if index == 0 else _enlarged(x, scale=2**index, area=area) for index, x in enumerate(features)
         ]
-        mixed = self.reduction_conv(torch.cat(at_stride_4, dim=1))
+        mixed = without_padding(self.reduction_conv(torch.cat(at_stride_4, dim=1)), area)
         return tuple(
-            conv(mixed if level == 0 else F.avg_pool2d(mixed, kernel_size=2**level))
+            without_padding(conv(_averaged(mixed, 2**level, area)), area)
             for level, conv in enumerate(self.fpn_convs)
         )
+
+
+def _enlarged(x: Tensor, *, scale: int, area: ValidArea | None) -> Tensor:
+    """Bilinear; between a picture's last pixel and its edge that pixel's value stays, on every canvas."""
+    if area is None:
+        return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+    extended = area.cells_of(x).extend(x, num_cells=1)
+    enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False)
+    return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last
+
+
+def _averaged(mixed: Tensor, side: int, area: ValidArea | None) -> Tensor:
+    """Means of ``side`` by ``side`` pixels; with an area, of those that belong to the pictures."""
+    if side == 1:
+        return mixed
+    if area is None:
+        return F.avg_pool2d(mixed, kernel_size=side)
+    is_valid = area.cells_of(mixed).is_valid.to(mixed.dtype)
+    share = F.avg_pool2d(is_valid, kernel_size=side, ceil_mode=True)
+    means = F.avg_pool2d(mixed, kernel_size=side, ceil_mode=True)
+    return means / share.where(share > 0, 1.0)

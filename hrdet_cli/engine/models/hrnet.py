@@ -27,6 +27,8 @@ from torch.nn import functional as F
 from hrdet_cli.engine.models.bottleneck import Bottleneck
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.sync import normalise
+from hrdet_cli.engine.norm.valid_area import ValidArea
 
 STRIDES = (4, 8, 16, 32)
 
@@ -128,11 +130,13 @@ class HRNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, pixels: Tensor, area: ValidArea | None = None) -> tuple[Tensor, ...]:
         """Compute features.
 
         Args:
             pixels: ``(N, 3, H, W)`` normalised floats; H and W multiples of 32.
+            area: Where the pictures are, if nothing is to depend on the padding: norms count the pictures'
+                pixels, and all maps are zero elsewhere.
 
         Returns:
             ``(N, C, H / s, W / s)`` for each of ``out_channels`` and ``strides``.
@@ -146,19 +150,19 @@ class HRNet(nn.Module):
                 f"HRNet needs sides that are multiples of {STRIDES[-1]}, not {width}x{height}: pad them"
             )
         recompute = self.activation_checkpointing
-        x = F.relu(self.bn1(self.conv1(pixels)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
+        x = F.relu(normalise(self.bn2, self.conv2(x), area), inplace=True)
         for bottleneck in self.layer1:
-            x = run_segment(bottleneck, x, recompute=recompute)
+            x = run_segment(bottleneck, x, area, recompute=recompute)
         features: tuple[Tensor, ...] = (x,)
         for transition, stage in (
             (self.transition1, self.stage2),
             (self.transition2, self.stage3),
             (self.transition3, self.stage4),
         ):
-            features = _add_branch(transition, features)
+            features = _add_branch(transition, features, area)
             for module in stage:
-                features = run_segment(module, *features, recompute=recompute)
+                features = run_segment(module, features, area, recompute=recompute)
         return features
 
 
@@ -175,14 +179,15 @@ class HighResolutionModule(nn.Module):
             for target in range(len(channels))
         )
 
-    def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, features: Sequence[Tensor], area: ValidArea | None) -> tuple[Tensor, ...]:
         """Map one feature map per branch to one per branch, of the same shapes."""
         branches = zip(self.branches, features, strict=True)
-        features = tuple(run_in_step([_block_steps(blocks, x) for blocks, x in branches]))
+        features = run_in_step([_block_steps(blocks, x) for blocks, x in branches], area)
         # By target, then by source: the order in which the sums below take the parts up.
         paths = [path for paths_to_target in self.fuse_layers for path in paths_to_target.children()]
         sources = features * len(features)
-        parts = iter(run_in_step([_path_steps(path, x) for path, x in zip(paths, sources, strict=True)]))
+        steps = [_path_steps(path, x) for path, x in zip(paths, sources, strict=True)]
+        parts = iter(run_in_step(steps, area))
         return tuple(
             F.relu(reduce(torch.add, [_enlarged(next(parts), like=x) for _ in features]), inplace=True)
             for x in features
@@ -235,10 +240,13 @@ def _exchange_path(channels: Sequence[int], source: int, target: int) -> nn.Modu
     return _halving_path(*[channels[source]] * (target - source), channels[target])
 
 
-def _add_branch(transition: nn.ModuleList, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _add_branch(
+    transition: nn.ModuleList, features: tuple[Tensor, ...], area: ValidArea | None
+) -> tuple[Tensor, ...]:
     """Start a new branch from the last one; the others stay, or are brought to their branch's channels."""
     sources = (*features, features[-1])
-    outputs = run_in_step([_path_steps(path, x) for path, x in zip(transition, sources, strict=True)])
+    steps = [_path_steps(path, x) for path, x in zip(transition, sources, strict=True)]
+    outputs = run_in_step(steps, area)
     return tuple(
         x if isinstance(path, nn.Identity) else F.relu(x, inplace=True)
         for path, x in zip(transition, outputs, strict=True)

@@ -76,14 +76,20 @@ class ProposalSelector:
             strict=True,
         ):
             num_candidates = min(self.num_candidates_per_level, scores.shape[1])
-            top_scores, top = scores.topk(num_candidates, dim=1)
+            top_scores, top = _best(scores, num_candidates)
             boxes = clip_boxes(coder.decode(take_rows(deltas, top), references[top]), sizes)
             top_scores = top_scores.where(have_area(boxes), -torch.inf)
             keep = keep_after_nms(boxes, top_scores, max_iou=self.nms_iou)
             level_boxes.append(boxes)
             level_scores.append(top_scores.where(keep, -torch.inf))
         all_boxes, all_scores = torch.cat(level_boxes, dim=1), torch.cat(level_scores, dim=1)
-        best_scores, best = all_scores.topk(min(self.max_proposals, all_scores.shape[1]), dim=1)
+        best_scores, best = _best(all_scores, min(self.max_proposals, all_scores.shape[1]))
         is_valid = best_scores > -torch.inf
         boxes = take_rows(all_boxes, best).where(is_valid[..., None], 0.0)
         return Proposals(boxes=boxes, is_valid=is_valid)
+
+
+def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The highest scores of each picture and their columns; of equal ones the first, on every canvas."""
+    ordered, columns = scores.sort(dim=1, descending=True, stable=True)
+    return ordered[:, :count], columns[:, :count]

@@ -5,7 +5,6 @@ Hashing (key, stream, counter) has none. All arithmetic is in int64 and stays be
 CUDA agree to the bit.
 """
 
-import torch
 from torch import Tensor
 
 _LOW_32_BITS = 0xFFFFFFFF
@@ -16,24 +15,22 @@ _FIRST_MULTIPLIER = 0x7FEB352D
 _SECOND_MULTIPLIER = 0x846CA68B - 2**32
 
 
-def uniform_from_keys(keys: Tensor, *, count: int, stream: int) -> Tensor:
-    """Uniform numbers for each key, the same wherever and whenever they are asked for.
+def bits_from_keys(keys: Tensor, *, counters: Tensor, stream: int) -> Tensor:
+    """Random bits for each key, the same wherever and whenever they are asked for.
 
     Args:
         keys: ``(N,)`` int64, all 64 bits count.
-        count: Numbers per key; asking for more leaves the first ones as they were.
+        counters: ``(R,)`` int64 in ``0 .. 2**32 - 1``, which of a key's numbers.
         stream: Which of a key's sequences, ``0 .. 2**31 - 1``; different uses take different streams.
 
     Returns:
-        ``(N, count)`` float32 multiples of 2**-24 in [0, 1), on the keys' device.
+        ``(N, R)`` int64, uniform in ``0 .. 2**32 - 1``, on the keys' device.
     """
     low, high = keys & _LOW_32_BITS, (keys >> 32) & _LOW_32_BITS
     first = _mix_32_bits((low + stream * _GOLDEN_RATIO) & _LOW_32_BITS)
     second = _mix_32_bits(high ^ first)
-    counter = torch.arange(count, dtype=torch.int64, device=keys.device)
-    bits = _mix_32_bits(counter ^ first[:, None])
-    bits = _mix_32_bits((bits + second[:, None]) & _LOW_32_BITS)
-    return (bits >> 8).to(torch.float32) * 2.0**-24
+    bits = _mix_32_bits(counters ^ first[:, None])
+    return _mix_32_bits((bits + second[:, None]) & _LOW_32_BITS)
 
 
 def _mix_32_bits(values: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from hrdet_cli.engine.norm.valid_area import ValidArea
+
 # A region that is another level's business is moved here on this level: RoIAlign reads nothing so far out.
 _FAR_OUTSIDE_PIXELS = -1e5
 
@@ -62,12 +64,14 @@ class RegionPooling(nn.Module):
         self.aligned = aligned
         self.finest_side_pixels = finest_side_pixels
 
-    def forward(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
+    def forward(self, features: Sequence[Tensor], regions: Tensor, area: ValidArea | None = None) -> Tensor:
         """Pool.
 
         Args:
             features: ``(N, C, H, W)`` for each level, at least as many as there are strides.
             regions: ``(N, R, 4)`` float32 in canvas pixels.
+            area: Where the pictures are, if regions at their edges are to find there what they would find at
+                the edge of the canvas.
 
         Returns:
             ``(N * R, C, cells, cells)`` in the features' dtype, picture by picture.
@@ -82,7 +86,7 @@ class RegionPooling(nn.Module):
         poolers = [
             partial(
                 roi_align,
-                level_features,
+                level_features if area is None else self._extended(level_features, area),
                 output_size=self.cells,
                 spatial_scale=1 / stride,
                 sampling_ratio=self.sampling_ratio,
@@ -92,6 +96,14 @@ class RegionPooling(nn.Module):
         ]
         pool = pool_everywhere if regions.is_cuda else pool_by_level
         return pool(poolers, rois, levels.flatten())
+
+    def _extended(self, features: Tensor, area: ValidArea) -> Tensor:
+        """With as many more cells as RoIAlign reads beyond a picture.
+
+        It reads the two cells on either side of a sample, which lies up to half a cell behind the middle of
+        the last one; half a cell more without ``aligned``, where regions are made a whole cell wide, too.
+        """
+        return area.cells_of(features).extend(features, num_cells=1 if self.aligned else 2)
 
 
 def pool_everywhere(poolers: Sequence[Callable[..., Tensor]], rois: Tensor, levels: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torchvision.models.resnet import ResNet as TorchvisionResNet
 from hrdet_cli.engine.models.bottleneck import Bottleneck
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.sync import normalise
+from hrdet_cli.engine.norm.valid_area import ValidArea
 
 _NUM_BLOCKS_BY_DEPTH = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 _NUM_STAGES = 4
@@ -63,19 +65,20 @@ class ResNet(nn.Module):
     def _stages(self) -> tuple[nn.Sequential, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, pixels: Tensor, area: ValidArea | None = None) -> tuple[Tensor, ...]:
         """Compute C2 to C5.
 
         Args:
             pixels: ``(N, 3, H, W)`` normalised floats.
+            area: As of HRNet.
 
         Returns:
             ``(N, C, H / s, W / s)``, rounded up, for each of ``out_channels`` and ``strides``.
         """
-        x = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
+        x = self.maxpool(self.relu(normalise(self.bn1, self.conv1(pixels), area)))
         features = []
         for stage in self._stages():
             for block in stage:
-                x = run_segment(block, x, recompute=self.activation_checkpointing)
+                x = run_segment(block, x, area, recompute=self.activation_checkpointing)
             features.append(x)
         return tuple(features)

@@ -13,7 +13,11 @@ from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import Proposals
 from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+
+_FIRST_TARGET_NUMBER = 2**30
+"""Beyond any number of proposals."""
 
 
 class RoIHead(nn.Module):
@@ -64,18 +68,21 @@ class RoIHead(nn.Module):
         self.box_loss = box_loss
         self.selector = selector
 
-    def forward(self, features: Sequence[Tensor], regions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Sequence[Tensor], regions: Tensor, area: ValidArea | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Look at regions.
 
         Args:
             features: ``(N, C, H, W)`` for each pyramid level, finest first.
             regions: ``(N, R, 4)`` float32 in canvas pixels.
+            area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
             Class logits ``(N, R, K + 1)``, the background last, and deltas ``(N, R, K, 4)`` for each class,
             both float32 whatever the features' dtype, or float64 where that is float64.
         """
-        hidden = self.pooling(features, regions).flatten(1)
+        hidden = self.pooling(features, regions, area).flatten(1)
         hidden = F.relu(self.fc1(hidden), inplace=True)
         hidden = F.relu(self.fc2(hidden), inplace=True)
         logits = at_least_float32(self.classifier(hidden))
@@ -84,7 +91,12 @@ class RoIHead(nn.Module):
         return logits.view(*shape, self.num_classes + 1), deltas.view(*shape, self.num_classes, 4)
 
     def losses(
-        self, features: Sequence[Tensor], proposals: Proposals, images: ImageBatch, targets: Targets
+        self,
+        features: Sequence[Tensor],
+        proposals: Proposals,
+        images: ImageBatch,
+        targets: Targets,
+        area: ValidArea | None = None,
     ) -> dict[str, Tensor]:
         """Losses on a random sample of regions.
 
@@ -95,6 +107,7 @@ class RoIHead(nn.Module):
             proposals: From the region proposal network.
             images: The pictures' keys say which regions are drawn.
             targets: Ground truth.
+            area: As of ``forward``.
 
         Returns:
             Scalars ``roi_class`` and ``roi_box``.
@@ -102,14 +115,14 @@ class RoIHead(nn.Module):
         candidates = torch.cat((targets.boxes, proposals.boxes), dim=1)
         is_candidate = torch.cat((targets.is_valid, proposals.is_valid), dim=1)
         matches = self.matcher.match(candidates, is_candidate, targets)
-        sample = self.sampler.draw(matches, images.keys)
+        sample = self.sampler.draw(matches, images.keys, _candidate_numbers(targets.boxes, proposals.boxes))
         regions = sample.pick(candidates)
         target_index = sample.pick(matches.target_index)
         wanted_boxes = take_rows(targets.boxes, target_index)
         found_labels = take_rows(targets.labels, target_index)
         labels = found_labels.where(sample.is_positive, self.num_classes)
 
-        logits, deltas = self(features, regions)
+        logits, deltas = self(features, regions, area)
         class_index = found_labels[..., None, None].expand(-1, -1, 1, 4)
         deltas = deltas.gather(2, class_index).squeeze(2)
         wanted = self.coder.encode(wanted_boxes, regions)
@@ -120,19 +133,32 @@ class RoIHead(nn.Module):
         }
 
     @torch.no_grad()
-    def detect(self, features: Sequence[Tensor], proposals: Proposals, sizes: Tensor) -> Detections:
+    def detect(
+        self,
+        features: Sequence[Tensor],
+        proposals: Proposals,
+        sizes: Tensor,
+        area: ValidArea | None = None,
+    ) -> Detections:
         """Find the objects.
 
         Args:
             features: The pyramid.
             proposals: From the region proposal network.
             sizes: ``(N, 2)`` int64, height and width of each picture.
+            area: As of ``forward``.
 
         Returns:
             The best detections of each picture.
         """
-        logits, deltas = self(features, proposals.boxes)
+        logits, deltas = self(features, proposals.boxes, area)
         boxes = self.coder.decode(deltas, proposals.boxes[:, :, None])
         scores = logits.softmax(dim=-1)[..., :-1]
         scores = scores.where(proposals.is_valid[..., None], 0.0)
         return self.selector.select(boxes, scores, sizes)
+
+
+def _candidate_numbers(targets: Tensor, proposals: Tensor) -> Tensor:
+    """``(G + R,)`` int64: numbers that do not depend on how many rows G the batch's targets are padded to."""
+    of_targets = torch.arange(targets.shape[1], device=targets.device) + _FIRST_TARGET_NUMBER
+    return torch.cat((of_targets, torch.arange(proposals.shape[1], device=targets.device)))

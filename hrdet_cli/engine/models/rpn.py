@@ -103,7 +103,7 @@ class RegionProposalNetwork(nn.Module):
             takes_part = takes_part & anchors.lie_inside(images.sizes, border=self.allowed_border)
         boxes = anchors.boxes.expand(*takes_part.shape, 4)
         matches = self.matcher.match(boxes, takes_part, targets)
-        sample = self.sampler.draw(matches, images.keys)
+        sample = self.sampler.draw(matches, images.keys, anchors.numbers)
         target_index = sample.pick(matches.target_index)
         wanted_boxes = take_rows(targets.boxes, target_index)
         wanted = self.coder.encode(wanted_boxes, sample.pick(boxes))

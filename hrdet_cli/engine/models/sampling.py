@@ -7,7 +7,9 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.boxes import take_rows
 from hrdet_cli.engine.models.matching import Matches
-from hrdet_cli.engine.models.random_keys import uniform_from_keys
+from hrdet_cli.engine.models.random_keys import bits_from_keys
+
+_LEAST_POSITIVE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +46,27 @@ class Sampler:
     positive_fraction: float
     stream: int
 
-    def draw(self, matches: Matches, keys: Tensor) -> Sample:
+    def draw(self, matches: Matches, keys: Tensor, numbers: Tensor) -> Sample:
         """Draw from each picture's positives and negatives.
 
         Args:
             matches: Of R candidates in each of N pictures.
-            keys: ``(N,)`` int64, the pictures' random keys; they alone decide.
+            keys: ``(N,)`` int64, the pictures' random keys.
+            numbers: ``(R,)`` int64 in ``0 .. 2**31 - 1``, all different. Key and number decide which of a
+                picture's candidates are drawn, and not their place among others, which depends on the
+                canvas and on who else is in the batch.
 
         Returns:
             S = ``min(num_samples, R)`` slots per picture.
         """
         num_candidates = matches.is_positive.shape[1]
-        draws = uniform_from_keys(keys, count=num_candidates, stream=self.stream)
+        bits = bits_from_keys(keys, counters=numbers, stream=self.stream)
+        # 62 bits, of which the lower half makes all different: nothing is left to the order of equals.
+        draws = (bits >> 1 << 31) + numbers
         num_positive = min(int(self.num_samples * self.positive_fraction), num_candidates)
-        # Ranks: chosen positives 1 to 2, negatives 0 to 1, all others -1. The largest fill the slots.
-        positive_ranks = torch.where(matches.is_positive, draws + 1, -1.0)
+        # Ranks: chosen positives from 2**62, negatives from 0, all others -1. The largest fill the slots.
+        positive_ranks = torch.where(matches.is_positive, draws + _LEAST_POSITIVE, -1)
         chosen_ranks, chosen = positive_ranks.topk(num_positive, dim=1)
-        ranks = torch.where(matches.is_negative, draws, -1.0).scatter_reduce_(1, chosen, chosen_ranks, "amax")
+        ranks = torch.where(matches.is_negative, draws, -1).scatter_reduce_(1, chosen, chosen_ranks, "amax")
         ranks, index = ranks.topk(min(self.num_samples, num_candidates), dim=1)
-        return Sample(index=index, is_positive=ranks >= 1, is_valid=ranks >= 0)
+        return Sample(index=index, is_positive=ranks >= _LEAST_POSITIVE, is_valid=ranks >= 0)

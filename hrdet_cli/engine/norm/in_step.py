@@ -10,16 +10,18 @@ from collections.abc import Generator, Sequence
 from torch import Tensor, nn
 
 from hrdet_cli.engine.norm.sync import normalise_together
+from hrdet_cli.engine.norm.valid_area import ValidArea
 
 NormSteps = Generator[tuple[nn.Module, Tensor], Tensor, Tensor]
 """Part of a network: yields ``(norm, input)``, is sent the normalised input, returns the part's output."""
 
 
-def run_in_step(parts: Sequence[NormSteps]) -> list[Tensor]:
+def run_in_step(parts: Sequence[NormSteps], area: ValidArea | None = None) -> list[Tensor]:
     """Run parts that do not depend on each other, norm by norm.
 
     Args:
         parts: Fresh generators; they may differ in their number of norms, and have none.
+        area: See :func:`hrdet_cli.engine.norm.sync.normalise_together`.
 
     Returns:
         The output of each part.
@@ -34,5 +36,5 @@ def run_in_step(parts: Sequence[NormSteps]) -> list[Tensor]:
                 requests[index] = parts[index].send(answer)  # type: ignore[arg-type]
             except StopIteration as finished:
                 outputs[index] = finished.value
-        answers = dict(zip(requests, normalise_together([*requests.values()]), strict=True))
+        answers = dict(zip(requests, normalise_together([*requests.values()], area), strict=True))
     return [outputs[index] for index in range(len(parts))]

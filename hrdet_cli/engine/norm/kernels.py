@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_ALL_BUT_CHANNELS = (0, 2, 3)
+ALL_BUT_CHANNELS = (0, 2, 3)
 
 
 class Kernels(Protocol):
@@ -45,9 +45,12 @@ class Kernels(Protocol):
 
 def kernels_for(features: Tensor) -> Kernels:
     """Fused kernels on CUDA; plain ones elsewhere and under ``torch.compile``, which fuses by itself."""
-    if features.is_cuda and not torch.compiler.is_compiling():
-        return FusedKernels()
-    return PlainKernels()
+    return FusedKernels() if may_be_fused(features) else PlainKernels()
+
+
+def may_be_fused(features: Tensor) -> bool:
+    """Whether torch's CUDA kernels are to be used on features."""
+    return features.is_cuda and not torch.compiler.is_compiling()
 
 
 def precision_of(features: Tensor) -> torch.dtype:
@@ -57,7 +60,7 @@ def precision_of(features: Tensor) -> torch.dtype:
 
 def densely_laid_out(features: Tensor) -> Tensor:
     """The features themselves if they are contiguous, as NCHW or as channels-last; else a copy that is."""
-    return features.contiguous(memory_format=_memory_format(features))
+    return features.contiguous(memory_format=memory_format_of(features))
 
 
 class PlainKernels:
@@ -66,7 +69,7 @@ class PlainKernels:
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Kernels`."""
         variance, mean = torch.var_mean(
-            features.to(precision_of(features)), dim=_ALL_BUT_CHANNELS, correction=0
+            features.to(precision_of(features)), dim=ALL_BUT_CHANNELS, correction=0
         )
         return mean, variance
 
@@ -83,8 +86,8 @@ class PlainKernels:
         """See :class:`Kernels`."""
         del inverse_std  # an argument of the fused kernel
         upstream = gradient.to(mean.dtype)
-        products = upstream * (features.to(mean.dtype) - _to_map(mean))
-        return upstream.sum(_ALL_BUT_CHANNELS), products.sum(_ALL_BUT_CHANNELS)
+        products = upstream * (features.to(mean.dtype) - to_map(mean))
+        return upstream.sum(ALL_BUT_CHANNELS), products.sum(ALL_BUT_CHANNELS)
 
     def input_gradient(
         self,
@@ -99,10 +102,10 @@ class PlainKernels:
         """See :class:`Kernels`."""
         scale = inverse_std if weight is None else inverse_std * weight
         slope = mean_product * inverse_std.square()
-        centred = features.to(mean.dtype) - _to_map(mean)
-        result = gradient.to(mean.dtype) - _to_map(mean_gradient)
-        result.addcmul_(centred, _to_map(slope), value=-1).mul_(_to_map(scale))
-        return result.to(features.dtype, memory_format=_memory_format(features))
+        centred = features.to(mean.dtype) - to_map(mean)
+        result = gradient.to(mean.dtype) - to_map(mean_gradient)
+        result.addcmul_(centred, to_map(slope), value=-1).mul_(to_map(scale))
+        return result.to(features.dtype, memory_format=memory_format_of(features))
 
 
 class FusedKernels:
@@ -163,16 +166,17 @@ class FusedKernels:
         )
 
 
-def _memory_format(features: Tensor) -> torch.memory_format:
+def memory_format_of(features: Tensor) -> torch.memory_format:
+    """Channels-last if features are; a single channel or pixel is both."""
     if features.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format
 
 
 def _laid_out_like(features: Tensor, gradient: Tensor) -> Tensor:
-    return gradient.contiguous(memory_format=_memory_format(features))
+    return gradient.contiguous(memory_format=memory_format_of(features))
 
 
-def _to_map(values: Tensor) -> Tensor:
+def to_map(values: Tensor) -> Tensor:
     """``(C,)`` as ``(C, 1, 1)``, which broadcasts over ``(N, C, H, W)``."""
     return values[:, None, None]

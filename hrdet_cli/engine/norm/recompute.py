@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def run_segment(segment: nn.Module, *inputs: Tensor, recompute: bool) -> Any:
+def run_segment(segment: nn.Module, *inputs: Any, recompute: bool) -> Any:
     """Run part of a network; with ``recompute`` keep only its inputs and run it again in the backward pass.
 
     Outputs, gradients and running statistics are the same either way, bit by bit.  The segment must not draw

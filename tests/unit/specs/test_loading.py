@@ -243,3 +243,14 @@ def test_values_of_a_spec_cannot_be_changed() -> None:
     spec = load_spec(preset="demo").spec
     with pytest.raises(ValueError, match="frozen"):
         spec.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", ["0", "2.5", "true", "many"])
+def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=[f"data.batch_size_per_process={value}"])
+    (problem,) = caught.value.problems
+    assert "data.batch_size_per_process: is a number above 0, or auto; got " in problem
+    auto = load_spec(preset="demo", settings=["data.batch_size_per_process=auto"]).spec.data
+    with pytest.raises(SpecError, match=r"add --set data\.batch_size_per_process=N"):
+        _ = auto.num_pictures_per_process

@@ -5,7 +5,7 @@ import pytest
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.loading import load_spec
-from hrdet_cli.specs.norm import SyncBatchNormSpec
+from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 
 
 def problems(*settings: str) -> list[str]:
@@ -30,7 +30,7 @@ def test_the_spec_knows_the_back_ends_of_the_engine_and_no_others() -> None:
 def test_every_back_end_can_be_set_by_its_name(back_end: str) -> None:
     spec = load_spec(preset="hrnet-w18", settings=["norm.kind=sync", f"norm.back_end={back_end}"]).spec
 
-    assert spec.norm.model_dump() == {"kind": "sync", "back_end": back_end}
+    assert spec.norm.model_dump() == {"kind": "sync", "back_end": back_end, "statistics": "all"}
 
 
 def test_an_unknown_back_end_is_refused_with_the_names_there_are() -> None:
@@ -44,3 +44,32 @@ def test_a_back_end_without_synchronisation_is_refused() -> None:
     (problem,) = problems("norm.kind=batch", "norm.back_end=coalesced")
 
     assert "norm.back_end" in problem
+
+
+@pytest.mark.parametrize("kind", ["batch", "sync"])
+def test_all_pixels_count_unless_the_spec_says_otherwise(kind: str) -> None:
+    default, valid = (
+        load_spec(preset="hrnet-w18", settings=[f"norm.kind={kind}", *more]).spec.norm
+        for more in ([], ["norm.statistics=valid"])
+    )
+
+    assert isinstance(default, BatchNormSpec | SyncBatchNormSpec)
+    assert isinstance(valid, BatchNormSpec | SyncBatchNormSpec)
+    assert (default.statistics, valid.statistics) == ("all", "valid")
+
+
+@pytest.mark.parametrize("back_end", ["torch", "apex"])
+def test_norms_of_other_packages_cannot_leave_the_padding_out(back_end: str) -> None:
+    found = problems("norm.kind=sync", f"norm.back_end={back_end}", "norm.statistics=valid")
+
+    assert found == [
+        f"--set norm.statistics=valid: norm.statistics: 'valid' is not for norm.back_end '{back_end}', which "
+        "counts all pixels; set norm.back_end=coalesced or norm.statistics=all"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["group", "frozen"])
+def test_norms_without_statistics_of_the_batch_have_no_choice_of_pixels(kind: str) -> None:
+    (problem,) = problems(f"norm.kind={kind}", "norm.statistics=valid")
+
+    assert "norm.statistics: unknown key; norm has: kind" in problem

@@ -66,3 +66,26 @@ def test_anchors_that_reach_out_of_the_picture_by_more_than_the_border_are_not_i
 
 def test_the_generator_adds_nothing_to_a_checkpoint() -> None:
     assert not AnchorGenerator(strides=(4, 8)).state_dict()
+
+
+def test_an_anchor_has_its_number_on_every_canvas_and_no_two_have_the_same() -> None:
+    generator = AnchorGenerator(strides=(4, 8, 16, 32, 64))
+    small, large = (
+        generator([Size(-(-height // s), -(-width // s)) for s in generator.strides])
+        for height, width in ((64, 96), (160, 1600))
+    )
+    box_by_number = dict(zip(large.numbers.tolist(), large.boxes.tolist(), strict=True))
+    assert len(box_by_number) == len(large.boxes)
+    assert large.numbers.min() >= 0
+    assert large.numbers.max() < 2**31
+    for number, box in zip(small.numbers.tolist(), small.boxes.tolist(), strict=True):
+        assert box_by_number[number] == box
+
+
+def test_numbers_of_the_largest_canvas_stay_apart_and_below_two_to_the_31() -> None:
+    """16,384 pixels at stride 4 are 4096 cells; only a row and a column of them are laid here."""
+    generator = AnchorGenerator(strides=(4, 8, 16, 32, 64), aspect_ratios=tuple(range(1, 26)))
+    for grid in (Size(1, 4096), Size(4096, 1)):
+        numbers = generator([grid] * 5).numbers
+        assert len(numbers.unique()) == len(numbers)
+        assert numbers.max() < 2**31

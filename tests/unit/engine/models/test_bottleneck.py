@@ -44,10 +44,10 @@ def test_the_shortcuts_norm_is_due_with_the_first_of_the_main_path(
 ) -> None:
     sizes: list[int] = []
 
-    def record(requests: Any) -> list[Tensor]:
+    def record(requests: Any, area: None) -> list[Tensor]:
         if requests:
             sizes.append(len(requests))
-        return normalise_together(requests)
+        return normalise_together(requests, area)
 
     monkeypatch.setattr(in_step, "normalise_together", record)
     Bottleneck(16, 4, downsample=shortcut(16, 1) if has_shortcut else None)(torch.zeros(1, 16, 3, 3))

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 NUM_CLASSES = 3
@@ -29,11 +32,19 @@ class TinyPyramid(nn.Module):
         self.stem = nn.Conv2d(3, 8, 4, stride=4)
         self.down = nn.ModuleList(nn.Conv2d(8, 8, 2, stride=2) for _ in range(4))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, pixels: Tensor, area: ValidArea | None) -> tuple[Tensor, ...]:
         levels = [self.stem(pixels)]
         for layer in self.down:
             levels.append(layer(levels[-1]))
-        return tuple(levels)
+        return tuple(without_padding(level, area) for level in levels)
+
+
+class NoNeck(nn.Module):
+    """The levels as they are."""
+
+    def forward(self, levels: Sequence[Tensor], area: ValidArea | None) -> Sequence[Tensor]:
+        del area  # the levels have no padding left
+        return levels
 
 
 def make_detector(*, seed: int = 0) -> FasterRCNN:
@@ -62,7 +73,7 @@ def make_detector(*, seed: int = 0) -> FasterRCNN:
     )
     return FasterRCNN(
         backbone=TinyPyramid(),
-        neck=nn.Identity(),
+        neck=NoNeck(),
         rpn=rpn,
         roi_head=roi_head,
         pixel_mean=(10.0, 20.0, 30.0),

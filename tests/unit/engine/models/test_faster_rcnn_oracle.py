@@ -21,7 +21,7 @@ from hrdet_cli.engine.models.resnet import ResNet
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 
 NUM_CLASSES = 5
 HEIGHT, WIDTH = 128, 192
@@ -32,6 +32,12 @@ KEYS = torch.tensor([123456789, 2**61 + 17])
 # The 2019 numbers but for the minimum for low-quality matches, which torchvision does not know.
 RPN_SAMPLER = Sampler(num_samples=256, positive_fraction=0.5, stream=0)
 ROI_SAMPLER = Sampler(num_samples=128, positive_fraction=0.25, stream=1)
+STRIDES = (4, 8, 16, 32, 64)
+ANCHOR_NUMBERS: Tensor = AnchorGenerator(strides=STRIDES)(
+    [Size(HEIGHT // s, WIDTH // s) for s in STRIDES]
+).numbers
+# The ground truth is numbered from beyond any number of proposals.
+REGION_NUMBERS = torch.cat((torch.arange(NUM_ROWS) + 2**30, torch.arange(NUM_PROPOSALS)))
 
 
 def make_ours() -> FasterRCNN:
@@ -77,7 +83,7 @@ class OurAnchorDraws:
     def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         joined = torch.stack(labels)
         matches = Matches(torch.zeros_like(joined, dtype=torch.int64), joined >= 1, joined == 0)
-        return as_masks(RPN_SAMPLER, matches)
+        return as_masks(RPN_SAMPLER, matches, ANCHOR_NUMBERS)
 
 
 @dataclass
@@ -95,15 +101,17 @@ class OurRegionDraws:
         matches = Matches(torch.zeros_like(joined), joined >= 1, joined == 0)
         positives: list[Tensor] = []
         negatives: list[Tensor] = []
-        for masks, sorted_masks in zip((positives, negatives), as_masks(ROI_SAMPLER, matches), strict=True):
+        for masks, sorted_masks in zip(
+            (positives, negatives), as_masks(ROI_SAMPLER, matches, REGION_NUMBERS), strict=True
+        ):
             for mask, theirs, num_boxes in zip(sorted_masks, labels, self.num_boxes, strict=True):
                 num_proposals = len(theirs) - num_boxes
                 masks.append(torch.cat((mask[NUM_ROWS : NUM_ROWS + num_proposals], mask[:num_boxes])))
         return positives, negatives
 
 
-def as_masks(sampler: Sampler, matches: Matches) -> tuple[list[Tensor], list[Tensor]]:
-    sample = sampler.draw(matches, KEYS)
+def as_masks(sampler: Sampler, matches: Matches, numbers: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    sample = sampler.draw(matches, KEYS, numbers)
     positives, negatives = torch.zeros((2, *matches.is_positive.shape), dtype=torch.uint8)
     positives.scatter_(1, sample.index, sample.is_positive.to(torch.uint8))
     negatives.scatter_(1, sample.index, (sample.is_valid & ~sample.is_positive).to(torch.uint8))
@@ -128,7 +136,7 @@ def make_theirs(*, num_boxes: list[int]) -> Any:
     theirs.backbone.register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),)
     )
-    theirs.rpn.anchor_generator.cell_anchors = [*AnchorGenerator(strides=(4, 8, 16, 32, 64)).cells]
+    theirs.rpn.anchor_generator.cell_anchors = [*AnchorGenerator(strides=STRIDES).cells]
     theirs.rpn.fg_bg_sampler = OurAnchorDraws()
     theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)
     return theirs

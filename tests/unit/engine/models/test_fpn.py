@@ -1,8 +1,12 @@
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from hrdet_cli.engine.models.fpn import FPN
+from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.structures import Size
 
 CHANNELS = (4, 8, 16, 32)
 
@@ -49,3 +53,49 @@ def test_every_parameter_gets_a_gradient() -> None:
     loss = torch.stack([level.square().sum() for level in neck(random_features())]).sum()
 
     assert all(gradient.any() for gradient in torch.autograd.grad(loss, [*neck.parameters()]))
+
+
+def test_it_is_torchvisions_to_the_bit_and_has_its_names() -> None:
+    torch.manual_seed(0)
+    neck = FPN(in_channels=CHANNELS, out_channels=6)
+    theirs = FeaturePyramidNetwork([*CHANNELS], 6, extra_blocks=LastLevelMaxPool())
+    theirs.load_state_dict({name.removeprefix("pyramid."): x for name, x in neck.state_dict().items()})
+    features = random_features()
+
+    expected = theirs({str(index): x for index, x in enumerate(features)})
+
+    assert all(torch.equal(a, b) for a, b in zip(neck(features), expected.values(), strict=True))
+
+
+PICTURES = [Size(64, 64), Size(32, 96), Size(96, 160)]
+
+
+@pytest.mark.parametrize("canvas", [Size(96, 160), Size(128, 192), Size(256, 320)])
+def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(canvas: Size) -> None:
+    torch.manual_seed(0)
+    neck = FPN(in_channels=CHANNELS, out_channels=6).double()
+    for name, parameter in neck.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    maps = [
+        torch.zeros(3, count, canvas.height // stride, canvas.width // stride).double()
+        for count, stride in zip(CHANNELS, neck.strides, strict=False)
+    ]
+    alone = []
+    for index, size in enumerate(PICTURES):
+        own = [
+            torch.randn(1, x.shape[1], size.height // s, size.width // s).double()
+            for x, s in zip(maps, neck.strides, strict=False)
+        ]
+        for whole, part in zip(maps, own, strict=True):
+            whole[index, :, : part.shape[2], : part.shape[3]] = part[0]
+        alone.append(own)
+    sizes = torch.tensor([[size.height, size.width] for size in PICTURES])
+
+    levels = neck(maps, ValidArea.on_canvas(canvas, sizes))
+
+    for index, own in enumerate(alone):
+        for level, exact in zip(levels, neck(own), strict=True):
+            expected = torch.zeros_like(level[index])
+            expected[:, : exact.shape[2], : exact.shape[3]] = exact[0]
+            torch.testing.assert_close(level[index], expected, rtol=0, atol=1e-12)

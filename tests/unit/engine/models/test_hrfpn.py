@@ -1,9 +1,18 @@
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
 from hrdet_cli.engine.models.hrfpn import HRFPN
+from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.structures import Size
+
+CHANNELS_AND_STRIDES = ((3, 4), (6, 8), (12, 16), (24, 32))
+
+
+def sizes_of(pictures: list[Size]) -> Tensor:
+    return torch.tensor([[size.height, size.width] for size in pictures])
 
 
 def random_features(channels: tuple[int, ...], height: int, width: int) -> list[Tensor]:
@@ -89,3 +98,65 @@ def test_every_parameter_and_every_map_gets_a_gradient() -> None:
     loss = torch.stack([level.square().sum() for level in neck(features)]).sum()
 
     assert all(gradient.any() for gradient in torch.autograd.grad(loss, [*features, *neck.parameters()]))
+
+
+PICTURES = [Size(64, 64), Size(32, 96), Size(96, 160)]
+"""Areas: of the second and third the last row or column at stride 64 is half a cell."""
+
+
+def at_stride(size: Size, stride: int) -> tuple[slice, slice, slice]:
+    return slice(None), slice(-(-size.height // stride)), slice(-(-size.width // stride))
+
+
+@pytest.mark.parametrize("canvas", [Size(96, 160), Size(128, 192), Size(256, 320)])
+def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(canvas: Size) -> None:
+    torch.manual_seed(0)
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4).double()
+    for conv in (neck.reduction_conv, *neck.fpn_convs):
+        torch.nn.init.normal_(conv.bias)
+    maps = [
+        torch.zeros(3, c, canvas.height // s, canvas.width // s).double() for c, s in CHANNELS_AND_STRIDES
+    ]
+    alone = []
+    for index, size in enumerate(PICTURES):
+        own = [x.double() for x in random_features((3, 6, 12, 24), size.height // 4, size.width // 4)]
+        for whole, part, (_, stride) in zip(maps, own, CHANNELS_AND_STRIDES, strict=True):
+            whole[index][at_stride(size, stride)] = part[0]
+        alone.append([part[:1] for part in own])
+
+    levels = neck(maps, ValidArea.on_canvas(canvas, sizes_of(PICTURES)))
+
+    for index, size in enumerate(PICTURES):
+        expected = neck(alone[index], ValidArea.on_canvas(size, sizes_of([size])))
+        for level, exact, stride in zip(levels, expected, neck.strides, strict=True):
+            torch.testing.assert_close(level[index][at_stride(size, stride)], exact[0], rtol=0, atol=1e-12)
+            is_padding = torch.ones(level.shape[-2:], dtype=torch.bool)
+            is_padding[at_stride(size, stride)[1:]] = False
+            assert (level[index][:, is_padding] == 0).all()
+
+
+def test_an_area_that_fills_the_canvas_changes_nothing() -> None:
+    torch.manual_seed(0)
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4)
+    features = random_features((3, 6, 12, 24), 32, 48)
+    area = ValidArea.on_canvas(Size(128, 192), sizes_of([Size(128, 192)] * 2))
+    for with_area, without in zip(neck(features, area), neck(features), strict=True):
+        torch.testing.assert_close(with_area, without)
+
+
+def test_the_incomplete_cells_of_the_coarsest_level_are_means_of_the_picture_s_pixels() -> None:
+    neck = HRFPN(in_channels=(1, 1, 1, 1), out_channels=1)
+    for conv in (neck.reduction_conv, *neck.fpn_convs):
+        torch.nn.init.zeros_(conv.weight)
+    neck.reduction_conv.weight.data[0, 0] = 1  # the map at stride 4 as it is
+    neck.get_parameter("fpn_convs.4.weight").data[0, 0, 1, 1] = 1  # and at stride 64
+    area = ValidArea.on_canvas(Size(64, 128), sizes_of([Size(32, 96)]))
+    features = random_features((1, 1, 1, 1), 16, 32)
+    picture = features[0][:1, :, :8, :24]  # rows and columns at stride 4
+    mapped = [torch.zeros_like(x[:1]) for x in features]
+    mapped[0][..., :8, :24] = picture
+
+    coarsest = neck(mapped, area)[-1]
+
+    expected = torch.stack([picture[..., :16].mean(), picture[..., 16:].mean()])
+    torch.testing.assert_close(coarsest.flatten(), expected)

@@ -114,3 +114,17 @@ def test_fewer_anchors_than_wanted_give_fewer_rows() -> None:
     generous = ProposalSelector(num_candidates_per_level=10_000, nms_iou=0.5, max_proposals=10_000)
     proposals = generous.select(random_predictions(), SIZES, CODER)
     assert proposals.boxes.shape == (2, sum(anchors_on(Size(64, 96)).level_lengths), 4)
+
+
+def test_of_equal_scores_the_first_anchors_are_taken_on_every_canvas() -> None:
+    """As on a picture of one colour, where anchors of the same shape score the same."""
+
+    def selected(canvas: Size) -> Proposals:
+        anchors = anchors_on(canvas)
+        logits = (torch.arange(len(anchors.boxes)) % 3).expand(2, -1).float()
+        deltas = torch.zeros(2, len(anchors.boxes), 4)
+        return SELECTOR.select(AnchorPredictions(anchors, logits, deltas), SIZES, CODER)
+
+    small, large = selected(Size(64, 96)), selected(Size(192, 320))
+    for picture in range(2):
+        assert torch.equal(valid_boxes(small, picture), valid_boxes(large, picture))

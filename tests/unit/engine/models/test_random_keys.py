@@ -1,6 +1,10 @@
+import pytest
 import torch
+from torch import Tensor
 
-from hrdet_cli.engine.models.random_keys import uniform_from_keys
+from hrdet_cli.engine.models.anchors import AnchorGenerator, Anchors
+from hrdet_cli.engine.models.random_keys import bits_from_keys
+from hrdet_cli.engine.structures import Size
 
 MASK = 0xFFFFFFFF
 
@@ -11,51 +15,61 @@ def lowbias32(x: int) -> int:
     return x ^ (x >> 16)
 
 
-def uniform(key: int, stream: int, counter: int) -> float:
+def bits(key: int, stream: int, counter: int) -> int:
     first = lowbias32((key + stream * 0x9E3779B9) & MASK)
     second = lowbias32((key >> 32) & MASK ^ first)
-    return (lowbias32((lowbias32(counter ^ first) + second) & MASK) >> 8) / 2**24
+    return lowbias32((lowbias32(counter ^ first) + second) & MASK)
 
 
 KEYS = torch.tensor([0, 1, 2**63 - 1, 0x1234_5678_9ABC_DEF0, 1 << 32])
+COUNTERS = torch.tensor([0, 1, 2, 2**16, 2**32 - 1])
 
 
 def test_values_equal_the_same_hash_in_unbounded_integers() -> None:
     for stream in (0, 1, 2**31 - 1):
-        values = uniform_from_keys(KEYS, count=5, stream=stream)
-        wanted = [[uniform(int(key), stream, counter) for counter in range(5)] for key in KEYS]
-        assert values.dtype == torch.float32
+        values = bits_from_keys(KEYS, counters=COUNTERS, stream=stream)
+        wanted = [[bits(int(key), stream, int(counter)) for counter in COUNTERS] for key in KEYS]
         assert values.tolist() == wanted
 
 
-def test_values_do_not_depend_on_the_company_of_a_key_or_on_how_many_are_asked_for() -> None:
-    together = uniform_from_keys(KEYS, count=1000, stream=3)
-    alone = uniform_from_keys(KEYS[2:3], count=10, stream=3)
-    assert torch.equal(together[2:3, :10], alone)
+def test_values_do_not_depend_on_the_company_of_a_key_or_of_a_counter() -> None:
+    together = bits_from_keys(KEYS, counters=torch.arange(1000), stream=3)
+    alone = bits_from_keys(KEYS[2:3], counters=torch.tensor([7, 3]), stream=3)
+    assert torch.equal(together[2:3, [7, 3]], alone)
 
 
-def test_values_fill_the_unit_interval_evenly_and_never_reach_one() -> None:
-    values = uniform_from_keys(torch.arange(20), count=10_000, stream=0)
+def numbers_of_anchors() -> Tensor:
+    """Those that are in use: with gaps between rows and between levels."""
+    anchors: Anchors = AnchorGenerator(strides=(4, 8, 16, 32, 64))([Size(48 >> i, 64 >> i) for i in range(5)])
+    return anchors.numbers
+
+
+@pytest.mark.parametrize("counters", [torch.arange(10_000), numbers_of_anchors()])
+def test_values_fill_their_interval_evenly(counters: Tensor) -> None:
+    values = bits_from_keys(torch.arange(20), counters=counters, stream=0)
     assert values.min() >= 0
-    assert values.max() < 1
-    counts = torch.histc(values, bins=100, min=0, max=1)
-    chi_squared = ((counts - 2000) ** 2 / 2000).sum()
-    assert 60 < chi_squared < 150  # 99 degrees of freedom: 99 +- 14
+    assert values.max() < 2**32
+    expected = values.numel() / 100
+    for name, part in {"upper bits": values / 2**32, "lower bits": (values % 2**16) / 2**16}.items():
+        counts = torch.histc(part.double(), bins=100, min=0, max=1)
+        chi_squared = ((counts - expected) ** 2 / expected).sum()
+        assert 60 < chi_squared < 150, name  # 99 degrees of freedom: 99 +- 14
 
 
-def test_neighbouring_keys_streams_and_counters_are_uncorrelated() -> None:
-    first = uniform_from_keys(torch.arange(50), count=2000, stream=0)
-    second = uniform_from_keys(torch.arange(50), count=2000, stream=1)
-    pairs = {
-        "streams": (first.flatten(), second.flatten()),
-        "keys": (first[:-1].flatten(), first[1:].flatten()),
-        "counters": (first[:, :-1].flatten(), first[:, 1:].flatten()),
-    }
-    for name, pair in pairs.items():
-        correlation = torch.corrcoef(torch.stack(pair))[0, 1].item()
-        assert abs(correlation) < 0.015, name  # 1e5 pairs: standard deviation 0.003
+@pytest.mark.parametrize("counters", [torch.arange(12_288), numbers_of_anchors()])
+def test_neighbouring_keys_streams_and_counters_are_uncorrelated(counters: Tensor) -> None:
+    first = bits_from_keys(torch.arange(50), counters=counters, stream=0).double()
+    second = bits_from_keys(torch.arange(50), counters=counters, stream=1).double()
+    pairs = {"streams": (first, second), "keys": (first[:-1], first[1:])}
+    for distance in (1, 3, 3 * 64):  # the next shape, column and row of the finest level
+        pairs[f"counters at {distance}"] = (first[:, :-distance], first[:, distance:])
+    for name, (one, other) in pairs.items():
+        correlation = torch.corrcoef(torch.stack((one.flatten(), other.flatten())))[0, 1].item()
+        assert abs(correlation) < 0.006, name  # 6e5 pairs: standard deviation 0.0013
 
 
 def test_the_upper_half_of_a_key_counts() -> None:
-    values = uniform_from_keys(torch.tensor([5, 5 + (1 << 32), 5 + (1 << 62)]), count=4, stream=0)
+    values = bits_from_keys(
+        torch.tensor([5, 5 + (1 << 32), 5 + (1 << 62)]), counters=torch.arange(4), stream=0
+    )
     assert len({tuple(row) for row in values.tolist()}) == 3

@@ -5,6 +5,8 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from hrdet_cli.engine.models import region_pooling
 from hrdet_cli.engine.models.region_pooling import RegionPooling, pyramid_levels
+from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.structures import Size
 
 STRIDES = (4, 8, 16, 32)
 
@@ -92,3 +94,69 @@ def test_a_batch_whose_regions_are_all_on_one_level_is_pooled() -> None:
     assert pooled.shape == (6, 3, 7, 7)
     pooled.sum().backward()
     assert all(maps.grad is not None for maps in features)
+
+
+def regions_at_the_edges(height: int, width: int) -> Tensor:
+    """Whole sides, slivers narrower than a cell, and an empty one in the last corner."""
+    return torch.tensor(
+        [
+            [0.0, 0.0, width, height],
+            [width - 30.0, height - 20.0, width, height],
+            [width - 0.5, 10.0, width, 90.0],
+            [10.0, height - 0.5, 90.0, height],
+            [width - 3.0, height - 2.0, width, height],
+            [width, height, width, height],
+            [20.0, 30.0, 60.0, 50.0],
+        ]
+    ).double()
+
+
+def on_a_canvas(canvas: Size, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """Maps of random pictures, each a function of its size."""
+    maps = [torch.zeros(2, 3, canvas.height // s, canvas.width // s).double() for s in STRIDES]
+    for index, (height, width) in enumerate(sizes):
+        generator = torch.Generator().manual_seed(index)
+        for whole, stride in zip(maps, STRIDES, strict=True):
+            part = torch.randn(3, height // stride, width // stride, generator=generator).double()
+            whole[index, :, : part.shape[1], : part.shape[2]] = part
+    return [whole.requires_grad_() for whole in maps]
+
+
+@pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, True), (2, False), (0, True), (0, False)])
+def test_with_an_area_regions_at_a_picture_s_edge_do_not_see_how_far_it_is_to_the_canvas_s(
+    sampling_ratio: int, aligned: bool
+) -> None:
+    sizes = [(128, 192), (96, 224)]
+    pooling = RegionPooling(
+        strides=STRIDES, cells=5, sampling_ratio=sampling_ratio, aligned=aligned, finest_side_pixels=14
+    )
+    regions = torch.stack([regions_at_the_edges(*size) for size in sizes])
+    results = []
+    for canvas in (Size(128, 224), Size(128, 256), Size(256, 320)):
+        features = on_a_canvas(canvas, sizes)
+        area = ValidArea.on_canvas(canvas, torch.tensor(sizes))
+        pooled = pooling(features, regions, area)
+        gradients = torch.autograd.grad(pooled.square().sum(), features)
+        cut = [
+            [gradient[i, :, : h // s, : w // s] for i, (h, w) in enumerate(sizes)]
+            for gradient, s in zip(gradients, STRIDES, strict=True)
+        ]
+        results.append([pooled, *(part for parts in cut for part in parts)])
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    if aligned:  # then reading stops at the edge of the map where the picture is as large as the canvas
+        alone = pooling(
+            [x[:1, :, : 128 // s, : 192 // s] for x, s in zip(features, STRIDES, strict=True)], regions[:1]
+        )
+        torch.testing.assert_close(results[-1][0][: len(alone)], alone, rtol=0, atol=1e-12)
+
+
+def test_without_one_they_do() -> None:
+    sizes = [(128, 192), (96, 224)]
+    pooling = RegionPooling(strides=STRIDES, cells=5, sampling_ratio=2, aligned=True, finest_side_pixels=14)
+    regions = torch.stack([regions_at_the_edges(*size) for size in sizes])
+    tight, loose = (
+        pooling(on_a_canvas(canvas, sizes), regions) for canvas in (Size(128, 224), Size(256, 320))
+    )
+    assert (tight - loose).abs().max() > 0.1

@@ -51,7 +51,8 @@ def test_no_parts_have_no_outputs() -> None:
 def test_norms_that_are_due_together_are_handed_over_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
-    def record(requests: Sequence[tuple[nn.Module, Tensor]]) -> list[Tensor]:
+    def record(requests: Sequence[tuple[nn.Module, Tensor]], area: None) -> list[Tensor]:
+        assert area is None
         if requests:
             sizes.append(len(requests))
         return [x for _, x in requests]

@@ -1,0 +1,144 @@
+"""The arithmetic of batch norm when only the pixels of the pictures count.
+
+Statistics and sums are of those pixels, and outputs and gradients of the features are zero elsewhere,
+whatever features and gradients hold there.  The two implementations are those of :mod:`.kernels`; torch has
+no fused kernel for statistics and sums that leave pixels out.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrdet_cli.engine.norm.kernels import (
+    ALL_BUT_CHANNELS,
+    FusedKernels,
+    Kernels,
+    PlainKernels,
+    may_be_fused,
+    precision_of,
+    to_map,
+)
+from hrdet_cli.engine.norm.valid_area import ValidCells
+
+
+def valid_kernels_for(features: Tensor, cells: ValidCells) -> Kernels:
+    """Those of the features' device.
+
+    Args:
+        features: ``(N, C, H, W)``.
+        cells: Those that count.
+    """
+    return ValidFusedKernels(cells) if may_be_fused(features) else ValidPlainKernels(cells)
+
+
+class ValidPlainKernels:
+    """Tensor operations that every device and ``torch.compile`` know, chosen for their speed on a CPU.
+
+    There torch's batch norm with given statistics is the fastest map of each channel by a factor and a
+    summand, and a product of matrices the fastest sum over some of the pixels.
+    """
+
+    def __init__(self, cells: ValidCells) -> None:
+        self.is_valid, self.count = cells.is_valid, cells.count
+
+    def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Kernels`."""
+        values = features.to(precision_of(features))
+        count = self.count.to(values.dtype)
+        mean = self._sum(values) / count
+        return mean, self._sum(_mapped(values, mean, None, None).square_()) / count
+
+    def normalise(
+        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+    ) -> Tensor:
+        """See :class:`Kernels`."""
+        return PlainKernels().normalise(features, weight, bias, mean, inverse_std).mul_(self.is_valid)
+
+    def gradient_sums(
+        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`Kernels`."""
+        del inverse_std  # an argument of the fused kernel
+        upstream = gradient.to(mean.dtype)
+        products = _mapped(features.to(mean.dtype), mean, None, None).mul_(upstream)
+        return self._sum(upstream), self._sum(products)
+
+    def input_gradient(
+        self,
+        gradient: Tensor,
+        features: Tensor,
+        weight: Tensor | None,
+        mean: Tensor,
+        inverse_std: Tensor,
+        mean_gradient: Tensor,
+        mean_product: Tensor,
+    ) -> Tensor:
+        """See :class:`Kernels`."""
+        scale = inverse_std if weight is None else inverse_std * weight
+        slope = -scale * mean_product * inverse_std.square()
+        result = _mapped(features.to(mean.dtype), mean, slope, -scale * mean_gradient)
+        result.addcmul_(gradient.to(mean.dtype), to_map(scale)).mul_(self.is_valid)
+        return result.to(features.dtype)
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """``(C,)``, over the pixels that count; exact products whatever autocast is told."""
+        counts = self.is_valid.to(values.dtype).flatten(1)[:, None]
+        with _without_autocast(values.device.type):
+            return torch.matmul(counts, values.flatten(2).transpose(1, 2)).sum((0, 1))
+
+
+class ValidFusedKernels:
+    """Torch's CUDA kernels where they serve."""
+
+    def __init__(self, cells: ValidCells) -> None:
+        self.is_valid, self.count = cells.is_valid, cells.count
+
+    def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Kernels`."""
+        values = features.to(precision_of(features))
+        count = self.count.to(values.dtype)
+        mean = (values * self.is_valid).sum(ALL_BUT_CHANNELS) / count
+        centred = (values - to_map(mean)).mul_(self.is_valid)
+        return mean, centred.square_().sum(ALL_BUT_CHANNELS) / count
+
+    def normalise(
+        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+    ) -> Tensor:
+        """See :class:`Kernels`."""
+        return FusedKernels().normalise(features, weight, bias, mean, inverse_std).mul_(self.is_valid)
+
+    def gradient_sums(
+        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`Kernels`."""
+        return FusedKernels().gradient_sums(gradient * self.is_valid, features, mean, inverse_std)
+
+    def input_gradient(
+        self,
+        gradient: Tensor,
+        features: Tensor,
+        weight: Tensor | None,
+        mean: Tensor,
+        inverse_std: Tensor,
+        mean_gradient: Tensor,
+        mean_product: Tensor,
+    ) -> Tensor:
+        """See :class:`Kernels`."""
+        everywhere = FusedKernels().input_gradient(
+            gradient, features, weight, mean, inverse_std, mean_gradient, mean_product
+        )
+        return everywhere.mul_(self.is_valid)
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[object]:
+    """Costly enough to be entered only where it changes something."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
+
+
+def _mapped(values: Tensor, mean: Tensor, factor: Tensor | None, summand: Tensor | None) -> Tensor:
+    """``(values - mean) * factor + summand`` of each channel."""
+    return F.batch_norm(values, mean, torch.ones_like(mean), factor, summand, training=False, eps=0.0)

@@ -1,0 +1,115 @@
+"""A detector that hides the padding makes the same of pictures on every canvas."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from hrdet_cli.engine.models import nms, region_pooling
+from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.specs.loading import load_spec
+from tests.canvases import (
+    CANVASES,
+    HRNET,
+    NUM_CLASSES,
+    PICTURES,
+    RESNET,
+    batch_on,
+    largest_difference,
+    lively_detector,
+    train_and_detect,
+)
+
+
+def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[dict[str, Tensor]]:
+    """On each canvas, the largest with more rows of ground truth, as with a fuller picture in the batch."""
+    return [
+        train_and_detect(
+            lively_detector(network, *settings),
+            *batch_on(canvas, num_rows=16 if canvas == CANVASES[-1] else 8),
+        )
+        for canvas in CANVASES
+    ]
+
+
+@pytest.mark.parametrize(
+    ("network", "settings"),
+    [
+        (HRNET, ["norm.kind=batch"]),
+        (HRNET, ["model.roi_head.pool_aligned=false", "model.activation_checkpointing=true"]),
+        pytest.param(RESNET, [], marks=pytest.mark.slow),
+    ],
+    ids=["HRNet", "HRNet, recomputed, RoIAlign of 2019", "ResNet"],
+)
+def test_losses_gradients_statistics_and_detections_are_equal_on_three_canvases(
+    network: tuple[str, tuple[str, ...]], settings: list[str]
+) -> None:
+    first, *others = outcomes_of(network, *settings, "norm.statistics=valid")
+    assert first["is_valid"].sum() > 100
+    assert all(first[name] > 0.01 for name in ("rpn_objectness", "rpn_box", "roi_class", "roi_box"))
+    for other in others:
+        assert largest_difference(other, first) < 1e-9
+
+
+def test_with_statistics_of_all_pixels_they_are_not() -> None:
+    first, *others = outcomes_of(HRNET, "norm.statistics=all")
+    assert all(largest_difference(other, first) > 0.1 for other in others)
+
+
+def test_a_canvas_of_an_odd_multiple_of_32_gives_the_same_again() -> None:
+    tight, loose = (
+        train_and_detect(lively_detector(HRNET, "norm.statistics=valid"), *batch_on(canvas))
+        for canvas in (Size(96, 160), CANVASES[-1])
+    )
+    assert largest_difference(tight, loose) < 1e-9
+
+
+def test_what_is_detected_in_a_picture_does_not_depend_on_its_company_or_canvas() -> None:
+    detector = lively_detector(HRNET, "norm.statistics=valid")
+    train_and_detect(detector, *batch_on(CANVASES[0]))  # running statistics with which it detects something
+    images, _ = batch_on(CANVASES[1])
+    together = detector.detect(images)
+    for number, size in enumerate(PICTURES):
+        canvas = Size(-(-size.height // 32) * 32, -(-size.width // 32) * 32)
+        alone = detector.detect(batch_on(canvas, pictures=[number])[0])
+        assert alone.is_valid.sum() > 30
+        for one, other in ((alone.boxes, together.boxes), (alone.scores, together.scores)):
+            torch.testing.assert_close(one[0], other[number], rtol=1e-9, atol=1e-9)
+        assert torch.equal(alone.labels[0], together.labels[number])
+
+
+def test_a_picture_as_large_as_its_canvas_is_seen_as_with_statistics_of_all_pixels() -> None:
+    """Of whole multiples of 64, where both necks have the same cells."""
+    images, targets = batch_on(Size(64, 128), pictures=[2])
+    images.sizes.copy_(torch.tensor([[64, 128]]))
+    valid, every = (
+        train_and_detect(lively_detector(HRNET, f"norm.statistics={statistics}"), images, targets)
+        for statistics in ("valid", "all")
+    )
+    assert largest_difference(valid, every) < 1e-9
+
+
+def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
+    return scores.topk(7).indices
+
+
+def test_hiding_the_padding_needs_no_value_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
+    monkeypatch.setattr(region_pooling, "pool_by_level", region_pooling.pool_everywhere)
+    monkeypatch.setattr(nms, "nms", seven_best)
+    spec = load_spec(preset="demo", settings=["norm.statistics=valid"]).spec
+    with FakeTensorMode():
+        detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+        images = ImageBatch(
+            pixels=torch.zeros(2, 3, 128, 192, dtype=torch.uint8),
+            sizes=torch.zeros(2, 2, dtype=torch.int64),
+            keys=torch.zeros(2, dtype=torch.int64),
+        )
+        targets = Targets(
+            boxes=torch.zeros(2, 8, 4),
+            labels=torch.zeros(2, 8, dtype=torch.int64),
+            is_valid=torch.zeros(2, 8, dtype=torch.bool),
+        )
+        torch.autograd.backward(torch.stack([*detector(images, targets).values()]).sum())
+        assert all(parameter.grad is not None for parameter in detector.parameters())

@@ -1,0 +1,169 @@
+"""Norms with an area, in one process, against torch's batch norm of the pictures' pixels laid end to end."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
+from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.sync import SyncBatchNorm2d, normalise, normalise_together
+from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.structures import Size
+
+AREA = ValidArea.on_canvas(Size(64, 96), torch.tensor([[64, 40], [20, 96]]))
+SHAPES = ((2, 3, 8, 12), (2, 5, 4, 6))
+"""Maps at strides 8 and 16."""
+
+
+def seeded(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def gradient_of(tensor: Tensor) -> Tensor:
+    if tensor.grad is None:
+        raise AssertionError("no gradient reached this tensor")
+    return tensor.grad
+
+
+def loaded(norm: Any) -> Any:
+    """With scale and shift that show, where it has them."""
+    for index, parameter in enumerate(norm.parameters()):
+        parameter.data.copy_(seeded(*parameter.shape, seed=50 + index))
+    return norm.double()
+
+
+def is_valid_at(shape: tuple[int, ...]) -> Tensor:
+    return AREA.cells_of(torch.empty(shape)).is_valid
+
+
+def pixels_of(maps: Tensor) -> Tensor:
+    """``(1, C, P, 1)``."""
+    return maps.transpose(0, 1)[:, is_valid_at(tuple(maps.shape))[:, 0]][None, ..., None]
+
+
+def assert_near(found: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
+    scale = max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(found.detach(), expected.detach(), rtol=0, atol=tolerance * scale)
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    settings: dict[str, dict[str, Any]] = {
+        "default": {},
+        "not affine": {"affine": False},
+        "cumulative": {"momentum": None},
+        "no running statistics": {"track_running_stats": False},
+    }
+    return settings[name]
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, SyncBatchNorm2d])
+@pytest.mark.parametrize("name", ["default", "not affine", "cumulative", "no running statistics"])
+def test_norms_that_are_due_together_are_those_of_the_pictures_pixels(
+    kind: type[nn.BatchNorm2d], name: str
+) -> None:
+    norms = [loaded(kind(shape[1], **settings_of(name))) for shape in SHAPES]
+    oracles = [loaded(nn.BatchNorm2d(shape[1], **settings_of(name))) for shape in SHAPES]
+    for step in range(2):
+        inputs = [(seeded(*s, seed=10 * step + i) + i).requires_grad_() for i, s in enumerate(SHAPES)]
+        slopes = [seeded(*s, seed=20 + 10 * step + i) for i, s in enumerate(SHAPES)]
+        outputs = normalise_together(list(zip(norms, inputs, strict=True)), AREA)
+        torch.autograd.backward(outputs, slopes)
+        for norm, oracle, x, y, slope in zip(norms, oracles, inputs, outputs, slopes, strict=True):
+            pixels = pixels_of(x.detach()).requires_grad_()
+            expected = oracle(pixels)
+            expected.backward(pixels_of(slope))
+            padding = ~is_valid_at(tuple(x.shape))
+            assert (y.masked_select(padding) == 0).all()
+            assert (gradient_of(x).masked_select(padding) == 0).all()
+            assert_near(pixels_of(y), expected)
+            assert_near(pixels_of(gradient_of(x)), gradient_of(pixels))
+            for key, value in oracle.state_dict().items():
+                assert_near(norm.state_dict()[key].double(), value.double())
+            for parameter, other in zip(norm.parameters(), oracle.parameters(), strict=True):
+                assert_near(gradient_of(parameter), gradient_of(other))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(3).eval(),
+        SyncBatchNorm2d(3).eval(),
+        SyncBatchNorm2d(3, back_end="per-layer").eval(),
+        FixedBatchNorm2d(3),
+        FixedBatchNorm2d(3).eval(),
+    ],
+)
+def test_a_norm_with_statistics_of_its_own_normalises_as_ever_and_clears_the_padding(norm: Any) -> None:
+    norm = loaded(norm)
+    norm.running_mean.copy_(seeded(3, seed=1))
+    before = copy.deepcopy(norm.state_dict())
+    x = seeded(*SHAPES[0], seed=0)
+    assert torch.equal(normalise(norm, x, AREA), norm(x) * is_valid_at(SHAPES[0]))
+    assert all(torch.equal(value, before[key]) for key, value in norm.state_dict().items())
+
+
+@pytest.mark.parametrize("back_end", ["coalesced", "per-layer", "equal-count"])
+def test_in_one_process_all_back_ends_of_ours_are_the_same(back_end: Any) -> None:
+    x = seeded(*SHAPES[0], seed=0)
+    found = normalise(loaded(SyncBatchNorm2d(3, back_end=back_end)), x, AREA)
+    assert torch.equal(found, normalise(loaded(nn.BatchNorm2d(3)), x, AREA))
+
+
+def test_an_area_that_fills_the_canvas_changes_nothing() -> None:
+    area = ValidArea.on_canvas(Size(64, 96), torch.tensor([[64, 96], [33, 65]]))
+    x = seeded(*SHAPES[0], seed=0)
+    assert_near(normalise(loaded(nn.BatchNorm2d(3)), x, area), loaded(nn.BatchNorm2d(3))(x))
+
+
+def test_a_norm_is_called_as_usual_if_there_is_no_area() -> None:
+    norm, twin = loaded(nn.BatchNorm2d(3)), loaded(nn.BatchNorm2d(3))
+    x = seeded(*SHAPES[0], seed=0)
+    assert torch.equal(normalise(norm, x, None), twin(x))
+
+
+@pytest.mark.parametrize("norm", [nn.GroupNorm(1, 3), nn.GroupNorm(1, 3).eval(), nn.SyncBatchNorm(3)])
+def test_a_norm_that_cannot_leave_the_padding_out_is_refused(norm: nn.Module) -> None:
+    message = f"{type(norm).__name__} cannot leave the padding out of its statistics"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        normalise(norm, seeded(*SHAPES[0], seed=0).float(), AREA)
+
+
+class Segment(nn.Module):
+    """What is run a second time in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = loaded(nn.BatchNorm2d(3))
+        self.conv = nn.Conv2d(3, 3, 3, padding=1).double()
+
+    def forward(self, x: Tensor, area: ValidArea | None) -> Tensor:
+        return normalise(self.norm, self.conv(x), area)
+
+
+def test_recomputing_changes_no_bit_and_counts_a_batch_once() -> None:
+    kept = Segment()
+    recomputed = copy.deepcopy(kept)
+    for segment, recompute in ((kept, False), (recomputed, True)):
+        y = run_segment(segment, seeded(*SHAPES[0], seed=0).requires_grad_(), AREA, recompute=recompute)
+        y.square().sum().backward()
+    assert recomputed.norm.num_batches_tracked == 1
+    for (name, one), other in zip(kept.state_dict().items(), recomputed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    for parameter, other in zip(kept.parameters(), recomputed.parameters(), strict=True):
+        assert torch.equal(gradient_of(parameter), gradient_of(other))
+
+
+def test_compiling_changes_nothing_but_rounding() -> None:
+    plain = Segment()
+    twin = copy.deepcopy(plain)
+    x = seeded(*SHAPES[0], seed=0)
+    for network in (plain, torch.compile(twin, backend="aot_eager", fullgraph=True)):
+        network(x, AREA).square().sum().backward()
+    for name, value in plain.state_dict().items():
+        assert_near(twin.state_dict()[name].double(), value.double())
+    for parameter, other in zip(plain.parameters(), twin.parameters(), strict=True):
+        assert_near(gradient_of(other), gradient_of(parameter), 1e-10)
