@@ -1,6 +1,8 @@
 """The data set of a spec: found, drawn if it is the demo's, checked before anything runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,9 +11,11 @@ from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
 from hrdet_cli.engine.data.images import ImageSource, open_images
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
-from hrdet_cli.specs.data import DataSpec
+from hrdet_cli.specs.data import DatasetSpec, DataSpec
 
 MAX_NAMES_SHOWN = 5
+
+LoadAnnotations = Callable[[Path], CocoAnnotations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +34,52 @@ class DatasetPart:
     images: ImageSource
 
 
-def open_training_data(data: DataSpec) -> TrainingData:
+def open_training_data(data: DataSpec, *, load: LoadAnnotations = load_coco) -> TrainingData:
     """Open both parts and compare their classes.
+
+    Args:
+        data: Where they are.
+        load: Reads an annotation file; the processes of a group give `load_coco_once`.
 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    opened = TrainingData(train=open_part(data, "train"), val=open_part(data, "val"))
+    opened = TrainingData(train=open_part(data, "train", load=load), val=open_part(data, "val", load=load))
     _check_classes_agree(opened.train.annotations, opened.val.annotations)
     return opened
 
 
-def open_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetPart:
+def open_part(
+    data: DataSpec, part: Literal["train", "val"], *, load: LoadAnnotations = load_coco
+) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
+
+    Args:
+        data: Where it is.
+        part: Which one.
+        load: As for `open_training_data`.
 
     Raises:
         DataError: Annotations are broken, or pictures they name are missing.
+    """
+    located = locate_part(data, part)
+    annotations = load(located.annotations)
+    images = open_images(located.images)
+    missing = images.missing(annotations.file_names.tolist())
+    if missing:
+        shown = ", ".join(missing[:MAX_NAMES_SHOWN]) + (", ..." if len(missing) > MAX_NAMES_SHOWN else "")
+        raise DataError(
+            f"{located.images}: {len(missing)} of the {len(annotations)} pictures that {located.annotations} "
+            f"names are missing: {shown}. Check data.{part}.images, or take them out of the annotations."
+        )
+    return DatasetPart(annotations, images)
+
+
+def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
+    """Where the training or validation part is; draws the demo data first where the spec asks for it.
+
+    Raises:
+        DataError: It is not there.
     """
     if data.demo is not None:
         make_demo_data(
@@ -61,16 +95,7 @@ def open_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetPart:
                 f"{path}: does not exist; data.{part}.{key} points there. "
                 f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
             )
-    annotations = load_coco(located.annotations)
-    images = open_images(located.images)
-    missing = images.missing(annotations.file_names.tolist())
-    if missing:
-        shown = ", ".join(missing[:MAX_NAMES_SHOWN]) + (", ..." if len(missing) > MAX_NAMES_SHOWN else "")
-        raise DataError(
-            f"{located.images}: {len(missing)} of the {len(annotations)} pictures that {located.annotations} "
-            f"names are missing: {shown}. Check data.{part}.images, or take them out of the annotations."
-        )
-    return DatasetPart(annotations, images)
+    return located
 
 
 def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxes: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.data.shared_annotations import load_coco_once
 from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, score_detections
 from hrdet_cli.engine.evaluation.inference import (
@@ -109,7 +110,7 @@ def evaluate_checkpoint(
     checkpoint, state = from_first(lambda: _read_checkpoint(source), what="checkpoint")
     spec = checkpoint_spec(checkpoint, state, extra_layers=extra_layers, settings=settings)
     class_names = list(state["class_names"])
-    part = open_part(spec.data, "val")
+    part = open_part(spec.data, "val", load=load_coco_once)
     device = select_device(spec.run)
     detector = place_detector(
         build_detector(spec, num_classes=len(class_names), trains=False), spec.run, device

@@ -45,6 +45,36 @@ def write_pictures(root: Path, *, count: int, height: int, width: int, num_boxes
     return sum(path.stat().st_size for path in folder.iterdir()) // count
 
 
+def write_annotations(path: Path, *, num_pictures: int, num_boxes: int, height: int, width: int) -> None:
+    """Write annotations as long as COCO's: with polygons, areas and where each picture comes from."""
+    chance = np.random.default_rng(0)
+    outlines = [
+        json.dumps([(chance.random(2 * int(count)) * height).round(2).tolist()])
+        for count in 6 + chance.gamma(1.6, 11, 1000)
+    ]
+    boxes = _random_boxes(chance, height=height, width=width, count=num_boxes)
+    owners = chance.integers(0, num_pictures, num_boxes).tolist()
+    classes = chance.integers(1, NUM_CLASSES + 1, num_boxes).tolist()
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"info": {}, "licenses": [], "images": [')
+        for index in range(num_pictures):
+            name = f"{index:012}.jpg"
+            url = f"http://images.cocodataset.org/train2017/{name}"
+            image = {"license": 3, "file_name": name, "coco_url": url, "height": height, "width": width}
+            image |= {"date_captured": "2013-11-14 11:18:45", "flickr_url": f"http://{name}", "id": index}
+            file.write((", " if index else "") + json.dumps(image))
+        file.write('], "annotations": [')
+        for index, (box, owner, kind) in enumerate(zip(boxes, owners, classes, strict=True)):
+            x, y, w, h = (round(edge, 2) for edge in box)
+            annotation = {"area": w * h, "iscrowd": 0, "image_id": owner, "bbox": [x, y, w, h]}
+            annotation |= {"category_id": kind, "id": index}
+            outline = outlines[index % len(outlines)]
+            start = ", " if index else ""
+            file.write(f'{start}{{"segmentation": {outline}, {json.dumps(annotation)[1:]}')
+        categories = [{"id": number, "name": f"class {number}"} for number in range(1, NUM_CLASSES + 1)]
+        file.write(f'], "categories": {json.dumps(categories)}}}')
+
+
 def write_archive(archive: Path, folder: Path, *, num_entries: int) -> None:
     """Store a folder's files in a zip and fill it with tiny members up to a number of entries."""
     files = sorted(folder.iterdir())

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Batch, Sample
+from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 _FEWEST_ROWS = 8
 
 
-def pad_pictures(samples: Sequence[Sample], canvas: Size) -> Batch:
+def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemory | None = None) -> Batch:
     """Collate samples: pictures in the top left corners of a canvas of zeros, ground truth in padded rows.
 
     The number of ground-truth rows is the smallest of 8, 16, 32, 64, ... that holds the fullest picture: few
@@ -20,20 +23,34 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size) -> Batch:
     Args:
         samples: Pictures that fit the canvas.
         canvas: What they lie on.
+        memory: Where the pixels go; None gets new memory.
     """
     records = tuple(sample.record for sample in samples)
     sizes = [record.placement.placed for record in records]
-    # Rows of RGB triples, as decoders give and convolutions like them: the copies are straight.
-    rows_of_triples = torch.zeros((len(samples), canvas.height, canvas.width, 3), dtype=torch.uint8)
-    pixels = rows_of_triples.permute(0, 3, 1, 2)
-    for row, (sample, size) in enumerate(zip(samples, sizes, strict=True)):
-        pixels[row, :, : size.height, : size.width] = sample.pixels
+    # As decoders give pixels and convolutions like them.
+    rows_of_triples = (memory.take if memory else _new_memory)((len(samples), canvas.height, canvas.width, 3))
+    _pad_pixels(samples, rows_of_triples)
     images = ImageBatch(
-        pixels=pixels,
+        pixels=rows_of_triples.permute(0, 3, 1, 2),
         sizes=torch.tensor([(size.height, size.width) for size in sizes]),
         keys=torch.tensor([sample.key for sample in samples]),
     )
     return Batch(images=images, targets=_pad_targets(samples), records=records)
+
+
+def _pad_pixels(samples: Sequence[Sample], rows_of_triples: Tensor) -> None:
+    """Write each pixel of ``(N, H, W, 3)`` once."""
+    canvases = rows_of_triples.numpy()  # which copies rows faster than torch
+    for canvas, sample in zip(canvases, samples, strict=True):
+        size = sample.record.placement.placed
+        canvas[: size.height, : size.width] = sample.pixels.permute(1, 2, 0).numpy()
+        canvas[: size.height, size.width :] = 0
+        canvas[size.height :] = 0
+
+
+def _new_memory(shape: tuple[int, ...]) -> Tensor:
+    """From numpy, which asks the kernel for large pages: small ones cost more to get than to write."""
+    return torch.from_numpy(np.empty(shape, dtype=np.uint8))
 
 
 def _pad_targets(samples: Sequence[Sample]) -> Targets:

@@ -17,6 +17,7 @@ from hrdet_cli.errors import DataError
 MAX_FILE_BYTES = 512 * 2**20
 """No encoded picture is larger; what claims to be is refused before it is read."""
 
+_MAX_NAME_LENGTH = 1000  # all rows of the table of names are as wide as the longest
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -87,8 +88,9 @@ class ZipImages:
     """Pictures in a ZIP archive, whose directory is read once.
 
     A member is then one ``os.pread`` at a known place: opening the archive anew for each picture would parse
-    the whole directory each time.  Reads have no position to share, so processes made by a fork may use the
-    same descriptor; an unpickled copy opens its own.
+    the whole directory each time.  The table is made of arrays, which worker processes share: of a dict of
+    names they would copy page after page, by counting references.  Reads have no position to share either, so
+    processes made by a fork may use the same descriptor; an unpickled copy opens its own.
 
     Names match with or without the archive's folder: ``1.jpg`` finds ``train/1.jpg`` when every member lies
     in ``train/``, and ``train/1.jpg`` finds ``1.jpg`` in ``train.zip``.
@@ -104,7 +106,14 @@ class ZipImages:
             raise DataError(
                 f"image root {path} is neither a folder nor a ZIP archive that can be read: {error}"
             ) from error
-        self._row_by_name = {info.filename: row for row, info in enumerate(members)}
+        members.sort(key=lambda info: info.filename)  # stable: of two with one name the last is found
+        self._longest_name = max((len(info.filename) for info in members), default=1)
+        if self._longest_name > _MAX_NAME_LENGTH:
+            raise DataError(
+                f"image root {path} holds a member with a name of {self._longest_name} characters; no more "
+                f"than {_MAX_NAME_LENGTH} can be read. Make the archive again with shorter names."
+            )
+        self._names = np.array([info.filename for info in members], dtype=np.str_)
         self._members = np.array(
             [
                 (
@@ -119,13 +128,13 @@ class ZipImages:
             ],
             dtype=np.int64,
         ).reshape(-1, 6)
-        self._folder = _common_folder(self._row_by_name)
+        self._folder = _common_folder(info.filename for info in members)
 
     def read(self, name: str) -> bytes:
         """Bytes of a member, checked against its CRC; see ``ImageSource``."""
         row = self._find(name)
         if row is None:
-            raise DataError(_not_found(name, self._path, self._row_by_name))
+            raise DataError(_not_found(name, self._path, self._names.tolist()))
         offset, stored_size, size, crc, method, is_encrypted = self._members[row].tolist()
         where = f"{name} in {self._path}"
         if is_encrypted:
@@ -149,9 +158,15 @@ class ZipImages:
         return [name for name in names if self._find(name) is None]
 
     def _find(self, name: str) -> int | None:
-        rows = self._row_by_name
         candidates = (name, self._folder + name, name.removeprefix(f"{self._path.stem}/"))
-        return next((rows[candidate] for candidate in candidates if candidate in rows), None)
+        rows = (self._row_of(candidate) for candidate in candidates)
+        return next((row for row in rows if row is not None), None)
+
+    def _row_of(self, member: str) -> int | None:
+        if len(member) > self._longest_name:  # numpy would copy all names to make room for it
+            return None
+        row = int(self._names.searchsorted(member, side="right")) - 1
+        return row if row >= 0 and self._names[row] == member else None
 
     def _read_stored(self, offset: int, size: int) -> bytes:
         """A member's bytes as stored; its own header says where they start, the directory does not."""

@@ -1,13 +1,15 @@
 """Batches for training and for evaluation, made by worker processes."""
 
+import gc
 import math
 import signal
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Self
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from hrdet_cli.engine.data.batch import Batch, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
@@ -15,9 +17,12 @@ from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
 from hrdet_cli.engine.data.samplers import evaluation_batches
 from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
+
+_NUM_BATCHES_AHEAD = 2  # that each worker makes before they are asked for
 
 
 class TrainingLoader:
@@ -74,7 +79,11 @@ class TrainingLoader:
         Raises:
             DataError: A picture is missing or damaged; while iterating.
         """
-        return self._workers.make(self.steps.requests(epoch, self._world, first_step=first_step))
+        return self.make(self.steps.requests(epoch, self._world, first_step=first_step))
+
+    def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
+        """Any batches, in order, as ``batches`` does."""
+        return self._workers.make(requests)
 
     def close(self) -> None:
         """Stop the workers."""
@@ -160,13 +169,15 @@ class _PaddedBatches(Dataset["Batch | DataError"]):
     def __init__(self, pictures: PictureDataset, padding: PaddingPolicy) -> None:
         self._pictures = pictures
         self._padding = padding
+        self._memory = WorkerMemory(_NUM_BATCHES_AHEAD + 1)
 
     def __getitem__(self, request: BatchRequest) -> Batch | DataError:
         try:
             samples = [
                 self._pictures.sample(request.epoch, index, scale=request.scale) for index in request.indices
             ]
-            return pad_pictures(samples, self._canvas_of(request, samples))
+            memory = None if get_worker_info() is None else self._memory
+            return pad_pictures(samples, self._canvas_of(request, samples), memory=memory)
         except DataError as error:
             return error
 
@@ -207,7 +218,8 @@ class _BatchWorkers:
         for item in self._loader:  # no local name for it: a traceback would keep the workers alive
             if isinstance(item, DataError):
                 raise item
-            yield item
+            # A worker will use the memory again; where batches are pinned, that was a copy already.
+            yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
 
     def _start(self) -> "DataLoader[Batch | DataError]":
         with warnings.catch_warnings():
@@ -218,9 +230,10 @@ class _BatchWorkers:
                 batch_size=None,  # batches come whole from the dataset
                 sampler=self._requests,
                 num_workers=self._num_workers,
+                prefetch_factor=_NUM_BATCHES_AHEAD if self._num_workers > 0 else None,
                 persistent_workers=self._num_workers > 0,
                 pin_memory=self._pin_memory,
-                worker_init_fn=_leave_signals_to_parent,
+                worker_init_fn=_start_worker,
                 generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
             )
 
@@ -230,7 +243,17 @@ class _BatchWorkers:
             self._pass = None
 
 
-def _leave_signals_to_parent(_worker: int) -> None:
-    """A terminal's Ctrl-C and a scheduler's SIGTERM reach workers too; the parent needs them for its step."""
+def _copy_pixels(batch: Batch) -> Batch:
+    return replace(batch, images=replace(batch.images, pixels=batch.images.pixels.clone()))
+
+
+def _start_worker(_worker: int) -> None:
+    """Leave signals to the parent, and its memory alone.
+
+    A terminal's Ctrl-C and a scheduler's SIGTERM reach workers too; the parent needs them for its step. A
+    search for cycles writes into every object, also into those that a worker shares with its parent until one
+    of them writes: it would copy 85 MB in each worker.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    gc.freeze()

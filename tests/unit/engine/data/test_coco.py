@@ -181,6 +181,25 @@ def test_a_broken_file_is_refused_by_name_and_item(
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", '"\\ud800"'])
+def test_what_only_python_writes_is_harmless_where_it_is_not_used(tmp_path: Path, text: str) -> None:
+    path = _write(tmp_path, _content())
+    path.write_text(path.read_text().replace('"iscrowd"', f'"segmentation": [{text}], "iscrowd"', 1))
+    coco = load_coco(path)
+    assert coco.targets_of(1)[0].tolist() == [[1, 2, 4, 6]]
+    assert coco.targets_of(0)[0].tolist() == [[10.5, 20, 40.5, 45.5]]
+
+
+def test_the_fast_and_the_lenient_reading_agree(tmp_path: Path) -> None:
+    path = _write(tmp_path, _content())
+    fast = load_coco(path)
+    path.write_text('{"info": NaN, ' + path.read_text()[1:])  # which msgspec refuses
+    lenient = load_coco(path)
+    assert fast.fingerprint != lenient.fingerprint
+    for name in ("image_ids", "file_names", "sizes", "offsets", "boxes", "labels", "is_crowd"):
+        np.testing.assert_array_equal(getattr(fast, name), getattr(lenient, name))
+
+
 def test_all_problems_are_listed_up_to_twenty(tmp_path: Path) -> None:
     content = _content()
     content["annotations"] = [

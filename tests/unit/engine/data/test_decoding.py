@@ -1,16 +1,19 @@
 import csv
 import io
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hrdet_cli.engine.data import decoding
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.geometry import Size
@@ -51,6 +54,63 @@ def test_jpegs_of_every_colour_space_come_out_in_their_colours(mode: str) -> Non
     flat = Image.new("RGB", (30, 20), (90, 90, 90) if mode == "L" else (200, 60, 20))
     decoded = decode_rgb(_encoded(flat.convert(mode), "JPEG", quality=95), expected=_SIZE, name="x")
     assert decoded[:, 7, 7].tolist() == pytest.approx(flat.getpixel((0, 0)), abs=3)
+
+
+_SAMPLINGS = [  # horizontal and vertical factors of the luminance, as a JPEG's header has them
+    *("4:4:4", "4:2:2", "4:2:0"),
+    *("440", "411"),  # Pillow writes neither
+    "grey",
+]
+
+
+def _jpegs_of(sampling: str) -> Iterator[bytes]:
+    """Pictures of sizes round the blocks of 8 and 16 pixels, coded in each way that cameras and tools use."""
+    chance = np.random.default_rng(0)
+    for height, width in [(1, 1), (8, 8), (7, 17), (33, 31), (1, 40), (40, 1), (51, 70)]:
+        coarse = Image.fromarray(
+            chance.integers(0, 256, (height // 5 + 2, width // 5 + 2, 3), dtype=np.uint8)
+        )
+        image = coarse.resize((width, height), Image.Resampling.BICUBIC)
+        if sampling in ("440", "411"):
+            yield simplejpeg.encode_jpeg(np.array(image), 85, "RGB", sampling)
+            continue
+        how: dict[str, Any] = {} if sampling == "grey" else {"subsampling": sampling}
+        image = image.convert("L") if sampling == "grey" else image
+        for quality, progressive, restart in itertools.product((40, 95), (False, True), (0, 2)):
+            how |= {"quality": quality, "progressive": progressive, "restart_marker_blocks": restart}
+            yield _encoded(image, "JPEG", **how)
+
+
+@pytest.mark.parametrize("sampling", _SAMPLINGS)
+def test_the_fast_decoder_gives_pillows_pixels_to_the_last_bit(
+    sampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(decoding, "_decode_with_pillow")
+    for data in _jpegs_of(sampling):
+        image = Image.open(io.BytesIO(data))
+        decoded = decode_rgb(data, expected=Size(image.height, image.width), name="x")
+        assert torch.equal(decoded, _by_pillow(image))
+
+
+def test_faults_that_pillow_overlooks_do_not_change_what_is_decoded() -> None:
+    data = _encoded(Image.fromarray(_NOISE[..., :3]), "JPEG", quality=95)
+    first_of_scan = data.index(b"\xff\xda") + 14
+    damaged = [data[:-2] + b"\0\0\0" + data[-2:], data + b"\0\0"]
+    damaged += [
+        data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]
+        for position in range(first_of_scan, len(data) - 2, 37)
+    ]
+    num_refused = 0
+    for bytes_now in damaged:
+        try:
+            expected = _by_pillow(Image.open(io.BytesIO(bytes_now)))
+        except OSError:
+            num_refused += 1
+            with pytest.raises(DataError, match="picture x cannot be decoded"):
+                decode_rgb(bytes_now, expected=_SIZE, name="x")
+        else:
+            assert torch.equal(decode_rgb(bytes_now, expected=_SIZE, name="x"), expected)
+    assert num_refused < len(damaged) / 2
 
 
 def test_alpha_is_dropped_and_not_blended() -> None:
@@ -119,12 +179,13 @@ def test_what_is_no_picture_is_refused_by_name() -> None:
         decode_rgb(b"<!DOCTYPE html>", expected=_SIZE, name="page.jpg")
 
 
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
 @pytest.mark.parametrize("factor", [1.5, 3])
 def test_a_picture_that_unpacks_to_too_many_pixels_is_refused(
-    monkeypatch: pytest.MonkeyPatch, factor: float
+    monkeypatch: pytest.MonkeyPatch, factor: float, format_name: str
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(600 / factor))
-    data = _encoded(Image.new("RGB", (30, 20)), "PNG")
+    data = _encoded(Image.new("RGB", (30, 20)), format_name)
     with pytest.raises(
         DataError, match=r"picture big\.png cannot be decoded: Image size \(600 pixels\) exceeds limit"
     ):

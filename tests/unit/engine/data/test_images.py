@@ -3,6 +3,7 @@ import os
 import pickle
 import struct
 import subprocess
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -59,6 +60,31 @@ def test_an_archive_of_several_folders_is_read_by_full_names(tmp_path: Path) -> 
     source = open_images(_zip(tmp_path / "x.zip", {"train/a.jpg": b"1", "val/a.jpg": b"2"}))
     assert source.read("val/a.jpg") == b"2"
     assert source.missing(["a.jpg", "train/a.jpg"]) == ["a.jpg"]
+
+
+def test_of_two_members_with_one_name_the_last_counts(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of what other programs do
+        for name, data in [("b.jpg", b"1"), ("a.jpg", b"2"), ("b.jpg", b"3")]:
+            archive.writestr(name, data)
+    assert open_images(tmp_path / "x.zip").read("b.jpg") == b"3"
+
+
+def test_an_archive_without_members_holds_nothing(tmp_path: Path) -> None:
+    assert open_images(_zip(tmp_path / "x.zip", {})).missing(["a.jpg", ""]) == ["a.jpg", ""]
+
+
+def test_names_in_any_script_are_found_and_prefixes_of_names_are_not(tmp_path: Path) -> None:
+    names = ["zebra.jpg", "ätsch.jpg", "東京.jpg", "a.jp", "a.jpgg"]
+    source = open_images(_zip(tmp_path / "x.zip", {name: name.encode() for name in names}))
+    assert [source.read(name).decode() for name in names] == names
+    absent = ["", "a", "a.jpg", "zebra.jpg ", "東", "~", "zebra.jpg" * 50]
+    assert source.missing([*names, *absent]) == absent
+
+
+def test_absurdly_long_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.zip holds a member with a name of 1001 characters; no more"):
+        open_images(_zip(tmp_path / "x.zip", {"a" * 1001: b""}))
 
 
 def test_an_archive_made_by_another_program_is_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import multiprocessing
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -117,6 +118,17 @@ def test_batches_do_not_depend_on_the_number_of_workers(dataset: PictureDataset)
     with _training(dataset, num_workers=2) as loader:
         for epoch in (0, 1):
             _assert_equal(loader.batches(epoch), alone.batches(epoch))
+
+
+def test_a_slow_reader_sees_each_batch_as_it_was_made(dataset: PictureDataset) -> None:
+    alone = _training(dataset, per_process=1)
+    with _training(dataset, per_process=1, num_workers=1) as loader:
+        for epoch in (0, 1):
+            batches = []  # all are kept, while the worker makes the next ones in the memory that it has
+            for batch in loader.batches(epoch):
+                time.sleep(0.01)
+                batches.append(batch)
+            _assert_equal(iter(batches), alone.batches(epoch))
 
 
 def test_entering_an_epoch_later_gives_the_batches_of_an_uninterrupted_one(dataset: PictureDataset) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -143,3 +144,51 @@ def test_a_picture_that_no_canvas_holds_is_named_before_training() -> None:
 def test_sizes_are_counted() -> None:
     annotations = _annotations([(2, 3), (3, 2), (2, 3), (9, 9)])
     assert count_sizes(annotations, np.array([0, 1, 2])) == {Size(2, 3): 2, Size(3, 2): 1}
+
+
+@pytest.mark.parametrize(
+    "padding", [_FIXED, _CANVASES, SmallestCanvas(divisor=32)], ids=["fixed", "canvases", "batch"]
+)
+@pytest.mark.parametrize("augmentation", [_RESIZE, _RANGE, _CROP])
+def test_no_step_lies_on_a_canvas_larger_than_the_largest(
+    padding: PaddingPolicy, augmentation: Augmentation
+) -> None:
+    steps = _steps(padding, augmentation)
+    canvases = {layout.canvas for epoch in range(5) for layout in steps.layouts(epoch, World())}
+    assert max(canvas.num_pixels for canvas in canvases) == steps.largest_canvas.num_pixels
+
+
+def test_the_largest_canvas_of_batches_holds_the_height_of_one_picture_and_the_width_of_another() -> None:
+    annotations = _annotations([(100, 400), (300, 310), (400, 100)])
+    steps = TrainingSteps(
+        annotations=annotations,
+        indices=np.arange(3),
+        augmentation=ResizeAugmentation(scales=(Scale(400, 400),), mode="choice", flip_probability=0),
+        padding=SmallestCanvas(divisor=32),
+        batch_size=2,
+        seed=0,
+    )
+    # 310x300 becomes 400x387; with 400x100 a batch needs 400x387, and 416 x 416 are the multiples of 32.
+    assert steps.largest_canvas == Size(416, 416)
+
+
+def test_the_picture_with_most_boxes_is_one_of_those_that_take_part() -> None:
+    annotations = replace(
+        _annotations([(60, 60)] * 3),
+        offsets=np.array([0, 1, 4, 9]),
+        boxes=np.tile(np.array([[10, 10, 50, 40]], dtype=np.float32), (9, 1)),
+        labels=np.zeros(9, dtype=np.int64),
+        is_crowd=np.array([False] * 8 + [True]),
+    )
+    chosen = {}
+    for indices in ([0, 1, 2], [0, 1]):
+        steps = TrainingSteps(
+            annotations=annotations,
+            indices=np.array(indices),
+            augmentation=_RESIZE,
+            padding=_FIXED,
+            batch_size=1,
+            seed=0,
+        )
+        chosen[len(indices)] = steps.most_boxes
+    assert chosen == {3: 4, 2: 3}

@@ -1,0 +1,115 @@
+"""Batches on the device, the next one copied there while the current step computes."""
+
+import time
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+
+from hrdet_cli.engine.data.batch import Batch
+
+
+class DeviceFeed:
+    """Hands over batches in their order, each in host memory and on the device.
+
+    After a step that calls `fetch_ahead` when all its work is enqueued, the next batch is on the device: it
+    was copied from page-locked memory beside the step's kernels, on a stream of its own. Without the call, a
+    batch is taken and copied when it is asked for.
+
+    Typical use::
+
+        feed = DeviceFeed(loader.batches(epoch), device)
+        for batch, on_device in feed:
+            loss = enqueue(on_device)
+            feed.fetch_ahead()
+            loss.item()  # wait for the device
+            print(feed.waited_seconds())
+
+    Args:
+        batches: In host memory; page-locked, so that copies need not wait.
+        device: Where they go.
+        fetches_ahead: Whether `fetch_ahead` does anything. By default it does on a GPU, which computes while
+            this process waits for data.
+    """
+
+    def __init__(
+        self, batches: Iterable[Batch], device: torch.device, *, fetches_ahead: bool | None = None
+    ) -> None:
+        self._batches = iter(batches)
+        self._device = device
+        self._fetches_ahead = device.type == "cuda" if fetches_ahead is None else fetches_ahead
+        self._copying = (
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            if device.type == "cuda"
+            else None
+        )
+        self._ahead: tuple[Batch, Batch] | Exception | None = None
+        self._seconds = 0.0
+        self._idle_spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[Batch, Batch]:
+        """The next batch, in host memory and on the device.
+
+        Raises:
+            DataError: A picture is missing or damaged. What `fetch_ahead` meets is told here, so that it does
+                not cost the step before.
+        """
+        if self._ahead is None:
+            started = time.perf_counter()
+            self._ahead = self._fetch()
+            self._seconds += time.perf_counter() - started
+        fetched, self._ahead = self._ahead, None
+        if isinstance(fetched, Exception):
+            raise fetched
+        if self._copying is not None:
+            _hand_over(fetched[1], self._copying, torch.cuda.current_stream(self._device))
+        return fetched
+
+    def fetch_ahead(self) -> None:
+        """Take the next batch and begin its copy; call this when the step's work is enqueued."""
+        if not self._fetches_ahead or self._ahead is not None:
+            return
+        if self._copying is None:
+            self._ahead = self._fetch()
+            return
+        computing = torch.cuda.current_stream(self._device)
+        before = computing.record_event(_timed_event())
+        self._ahead = self._fetch()
+        after = computing.record_event(_timed_event())
+        self._idle_spans.append((before, after))
+
+    def waited_seconds(self) -> float:
+        """How long work stood still for want of data since the last call; the device has to be idle.
+
+        Of the time that `fetch_ahead` waits on a GPU, only what comes after the step's kernels counts.
+        """
+        idle_milliseconds = [before.elapsed_time(after) for before, after in self._idle_spans]
+        seconds: float = self._seconds + sum(idle_milliseconds) / 1000
+        self._seconds = 0.0
+        self._idle_spans.clear()
+        return seconds
+
+    def _fetch(self) -> tuple[Batch, Batch] | Exception:
+        try:
+            batch = next(self._batches)
+        except Exception as error:  # the end of the batches among them
+            return error
+        if self._copying is None:
+            return batch, batch.to(self._device)
+        with torch.cuda.stream(self._copying):
+            return batch, batch.to(self._device)
+
+
+def _timed_event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def _hand_over(batch: Batch, copying: torch.cuda.Stream, computing: torch.cuda.Stream) -> None:
+    """Order the copy before the step that uses it, and that step before the next copy into its memory."""
+    computing.wait_stream(copying)
+    images, targets = batch.images, batch.targets
+    for tensor in (images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid):
+        tensor.record_stream(computing)

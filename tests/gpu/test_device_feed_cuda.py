@@ -1,0 +1,60 @@
+"""Batches copied on a stream of their own arrive whole and in order, and keep their memory while in use."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.device_feed import DeviceFeed
+from hrdet_cli.engine.structures import ImageBatch, Targets
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
+]
+
+NUM_BATCHES, SHAPE = 12, (4, 3, 1024, 1600)
+
+
+def pinned_batches() -> Iterator[Batch]:
+    for number in range(NUM_BATCHES):
+        pixels = torch.full(SHAPE, number + 1, dtype=torch.uint8)
+        targets = Targets(torch.zeros(4, 8, 4), torch.zeros(4, 8), torch.zeros(4, 8))
+        yield Batch(ImageBatch(pixels, torch.zeros(4, 2), torch.zeros(4)), targets, ()).pin_memory()
+
+
+def mean_pixels_seen(*, fetches_ahead: bool) -> list[float]:
+    """Mean pixel of every batch, read late in a long step."""
+    device = torch.device("cuda", 0)
+    weight = torch.rand(4096, 4096, device=device) / 4096
+    feed = DeviceFeed(pinned_batches(), device, fetches_ahead=fetches_ahead)
+    means = []
+    for _, on_device in feed:
+        busy = weight
+        for _ in range(30):
+            busy = busy @ weight
+        means.append(on_device.images.pixels.float().mean() + 0 * busy.sum())
+        del on_device  # its memory is free for the next copy as soon as this step is over, not before
+        feed.fetch_ahead()
+    return [mean.item() for mean in means]
+
+
+def test_every_batch_is_seen_whole_and_in_order_with_and_without_fetching_ahead() -> None:
+    expected = [float(number + 1) for number in range(NUM_BATCHES)]
+    for fetches_ahead in (True, False):
+        assert mean_pixels_seen(fetches_ahead=fetches_ahead) == pytest.approx(expected)
+
+
+def test_the_copy_of_the_next_batch_begins_before_the_step_ends() -> None:
+    device = torch.device("cuda", 0)
+    feed = DeviceFeed(pinned_batches(), device)
+    next(feed)
+    torch.cuda._sleep(200_000_000)  # type: ignore[no-untyped-call]
+    step_ended = torch.cuda.current_stream(device).record_event()
+    feed.fetch_ahead()
+    assert feed._copying is not None
+    feed._copying.synchronize()
+    assert not step_ended.query()
+    torch.cuda.synchronize()
+    assert feed.waited_seconds() >= 0

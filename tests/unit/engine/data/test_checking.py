@@ -1,0 +1,441 @@
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrdet_cli.engine.data.box_hints import hints_about_boxes
+from hrdet_cli.engine.data.checking import JsonFile, check_annotations, read_json
+from hrdet_cli.engine.data.cleaning import CleanedFile, clean, json_lines
+from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.problems import ProblemLog
+from hrdet_cli.errors import DataError
+
+Content = dict[str, Any]
+
+
+def _content() -> Content:
+    """Three pictures with five boxes of two categories, and keys that training does not know."""
+    return {
+        "info": {"year": 2017},
+        "images": [
+            {"id": 9, "file_name": "b/nine.jpg", "height": 50, "width": 100, "license": 3},
+            {"id": 4, "file_name": "four.jpg", "height": 80, "width": 40},
+            {"id": 5, "file_name": "five.jpg", "height": 80, "width": 40},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 4, "category_id": 30, "bbox": [1, 2, 3, 4], "iscrowd": 0, "area": 12},
+            {
+                "id": 2,
+                "image_id": 9,
+                "category_id": 10,
+                "bbox": [10.5, 20, 30, 25.5],
+                "segmentation": [[1, 2]],
+            },
+            {"id": 3, "image_id": 4, "category_id": 10, "bbox": [0, 0, 40, 80], "iscrowd": 1},
+            {"id": 4, "image_id": 5, "category_id": 10, "bbox": [0, 0, 40, 80], "note": "large"},
+            {"id": 5, "image_id": 9, "category_id": 30, "bbox": [60, 5, 30, 20], "area": 500},
+        ],
+        "categories": [{"id": 30, "name": "dog"}, {"id": 10, "name": "cat"}],
+    }
+
+
+def _problems(content: Content) -> list[str]:
+    """Severity, kind and words of each problem."""
+    log = ProblemLog(num_described=None)
+    check_annotations(JsonFile(Path("train.json"), content, 0), log)
+    return [
+        ": ".join(filter(None, (problem.kind.severity, problem.file, problem.item, problem.what)))
+        for problem in log.described()
+    ]
+
+
+def _clean(content: Content, *, unusable: tuple[int, ...] = ()) -> CleanedFile:
+    log = ProblemLog(num_described=0)
+    file = check_annotations(JsonFile(Path("train.json"), content, 0), log)
+    return clean(file, log.counts, unusable_pictures=unusable)
+
+
+def _set(where: str, row: int, **values: Any) -> Callable[[Content], None]:
+    return lambda content: content[where][row].update(values)
+
+
+def _remove(where: str, row: int, key: str) -> Callable[[Content], None]:
+    return lambda content: content[where][row].pop(key, None)
+
+
+def test_a_sound_file_has_no_problem() -> None:
+    assert _problems(_content()) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda c: c.pop("images"), "error: train.json: 'images' is missing"),
+        (lambda c: c.update(annotations={}), "error: train.json: 'annotations' is not a list"),
+        (lambda c: c.update(categories=[]), "error: train.json: 'categories' is empty"),
+        (lambda c: c["images"].append(3), "error: train.json: images[3]: is not an object"),
+        (
+            _remove("images", 1, "height"),
+            "error: four.jpg: images[1] (id 4): height is missing; expected an integer from 1 to 1048576",
+        ),
+        (_set("images", 1, id=9), "error: four.jpg: images[1] (id 9): id 9 is taken by images[0] (id 9)"),
+        (
+            _set("images", 1, file_name="../x.jpg"),
+            "error: train.json: images[1] (id 4): file_name is '../x.jpg'; "
+            "expected a path inside the image root",
+        ),
+        (
+            _set("images", 2, file_name="four.jpg"),
+            "error: four.jpg: images[2] (id 5): file_name 'four.jpg' is taken by images[1] (id 4)",
+        ),
+        (
+            _set("categories", 1, name="dog"),
+            "error: train.json: categories[1] (id 10): name 'dog' is taken by categories[0] (id 30)",
+        ),
+        (
+            _set("annotations", 1, bbox=[1, 2, 3, float("nan")]),
+            "error: b/nine.jpg: annotations[1] (id 2): bbox is [1, 2, 3, nan]; "
+            "expected four finite numbers [x, y, width, height]",
+        ),
+        (
+            _set("annotations", 1, image_id=77),
+            "error: train.json: annotations[1] (id 2): there is no image_id 77",
+        ),
+        (
+            _set("annotations", 1, category_id=77),
+            "error: b/nine.jpg: annotations[1] (id 2): there is no category_id 77",
+        ),
+        (
+            _set("annotations", 1, id=1),
+            "error: b/nine.jpg: annotations[1] (id 1): id 1 is taken by annotations[0] (id 1)",
+        ),
+        (
+            _set("annotations", 0, area=float("inf")),
+            "error: four.jpg: annotations[0] (id 1): area is inf; expected a finite number, not negative",
+        ),
+        (
+            _set("annotations", 1, bbox=[10, 10, 0.5, 20]),
+            "warning: b/nine.jpg: annotations[1] (id 2): bbox is [10, 10, 0.5, 20]; "
+            "width and height must be at least 1",
+        ),
+        (
+            _set("annotations", 1, bbox=[100, 10, 20, 20]),
+            "warning: b/nine.jpg: annotations[1] (id 2): bbox is [100, 10, 20, 20] in a picture of 100x50: "
+            "less than a pixel of it is inside",
+        ),
+        (
+            _set("annotations", 1, bbox=[-3, 10, 20, 42.5]),
+            "warning: b/nine.jpg: annotations[1] (id 2): bbox is [-3, 10, 20, 42.5] in a picture of 100x50: "
+            "reaches out by 3 pixels",
+        ),
+        (
+            _set("annotations", 0, area=0),
+            "warning: four.jpg: annotations[0] (id 1): area is 0 in a box of 3x4",
+        ),
+        (
+            _set("annotations", 0, area=21),  # the box touches 4 x 5 pixels at most
+            "warning: four.jpg: annotations[0] (id 1): area is 21 in a box of 3x4",
+        ),
+        (
+            _set("annotations", 4, category_id=10, bbox=[10.5, 20, 30, 25.5]),
+            "warning: b/nine.jpg: annotations[4] (id 5): bbox [10.5, 20, 30, 25.5]: "
+            "an earlier annotation has the same box and category",
+        ),
+    ],
+)
+def test_a_problem_names_picture_entry_and_fault(damage: Callable[[Content], None], problem: str) -> None:
+    content = _content()
+    damage(content)
+    assert problem in _problems(content)
+
+
+def test_a_picture_without_boxes_and_a_box_over_the_border_by_rounding_are_no_problem() -> None:
+    content = _content()
+    content["annotations"] = [content["annotations"][1] | {"bbox": [70, 20, 30.02, 30.02]}]
+    assert _problems(content) == []
+
+
+def test_all_problems_are_found_at_once_however_many() -> None:
+    content = _content()
+    content["annotations"] = [dict(content["annotations"][0], id=i, image_id="4") for i in range(50)]
+    content["images"][0]["width"] = None
+    assert len(_problems(content)) == 51
+
+
+def test_the_log_counts_what_it_does_not_describe() -> None:
+    content = _content()
+    content["annotations"] = [dict(content["annotations"][0], id=i, image_id="4") for i in range(50)]
+    log = ProblemLog(num_described=3)
+    check_annotations(JsonFile(Path("train.json"), content, 0), log)
+    assert list(log.counts.values()) == [50]
+    assert [problem.item for problem in log.described()] == [f"annotations[{i}] (id {i})" for i in range(3)]
+
+
+def test_pictures_and_categories_without_boxes_are_counted() -> None:
+    content = _content()
+    del content["annotations"][3]  # the only box of five.jpg
+    content["categories"].append({"id": 1, "name": "unicorn"})
+    file = check_annotations(JsonFile(Path("train.json"), content, 0), ProblemLog(num_described=0))
+    assert (file.num_pictures_without_boxes, file.num_categories_without_boxes) == (1, 1)
+
+
+def test_nan_is_read_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    content = _content()
+    content["annotations"][1]["segmentation"] = [float("nan"), float("inf"), float("-inf")]
+    path.write_text(json.dumps(content))
+    log = ProblemLog(num_described=None)
+    check_annotations(read_json(path), log)
+    assert [problem.what for problem in log.described()] == [
+        "has NaN or Infinity 3 times; strict readers of JSON refuse that"
+    ]
+    load_coco(path)  # which is why it is a warning
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[]", "holds a list"), ('{"images": [', "is not JSON"), ("[" * 100_000, "is not JSON")],
+)
+def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_json(path)
+
+
+def test_boxes_in_another_form_are_suspected() -> None:
+    content = _content()
+    boxes = [[x, 5, x + 20, 25] for x in range(60, 75)]  # corners in a picture of 100x50
+    content["annotations"] = [
+        {"id": i, "image_id": 9, "category_id": 10, "bbox": box} for i, box in enumerate(boxes)
+    ]
+    log = ProblemLog(num_described=0)
+    assert (
+        "look like corners" in hints_about_boxes(check_annotations(JsonFile(Path("t"), content, 0), log))[0]
+    )
+    for annotation in content["annotations"]:
+        x, y, _, _ = annotation["bbox"]
+        annotation["bbox"] = [x, y, 20, 20]
+    assert hints_about_boxes(check_annotations(JsonFile(Path("t"), content, 0), log)) == []
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [0.5, 0.5, 0.2, 0.4]
+    assert (
+        "shares of the picture"
+        in hints_about_boxes(check_annotations(JsonFile(Path("t"), content, 0), log))[0]
+    )
+
+
+# What a value may turn into: of each kind some that load_coco takes and some that it refuses.
+_VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        *(
+            None,
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+            9,
+            10,
+            30,
+            -1,
+            1.0,
+            2**63,
+            True,
+            "9",
+            "",
+            "four.jpg",
+            "x\ny",
+            "/etc",
+            [],
+            {},
+        ),
+        *([1, 2, 3, 4], [1, 2, 3], [5, 5, 0.4, 9], [-3, 10, 20, 20], [99.5, 1, 9, 9], [38.999, 3, 9, 9]),
+        *(
+            [0, 0, float("nan"), 3],
+            [0, 0, 1e10, 3],
+            [-1e9, -1e9, 1e9, 1e9],
+            [-50, -50, 500, 500],
+            [39, 79, 1, 1],
+        ),
+        *(float("nan"), float("inf"), 1e400, 500, 12, 0.0001, [60.4996, 5.12345, 45.5, 20], [0, 0, 40.2, 80]),
+    ]
+)
+_DAMAGES = st.one_of(
+    st.tuples(
+        st.just("annotations"),
+        st.integers(0, 4),
+        st.sampled_from(["id", "image_id", "category_id", "bbox", "area", "iscrowd"]),
+        _VALUES,
+    ),
+    st.tuples(
+        st.just("images"), st.integers(0, 2), st.sampled_from(["id", "file_name", "height", "width"]), _VALUES
+    ),
+    st.tuples(st.just("categories"), st.integers(0, 1), st.sampled_from(["id", "name"]), _VALUES),
+)
+
+
+@given(
+    damages=st.lists(_DAMAGES, max_size=4),
+    removed=st.lists(_DAMAGES, max_size=1),
+    repeated=st.lists(st.tuples(st.sampled_from(["images", "annotations"]), st.integers(0, 2)), max_size=2),
+)
+def test_errors_are_what_load_coco_refuses_and_a_cleaned_file_is_taken_whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    damages: list[tuple[str, int, str, Any]],
+    removed: list[tuple[str, int, str, Any]],
+    repeated: list[tuple[str, int]],
+) -> None:
+    content = _content()
+    for where, row in repeated:
+        content[where].append(dict(content[where][row]))
+    for where, row, key, value in damages:
+        content[where][row][key] = value
+    for where, row, key, _ in removed:
+        content[where][row].pop(key, None)
+    before = json.dumps(content)
+    path = tmp_path_factory.mktemp("damaged") / "train.json"
+    path.write_text(before)
+    log = ProblemLog(num_described=0)
+    file = check_annotations(read_json(path), log)
+    is_refused = False
+    try:
+        dropped = sum(load_coco(path).dropped_boxes.values())
+        assert dropped == sum(
+            count for kind, count in log.counts.items() if "box " in kind.name and kind.fix == "left out"
+        )
+    except DataError:
+        is_refused = True
+    assert is_refused == any(kind.is_error for kind in log.counts)
+    try:
+        cleaned = clean(file, log.counts, unusable_pictures=[])
+    except DataError:
+        assert is_refused
+        return
+    assert json.dumps(file.content) == before
+    out = path.with_name("cleaned.json")
+    out.write_text("".join(json_lines(cleaned.content)))
+    assert load_coco(out).dropped_boxes == {}
+    again = ProblemLog(num_described=None)
+    check_annotations(read_json(out), again)
+    assert {kind.name for kind in again.counts} <= {"box repeated"}
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [99, 10, 1, 9],
+        [99.0009, 10, 1, 9],
+        [99.002, 10, 1, 9],
+        [99.03, 10, 1, 9],
+        [0, -1, 9, 2],
+        [9, 9, 0.9999, 9],
+    ],
+)
+def test_a_box_at_the_border_is_left_out_where_load_coco_drops_it(tmp_path: Path, box: list[float]) -> None:
+    content = _content()
+    content["annotations"][1]["bbox"] = box
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    num_dropped = sum(load_coco(path).dropped_boxes.values())
+    assert _clean(content).num_annotations_left_out == num_dropped
+
+
+def test_a_sound_file_is_cleaned_to_itself() -> None:
+    content = _content()
+    cleaned = _clean(content)
+    assert cleaned.content == content
+    assert json.loads("".join(json_lines(cleaned.content))) == content
+    assert list(cleaned.content) == list(content)
+    assert (cleaned.num_pictures_left_out, cleaned.num_annotations_left_out) == (0, 0)
+
+
+def test_a_clipped_box_keeps_integers_and_all_that_does_not_follow_from_it() -> None:
+    content = _content()
+    content["annotations"][0] |= {"bbox": [-5, 30, 200, 100], "area": 20_000}  # the box's
+    content["annotations"][1] |= {"bbox": [90.25, 20, 30, 25.5], "area": 200.5}  # a mask's
+    content["annotations"][4] |= {"bbox": [90, 20, 30, 25], "area": 400}  # a mask's that is too large now
+    expected = copy.deepcopy(content["annotations"])
+    expected[0] |= {"bbox": [0, 30, 40, 50], "area": 2000}
+    expected[1] |= {"bbox": [90.25, 20, 9.75, 25.5]}
+    expected[4] |= {"bbox": [90, 20, 10, 25], "area": 250}
+    cleaned = _clean(content)
+    assert json.dumps(cleaned.content["annotations"]) == json.dumps(expected)
+    assert cleaned.num_annotations_changed == 3
+
+
+def test_pictures_that_cannot_be_used_go_with_their_annotations() -> None:
+    cleaned = _clean(_content(), unusable=(1,))
+    assert [image["id"] for image in cleaned.content["images"]] == [9, 5]
+    assert [annotation["id"] for annotation in cleaned.content["annotations"]] == [2, 4, 5]
+    assert (cleaned.num_pictures_left_out, cleaned.num_annotations_left_out) == (1, 2)
+
+
+def test_entries_of_one_file_become_one_with_the_boxes_of_all() -> None:
+    content = _content()
+    content["images"][2]["file_name"] = "four.jpg"
+    cleaned = _clean(content)
+    assert [image["id"] for image in cleaned.content["images"]] == [9, 4]
+    assert [a["image_id"] for a in cleaned.content["annotations"]] == [4, 9, 4, 4, 9]
+
+
+def test_entries_of_one_file_that_contradict_each_other_all_go() -> None:
+    content = _content()
+    content["images"][2] |= {"file_name": "four.jpg", "width": 41}
+    assert [image["id"] for image in _clean(content).content["images"]] == [9]
+
+
+def test_an_id_of_two_pictures_says_not_whose_a_box_is() -> None:
+    content = _content()
+    content["images"][2]["id"] = 4
+    cleaned = _clean(content).content
+    assert [image["id"] for image in cleaned["images"]] == [9]
+    assert [annotation["id"] for annotation in cleaned["annotations"]] == [2, 5]
+
+
+def test_annotations_get_new_ids_unless_they_only_repeat_an_earlier_one() -> None:
+    content = _content()
+    content["annotations"][1]["id"] = 1
+    del content["annotations"][2]["id"]
+    content["annotations"].append(dict(content["annotations"][3]))
+    cleaned = _clean(content).content["annotations"]
+    assert [annotation["id"] for annotation in cleaned] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_set("categories", 1, name="dog"), "before its broken category is mended by hand"),
+        (lambda c: c.pop("annotations"), "before its broken list is mended by hand"),
+        (lambda c: [image.pop("width") for image in c["images"]], "would have no picture left"),
+    ],
+)
+def test_what_would_be_guessing_is_refused(damage: Callable[[Content], None], message: str) -> None:
+    content = _content()
+    damage(content)
+    with pytest.raises(DataError, match=message):
+        _clean(content)
+
+
+def test_a_cleaned_file_has_a_line_an_entry_and_no_nan() -> None:
+    content = _content()
+    content["annotations"][1]["segmentation"] = [[1.5, float("nan"), 1e400]]
+    text = "".join(json_lines(_clean(content).content))
+    assert len(text.splitlines()) == 1 + (3 + 2) + (5 + 2) + (2 + 2)
+    assert json.loads(text)["annotations"][1]["segmentation"] == [[1.5, None, None]]
+
+
+@pytest.mark.parametrize(
+    "part", ["bccd/instances_train_raw", "coco_pico/instances_val", "odd_free/instances_val"]
+)
+def test_real_annotations_have_a_warning_for_each_box_that_is_dropped(shared_data: Path, part: str) -> None:
+    path = shared_data / f"{part}.json"
+    log = ProblemLog(num_described=None)
+    check_annotations(read_json(path), log)
+    assert sum(log.counts.values()) == sum(load_coco(path).dropped_boxes.values())

@@ -1,0 +1,59 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.opening import NamedSize, open_all
+from hrdet_cli.engine.data.problems import UNREADABLE_PICTURE, WRONG_SIZE
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.errors import LostProcessError
+
+_SIZE = Size(height=20, width=30)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_every_picture_is_decoded_and_faults_come_in_order(tmp_path: Path, num_workers: int) -> None:
+    for index in range(40):
+        Image.new("RGB", (30, 20), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    Image.new("RGB", (20, 30)).save(tmp_path / "3.png")
+    whole = (tmp_path / "21.png").read_bytes()
+    (tmp_path / "21.png").write_bytes(whole[:-20])
+    (tmp_path / "39.png").write_bytes(b"")
+    pictures = [NamedSize(f"{index}.png", _SIZE) for index in range(40)]
+    steps = list(open_all(open_images(tmp_path), pictures, num_workers=num_workers))
+    assert [step.num_done for step in steps] == [16, 32, 40]
+    faults = [fault for step in steps for fault in step.faults]
+    assert [(fault.position, fault.kind) for fault in faults] == [
+        (3, WRONG_SIZE),
+        (21, UNREADABLE_PICTURE),
+        (39, UNREADABLE_PICTURE),
+    ]
+    assert faults[0].what.startswith("is 20x30 but its annotations say 30x20, width x height")
+    assert faults[1].what.startswith("cannot be decoded: ")
+
+
+def test_a_picture_that_exif_turns_to_the_annotated_size_is_sound(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    both = [NamedSize("turned.jpg", _SIZE), NamedSize("turned.jpg", Size(height=30, width=20))]
+    (step,) = open_all(open_images(tmp_path), both, num_workers=0)
+    assert step.faults == []
+
+
+class _DeadlyImages:
+    """A source that kills the process that reads from it, as the kernel does when memory is short."""
+
+    def read(self, name: str) -> bytes:
+        os._exit(len(name))
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        return list(names)
+
+
+def test_a_process_that_dies_is_told() -> None:
+    with pytest.raises(LostProcessError, match="died after 0 of 1, perhaps for want of memory"):
+        list(open_all(_DeadlyImages(), [NamedSize("a.jpg", _SIZE)], num_workers=1))
