@@ -9,6 +9,7 @@ import typer
 import hrdet_cli
 from hrdet_cli.cli.benchmark_pad import benchmark_pad
 from hrdet_cli.cli.benchmark_syncbn import benchmark_syncbn
+from hrdet_cli.cli.check_data import check_data
 from hrdet_cli.cli.doctor import doctor
 from hrdet_cli.cli.evaluate import evaluate
 from hrdet_cli.cli.failures import print_error
@@ -26,13 +27,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done, 1 other error, 2 spec or usage, 3 data, 4 weights or checkpoint, "
     "5 run folder, 6 non-finite loss, 7 processes that cannot form a group, 8 a lost process, "
-    "130 stopped by Ctrl-C, 143 by SIGTERM.",
+    "9 out of memory, 130 stopped by Ctrl-C, 143 by SIGTERM.",
 )
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("inspect-batch")(inspect_batch)
 app.command("benchmark-pad")(benchmark_pad)
 app.command("benchmark-syncbn")(benchmark_syncbn)
+app.command("check-data")(check_data)
 app.command("doctor")(doctor)
 app.add_typer(presets_app, name="presets")
 

@@ -83,6 +83,10 @@ class Batch:
         """Share of the batch's pixels that belong to a picture and not to padding; in (0, 1]."""
         return self.images.sizes.prod(dim=1).sum().item() / (len(self) * self.images.canvas.num_pixels)
 
+    def to(self, device: torch.device) -> Self:
+        """Copy to a device, asynchronously where the memory is pinned; the records stay."""
+        return type(self)(self.images.to(device), self.targets.to(device), self.records)
+
     def pin_memory(self) -> Self:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
         return type(self)(self.images.pin_memory(), self.targets.pin_memory(), self.records)

@@ -99,6 +99,28 @@ class TrainingSteps:
         turned = {canvas.turned(portrait=portrait) for canvas in edges for portrait in orientations}
         return tuple(sorted(turned, key=lambda canvas: (-canvas.num_pixels, canvas)))
 
+    @property
+    def largest_canvas(self) -> Size:
+        """The canvas with the most pixels that a batch may lie on.
+
+        Where each batch has its own, two pictures can need the height of one and the width of the other.
+        """
+        if isinstance(self.padding, FixedCanvas):
+            return self.canvases[0]
+        has_step_scale = isinstance(self.padding, StepCanvases)
+        placed: dict[tuple[bool, Scale | None], list[Size]] = {}  # of pictures that may share a batch
+        for size in count_sizes(self._annotations, self._indices):
+            for scale in self._augmentation.typical_scales():
+                sharing = placed.setdefault((size.is_portrait, scale if has_step_scale else None), [])
+                sharing.append(self._augmentation.placed_size(size, scale))
+        canvases = [self.padding.canvas_for(sizes) for sizes in placed.values()]
+        return max(canvases, key=lambda canvas: canvas.num_pixels)
+
+    @property
+    def most_boxes(self) -> int:
+        """Boxes of the picture that has most; crowd regions do not count."""
+        return int(self._annotations.num_boxes[self._indices].max())
+
     def order_of(self, epoch: int) -> TrainingOrder:
         """The global batches of an epoch, as positions in the annotation file."""
         order = training_order(

@@ -1,0 +1,98 @@
+"""``hrdet check-data``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.options import (
+    JsonOption,
+    PresetOption,
+    SetOption,
+    SpecOption,
+    TrainDataOption,
+    ValDataOption,
+    load_from_options,
+)
+from hrdet_cli.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from hrdet_cli.runs.check_data import CheckProgress
+    from hrdet_cli.runs.data_report import DataReport
+
+
+def check_data(
+    annotations: Annotated[
+        Path | None,
+        typer.Argument(metavar="JSON", help="Annotations in COCO format.", readable=False),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="IMAGES",
+            help="Folder or .zip with the pictures; without it the annotations alone are checked.",
+            readable=False,
+        ),
+    ] = None,
+    preset: PresetOption = None,
+    spec_file: SpecOption = None,
+    settings: SetOption = None,
+    train_data: TrainDataOption = None,
+    val_data: ValDataOption = None,
+    fix_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--fix-out", metavar="FILE", help="Write a cleaned copy of JSON; FILE must not exist yet."
+        ),
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Only look whether each picture is there; do not open it.")
+    ] = False,
+    num_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=0, help="Processes that open pictures; default one for each core."
+        ),
+    ] = None,
+    num_shown: Annotated[
+        int, typer.Option("--show", metavar="N", min=0, help="Problems shown of each kind; 0 shows all.")
+    ] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Find everything wrong with annotations and pictures: JSON IMAGES, or both parts of an experiment.
+
+    Errors are what training refuses; it lives with warnings. Exit codes: 0 no errors, 3 errors in the data,
+    2 usage, 5 the file of --fix-out is in the way, 130 Ctrl-C.
+    """
+    from hrdet_cli.cli.display.check_data import drive_check, print_report
+    from hrdet_cli.runs.check_data import CheckOptions, check_experiment, check_file
+
+    options = CheckOptions(opens_pictures=not no_open, num_workers=num_workers, num_shown=num_shown or None)
+    names_experiment = any((preset, spec_file, settings, train_data, val_data))
+    check: Generator[CheckProgress, None, DataReport]
+    if annotations is not None:
+        if names_experiment:
+            raise SpecError(["give JSON IMAGES, or an experiment with --preset, --spec or --train-data"])
+        check = check_file(annotations, images, options, fix_out=fix_out)
+    else:
+        if fix_out is not None:
+            raise SpecError(["--fix-out cleans one file: name it and its pictures, as JSON IMAGES"])
+        if not names_experiment:
+            raise SpecError(["give JSON IMAGES, or an experiment with --preset or --spec"])
+        loaded = load_from_options(
+            preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
+        )
+        check = check_experiment(loaded.spec.data, options)
+    report = drive_check(check)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_report(report, stdout_console())
+    if report.why_not_cleaned is not None:
+        raise DataError(report.why_not_cleaned)
+    if report.num_errors:
+        raise typer.Exit(DataError.exit_code)

@@ -1,0 +1,140 @@
+"""What is wrong with data: a line for each problem, a table of their kinds, and a verdict."""
+
+import itertools
+from collections.abc import Generator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hrdet_cli.engine.data.problems import Problem
+from hrdet_cli.runs.check_data import CheckProgress
+from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
+
+_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def drive_check(check: Generator[CheckProgress, None, DataReport]) -> DataReport:
+    """Run a check to its end behind a progress bar on stderr."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("starting", total=None)
+        while True:
+            try:
+                progress = next(check)
+            except StopIteration as stop:
+                report: DataReport = stop.value
+                return report
+            bar.update(
+                task,
+                description=progress.doing,
+                completed=progress.num_done,
+                total=progress.num_pictures,
+            )
+
+
+def print_report(report: DataReport, console: Console) -> None:
+    """Print the parts one below the other, and what became of the cleaned file."""
+    for part in report.parts:
+        _print_problems(part, console)
+        console.print(_overview(part))
+        if part.counts:
+            console.print()
+            console.print(_draw_kinds(part))
+        for note in part.notes:
+            console.print()
+            console.print(Text.assemble(("note: ", "bold cyan"), note))
+        console.print()
+    if report.cleaned is not None:
+        console.print(_written(report.cleaned))
+    console.print(_verdict(report))
+
+
+def _print_problems(part: PartReport, console: Console) -> None:
+    """Problems kind by kind: folded beside their severity in a terminal, exactly a line each in a pipe."""
+    if not part.problems:
+        return
+    lines = Table.grid(padding=(0, 1))
+    for kind, group in itertools.groupby(part.problems, key=lambda problem: problem.kind):
+        texts = [_describe(problem) for problem in group]
+        num_more = part.counts[kind] - len(texts)
+        if num_more:
+            texts.append(Text(f"{num_more} more of the kind '{kind.name}'; --show 0 shows all", style="dim"))
+        for text in texts:
+            if console.is_terminal:
+                lines.add_row(Text(kind.severity, style=_STYLES[kind.severity]), text)
+            else:
+                console.file.write(f"{kind.severity}: {text.plain}\n")
+    if console.is_terminal:
+        console.print(lines)
+    console.print()
+
+
+def _describe(problem: Problem) -> Text:
+    where = f"{problem.file}: " if problem.item is None else f"{problem.file}: {problem.item}: "
+    return Text.assemble((where, "bold"), problem.what, (f" -> {problem.kind.fix}", "dim"))
+
+
+def _overview(part: PartReport) -> Table:
+    """What was looked at."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", overflow="fold")
+    table.add_column()
+    table.add_row(
+        part.annotations.name,
+        f"{_count(part.num_pictures, 'picture')} ({part.num_pictures_without_boxes:,} without boxes), "
+        f"{_count(part.num_annotations, 'annotation')}, "
+        f"{_count(part.num_categories, 'category')} ({part.num_categories_without_boxes:,} without boxes)",
+    )
+    if part.images is None:
+        table.add_row("pictures", "not looked at; give IMAGES too")
+        return table
+    how = "all opened" if part.opened else "looked for, none opened"
+    table.add_row(part.images.name, f"{how}; {_count(part.num_unnamed_pictures or 0, 'picture')} not named")
+    return table
+
+
+def _draw_kinds(part: PartReport) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("problem", overflow="fold")
+    table.add_column("count", justify="right")
+    table.add_column("--fix-out", style="dim")
+    for kind, count in part.counts.items():
+        table.add_row(Text(kind.severity, style=_STYLES[kind.severity]), kind.name, f"{count:,}", kind.fix)
+    return table
+
+
+def _written(cleaned: WrittenFile) -> Text:
+    return Text(
+        f"wrote {cleaned.path}: {_count(cleaned.num_pictures_left_out, 'picture')} and "
+        f"{_count(cleaned.num_annotations_left_out, 'annotation')} left out, "
+        f"{_count(cleaned.num_annotations_changed, 'annotation')} changed"
+    )
+
+
+def _verdict(report: DataReport) -> Text:
+    num_problems = sum(sum(part.counts.values()) for part in report.parts)
+    num_warnings = num_problems - report.num_errors
+    if not num_problems:
+        return Text("nothing wrong", style="bold green")
+    if not report.num_errors:
+        return Text(f"{_count(num_warnings, 'warning')}; training takes these data", style="bold")
+    counts = f"{_count(report.num_errors, 'error')}, {_count(num_warnings, 'warning')}"
+    return Text(f"{counts}; training refuses these data", style="bold")
+
+
+def _count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 box``, ``1,200 pictures``."""
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -1,0 +1,257 @@
+"""``hrdet check-data`` from the command line: lines, table, exit codes, JSON, and the cleaned file."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hrdet_cli.engine.data.coco import load_coco
+from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+
+_ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four pictures of 30x20, ``train.json`` over them, a box each."""
+    images, annotations = [], []
+    (tmp_path / "images").mkdir()
+    for index in range(4):
+        noise = np.random.default_rng(index).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "images" / f"{index}.jpg")
+        images.append({"id": index, "file_name": f"{index}.jpg", "width": 30, "height": 20})
+        annotations.append({"id": index, "image_id": index, "category_id": 1, "bbox": [1, 1, 9, 9]})
+    _write(tmp_path / "train.json", images, annotations)
+    return tmp_path
+
+
+def _write(path: Path, images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> None:
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "thing"}]}
+    path.write_text(json.dumps(content))
+
+
+def _damage(data: Path) -> None:
+    """An error in the JSON, a box to clip, and three pictures of which each is wrong in its way."""
+    content = json.loads((data / "train.json").read_text())
+    content["annotations"][0]["bbox"] = [20, 1, 20, 9]
+    content["annotations"].append({"id": 9, "image_id": 0, "category_id": 1, "bbox": [1, 1, float("nan"), 9]})
+    (data / "train.json").write_text(json.dumps(content))
+    Image.new("RGB", (20, 30)).save(data / "images" / "1.jpg")
+    whole = (data / "images" / "2.jpg").read_bytes()
+    (data / "images" / "2.jpg").write_bytes(whole[: len(whole) // 2])
+    (data / "images" / "sub").mkdir()
+    (data / "images" / "3.jpg").rename(data / "images" / "sub" / "3.JPG")
+
+
+def test_sound_data_end_with_0(data: Path, hrdet: Hrdet) -> None:
+    outcome = hrdet("check-data", data / "train.json", data / "images")
+    assert outcome.exit_code == 0
+    assert "4 pictures (0 without boxes), 4 annotations, 1 category" in outcome.stdout
+    assert "all opened; 0 pictures not named" in outcome.stdout
+    assert outcome.stdout.endswith("nothing wrong\n")
+    assert outcome.stderr == ""
+
+
+def test_each_problem_has_a_line_and_errors_end_with_3(data: Path, hrdet: Hrdet) -> None:
+    _damage(data)
+    outcome = hrdet("check-data", data / "train.json", data / "images")
+    assert outcome.exit_code == 3
+    lines = outcome.stdout.splitlines()
+    assert lines[:4] == [
+        "error: 0.jpg: annotations[4] (id 9): bbox is [1, 1, nan, 9]; expected four finite numbers "
+        "[x, y, width, height] -> left out",
+        f"error: 3.jpg: images[3] (id 3): is not in {data / 'images'}; there is sub/3.JPG "
+        "-> left out with its annotations",
+        "error: 1.jpg: images[1] (id 1): is 20x30 but its annotations say 30x20, width x height. "
+        "Correct the size and boxes in the annotation file, or the picture -> left out with its annotations",
+        lines[3],
+    ]
+    assert lines[3].startswith("error: 2.jpg: images[2] (id 2): cannot be decoded: ")
+    assert (
+        "warning: 0.jpg: annotations[0] (id 0): bbox is [20, 1, 20, 9] in a picture of 30x20"
+        in outcome.stdout
+    )
+    assert lines[-1] == "4 errors, 2 warnings; training refuses these data"
+    assert outcome.stderr == ""
+
+
+def test_fix_out_writes_what_can_be_used_and_never_touches_the_input(data: Path, hrdet: Hrdet) -> None:
+    _damage(data)
+    before = (data / "train.json").read_bytes()
+    arguments = ("check-data", data / "train.json", data / "images", "--fix-out", data / "new" / "clean.json")
+    outcome = hrdet(*arguments)
+    assert outcome.exit_code == 3  # the input still has errors
+    assert "clean.json: 3 pictures and 4 annotations left out, 1 annotation changed" in outcome.stdout
+    assert (data / "train.json").read_bytes() == before
+    clean = load_coco(data / "new" / "clean.json")
+    assert clean.file_names.tolist() == ["0.jpg"]
+    assert clean.targets_of(0)[0].tolist() == [[20, 1, 30, 10]]
+    assert hrdet("check-data", data / "new" / "clean.json", data / "images").exit_code == 0
+    written = (data / "new" / "clean.json").read_bytes()
+    (data / "new" / "clean.json").unlink()
+    hrdet(*arguments, "--workers", "0")
+    assert (data / "new" / "clean.json").read_bytes() == written
+    assert [file.name for file in (data / "new").iterdir()] == ["clean.json"]
+
+
+@pytest.mark.parametrize("name", ["train.json", "images/0.jpg"])
+def test_fix_out_replaces_no_file(data: Path, hrdet: Hrdet, name: str) -> None:
+    before = (data / name).read_bytes()
+    outcome = hrdet("check-data", data / "train.json", data / "images", "--fix-out", data / name)
+    assert outcome.exit_code == 5
+    assert "exists already; name a new file with --fix-out" in outcome.stderr
+    assert (data / name).read_bytes() == before
+
+
+def test_fix_out_does_not_even_write_its_temporary_file_over_the_input(data: Path, hrdet: Hrdet) -> None:
+    source = (data / "train.json").rename(data / "clean.json.tmp")
+    before = source.read_bytes()
+    outcome = hrdet("check-data", source, "--fix-out", data / "clean.json")
+    assert outcome.exit_code == 5
+    assert "clean.json: cannot be written by way of clean.json.tmp: File exists" in outcome.stderr
+    assert source.read_bytes() == before
+
+
+def test_what_must_be_mended_by_hand_is_shown_and_nothing_is_written(data: Path, hrdet: Hrdet) -> None:
+    content = json.loads((data / "train.json").read_text())
+    content["categories"].append({"id": 1, "name": "other"})
+    (data / "train.json").write_text(json.dumps(content))
+    outcome = hrdet("check-data", data / "train.json", "--fix-out", data / "clean.json")
+    assert outcome.exit_code == 3
+    assert "categories[1] (id 1): id 1 is taken by categories[0] (id 1) -> mend it by hand" in outcome.stdout
+    assert "before its broken category is mended by hand" in outcome.stderr
+    assert not (data / "clean.json").exists()
+
+
+def test_without_images_or_with_no_open_nothing_is_decoded(data: Path, hrdet: Hrdet) -> None:
+    (data / "images" / "1.jpg").write_bytes(b"no picture")
+    alone = hrdet("check-data", data / "train.json")
+    assert (alone.exit_code, "not looked at; give IMAGES too" in alone.stdout) == (0, True)
+    present = hrdet("check-data", data / "train.json", data / "images", "--no-open")
+    assert (present.exit_code, "looked for, none opened" in present.stdout) == (0, True)
+    (data / "images" / "1.jpg").unlink()
+    absent = hrdet("check-data", data / "train.json", data / "images", "--no-open")
+    assert (absent.exit_code, "1.jpg: images[1] (id 1): is not in" in absent.stdout) == (3, True)
+
+
+def test_show_limits_the_lines_of_a_kind_and_says_how_many_more_there_are(data: Path, hrdet: Hrdet) -> None:
+    content = json.loads((data / "train.json").read_text())
+    content["annotations"] += [
+        {"id": 10 + i, "image_id": 77, "category_id": 1, "bbox": [1, 1, 9, 9]} for i in range(20)
+    ]
+    (data / "train.json").write_text(json.dumps(content))
+    short = hrdet("check-data", data / "train.json", "--show", "3").stdout
+    assert short.count("there is no image_id 77") == 3
+    assert "17 more of the kind 'unknown picture'; --show 0 shows all" in short
+    assert (
+        hrdet("check-data", data / "train.json", "--show", "0").stdout.count("there is no image_id 77") == 20
+    )
+
+
+def test_json_is_one_document_for_programs(data: Path, hrdet: Hrdet) -> None:
+    _damage(data)
+    outcome = hrdet("check-data", data / "train.json", data / "images", "--json")
+    assert outcome.exit_code == 3
+    (part,) = json.loads(outcome.stdout)["parts"]
+    assert part["num_pictures"] == 4
+    assert {
+        "kind": "picture unreadable",
+        "severity": "error",
+        "count": 1,
+        "fix": "left out with its annotations",
+    } in (part["counts"])
+    assert part["problems"][1]["file"] == "3.jpg"
+    assert part["problems"][1]["item"] == "images[3] (id 3)"
+
+
+def test_an_archive_is_checked_like_a_folder(data: Path, hrdet: Hrdet) -> None:
+    with zipfile.ZipFile(data / "images.zip", "w") as archive:
+        for index in range(3):
+            archive.write(data / "images" / f"{index}.jpg", f"images/{index}.jpg")
+        archive.write(data / "images" / "3.jpg", "images/unnamed.jpg")
+        archive.writestr("images/2.jpg.txt", "no picture")
+    outcome = hrdet("check-data", data / "train.json", data / "images.zip")
+    assert outcome.exit_code == 3
+    assert "3.jpg: images[3] (id 3): is not in" in outcome.stdout
+    assert "all opened; 1 picture not named" in outcome.stdout
+
+
+def test_an_experiment_is_checked_in_both_parts_and_between_them(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    options = tiny_options(finished_run.data_root)
+    outcome = hrdet("check-data", *options)
+    assert outcome.exit_code == 0, outcome.stdout
+    assert "train.json  18 pictures" in outcome.stdout
+    assert "val.json    6 pictures" in outcome.stdout
+    content = json.loads((finished_run.data_root / "train.json").read_text())
+    content["categories"][0]["name"] = "another"
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    images = finished_run.data_root / "images.zip"
+    train = ("--train-data", finished_run.data_root / "train.json", images)
+    outcome = hrdet("check-data", "--preset", "demo", *train, "--val-data", tmp_path / "other.json", images)
+    assert outcome.exit_code == 3
+    assert "other.json: its categories are not those of train.json; they differ in another" in outcome.stdout
+    assert "note: 18 of its pictures are training pictures too" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give JSON IMAGES, or an experiment with --preset or --spec"),
+        (["a.json", "images", "--preset", "demo"], "give JSON IMAGES, or an experiment with"),
+        (["--preset", "demo", "--fix-out", "x.json"], "--fix-out cleans one file"),
+    ],
+)
+def test_contradictory_options_are_refused(hrdet: Hrdet, arguments: list[str], message: str) -> None:
+    outcome = hrdet("check-data", *arguments)
+    assert (outcome.exit_code, message in outcome.stderr) == (2, True)
+
+
+def test_odd_pictures_are_read_and_a_truncated_one_is_told(hrdet: Hrdet, tmp_path: Path) -> None:
+    if not _ODD.is_dir():
+        pytest.skip(f"needs the data set in {_ODD}")
+    with (_ODD / "WHY.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    images = [
+        {"id": i, "file_name": row["file"], "width": int(row["width"]), "height": int(row["height"])}
+        for i, row in enumerate(rows)
+    ]
+    _write(tmp_path / "odd.json", images, [])
+    outcome = hrdet("check-data", tmp_path / "odd.json", _ODD / "images")
+    assert outcome.exit_code == 3
+    assert [
+        line.split(":")[1].strip() for line in outcome.stdout.splitlines() if line.startswith("error: ")
+    ] == ["pillow_truncated_jpeg.jpg"]
+
+
+@pytest.mark.distributed
+def test_ctrl_c_ends_it_at_once_with_130(data: Path) -> None:
+    pictures = [{"id": i, "file_name": f"{i}.jpg", "width": 1800, "height": 1200} for i in range(2000)]
+    Image.effect_noise((1800, 1200), 80).save(data / "images" / "0.jpg", quality=95)
+    for index in range(1, 2000):
+        (data / "images" / f"{index}.jpg").unlink(missing_ok=True)
+        (data / "images" / f"{index}.jpg").symlink_to(data / "images" / "0.jpg")
+    _write(data / "many.json", pictures, [])
+    command = [sys.executable, "-m", "hrdet_cli", "check-data", f"{data}/many.json", f"{data}/images"]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and not children.read_text():
+        time.sleep(0.1)  # until its workers open pictures
+    os.killpg(process.pid, signal.SIGINT)
+    started = time.monotonic()
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, b"Traceback" in stderr) == (130, b"", False)
+    assert time.monotonic() - started < 10
