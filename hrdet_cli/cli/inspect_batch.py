@@ -1,6 +1,8 @@
 """``hrdet inspect-batch``."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,29 +33,51 @@ def inspect_batch(
             "--batch", metavar="FILE", help="Draw a batch that a stopped run saved, instead of a spec's."
         ),
     ] = None,
-    num_batches: Annotated[int, typer.Option("--batches", min=1, help="How many batches to draw.")] = 1,
+    num_batches: Annotated[
+        int, typer.Option("--batches", min=1, help="How many batches to draw for each process.")
+    ] = 1,
     epoch: Annotated[int, typer.Option("--epoch", min=1, help="Of which epoch, counted from 1.")] = 1,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")] = Path(
-        "runs/inspect-batch"
-    ),
+    world_size: Annotated[
+        int,
+        typer.Option("--world-size", min=1, metavar="N", help="Show what each of N processes would get."),
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Draw as with this seed; short for --set run.seed=SEED.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the sheets and index.html.")
+    ] = Path("runs/inspect-batch"),
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the padded batches that training gets: boxes, scales, padding and useful pixels."""
-    from hrdet_cli.cli.display.batches import draw_batches
-    from hrdet_cli.runs.inspect_batch import inspect_saved_batch, inspect_training_batches
+    """Draw the padded batches that training gets and count what padding and scales do to pictures and boxes.
 
+    Writes a sheet for each batch, one with the pictures at every scale, and index.html with all of it.
+    """
+    from hrdet_cli.cli.display.batches import draw_inspection
+    from hrdet_cli.runs.inspect_batch.inspection import inspect_saved_batch, inspect_training_batches
+
+    command = shlex.join(["hrdet", *sys.argv[1:]])
     if saved_batch is not None:
-        if any((preset, spec_file, settings, train_data, val_data)):
+        if any((preset, spec_file, settings, train_data, val_data, seed is not None)):
             raise SpecError(["--batch draws a saved batch; it goes with --out and --json only"])
-        batches = [inspect_saved_batch(saved_batch, out=out)]
+        inspection = inspect_saved_batch(saved_batch, out=out, command=command)
     else:
         loaded = load_from_options(
-            preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
+            preset=preset,
+            spec_file=spec_file,
+            settings=[*(settings or []), *([] if seed is None else [f"run.seed={seed}"])],
+            train_data=train_data,
+            val_data=val_data,
         )
-        batches = list(
-            inspect_training_batches(loaded.spec, num_batches=num_batches, epoch=epoch - 1, out=out)
+        inspection = inspect_training_batches(
+            loaded.spec,
+            num_batches=num_batches,
+            epoch=epoch - 1,
+            num_processes=world_size,
+            out=out,
+            command=command,
         )
     if as_json:
-        typer.echo(json.dumps([batch.to_json() for batch in batches], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
         return
-    stdout_console().print(draw_batches(batches))
+    stdout_console().print(draw_inspection(inspection))

@@ -10,6 +10,7 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.geometry import Scale
+from hrdet_cli.engine.models.anchor_fit import AnchorFit
 from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.detections import DetectionSelector
@@ -53,7 +54,7 @@ def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> F
     """
     norm = spec.norm
     if isinstance(norm, SyncBatchNormSpec) and not trains:
-        norm = SyncBatchNormSpec(kind="sync")
+        norm = SyncBatchNormSpec(kind="sync", statistics=norm.statistics)
     detector = build_plain_detector(spec.model, num_classes=num_classes)
     normalise_detector(detector, norm)
     return detector
@@ -88,6 +89,7 @@ def build_plain_detector(model: ModelSpec, *, num_classes: int) -> FasterRCNN:
 
 def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
     """Convert the norms of a plain detector to the kind the spec asks for, in place."""
+    detector.hides_padding = _counts_valid_pixels(norm)
     return convert_norm(
         detector,
         kind=norm.kind,
@@ -107,9 +109,11 @@ def require_trainable_norm(norm: NormSpec, device: torch.device) -> None:
         require_back_end(norm.back_end, device)
 
 
-def describe_norms(report: NormReport) -> str:
+def describe_norms(report: NormReport, norm: NormSpec) -> str:
     """What was converted, in words."""
     kind = report.kind if report.back_end in (None, "coalesced") else f"{report.kind}, {report.back_end}"
+    if _counts_valid_pixels(norm):
+        kind += ", valid pixels"
     return f"{kind} ({report.num_converted} layers, {report.num_left_frozen} frozen)"
 
 
@@ -237,12 +241,29 @@ def autocast_dtype(run: RunSpec, device: torch.device) -> torch.dtype | None:
     return None
 
 
+def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit:
+    """The anchors that training would use, without the detector around them."""
+    is_resnet = isinstance(spec.model.backbone, ResNetBackboneSpec)
+    neck = (FPN if is_resnet else HRFPN)(in_channels=(1, 1, 1, 1), out_channels=1)  # for its strides
+    return AnchorFit(
+        anchors=_build_anchors(spec.model.rpn, strides=neck.strides),
+        allowed_border=spec.model.rpn.allowed_border_pixels,
+        rounds_up=is_resnet or _counts_valid_pixels(spec.norm),
+    )
+
+
+def _build_anchors(rpn: RpnSpec, *, strides: tuple[int, ...]) -> AnchorGenerator:
+    return AnchorGenerator(strides=strides, scale=rpn.anchor_scale, aspect_ratios=rpn.anchor_aspect_ratios)
+
+
+def _counts_valid_pixels(norm: NormSpec) -> bool:
+    return isinstance(norm, BatchNormSpec | SyncBatchNormSpec) and norm.statistics == "valid"
+
+
 def _build_rpn(rpn: RpnSpec, *, channels: int, strides: tuple[int, ...]) -> RegionProposalNetwork:
     return RegionProposalNetwork(
         in_channels=channels,
-        anchor_generator=AnchorGenerator(
-            strides=strides, scale=rpn.anchor_scale, aspect_ratios=rpn.anchor_aspect_ratios
-        ),
+        anchor_generator=_build_anchors(rpn, strides=strides),
         coder=BoxCoder(stds=rpn.box_stds),
         matcher=Matcher(
             positive_iou=rpn.positive_iou,

@@ -1,30 +1,46 @@
-"""Inspected batches as a table."""
-
-from collections.abc import Sequence
+"""Inspected batches and their summary as tables."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.runs.inspect_batch import PicturedBatch
+from hrdet_cli.runs.inspect_batch.inspection import Inspection
+from hrdet_cli.runs.inspect_batch.tables import TextTable, batch_table, summary_tables
 
 
-def draw_batches(batches: Sequence[PicturedBatch]) -> RenderableType:
-    """A table for each batch, headed by its canvas, useful share and picture file."""
-    return Group(*(part for batch in batches for part in _draw_batch(batch)))
+def draw_inspection(inspection: Inspection) -> RenderableType:
+    """A table for each batch, then the summary, then where everything is."""
+    parts: list[RenderableType] = []
+    for batch in inspection.batches:
+        table = batch_table(batch)
+        parts += [_title(batch.sheet.stem, table.title), _draw_table(table), Text()]
+    if inspection.summary is not None:
+        for table in summary_tables(inspection.summary):
+            parts += [_title(table.title), _draw_table(table)]
+            parts += [Text(table.note, style="dim")] if table.note else []
+            parts.append(Text())
+    parts.append(Text("written:", style="bold"))
+    parts += [Text(f"  {file}", overflow="fold") for file in inspection.files]
+    return Group(*parts)
 
 
-def _draw_batch(batch: PicturedBatch) -> list[RenderableType]:
-    head = Text.assemble(
-        (str(batch.sheet), "bold"), f": canvas {batch.canvas}, {batch.useful_pixel_share:.1%} useful pixels"
-    )
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
-    table.add_column("picture", style="cyan")
-    for heading in ("original", "placed", "boxes", "ignored"):
-        table.add_column(heading, justify="right")
-    table.add_column("changed")
-    for picture in batch.pictures:
-        changes = [word for word in ("flipped", "cropped") if picture[word]]
-        numbers = [str(picture[key]) for key in ("original", "placed", "num_boxes", "num_ignored")]
-        table.add_row(picture["file"], *numbers, ", ".join(changes))
-    return [head, table]
+def _title(name: str, rest: str = "") -> Text:
+    return Text.assemble((name, "bold"), f": {rest}" if rest else "")
+
+
+def _draw_table(table: TextTable) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(table.headings))
+    num_columns = len(table.rows[0]) if table.rows else 0
+    for number in range(num_columns):
+        heading = table.headings[number] if table.headings else ""
+        is_text = number == 0 or not table.headings or heading == "changed"
+        drawn.add_column(
+            heading,
+            justify="left" if is_text else "right",
+            style="cyan" if number == 0 else "",
+            overflow="fold",
+            no_wrap=number > 0 and bool(table.headings),
+        )
+    for row in table.rows:
+        drawn.add_row(*map(Text, row))
+    return drawn

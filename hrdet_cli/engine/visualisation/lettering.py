@@ -63,13 +63,22 @@ class LabelWriter:
         bounds: The part of it that labels may use.
         boxes: All boxes that are to stay visible.
         size: Of the letters, in pixels.
+        num_picture_pixels: Where the picture is only part of the bounds, how large it is.
     """
 
     def __init__(
-        self, draw: ImageDraw.ImageDraw, *, bounds: Rectangle, boxes: Sequence[Rectangle], size: int
+        self,
+        draw: ImageDraw.ImageDraw,
+        *,
+        bounds: Rectangle,
+        boxes: Sequence[Rectangle],
+        size: int,
+        num_picture_pixels: float | None = None,
     ) -> None:
         self._draw = draw
         self._bounds = bounds
+        left, top, right, bottom = bounds
+        self._most_covered = (num_picture_pixels or (right - left) * (bottom - top)) / 4
         self._boxes = np.array(boxes).reshape(-1, 4).round()
         self._face = font(size)
         self._height = size + 2 * _PADDING
@@ -113,7 +122,7 @@ class LabelWriter:
         is_inside = (places[:, :2] >= (leftmost, topmost)) & (places[:, 2:] <= (right, bottom))
         hides_label = (_common_areas(places, self._written) > 0).any(axis=1)
         hides_box = (_common_areas(places, self._boxes) > _areas(self._boxes) / 2).any(axis=1)
-        is_full = _areas(self._written).sum() > (right - leftmost) * (bottom - topmost) / 4
+        is_full = _areas(self._written).sum() > self._most_covered
         free: Rectangles = places[is_inside.all(axis=1) & ~hides_label & ~hides_box & ~is_full]
         return free
 

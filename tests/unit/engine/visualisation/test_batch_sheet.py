@@ -195,9 +195,16 @@ def test_captions_tell_how_each_picture_was_placed(written: list[str]) -> None:
     # (600 * 800 + 800 * 1200) / (2 * 800 * 1216) = 0.7401
     assert "74.0% of the pixels are picture, 26.0% are padding" in written
     assert "picture_0.jpg" in written
-    assert "  1 box" in written
+    assert "  1 box · fills 49%" in written  # 600 * 800 of 800 * 1216
+    assert "  1 box · fills 99%" in written
     assert "400×300 → 800×600 (×2.00) · flipped" in written
     assert "640×480 → 1333×1000 (×2.08) · crop 1200×800 at 130, 12" in written
+
+
+def test_a_batch_of_one_process_of_several_says_whose_it_is(written: list[str]) -> None:
+    batch = make_batch(canvas=Size(64, 96), sizes=[Size(50, 90)])
+    draw_batch_sheet(batch, NAMES, whose="rank 2 in a group of 4")
+    assert "rank 2 in a group of 4" in written
 
 
 def test_names_in_other_scripts_and_long_ones_are_drawn(written: list[str]) -> None:

@@ -1,0 +1,140 @@
+"""The main path of ``hrdet inspect-batch``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrdet_cli.engine.data.batch import load_batch
+from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.runs.build import build_training_loader
+from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.inspect_batch.page import Figure, make_page
+from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_batch
+from hrdet_cli.runs.inspect_batch.pictured_scales import picture_scales
+from hrdet_cli.runs.inspect_batch.summary import Summary, summarise
+from hrdet_cli.runs.inspect_batch.tables import batch_table, summary_tables
+from hrdet_cli.runs.run_folder import make_folder, save_picture, write_text
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import is_within, leaves
+
+_SCALES_FILE, _PAGE_FILE = "scales.png", "index.html"
+_TOLD = (
+    "name",
+    "data.train.annotations",
+    "data.batch_size_per_process",
+    "augmentation",
+    "padding",
+    "model.rpn.anchor_scale",
+    "model.rpn.anchor_aspect_ratios",
+    "run.seed",
+)
+"""What of a spec decides how batches look, and which anchors meet their boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything that was found out and drawn.
+
+    Attributes:
+        batches: By batch, then by rank.
+        summary: None for a batch that a run saved: it knows no others.
+        files: What was written.
+    """
+
+    batches: tuple[PicturedBatch, ...]
+    summary: Summary | None
+    files: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain types."""
+        return {
+            "batches": [batch.to_json() for batch in self.batches],
+            "summary": None if self.summary is None else self.summary.to_json(),
+            "files": [str(file) for file in self.files],
+        }
+
+
+def inspect_training_batches(
+    spec: ExperimentSpec, *, num_batches: int, epoch: int, num_processes: int, out: Path, command: str
+) -> Inspection:
+    """Draw the first batches of an epoch, exactly as training would see them, and count the others.
+
+    Args:
+        spec: The experiment.
+        num_batches: How many for each process; fewer if the epoch is shorter.
+        epoch: Which epoch, counted from 0.
+        num_processes: How many processes there would be.
+        out: Folder for the sheets and the page.
+        command: What was typed, for the page.
+
+    Raises:
+        HrdetError: The data cannot be used, or a file cannot be written.
+    """
+    make_folder(out)
+    data = spec.data.model_copy(update={"num_workers": 0})  # a few batches are sooner made than workers
+    spec = spec.model_copy(update={"data": data})
+    part = open_part(spec.data, "train")
+    summary = summarise(spec, part.annotations, epoch=epoch, num_processes=num_processes)
+    batches_by_rank = [
+        list(_picture_batches(spec, part, World(rank, num_processes), epoch, num_batches, out))
+        for rank in range(num_processes)
+    ]
+    batches = tuple(batch for step in zip(*batches_by_rank, strict=True) for batch in step)
+    scales_file = out / _SCALES_FILE
+    save_picture(picture_scales(spec, part, epoch=epoch, num_processes=num_processes), scales_file)
+    page = make_page(
+        title=f"Padded batches of {spec.name}",
+        facts=[("command", command), *_told(spec), ("processes", str(num_processes))],
+        tables=summary_tables(summary),
+        figures=[*map(_figure, batches), Figure(scales_file, "The same pictures at every scale")],
+    )
+    write_text(out / _PAGE_FILE, page)
+    files = (*(batch.sheet for batch in batches), scales_file, out / _PAGE_FILE)
+    return Inspection(batches, summary, files)
+
+
+def inspect_saved_batch(file: Path, *, out: Path, command: str) -> Inspection:
+    """Draw a batch that a stopped run saved.
+
+    Args:
+        file: What the run saved.
+        out: Folder for the sheet and the page.
+        command: What was typed, for the page.
+
+    Raises:
+        HrdetError: The file is not a saved batch, or a file cannot be written.
+    """
+    loaded, class_names = load_batch(file)
+    batch = picture_batch(loaded, class_names, out / f"{file.stem}.png")
+    page = make_page(
+        title=f"The batch in {file.name}",
+        facts=[("command", command), ("file", str(file))],
+        tables=(),
+        figures=[_figure(batch)],
+    )
+    write_text(out / _PAGE_FILE, page)
+    return Inspection((batch,), None, (batch.sheet, out / _PAGE_FILE))
+
+
+def _picture_batches(
+    spec: ExperimentSpec, part: DatasetPart, world: World, epoch: int, num_batches: int, out: Path
+) -> Iterator[PicturedBatch]:
+    """Draw one process's first batches."""
+    with build_training_loader(spec, part, torch.device("cpu"), world=world) as loader:
+        batches = loader.batches(epoch)
+        for number, batch in zip(range(1, num_batches + 1), batches, strict=False):
+            name = f"batch-{number}" if world.size == 1 else f"batch-{number}-rank-{world.rank}"
+            yield picture_batch(batch, part.annotations.class_names, out / f"{name}.png", world=world)
+
+
+def _told(spec: ExperimentSpec) -> list[tuple[str, str]]:
+    """Keys and values that decide how batches look."""
+    return [(key, str(value)) for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, _TOLD)]
+
+
+def _figure(batch: PicturedBatch) -> Figure:
+    table = batch_table(batch)
+    return Figure(batch.sheet, f"{batch.sheet.stem}: {table.title}", table)

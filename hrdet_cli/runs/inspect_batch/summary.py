@@ -1,0 +1,95 @@
+"""The summary of a spec's batches: the epoch as it will be, and each scale by itself."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.runs.build import build_anchor_fit
+from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, summarise_epoch
+from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary, listed_scales, summarise_scale
+from hrdet_cli.runs.steps import build_augmentation, build_steps
+from hrdet_cli.specs.experiment import ExperimentSpec
+
+_MOST_PICTURES = 3000  # a second or two
+_MOST_SCALES = 12
+_LOOSE_OVERLAP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What batches and scales are like.
+
+    Attributes:
+        epoch: The batches of the first steps.
+        scales: The pictures of these steps at each scale, the smallest first.
+        is_range: Whether the scales only stand for those between them.
+    """
+
+    epoch: EpochSummary
+    scales: tuple[ScaleSummary, ...]
+    is_range: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain types."""
+        drawn = self.epoch.pictures_by_scale
+        num_drawn = sum(count.num_items for count in drawn.values())
+        return self.epoch.to_json() | {
+            "scales": [
+                scale.to_json()
+                | {
+                    "share_of_pictures": drawn[scale.scale].num_items / num_drawn,
+                    "useful_pixel_share": drawn[scale.scale].useful_share,
+                }
+                for scale in self.scales
+            ]
+        }
+
+
+def summarise(
+    spec: ExperimentSpec, annotations: CocoAnnotations, *, epoch: int, num_processes: int
+) -> Summary:
+    """Count what training would get, from annotations alone.
+
+    Args:
+        spec: The experiment.
+        annotations: Of the training part.
+        epoch: Counted from 0.
+        num_processes: How many share a step.
+
+    Raises:
+        DataError: The pictures fit no canvas.
+    """
+    augmentation = build_augmentation(spec.augmentation)
+    steps = build_steps(spec, annotations, num_processes=num_processes)
+    scales = listed_scales(augmentation, most=_MOST_SCALES)
+    seed = spec.run.seed
+    whole = summarise_epoch(
+        steps,
+        annotations,
+        augmentation,
+        scales=scales,
+        seed=seed,
+        epoch=epoch,
+        num_processes=num_processes,
+        most_pictures=_MOST_PICTURES,
+    )
+    rpn, anchors = spec.model.rpn, build_anchor_fit(spec)
+    overlaps = sorted({rpn.positive_iou, _LOOSE_OVERLAP, rpn.min_positive_iou}, reverse=True)
+    return Summary(
+        epoch=whole,
+        scales=tuple(
+            summarise_scale(
+                scale,
+                annotations,
+                whole.indices,
+                augmentation=augmentation,
+                padding=steps.padding,
+                anchors=anchors,
+                overlaps=overlaps,
+                seed=seed,
+                epoch=epoch,
+            )
+            for scale in scales
+        ),
+        is_range=getattr(spec.augmentation, "scale_mode", "choice") == "range",
+    )

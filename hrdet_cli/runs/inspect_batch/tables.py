@@ -1,0 +1,165 @@
+"""Inspected batches and their summary as plain tables, which the terminal and the page draw alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary
+from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch
+from hrdet_cli.runs.inspect_batch.scale_summary import LOW_QUANTILE, ScaleSummary
+from hrdet_cli.runs.inspect_batch.summary import Summary
+
+_MOST_CANVASES = 12
+_NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table of texts; the first column names the row, the others are numbers unless told otherwise.
+
+    Attributes:
+        title: What it is about.
+        headings: One for each column; none where a row is a name and a value.
+        rows: Texts.
+        note: What has to be said about it.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def batch_table(batch: PicturedBatch) -> TextTable:
+    """A row for each picture of a batch."""
+    headings = ("picture", "original", "scale", "placed", "boxes", "ignored", "changed")
+    return TextTable(batch_title(batch), headings, tuple(_picture_row(p) for p in batch.pictures))
+
+
+def batch_title(batch: PicturedBatch) -> str:
+    """Which process gets it, its canvas, its share of useful pixels."""
+    rank = f"rank {batch.world.rank}, " if batch.world is not None and batch.world.size > 1 else ""
+    return f"{rank}canvas {batch.canvas}, {_percent(batch.useful_pixel_share)} useful pixels"
+
+
+def summary_tables(summary: Summary) -> tuple[TextTable, ...]:
+    """Batches, canvases, scales, boxes at each scale."""
+    return (
+        _batches(summary.epoch),
+        _canvases(summary.epoch),
+        _scales(summary),
+        _boxes(summary.scales),
+    )
+
+
+def _picture_row(picture: dict[str, Any]) -> tuple[str, ...]:
+    scale_x, scale_y = picture["scale_xy"]
+    changes = [word for word, is_so in (("flip", picture["flipped"]), ("crop", picture["cropped"])) if is_so]
+    return (
+        picture["file"],
+        picture["original"],
+        f"{(scale_x * scale_y) ** 0.5:.2f}",
+        picture["placed"],
+        str(picture["num_boxes"]),
+        str(picture["num_ignored"]),
+        ", ".join(changes),
+    )
+
+
+def _batches(epoch: EpochSummary) -> TextTable:
+    is_whole = epoch.num_steps == epoch.num_steps_in_epoch
+    steps = "all" if is_whole else f"the first {epoch.num_steps:,} of"
+    processes = f", on {epoch.num_processes} processes" if epoch.num_processes > 1 else ""
+    num_targets = epoch.num_boxes + epoch.num_lost
+    rows = [
+        ("covers", f"{steps} {epoch.num_steps_in_epoch:,} steps of epoch {epoch.epoch + 1}{processes}"),
+        ("pictures", f"{len(epoch.indices):,}"),
+        ("useful pixels", _percent(epoch.pixels.useful_share)),
+        ("boxes", f"{epoch.num_boxes:,}"),
+        ("lost by crops", _part(epoch.num_lost, num_targets)),
+        ("clipped by crops", _part(epoch.num_clipped, num_targets)),
+    ]
+    return TextTable("Batches", (), tuple(rows), "Counted from the annotations; no picture was read for it.")
+
+
+def _canvases(epoch: EpochSummary) -> TextTable:
+    num_batches = epoch.pixels.num_items
+    counts = list(epoch.batches_by_canvas.items())
+    rows = [
+        (str(canvas), f"{c.num_items:,}", _percent(c.num_items / num_batches), _percent(c.useful_share))
+        for canvas, c in counts[:_MOST_CANVASES]
+    ]
+    others = counts[_MOST_CANVASES:]
+    if others:
+        number = sum(count.num_items for _, count in others)
+        pixels = sum(count.num_pixels for _, count in others)
+        useful = sum(count.num_useful for _, count in others)
+        name = f"{len(others):,} more"
+        rows.append((name, f"{number:,}", _percent(number / num_batches), _percent(useful / pixels)))
+    headings = ("canvas", "batches", "share", "useful pixels")
+    return TextTable(f"Canvases: {len(counts):,}", headings, tuple(rows))
+
+
+def _scales(summary: Summary) -> TextTable:
+    drawn = summary.epoch.pictures_by_scale
+    num_drawn = sum(count.num_items for count in drawn.values())
+    loses = any(scale.num_lost or scale.num_clipped for scale in summary.scales)
+    headings = ("(long, short)", "drawn", "useful pixels", "enlarged")
+    rows = []
+    for scale in summary.scales:
+        count = drawn[scale.scale]
+        row = [
+            str(scale.scale),
+            _percent(count.num_items / num_drawn),
+            _percent(count.useful_share),
+            _percent(scale.enlarged_share),
+        ]
+        if loses:
+            num_targets = scale.num_boxes + scale.num_lost
+            row += [_percent_of(scale.num_lost, num_targets), _percent_of(scale.num_clipped, num_targets)]
+        rows.append(tuple(row))
+    note = "enlarged: pictures that the scale makes larger than they are"
+    if summary.is_range:
+        note += "; a scale drawn between these counts for the nearest"
+    return TextTable("Scales", headings + (("lost", "clipped") if loses else ()), tuple(rows), f"{note}.")
+
+
+def _boxes(scales: Sequence[ScaleSummary]) -> TextTable:
+    overlaps = next((list(s.anchor_recall) for s in scales if s.anchor_recall is not None), [])
+    headings = (
+        "(long, short)",
+        "smallest",
+        f"lowest {LOW_QUANTILE:.0%}",
+        "median",
+        *(f"IoU {overlap:g}" for overlap in overlaps),
+    )
+    rows = [
+        (
+            str(scale.scale),
+            *(_pixels(side) for side in (scale.smallest_side, scale.low_side, scale.median_side)),
+            *(_percent(None if scale.anchor_recall is None else scale.anchor_recall[o]) for o in overlaps),
+        )
+        for scale in scales
+    ]
+    note = (
+        "First the shorter side of the boxes on the canvas: the smallest, what "
+        f"{LOW_QUANTILE:.0%} and what half of the boxes stay below. Then how many boxes an anchor overlaps "
+        "at least so much (anchors' recall), counting only anchors that training uses."
+    )
+    return TextTable("Boxes at each scale", headings, tuple(rows), note)
+
+
+def _part(number: int, total: int) -> str:
+    return f"{number:,} ({_percent_of(number, total)})" if number else "0"
+
+
+def _percent_of(number: int, total: int) -> str:
+    return _percent(number / total if total else None)
+
+
+def _percent(share: float | None) -> str:
+    return _NOTHING if share is None else f"{share:.1%}"
+
+
+def _pixels(side: float | None) -> str:
+    return _NOTHING if side is None else f"{side:.1f} px"

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hrdet_cli.cli.display.batches import draw_inspection
+from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, PixelCount
+from hrdet_cli.runs.inspect_batch.inspection import Inspection
+from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch
+from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary
+from hrdet_cli.runs.inspect_batch.summary import Summary
+
+SMALL, LARGE = Scale(1000, 600), Scale(1600, 1000)
+
+
+@pytest.fixture
+def inspection() -> Inspection:
+    """A batch of rank 1 of 2, on three canvases; the smaller scale was never drawn."""
+    picture = {
+        "file": "000000000042.jpg",
+        "original": "1280x1024",
+        "scale_xy": [1.25, 1.25],
+        "placed": "1067x1000",
+        "flipped": True,
+        "cropped": True,
+        "num_boxes": 1234,
+        "num_ignored": 12,
+    }
+    canvases = {Size(1024, 1600): 3, Size(1600, 1024): 2, Size(800, 1344): 1}
+    epoch = EpochSummary(
+        epoch=1,
+        num_steps=3,
+        num_steps_in_epoch=7393,
+        num_processes=2,
+        indices=(0, 1, 2, 3, 4),
+        pixels=PixelCount(6, 30, 40),
+        batches_by_canvas={canvas: PixelCount(count, count, 4 * count) for canvas, count in canvases.items()},
+        pictures_by_scale={SMALL: PixelCount(), LARGE: PixelCount(6, 30, 40)},
+        num_boxes=900,
+        num_lost=100,
+        num_clipped=250,
+    )
+    scales = (
+        ScaleSummary(SMALL, 5, 0.2, 0, 0, 0, None, None, None, None),
+        ScaleSummary(LARGE, 5, 1.0, 900, 100, 250, 2.25, 8.5, 1040.25, {0.7: 0.125, 0.5: 0.5, 0.3: 1.0}),
+    )
+    batch = PicturedBatch(Path("out/batch-1-rank-1.png"), World(1, 2), "1600x1024", 0.464, (picture,))
+    return Inspection((batch,), Summary(epoch, scales, is_range=True), (Path("out/batch-1-rank-1.png"),))
+
+
+def lines_of(inspection: Inspection, *, width: int) -> list[str]:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(draw_inspection(inspection))
+    return capture.get().splitlines()
+
+
+def test_every_number_is_in_the_tables(inspection: Inspection) -> None:
+    lines = [" ".join(line.split()) for line in lines_of(inspection, width=120)]
+    for line in (
+        "batch-1-rank-1: rank 1, canvas 1600x1024, 46.4% useful pixels",
+        "000000000042.jpg 1280x1024 1.25 1067x1000 1234 12 flip, crop",
+        "covers the first 3 of 7,393 steps of epoch 2, on 2 processes",
+        "useful pixels 75.0%",
+        "lost by crops 100 (10.0%)",  # of 900 that stay and 100 that do not
+        "clipped by crops 250 (25.0%)",
+        "Canvases: 3",
+        "1600x1024 3 50.0% 25.0%",
+        "(1000, 600) 0.0% – 20.0% – –",
+        "(1600, 1000) 100.0% 75.0% 100.0% 10.0% 25.0%",
+        "(1000, 600) – – – – – –",
+        "(1600, 1000) 2.2 px 8.5 px 1040.2 px 12.5% 50.0% 100.0%",
+    ):
+        assert line in lines
+
+
+def test_eighty_columns_cut_nothing(inspection: Inspection) -> None:
+    narrow, wide = lines_of(inspection, width=80), lines_of(inspection, width=400)
+    assert "…" not in "".join(narrow)
+    assert max(len(line.rstrip()) for line in narrow) <= 80
+    tables = [line.rstrip() for line in wide if len(line.rstrip()) <= 80]
+    assert set(tables) <= {line.rstrip() for line in narrow}
+    assert len(tables) >= len(wide) - 2  # the two notes are longer
