@@ -9,7 +9,8 @@
     ├── OutputError           5   a run folder or output that is in the way, missing, or cannot be written
     ├── NonFiniteLossError    6   training produced a loss that is not a finite number
     ├── GroupError            7   processes or nodes that could not form a group, or contradict each other
-    └── LostProcessError      8   a process of the group that died, or was not heard of any more
+    ├── LostProcessError      8   a process of the group that died, or was not heard of any more
+    └── OutOfMemoryError      9   a training step that does not fit into memory
 
 Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved.  Only the command line exits;
 everything else raises.  A message names the file, the item, what is wrong and what to do.
@@ -87,3 +88,9 @@ class LostProcessError(HrdetError):
     """A process of the group died, or was not heard of any more."""
 
     exit_code = 8
+
+
+class OutOfMemoryError(HrdetError):
+    """The largest training step of a run does not fit into memory."""
+
+    exit_code = 9

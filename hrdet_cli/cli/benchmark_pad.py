@@ -1,9 +1,11 @@
 """``hrdet benchmark-pad``."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import (
@@ -23,19 +25,51 @@ def benchmark_pad(
     settings: SetOption = None,
     train_data: TrainDataOption = None,
     val_data: ValDataOption = None,
-    num_batches: Annotated[int, typer.Option("--batches", min=1, help="Batches timed for each policy.")] = 8,
+    policies: Annotated[
+        str, typer.Option("--policies", metavar="NAMES", help="Which to compare.")
+    ] = "fixed,canvases,batch",
+    repetitions: Annotated[
+        int, typer.Option("--repetitions", metavar="N", min=1, help="How often to measure each.")
+    ] = 5,
+    world_size: Annotated[
+        int | None,
+        typer.Option(
+            "--world-size",
+            metavar="N",
+            min=1,
+            help="Processes to count an epoch for; default one for each GPU here. No other is started.",
+        ),
+    ] = None,
     data_only: Annotated[bool, typer.Option("--data-only", help="Leave out the training steps.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Draw the comparison into DIR/padding.png.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what padding to one canvas costs against padding each batch by itself."""
-    from hrdet_cli.cli.display.padding import draw_comparison
-    from hrdet_cli.runs.benchmark_pad import compare_padding
+    """Measure what padding policies cost on your pictures and device, and say which to take."""
+    from hrdet_cli.cli.display.padding import draw_comparison, drive_measuring
+    from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
+    from hrdet_cli.runs.benchmark_pad.picture import save_comparison
+    from hrdet_cli.runs.run_folder import make_folder
 
     loaded = load_from_options(
         preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
     )
-    comparison = compare_padding(loaded.spec, num_batches=num_batches, with_training=not data_only)
+    if out is not None:
+        make_folder(out)  # before minutes of work
+    comparison = drive_measuring(
+        compare_policies(
+            loaded.spec,
+            [name.strip() for name in policies.split(",")],
+            num_processes=world_size,
+            num_repetitions=repetitions,
+            with_training=not data_only,
+        ),
+        Console(stderr=True),
+    )
     if as_json:
         typer.echo(json.dumps(comparison.to_json(), indent=2))
-        return
-    stdout_console().print(draw_comparison(comparison))
+    else:
+        stdout_console().print(draw_comparison(comparison))
+    if out is not None:
+        typer.echo(save_comparison(comparison, out / "padding.png"), err=as_json)

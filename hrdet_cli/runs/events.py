@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hrdet_cli.engine.training.reports import StepReport
-from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.plan import LargestStep, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Everything is built; the first step follows."""
+    """Everything is built; the first step follows.
+
+    Attributes:
+        largest_step: What it took; None where no step is left to make.
+    """
 
     plan: Plan
     folder: Path
@@ -21,6 +25,7 @@ class RunStarted:
     backbone_weights: str
     resumed_at_step: int
     num_steps: int
+    largest_step: LargestStep | None
 
 
 @dataclass(frozen=True, slots=True)

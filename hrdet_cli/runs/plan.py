@@ -12,7 +12,7 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.runs.dataset import TrainingData
-from hrdet_cli.runs.steps import build_steps
+from hrdet_cli.runs.steps import build_steps, with_batch_size
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
 
@@ -44,6 +44,8 @@ class Plan:
 
     Attributes:
         batch_size: Pictures a step over all processes.
+        finds_batch_size: They are still to be found on the GPU, and every number here that depends on them is
+            that of one picture on each process.
         num_repeats_per_epoch: Pictures shown twice in an epoch to fill the last batch of each orientation.
         backbone_weights: The file they start from; None for random weights.
         has_backbone_weights: Whether that file is there.
@@ -61,6 +63,7 @@ class Plan:
     val: PartCounts
     num_processes: int
     batch_size: int
+    finds_batch_size: bool
     steps_per_epoch: int
     num_repeats_per_epoch: int
     num_steps: int
@@ -77,6 +80,29 @@ class Plan:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class LargestStep:
+    """The step of a run that needs most memory, made once before the run and forgotten.
+
+    Attributes:
+        canvas: ``WIDTHxHEIGHT``, the largest that a batch can lie on.
+        num_pictures: On each process.
+        num_box_rows: Of each picture, filled or not: one picture of the data set needs so many.
+        peak_memory_bytes: The most memory that a process used: of its GPU, or else resident.
+        seconds: Of the slowest process; a first step takes longer than those that follow.
+    """
+
+    canvas: str
+    num_pictures: int
+    num_box_rows: int
+    peak_memory_bytes: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain types."""
+        return asdict(self)
+
+
 def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1) -> Plan:
     """Count what a spec will do with its data.
 
@@ -84,6 +110,9 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         DataError: No picture is left to train on.
     """
     spec = loaded.spec
+    finds_batch_size = spec.data.batch_size_per_process == "auto"
+    if finds_batch_size:
+        spec = with_batch_size(spec, 1)
     train, val = data.train.annotations, data.val.annotations
     weights = spec.model.backbone_weights
     steps = build_steps(spec, train, num_processes=num_processes)
@@ -95,6 +124,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         val=_count(val, len(val)),
         num_processes=num_processes,
         batch_size=batch_size,
+        finds_batch_size=finds_batch_size,
         steps_per_epoch=steps_per_epoch,
         num_repeats_per_epoch=steps_per_epoch * batch_size - steps.num_pictures,
         num_steps=steps_per_epoch * spec.optimisation.num_epochs,

@@ -1,12 +1,13 @@
 """How a training run begins: everything is built and checked before the folder is touched."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hrdet_cli.engine.data.shared_annotations import load_coco_once
 from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.checkpoint import newest_valid
@@ -32,9 +33,11 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.runs.group_check import check_group
 from hrdet_cli.runs.plan import make_plan
+from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
-from hrdet_cli.runs.resume import check_same_data, check_same_spec
+from hrdet_cli.runs.resume import check_same_data, check_same_spec, saved_batch_size
 from hrdet_cli.runs.run_folder import RunFolder, write_text
+from hrdet_cli.runs.steps import with_batch_size
 from hrdet_cli.runs.trained_checkpoint import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -60,11 +63,17 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What is to be done with the run folder."""
+    """What is to be done with the run folder.
+
+    Attributes:
+        batch_size: Pictures of each process that a run was begun with which a restart goes on with, so that
+            it does not look for another number.
+    """
 
     resume: bool
     overwrite: bool
     is_restart: bool
+    batch_size: int | None
 
 
 def prepare_run(
@@ -88,10 +97,15 @@ def prepare_run(
     start = from_first(lambda: _look_into(folder, spec, launch), what="state of the run folder")
     if start.is_restart:
         yield Notice("started anew after a process was lost")
-    data = open_training_data(spec.data)
-    plan = make_plan(loaded, data, num_processes=current_world().size)
+    data = open_training_data(spec.data, load=load_coco_once)
     device = select_device(spec.run)
     require_trainable_norm(spec.norm, device)
+    if spec.data.batch_size_per_process == "auto":
+        num_pictures = start.batch_size or find_batch_size(spec, data.train, device)
+        loaded = replace(loaded, spec=with_batch_size(spec, num_pictures))
+        spec = loaded.spec
+        yield Notice(f"data.batch_size_per_process is auto: {num_pictures} pictures fit on each process")
+    plan = make_plan(loaded, data, num_processes=current_world().size)
     torch.manual_seed(spec.run.seed)  # for the initial weights; nothing else draws from torch's generator
     detector = build_plain_detector(spec.model, num_classes=len(plan.class_names))
     norms = normalise_detector(detector, spec.norm)
@@ -110,6 +124,7 @@ def prepare_run(
         )
     if start.resume:
         yield from _restore(run)
+    largest_step = None if trainer.is_finished else rehearse_largest_step(run)
     record = describe_launch(
         plan,
         seed=spec.run.seed,
@@ -118,6 +133,7 @@ def prepare_run(
         first_step=trainer.step,
         hosts=launch.hosts,
         launch_id=launch.launch_id,
+        largest_step=largest_step,
     )
     from_first(lambda: _open_folder(run, start, record), what="making of the run folder")
     yield RunStarted(
@@ -126,10 +142,11 @@ def prepare_run(
         device=str(device),
         precision=precision,
         num_parameters=sum(p.numel() for p in detector.parameters()),
-        norm=describe_norms(norms),
+        norm=describe_norms(norms, spec.norm),
         backbone_weights=weights,
         resumed_at_step=trainer.step,
         num_steps=trainer.num_steps,
+        largest_step=largest_step,
     )
     return run
 
@@ -141,10 +158,12 @@ def _look_into(folder: RunFolder, spec: ExperimentSpec, launch: Launch) -> _Star
     it was lost before its first checkpoint.
     """
     is_restart = launch.launch_id is not None and folder.was_begun_by(launch.launch_id)
+    goes_on = is_restart and bool(folder.checkpoints_newest_first())
     start = _Start(
-        resume=launch.resume or (is_restart and bool(folder.checkpoints_newest_first())),
+        resume=launch.resume or goes_on,
         overwrite=launch.overwrite or is_restart,
         is_restart=is_restart,
+        batch_size=saved_batch_size(folder) if goes_on else None,
     )
     if start.resume:
         check_same_spec(spec, folder)

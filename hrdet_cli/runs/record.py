@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hrdet_cli
-from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.plan import LargestStep, Plan
 from hrdet_cli.runs.versions import installed_versions
 
 
@@ -22,6 +22,7 @@ def describe_launch(
     first_step: int,
     hosts: Sequence[str],
     launch_id: str | None,
+    largest_step: LargestStep | None,
 ) -> dict[str, Any]:
     """The entry of a launch that starts now, in plain types."""
     return {
@@ -39,6 +40,7 @@ def describe_launch(
         "first_step": first_step,
         "data_fingerprints": {"train": plan.train.fingerprint, "val": plan.val.fingerprint},
         "plan": plan.to_json(),
+        "largest_step": None if largest_step is None else largest_step.to_json(),
     }
 
 

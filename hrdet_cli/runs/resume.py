@@ -49,6 +49,12 @@ def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
         raise SpecError(problems)
 
 
+def saved_batch_size(folder: RunFolder) -> int:
+    """Pictures in each process's step of the run in a folder."""
+    saved = parse_yaml(folder.spec_file.read_text(encoding="utf-8"), source=str(folder.spec_file))
+    return int(saved["data"]["batch_size_per_process"])
+
+
 def check_same_data(plan: Plan, folder: RunFolder) -> None:
     """The annotation files must be those the run began with.
 

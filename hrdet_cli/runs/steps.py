@@ -37,9 +37,15 @@ def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_proce
         indices=indices,
         augmentation=augmentation,
         padding=build_padding(spec.padding, augmentation, count_sizes(annotations, indices)),
-        batch_size=spec.data.batch_size_per_process * num_processes,
+        batch_size=spec.data.num_pictures_per_process * num_processes,
         seed=spec.run.seed,
     )
+
+
+def with_batch_size(spec: ExperimentSpec, num_pictures: int) -> ExperimentSpec:
+    """A spec with another number of pictures in each process's step."""
+    data = spec.data.model_copy(update={"batch_size_per_process": num_pictures})
+    return spec.model_copy(update={"data": data})
 
 
 def build_augmentation(augmentation: AugmentationSpec) -> Augmentation:

@@ -3,11 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
+from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import Fraction, LongShort, Spec
 
 DEFAULT_NUM_CANVASES = 6
+
+
+def _refuse_other_sizes(value: object) -> object:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("is a number above 0, or auto")
+
+
+BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(_refuse_other_sizes)]
+"""A number of pictures, or `auto`."""
 
 
 class DatasetSpec(Spec):
@@ -41,12 +52,29 @@ class DataSpec(Spec):
     """Pictures to evaluate on."""
     demo: DemoDataSpec | None = None
     """Draw the built-in demo data into `data.root` first; null for data of your own."""
-    batch_size_per_process: PositiveInt = 2
-    """Pictures per training step on each process."""
+    batch_size_per_process: BatchSize = 2
+    """Pictures per training step on each process; `auto` looks for the most that fit on the GPU before the
+    run begins, and the run's own spec then has the number."""
     num_workers: NonNegativeInt = 2
     """Worker processes that read pictures for each training process; 0 reads in the process itself."""
     keep_pictures_without_boxes: bool = False
     """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
+
+    @property
+    def num_pictures_per_process(self) -> int:
+        """`batch_size_per_process` where it is a number.
+
+        Raises:
+            SpecError: It is still to be found.
+        """
+        if self.batch_size_per_process == "auto":
+            raise SpecError(
+                [
+                    "data.batch_size_per_process: is auto, which only `hrdet train` makes a number of, on a "
+                    "GPU; add --set data.batch_size_per_process=N"
+                ]
+            )
+        return self.batch_size_per_process
 
     def locate(self, part: Literal["train", "val"]) -> DatasetSpec:
         """The paths of a part with `data.root` in front."""

@@ -54,12 +54,14 @@ def test_two_hosts_with_a_shared_folder_train_to_the_weights_of_one_process(
 
 def test_three_hosts_with_disks_of_their_own_wait_for_the_last_one(hosts: MakeHosts, tmp_path: Path) -> None:
     trio = hosts(3)
-    command = ["train", *settings(), "--nodes", "3", "--master-addr", trio[0].address6, "--run-dir", "run"]
+    canvases = "padding={policy: canvases, num_canvases: 3}"  # scale and canvas are those of a whole step
+    group = ["--nodes", "3", "--master-addr", trio[0].address6]
+    command = ["train", *settings(canvases), *group, "--run-dir", "run"]
     commands = [start_hrdet(host, *command, folder=tmp_path / host.hostname) for host in (trio[2], trio[0])]
     commands[1].await_text("waiting for nodes at [fd77::1]:29500: 2 of 3 have come")
     late = time.monotonic() + 20
     subprocess.run(
-        [sys.executable, "-m", "hrdet_cli", "train", *settings(batch_size=3), "--run-dir", "alone"],
+        [sys.executable, "-m", "hrdet_cli", "train", *settings(canvases, batch_size=3), "--run-dir", "alone"],
         cwd=tmp_path,
         check=True,
         capture_output=True,

@@ -110,7 +110,7 @@ def test_inspect_batch_draws_a_sheet_a_batch_and_counts_useful_pixels(
     options = tiny_options(finished_run.data_root)
     outcome = hrdet("inspect-batch", *options, "--batches", "2", "--out", tmp_path, "--json")
     assert outcome.exit_code == 0
-    batches = json.loads(outcome.stdout)
+    batches = json.loads(outcome.stdout)["batches"]
     assert [Path(batch["sheet"]).name for batch in batches] == ["batch-1.png", "batch-2.png"]
     for batch in batches:
         with Image.open(batch["sheet"]) as sheet:
@@ -131,20 +131,43 @@ def test_inspect_batch_shows_what_training_got(
 
 
 @pytest.mark.slow
-def test_benchmark_pad_compares_the_policies_on_real_steps(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+def test_benchmark_pad_compares_the_policies_on_real_steps_and_says_which_to_take(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
     options = tiny_options(finished_run.data_root, "augmentation.scales_pixels=[[128, 96]]")
-    outcome = hrdet("benchmark-pad", *options, "--batches", "3", "--json")
+    fewest = ("--policies", "fixed,batch", "--repetitions", "1", "--world-size", "2")
+    outcome = hrdet("benchmark-pad", *options, *fewest, "--out", tmp_path, "--json")
     assert outcome.exit_code == 0, outcome.stderr
-    fixed, batch = json.loads(outcome.stdout)["costs"]
-    assert fixed["setting"] == "padding={policy: fixed, canvas_pixels: [160, 128]}"
-    assert batch["setting"] == "padding.policy=batch"
+    document = json.loads(outcome.stdout)
+    fixed, batch = document["policies"]
+    assert fixed["settings"] == ["padding.policy=fixed", "padding.canvas_pixels=[160, 128]"]
+    assert fixed["is_own"]
     assert fixed["useful_pixel_share"] < batch["useful_pixel_share"] <= 1
-    assert all(
-        cost["data_images_per_second"] > 0 and cost["step_images_per_second"] > 0 for cost in (fixed, batch)
-    )
+    for policy in (fixed, batch):
+        assert policy["data_images_per_second"]["median"] > 0
+        training = policy["training"]
+        assert training["rate"]["least"] <= training["rate"]["median"] <= training["rate"]["most"]
+        assert training["peak_memory_bytes"] > 2**27
+        assert 0 < training["hours_per_epoch"] < 1
+    assert document["recommendation"]["name"] in ("fixed", "batch")
+    assert outcome.stderr == f"{tmp_path / 'padding.png'}\n"
+    assert (tmp_path / "padding.png").is_file()
 
 
-def test_benchmark_pad_refuses_more_batches_than_there_are(finished_run: FinishedRun, hrdet: Hrdet) -> None:
-    outcome = hrdet("benchmark-pad", *tiny_options(finished_run.data_root), "--batches", "99", "--data-only")
-    assert outcome.exit_code == 3
-    assert "ask for fewer than 99 with --batches" in outcome.stderr
+def test_benchmark_pad_leaves_training_out_where_only_data_are_asked_for(
+    finished_run: FinishedRun, hrdet: Hrdet
+) -> None:
+    options = tiny_options(finished_run.data_root)
+    outcome = hrdet("benchmark-pad", *options, "--data-only", "--repetitions", "1")
+    assert outcome.exit_code == 0, outcome.stderr
+    names = [line.split("  ")[0] for line in outcome.stdout.splitlines()[2:5]]
+    assert names == ["fixed *", "canvases 3", "batch"], "so few pictures need no more than 3 canvases"
+    assert "train/s" not in outcome.stdout
+    assert "rule: the most useful pixels" in outcome.stdout
+
+
+def test_benchmark_pad_names_the_policies_there_are(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    options = tiny_options(finished_run.data_root)
+    outcome = hrdet("benchmark-pad", *options, "--policies", "fixed,tight")
+    assert outcome.exit_code == 2
+    assert "--policies: 'tight' is unknown; choose from fixed, canvases, batch" in outcome.stderr

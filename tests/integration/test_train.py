@@ -310,7 +310,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(
     assert f"hrdet inspect-batch --batch {batch_file}" in outcome.stderr
     outcome = hrdet("inspect-batch", "--batch", batch_file, "--out", tmp_path / "sheet", "--json")
     assert outcome.exit_code == 0
-    assert Path(json.loads(outcome.stdout)[0]["sheet"]).is_file()
+    assert Path(json.loads(outcome.stdout)["batches"][0]["sheet"]).is_file()
 
 
 def test_a_dry_run_prints_plan_and_spec_as_json_and_trains_nothing(

@@ -1,33 +1,113 @@
-"""A comparison of padding policies as a table."""
+"""A comparison of padding policies: a bar while it is made, and a table of at most 80 columns."""
 
-from rich.console import Group, RenderableType
+from collections.abc import Generator
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.runs.benchmark_pad import PaddingComparison, PaddingCost
+from hrdet_cli.runs.benchmark_pad.comparison import (
+    PaddingComparison,
+    PolicyCost,
+    Rate,
+    advise,
+    format_hours,
+    rule_of,
+)
+from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress
+
+
+def drive_measuring(
+    progress: Generator[MeasuringProgress, None, PaddingComparison], console: Console
+) -> PaddingComparison:
+    """Make a comparison behind a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        while True:
+            try:
+                event = next(progress)
+            except StopIteration as stop:
+                comparison: PaddingComparison = stop.value
+                return comparison
+            bar.update(task, description=event.what, completed=event.num_done, total=event.num_in_all)
 
 
 def draw_comparison(comparison: PaddingComparison) -> RenderableType:
-    """A row for each policy."""
+    """A row for each policy, what its columns mean, and which to take."""
+    costs = comparison.costs
+    with_training = costs[0].training is not None
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("--set", style="cyan")
-    for heading in ("useful pixels", "canvases", "data img/s", "step img/s"):
-        table.add_column(heading, justify="right")
-    for cost in comparison.costs:
+    table.add_column("policy", style="cyan", no_wrap=True)
+    headings = ["useful", "shapes", "imbal.", "data/s"]
+    if with_training:
+        headings += ["train/s", "spread", "GiB", "h/epoch"]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cost in costs:
         table.add_row(*_row(cost))
+    count = comparison.num_processes
+    processes = "1 process" if count == 1 else f"{count} processes"
     head = (
-        f"medians of {comparison.num_batches} batches of {comparison.batch_size} pictures, "
-        f"policies in turn, on {comparison.device}; data path in one process"
+        f"{comparison.num_pictures} pictures a step in {processes}, on {comparison.device}; "
+        f"medians of {comparison.num_repetitions} repetitions"
     )
-    return Group(Text(head, style="dim"), table)
+    notes = "\n".join(_notes(comparison, with_training=with_training))
+    return Group(Text(head, style="dim"), table, Text(notes, style="dim"), Text(), _draw_advice(costs))
 
 
-def _row(cost: PaddingCost) -> list[str]:
-    step = cost.step_images_per_second
-    return [
-        cost.setting,
+def _row(cost: PolicyCost) -> list[str]:
+    cells = [
+        cost.policy.name + (" *" if cost.policy.is_own else ""),
         f"{cost.useful_pixel_share:.1%}",
-        str(cost.num_canvases),
-        f"{cost.data_images_per_second:.1f}",
-        "-" if step is None else f"{step:.2f}",
+        str(len(cost.canvas_shares)),
+        f"{cost.imbalance:.2f}",
+        _format_rate(cost.data_rate.median),
     ]
+    if cost.training is not None:
+        cells += [
+            _format_rate(cost.training.rate.median),
+            _format_range(cost.training.rate),
+            f"{cost.training.peak_memory_bytes / 2**30:.1f}",
+            format_hours(cost.training.hours_per_epoch) + ("d" if cost.training.is_data_bound else ""),
+        ]
+    return cells
+
+
+def _notes(comparison: PaddingComparison, *, with_training: bool) -> list[str]:
+    """What the columns mean, as far as they are there."""
+    notes = [
+        "* the spec's own. useful: pixels of pictures, not of padding. shapes: canvases",
+        f"imbal.: largest over mean pixels of {comparison.num_imbalanced} processes in a step",
+        "data/s: pictures that one worker reads",
+    ]
+    if not with_training:
+        return notes
+    notes[-1] += "; train/s: in one process, forward, backward, update"
+    notes.append("spread: its least and most; GiB: of the largest step with the most boxes")
+    if comparison.num_workers:
+        notes.append("h/epoch: the slowest process of each step, summed; or, with a d, the reading by")
+        notes.append(f"{comparison.num_workers} workers of each process, where that takes longer")
+    else:
+        notes.append("h/epoch: the slowest process of each step and its reading, summed: no workers")
+    return notes
+
+
+def _draw_advice(costs: tuple[PolicyCost, ...]) -> RenderableType:
+    advice = advise(costs)
+    policy = advice.cost.policy
+    verb = "keep" if policy.is_own else "take"
+    line = Text.assemble((f"{verb} {policy.name}", "bold"), f": {advice.reason}")
+    if not policy.is_own:
+        line.append(f"\n{policy.options}", style="cyan")
+    return Group(line, Text(f"rule: {rule_of(costs)}", style="dim"))
+
+
+def _format_rate(rate: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:#.3g}"
+
+
+def _format_range(rate: Rate) -> str:
+    return f"{_format_rate(rate.least)}-{_format_rate(rate.most)}"

@@ -21,7 +21,7 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     facts.add_row("validation data", _describe(plan.val))
     facts.add_row("classes", _classes(plan.class_names))
     facts.add_row("processes", str(plan.num_processes))
-    facts.add_row("pictures a step", str(plan.batch_size))
+    facts.add_row("pictures a step", _batch_size(plan))
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
     facts.add_row("backbone weights", _weights(plan))
@@ -46,6 +46,15 @@ def _describe(part: PartCounts) -> str:
     for reason, count in part.dropped_boxes.items():
         text += f"; {count} boxes dropped ({reason})"
     return text
+
+
+def _batch_size(plan: Plan) -> str:
+    if plan.finds_batch_size:
+        return (
+            "auto: the most that fit on the GPU, found before epoch 1; "
+            f"all figures here are of {plan.batch_size // plan.num_processes} on each process"
+        )
+    return str(plan.batch_size)
 
 
 def _weights(plan: Plan) -> str:

@@ -19,6 +19,7 @@ from hrdet_cli.runs.events import (
     RunStarted,
     RunStopped,
 )
+from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.specs.run import RunSpec
 
 FULL_WIDTH = 160
@@ -101,6 +102,8 @@ class TrainingDisplay:
             f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
+        if event.largest_step is not None:
+            self._print(_describe_largest_step(event.largest_step))
         self._training = self._bar.add_task(
             "training", total=event.num_steps, completed=event.resumed_at_step, detail=""
         )
@@ -143,3 +146,11 @@ class TrainingDisplay:
     def _resume_command(self, event: RunStopped) -> str:
         command = f"hrdet train --resume --run-dir {event.folder}"
         return command if self._num_processes == 1 else f"{command} and the same options for processes"
+
+
+def _describe_largest_step(step: LargestStep) -> str:
+    pictures = "1 picture" if step.num_pictures == 1 else f"{step.num_pictures} pictures"
+    return (
+        f"largest step, tried and undone: {step.canvas}, {pictures}, {step.num_box_rows} rows of boxes: "
+        f"{step.peak_memory_bytes / 2**30:.1f} GiB, {step.seconds:.1f} s"
+    )

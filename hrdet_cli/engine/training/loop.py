@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.device_feed import DeviceFeed
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
 from hrdet_cli.engine.training.position import Position, PositionMoved
+from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
@@ -130,12 +133,12 @@ class Trainer:
         self._model.train()
         epoch = self.num_finished_epochs
         started = time.perf_counter()
-        for batch in self._loader.batches(epoch, first_step=self.step_in_epoch):
-            data_seconds = time.perf_counter() - started
+        feed = DeviceFeed(self._loader.batches(epoch, first_step=self.step_in_epoch), self._device)
+        for batch, on_device in feed:
             enter_phase(f"step {self.step + 1}")
             self.last_batch = batch
             learning_rate = self._set_learning_rate()
-            losses, gradient_norm, stop_asked = self._train_on(batch)
+            losses, gradient_norm, stop_asked = self._train_on(on_device, meanwhile=feed.fetch_ahead)
             self._position = self._position.after_step(num_steps_per_epoch=self._loader.num_steps_per_epoch)
             yield StepReport(
                 epoch=epoch + 1,
@@ -145,12 +148,38 @@ class Trainer:
                 losses=losses,
                 gradient_norm=gradient_norm,
                 num_images=self._loader.num_images_per_step,
-                data_seconds=data_seconds,
+                data_seconds=feed.waited_seconds(),
                 step_seconds=time.perf_counter() - started,
                 peak_memory_bytes=peak_memory_bytes(self._device),
                 stop_asked=stop_asked,
             )
             started = time.perf_counter()
+
+    def rehearse(self, batch: Batch) -> StepCost:
+        """Make a step as the run would and forget it: afterwards everything is bit for bit as before.
+
+        What is computed does not matter, even where it is not finite.  All processes of a group rehearse
+        together, as they make a step.
+
+        Args:
+            batch: None of the run's, perhaps; in host memory.
+
+        Raises:
+            RuntimeError: The step does not fit into memory.  What the trainer holds is no longer as before.
+        """
+        enter_phase("the rehearsal of a step")
+        snapshot = Snapshot(self._model, self._optimiser, self._device)
+        make_state(self._optimiser)
+        self._model.train()
+
+        def make_step() -> None:
+            with suppress(NonFiniteLossError):
+                self._train_on(batch)
+
+        cost = measure(make_step, self._device)
+        snapshot.restore()
+        self.is_last_batch_suspect = False
+        return cost
 
     def _set_learning_rate(self) -> float:
         learning_rate = self._schedule.learning_rate_at(step=self.step, epoch=self.num_finished_epochs)
@@ -158,12 +187,15 @@ class Trainer:
             group["lr"] = learning_rate
         return learning_rate
 
-    def _train_on(self, batch: Batch) -> tuple[dict[str, float], float, bool]:
+    def _train_on(
+        self, batch: Batch, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, float], float, bool]:
         """Make one step; returns the means of its losses, its gradient norm and whether anyone asked to stop.
 
         The host waits for the device exactly once, when these and the process's own losses are read as one
         tensor. That is between the backward pass and the update, so that a loss that is not finite never
-        reaches the weights; the device idles only while the update and the next batch's copy are enqueued.
+        reaches the weights; the device idles only while the update is enqueued. ``meanwhile`` is called just
+        before.
         """
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
@@ -177,6 +209,7 @@ class Trainer:
         gradient_norm = self._clip_gradients()
         stop = own.new_full((1,), float(self._stop_asked()))  # filled on the device: a copy would wait
         means = mean_over_processes(torch.cat([own, gradient_norm[None], stop]), what="mean of the losses")
+        meanwhile()
         with waiting_for("losses of the step"):
             values: list[float] = torch.cat([means, own]).tolist()
         num_losses = len(loss_by_name)

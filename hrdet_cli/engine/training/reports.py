@@ -3,7 +3,9 @@
 import resource
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -50,8 +52,17 @@ class StepReport:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory used so far: a GPU's as torch allocated it, else this process's resident memory."""
+    """The most memory used since `reset_peak_memory`: a GPU's as torch allocated it, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory_bytes` forget what was; outside Linux, resident memory keeps its peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):  # no such file, or a container that forbids it
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -6,7 +6,12 @@ from torch import nn
 
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
-from hrdet_cli.runs.build import build_plain_detector, normalise_detector
+from hrdet_cli.runs.build import (
+    build_detector,
+    build_plain_detector,
+    describe_norms,
+    normalise_detector,
+)
 from hrdet_cli.specs.loading import load_spec
 
 
@@ -22,3 +27,32 @@ def test_the_specs_back_end_reaches_every_norm(back_end: str) -> None:
     assert (report.back_end, report.num_converted, report.left_alone) == (back_end, num_norms, ())
     ours = {module.back_end for module in detector.modules() if isinstance(module, SyncBatchNorm2d)}
     assert ours == ({back_end} if back_end != "torch" else set())
+
+
+@pytest.mark.parametrize("kind", ["batch", "sync"])
+@pytest.mark.parametrize(("statistics", "hides_padding"), [("all", False), ("valid", True)])
+@pytest.mark.parametrize("trains", [True, False])
+def test_statistics_over_valid_pixels_hide_the_padding_in_training_and_evaluation(
+    kind: str, statistics: str, hides_padding: bool, trains: bool
+) -> None:
+    settings = [f"norm.kind={kind}", f"norm.statistics={statistics}"]
+    with torch.device("meta"):
+        detector = build_detector(
+            load_spec(preset="demo", settings=settings).spec, num_classes=3, trains=trains
+        )
+    assert detector.hides_padding == hides_padding
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["norm.kind=sync"], "sync (71 layers, 0 frozen)"),
+        (["norm.kind=sync", "norm.back_end=per-layer"], "sync, per-layer (71 layers, 0 frozen)"),
+        (["norm.kind=batch", "norm.statistics=valid"], "batch, valid pixels (71 layers, 0 frozen)"),
+    ],
+)
+def test_norms_are_described_in_words(settings: list[str], expected: str) -> None:
+    spec = load_spec(preset="demo", settings=settings).spec
+    with torch.device("meta"):
+        detector = build_plain_detector(spec.model, num_classes=3)
+    assert describe_norms(normalise_detector(detector, spec.norm), spec.norm) == expected

@@ -230,8 +230,8 @@ def test_the_time_between_reports_is_not_counted_as_training(monkeypatch: pytest
     for _ in range(100):  # a consumer that saves and draws
         next(clock)
     second = next(reports)
-    # the clock is read when a batch is asked for, when it came, and when the step ended
-    assert [(r.data_seconds, r.step_seconds) for r in (first, second)] == [(1.0, 2.0), (1.0, 2.0)]
+    # the clock is read when a step begins, when its batch is asked for, when it came, and when the step ended
+    assert [(r.data_seconds, r.step_seconds) for r in (first, second)] == [(1.0, 3.0), (1.0, 3.0)]
 
 
 class Spoilt(TinyDetector):

@@ -1,0 +1,186 @@
+"""Before the first step: does the largest one fit into memory, and how many pictures would?"""
+
+from collections.abc import Callable
+
+import torch
+
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.noise import make_noise_batch
+from hrdet_cli.engine.distributed.collectives import gather_everywhere
+from hrdet_cli.engine.distributed.world import current_world, working_alone
+from hrdet_cli.engine.training.rehearsal import StepCost, fits_into_memory, largest_fitting
+from hrdet_cli.errors import OutOfMemoryError, SpecError
+from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, place_detector
+from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.evaluate import never
+from hrdet_cli.runs.plan import LargestStep
+from hrdet_cli.runs.steps import build_steps, with_batch_size
+from hrdet_cli.runs.training_run import TrainingRun
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.norm import SyncBatchNormSpec
+
+HEADROOM = 0.1
+"""Share of a GPU's memory that a batch found by ``auto`` leaves: for evaluation, and for what the allocator
+loses between steps of different sizes."""
+
+
+class LargestBatches:
+    """Batches as large as those of a run can become, of noise.
+
+    Args:
+        spec: The experiment.
+        part: What is trained on.
+    """
+
+    def __init__(self, spec: ExperimentSpec, part: DatasetPart) -> None:
+        self._steps = build_steps(with_batch_size(spec, 1), part.annotations, num_processes=1)
+        self._num_classes = len(part.annotations.class_names)
+        self.canvas = self._steps.largest_canvas
+
+    @property
+    def num_training_pictures(self) -> int:
+        """Pictures to train on."""
+        return self._steps.num_pictures
+
+    def make(self, num_pictures: int) -> Batch:
+        """A batch of so many pictures."""
+        return make_noise_batch(
+            self.canvas,
+            num_pictures=num_pictures,
+            num_boxes=self._steps.most_boxes,
+            num_classes=self._num_classes,
+        )
+
+
+def rehearse_largest_step(run: TrainingRun) -> LargestStep:
+    """Make the largest step of a run once, together with all processes, and forget it.
+
+    A process that has too little memory looks, by itself, for the batch that it has enough for.
+
+    Args:
+        run: Bit for bit as before afterwards.
+
+    Raises:
+        OutOfMemoryError: The step does not fit; says what would.
+    """
+    batches = LargestBatches(run.spec, run.data.train)
+    num_pictures = run.spec.data.num_pictures_per_process
+    batch = batches.make(num_pictures)
+    costs: list[StepCost] = []
+    if not fits_into_memory(lambda: costs.append(run.trainer.rehearse(batch))):
+        most = num_pictures - 1
+        fitting = find_most_pictures(run.spec, run.data.train, run.device, most=most) if most else 0
+        raise OutOfMemoryError(_describe_excess(run.spec, batch, run.device, fitting))
+    all_costs = gather_everywhere(costs[0], what="memory of the processes")
+    return LargestStep(
+        canvas=str(batch.images.canvas),
+        num_pictures=num_pictures,
+        num_box_rows=batch.targets.is_valid.shape[1],
+        peak_memory_bytes=max(cost.peak_memory_bytes for cost in all_costs),
+        seconds=max(cost.seconds for cost in all_costs),
+    )
+
+
+def find_batch_size(spec: ExperimentSpec, part: DatasetPart, device: torch.device) -> int:
+    """The most pictures in a process's step for which the GPUs of all processes have memory to spare.
+
+    Raises:
+        SpecError: There is no GPU.
+        OutOfMemoryError: Not even one picture fits.
+    """
+    _require_gpu(device)
+    batches = LargestBatches(spec, part)
+    most = max(1, batches.num_training_pictures // current_world().size)
+    own = find_most_pictures(spec, part, device, most=most, headroom=HEADROOM)
+    fitting = min(gather_everywhere(own, what="batch sizes that fit"))
+    if fitting == 0:
+        raise OutOfMemoryError(_describe_excess(spec, batches.make(1), device, 0))
+    return fitting
+
+
+def find_most_pictures(
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, most: int, headroom: float = 0.0
+) -> int:
+    """The most pictures in a step that fit into this process's memory, whatever other processes do meanwhile.
+
+    Args:
+        spec: The experiment.
+        part: What is trained on.
+        device: Where to try.
+        most: More are not tried; at least 1.
+        headroom: Share of the device's memory that is left free.
+
+    Returns:
+        In ``0 .. most``.
+    """
+    found: list[int] = []
+
+    def search() -> None:
+        occupied = _occupy(device, headroom) if headroom else None
+        found.append(largest_fitting(_build_trial(spec, part, device), most=most))
+        del occupied
+
+    with working_alone():
+        fits = fits_into_memory(search)
+    return found[0] if fits else 0
+
+
+def _build_trial(spec: ExperimentSpec, part: DatasetPart, device: torch.device) -> Callable[[int], bool]:
+    """A detector of its own that tells whether a step with so many pictures fits."""
+    batches = LargestBatches(spec, part)
+    trial = with_batch_size(spec, 1)
+    if isinstance(trial.norm, SyncBatchNormSpec):  # other back ends would wait for the other processes
+        norm = trial.norm.model_copy(update={"back_end": "coalesced"})
+        trial = trial.model_copy(update={"norm": norm})
+    detector = build_detector(trial, num_classes=len(part.annotations.class_names), trains=True)
+    trainer = build_trainer(
+        trial,
+        place_detector(detector, trial.run, device),
+        build_training_loader(trial, part, device),
+        device,
+        learning_rate=0.0,
+        stop_asked=never,
+    )
+    return lambda num_pictures: fits_into_memory(lambda: trainer.rehearse(batches.make(num_pictures)))
+
+
+def _require_gpu(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise SpecError(
+            [
+                "data.batch_size_per_process: auto finds what fits on a GPU, and this run's device is "
+                f"{device}, whose memory has no hard limit: what no longer fits is only slow. Give a number"
+            ]
+        )
+
+
+def _occupy(device: torch.device, share: float) -> torch.Tensor:
+    """Take a share of a GPU's memory away for as long as the result lives."""
+    num_bytes = torch.cuda.get_device_properties(device).total_memory
+    return torch.empty(int(share * num_bytes), dtype=torch.uint8, device=device)
+
+
+def _describe_excess(spec: ExperimentSpec, batch: Batch, device: torch.device, fitting: int) -> str:
+    """What does not fit where, and what to do."""
+    count = len(batch)
+    excess = (
+        f"the largest step of this run does not fit into the memory of {_describe_memory(device)}: "
+        f"{count} picture{'s' if count > 1 else ''} on a canvas of {batch.images.canvas}, with "
+        f"{batch.targets.is_valid.shape[1]} rows of boxes each."
+    )
+    remedies = "smaller augmentation.scales_pixels and padding"
+    if not spec.model.activation_checkpointing:
+        remedies = f"--set model.activation_checkpointing=true, or {remedies}"
+    if fitting == 0:
+        return f"{excess} Not even one picture does; try {remedies}"
+    return (
+        f"{excess} {fitting} would fit: --set data.batch_size_per_process={fitting}; "
+        f"to keep {count}, try {remedies}"
+    )
+
+
+def _describe_memory(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "this machine"
+    total = torch.cuda.get_device_properties(device).total_memory
+    return f"{device} ({total / 2**30:.0f} GiB)"

@@ -1,0 +1,83 @@
+import io
+from collections.abc import Generator
+
+import pytest
+from rich.console import Console
+
+from hrdet_cli.cli.display.padding import draw_comparison, drive_measuring
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison, PolicyCost, Rate, TrainingCost
+from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress
+from hrdet_cli.runs.benchmark_pad.policies import Policy
+from hrdet_cli.specs.data import BatchPaddingSpec
+
+
+def comparison(*, with_training: bool, num_workers: int = 4) -> PaddingComparison:
+    def cost(name: str, hours: float, *, is_own: bool) -> PolicyCost:
+        training = TrainingCost(Rate(1.0, 120.0, 1234.0), 80 * 2**30, hours, is_data_bound=is_own)
+        return PolicyCost(
+            policy=Policy(name, BatchPaddingSpec(), ("padding.policy=x", "padding.y=[1, 2]"), is_own),
+            useful_pixel_share=0.554,
+            canvas_shares=tuple((Size(64, 64 * n), 0.005) for n in range(1, 201)),
+            imbalance=1.345,
+            data_rate=Rate(151.2, 140, 160),
+            training=training if with_training else None,
+        )
+
+    costs = (cost("fixed", 12.0, is_own=True), cost("canvases 12", 9.5, is_own=False))
+    return PaddingComparison("cuda:0", 5, 16, 8, 8, num_workers, costs)
+
+
+def draw(shown: PaddingComparison) -> list[str]:
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(draw_comparison(shown))
+    return capture.get().splitlines()
+
+
+def test_every_column_is_whole_on_80_columns_with_the_largest_figures() -> None:
+    lines = draw(comparison(with_training=True))
+    assert lines[0] == "16 pictures a step in 8 processes, on cuda:0; medians of 5 repetitions"
+    assert lines[1].split() == [
+        *("policy", "useful", "shapes", "imbal.", "data/s"),
+        *("train/s", "spread", "GiB", "h/epoch"),
+    ]
+    measured = ["55.4%", "200", "1.34", "151", "1.00", "120-1234", "80.0"]
+    assert lines[2].split() == ["fixed", "*", *measured, "12.0d"]
+    assert lines[3].split()[-2:] == ["80.0", "9.50"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_advice_comes_with_options_for_a_shell_and_its_rule() -> None:
+    words = " ".join(" ".join(draw(comparison(with_training=True))).split())
+    assert (
+        "take canvases 12: 9.50 h an epoch, 21% less time than fixed, the spec's own; their spreads overlap, "
+        "so ask for more --repetitions --set padding.policy=x --set 'padding.y=[1, 2]' rule: the fewest hours"
+    ) in words
+
+
+def test_hours_are_explained_as_they_were_computed() -> None:
+    assert any("4 workers of each process" in line for line in draw(comparison(with_training=True)))
+    without = draw(comparison(with_training=True, num_workers=0))
+    assert "h/epoch: the slowest process of each step and its reading, summed: no workers" in without
+
+
+def test_without_training_there_are_no_columns_of_it() -> None:
+    lines = draw(comparison(with_training=False))
+    assert lines[1].split() == ["policy", "useful", "shapes", "imbal.", "data/s"]
+    assert not any("h/epoch" in line for line in lines)
+    assert any(line.startswith("keep fixed: nothing else gains more than 3%") for line in lines)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_bar_says_what_is_done_on_a_terminal_and_nothing_elsewhere(is_terminal: bool) -> None:
+    made = comparison(with_training=False)
+
+    def progress() -> Generator[MeasuringProgress, None, PaddingComparison]:
+        yield MeasuringProgress("warming up", 1, 2)
+        return made
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=is_terminal, width=80)
+    assert drive_measuring(progress(), console) is made
+    assert ("warming up" in screen.getvalue()) == is_terminal

@@ -1,0 +1,168 @@
+import random
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.noise import make_noise_batch
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.rehearsal import fits_into_memory, is_out_of_memory, largest_fitting
+from hrdet_cli.engine.training.schedule import StepSchedule
+
+CPU = torch.device("cpu")
+BATCH = make_noise_batch(Size(64, 96), num_pictures=3, num_boxes=9, num_classes=2)
+
+
+class Detector(nn.Module):
+    """Weights, running statistics, a buffer that is not saved, and draws from torch's generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.register_buffer("num_calls", torch.zeros(()), persistent=False)
+        self.momenta_seen: list[bool] = []
+        self.optimiser: torch.optim.Optimizer | None = None
+        self.factor = 1.0
+
+    def forward(self, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        assert isinstance(self.num_calls, Tensor)
+        self.num_calls += 1
+        if self.optimiser is not None:
+            self.momenta_seen.append("momentum_buffer" in self.optimiser.state[self.conv.weight])
+        features = F.dropout(self.norm(self.conv(images.pixels.float() / 255)).relu(), 0.5)
+        return {"box": (features.mean((2, 3)) - targets.boxes[:, 0]).abs().mean() * self.factor}
+
+
+class Loader:
+    num_steps_per_epoch = 4
+    num_images_per_step = 2
+
+    def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+        for step in range(first_step, self.num_steps_per_epoch):
+            yield make_noise_batch(
+                Size(64, 64 + 32 * step), num_pictures=2, num_boxes=epoch + 1, num_classes=2
+            )
+
+
+def build_trainer(detector: Detector) -> Trainer:
+    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4)
+    detector.optimiser = optimiser
+    return Trainer(
+        model=detector,
+        optimiser=optimiser,
+        schedule=StepSchedule(
+            learning_rate=0.05, warmup_steps=0, warmup_factor=0.5, drop_epochs=(), drop_factor=0.1
+        ),
+        loader=Loader(),
+        num_epochs=2,
+        clip_norm=0.1,
+        device=CPU,
+        autocast_dtype=None,
+        stop_asked=lambda: False,
+    )
+
+
+def flatten(value: object, where: str = "") -> dict[str, object]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flatten(item, f"{where}/{key}").items()}
+    if isinstance(value, list):
+        return flatten(dict(enumerate(value)), where)
+    return {where: value.tolist() if isinstance(value, Tensor) else value}
+
+
+def end_of(rehearse: Callable[[Trainer], object]) -> tuple[dict[str, object], list[float], object]:
+    """Final state, losses and generator of a run that rehearses first and in its middle."""
+    detector = Detector()
+    trainer = build_trainer(detector)
+    losses = []
+    for num_steps in (3, 1, 4):
+        rehearse(trainer)
+        losses += [report.loss for report in islice(trainer.train_epoch(), num_steps)]
+    state = flatten(trainer.state_dict()) | flatten(dict(detector.named_buffers()), "buffers")
+    return state, losses, torch.rand(3).tolist()
+
+
+def test_a_rehearsal_changes_no_bit_of_weights_statistics_momenta_losses_and_generator() -> None:
+    assert end_of(lambda trainer: trainer.rehearse(BATCH)) == end_of(lambda _: None)
+
+
+def test_a_rehearsal_before_the_first_step_leaves_no_optimiser_state_gradient_or_draw() -> None:
+    detector = Detector()
+    trainer = build_trainer(detector)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    trainer.rehearse(BATCH)
+    assert trainer.state_dict()["optimiser"]["state"] == {}
+    assert all(parameter.grad is None for parameter in detector.parameters())
+    assert (trainer.step, trainer.last_batch) == (0, None)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert str(np.random.get_state()) == str(states[2])
+
+
+def test_the_momenta_of_later_steps_are_in_memory_in_a_rehearsed_first_step() -> None:
+    detector = Detector()
+    build_trainer(detector).rehearse(BATCH)
+    assert detector.momenta_seen == [True]
+
+
+def test_a_rehearsal_whose_loss_is_not_finite_is_still_forgotten() -> None:
+    detector = Detector()
+    trainer = build_trainer(detector)
+    before = flatten(trainer.state_dict())
+    detector.factor = float("inf")
+    trainer.rehearse(BATCH)
+    assert flatten(trainer.state_dict()) == before
+    assert not trainer.is_last_batch_suspect
+
+
+def test_a_rehearsal_tells_time_and_memory_and_forgets_earlier_peaks() -> None:
+    trainer = build_trainer(Detector())
+    held = torch.ones(2**28, dtype=torch.uint8)
+    with_ballast = trainer.rehearse(BATCH)
+    del held
+    without = trainer.rehearse(BATCH)
+    assert with_ballast.seconds > 0
+    assert with_ballast.peak_memory_bytes - without.peak_memory_bytes == pytest.approx(2**28, rel=0.1)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 12, 100])
+def test_the_largest_number_that_fits_is_found_in_few_trials(most: int) -> None:
+    for limit in range(most + 3):
+        tried: list[int] = []
+
+        def fits(number: int, *, limit: int = limit, tried: list[int] = tried) -> bool:
+            tried.append(number)
+            return number <= limit
+
+        assert largest_fitting(fits, most=most) == min(limit, most)
+        assert len(set(tried)) == len(tried)
+        assert max(tried) <= most
+        assert len(tried) <= 2 * (most.bit_length() + 1)
+
+
+def test_torchs_two_ways_of_being_out_of_memory_are_known() -> None:
+    with pytest.raises(RuntimeError) as host:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(host.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_only_an_error_for_want_of_memory_means_that_something_does_not_fit() -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    assert fits_into_memory(lambda: None)
+    assert not fits_into_memory(lambda: fail(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        fits_into_memory(lambda: fail(RuntimeError("shapes do not match")))

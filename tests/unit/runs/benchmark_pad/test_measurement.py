@@ -1,0 +1,128 @@
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from hrdet_cli.engine.benchmarking.epoch_layout import lay_out_epoch
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.engine.training.rehearsal import StepCost
+from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison
+from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress, compare_policies
+from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.steps import build_steps
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import load_spec
+
+NUM_PROCESSES = 2
+SECONDS_PER_PIXEL = 1e-3  # far more than reading takes
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+def small_spec(data_root: Path, *settings: str) -> ExperimentSpec:
+    chosen = [
+        f"data.root={data_root}",
+        "data.demo={seed: 1, num_train_images: 24, num_val_images: 2}",
+        "data.batch_size_per_process=2",
+        "data.num_workers=2",
+        "augmentation.scales_pixels=[[160, 128], [128, 96]]",
+        "padding.canvas_pixels=[160, 128]",
+        *settings,
+    ]
+    return load_spec(preset="demo", settings=chosen).spec
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """Batches that were trained on; a step takes a millisecond and a byte for each pixel of its canvas."""
+    batches: list[Batch] = []
+
+    def rehearse(_trainer: Trainer, batch: Batch) -> StepCost:
+        batches.append(batch)
+        pixels = batch.images.canvas.num_pixels
+        return StepCost(SECONDS_PER_PIXEL * pixels, pixels)
+
+    monkeypatch.setattr(Trainer, "rehearse", rehearse)
+    return batches
+
+
+Events = Generator[MeasuringProgress, None, PaddingComparison]
+
+
+def finish(events: Events) -> tuple[PaddingComparison, list[MeasuringProgress]]:
+    told = []
+    while True:
+        try:
+            told.append(next(events))
+        except StopIteration as stop:
+            return stop.value, told
+
+
+def test_figures_weigh_what_was_measured_by_what_an_epoch_has(data_root: Path, trained: list[Batch]) -> None:
+    spec = small_spec(data_root)
+    comparison, told = finish(
+        compare_policies(
+            spec,
+            ["fixed", "canvases", "batch"],
+            num_processes=NUM_PROCESSES,
+            num_repetitions=2,
+            with_training=True,
+        )
+    )
+    annotations = open_part(spec.data, "train").annotations
+    for cost in comparison.costs:
+        variant = spec.model_copy(update={"padding": cost.policy.padding})
+        steps = build_steps(variant, annotations, num_processes=NUM_PROCESSES)
+        layout = lay_out_epoch(steps, num_processes=NUM_PROCESSES)
+        slowest = [max(canvas.num_pixels for canvas in step) for step in layout.canvases]
+        every = [canvas.num_pixels for step in layout.canvases for canvas in step]
+        training = cost.training
+        assert training is not None
+        assert training.hours_per_epoch * 3600 == pytest.approx(SECONDS_PER_PIXEL * sum(slowest))
+        assert training.rate.median == pytest.approx(2 / (SECONDS_PER_PIXEL * sum(every) / len(every)))
+        assert training.peak_memory_bytes == steps.largest_canvas.num_pixels
+        assert not training.is_data_bound
+        assert cost.useful_pixel_share == layout.useful_pixel_share
+    assert comparison.num_imbalanced == NUM_PROCESSES
+    assert all(len(batch) == 2 for batch in trained)
+    assert (told[-1].what, told[-1].num_done) == ("measuring", told[-1].num_in_all)
+    assert [event.what for event in told].index("warming up") < [event.what for event in told].index(
+        "measuring"
+    )
+
+
+def test_a_process_alone_tells_the_imbalance_of_eight_and_reading_bounds_steps_that_take_no_time(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "rehearse", lambda *_: StepCost(1e-9, 1))
+    unequal = ("augmentation.scales_pixels=[[160, 128], [96, 64]]", "data.batch_size_per_process=1")
+    by_workers = {}
+    for num_workers in (0, 1):
+        comparison, _ = finish(
+            compare_policies(
+                small_spec(data_root, *unequal, f"data.num_workers={num_workers}"),
+                ["batch"],
+                num_processes=None,
+                num_repetitions=1,
+                with_training=True,
+            )
+        )
+        assert (comparison.num_processes, comparison.num_imbalanced) == (1, 8)
+        (cost,) = comparison.costs
+        assert cost.imbalance > 1
+        assert cost.training is not None
+        by_workers[num_workers] = cost.training.is_data_bound
+    assert by_workers == {0: False, 1: True}
+
+
+def test_policies_that_come_to_the_same_canvases_are_measured_once(data_root: Path) -> None:
+    spec = small_spec(data_root, "augmentation.scales_pixels=[[128, 96]]")
+    comparison, _ = finish(
+        compare_policies(spec, ["canvases"], num_processes=1, num_repetitions=1, with_training=False)
+    )
+    assert [cost.policy.name for cost in comparison.costs] == ["canvases 3"]
+    assert comparison.costs[0].training is None
