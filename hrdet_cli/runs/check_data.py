@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from hrdet_cli.engine.data.annotation_file import without_cycle_search
-from hrdet_cli.engine.data.box_hints import hints_about_boxes
-from hrdet_cli.engine.data.checking import CheckedFile, check_annotations, read_json
-from hrdet_cli.engine.data.cleaning import CleanedFile, clean, json_lines
+from hrdet_cli.engine.data.checking.annotations import CheckedFile, check_annotations, read_json
+from hrdet_cli.engine.data.checking.box_hints import hints_about_boxes
+from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
+from hrdet_cli.engine.data.checking.opening import NamedSize, open_all
+from hrdet_cli.engine.data.checking.presence import check_presence
+from hrdet_cli.engine.data.checking.problems import OTHER_CATEGORIES, Problem, ProblemLog
 from hrdet_cli.engine.data.images import ImageSource, open_images
-from hrdet_cli.engine.data.opening import NamedSize, open_all
-from hrdet_cli.engine.data.presence import check_presence
-from hrdet_cli.engine.data.problems import OTHER_CATEGORIES, Problem, ProblemLog
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile

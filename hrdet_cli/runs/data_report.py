@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hrdet_cli.engine.data.problems import Problem, ProblemKind
+from hrdet_cli.engine.data.checking.problems import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)

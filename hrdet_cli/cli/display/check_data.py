@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.engine.data.problems import Problem
+from hrdet_cli.engine.data.checking.problems import Problem
 from hrdet_cli.runs.check_data import CheckProgress
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
 

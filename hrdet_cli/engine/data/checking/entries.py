@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_file import ID, Kind
-from hrdet_cli.engine.data.problems import BROKEN_LIST, Problem, ProblemKind, ProblemLog
+from hrdet_cli.engine.data.checking.problems import BROKEN_LIST, Problem, ProblemKind, ProblemLog
 
 _ABSENT = object()
 

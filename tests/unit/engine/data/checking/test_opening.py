@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hrdet_cli.engine.data.checking.opening import NamedSize, open_all
+from hrdet_cli.engine.data.checking.problems import UNREADABLE_PICTURE, WRONG_SIZE
 from hrdet_cli.engine.data.images import open_images
-from hrdet_cli.engine.data.opening import NamedSize, open_all
-from hrdet_cli.engine.data.problems import UNREADABLE_PICTURE, WRONG_SIZE
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import LostProcessError
 

@@ -1,6 +1,6 @@
 """Mistakes in a whole file that its boxes betray."""
 
-from hrdet_cli.engine.data.checking import CheckedFile
+from hrdet_cli.engine.data.checking.annotations import CheckedFile
 
 _FEWEST_BOXES = 10  # fewer prove nothing
 _NEARLY_ALL = 0.99

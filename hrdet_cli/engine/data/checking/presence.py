@@ -5,9 +5,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hrdet_cli.engine.data.checking import CheckedPictures
+from hrdet_cli.engine.data.checking.annotations import CheckedPictures
+from hrdet_cli.engine.data.checking.problems import MISSING_PICTURE, Problem, ProblemLog
 from hrdet_cli.engine.data.images import ImageSource
-from hrdet_cli.engine.data.problems import MISSING_PICTURE, Problem, ProblemLog
 
 _PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_file import AREA, BOX, FLAG
-from hrdet_cli.engine.data.entries import Entries
-from hrdet_cli.engine.data.problems import (
+from hrdet_cli.engine.data.checking.entries import Entries
+from hrdet_cli.engine.data.checking.problems import (
     BROKEN_AREA,
     BROKEN_ID,
     IMPOSSIBLE_AREA,

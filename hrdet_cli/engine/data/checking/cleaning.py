@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from hrdet_cli.engine.data.box_checking import CheckedAnnotations
-from hrdet_cli.engine.data.checking import CheckedFile, CheckedPictures
-from hrdet_cli.engine.data.problems import BY_HAND, ProblemKind
+from hrdet_cli.engine.data.checking.annotations import CheckedFile, CheckedPictures
+from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations
+from hrdet_cli.engine.data.checking.problems import BY_HAND, ProblemKind
 from hrdet_cli.errors import DataError
 
 _DECIMALS = 3  # of a clipped coordinate, in pixels; the official files have two

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_file import EDGE, FILE_NAME, NAME
-from hrdet_cli.engine.data.box_checking import CheckedAnnotations, check_boxes
-from hrdet_cli.engine.data.entries import Entries
-from hrdet_cli.engine.data.problems import (
+from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations, check_boxes
+from hrdet_cli.engine.data.checking.entries import Entries
+from hrdet_cli.engine.data.checking.problems import (
     BROKEN_ANNOTATION,
     BROKEN_CATEGORY,
     BROKEN_PICTURE,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset
 
+from hrdet_cli.engine.data.checking.problems import UNREADABLE_PICTURE, WRONG_SIZE, ProblemKind
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_rgb
 from hrdet_cli.engine.data.images import ImageSource
-from hrdet_cli.engine.data.problems import UNREADABLE_PICTURE, WRONG_SIZE, ProblemKind
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, LostProcessError
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrdet_cli.engine.data.box_hints import hints_about_boxes
-from hrdet_cli.engine.data.checking import JsonFile, check_annotations, read_json
-from hrdet_cli.engine.data.cleaning import CleanedFile, clean, json_lines
+from hrdet_cli.engine.data.checking.annotations import JsonFile, check_annotations, read_json
+from hrdet_cli.engine.data.checking.box_hints import hints_about_boxes
+from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
+from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.coco import load_coco
-from hrdet_cli.engine.data.problems import ProblemLog
 from hrdet_cli.errors import DataError
 
 Content = dict[str, Any]
