@@ -43,12 +43,14 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Measure data path, training step, memory and SyncBN (several minutes)
+bench: $(INSTALLED) ## Measure data path, training step, memory, norms and padding (many minutes)
 	$(BIN)/python -m tests.benchmarks.data_path
 	$(BIN)/python -m tests.benchmarks.step_time
 	$(BIN)/python -m tests.benchmarks.step_memory
+	$(BIN)/python -m tests.benchmarks.valid_statistics
+	$(BIN)/hrdet benchmark-pad --preset demo --out runs/padding
 	$(BIN)/hrdet benchmark-syncbn
 
 clean: ## Remove the environment, caches and demo runs
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
