@@ -6,9 +6,15 @@ import torch
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.noise import make_noise_batch
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
 from hrdet_cli.engine.distributed.world import current_world, working_alone
-from hrdet_cli.engine.training.rehearsal import StepCost, fits_into_memory, largest_fitting
+from hrdet_cli.engine.training.rehearsal import (
+    StepCost,
+    fits_into_memory,
+    largest_fitting,
+    release_memory,
+)
 from hrdet_cli.errors import OutOfMemoryError, SpecError
 from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, place_detector
 from hrdet_cli.runs.dataset import DatasetPart
@@ -28,26 +34,20 @@ class LargestBatches:
     """Batches as large as those of a run can become, of noise.
 
     Args:
-        spec: The experiment.
-        part: What is trained on.
+        steps: Of the run, whatever their number of pictures.
+        num_classes: K.
     """
 
-    def __init__(self, spec: ExperimentSpec, part: DatasetPart) -> None:
-        self._steps = build_steps(with_batch_size(spec, 1), part.annotations, num_processes=1)
-        self._num_classes = len(part.annotations.class_names)
-        self.canvas = self._steps.largest_canvas
-
-    @property
-    def num_training_pictures(self) -> int:
-        """Pictures to train on."""
-        return self._steps.num_pictures
+    def __init__(self, steps: TrainingSteps, *, num_classes: int) -> None:
+        self._canvas, self._num_boxes = steps.largest_canvas, steps.most_boxes
+        self._num_classes = num_classes
 
     def make(self, num_pictures: int) -> Batch:
         """A batch of so many pictures."""
         return make_noise_batch(
-            self.canvas,
+            self._canvas,
             num_pictures=num_pictures,
-            num_boxes=self._steps.most_boxes,
+            num_boxes=self._num_boxes,
             num_classes=self._num_classes,
         )
 
@@ -63,13 +63,14 @@ def rehearse_largest_step(run: TrainingRun) -> LargestStep:
     Raises:
         OutOfMemoryError: The step does not fit; says what would.
     """
-    batches = LargestBatches(run.spec, run.data.train)
+    batches = LargestBatches(run.loader.steps, num_classes=len(run.plan.class_names))
     num_pictures = run.spec.data.num_pictures_per_process
     batch = batches.make(num_pictures)
     costs: list[StepCost] = []
     if not fits_into_memory(lambda: costs.append(run.trainer.rehearse(batch))):
+        run.trainer.abandon()  # what it holds would make the others look larger than they are
         most = num_pictures - 1
-        fitting = find_most_pictures(run.spec, run.data.train, run.device, most=most) if most else 0
+        fitting = find_most_pictures(run.spec, batches, run.data.train, run.device, most=most) if most else 0
         raise OutOfMemoryError(_describe_excess(run.spec, batch, run.device, fitting))
     all_costs = gather_everywhere(costs[0], what="memory of the processes")
     return LargestStep(
@@ -89,9 +90,10 @@ def find_batch_size(spec: ExperimentSpec, part: DatasetPart, device: torch.devic
         OutOfMemoryError: Not even one picture fits.
     """
     _require_gpu(device)
-    batches = LargestBatches(spec, part)
-    most = max(1, batches.num_training_pictures // current_world().size)
-    own = find_most_pictures(spec, part, device, most=most, headroom=HEADROOM)
+    steps = build_steps(with_batch_size(spec, 1), part.annotations, num_processes=1)
+    batches = LargestBatches(steps, num_classes=len(part.annotations.class_names))
+    most = max(1, steps.num_pictures // current_world().size)
+    own = find_most_pictures(spec, batches, part, device, most=most, headroom=HEADROOM)
     fitting = min(gather_everywhere(own, what="batch sizes that fit"))
     if fitting == 0:
         raise OutOfMemoryError(_describe_excess(spec, batches.make(1), device, 0))
@@ -99,12 +101,19 @@ def find_batch_size(spec: ExperimentSpec, part: DatasetPart, device: torch.devic
 
 
 def find_most_pictures(
-    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, most: int, headroom: float = 0.0
+    spec: ExperimentSpec,
+    batches: LargestBatches,
+    part: DatasetPart,
+    device: torch.device,
+    *,
+    most: int,
+    headroom: float = 0.0,
 ) -> int:
     """The most pictures in a step that fit into this process's memory, whatever other processes do meanwhile.
 
     Args:
         spec: The experiment.
+        batches: What to try.
         part: What is trained on.
         device: Where to try.
         most: More are not tried; at least 1.
@@ -117,17 +126,19 @@ def find_most_pictures(
 
     def search() -> None:
         occupied = _occupy(device, headroom) if headroom else None
-        found.append(largest_fitting(_build_trial(spec, part, device), most=most))
+        found.append(largest_fitting(_build_trial(spec, batches, part, device), most=most))
         del occupied
 
     with working_alone():
         fits = fits_into_memory(search)
+    release_memory()
     return found[0] if fits else 0
 
 
-def _build_trial(spec: ExperimentSpec, part: DatasetPart, device: torch.device) -> Callable[[int], bool]:
+def _build_trial(
+    spec: ExperimentSpec, batches: LargestBatches, part: DatasetPart, device: torch.device
+) -> Callable[[int], bool]:
     """A detector of its own that tells whether a step with so many pictures fits."""
-    batches = LargestBatches(spec, part)
     trial = with_batch_size(spec, 1)
     if isinstance(trial.norm, SyncBatchNormSpec):  # other back ends would wait for the other processes
         norm = trial.norm.model_copy(update={"back_end": "coalesced"})

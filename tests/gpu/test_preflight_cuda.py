@@ -9,7 +9,8 @@ from hrdet_cli.engine.training.rehearsal import fits_into_memory
 from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, place_detector
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.evaluate import never
-from hrdet_cli.runs.preflight import find_batch_size, find_most_pictures
+from hrdet_cli.runs.preflight import LargestBatches, find_batch_size, find_most_pictures
+from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 
@@ -65,7 +66,9 @@ def test_the_batch_that_is_found_leaves_memory_to_spare(spec: ExperimentSpec, pa
     total = torch.cuda.get_device_properties(CUDA).total_memory
     torch.cuda.set_per_process_memory_fraction(LIMIT_BYTES / total, CUDA)
     try:
-        most = find_most_pictures(spec, part, CUDA, most=200)
+        steps = build_steps(spec, part.annotations, num_processes=1)
+        batches = LargestBatches(steps, num_classes=len(part.annotations.class_names))
+        most = find_most_pictures(spec, batches, part, CUDA, most=200)
         assert 1 <= most < 200
         with pytest.MonkeyPatch.context() as patch:  # a tenth of the limit, not of the GPU
             patch.setattr("hrdet_cli.runs.preflight.HEADROOM", 0.1 * LIMIT_BYTES / total)

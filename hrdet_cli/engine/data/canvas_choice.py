@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.padding import rounded_up
+from hrdet_cli.engine.data.padding import CANVAS_DIVISOR_PIXELS, rounded_up
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.geometry import Scale, Size
 
@@ -21,7 +21,7 @@ def choose_canvases(
 
     Every size that a picture can have on its canvas, rounded up to the network's stride, starts as a canvas
     of its own. The two whose union adds the fewest pixels to all batches are merged, until few enough are
-    left.
+    left. One is kept that holds all of them: a step may have pictures of several shapes.
 
     Args:
         count_by_size: How many pictures of the data set have each size.
@@ -29,9 +29,22 @@ def choose_canvases(
         num_canvases: Most canvases to choose; each may be used turned.
 
     Returns:
-        Long and short edges in pixels, the largest area first. One holds every picture at every scale.
+        Long and short edges in pixels, the largest area first. The first holds all pictures at all scales.
     """
     edges, weights = _candidates(count_by_size, augmentation)
+    largest = edges.max(axis=0)
+    merged = _merge(edges, weights, num_canvases=num_canvases)
+    if not (merged == largest).all(axis=1).any():
+        merged = np.concatenate([largest[None], _merge(edges, weights, num_canvases=num_canvases - 1)])
+    found = {Scale(long, short) for long, short in merged.astype(int).tolist()}
+    return tuple(sorted(found, key=lambda canvas: (-canvas.long * canvas.short, -canvas.long)))
+
+
+def _merge(
+    edges: NDArray[np.float64], weights: NDArray[np.float64], *, num_canvases: int
+) -> NDArray[np.float64]:
+    """Canvases ``(C, 2)`` and how many pictures need each, ``(C,)``, to at most ``num_canvases``."""
+    edges, weights = edges.copy(), weights.copy()
     areas = edges.prod(axis=1)
     union_areas = np.maximum(edges[:, None], edges[None]).prod(axis=2)
     while len(edges) > num_canvases:
@@ -44,8 +57,7 @@ def choose_canvases(
         edges, weights = np.delete(edges, second, axis=0), np.delete(weights, second)
         areas = edges.prod(axis=1)
         union_areas = np.maximum(edges[:, None], edges[None]).prod(axis=2)
-    found = {Scale(long, short) for long, short in edges.astype(int).tolist()}
-    return tuple(sorted(found, key=lambda canvas: (-canvas.long * canvas.short, -canvas.long)))
+    return edges
 
 
 def _candidates(
@@ -58,7 +70,7 @@ def _candidates(
         for scale in scales:
             placed = augmentation.placed_size(size, scale)
             needed[max(placed.height, placed.width), min(placed.height, placed.width)] += count
-    rounding = 32
+    rounding = CANVAS_DIVISOR_PIXELS
     while True:
         rounded: Counter[tuple[int, int]] = Counter()
         for (long, short), count in needed.items():

@@ -79,7 +79,7 @@ class TrainingLoader:
         Raises:
             DataError: A picture is missing or damaged; while iterating.
         """
-        return self.make(self.steps.requests(epoch, self._world, first_step=first_step))
+        return self.make([*self.steps.requests(epoch, self._world, first_step=first_step)])
 
     def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
         """Any batches, in order, as ``batches`` does."""

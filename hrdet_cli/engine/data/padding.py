@@ -60,12 +60,13 @@ class StepCanvases:
     canvases: tuple[Scale, ...]
 
     def canvas_for(self, sizes: Sequence[Size]) -> Size:
-        """The canvas of all pictures of a step.
+        """The canvas of all pictures of a step, which have one orientation; squares fit both.
 
         Raises:
             DataError: None of the canvases holds all of them.
         """
-        turned = {canvas.turned(portrait=portrait) for canvas in self.canvases for portrait in (False, True)}
+        is_portrait = any(size.is_portrait for size in sizes)
+        turned = [canvas.turned(portrait=is_portrait) for canvas in self.canvases]
         holding = [canvas for canvas in turned if all(canvas.contains(size) for size in sizes)]
         if not holding:
             largest = Size(max(size.height for size in sizes), max(size.width for size in sizes))

@@ -15,6 +15,8 @@ from hrdet_cli.engine.data.keys import generator_for, order_key
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Size
 
+_NONE = np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingOrder:
@@ -63,10 +65,10 @@ def training_order(
         is_chosen = is_portrait == orientation
         classes = np.unique(shape_classes[is_chosen])
         members = [np.flatnonzero(is_chosen & (shape_classes == number)) for number in classes]
-        shuffled = [generator.permutation(positions) for positions in members] or [np.flatnonzero(is_chosen)]
-        num_missing = -is_chosen.sum() % batch_size
-        repeated = np.resize(shuffled[-1], num_missing)
-        batches.append(np.concatenate([*shuffled, repeated]).reshape(-1, batch_size))
+        shuffled = np.concatenate([_NONE, *map(generator.permutation, members)])
+        num_missing = -len(shuffled) % batch_size
+        repeated = np.resize(shuffled[::-1], num_missing)  # from the end: of the shapes of the last batch
+        batches.append(np.concatenate([shuffled, repeated]).reshape(-1, batch_size))
         repeats.append(repeated)
     return TrainingOrder(
         batches=generator.permutation(np.concatenate(batches), axis=0), repeats=np.concatenate(repeats)

@@ -52,6 +52,7 @@ class TrainingSteps:
     Attributes:
         padding: As given.
         batch_size: As given.
+        num_steps: Steps in an epoch.
     """
 
     def __init__(
@@ -72,14 +73,10 @@ class TrainingSteps:
         self.batch_size = batch_size
         sizes = annotations.sizes[indices]
         self._is_portrait = sizes[:, 0] > sizes[:, 1]
+        self.num_steps = num_training_steps(is_portrait=self._is_portrait, batch_size=batch_size)
         self._shape_classes = np.zeros(len(indices), dtype=np.int64)
         if isinstance(padding, StepCanvases):
             self._shape_classes = _classes_by_canvas(sizes, augmentation, padding)
-
-    @property
-    def num_steps(self) -> int:
-        """Steps in an epoch."""
-        return num_training_steps(is_portrait=self._is_portrait, batch_size=self.batch_size)
 
     @property
     def num_pictures(self) -> int:
@@ -132,10 +129,11 @@ class TrainingSteps:
         )
         return TrainingOrder(batches=self._indices[order.batches], repeats=self._indices[order.repeats])
 
-    def requests(self, epoch: int, world: World, *, first_step: int = 0) -> list[BatchRequest]:
+    def requests(self, epoch: int, world: World, *, first_step: int = 0) -> Iterator[BatchRequest]:
         """One process's batches of an epoch, from a step counted from 0 on."""
         batches = self.order_of(epoch).batches
-        return [self._request(epoch, step, batches[step], world) for step in range(first_step, len(batches))]
+        for step in range(first_step, len(batches)):
+            yield self._request(epoch, step, batches[step], world)
 
     def _request(self, epoch: int, step: int, batch: NDArray[np.int64], world: World) -> BatchRequest:
         share = tuple(share_of(batch, world).tolist())
@@ -143,7 +141,8 @@ class TrainingSteps:
             return BatchRequest(epoch, share)
         generator = generator_for(step_key(seed=self._seed, epoch=epoch, step=step))
         scale = self._augmentation.draw_scale(generator)
-        placed = [self._augmentation.placed_size(self._annotations.size_of(i), scale) for i in batch.tolist()]
+        sizes = {self._annotations.size_of(index) for index in batch.tolist()}
+        placed = [self._augmentation.placed_size(size, scale) for size in sizes]
         return BatchRequest(epoch, share, scale, self.padding.canvas_for(placed))
 
     def layouts(self, epoch: int, world: World) -> Iterator["StepLayout"]:

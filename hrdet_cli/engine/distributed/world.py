@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch.distributed as dist
 
+from hrdet_cli.engine.distributed.activity import ACTIVITY
 from hrdet_cli.engine.distributed.ranks import World
 
 __all__ = ["World", "current_world", "working_alone"]
@@ -32,7 +33,9 @@ def current_world() -> World:
 def working_alone() -> Iterator[None]:
     """Inside, this process is one alone: collectives are the identity, whatever the others do meanwhile."""
     _SOLITUDE.is_on = True
+    num_collectives = ACTIVITY.num_collectives
     try:
         yield
     finally:
         _SOLITUDE.is_on = False
+        ACTIVITY.num_collectives = num_collectives  # the others did not make those in between

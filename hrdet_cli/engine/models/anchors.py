@@ -91,7 +91,14 @@ class AnchorGenerator(nn.Module):
 
         Returns:
             The anchors, on the device of this module.
+
+        Raises:
+            ValueError: The canvas is too large for each anchor to have a number of its own.
         """
+        if any(max(grid.height, grid.width) > _MOST_CELLS for grid in grids):
+            raise ValueError(
+                f"a canvas may have {_MOST_CELLS * self.strides[0]} pixels along an edge at most"
+            )
         device = self.cells.device
         centres = [
             _grid_points(grid, stride=stride, device=device)

@@ -1,8 +1,8 @@
 """The arithmetic of batch norm when only the pixels of the pictures count.
 
 Statistics and sums are of those pixels, and outputs and gradients of the features are zero elsewhere,
-whatever features and gradients hold there.  The two implementations are those of :mod:`.kernels`; torch has
-no fused kernel for statistics and sums that leave pixels out.
+whatever finite values features and gradients hold there.  The two implementations are those of
+:mod:`.kernels`; torch has no fused kernel for statistics and sums that leave pixels out.
 """
 
 from contextlib import AbstractContextManager, nullcontext

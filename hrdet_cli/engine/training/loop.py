@@ -169,6 +169,7 @@ class Trainer:
         """
         enter_phase("the rehearsal of a step")
         snapshot = Snapshot(self._model, self._optimiser, self._device)
+        ahead = batch.to(self._device)  # in a run the next batch lies there too
         make_state(self._optimiser)
         self._model.train()
 
@@ -177,9 +178,16 @@ class Trainer:
                 self._train_on(batch)
 
         cost = measure(make_step, self._device)
+        del ahead
         snapshot.restore()
         self.is_last_batch_suspect = False
         return cost
+
+    def abandon(self) -> None:
+        """Free what the trainer holds on its device; it cannot be used any more."""
+        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.state.clear()
+        self._model.to("cpu")
 
     def _set_learning_rate(self) -> float:
         learning_rate = self._schedule.learning_rate_at(step=self.step, epoch=self.num_finished_epochs)

@@ -11,6 +11,13 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
 
+_SIGNS_OF_FULL_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
@@ -91,15 +98,22 @@ def fits_into_memory(work: Callable[[], object]) -> bool:
             raise
     else:
         return True
-    gc.collect()  # only now: the traceback held the tensors of the step
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_memory()  # only now: the traceback held the tensors of the step
     return False
 
 
+def release_memory() -> None:
+    """Give back what nothing refers to any more, to those who allocate without torch, too."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; for host memory torch has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Whether an allocation failed; for host memory and CUDA's libraries there are only words to tell."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(sign in str(error) for sign in _SIGNS_OF_FULL_MEMORY)
 
 
 def largest_fitting(fits: Callable[[int], bool], *, most: int) -> int:

@@ -186,7 +186,7 @@ def _prepare(
     return _Case(
         policy=policy,
         loader=loader,
-        batches=LargestBatches(variant, part),
+        batches=LargestBatches(loader.steps, num_classes=len(part.annotations.class_names)),
         layout=layout,
         imbalance=spread.imbalance,
         canvases=layout.typical_canvases(MOST_CANVASES_TIMED),

@@ -31,7 +31,7 @@ def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_p
     augmentation = build_augmentation(spec.augmentation.model_copy(update={"flip_probability": 0.0}))
     annotations = part.annotations
     steps = build_steps(spec, annotations, num_processes=num_processes)
-    first = steps.requests(epoch, World(0, num_processes))[0]
+    first = next(steps.requests(epoch, World(0, num_processes)))
     sharing_canvas = first.indices if first.canvas is None else steps.order_of(epoch).batches[0].tolist()
     dataset = PictureDataset(
         annotations=annotations, images=part.images, augmentation=augmentation, seed=spec.run.seed

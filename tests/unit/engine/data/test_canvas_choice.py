@@ -1,5 +1,6 @@
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,24 @@ def test_few_enough_canvases_hold_every_picture_at_every_scale(
     assert 1 <= len(canvases) <= num_canvases
     assert all(edge % 32 == 0 and edge >= 64 for canvas in canvases for edge in (canvas.long, canvas.short))
     assert 0 < _useful_share(canvases, counts, augmentation) <= 1  # raises where a picture finds no canvas
+    policy, generator = StepCanvases(canvases=canvases), np.random.default_rng(0)
+    for portrait in (False, True):  # a step may have pictures of several shapes
+        together = [size for size in counts if size.is_portrait == portrait]
+        for scale in (
+            *augmentation.typical_scales(),
+            *(augmentation.draw_scale(generator) for _ in range(9)),
+        ):
+            placed = [augmentation.placed_size(size, scale) for size in together]
+            assert not placed or all(policy.canvas_for(placed).contains(size) for size in placed)
+
+
+def test_steps_of_several_shapes_find_a_canvas() -> None:
+    counts = {Size(600, 1600): 5, Size(1000, 1000): 5}
+    scale = Scale(1600, 1000)
+    augmentation = ResizeAugmentation(scales=(scale,), mode="choice", flip_probability=0)
+    canvases = choose_canvases(counts, augmentation, num_canvases=2)
+    assert canvases[0] == Scale(1600, 1024)
+    assert StepCanvases(canvases=canvases).canvas_for([*counts]) == Size(1024, 1600)
 
 
 def test_more_canvases_waste_less_and_one_is_the_ancestors() -> None:

@@ -163,9 +163,21 @@ def test_batches_are_of_one_class_but_for_those_between_two_classes(
         assert len(spanning) <= max(0, num_classes - 1)
 
 
-def test_repeats_come_from_the_class_that_the_last_batch_ends_with() -> None:
-    classes = np.array([0, 0, 0, 1, 1])
+def test_repeats_are_of_the_shapes_of_the_last_batch_and_none_comes_twice_while_there_are_others() -> None:
+    classes = np.repeat([0, 1, 2], [100, 7, 1])
     order = training_order(
-        is_portrait=np.zeros(5, dtype=np.bool_), shape_classes=classes, batch_size=4, seed=0, epoch=0
+        is_portrait=np.zeros(108, dtype=np.bool_), shape_classes=classes, batch_size=16, seed=0, epoch=0
     )
-    assert classes[order.repeats].tolist() == [1, 1, 1]
+    assert sorted(classes[order.repeats].tolist()) == [1, 1, 1, 2]
+    assert len(set(order.repeats.tolist())) == 4
+
+
+def test_few_pictures_fill_a_large_batch_about_equally_often() -> None:
+    order = training_order(
+        is_portrait=np.zeros(3, dtype=np.bool_),
+        shape_classes=np.array([0, 1, 1]),
+        batch_size=10,
+        seed=0,
+        epoch=0,
+    )
+    assert sorted(Counter(order.batches.ravel().tolist()).values()) == [3, 3, 4]

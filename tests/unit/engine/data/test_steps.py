@@ -62,8 +62,8 @@ def test_with_step_canvases_every_process_decides_the_same_scale_and_canvas(
     augmentation: Augmentation,
 ) -> None:
     steps = _steps(_CANVASES, augmentation)
-    shares = [steps.requests(3, World(rank, _WORLD_SIZE)) for rank in range(_WORLD_SIZE)]
-    whole = steps.requests(3, World())
+    shares = [[*steps.requests(3, World(rank, _WORLD_SIZE))] for rank in range(_WORLD_SIZE)]
+    whole = [*steps.requests(3, World())]
     for together, parts in zip(whole, zip(*shares, strict=True), strict=True):
         assert tuple(chain(*(part.indices for part in parts))) == together.indices
         assert {(part.scale, part.canvas) for part in parts} == {(together.scale, together.canvas)}
@@ -87,7 +87,7 @@ def test_the_pictures_of_a_step_lie_inside_its_canvas(
 
 def test_a_step_is_the_same_wherever_an_epoch_is_entered() -> None:
     steps = _steps(_CANVASES)
-    assert steps.requests(2, World(), first_step=7) == steps.requests(2, World())[7:]
+    assert [*steps.requests(2, World(), first_step=7)] == [*steps.requests(2, World())][7:]
 
 
 def test_scales_of_steps_follow_seed_and_epoch() -> None:
@@ -124,6 +124,18 @@ def test_steps_of_similar_shapes_waste_less_than_steps_of_any() -> None:
         )
 
     assert share(_CANVASES) > share(_FIXED) + 0.15
+
+
+def test_portrait_steps_have_portrait_canvases() -> None:
+    steps = TrainingSteps(
+        annotations=_annotations([(640, 480)] * 9),
+        indices=np.arange(9),
+        augmentation=_RESIZE,
+        padding=StepCanvases(canvases=(Scale(320, 256),)),
+        batch_size=3,
+        seed=0,
+    )
+    assert {layout.canvas for layout in steps.layouts(0, World())} == set(steps.canvases) == {Size(320, 256)}
 
 
 def test_canvases_are_those_that_steps_lie_on() -> None:

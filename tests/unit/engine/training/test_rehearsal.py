@@ -155,6 +155,12 @@ def test_torchs_two_ways_of_being_out_of_memory_are_known() -> None:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(host.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    for words in (
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert is_out_of_memory(RuntimeError(words))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
