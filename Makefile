@@ -45,6 +45,8 @@ format: $(INSTALLED) ## Format the code
 
 bench: $(INSTALLED) ## Measure data path, training step, memory, norms and padding (many minutes)
 	$(BIN)/python -m tests.benchmarks.data_path
+	$(BIN)/python -m tests.benchmarks.decoders
+	$(BIN)/python -m tests.benchmarks.loading
 	$(BIN)/python -m tests.benchmarks.step_time
 	$(BIN)/python -m tests.benchmarks.step_memory
 	$(BIN)/python -m tests.benchmarks.valid_statistics
