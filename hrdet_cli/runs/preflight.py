@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.collation import num_box_rows
 from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
@@ -36,16 +37,22 @@ class LargestBatches:
     Args:
         steps: Of the run, whatever their number of pictures.
         num_classes: K.
+
+    Attributes:
+        canvas: What they lie on.
+        num_box_rows: Rows of ground truth of each picture, some of them padding.
     """
 
     def __init__(self, steps: TrainingSteps, *, num_classes: int) -> None:
-        self._canvas, self._num_boxes = steps.largest_canvas, steps.most_boxes
+        self.canvas = steps.largest_canvas
+        self.num_box_rows = num_box_rows(steps.most_boxes)
+        self._num_boxes = steps.most_boxes
         self._num_classes = num_classes
 
     def make(self, num_pictures: int) -> Batch:
         """A batch of so many pictures."""
         return make_noise_batch(
-            self._canvas,
+            self.canvas,
             num_pictures=num_pictures,
             num_boxes=self._num_boxes,
             num_classes=self._num_classes,
@@ -65,18 +72,17 @@ def rehearse_largest_step(run: TrainingRun) -> LargestStep:
     """
     batches = LargestBatches(run.loader.steps, num_classes=len(run.plan.class_names))
     num_pictures = run.spec.data.num_pictures_per_process
-    batch = batches.make(num_pictures)
     costs: list[StepCost] = []
-    if not fits_into_memory(lambda: costs.append(run.trainer.rehearse(batch))):
+    if not fits_into_memory(lambda: costs.append(run.trainer.rehearse(batches.make(num_pictures)))):
         run.trainer.abandon()  # what it holds would make the others look larger than they are
         most = num_pictures - 1
         fitting = find_most_pictures(run.spec, batches, run.data.train, run.device, most=most) if most else 0
-        raise OutOfMemoryError(_describe_excess(run.spec, batch, run.device, fitting))
+        raise OutOfMemoryError(_describe_excess(run.spec, batches, num_pictures, run.device, fitting))
     all_costs = gather_everywhere(costs[0], what="memory of the processes")
     return LargestStep(
-        canvas=str(batch.images.canvas),
+        canvas=str(batches.canvas),
         num_pictures=num_pictures,
-        num_box_rows=batch.targets.is_valid.shape[1],
+        num_box_rows=batches.num_box_rows,
         peak_memory_bytes=max(cost.peak_memory_bytes for cost in all_costs),
         seconds=max(cost.seconds for cost in all_costs),
     )
@@ -96,7 +102,7 @@ def find_batch_size(spec: ExperimentSpec, part: DatasetPart, device: torch.devic
     own = find_most_pictures(spec, batches, part, device, most=most, headroom=HEADROOM)
     fitting = min(gather_everywhere(own, what="batch sizes that fit"))
     if fitting == 0:
-        raise OutOfMemoryError(_describe_excess(spec, batches.make(1), device, 0))
+        raise OutOfMemoryError(_describe_excess(spec, batches, 1, device, 0))
     return fitting
 
 
@@ -171,13 +177,14 @@ def _occupy(device: torch.device, share: float) -> torch.Tensor:
     return torch.empty(int(share * num_bytes), dtype=torch.uint8, device=device)
 
 
-def _describe_excess(spec: ExperimentSpec, batch: Batch, device: torch.device, fitting: int) -> str:
+def _describe_excess(
+    spec: ExperimentSpec, batches: LargestBatches, count: int, device: torch.device, fitting: int
+) -> str:
     """What does not fit where, and what to do."""
-    count = len(batch)
     excess = (
         f"the largest step of this run does not fit into the memory of {_describe_memory(device)}: "
-        f"{count} picture{'s' if count > 1 else ''} on a canvas of {batch.images.canvas}, with "
-        f"{batch.targets.is_valid.shape[1]} rows of boxes each."
+        f"{count} picture{'s' if count > 1 else ''} on a canvas of {batches.canvas}, with "
+        f"{batches.num_box_rows} rows of boxes each."
     )
     remedies = "smaller augmentation.scales_pixels and padding"
     if not spec.model.activation_checkpointing:

@@ -20,7 +20,9 @@ def _long_edge_first(edges: tuple[int, int]) -> tuple[int, int]:
     return edges
 
 
-PositiveEdge = Annotated[int, Field(gt=0)]
+MAX_EDGE_PIXELS = 16384
+
+PositiveEdge = Annotated[int, Field(gt=0, le=MAX_EDGE_PIXELS)]
 
 LongShort = Annotated[tuple[PositiveEdge, PositiveEdge], AfterValidator(_long_edge_first)]
 """Long and short edge in pixels, long edge first; turns with the orientation of the picture."""

@@ -53,10 +53,16 @@ def _new_memory(shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.empty(shape, dtype=np.uint8))
 
 
-def _pad_targets(samples: Sequence[Sample]) -> Targets:
+def num_box_rows(most_boxes: int) -> int:
+    """Rows of ground truth of a batch whose fullest picture has so many boxes."""
     num_rows = _FEWEST_ROWS
-    while num_rows < max(len(sample.labels) for sample in samples):
+    while num_rows < most_boxes:
         num_rows *= 2
+    return num_rows
+
+
+def _pad_targets(samples: Sequence[Sample]) -> Targets:
+    num_rows = num_box_rows(max(len(sample.labels) for sample in samples))
     boxes = torch.zeros((len(samples), num_rows, 4))
     labels = torch.zeros((len(samples), num_rows), dtype=torch.int64)
     is_valid = torch.zeros((len(samples), num_rows), dtype=torch.bool)

@@ -7,7 +7,7 @@ else, so neither the number of workers, nor the number of processes, nor a resum
 import numpy as np
 
 _MASK_64_BITS = (1 << 64) - 1
-_PICTURE, _ORDER, _STEP = 1, 2, 3
+_PICTURE, _ORDER, _TURN = 1, 2, 3
 
 
 def picture_key(*, seed: int, epoch: int, index: int) -> int:
@@ -29,9 +29,15 @@ def order_key(*, seed: int, epoch: int) -> int:
     return _mix(_ORDER, seed, epoch)
 
 
-def step_key(*, seed: int, epoch: int, step: int) -> int:
-    """Key of what one step of an epoch, counted from 0, draws for all its pictures; in ``[0, 2**63)``."""
-    return _mix(_STEP, seed, epoch, step)
+def turn_key(*, seed: int, epoch: int, turn: int) -> int:
+    """Key of the order in which some successive steps take all scales in turn; in ``[0, 2**63)``.
+
+    Args:
+        seed: The run's seed.
+        epoch: Counted from 0.
+        turn: Counted from 0 in the epoch.
+    """
+    return _mix(_TURN, seed, epoch, turn)
 
 
 def generator_for(key: int) -> np.random.Generator:

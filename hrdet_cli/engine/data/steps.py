@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.keys import generator_for, picture_key, step_key
+from hrdet_cli.engine.data.keys import generator_for, picture_key, turn_key
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
 from hrdet_cli.engine.data.samplers import TrainingOrder, num_training_steps, share_of, training_order
 from hrdet_cli.engine.data.transforms import Augmentation, Placement
@@ -139,11 +139,15 @@ class TrainingSteps:
         share = tuple(share_of(batch, world).tolist())
         if not isinstance(self.padding, StepCanvases):
             return BatchRequest(epoch, share)
-        generator = generator_for(step_key(seed=self._seed, epoch=epoch, step=step))
-        scale = self._augmentation.draw_scale(generator)
+        scale = self._scale_of(epoch, step)
         sizes = {self._annotations.size_of(index) for index in batch.tolist()}
         placed = [self._augmentation.placed_size(size, scale) for size in sizes]
         return BatchRequest(epoch, share, scale, self.padding.canvas_for(placed))
+
+    def _scale_of(self, epoch: int, step: int) -> Scale:
+        turn, place = divmod(step, self._augmentation.num_scales_in_turn)
+        generator = generator_for(turn_key(seed=self._seed, epoch=epoch, turn=turn))
+        return self._augmentation.draw_scales_in_turn(generator)[place]
 
     def layouts(self, epoch: int, world: World) -> Iterator["StepLayout"]:
         """How one process's batches of an epoch will look; reads no picture.

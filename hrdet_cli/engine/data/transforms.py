@@ -52,7 +52,17 @@ class Augmentation(Protocol):
         """Scales that stand for all that can be drawn: the largest is among them."""
 
     def draw_scale(self, generator: np.random.Generator) -> Scale:
-        """Draw a scale, for one picture or for all of a step."""
+        """Draw the scale of a picture."""
+
+    @property
+    def num_scales_in_turn(self) -> int:
+        """How many scales ``draw_scales_in_turn`` gives."""
+
+    def draw_scales_in_turn(self, generator: np.random.Generator) -> tuple[Scale, ...]:
+        """Draw the scales of successive steps, of which each has one: all that there are, in random order.
+
+        Drawn one by one, some would come more often than others over the few steps of a small data set.
+        """
 
     def placed_size(self, size: Size, scale: Scale) -> Size:
         """Size on the canvas of a picture of a size at a scale; chance has no part in it."""
@@ -122,6 +132,17 @@ class ResizeAugmentation:
         resized = resize_within(size, scale or self.draw_scale(generator))
         return Placement(resized=resized, flipped=_draw_flip(self.flip_probability, generator))
 
+    @property
+    def num_scales_in_turn(self) -> int:
+        """All to choose from; of a range one."""
+        return len(self.scales) if self.mode == "choice" else 1
+
+    def draw_scales_in_turn(self, generator: np.random.Generator) -> tuple[Scale, ...]:
+        """See ``Augmentation``."""
+        if self.mode == "choice":
+            return _in_random_order(self.scales, generator)
+        return (self.draw_scale(generator),)
+
     def draw_scale(self, generator: np.random.Generator) -> Scale:
         """Draw one of the scales, or between the two."""
         if self.mode == "choice":
@@ -160,6 +181,15 @@ class ResizeCropAugmentation:
     def typical_scales(self) -> tuple[Scale, ...]:
         """The scales to choose from."""
         return self.scales
+
+    @property
+    def num_scales_in_turn(self) -> int:
+        """All to choose from."""
+        return len(self.scales)
+
+    def draw_scales_in_turn(self, generator: np.random.Generator) -> tuple[Scale, ...]:
+        """See ``Augmentation``."""
+        return _in_random_order(self.scales, generator)
 
     def draw_scale(self, generator: np.random.Generator) -> Scale:
         """Draw one of the scales."""
@@ -241,6 +271,10 @@ def _centres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(B, 2)`` x and y of the middle of each box."""
     centres: NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
     return centres
+
+
+def _in_random_order(scales: tuple[Scale, ...], generator: np.random.Generator) -> tuple[Scale, ...]:
+    return tuple(scales[position] for position in generator.permutation(len(scales)))
 
 
 def _draw_start(centre: float, jitter: int, length: int, total: int, generator: np.random.Generator) -> int:

@@ -97,9 +97,20 @@ def test_scales_of_steps_follow_seed_and_epoch() -> None:
     assert scales(1, 0) == scales(1, 0)
     assert scales(1, 0) != scales(1, 1)
     assert scales(1, 0) != scales(2, 0)
-    drawn = list(chain(*(scales(1, epoch) for epoch in range(20))))
-    assert {scale: drawn.count(scale) for scale in _SCALES}.keys() == set(drawn)
-    assert min(drawn.count(scale) for scale in _SCALES) > len(drawn) / 4
+
+
+@pytest.mark.parametrize("augmentation", [_RESIZE, _CROP])
+def test_steps_take_all_scales_in_turn_and_in_any_order(augmentation: Augmentation) -> None:
+    scales = [request.scale for request in _steps(_CANVASES, augmentation).requests(0, World())]
+    turns = [tuple(scales[start : start + 3]) for start in range(0, len(scales) - 2, 3)]
+    assert len(turns) > 5
+    assert all(set(turn) == set(_SCALES) for turn in turns)
+    assert len(set(turns)) > 2
+
+
+def test_steps_of_a_range_draw_one_by_one() -> None:
+    scales = {request.scale for request in _steps(_CANVASES, _RANGE).requests(0, World())}
+    assert len(scales) > 20
 
 
 def test_pictures_draw_flips_for_themselves_even_where_the_step_draws_the_scale() -> None:
