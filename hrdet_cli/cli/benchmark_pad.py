@@ -26,7 +26,12 @@ def benchmark_pad(
     train_data: TrainDataOption = None,
     val_data: ValDataOption = None,
     policies: Annotated[
-        str, typer.Option("--policies", metavar="NAMES", help="Which to compare.")
+        str,
+        typer.Option(
+            "--policies",
+            metavar="NAMES",
+            help="Which to compare, of fixed, canvases and batch; the spec's own is always measured too.",
+        ),
     ] = "fixed,canvases,batch",
     repetitions: Annotated[
         int, typer.Option("--repetitions", metavar="N", min=1, help="How often to measure each.")
@@ -42,7 +47,12 @@ def benchmark_pad(
     ] = None,
     data_only: Annotated[bool, typer.Option("--data-only", help="Leave out the training steps.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Draw the comparison into DIR/padding.png.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Draw the comparison into DIR/padding.png; without it nothing is drawn.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,7 +70,7 @@ def benchmark_pad(
     comparison = drive_measuring(
         compare_policies(
             loaded.spec,
-            [name.strip() for name in policies.split(",")],
+            [name.strip() for name in policies.split(",") if name.strip()],
             num_processes=world_size,
             num_repetitions=repetitions,
             with_training=not data_only,

@@ -55,7 +55,10 @@ def check_data(
     num_workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", metavar="N", min=0, help="Processes that open pictures; default one for each core."
+            "--workers",
+            metavar="N",
+            min=0,
+            help="Processes that open pictures; default, and at most, one for each core.",
         ),
     ] = None,
     num_shown: Annotated[
@@ -66,17 +69,22 @@ def check_data(
     """Find everything wrong with annotations and pictures: JSON IMAGES, or both parts of an experiment.
 
     Errors are what training refuses; it lives with warnings. Exit codes: 0 no errors, 3 errors in the data,
-    2 usage, 5 the file of --fix-out is in the way, 130 Ctrl-C.
+    2 usage, 5 the file of --fix-out is in the way, 8 a process that opened pictures died, 130 Ctrl-C.
     """
     from hrdet_cli.cli.display.check_data import drive_check, print_report
     from hrdet_cli.runs.check_data import CheckOptions, check_experiment, check_file
 
+    if no_open and num_workers is not None:
+        raise SpecError(["--workers is about opening pictures, and --no-open opens none: give one of them"])
     options = CheckOptions(opens_pictures=not no_open, num_workers=num_workers, num_shown=num_shown or None)
     names_experiment = any((preset, spec_file, settings, train_data, val_data))
     check: Generator[CheckProgress, None, DataReport]
     if annotations is not None:
         if names_experiment:
-            raise SpecError(["give JSON IMAGES, or an experiment with --preset, --spec or --train-data"])
+            raise SpecError(["give JSON IMAGES, or an experiment with --preset or --spec"])
+        if images is None and (no_open or num_workers is not None):
+            option = "--no-open" if no_open else "--workers"
+            raise SpecError([f"{option} is about pictures: name their folder or .zip too, as JSON IMAGES"])
         check = check_file(annotations, images, options, fix_out=fix_out)
     else:
         if fix_out is not None:

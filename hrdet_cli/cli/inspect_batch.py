@@ -34,15 +34,24 @@ def inspect_batch(
         ),
     ] = None,
     num_batches: Annotated[
-        int, typer.Option("--batches", min=1, help="How many batches to draw for each process.")
-    ] = 1,
-    epoch: Annotated[int, typer.Option("--epoch", min=1, help="Of which epoch, counted from 1.")] = 1,
+        int | None,
+        typer.Option(
+            "--batches", min=1, metavar="N", help="How many batches to draw for each process; default 1."
+        ),
+    ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option("--epoch", min=1, metavar="N", help="Of which epoch, counted from 1; default 1."),
+    ] = None,
     world_size: Annotated[
-        int,
-        typer.Option("--world-size", min=1, metavar="N", help="Show what each of N processes would get."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--world-size", min=1, metavar="N", help="Show what each of N processes would get; default 1."
+        ),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Draw as with this seed; short for --set run.seed=SEED.")
+        int | None,
+        typer.Option("--seed", metavar="N", help="Draw as with this seed; short for --set run.seed=N."),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the sheets and index.html.")
@@ -58,7 +67,8 @@ def inspect_batch(
 
     command = shlex.join(["hrdet", *sys.argv[1:]])
     if saved_batch is not None:
-        if any((preset, spec_file, settings, train_data, val_data, seed is not None)):
+        about_spec = any((preset, spec_file, settings, train_data, val_data))
+        if about_spec or any(number is not None for number in (num_batches, epoch, world_size, seed)):
             raise SpecError(["--batch draws a saved batch; it goes with --out and --json only"])
         inspection = inspect_saved_batch(saved_batch, out=out, command=command)
     else:
@@ -71,9 +81,9 @@ def inspect_batch(
         )
         inspection = inspect_training_batches(
             loaded.spec,
-            num_batches=num_batches,
-            epoch=epoch - 1,
-            num_processes=world_size,
+            num_batches=num_batches or 1,
+            epoch=(epoch or 1) - 1,
+            num_processes=world_size or 1,
             out=out,
             command=command,
         )

@@ -12,11 +12,11 @@ from hrdet_cli.engine.data.checking.box_hints import hints_about_boxes
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
 from hrdet_cli.engine.data.checking.opening import NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
-from hrdet_cli.engine.data.checking.problems import OTHER_CATEGORIES, Problem, ProblemLog
+from hrdet_cli.engine.data.checking.problems import NO_TARGETS, OTHER_CATEGORIES, Problem, ProblemLog
 from hrdet_cli.engine.data.images import ImageSource, open_images
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
-from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
+from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
 from hrdet_cli.runs.dataset import locate_part
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
 from hrdet_cli.specs.data import DataSpec
@@ -28,7 +28,7 @@ class CheckOptions:
 
     Attributes:
         opens_pictures: Decode every picture, not only look whether it is there.
-        num_workers: Processes that decode; None takes one for each core that may be used.
+        num_workers: Processes that decode, at most one for each core that may be used; None takes as many.
         num_shown: How many problems of each kind to describe; None describes all.
     """
 
@@ -69,7 +69,7 @@ def check_file(
     """
     if fix_out is not None and fix_out.exists():
         raise OutputError(f"{fix_out}: exists already; name a new file with --fix-out")
-    part = yield from _check_part(annotations, images, options, other=None)
+    part = yield from _check_part(annotations, images, options)
     if fix_out is None:
         return DataReport([part.report])
     try:
@@ -94,11 +94,17 @@ def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[CheckPr
         DataError: An annotation file is no JSON object, or an image root cannot be opened.
     """
     located = locate_part(data, "train")
-    train = yield from _check_part(located.annotations, located.images, options, other=None)
+    train = yield from _check_part(
+        located.annotations,
+        located.images,
+        options,
+        part="train",
+        needs_boxes=not data.keep_pictures_without_boxes,
+    )
     report, gist = train.report, _gist_of(train.file, located.images)
     del train  # its annotations are large
     located = locate_part(data, "val")
-    val = yield from _check_part(located.annotations, located.images, options, other=gist)
+    val = yield from _check_part(located.annotations, located.images, options, part="val", other=gist)
     return DataReport([report, val.report])
 
 
@@ -113,18 +119,23 @@ class _CheckedPart:
 class _Gist:
     """What another part has to agree with."""
 
-    annotations: Path
     images: Path
     names: frozenset[str | None]
     categories: list[tuple[int, str]]
 
 
 def _gist_of(file: CheckedFile, images: Path) -> _Gist:
-    return _Gist(file.path, images.resolve(), frozenset(file.pictures.names), file.categories)
+    return _Gist(images.resolve(), frozenset(file.pictures.names), file.categories)
 
 
 def _check_part(
-    annotations: Path, images: Path | None, options: CheckOptions, *, other: _Gist | None
+    annotations: Path,
+    images: Path | None,
+    options: CheckOptions,
+    *,
+    part: PartName | None = None,
+    needs_boxes: bool = False,
+    other: _Gist | None = None,
 ) -> Generator[CheckProgress, None, _CheckedPart]:
     log = ProblemLog(num_described=options.num_shown)
     source = None if images is None else open_images(images)
@@ -132,6 +143,17 @@ def _check_part(
     with without_cycle_search():
         file = check_annotations(read_json(annotations), log)
     notes = hints_about_boxes(file)
+    if 0 < len(file.pictures.entries) == file.num_pictures_without_boxes:
+        if part is None:
+            notes.append(
+                "no picture has a box to train on; training refuses that unless "
+                "data.keep_pictures_without_boxes=true"
+            )
+        elif needs_boxes:
+            what = "set data.keep_pictures_without_boxes=true to train on empty pictures"
+            log.add_one(
+                Problem(NO_TARGETS, file.path.name, None, f"no picture has a box to train on; {what}")
+            )
     if other is not None:
         notes += _compare(file, images, other, log)
     unusable, num_unnamed = set[int](), None
@@ -141,6 +163,7 @@ def _check_part(
         if options.opens_pictures:
             unusable |= yield from _open_pictures(file, images, source, unusable, options, log)
     report = PartReport(
+        part=part,
         annotations=annotations,
         images=images,
         opened=images is not None and options.opens_pictures,
@@ -182,9 +205,8 @@ def _open_pictures(
 
 
 def _num_workers(options: CheckOptions) -> int:
-    if options.num_workers is not None:
-        return options.num_workers
-    return max(1, int(count_cores(ControlGroups()).usable))
+    num_cores = max(1, int(count_cores(ControlGroups()).usable))
+    return num_cores if options.num_workers is None else min(options.num_workers, num_cores)
 
 
 def _compare(file: CheckedFile, images: Path | None, train: _Gist, log: ProblemLog) -> list[str]:
@@ -192,7 +214,7 @@ def _compare(file: CheckedFile, images: Path | None, train: _Gist, log: ProblemL
     if file.categories != train.categories:
         differing = sorted(set(file.categories) ^ set(train.categories))
         detail = ", ".join(f"{name} (id {number})" for number, name in differing[:5]) or "their order"
-        what = f"its categories are not those of {train.annotations.name}; they differ in {detail}"
+        what = f"its categories are not those of the training data; they differ in {detail}"
         log.add_one(Problem(OTHER_CATEGORIES, file.path.name, None, what))
     num_shared = len(train.names.intersection(file.pictures.names) - {None})
     if not num_shared or images is None or images.resolve() != train.images:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hrdet_cli.engine.data.checking.problems import Problem, ProblemKind
+
+PartName = Literal["train", "val"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,7 @@ class PartReport:
     """What one annotation file and its pictures are like.
 
     Attributes:
+        part: Which part of an experiment; None for a file by itself.
         annotations: The file.
         images: Its image root; None where only the file was looked at.
         opened: Whether the pictures were opened, or only looked for.
@@ -27,6 +30,7 @@ class PartReport:
         notes: What may be wrong with the data as a whole.
     """
 
+    part: PartName | None
     annotations: Path
     images: Path | None
     opened: bool
@@ -48,6 +52,7 @@ class PartReport:
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
         return {
+            "part": self.part,
             "annotations": str(self.annotations),
             "images": None if self.images is None else str(self.images),
             "opened": self.opened,

@@ -119,9 +119,14 @@ def _canvas_list_problems(
         if min(canvas) < MIN_CANVAS_PIXELS:
             least = MIN_CANVAS_PIXELS
             yield key, f"{list(canvas)}: the pyramid's coarsest level needs edges of at least {least}"
-    for what, size in _largest_pictures(augmentation):
-        if not any(size[0] <= long and size[1] <= short for long, short in canvases):
-            yield key, _too_small(canvases, what, size)
+    too_large = [
+        (what, size)
+        for what, size in _largest_pictures(augmentation)
+        if not any(size[0] <= long and size[1] <= short for long, short in canvases)
+    ]
+    if too_large:
+        what, size = max(too_large, key=lambda named: named[1][0] * named[1][1])
+        yield key, _too_small(canvases, what, size)
 
 
 def _too_small(canvases: Sequence[LongShort], what: str, size: LongShort) -> str:

@@ -68,8 +68,8 @@ def test_each_problem_has_a_line_and_errors_end_with_3(data: Path, hrdet: Hrdet)
     assert outcome.exit_code == 3
     lines = outcome.stdout.splitlines()
     assert lines[:4] == [
-        "error: 0.jpg: annotations[4] (id 9): bbox is [1, 1, nan, 9]; expected four finite numbers "
-        "[x, y, width, height] -> left out",
+        "error: 0.jpg: annotations[4] (id 9): bbox is [1, 1, nan, 9]; expected four numbers "
+        "[x, y, width, height] from -1e+09 to 1e+09 -> left out",
         f"error: 3.jpg: images[3] (id 3): is not in {data / 'images'}; there is sub/3.JPG "
         "-> left out with its annotations",
         "error: 1.jpg: images[1] (id 1): is 20x30 but its annotations say 30x20, width x height. "
@@ -192,8 +192,8 @@ def test_an_experiment_is_checked_in_both_parts_and_between_them(
     options = tiny_options(finished_run.data_root)
     outcome = hrdet("check-data", *options)
     assert outcome.exit_code == 0, outcome.stdout
-    assert "train.json  18 pictures" in outcome.stdout
-    assert "val.json    6 pictures" in outcome.stdout
+    assert "training data\ntrain.json  18 pictures" in outcome.stdout
+    assert "validation data\nval.json    6 pictures" in outcome.stdout
     content = json.loads((finished_run.data_root / "train.json").read_text())
     content["categories"][0]["name"] = "another"
     (tmp_path / "other.json").write_text(json.dumps(content))
@@ -201,8 +201,54 @@ def test_an_experiment_is_checked_in_both_parts_and_between_them(
     train = ("--train-data", finished_run.data_root / "train.json", images)
     outcome = hrdet("check-data", "--preset", "demo", *train, "--val-data", tmp_path / "other.json", images)
     assert outcome.exit_code == 3
-    assert "other.json: its categories are not those of train.json; they differ in another" in outcome.stdout
+    assert (
+        "error: val: other.json: its categories are not those of the training data; they differ in another"
+        in outcome.stdout
+    )
     assert "note: 18 of its pictures are training pictures too" in outcome.stdout
+
+
+def test_a_training_part_without_a_box_is_refused_as_training_refuses_it(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((finished_run.data_root / "train.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    (tmp_path / "same.json").write_text(json.dumps(content))
+    part = (tmp_path / "same.json", finished_run.data_root / "images.zip")
+    experiment = ("--preset", "demo", "--train-data", *part, "--val-data", *part)
+    fault = (
+        "same.json: no picture has a box to train on; "
+        "set data.keep_pictures_without_boxes=true to train on empty pictures"
+    )
+    assert fault in hrdet("train", *experiment, "--dry-run").stderr
+    refused = hrdet("check-data", *experiment, "--no-open", "--json")
+    train, val = json.loads(refused.stdout)["parts"]
+    assert (refused.exit_code, train["part"], val["part"]) == (3, "train", "val")
+    assert ["same.json: " + problem["what"] for problem in train["problems"]] == [fault]
+    assert val["problems"] == []
+    keeping = ("--set", "data.keep_pictures_without_boxes=true")
+    assert hrdet("check-data", *experiment, "--no-open", *keeping).exit_code == 0
+    alone = hrdet("check-data", tmp_path / "same.json")
+    assert alone.exit_code == 0
+    assert "note: no picture has a box to train on; training refuses that unless" in alone.stdout
+    assert alone.stdout.endswith("no errors, 0 warnings; but see the note above\n")
+
+
+def test_more_workers_than_cores_are_no_reason_to_warn(data: Path, hrdet: Hrdet) -> None:
+    content = json.loads((data / "train.json").read_text())
+    for index in range(4, 16 * 65):  # opened 16 at a time: 65 processes could share them
+        name = f"{index}.jpg"
+        (data / "images" / name).symlink_to(data / "images" / "0.jpg")
+        content["images"].append({"id": index, "file_name": name, "width": 30, "height": 20})
+    (data / "train.json").write_text(json.dumps(content))
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:1])
+    try:
+        outcome = hrdet("check-data", data / "train.json", data / "images", "--workers", "10000")
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +257,9 @@ def test_an_experiment_is_checked_in_both_parts_and_between_them(
         ([], "give JSON IMAGES, or an experiment with --preset or --spec"),
         (["a.json", "images", "--preset", "demo"], "give JSON IMAGES, or an experiment with"),
         (["--preset", "demo", "--fix-out", "x.json"], "--fix-out cleans one file"),
+        (["a.json", "--no-open"], "--no-open is about pictures: name their folder or .zip too"),
+        (["a.json", "--workers", "0"], "--workers is about pictures: name their folder or .zip too"),
+        (["a.json", "images", "--no-open", "--workers", "1"], "--no-open opens none: give one of them"),
     ],
 )
 def test_contradictory_options_are_refused(hrdet: Hrdet, arguments: list[str], message: str) -> None:

@@ -166,6 +166,13 @@ def test_benchmark_pad_leaves_training_out_where_only_data_are_asked_for(
     assert "rule: the most useful pixels" in outcome.stdout
 
 
+def test_benchmark_pad_overlooks_a_comma_too_many(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+    options = tiny_options(finished_run.data_root)
+    outcome = hrdet("benchmark-pad", *options, "--policies", "fixed,", "--data-only", "--repetitions", "1")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "keep fixed: only fixed was measured; nothing to compare" in outcome.stdout
+
+
 def test_benchmark_pad_names_the_policies_there_are(finished_run: FinishedRun, hrdet: Hrdet) -> None:
     options = tiny_options(finished_run.data_root)
     outcome = hrdet("benchmark-pad", *options, "--policies", "fixed,tight")

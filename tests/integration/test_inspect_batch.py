@@ -50,6 +50,25 @@ def test_only_sheets_and_a_page_are_written_and_all_are_named(
     assert "Boxes at each scale" in hrdet("inspect-batch", *options).stdout  # and writing again is fine
 
 
+def test_sheets_of_an_earlier_inspection_go_and_nothing_else(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    for name in ("batch-2.png", "batch-1-rank-1.png", "batch-x.png", "batch-2.pt", "mine.png"):
+        (tmp_path / name).write_text("old")
+    assert hrdet("inspect-batch", *tiny_options(finished_run.data_root), "--out", tmp_path).exit_code == 0
+    written, kept = {"batch-1.png", "scales.png", "index.html"}, {"batch-x.png", "batch-2.pt", "mine.png"}
+    assert {path.name for path in tmp_path.iterdir()} == written | kept
+
+
+@pytest.mark.parametrize(
+    "option", [("--batches", "1"), ("--epoch", "1"), ("--world-size", "1"), ("--seed", "0")]
+)
+def test_a_saved_batch_takes_no_option_of_a_spec(hrdet: Hrdet, option: tuple[str, str]) -> None:
+    outcome = hrdet("inspect-batch", "--batch", "batch.pt", *option)
+    assert outcome.exit_code == 2
+    assert "--batch draws a saved batch; it goes with --out and --json only" in outcome.stderr
+
+
 def test_a_seed_is_short_for_the_setting(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:
     def batches(*more: str) -> object:
         outcome = hrdet(

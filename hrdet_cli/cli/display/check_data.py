@@ -13,6 +13,7 @@ from hrdet_cli.runs.check_data import CheckProgress
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
+_TITLES = {"train": "training data", "val": "validation data"}
 
 
 def drive_check(check: Generator[CheckProgress, None, DataReport]) -> DataReport:
@@ -47,6 +48,8 @@ def print_report(report: DataReport, console: Console) -> None:
     """Print the parts one below the other, and what became of the cleaned file."""
     for part in report.parts:
         _print_problems(part, console)
+        if part.part is not None:
+            console.print(Text(_TITLES[part.part], style="bold"))
         console.print(_overview(part))
         if part.counts:
             console.print()
@@ -66,10 +69,11 @@ def _print_problems(part: PartReport, console: Console) -> None:
         return
     lines = Table.grid(padding=(0, 1))
     for kind, group in itertools.groupby(part.problems, key=lambda problem: problem.kind):
-        texts = [_describe(problem) for problem in group]
+        texts = [_describe(problem, part) for problem in group]
         num_more = part.counts[kind] - len(texts)
         if num_more:
-            texts.append(Text(f"{num_more} more of the kind '{kind.name}'; --show 0 shows all", style="dim"))
+            more = f"{num_more} more of the kind '{kind.name}'; --show 0 shows all"
+            texts.append(Text(_in_part(part) + more, style="dim"))
         for text in texts:
             if console.is_terminal:
                 lines.add_row(Text(kind.severity, style=_STYLES[kind.severity]), text)
@@ -80,9 +84,14 @@ def _print_problems(part: PartReport, console: Console) -> None:
     console.print()
 
 
-def _describe(problem: Problem) -> Text:
+def _describe(problem: Problem, part: PartReport) -> Text:
     where = f"{problem.file}: " if problem.item is None else f"{problem.file}: {problem.item}: "
-    return Text.assemble((where, "bold"), problem.what, (f" -> {problem.kind.fix}", "dim"))
+    return Text.assemble((_in_part(part) + where, "bold"), problem.what, (f" -> {problem.kind.fix}", "dim"))
+
+
+def _in_part(part: PartReport) -> str:
+    """What a line begins with where there are two parts: their files may have the same names."""
+    return "" if part.part is None else f"{part.part}: "
 
 
 def _overview(part: PartReport) -> Table:
@@ -126,6 +135,10 @@ def _written(cleaned: WrittenFile) -> Text:
 def _verdict(report: DataReport) -> Text:
     num_problems = sum(sum(part.counts.values()) for part in report.parts)
     num_warnings = num_problems - report.num_errors
+    num_notes = sum(len(part.notes) for part in report.parts)
+    if num_notes and not report.num_errors:
+        notes = "the note" if num_notes == 1 else "the notes"
+        return Text(f"no errors, {_count(num_warnings, 'warning')}; but see {notes} above", style="bold")
     if not num_problems:
         return Text("nothing wrong", style="bold green")
     if not report.num_errors:

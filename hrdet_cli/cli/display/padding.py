@@ -47,14 +47,9 @@ def draw_comparison(comparison: PaddingComparison) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for cost in costs:
         table.add_row(*_row(cost))
-    count = comparison.num_processes
-    processes = "1 process" if count == 1 else f"{count} processes"
-    head = (
-        f"{comparison.num_pictures} pictures a step in {processes}, on {comparison.device}; "
-        f"medians of {comparison.num_repetitions} repetitions"
-    )
     notes = "\n".join(_notes(comparison, with_training=with_training))
-    return Group(Text(head, style="dim"), table, Text(notes, style="dim"), Text(), _draw_advice(costs))
+    head = Text(comparison.conditions, style="dim")
+    return Group(head, table, Text(notes, style="dim"), Text(), _draw_advice(costs))
 
 
 def _row(cost: PolicyCost) -> list[str]:
@@ -77,9 +72,13 @@ def _row(cost: PolicyCost) -> list[str]:
 
 def _notes(comparison: PaddingComparison, *, with_training: bool) -> list[str]:
     """What the columns mean, as far as they are there."""
+    count = comparison.num_imbalanced
+    imbalance = f"largest over mean pixels of {count} processes in a step"
+    if count != comparison.num_processes:
+        imbalance = f"largest over mean pixels, if {count} processes shared a step"
     notes = [
         "* the spec's own. useful: pixels of pictures, not of padding. shapes: canvases",
-        f"imbal.: largest over mean pixels of {comparison.num_imbalanced} processes in a step",
+        f"imbal.: {imbalance}",
         "data/s: pictures that one worker reads",
     ]
     if not with_training:
@@ -110,4 +109,4 @@ def _format_rate(rate: float) -> str:
 
 
 def _format_range(rate: Rate) -> str:
-    return f"{_format_rate(rate.least)}-{_format_rate(rate.most)}"
+    return "-" if rate.ends is None else "-".join(map(_format_rate, rate.ends))

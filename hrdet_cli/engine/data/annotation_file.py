@@ -193,8 +193,8 @@ EDGE = Kind(_is_edge, f"an integer from 1 to {_MAX_EDGE}")
 FLAG = Kind(_is_flag, "0 or 1")
 NAME = Kind(_is_name, "a text that is not empty, without control characters")
 FILE_NAME = Kind(_is_safe_name, "a path inside the image root")
-AREA = Kind(_is_area, "a finite number, not negative")
-BOX = Kind(_is_box, "four finite numbers [x, y, width, height]")
+AREA = Kind(_is_area, f"a number from 0 to {_MAX_COORDINATE**2:g}")
+BOX = Kind(_is_box, f"four numbers [x, y, width, height] from {-_MAX_COORDINATE:g} to {_MAX_COORDINATE:g}")
 
 
 class Problems:

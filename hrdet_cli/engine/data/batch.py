@@ -113,6 +113,8 @@ def load_batch(path: Path) -> tuple[Batch, tuple[str, ...]]:
     Raises:
         DataError: The file is missing or is not a saved batch.
     """
+    if not path.exists():
+        raise DataError(f"{path} does not exist; name the batch that a stopped run saved.")
     try:
         content = torch.load(path, weights_only=True)
         batch = Batch(
@@ -121,9 +123,13 @@ def load_batch(path: Path) -> tuple[Batch, tuple[str, ...]]:
             records=tuple(_record_from(record) for record in content["records"]),
         )
         return batch, tuple(content["class_names"])
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # the unpickler meets any bytes: there is no list of what it raises
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path} is not a batch saved by a training run: {reason}") from error
+        raise DataError(
+            f"{path} is not a batch saved by a training run, or not a whole one; "
+            "name the batch that a stopped run saved."
+        ) from error
 
 
 def _record_from(record: Mapping[str, Any]) -> PictureRecord:

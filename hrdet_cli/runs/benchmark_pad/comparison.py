@@ -26,6 +26,11 @@ class Rate:
         """The summary of all repetitions."""
         return cls(median(rates), min(rates), max(rates))
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The least and the most; None where nothing varies, as in one repetition."""
+        return (self.least, self.most) if self.least < self.most else None
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
@@ -93,7 +98,7 @@ class PaddingComparison:
         num_processes: Over which an epoch is shared out, for everything but the imbalance.
         num_imbalanced: The same for the imbalance.
         num_workers: Of each process.
-        costs: One for each policy.
+        costs: One for each policy, the spec's own among them.
     """
 
     device: str
@@ -103,6 +108,16 @@ class PaddingComparison:
     num_imbalanced: int
     num_workers: int
     costs: tuple[PolicyCost, ...]
+
+    @property
+    def conditions(self) -> str:
+        """Where and how it was measured, in words."""
+        repetitions = counted(self.num_repetitions, "repetition")
+        return (
+            f"{counted(self.num_pictures, 'picture')} a step in {counted(self.num_processes, 'process')}, "
+            f"on {self.device}; "
+            + (repetitions if self.num_repetitions == 1 else f"medians of {repetitions}")
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -141,28 +156,37 @@ def rule_of(costs: Sequence[PolicyCost]) -> str:
 
 
 def advise(costs: Sequence[PolicyCost]) -> Advice:
-    """Choose a policy by `rule_of`."""
+    """Choose a policy by `rule_of`.
+
+    Args:
+        costs: Of all policies, the spec's own among them.
+    """
+    own = next(cost for cost in costs if cost.policy.is_own)
+    if len(costs) == 1:
+        return Advice(own, f"only {own.policy.name} was measured; nothing to compare")
     least = min(map(_burden, costs))
     equals = [cost for cost in costs if _burden(cost) <= least * (1 + ALIKE)]
     chosen = min(equals, key=lambda cost: (not cost.policy.is_own, len(cost.canvas_shares)))
-    own = next((cost for cost in costs if cost.policy.is_own), None)
     if chosen is own:
-        return Advice(chosen, f"nothing else gains more than {ALIKE:.0%}")
-    reason = _describe(chosen)
-    if own is not None:
+        reason = f"nothing else gains more than {ALIKE:.0%}"
+    else:
         gain = 1 - _burden(chosen) / _burden(own)
-        unit = "pixels" if chosen.training is None else "time"
-        reason += f", {gain:.0%} less {unit} than {own.policy.name}, the spec's own"
-        if _is_doubtful(chosen, own):
-            reason += "; their spreads overlap, so ask for more --repetitions"
-    return Advice(chosen, reason)
+        less = "fewer pixels" if chosen.training is None else "less time"
+        reason = f"{_describe(chosen)}, {gain:.0%} {less} than {own.policy.name}, the spec's own"
+    return Advice(chosen, reason + _doubt(chosen, own))
 
 
-def _is_doubtful(chosen: PolicyCost, own: PolicyCost) -> bool:
-    """Whether the better one was, at some time, no faster than the other was at some other time."""
+def _doubt(chosen: PolicyCost, own: PolicyCost) -> str:
+    """What speaks against a choice, and what to do; nothing where pixels were counted, which never vary."""
     if chosen.training is None or own.training is None:
-        return False
-    return chosen.training.rate.least <= own.training.rate.most
+        return ""
+    if chosen.training.rate.ends is None:
+        doubt = "one repetition has no spread"
+    elif chosen is not own and chosen.training.rate.least <= own.training.rate.most:
+        doubt = "their spreads overlap"
+    else:
+        return ""
+    return f"; {doubt}, so ask for more --repetitions"
 
 
 def _burden(cost: PolicyCost) -> float:
@@ -174,6 +198,12 @@ def _describe(cost: PolicyCost) -> str:
     if cost.training is None:
         return f"{cost.useful_pixel_share:.1%} useful pixels"
     return f"{format_hours(cost.training.hours_per_epoch)} h an epoch"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def format_hours(hours: float) -> str:

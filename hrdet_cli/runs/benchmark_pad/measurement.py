@@ -21,7 +21,15 @@ from hrdet_cli.engine.data.padding import PaddingPolicy
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison, PolicyCost, Rate, TrainingCost
+from hrdet_cli.engine.training.rehearsal import is_out_of_memory
+from hrdet_cli.errors import OutOfMemoryError
+from hrdet_cli.runs.benchmark_pad.comparison import (
+    PaddingComparison,
+    PolicyCost,
+    Rate,
+    TrainingCost,
+    counted,
+)
 from hrdet_cli.runs.benchmark_pad.policies import Policy, choose_policies
 from hrdet_cli.runs.build import (
     build_detector,
@@ -90,15 +98,37 @@ class _Case:
         start = num_batches * len(self.data_seconds.get(canvas, ()))
         data_seconds, step_seconds = [], []
         for number in range(start, start + num_batches):
-            with _one_thread():
-                started = time.perf_counter()
-                batch = next(self.loader.make([requests[number % len(requests)]]))
-                data_seconds.append(time.perf_counter() - started)
-            if trainer is not None:
-                step_seconds.append(trainer.rehearse(batch).seconds)
+            with self._naming_what_does_not_fit(canvas):
+                with _one_thread():
+                    started = time.perf_counter()
+                    batch = next(self.loader.make([requests[number % len(requests)]]))
+                    data_seconds.append(time.perf_counter() - started)
+                if trainer is not None:
+                    step_seconds.append(trainer.rehearse(batch).seconds)
         self.data_seconds.setdefault(canvas, []).append(mean(data_seconds))
         if step_seconds:
             self.step_seconds.setdefault(canvas, []).append(mean(step_seconds))
+
+    def measure_memory(self, trainer: Trainer) -> None:
+        """Make the largest step."""
+        with self._naming_what_does_not_fit(self.batches.canvas):
+            batch = self.batches.make(self.layout.num_pictures)
+            self.peak_memory_bytes = trainer.rehearse(batch).peak_memory_bytes
+
+    @contextmanager
+    def _naming_what_does_not_fit(self, canvas: Size) -> Iterator[None]:
+        """Say which batch there was no memory for."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            pictures = counted(self.layout.num_pictures, "picture")
+            raise OutOfMemoryError(
+                f"padding policy {self.policy.name}: memory ran out with {pictures} a process on a canvas of "
+                f"{canvas}. Try a smaller data.batch_size_per_process, or smaller augmentation.scales_pixels "
+                "and padding."
+            ) from error
 
     def forget(self) -> None:
         """Drop what warmed up."""
@@ -122,7 +152,7 @@ def compare_policies(
 
     Args:
         spec: The experiment.
-        names: Of the policies.
+        names: Of the policies; the spec's own is measured in any case.
         num_processes: Training processes to assume; None for the GPUs of this machine, or one.
         num_repetitions: How often to measure.
         with_training: Make real training steps; otherwise only the data path runs.
@@ -134,7 +164,9 @@ def compare_policies(
         The comparison.
 
     Raises:
-        HrdetError: The data cannot be used.
+        SpecError: No policy, or an unknown one, is named.
+        DataError: The data cannot be used.
+        OutOfMemoryError: A batch or a step does not fit.
     """
     device = select_device(spec.run)
     count = num_processes or _num_devices(device)
@@ -211,8 +243,7 @@ def _measure_memory(cases: Sequence[_Case], trainer: Trainer) -> Iterator[Measur
     """Fill in the peak memory of the largest step of all cases."""
     for number, case in enumerate(cases):
         yield MeasuringProgress("largest steps", number, len(cases))
-        batch = case.batches.make(case.layout.num_pictures)
-        case.peak_memory_bytes = trainer.rehearse(batch).peak_memory_bytes
+        case.measure_memory(trainer)
 
 
 def _measure_seconds(

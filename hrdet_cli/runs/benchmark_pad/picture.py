@@ -8,6 +8,7 @@ from hrdet_cli.runs.benchmark_pad.comparison import (
     PolicyCost,
     Rate,
     advise,
+    counted,
     format_hours,
 )
 from hrdet_cli.runs.run_folder import save_picture
@@ -24,14 +25,11 @@ def save_comparison(comparison: PaddingComparison, path: Path) -> Path:
     if with_training:
         headings = ["pictures a second, trained", "hours an epoch"]
     advised = advise(comparison.costs).cost
-    processes = "one process" if comparison.num_processes == 1 else f"{comparison.num_processes} processes"
+    lines = ", lines from the least to the most" if comparison.num_repetitions > 1 else ""
     picture = draw_padding_costs(
         [_row(cost, is_advised=cost is advised) for cost in comparison.costs],
         title="What padding costs",
-        note=(
-            f"{comparison.num_pictures} pictures a step in {processes}, on {comparison.device}; "
-            f"medians of {comparison.num_repetitions} repetitions, lines from the least to the most"
-        ),
+        note=comparison.conditions + lines,
         headings=headings,
     )
     save_picture(picture, path)
@@ -39,8 +37,7 @@ def save_comparison(comparison: PaddingComparison, path: Path) -> Path:
 
 
 def _row(cost: PolicyCost, *, is_advised: bool) -> PolicyRow:
-    count = len(cost.canvas_shares)
-    shapes = "1 shape" if count == 1 else f"{count} shapes"
+    shapes = counted(len(cost.canvas_shares), "shape")
     if cost.training is None:
         bars = [_rate_bar(cost.data_rate)]
     else:
@@ -57,4 +54,4 @@ def _row(cost: PolicyCost, *, is_advised: bool) -> PolicyRow:
 
 
 def _rate_bar(rate: Rate) -> Bar:
-    return Bar(rate.median, f"{rate.median:.1f}", (rate.least, rate.most))
+    return Bar(rate.median, f"{rate.median:.1f}", rate.ends)

@@ -47,17 +47,22 @@ def choose_policies(spec: ExperimentSpec, names: Sequence[str]) -> list[Policy]:
 
     Args:
         spec: The experiment.
-        names: Of `POLICY_NAMES`.
+        names: Of `POLICY_NAMES`.  Where the spec's own is not among them it comes first: the others are to be
+            compared to it.
 
     Raises:
-        SpecError: A name is unknown.
+        SpecError: A name is unknown, or there is none.
     """
+    if not names:
+        raise SpecError([f"--policies: names none; choose from {', '.join(POLICY_NAMES)}"])
     unknown = [name for name in names if name not in POLICY_NAMES]
     if unknown:
         raise SpecError(
             [f"--policies: {name!r} is unknown; choose from {', '.join(POLICY_NAMES)}" for name in unknown]
         )
-    return [policy for name in dict.fromkeys(names) for policy in _policies_called(name, spec)]
+    own = spec.padding.policy
+    chosen = dict.fromkeys(names if own in names else [own, *names])
+    return [policy for name in chosen for policy in _policies_called(name, spec)]
 
 
 def _policies_called(name: str, spec: ExperimentSpec) -> Iterator[Policy]:

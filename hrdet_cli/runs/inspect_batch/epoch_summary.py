@@ -51,7 +51,7 @@ class EpochSummary:
         batches_by_canvas: Batches and pixels of each canvas, the most frequent first.
         pictures_by_scale: Pictures and pixels of each of the listed scales; a scale drawn between them counts
             for the nearest.
-        num_boxes: Boxes that training gets.
+        num_boxes: Boxes that training gets, those of pictures that come again counted again.
         num_lost: Boxes whose centre a crop cut off.
         num_clipped: Boxes that a crop made smaller.
     """
@@ -68,6 +68,11 @@ class EpochSummary:
     num_lost: int
     num_clipped: int
 
+    @property
+    def num_pictures(self) -> int:
+        """Pictures of all batches; one that comes again to fill the last step counts again."""
+        return sum(count.num_items for count in self.pictures_by_scale.values())
+
     def to_json(self) -> dict[str, Any]:
         """As plain types; scales have an entry of their own."""
         num_batches = self.pixels.num_items
@@ -76,7 +81,8 @@ class EpochSummary:
             "num_steps": self.num_steps,
             "num_steps_in_epoch": self.num_steps_in_epoch,
             "num_processes": self.num_processes,
-            "num_pictures": len(self.indices),
+            "num_pictures": self.num_pictures,
+            "num_different_pictures": len(self.indices),
             "useful_pixel_share": self.pixels.useful_share,
             "canvases": [
                 {

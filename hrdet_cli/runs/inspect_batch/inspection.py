@@ -1,5 +1,6 @@
 """The main path of ``hrdet inspect-batch``."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from hrdet_cli.engine.data.batch import load_batch
 from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.build import build_training_loader
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.inspect_batch.page import Figure, make_page
@@ -21,6 +23,7 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
 
 _SCALES_FILE, _PAGE_FILE = "scales.png", "index.html"
+_BATCH_FILE = re.compile(r"batch-\d+(-rank-\d+)?\.png")
 _TOLD = (
     "name",
     "data.train.annotations",
@@ -78,6 +81,7 @@ def inspect_training_batches(
     spec = spec.model_copy(update={"data": data})
     part = open_part(spec.data, "train")
     summary = summarise(spec, part.annotations, epoch=epoch, num_processes=num_processes)
+    _remove_old_sheets(out)
     batches_by_rank = [
         list(_picture_batches(spec, part, World(rank, num_processes), epoch, num_batches, out))
         for rank in range(num_processes)
@@ -117,6 +121,20 @@ def inspect_saved_batch(file: Path, *, out: Path, command: str) -> Inspection:
     )
     write_text(out / _PAGE_FILE, page)
     return Inspection((batch,), None, (batch.sheet, out / _PAGE_FILE))
+
+
+def _remove_old_sheets(out: Path) -> None:
+    """Remove the sheets of an earlier inspection: nobody could tell those that are not written again.
+
+    Raises:
+        OutputError: One cannot be removed.
+    """
+    for path in sorted(out.iterdir()):
+        if path.name == _SCALES_FILE or _BATCH_FILE.fullmatch(path.name):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be replaced: {error.strerror}") from error
 
 
 def _picture_batches(

@@ -32,12 +32,11 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
         drawn = self.epoch.pictures_by_scale
-        num_drawn = sum(count.num_items for count in drawn.values())
         return self.epoch.to_json() | {
             "scales": [
                 scale.to_json()
                 | {
-                    "share_of_pictures": drawn[scale.scale].num_items / num_drawn,
+                    "share_of_pictures": drawn[scale.scale].num_items / self.epoch.num_pictures,
                     "useful_pixel_share": drawn[scale.scale].useful_share,
                 }
                 for scale in self.scales

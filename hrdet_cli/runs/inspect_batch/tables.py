@@ -67,19 +67,29 @@ def _picture_row(picture: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _batches(epoch: EpochSummary) -> TextTable:
-    is_whole = epoch.num_steps == epoch.num_steps_in_epoch
-    steps = "all" if is_whole else f"the first {epoch.num_steps:,} of"
     processes = f", on {epoch.num_processes} processes" if epoch.num_processes > 1 else ""
     num_targets = epoch.num_boxes + epoch.num_lost
     rows = [
-        ("covers", f"{steps} {epoch.num_steps_in_epoch:,} steps of epoch {epoch.epoch + 1}{processes}"),
-        ("pictures", f"{len(epoch.indices):,}"),
+        ("covers", f"{_covered_steps(epoch)} of epoch {epoch.epoch + 1}{processes}"),
+        ("pictures", _pictures(epoch)),
         ("useful pixels", _percent(epoch.pixels.useful_share)),
         ("boxes", f"{epoch.num_boxes:,}"),
         ("lost by crops", _part(epoch.num_lost, num_targets)),
         ("clipped by crops", _part(epoch.num_clipped, num_targets)),
     ]
     return TextTable("Batches", (), tuple(rows), "Counted from the annotations; no picture was read for it.")
+
+
+def _covered_steps(epoch: EpochSummary) -> str:
+    if epoch.num_steps < epoch.num_steps_in_epoch:
+        return f"the first {epoch.num_steps:,} of {epoch.num_steps_in_epoch:,} steps"
+    return "the only step" if epoch.num_steps == 1 else f"all {epoch.num_steps:,} steps"
+
+
+def _pictures(epoch: EpochSummary) -> str:
+    num_different = len(epoch.indices)
+    repeated = f" ({num_different:,} different)" if num_different < epoch.num_pictures else ""
+    return f"{epoch.num_pictures:,}{repeated}"
 
 
 def _canvases(epoch: EpochSummary) -> TextTable:
@@ -102,7 +112,7 @@ def _canvases(epoch: EpochSummary) -> TextTable:
 
 def _scales(summary: Summary) -> TextTable:
     drawn = summary.epoch.pictures_by_scale
-    num_drawn = sum(count.num_items for count in drawn.values())
+    num_drawn = summary.epoch.num_pictures
     loses = any(scale.num_lost or scale.num_clipped for scale in summary.scales)
     headings = ("(long, short)", "drawn", "useful pixels", "enlarged")
     rows = []
@@ -143,9 +153,13 @@ def _boxes(scales: Sequence[ScaleSummary]) -> TextTable:
     ]
     note = (
         "First the shorter side of the boxes on the canvas: the smallest, what "
-        f"{LOW_QUANTILE:.0%} and what half of the boxes stay below. Then how many boxes an anchor overlaps "
-        "at least so much (anchors' recall), counting only anchors that training uses."
+        f"{LOW_QUANTILE:.0%} and what half of the boxes stay below."
     )
+    if overlaps:
+        note += (
+            " Then how many boxes an anchor overlaps at least so much (anchors' recall), counting only "
+            "anchors that training uses."
+        )
     return TextTable("Boxes at each scale", headings, tuple(rows), note)
 
 

@@ -31,6 +31,7 @@ class ProblemKind:
 BROKEN_LIST = ProblemKind("broken list", True, BY_HAND)
 BROKEN_CATEGORY = ProblemKind("broken category", True, BY_HAND)
 OTHER_CATEGORIES = ProblemKind("categories differ", True, BY_HAND)
+NO_TARGETS = ProblemKind("no picture has a box", True, BY_HAND)
 BROKEN_PICTURE = ProblemKind("broken picture entry", True, LEFT_OUT_WITH_BOXES)
 REPEATED_PICTURE_ID = ProblemKind("picture id repeated", True, LEFT_OUT_WITH_BOXES)
 REPEATED_FILE = ProblemKind("file listed again", True, "joined with the first entry of its file")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def test_every_number_is_in_the_tables(inspection: Inspection) -> None:
         "batch-1-rank-1: rank 1, canvas 1600x1024, 46.4% useful pixels",
         "000000000042.jpg 1280x1024 1.25 1067x1000 1234 12 flip, crop",
         "covers the first 3 of 7,393 steps of epoch 2, on 2 processes",
+        "pictures 6 (5 different)",
         "useful pixels 75.0%",
         "lost by crops 100 (10.0%)",  # of 900 that stay and 100 that do not
         "clipped by crops 250 (25.0%)",
@@ -74,6 +76,25 @@ def test_every_number_is_in_the_tables(inspection: Inspection) -> None:
         "(1600, 1000) 2.2 px 8.5 px 1040.2 px 12.5% 50.0% 100.0%",
     ):
         assert line in lines
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "words"), [(1, "the only step of epoch 2"), (1200, "all 1,200 steps of epoch 2")]
+)
+def test_a_whole_epoch_is_told_in_words(inspection: Inspection, num_steps: int, words: str) -> None:
+    assert inspection.summary is not None
+    epoch = replace(inspection.summary.epoch, num_steps=num_steps, num_steps_in_epoch=num_steps)
+    summary = replace(inspection.summary, epoch=epoch)
+    lines = lines_of(replace(inspection, summary=summary), width=120)
+    assert f"covers {words}, on 2 processes" in [" ".join(line.split()) for line in lines]
+
+
+def test_without_a_box_no_column_of_recall_is_explained(inspection: Inspection) -> None:
+    assert inspection.summary is not None
+    without = replace(inspection.summary, scales=inspection.summary.scales[:1] * 2)
+    for summary, is_there in ((inspection.summary, True), (without, False)):
+        text = "\n".join(lines_of(replace(inspection, summary=summary), width=400))
+        assert ("IoU" in text) == ("recall" in text) == is_there
 
 
 def test_eighty_columns_cut_nothing(inspection: Inspection) -> None:

@@ -1,5 +1,6 @@
 import io
 from collections.abc import Generator
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -60,6 +61,24 @@ def test_hours_are_explained_as_they_were_computed() -> None:
     assert any("4 workers of each process" in line for line in draw(comparison(with_training=True)))
     without = draw(comparison(with_training=True, num_workers=0))
     assert "h/epoch: the slowest process of each step and its reading, summed: no workers" in without
+
+
+def test_the_imbalance_says_so_where_other_processes_are_assumed() -> None:
+    made = comparison(with_training=True)
+    assert "imbal.: largest over mean pixels of 8 processes in a step" in draw(made)
+    alone = draw(replace(made, num_processes=1))
+    assert "imbal.: largest over mean pixels, if 8 processes shared a step" in alone
+
+
+def test_one_repetition_has_no_spread() -> None:
+    made = comparison(with_training=True)
+    training = made.costs[0].training
+    assert training is not None
+    cost = replace(made.costs[0], training=replace(training, rate=Rate.of([3.0])))
+    lines = draw(replace(made, num_repetitions=1, costs=(cost,)))
+    assert lines[0].endswith("on cuda:0; 1 repetition")
+    assert lines[2].split()[-4:] == ["3.00", "-", "80.0", "12.0d"]
+    assert any(line.startswith("keep fixed: only fixed was measured; nothing to compare") for line in lines)
 
 
 def test_without_training_there_are_no_columns_of_it() -> None:

@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import pytest
@@ -62,5 +61,20 @@ def test_a_file_that_is_no_batch_is_refused_by_name(tmp_path: Path, content: byt
         torch.save({"model": torch.zeros(2)}, path)
     else:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=re.escape(f"{path} is not a batch saved by a training run: ")):
+    with pytest.raises(DataError) as refused:
         load_batch(path)
+    assert str(refused.value) == (
+        f"{path} is not a batch saved by a training run, or not a whole one; "
+        "name the batch that a stopped run saved."
+    )
+
+
+def test_a_batch_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as missing:
+        load_batch(tmp_path / "none.pt")
+    assert (
+        str(missing.value) == f"{tmp_path}/none.pt does not exist; name the batch that a stopped run saved."
+    )
+    with pytest.raises(DataError) as folder:
+        load_batch(tmp_path)
+    assert str(folder.value) == f"{tmp_path} cannot be read: Is a directory."

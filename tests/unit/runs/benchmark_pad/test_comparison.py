@@ -2,6 +2,7 @@ import pytest
 
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.benchmark_pad.comparison import (
+    PaddingComparison,
     PolicyCost,
     Rate,
     TrainingCost,
@@ -63,12 +64,45 @@ def test_without_training_useful_pixels_decide() -> None:
     costs = [cost("own", hours=None, useful=0.6, own=True), cost("tight", hours=None, useful=0.9)]
     advice = advise(costs)
     # 1 / 0.9 pixels for each useful one instead of 1 / 0.6: a third less.
-    assert advice.reason == "90.0% useful pixels, 33% less pixels than own, the spec's own"
+    assert advice.reason == "90.0% useful pixels, 33% fewer pixels than own, the spec's own"
     assert rule_of(costs).startswith("the most useful pixels; within 3% all count as equal")
 
 
-def test_a_choice_without_the_specs_own_is_compared_to_nothing() -> None:
-    assert advise([cost("fast", hours=0.25)]).reason == "0.250 h an epoch"
+def test_one_policy_alone_is_compared_to_nothing() -> None:
+    advice = advise([cost("own", hours=0.25, own=True)])
+    assert advice.reason == "only own was measured; nothing to compare"
+
+
+def test_one_repetition_leaves_a_doubt_whatever_is_chosen_but_not_about_pixels() -> None:
+    slow, fast = Rate.of([1.0]), Rate.of([2.0])
+    own = cost("own", hours=1.0, own=True, rate=slow)
+    better, worse = cost("better", hours=0.5, rate=fast), cost("worse", hours=2.0, rate=slow)
+    doubt = "; one repetition has no spread, so ask for more --repetitions"
+    assert advise([own, better]).reason == f"0.500 h an epoch, 50% less time than own, the spec's own{doubt}"
+    assert advise([own, worse]).reason == f"nothing else gains more than 3%{doubt}"
+    assert advise([cost("own", hours=None, own=True), cost("other", hours=None)]).reason == (
+        "nothing else gains more than 3%"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "1 picture a step in 1 process, on cpu; 1 repetition"),
+        (2, "2 pictures a step in 2 processes, on cpu; medians of 2 repetitions"),
+    ],
+)
+def test_conditions_are_told_in_the_right_number(count: int, text: str) -> None:
+    comparison = PaddingComparison(
+        device="cpu",
+        num_repetitions=count,
+        num_pictures=count,
+        num_processes=count,
+        num_imbalanced=8,
+        num_workers=0,
+        costs=(),
+    )
+    assert comparison.conditions == text
 
 
 @pytest.mark.parametrize(
@@ -80,3 +114,8 @@ def test_hours_have_three_digits_that_count(hours: float, text: str) -> None:
 
 def test_a_rate_is_a_median_with_its_ends() -> None:
     assert Rate.of([3.0, 1.0, 2.0, 10.0]) == Rate(2.5, 1.0, 10.0)
+
+
+def test_a_rate_of_one_repetition_has_no_ends() -> None:
+    assert Rate.of([3.0, 1.0]).ends == (1.0, 3.0)
+    assert Rate.of([3.0]).ends is None

@@ -1,15 +1,23 @@
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import torch
 
 from hrdet_cli.engine.benchmarking.epoch_layout import lay_out_epoch
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.loader import TrainingLoader
+from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.rehearsal import StepCost
+from hrdet_cli.errors import OutOfMemoryError
+from hrdet_cli.runs.benchmark_pad import measurement
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison
 from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress, compare_policies
 from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
@@ -112,7 +120,8 @@ def test_a_process_alone_tells_the_imbalance_of_eight_and_reading_bounds_steps_t
             )
         )
         assert (comparison.num_processes, comparison.num_imbalanced) == (1, 8)
-        (cost,) = comparison.costs
+        own, cost = comparison.costs
+        assert own.policy.is_own
         assert cost.imbalance > 1
         assert cost.training is not None
         by_workers[num_workers] = cost.training.is_data_bound
@@ -124,5 +133,73 @@ def test_policies_that_come_to_the_same_canvases_are_measured_once(data_root: Pa
     comparison, _ = finish(
         compare_policies(spec, ["canvases"], num_processes=1, num_repetitions=1, with_training=False)
     )
-    assert [cost.policy.name for cost in comparison.costs] == ["canvases 3"]
+    assert [cost.policy.name for cost in comparison.costs] == ["fixed", "canvases 3"]
     assert comparison.costs[0].training is None
+
+
+def raise_it(error: Exception) -> NoReturn:
+    raise error
+
+
+HOST_IS_FULL = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
+@pytest.mark.parametrize(
+    ("where", "method", "error"),
+    [
+        (LargestBatches, "make", HOST_IS_FULL),
+        (TrainingLoader, "make", MemoryError("Unable to allocate 9 GiB for an array")),
+        (Trainer, "rehearse", torch.OutOfMemoryError("CUDA out of memory")),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_named(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch, where: type, method: str, error: Exception
+) -> None:
+    monkeypatch.setattr(where, method, lambda *_: raise_it(error))
+    with_training = where is not TrainingLoader
+    with pytest.raises(OutOfMemoryError) as caught:
+        finish(
+            compare_policies(
+                small_spec(data_root),
+                ["fixed"],
+                num_processes=1,
+                num_repetitions=1,
+                with_training=with_training,
+            )
+        )
+    assert str(caught.value) == (
+        "padding policy fixed: memory ran out with 2 pictures a process on a canvas of 160x128. Try a "
+        "smaller data.batch_size_per_process, or smaller augmentation.scales_pixels and padding."
+    )
+
+
+def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "rehearse", lambda *_: raise_it(RuntimeError("shapes do not match")))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        finish(
+            compare_policies(
+                small_spec(data_root), ["fixed"], num_processes=1, num_repetitions=1, with_training=True
+            )
+        )
+
+
+def test_rates_of_reading_come_from_the_loader(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of steps would not do: where the next batch is fetched meanwhile, they waited for nothing."""
+    seconds = 0.3
+    make = TrainingLoader.make
+
+    def make_slowly(loader: TrainingLoader, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
+        time.sleep(seconds)
+        return make(loader, requests)
+
+    monkeypatch.setattr(TrainingLoader, "make", make_slowly)
+    monkeypatch.setattr(measurement, "FEWEST_BATCHES", 1)
+    comparison, _ = finish(
+        compare_policies(
+            small_spec(data_root), ["fixed"], num_processes=1, num_repetitions=1, with_training=False
+        )
+    )
+    (cost,) = comparison.costs
+    assert 0 < cost.data_rate.median <= 2 / seconds

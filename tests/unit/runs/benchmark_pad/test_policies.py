@@ -44,7 +44,8 @@ def test_the_specs_own_policy_is_compared_as_it_stands() -> None:
 def test_where_the_spec_has_no_fixed_canvas_it_is_the_smallest_that_holds_all_scales(
     augmentation: str, canvas: list[int]
 ) -> None:
-    (policy,) = choose_policies(demo(f"augmentation={augmentation}", "padding={policy: batch}"), ["fixed"])
+    spec = demo(f"augmentation={augmentation}", "padding={policy: batch}")
+    _, policy = choose_policies(spec, ["batch", "fixed"])
     assert policy.settings == ("padding.policy=fixed", f"padding.canvas_pixels={canvas}")
 
 
@@ -61,6 +62,24 @@ def test_the_options_of_a_policy_lead_to_it_from_any_spec(own: str) -> None:
         words = shlex.split(policy.options)
         assert words[::2] == ["--set"] * len(policy.settings)
         assert load_spec(preset="demo", settings=words[1::2]).spec.padding == policy.padding
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["batch"], ["fixed", "batch"]),
+        (["batch", "fixed"], ["batch", "fixed"]),
+        (["fixed"], ["fixed"]),
+    ],
+)
+def test_the_specs_own_policy_comes_first_where_it_is_not_named(names: list[str], chosen: list[str]) -> None:
+    assert [policy.name for policy in choose_policies(demo(), names)] == chosen
+
+
+def test_no_names_are_an_error() -> None:
+    with pytest.raises(SpecError) as caught:
+        choose_policies(demo(), [])
+    assert caught.value.problems == ["--policies: names none; choose from fixed, canvases, batch"]
 
 
 def test_unknown_policies_are_named_with_those_there_are() -> None:

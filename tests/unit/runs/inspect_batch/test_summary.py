@@ -57,6 +57,7 @@ def test_the_summary_is_that_of_the_batches_that_training_gets(
     assert (epoch.num_lost > 0) == ("crop" in policy)
     assert (epoch.num_clipped > 0) == ("crop" in policy)
     assert set(epoch.indices) == {record.index for record in records}
+    assert epoch.num_pictures == len(records)
 
     counts = Counter(
         scale

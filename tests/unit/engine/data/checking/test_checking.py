@@ -100,7 +100,12 @@ def test_a_sound_file_has_no_problem() -> None:
         (
             _set("annotations", 1, bbox=[1, 2, 3, float("nan")]),
             "error: b/nine.jpg: annotations[1] (id 2): bbox is [1, 2, 3, nan]; "
-            "expected four finite numbers [x, y, width, height]",
+            "expected four numbers [x, y, width, height] from -1e+09 to 1e+09",
+        ),
+        (
+            _set("annotations", 1, bbox=[1e308, 2, 3, 4]),
+            "error: b/nine.jpg: annotations[1] (id 2): bbox is [1e+308, 2, 3, 4]; "
+            "expected four numbers [x, y, width, height] from -1e+09 to 1e+09",
         ),
         (
             _set("annotations", 1, image_id=77),
@@ -116,7 +121,7 @@ def test_a_sound_file_has_no_problem() -> None:
         ),
         (
             _set("annotations", 0, area=float("inf")),
-            "error: four.jpg: annotations[0] (id 1): area is inf; expected a finite number, not negative",
+            "error: four.jpg: annotations[0] (id 1): area is inf; expected a number from 0 to 1e+18",
         ),
         (
             _set("annotations", 1, bbox=[10, 10, 0.5, 20]),
