@@ -120,7 +120,7 @@ def test_a_run_of_one_process_goes_on_in_two_that_torchrun_started(hosts: MakeHo
     # 11 pictures are 11 steps of one process; in pairs of one orientation, 3 + 3 steps of two.
     done = stopped_at * 6 // 11
     assert (
-        "2 pictures a step now (2 processes), 1 before; so the learning rate is 0.02 = 0.04 x 2 / 4 (linear "
+        "2 pictures a step now (2 processes), 1 before; so the learning rate is 0.005 = 0.01 x 2 / 4 (linear "
         f"rule), and an epoch has 6 steps, not 11; epoch 1 goes on after its step {done}, not {stopped_at}: "
         "some of its pictures come twice, some not at all"
     ) in log.read_text()

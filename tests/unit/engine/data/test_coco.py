@@ -154,7 +154,7 @@ def _remove(where: str, row: int, key: str) -> Callable[[dict[str, Any]], None]:
         (_set("annotations", 1, category_id=11), "annotations[1] (id 2): there is no category_id 11"),
         (
             _set("annotations", 1, bbox=[1, 2, 3]),
-            "annotations[1] (id 2): bbox is [1, 2, 3]; expected four finite",
+            "annotations[1] (id 2): bbox is [1, 2, 3]; expected four numbers",
         ),
         (
             _set("annotations", 1, bbox=[1, 2, 3, "4"]),
