@@ -284,6 +284,11 @@ def test_odd_pictures_are_read_and_a_truncated_one_is_told(hrdet: Hrdet, tmp_pat
     ] == ["pillow_truncated_jpeg.jpg"]
 
 
+def _obey_interrupts() -> None:
+    """Tests that run in the background of a shell, and what they start, would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.distributed
 def test_ctrl_c_ends_it_at_once_with_130(data: Path) -> None:
     pictures = [{"id": i, "file_name": f"{i}.jpg", "width": 1800, "height": 1200} for i in range(2000)]
@@ -296,7 +301,11 @@ def test_ctrl_c_ends_it_at_once_with_130(data: Path) -> None:
     options = [f"{data}/many.json", f"{data}/images", "--workers", str(num_workers)]
     command = [sys.executable, "-m", "hrdet_cli", "check-data", *options]
     process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_obey_interrupts,
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None and len(children.read_text().split()) < num_workers:

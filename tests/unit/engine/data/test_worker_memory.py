@@ -26,7 +26,7 @@ from hrdet_cli.engine.geometry import Scale
 NUM_PICTURES, NUM_BOXES, EDGE = 118_287, 860_001, 16
 NUM_READ, EVERY, BATCH_SIZE = 4000, 500, 50
 MAX_GROWTH = 8 * 2**20
-"""Bytes; a dict of the names grows by 4 MB, and a search for cycles over the parent's objects by 80 MB."""
+"""Bytes; a search for cycles over the parent's objects adds 80 MB, and a busy machine up to 4 MB."""
 
 
 class MeasuredImages:
