@@ -57,7 +57,8 @@ def benchmark_pad(
     as_json: JsonOption = False,
 ) -> None:
     """Measure what padding policies cost on your pictures and device, and say which to take."""
-    from hrdet_cli.cli.display.padding import draw_comparison, drive_measuring
+    from hrdet_cli.cli.display.padding import draw_comparison
+    from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
     from hrdet_cli.runs.benchmark_pad.picture import save_comparison
     from hrdet_cli.runs.run_folder import make_folder
@@ -67,7 +68,7 @@ def benchmark_pad(
     )
     if out is not None:
         make_folder(out)  # before minutes of work
-    comparison = drive_measuring(
+    comparison = drive_work(
         compare_policies(
             loaded.spec,
             [name.strip() for name in policies.split(",") if name.strip()],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import (
@@ -21,8 +22,8 @@ from hrdet_cli.errors import DataError, SpecError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from hrdet_cli.runs.check_data import CheckProgress
     from hrdet_cli.runs.data_report import DataReport
+    from hrdet_cli.runs.progress import WorkProgress
 
 
 def check_data(
@@ -71,14 +72,15 @@ def check_data(
     Errors are what training refuses; it lives with warnings. Exit codes: 0 no errors, 3 errors in the data,
     2 usage, 5 the file of --fix-out is in the way, 8 a process that opened pictures died, 130 Ctrl-C.
     """
-    from hrdet_cli.cli.display.check_data import drive_check, print_report
+    from hrdet_cli.cli.display.check_data import print_report
+    from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.check_data import CheckOptions, check_experiment, check_file
 
     if no_open and num_workers is not None:
         raise SpecError(["--workers is about opening pictures, and --no-open opens none: give one of them"])
     options = CheckOptions(opens_pictures=not no_open, num_workers=num_workers, num_shown=num_shown or None)
     names_experiment = any((preset, spec_file, settings, train_data, val_data))
-    check: Generator[CheckProgress, None, DataReport]
+    check: Generator[WorkProgress, None, DataReport]
     if annotations is not None:
         if names_experiment:
             raise SpecError(["give JSON IMAGES, or an experiment with --preset or --spec"])
@@ -95,7 +97,7 @@ def check_data(
             preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
         )
         check = check_experiment(loaded.spec.data, options)
-    report = drive_check(check)
+    report = drive_work(check, Console(stderr=True))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:

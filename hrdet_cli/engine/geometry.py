@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+CANVAS_DIVISOR_PIXELS = 32
+"""Edges of a canvas are multiples of it: the backbone's coarsest stride."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Size:

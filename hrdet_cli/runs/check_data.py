@@ -19,6 +19,7 @@ from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
 from hrdet_cli.runs.dataset import locate_part
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
+from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.data import DataSpec
 
 
@@ -37,24 +38,9 @@ class CheckOptions:
     num_shown: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckProgress:
-    """What is going on.
-
-    Attributes:
-        doing: In words.
-        num_done: Pictures opened so far.
-        num_pictures: How many there are to open; None where nothing can be counted.
-    """
-
-    doing: str
-    num_done: int = 0
-    num_pictures: int | None = None
-
-
 def check_file(
     annotations: Path, images: Path | None, options: CheckOptions, *, fix_out: Path | None
-) -> Generator[CheckProgress, None, DataReport]:
+) -> Generator[WorkProgress, None, DataReport]:
     """Check an annotation file, and its pictures where their root is given.
 
     Args:
@@ -76,7 +62,7 @@ def check_file(
         cleaned = clean(part.file, part.report.counts, unusable_pictures=part.unusable_pictures)
     except DataError as error:
         return DataReport([part.report], why_not_cleaned=str(error))
-    yield CheckProgress(f"writing {fix_out.name}")
+    yield WorkProgress(f"writing {fix_out.name}")
     _write(fix_out, cleaned)
     written = WrittenFile(
         fix_out,
@@ -87,7 +73,7 @@ def check_file(
     return DataReport([part.report], cleaned=written)
 
 
-def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[CheckProgress, None, DataReport]:
+def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkProgress, None, DataReport]:
     """Check the training and the validation part of an experiment, and whether they go together.
 
     Raises:
@@ -136,10 +122,10 @@ def _check_part(
     part: PartName | None = None,
     needs_boxes: bool = False,
     other: _Gist | None = None,
-) -> Generator[CheckProgress, None, _CheckedPart]:
+) -> Generator[WorkProgress, None, _CheckedPart]:
     log = ProblemLog(num_described=options.num_shown)
     source = None if images is None else open_images(images)
-    yield CheckProgress(f"reading {annotations.name}")
+    yield WorkProgress(f"reading {annotations.name}")
     with without_cycle_search():
         file = check_annotations(read_json(annotations), log)
     notes = hints_about_boxes(file)
@@ -187,12 +173,12 @@ def _open_pictures(
     missing: set[int],
     options: CheckOptions,
     log: ProblemLog,
-) -> Generator[CheckProgress, None, set[int]]:
+) -> Generator[WorkProgress, None, set[int]]:
     """Open the pictures that are there and whose size is known; rows of those that cannot be used."""
     pictures = file.pictures
     rows = [row for row in np.flatnonzero(pictures.is_sound).tolist() if row not in missing]
     named = [NamedSize(pictures.names[row] or "", Size(*pictures.sizes[row].tolist())) for row in rows]
-    yield CheckProgress(f"opening {root.name}", 0, len(rows))
+    yield WorkProgress(f"opening {root.name}", 0, len(rows))
     unusable = set()
     for opened in open_all(source, named, num_workers=_num_workers(options)):
         for fault in opened.faults:
@@ -200,7 +186,7 @@ def _open_pictures(
             unusable.add(row)
             item = pictures.entries.item(row)
             log.add_one(Problem(fault.kind, named[fault.position].name, item, fault.what))
-        yield CheckProgress(f"opening {root.name}", opened.num_done, len(rows))
+        yield WorkProgress(f"opening {root.name}", opened.num_done, len(rows))
     return unusable
 
 

@@ -1,47 +1,16 @@
 """What is wrong with data: a line for each problem, a table of their kinds, and a verdict."""
 
 import itertools
-from collections.abc import Generator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.engine.data.checking.problems import Problem
-from hrdet_cli.runs.check_data import CheckProgress
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 _TITLES = {"train": "training data", "val": "validation data"}
-
-
-def drive_check(check: Generator[CheckProgress, None, DataReport]) -> DataReport:
-    """Run a check to its end behind a progress bar on stderr."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("starting", total=None)
-        while True:
-            try:
-                progress = next(check)
-            except StopIteration as stop:
-                report: DataReport = stop.value
-                return report
-            bar.update(
-                task,
-                description=progress.doing,
-                completed=progress.num_done,
-                total=progress.num_pictures,
-            )
 
 
 def print_report(report: DataReport, console: Console) -> None:

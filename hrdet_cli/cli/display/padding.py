@@ -1,9 +1,6 @@
-"""A comparison of padding policies: a bar while it is made, and a table of at most 80 columns."""
+"""A comparison of padding policies as a table of at most 80 columns."""
 
-from collections.abc import Generator
-
-from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,23 +12,6 @@ from hrdet_cli.runs.benchmark_pad.comparison import (
     format_hours,
     rule_of,
 )
-from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress
-
-
-def drive_measuring(
-    progress: Generator[MeasuringProgress, None, PaddingComparison], console: Console
-) -> PaddingComparison:
-    """Make a comparison behind a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        while True:
-            try:
-                event = next(progress)
-            except StopIteration as stop:
-                comparison: PaddingComparison = stop.value
-                return comparison
-            bar.update(task, description=event.what, completed=event.num_done, total=event.num_in_all)
 
 
 def draw_comparison(comparison: PaddingComparison) -> RenderableType:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hrdet_cli.runs.events import EvaluationProgress
+from hrdet_cli.runs.progress import WorkProgress
 
 Result = TypeVar("Result")
 
@@ -39,3 +40,17 @@ def drive_evaluation(events: Generator[EvaluationProgress, None, Result], consol
                 events.close()
                 return None
             bar.update(task, completed=event.num_done, total=event.num_pictures)
+
+
+def drive_work(progress: Generator[WorkProgress, None, Result], console: Console) -> Result:
+    """Do a piece of work to its end behind a progress bar and return its result."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        while True:
+            try:
+                event = next(progress)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            bar.update(task, description=event.what, completed=event.num_done, total=event.num_in_all)

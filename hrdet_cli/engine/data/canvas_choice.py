@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.padding import CANVAS_DIVISOR_PIXELS, rounded_up
+from hrdet_cli.engine.data.padding import rounded_up
 from hrdet_cli.engine.data.transforms import Augmentation
-from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS, Scale, Size
 
 _MOST_CANDIDATES = 300  # merging takes the square of it in memory and the cube in time
 _COARSEST_ROUNDING_PIXELS = 1024

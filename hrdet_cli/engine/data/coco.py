@@ -28,7 +28,7 @@ from hrdet_cli.engine.geometry import Size
 TOO_SMALL = "narrower or lower than one pixel"
 OUTSIDE = "less than one pixel of it inside the picture"
 
-_INSIDE_TOLERANCE = 1e-3  # keeps boxes of exactly one pixel whose edges were rounded
+INSIDE_TOLERANCE = 1e-3  # keeps boxes of exactly one pixel whose edges were rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +154,7 @@ def _clip_boxes(
     top_left = np.clip(boxes[:, :2], 0, edges)
     bottom_right = np.clip(boxes[:, :2] + boxes[:, 2:], 0, edges)
     is_small = boxes[:, 2:].min(axis=1) < 1
-    is_outside = ~is_small & ((bottom_right - top_left).min(axis=1) < 1 - _INSIDE_TOLERANCE)
+    is_outside = ~is_small & ((bottom_right - top_left).min(axis=1) < 1 - INSIDE_TOLERANCE)
     counts = {TOO_SMALL: int(is_small.sum()), OUTSIDE: int(is_outside.sum())}
     dropped = {reason: count for reason, count in counts.items() if count}
     return (

@@ -8,11 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS, Scale, Size
 from hrdet_cli.errors import DataError
-
-CANVAS_DIVISOR_PIXELS = 32
-"""Edges of a canvas are multiples of it: the backbone's coarsest stride."""
 
 MIN_CANVAS_PIXELS = 64
 """Edges of a canvas are no shorter: the pyramid's coarsest level has a stride of 64."""

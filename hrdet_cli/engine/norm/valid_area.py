@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.structures import Size
 
-AREA_DIVISOR_PIXELS = 32
 _STRIDES = (2, 4, 8, 16, 32, 64)
 
 
@@ -74,12 +74,12 @@ class ValidArea:
         Raises:
             ValueError: The canvas is no multiple of 32.
         """
-        if canvas.height % AREA_DIVISOR_PIXELS or canvas.width % AREA_DIVISOR_PIXELS:
+        if canvas.height % CANVAS_DIVISOR_PIXELS or canvas.width % CANVAS_DIVISOR_PIXELS:
             raise ValueError(
-                f"a canvas whose padding is hidden needs sides that are multiples of {AREA_DIVISOR_PIXELS}, "
-                f"not {canvas}: pad it"
+                "a canvas whose padding is hidden needs sides that are multiples of "
+                f"{CANVAS_DIVISOR_PIXELS}, not {canvas}: pad it"
             )
-        areas = _ceil_divide(sizes, AREA_DIVISOR_PIXELS) * AREA_DIVISOR_PIXELS
+        areas = _ceil_divide(sizes, CANVAS_DIVISOR_PIXELS) * CANVAS_DIVISOR_PIXELS
         return cls(tuple(_cells(canvas, areas, stride=stride) for stride in _STRIDES))
 
     def cells_of(self, features: Tensor) -> ValidCells:

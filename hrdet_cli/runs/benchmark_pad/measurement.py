@@ -41,6 +41,7 @@ from hrdet_cli.runs.build import (
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches
+from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 
@@ -53,15 +54,6 @@ NUM_IMBALANCED = 8
 
 Seconds = dict[Size, list[float]]
 """By canvas, one for each repetition."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuringProgress:
-    """How far a comparison is."""
-
-    what: str
-    num_done: int
-    num_in_all: int
 
 
 @dataclass(slots=True)
@@ -143,7 +135,7 @@ def compare_policies(
     num_processes: int | None,
     num_repetitions: int,
     with_training: bool,
-) -> Generator[MeasuringProgress, None, PaddingComparison]:
+) -> Generator[WorkProgress, None, PaddingComparison]:
     """Measure padding policies.
 
     Every repetition goes through all policies, and through canvases that stand for an epoch of each; what is
@@ -175,7 +167,7 @@ def compare_policies(
     part = open_part(spec.data, "train")
     cases: list[_Case] = []
     for number, policy in enumerate(policies):
-        yield MeasuringProgress("laying out an epoch", number, len(policies))
+        yield WorkProgress("laying out an epoch", number, len(policies))
         case = _prepare(policy, spec, part, device, count, num_imbalanced)
         if case.padding not in [other.padding for other in cases]:  # few pictures need few canvases
             cases.append(case)
@@ -239,28 +231,28 @@ def _build_trainer(
     )
 
 
-def _measure_memory(cases: Sequence[_Case], trainer: Trainer) -> Iterator[MeasuringProgress]:
+def _measure_memory(cases: Sequence[_Case], trainer: Trainer) -> Iterator[WorkProgress]:
     """Fill in the peak memory of the largest step of all cases."""
     for number, case in enumerate(cases):
-        yield MeasuringProgress("largest steps", number, len(cases))
+        yield WorkProgress("largest steps", number, len(cases))
         case.measure_memory(trainer)
 
 
 def _measure_seconds(
     cases: Sequence[_Case], trainer: Trainer | None, num_repetitions: int
-) -> Iterator[MeasuringProgress]:
+) -> Iterator[WorkProgress]:
     """Fill in the seconds of all cases, turn by turn."""
     turns = [(case, canvas) for case in cases for canvas in case.canvases]
     num_in_all = len(turns) * (num_repetitions + 1)
     for repetition in range(num_repetitions + 1):
         what = "measuring" if repetition else "warming up"
         for number, (case, canvas) in enumerate(turns):
-            yield MeasuringProgress(what, repetition * len(turns) + number, num_in_all)
+            yield WorkProgress(what, repetition * len(turns) + number, num_in_all)
             case.measure(canvas, trainer)
         if repetition == 0:
             for case in cases:
                 case.forget()
-    yield MeasuringProgress("measuring", num_in_all, num_in_all)
+    yield WorkProgress("measuring", num_in_all, num_in_all)
 
 
 def _summarise(case: _Case, num_workers: int) -> PolicyCost:

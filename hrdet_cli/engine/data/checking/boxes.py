@@ -19,8 +19,8 @@ from hrdet_cli.engine.data.checking.problems import (
     UNKNOWN_CATEGORY,
     UNKNOWN_PICTURE,
 )
+from hrdet_cli.engine.data.coco import INSIDE_TOLERANCE
 
-_INSIDE_TOLERANCE = 1e-3  # as in load_coco
 _OVERHANG_TOLERANCE = 0.5  # pixels: files reach out a little by rounding
 
 
@@ -134,7 +134,7 @@ def _check_places(
     inside = np.clip(far, 0, edges) - np.clip(boxes[:, :2], 0, edges)
     overhang = np.maximum(-boxes[:, :2], far - edges).max(axis=1)
     is_thin = is_comparable & (boxes[:, 2:].min(axis=1) < 1)
-    is_outside = is_comparable & ~is_thin & (inside.min(axis=1) < 1 - _INSIDE_TOLERANCE)
+    is_outside = is_comparable & ~is_thin & (inside.min(axis=1) < 1 - INSIDE_TOLERANCE)
     reaches_out = is_comparable & ~is_thin & ~is_outside & (overhang > _OVERHANG_TOLERANCE)
 
     def place(row: int) -> str:

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from hrdet_cli.cli.display.padding import draw_comparison, drive_measuring
+from hrdet_cli.cli.display.padding import draw_comparison
+from hrdet_cli.cli.display.progress import drive_work
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison, PolicyCost, Rate, TrainingCost
-from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress
 from hrdet_cli.runs.benchmark_pad.policies import Policy
+from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.data import BatchPaddingSpec
 
 
@@ -92,11 +93,11 @@ def test_without_training_there_are_no_columns_of_it() -> None:
 def test_the_bar_says_what_is_done_on_a_terminal_and_nothing_elsewhere(is_terminal: bool) -> None:
     made = comparison(with_training=False)
 
-    def progress() -> Generator[MeasuringProgress, None, PaddingComparison]:
-        yield MeasuringProgress("warming up", 1, 2)
+    def progress() -> Generator[WorkProgress, None, PaddingComparison]:
+        yield WorkProgress("warming up", 1, 2)
         return made
 
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=is_terminal, width=80)
-    assert drive_measuring(progress(), console) is made
+    assert drive_work(progress(), console) is made
     assert ("warming up" in screen.getvalue()) == is_terminal

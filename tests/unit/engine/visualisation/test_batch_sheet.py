@@ -1,12 +1,11 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Crop, Placement
@@ -80,21 +79,6 @@ def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the true pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that is drawn on something higher than the one row used to measure."""
-    texts: list[str] = []
-    original = ImageDraw.ImageDraw.text
-
-    def record(draw: ImageDraw.ImageDraw, xy: Any, text: str, *args: Any, **options: Any) -> None:
-        if draw.im.size[1] > 1:
-            texts.append(text)
-        original(draw, xy, text, *args, **options)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
-    return texts
 
 
 def test_hatching_covers_the_padding_and_only_the_padding() -> None:

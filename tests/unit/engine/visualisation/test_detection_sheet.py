@@ -1,9 +1,8 @@
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.palette import INK, PAPER, Colour, class_colour
@@ -38,20 +37,6 @@ def extent(sheet: Image.Image, colour: Colour) -> tuple[int, int, int, int]:
     is_colour = (np.asarray(sheet) == colour).all(axis=2)
     rows, columns = np.flatnonzero(is_colour.any(axis=1)), np.flatnonzero(is_colour.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    texts: list[str] = []
-    original = ImageDraw.ImageDraw.text
-
-    def record(draw: ImageDraw.ImageDraw, xy: Any, text: str, *args: Any, **options: Any) -> None:
-        if draw.im.size[1] > 1:
-            texts.append(text)
-        original(draw, xy, text, *args, **options)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
-    return texts
 
 
 def test_a_detection_is_solid_and_labelled_with_its_score(written: list[str]) -> None:

@@ -1,11 +1,10 @@
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Crop, Placement
@@ -57,21 +56,6 @@ def extent(sheet: Image.Image, colour: Colour) -> tuple[int, int, int, int]:
     is_colour = (np.asarray(sheet) == colour).all(axis=2)
     rows, columns = np.flatnonzero(is_colour.any(axis=1)), np.flatnonzero(is_colour.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that is drawn on something higher than the one row used to measure."""
-    texts: list[str] = []
-    original = ImageDraw.ImageDraw.text
-
-    def record(draw: ImageDraw.ImageDraw, xy: Any, text: str, *args: Any, **options: Any) -> None:
-        if draw.im.size[1] > 1:
-            texts.append(text)
-        original(draw, xy, text, *args, **options)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
-    return texts
 
 
 @pytest.mark.parametrize("is_portrait", [False, True])

@@ -15,9 +15,10 @@ from hrdet_cli.engine.training.rehearsal import StepCost
 from hrdet_cli.errors import OutOfMemoryError
 from hrdet_cli.runs.benchmark_pad import measurement
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison
-from hrdet_cli.runs.benchmark_pad.measurement import MeasuringProgress, compare_policies
+from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
 from hrdet_cli.runs.dataset import open_part
 from hrdet_cli.runs.preflight import LargestBatches
+from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
@@ -58,10 +59,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     return batches
 
 
-Events = Generator[MeasuringProgress, None, PaddingComparison]
+Events = Generator[WorkProgress, None, PaddingComparison]
 
 
-def finish(events: Events) -> tuple[PaddingComparison, list[MeasuringProgress]]:
+def finish(events: Events) -> tuple[PaddingComparison, list[WorkProgress]]:
     told = []
     while True:
         try:
