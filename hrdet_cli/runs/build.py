@@ -1,6 +1,7 @@
 """From spec to engine: the one place where settings become objects."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -123,10 +124,10 @@ def load_initial_weights(detector: FasterRCNN, model: ModelSpec) -> str:
     Raises:
         WeightsError: The file cannot be read or does not fit.
     """
-    if model.backbone_weights is None:
+    if model.weights is None:
         return "random"
-    report = load_backbone_weights(detector.backbone, model.backbone_weights)
-    return f"{model.backbone_weights} ({report.matched} tensors, {len(report.left_over)} left over)"
+    report = load_backbone_weights(detector.backbone, Path(model.weights))
+    return f"{model.weights} ({report.matched} tensors, {len(report.left_over)} left over)"
 
 
 def build_training_loader(

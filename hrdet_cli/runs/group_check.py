@@ -22,7 +22,7 @@ MAY_DIFFER = (
     "data.root",
     "data.train",
     "data.val",
-    "model.backbone_weights",
+    "model.weights",
 )
 """Keys that each node may have its own value of: contents are compared instead of paths."""
 SAME_VERSIONS = ("hrdet", "torch", "torchvision")

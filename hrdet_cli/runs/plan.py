@@ -114,7 +114,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     if finds_batch_size:
         spec = with_batch_size(spec, 1)
     train, val = data.train.annotations, data.val.annotations
-    weights = spec.model.backbone_weights
+    weights = spec.model.weights
     steps = build_steps(spec, train, num_processes=num_processes)
     batch_size, steps_per_epoch = steps.batch_size, steps.num_steps
     return Plan(
@@ -129,7 +129,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         num_repeats_per_epoch=steps_per_epoch * batch_size - steps.num_pictures,
         num_steps=steps_per_epoch * spec.optimisation.num_epochs,
         backbone_weights=None if weights is None else str(weights),
-        has_backbone_weights=weights is not None and weights.is_file(),
+        has_backbone_weights=weights is not None and Path(weights).is_file(),
         learning_rate=spec.optimisation.learning_rate_for(batch_size),
         learning_rate_rule=_learning_rate_rule(spec, batch_size),
         canvases=_canvases(steps),

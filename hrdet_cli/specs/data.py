@@ -57,6 +57,12 @@ class DataSpec(Spec):
     run begins, and the run's own spec then has the number."""
     num_workers: NonNegativeInt = 2
     """Worker processes that read pictures for each training process; 0 reads in the process itself."""
+    resize_filter: Literal["antialias", "bilinear"] = "antialias"
+    """`antialias` averages over what becomes one pixel when pictures shrink, as Pillow does; `bilinear` looks
+    at four pixels whatever the scale, as OpenCV and torchvision's detectors do."""
+    resize_rounding: Literal["half-up", "down"] = "half-up"
+    """How the edges of a resized picture become whole pixels: `half-up` as mmdetection, `down` as
+    torchvision's detectors."""
     keep_pictures_without_boxes: bool = False
     """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
 

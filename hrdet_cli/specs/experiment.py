@@ -147,9 +147,9 @@ def _largest_pictures(augmentation: AugmentationSpec) -> Iterator[tuple[str, Lon
 
 
 def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    if spec.model.backbone_weights is not None:
+    if spec.model.weights is not None:
         return
-    key = "model.backbone_weights"
+    key = "model.weights"
     if isinstance(spec.norm, FrozenNormSpec):
         yield (
             key,

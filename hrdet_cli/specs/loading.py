@@ -81,8 +81,8 @@ def format_spec(spec: ExperimentSpec) -> str:
     """The whole spec as YAML that ``--spec`` reads back, paths made absolute."""
     values = spec.model_dump(mode="json")
     values["data"]["root"] = str(spec.data.root.absolute())
-    if spec.model.backbone_weights is not None:
-        values["model"]["backbone_weights"] = str(spec.model.backbone_weights.absolute())
+    if spec.model.weights is not None and Path(spec.model.weights).is_file():
+        values["model"]["weights"] = str(Path(spec.model.weights).absolute())
     return format_yaml(values)
 
 

@@ -6,6 +6,8 @@ from pydantic import Field, PositiveInt
 
 from hrdet_cli.specs.base import Spec
 
+Epsilon = Annotated[float, Field(ge=0, lt=1)]
+
 StatisticsKind = Literal["all", "valid"]
 
 
@@ -14,6 +16,8 @@ class BatchNormSpec(Spec):
 
     kind: Literal["batch"] = "batch"
     """The kind of normalisation."""
+    epsilon: Epsilon = 1e-5
+    """Added to the variance before its root is taken."""
     keep_statistics: bool = False
     """Keep the mean and variance of the loaded weights and train only scale and shift."""
     statistics: StatisticsKind = "all"
@@ -26,6 +30,8 @@ class SyncBatchNormSpec(Spec):
 
     kind: Literal["sync"]
     """The kind of normalisation."""
+    epsilon: Epsilon = 1e-5
+    """Added to the variance before its root is taken."""
     back_end: Literal["coalesced", "per-layer", "equal-count", "torch", "apex"] = "coalesced"
     """What synchronises: hrdet itself, with messages that layers share (coalesced) or not (per-layer);
     torch.nn.SyncBatchNorm (torch) or NVIDIA's apex.parallel.SyncBatchNorm (apex), which train on CUDA only;
@@ -41,6 +47,8 @@ class FrozenNormSpec(Spec):
 
     kind: Literal["frozen"]
     """The kind of normalisation."""
+    epsilon: Epsilon = 1e-5
+    """Added to the variance before its root is taken; torchvision's detectors have 0."""
 
 
 class GroupNormSpec(Spec):

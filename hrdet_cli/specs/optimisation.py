@@ -7,6 +7,33 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from hrdet_cli.specs.base import Fraction, Spec
 
 
+class ParameterGroupSpec(Spec):
+    """How some parameters differ from the others."""
+
+    learning_rate_factor: NonNegativeFloat = 1.0
+    """Multiplies the learning rate; 0 leaves them as they are."""
+    weight_decay_factor: NonNegativeFloat = 1.0
+    """Multiplies the weight decay."""
+
+
+class ParameterGroupsSpec(Spec):
+    """Parameters that are not trained like the others; one that is in several groups gets all factors."""
+
+    backbone: ParameterGroupSpec = ParameterGroupSpec()
+    """Everything in the backbone."""
+    norm: ParameterGroupSpec = ParameterGroupSpec()
+    """Scales and shifts of normalisation layers."""
+    bias: ParameterGroupSpec = ParameterGroupSpec()
+    """Biases of convolutions and fully connected layers."""
+
+
+class EmaSpec(Spec):
+    """Exponential moving average of the weights, saved and evaluated beside the weights themselves."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Share of the average that stays at each step; 0.999 remembers about a thousand steps."""
+
+
 class OptimisationSpec(Spec):
     """SGD with momentum, linear warm-up and a step schedule."""
 
@@ -19,7 +46,11 @@ class OptimisationSpec(Spec):
     momentum: Fraction = 0.9
     """Momentum of SGD."""
     weight_decay: NonNegativeFloat = 1e-4
-    """Applied to every trained parameter alike, norms and biases included."""
+    """Applied to every trained parameter, norms and biases included, times its group's factor."""
+    parameter_groups: ParameterGroupsSpec = ParameterGroupsSpec()
+    """Other learning rates and weight decays for some parameters."""
+    ema: EmaSpec | None = None
+    """Keep an average of the weights too; null keeps none."""
     clip_norm: PositiveFloat | None = 35.0
     """Largest L2 norm of the whole gradient; null does not clip."""
     num_epochs: PositiveInt = 12

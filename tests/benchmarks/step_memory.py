@@ -92,7 +92,7 @@ def measure(root: str, case: Case, num_threads: int) -> Cost:
     spec = load_spec(
         preset=PRESET,
         settings=[
-            "model.backbone_weights=null",
+            "model.weights=null",
             f"model.activation_checkpointing={str(case.activation_checkpointing).lower()}",
             f"data.root={root}",
             f"data.train={{annotations: {ANNOTATIONS}, images: {FOLDER}}}",

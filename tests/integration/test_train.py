@@ -284,11 +284,11 @@ def test_changed_annotations_stop_a_resume(finished_run: FinishedRun, hrdet: Hrd
 def test_weights_that_are_not_there_are_named_with_a_remedy_and_leave_no_half_run(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    options = tiny_options(finished_run.data_root, "model.backbone_weights=nowhere.pth")
+    options = tiny_options(finished_run.data_root, "model.weights=nowhere.pth")
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 4
     assert "nowhere.pth" in outcome.stderr
-    assert "--set model.backbone_weights=null" in outcome.stderr
+    assert "--set model.weights=null" in outcome.stderr
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 4, "a run that never began must not be in the way of the next try"
 

@@ -62,7 +62,7 @@ def _weights(plan: Plan) -> str:
         return "random"
     if plan.has_backbone_weights:
         return plan.backbone_weights
-    return f"{plan.backbone_weights} (not there yet; or --set model.backbone_weights=null)"
+    return f"{plan.backbone_weights} (not there yet; or --set model.weights=null)"
 
 
 def _classes(names: tuple[str, ...]) -> str:

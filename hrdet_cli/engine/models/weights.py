@@ -14,7 +14,7 @@ _NUM_KEYS_SHOWN = 5
 _REMEDY = (
     "Public files are hrnetv2_w18_imagenet_pretrained.pth and its siblings "
     "(https://github.com/HRNet/HRNet-Image-Classification) and resnet50-0676ba61.pth and its siblings "
-    "(https://download.pytorch.org/models/). To train from scratch: --set model.backbone_weights=null"
+    "(https://download.pytorch.org/models/). To train from scratch: --set model.weights=null"
 )
 
 

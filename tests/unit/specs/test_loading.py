@@ -178,7 +178,7 @@ def test_range_mode_takes_exactly_two_scales() -> None:
 def test_freezing_random_weights_is_refused_with_a_remedy_that_works(
     preset: str, settings: list[str], remedy: str
 ) -> None:
-    settings = [*settings, "model.backbone_weights=null"]
+    settings = [*settings, "model.weights=null"]
     with pytest.raises(SpecError) as caught:
         load_spec(preset=preset, settings=settings)
     assert remedy in str(caught.value)

@@ -11,7 +11,7 @@ from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.weights import WeightsReport, load_backbone_weights
 from hrdet_cli.errors import WeightsError
 
-REMEDY = "To train from scratch: --set model.backbone_weights=null"
+REMEDY = "To train from scratch: --set model.weights=null"
 State = dict[str, Tensor]
 
 
