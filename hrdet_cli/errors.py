@@ -6,6 +6,7 @@
     ├── SpecError             2   an experiment spec, preset or --set that cannot be used
     ├── DataError             3   annotations or pictures that are missing, broken or contradict each other
     ├── WeightsError          4   a weights file or checkpoint that cannot be read or does not fit
+    ├── ExportError           1   an exported file that does not compute what the detector computes
     ├── OutputError           5   a run folder or output that is in the way, missing, or cannot be written
     ├── NonFiniteLossError    6   training produced a loss that is not a finite number
     ├── GroupError            7   processes or nodes that could not form a group, or contradict each other
@@ -45,6 +46,10 @@ class WeightsError(HrdetError):
     """A weights file or checkpoint cannot be read, is damaged, or does not fit the model."""
 
     exit_code = 4
+
+
+class ExportError(HrdetError):
+    """A file for another program does not compute what the detector computes, and was not written."""
 
 
 class OutputError(HrdetError):

@@ -12,10 +12,13 @@ from hrdet_cli.cli.benchmark_syncbn import benchmark_syncbn
 from hrdet_cli.cli.check_data import check_data
 from hrdet_cli.cli.doctor import doctor
 from hrdet_cli.cli.evaluate import evaluate
+from hrdet_cli.cli.export import export
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.inspect_batch import inspect_batch
+from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.train import train
+from hrdet_cli.cli.weights import weights_app
 from hrdet_cli.errors import HrdetError
 
 app = typer.Typer(
@@ -31,12 +34,15 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("predict")(predict)
+app.command("export")(export)
 app.command("inspect-batch")(inspect_batch)
 app.command("benchmark-pad")(benchmark_pad)
 app.command("benchmark-syncbn")(benchmark_syncbn)
 app.command("check-data")(check_data)
 app.command("doctor")(doctor)
 app.add_typer(presets_app, name="presets")
+app.add_typer(weights_app, name="weights")
 
 
 def _print_version(asked: bool) -> None:

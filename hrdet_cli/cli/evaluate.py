@@ -9,7 +9,17 @@ import typer
 from rich.console import Console
 
 from hrdet_cli.cli.display.console import stdout_console
-from hrdet_cli.cli.options import JsonOption, SetOption, ValDataOption, data_layers
+from hrdet_cli.cli.options import (
+    ClassesOption,
+    EmaOption,
+    JsonOption,
+    PresetOption,
+    SetOption,
+    SourceArgument,
+    SpecOption,
+    ValDataOption,
+    data_layers,
+)
 from hrdet_cli.cli.process_options import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT_SECONDS,
@@ -26,21 +36,20 @@ from hrdet_cli.cli.processes import Process, run_in_processes
 if TYPE_CHECKING:
     from hrdet_cli.runs.evaluate import EvaluationReport
 
+NUM_NAMES_SHOWN = 5
+
 
 def evaluate(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            readable=False,
-            metavar="RUN_OR_CHECKPOINT",
-            help="A run folder (its best checkpoint) or a checkpoint.",
-        ),
-    ],
+    source: SourceArgument,
+    preset: PresetOption = None,
+    spec_file: SpecOption = None,
+    classes: ClassesOption = None,
+    use_ema: EmaOption = False,
     val_data: ValDataOption = None,
     settings: SetOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where results go; default beside the checkpoint."),
+        typer.Option("--out", metavar="DIR", help="Where results go; default beside the weights."),
     ] = None,
     as_json: JsonOption = False,
     nodes: NodesOption = None,
@@ -63,13 +72,20 @@ def evaluate(
 
     def work(process: Process) -> bool:
         from hrdet_cli.cli.display.progress import drive_evaluation
-        from hrdet_cli.runs.evaluate import evaluate_checkpoint
+        from hrdet_cli.runs.evaluate import evaluate_trained
+        from hrdet_cli.runs.trained_detector import read_trained_detector
 
-        events = evaluate_checkpoint(
-            source,
+        events = evaluate_trained(
+            lambda: read_trained_detector(
+                source,
+                preset=preset,
+                spec_file=spec_file,
+                use_ema=use_ema,
+                extra_layers=data_layers(train=None, val=val_data),
+                settings=settings or [],
+                classes=classes,
+            ),
             out=out,
-            extra_layers=data_layers(train=None, val=val_data),
-            settings=settings or [],
             stop_asked=process.stop_asked,
         )
         report = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
@@ -81,7 +97,7 @@ def evaluate(
         work,
         processes,
         device=_device(settings or []),
-        logs=_logs(source, out),
+        logs=_logs(Path(source), out),
         stop_message="stopping after this picture; nothing is written",
     )
 
@@ -101,13 +117,26 @@ def _device(settings: Sequence[str]) -> str:
 def _show(report: "EvaluationReport", *, as_json: bool) -> None:
     from hrdet_cli.cli.display.evaluation import draw_report
 
+    notices = list(report.notices)
+    if report.unknown_classes:
+        notices.append(f"unknown to the detector, counted as 0: {_first(report.unknown_classes)}")
+    if report.left_out_classes:
+        notices.append(f"not in the annotations, detections left out: {_first(report.left_out_classes)}")
     if as_json:
+        for notice in notices:
+            typer.echo(notice, err=True)
         typer.echo(json.dumps(report.metrics.to_json(), indent=2, ensure_ascii=False))
         return
     console = stdout_console()
     console.print(draw_report(report))
-    if report.unknown_classes:
-        names = ", ".join(report.unknown_classes)
-        console.print(f"unknown to the detector, counted as 0: {names}", style="yellow", soft_wrap=True)
+    for notice in notices:
+        console.print(notice, style="yellow", soft_wrap=True)
     for path in report.files:
         console.print(str(path), style="dim", soft_wrap=True)
+
+
+def _first(names: Sequence[str]) -> str:
+    """At most five names, and how many there are."""
+    if len(names) <= NUM_NAMES_SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[:NUM_NAMES_SHOWN])} and {len(names) - NUM_NAMES_SHOWN} more"

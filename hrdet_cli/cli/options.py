@@ -56,6 +56,29 @@ ValDataOption = Annotated[
         rich_help_panel=PRESET_PANEL,
     ),
 ]
+FOREIGN_PANEL = "Which detector"
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A run folder (its best checkpoint), a checkpoint, or weights of other code: a file or a name "
+        "such as torchvision:fasterrcnn_resnet50_fpn, which need --preset or --spec.",
+    ),
+]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        readable=False,
+        metavar="JSON",
+        help="Annotations with the classes of weights that do not name theirs, in their order.",
+        rich_help_panel=FOREIGN_PANEL,
+    ),
+]
+EmaOption = Annotated[
+    bool, typer.Option("--ema", help="Take a run's averaged weights.", rich_help_panel=FOREIGN_PANEL)
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
 ]
@@ -74,6 +97,13 @@ def data_layers(*, train: tuple[Path, Path] | None, val: tuple[Path, Path] | Non
     return layers
 
 
+def weights_layers(weights: str | None) -> list["Layer"]:
+    """``--weights`` as a spec layer."""
+    from hrdet_cli.specs.layers import Layer
+
+    return [] if weights is None else [Layer("--weights", {"model": {"weights": weights}})]
+
+
 def load_from_options(
     *,
     preset: str | None,
@@ -81,6 +111,7 @@ def load_from_options(
     settings: list[str] | None,
     train_data: tuple[Path, Path] | None = None,
     val_data: tuple[Path, Path] | None = None,
+    weights: str | None = None,
 ) -> "LoadedSpec":
     """The spec that the options describe.
 
@@ -92,6 +123,6 @@ def load_from_options(
     return load_spec(
         preset=preset,
         spec_file=spec_file,
-        extra_layers=data_layers(train=train_data, val=val_data),
+        extra_layers=[*data_layers(train=train_data, val=val_data), *weights_layers(weights)],
         settings=settings or [],
     )

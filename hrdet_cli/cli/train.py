@@ -10,6 +10,7 @@ import typer
 
 from hrdet_cli.cli.display.console import file_console, stdout_console
 from hrdet_cli.cli.options import (
+    PRESET_PANEL,
     JsonOption,
     PresetOption,
     SetOption,
@@ -44,6 +45,16 @@ def train(
     settings: SetOption = None,
     train_data: TrainDataOption = None,
     val_data: ValDataOption = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="Weights to start from: a file, or a name such as timm:hrnet_w18 or an address; "
+            "of a backbone or a detector.",
+            rich_help_panel=PRESET_PANEL,
+        ),
+    ] = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the run goes; default runs/NAME.")
     ] = None,
@@ -78,7 +89,12 @@ def train(
     if resume and preset is None and spec_file is None:
         spec_file = _saved_spec(run_dir)
     loaded = load_from_options(
-        preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
+        preset=preset,
+        spec_file=spec_file,
+        settings=settings,
+        train_data=train_data,
+        val_data=val_data,
+        weights=weights,
     )
     if dry_run:
         _print_plan(loaded, processes, as_json=as_json)

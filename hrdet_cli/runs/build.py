@@ -1,7 +1,6 @@
 """From spec to engine: the one place where settings become objects."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -12,37 +11,26 @@ from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.anchor_fit import AnchorFit
-from hrdet_cli.engine.models.anchors import AnchorGenerator
-from hrdet_cli.engine.models.boxes import BoxCoder
-from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.models.fpn import FPN
 from hrdet_cli.engine.models.hrfpn import HRFPN
 from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
-from hrdet_cli.engine.models.losses import BoxLoss
-from hrdet_cli.engine.models.matching import Matcher
-from hrdet_cli.engine.models.proposals import ProposalSelector
-from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.resnet import ResNet
-from hrdet_cli.engine.models.roi_head import RoIHead
-from hrdet_cli.engine.models.rpn import RegionProposalNetwork
-from hrdet_cli.engine.models.sampling import Sampler
-from hrdet_cli.engine.models.weights import load_backbone_weights
 from hrdet_cli.engine.norm.back_ends import require_back_end
 from hrdet_cli.engine.norm.convert import NormReport, convert_norm
+from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.build_heads import build_anchors, build_roi_head, build_rpn
 from hrdet_cli.runs.dataset import DatasetPart
-from hrdet_cli.runs.steps import build_augmentation, build_steps
+from hrdet_cli.runs.parameter_groups import build_parameter_groups
+from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, ResNetBackboneSpec, RoiHeadSpec, RpnSpec
+from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
 from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.run import RunSpec
-
-_RPN_STREAM, _ROI_STREAM = 0, 1
-"""Each sampler draws from its own stream of a picture's key."""
 
 
 def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> FasterRCNN:
@@ -55,7 +43,7 @@ def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> F
     """
     norm = spec.norm
     if isinstance(norm, SyncBatchNormSpec) and not trains:
-        norm = SyncBatchNormSpec(kind="sync", statistics=norm.statistics)
+        norm = norm.model_copy(update={"back_end": "coalesced"})
     detector = build_plain_detector(spec.model, num_classes=num_classes)
     normalise_detector(detector, norm)
     return detector
@@ -68,23 +56,31 @@ def build_plain_detector(model: ModelSpec, *, num_classes: int) -> FasterRCNN:
     if isinstance(model.backbone, ResNetBackboneSpec):
         backbone = ResNet(
             depth=model.backbone.depth,
+            style=model.backbone.style,
             frozen_stages=model.backbone.frozen_stages,
             activation_checkpointing=model.activation_checkpointing,
         )
         neck = FPN(in_channels=backbone.out_channels, out_channels=model.neck_channels)
     else:
-        config = HRNET_CONFIGS[model.backbone.width]
-        backbone = HRNet(config, activation_checkpointing=model.activation_checkpointing)
-        neck = HRFPN(in_channels=backbone.out_channels, out_channels=model.neck_channels)
+        backbone = HRNet(
+            HRNET_CONFIGS[model.backbone.width],
+            frozen_stages=model.backbone.frozen_stages,
+            activation_checkpointing=model.activation_checkpointing,
+        )
+        neck = HRFPN(
+            in_channels=backbone.out_channels,
+            out_channels=model.neck_channels,
+            interpolation=model.backbone.neck_interpolation,
+            pooling=model.backbone.neck_pooling,
+        )
     return FasterRCNN(
         backbone=backbone,
         neck=neck,
-        rpn=_build_rpn(model.rpn, channels=model.neck_channels, strides=neck.strides),
-        roi_head=_build_roi_head(
-            model.roi_head, channels=model.neck_channels, num_classes=num_classes, strides=neck.strides
-        ),
+        rpn=build_rpn(model, strides=neck.strides),
+        roi_head=build_roi_head(model, num_classes=num_classes, strides=neck.strides),
         pixel_mean=model.pixel_mean,
         pixel_std=model.pixel_std,
+        pixel_order=model.pixel_order,
     )
 
 
@@ -97,6 +93,7 @@ def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
         back_end=norm.back_end if isinstance(norm, SyncBatchNormSpec) else "coalesced",
         keep_statistics=isinstance(norm, BatchNormSpec) and norm.keep_statistics,
         num_groups=norm.num_groups if isinstance(norm, GroupNormSpec) else 32,
+        epsilon=None if isinstance(norm, GroupNormSpec) else norm.epsilon,
     )
 
 
@@ -118,18 +115,6 @@ def describe_norms(report: NormReport, norm: NormSpec) -> str:
     return f"{kind} ({report.num_converted} layers, {report.num_left_frozen} frozen)"
 
 
-def load_initial_weights(detector: FasterRCNN, model: ModelSpec) -> str:
-    """Load the backbone's weights where the spec names a file; says in words what was done.
-
-    Raises:
-        WeightsError: The file cannot be read or does not fit.
-    """
-    if model.weights is None:
-        return "random"
-    report = load_backbone_weights(detector.backbone, Path(model.weights))
-    return f"{model.weights} ({report.matched} tensors, {len(report.left_over)} left over)"
-
-
 def build_training_loader(
     spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, world: World | None = None
 ) -> TrainingLoader:
@@ -139,7 +124,7 @@ def build_training_loader(
         dataset=PictureDataset(
             annotations=part.annotations,
             images=part.images,
-            augmentation=build_augmentation(spec.augmentation),
+            augmentation=build_augmentation(spec.augmentation, build_resizing(spec)),
             seed=spec.run.seed,
         ),
         steps=build_steps(spec, part.annotations, num_processes=world.size),
@@ -153,12 +138,11 @@ def build_evaluation_loader(
     spec: ExperimentSpec, part: DatasetPart, device: torch.device
 ) -> EvaluationLoader:
     """This process's share of a part's pictures, at the evaluation scale."""
-    scale = Scale(*spec.evaluation.scale_pixels)
     return EvaluationLoader(
         dataset=PictureDataset(
             annotations=part.annotations,
             images=part.images,
-            augmentation=ResizeAugmentation(scales=(scale,), mode="choice", flip_probability=0),
+            augmentation=build_evaluation_augmentation(spec),
             seed=spec.run.seed,
         ),
         batch_size=spec.evaluation.batch_size,
@@ -166,6 +150,16 @@ def build_evaluation_loader(
         padding=SmallestCanvas(),
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
+    )
+
+
+def build_evaluation_augmentation(spec: ExperimentSpec) -> ResizeAugmentation:
+    """How pictures are placed that are detected in: all at one scale, without any chance."""
+    return ResizeAugmentation(
+        scales=(Scale(*spec.evaluation.scale_pixels),),
+        mode="choice",
+        flip_probability=0,
+        resizing=build_resizing(spec),
     )
 
 
@@ -188,10 +182,15 @@ def build_trainer(
         learning_rate: The rate after warm-up, as the plan has it.
         stop_asked: Whether this process was asked to stop.
     """
-    optimisation = spec.optimisation
+    optimisation, ema = spec.optimisation, spec.optimisation.ema
     return Trainer(
         model=detector,
-        optimiser=build_sgd(detector, momentum=optimisation.momentum, weight_decay=optimisation.weight_decay),
+        optimiser=build_sgd(
+            detector,
+            momentum=optimisation.momentum,
+            weight_decay=optimisation.weight_decay,
+            groups=build_parameter_groups(optimisation),
+        ),
         schedule=StepSchedule(
             learning_rate=learning_rate,
             warmup_steps=optimisation.warmup_steps,
@@ -205,6 +204,7 @@ def build_trainer(
         device=device,
         autocast_dtype=autocast_dtype(spec.run, device),
         stop_asked=stop_asked,
+        average=None if ema is None else WeightAverage(detector, decay=ema.decay),
     )
 
 
@@ -247,74 +247,11 @@ def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit:
     is_resnet = isinstance(spec.model.backbone, ResNetBackboneSpec)
     neck = (FPN if is_resnet else HRFPN)(in_channels=(1, 1, 1, 1), out_channels=1)  # for its strides
     return AnchorFit(
-        anchors=_build_anchors(spec.model.rpn, strides=neck.strides),
+        anchors=build_anchors(spec.model.rpn, strides=neck.strides),
         allowed_border=spec.model.rpn.allowed_border_pixels,
         rounds_up=is_resnet or _counts_valid_pixels(spec.norm),
     )
 
 
-def _build_anchors(rpn: RpnSpec, *, strides: tuple[int, ...]) -> AnchorGenerator:
-    return AnchorGenerator(strides=strides, scale=rpn.anchor_scale, aspect_ratios=rpn.anchor_aspect_ratios)
-
-
 def _counts_valid_pixels(norm: NormSpec) -> bool:
     return isinstance(norm, BatchNormSpec | SyncBatchNormSpec) and norm.statistics == "valid"
-
-
-def _build_rpn(rpn: RpnSpec, *, channels: int, strides: tuple[int, ...]) -> RegionProposalNetwork:
-    return RegionProposalNetwork(
-        in_channels=channels,
-        anchor_generator=_build_anchors(rpn, strides=strides),
-        coder=BoxCoder(stds=rpn.box_stds),
-        matcher=Matcher(
-            positive_iou=rpn.positive_iou,
-            negative_iou=rpn.negative_iou,
-            min_positive_iou=rpn.min_positive_iou,
-        ),
-        sampler=Sampler(
-            num_samples=rpn.num_samples, positive_fraction=rpn.positive_fraction, stream=_RPN_STREAM
-        ),
-        box_loss=_build_box_loss(rpn.box_loss),
-        training_selector=ProposalSelector(
-            num_candidates_per_level=rpn.num_train_candidates_per_level,
-            nms_iou=rpn.nms_iou,
-            max_proposals=rpn.num_train_proposals,
-        ),
-        test_selector=ProposalSelector(
-            num_candidates_per_level=rpn.num_test_candidates_per_level,
-            nms_iou=rpn.nms_iou,
-            max_proposals=rpn.num_test_proposals,
-        ),
-        allowed_border=rpn.allowed_border_pixels,
-    )
-
-
-def _build_roi_head(
-    head: RoiHeadSpec, *, channels: int, num_classes: int, strides: tuple[int, ...]
-) -> RoIHead:
-    return RoIHead(
-        in_channels=channels,
-        num_classes=num_classes,
-        pooling=RegionPooling(
-            strides=strides[:-1],  # the coarsest level proposes only
-            cells=head.pool_cells,
-            sampling_ratio=head.pool_sampling_ratio,
-            aligned=head.pool_aligned,
-        ),
-        hidden_features=head.hidden_features,
-        coder=BoxCoder(stds=head.box_stds),
-        matcher=Matcher(
-            positive_iou=head.positive_iou, negative_iou=head.positive_iou, min_positive_iou=None
-        ),
-        sampler=Sampler(
-            num_samples=head.num_samples, positive_fraction=head.positive_fraction, stream=_ROI_STREAM
-        ),
-        box_loss=_build_box_loss(head.box_loss),
-        selector=DetectionSelector(
-            score_threshold=head.score_threshold, nms_iou=head.nms_iou, max_detections=head.max_detections
-        ),
-    )
-
-
-def _build_box_loss(loss: BoxLossSpec) -> BoxLoss:
-    return BoxLoss(kind=loss.kind, beta=loss.beta)

@@ -1,10 +1,9 @@
-"""``hrdet eval``: a checkpoint in, COCO's numbers, detections and pictures out."""
+"""``hrdet eval``: a trained detector in, COCO's numbers, detections and pictures out."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,35 +20,18 @@ from hrdet_cli.engine.evaluation.inference import (
     to_coco_results,
 )
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
-from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError
-from hrdet_cli.runs.build import (
-    autocast_dtype,
-    build_detector,
-    build_evaluation_loader,
-    place_detector,
-    select_device,
-)
-from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
+from hrdet_cli.runs.dataset import MAX_NAMES_SHOWN, DatasetPart, open_part
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
-from hrdet_cli.runs.trained_checkpoint import (
-    checkpoint_spec,
-    default_out,
-    find_checkpoint,
-    load_detector_weights,
-    require_keys,
-)
+from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.layers import Layer
 
 NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
-
-_CHECKPOINT_KEYS = ("spec", "class_names", "model")
-"""What an evaluation needs of a checkpoint; the optimiser's state stays behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +51,19 @@ class EvaluationReport:
     """A finished ``hrdet eval``; the same on every process.
 
     Attributes:
+        source: Where the weights come from.
         unknown_classes: Classes of the data that the detector does not know; their AP is 0.
+        left_out_classes: Classes of the detector that the data lack; detections of these were left out.
+        notices: What else the user should be told.
         files: metrics.json, detections.json and the pictures.
     """
 
-    checkpoint: Path
+    source: str
     num_pictures: int
     metrics: CocoMetrics
     unknown_classes: tuple[str, ...]
+    left_out_classes: tuple[str, ...]
+    notices: tuple[str, ...]
     files: tuple[Path, ...]
 
 
@@ -85,48 +72,47 @@ def never() -> bool:
     return False
 
 
-def evaluate_checkpoint(
-    source: Path,
+def evaluate_trained(
+    read: Callable[[], TrainedDetector],
     *,
     out: Path | None,
-    extra_layers: Sequence[Layer],
-    settings: Sequence[str],
     stop_asked: Callable[[], bool] = never,
 ) -> Generator[EvaluationProgress, None, EvaluationReport]:
-    """Evaluate a run's best checkpoint, or a checkpoint file, on the validation part of its spec.
+    """Evaluate a trained detector on the validation part of its spec.
 
-    Only the first process reads the checkpoint and writes results, so only its node needs the run folder.
+    Only the first process reads the weights and writes results, so only its node needs the run folder.
 
     Args:
-        source: A run folder or a checkpoint.
-        out: Folder for the results; None puts them beside the checkpoint's run.
-        extra_layers: Changes to the checkpoint's spec, such as other data.
-        settings: ``key=value`` texts on top of those.
+        read: Reads the detector; `read_trained_detector` with its arguments.
+        out: Folder for the results; None puts them beside the weights.
         stop_asked: Whether this process was asked to stop; see `evaluate_detector`.
 
     Raises:
-        HrdetError: The checkpoint, the data or the spec is not usable.
+        HrdetError: The weights, the data or the spec are not usable.
     """
-    checkpoint, state = from_first(lambda: _read_checkpoint(source), what="checkpoint")
-    spec = checkpoint_spec(checkpoint, state, extra_layers=extra_layers, settings=settings)
-    class_names = list(state["class_names"])
+    trained = from_first(read, what="weights")
+    spec, class_names = trained.spec, trained.class_names
     part = open_part(spec.data, "val", load=load_coco_once)
     device = select_device(spec.run)
-    detector = place_detector(
-        build_detector(spec, num_classes=len(class_names), trains=False), spec.run, device
-    )
-    load_detector_weights(detector, state, checkpoint)
     evaluation = yield from evaluate_detector(
-        detector,
+        build_trained_detector(trained, device),
         spec,
         part,
         class_names=class_names,
         device=device,
-        out=out or default_out(checkpoint),
+        out=out or results_folder(trained, "eval"),
         stop_asked=stop_asked,
     )
-    unknown = tuple(name for name in part.annotations.class_names if name not in class_names)
-    return EvaluationReport(checkpoint, len(part.annotations), evaluation.metrics, unknown, evaluation.files)
+    names_in_file = part.annotations.class_names
+    return EvaluationReport(
+        source=trained.source if trained.file is None else str(trained.file),
+        num_pictures=len(part.annotations),
+        metrics=evaluation.metrics,
+        unknown_classes=tuple(name for name in names_in_file if name not in class_names),
+        left_out_classes=tuple(name for name in class_names if name not in names_in_file),
+        notices=trained.notices,
+        files=evaluation.files,
+    )
 
 
 def evaluate_detector(
@@ -141,7 +127,8 @@ def evaluate_detector(
 ) -> Generator[EvaluationProgress, None, Evaluation]:
     """Detect in every picture of a part, score the detections and write the results.
 
-    Each process detects in its share of the pictures; the first one scores and writes. Progress is the same
+    Each process detects in its share of the pictures; the first one scores and writes. Detections of classes
+    that the annotations lack are left out, for nobody can say whether they are right. Progress is the same
     on every process. Where it says that somebody asked to stop, all of them can leave the generator
     together; nothing was written by then.
 
@@ -155,7 +142,7 @@ def evaluate_detector(
         stop_asked: Whether this process was asked to stop.
 
     Raises:
-        DataError: The annotations lack a class that the detector knows, or a picture cannot be read.
+        DataError: The annotations have no class that the detector knows, or a picture cannot be read.
         OutputError: The results cannot be written; known before the work where the folder cannot be made.
     """
     labels_in_file = _labels_in_file(part, class_names)
@@ -172,10 +159,9 @@ def evaluate_detector(
         for done in rounds:
             pictures += done.pictures
             yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
-    everything = gather_pictures(pictures)
-    return from_first(
-        lambda: _score_and_write(out, _Findings(part, everything or [], labels_in_file)), what="metrics"
-    )
+    everything = gather_pictures(pictures) or []
+    known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
+    return from_first(lambda: _score_and_write(out, _Findings(part, known)), what="metrics")
 
 
 def _take_buffers_of_first(detector: FasterRCNN) -> None:
@@ -191,32 +177,22 @@ def _take_buffers_of_first(detector: FasterRCNN) -> None:
         buffer.copy_(of_first[name])
 
 
-def _read_checkpoint(source: Path) -> tuple[Path, dict[str, Any]]:
-    checkpoint = find_checkpoint(source)
-    state = load_checkpoint(checkpoint)
-    require_keys(checkpoint, state, _CHECKPOINT_KEYS)
-    return checkpoint, {key: state[key] for key in _CHECKPOINT_KEYS}
-
-
 @dataclass(frozen=True, slots=True)
 class _Findings:
     """A data set's detections.
 
     Attributes:
-        pictures: All of them, by image id.
-        labels_in_file: ``(K,)`` int64, the annotations' label for each label of the detector.
+        pictures: All of them, by image id; labels are those of the annotations.
     """
 
     part: DatasetPart
     pictures: Sequence[PictureDetections]
-    labels_in_file: NDArray[np.int64]
 
 
 def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
     """Write ``metrics.json``, ``detections.json`` and two pictures into a folder."""
     annotations = findings.part.annotations
-    category_ids = [annotations.category_ids[label] for label in findings.labels_in_file]
-    results = to_coco_results(findings.pictures, category_ids)
+    results = to_coco_results(findings.pictures, annotations.category_ids)
     scores = score_detections(annotations, results)
     metrics, detections = folder / "metrics.json", folder / "detections.json"
     write_json(metrics, scores.to_json())
@@ -235,15 +211,30 @@ def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
 
 
 def _labels_in_file(part: DatasetPart, class_names: Sequence[str]) -> NDArray[np.int64]:
-    """Find the detector's classes among the annotations', by name: ids and order may differ."""
+    """The annotations' label for each of the detector's ``(K,)``, by name: ids and order may differ.
+
+    -1 where the annotations have no such class.
+    """
     annotations = part.annotations
-    unknown = [name for name in class_names if name not in annotations.class_names]
-    if unknown:
+    label_by_name = {name: label for label, name in enumerate(annotations.class_names)}
+    labels = np.array([label_by_name.get(name, -1) for name in class_names])
+    if labels.max() < 0:
+        known = ", ".join(map(repr, class_names[:MAX_NAMES_SHOWN]))
+        more = ", ..." if len(class_names) > MAX_NAMES_SHOWN else ""
         raise DataError(
-            f"{annotations.path}: has no category named {', '.join(map(repr, unknown[:5]))}, "
-            "which the detector was trained on; evaluate on data with the same category names"
+            f"{annotations.path}: has no category that the detector knows, which are {known}{more}; "
+            "evaluate on data with the same category names"
         )
-    return np.array([annotations.class_names.index(name) for name in class_names])
+    return labels
+
+
+def _with_labels_of_file(picture: PictureDetections, labels_in_file: NDArray[np.int64]) -> PictureDetections:
+    """The detections of classes that the annotations have."""
+    labels = torch.from_numpy(labels_in_file)[picture.labels]
+    is_known = labels >= 0
+    return PictureDetections(
+        picture.image_id, picture.boxes[is_known], picture.scores[is_known], labels[is_known]
+    )
 
 
 def _panels(findings: _Findings) -> list[DetectionPanel]:
@@ -263,7 +254,7 @@ def _panel(findings: _Findings, picture: PictureDetections) -> DetectionPanel:
         pixels=pixels.permute(1, 2, 0).numpy(),
         title=name,
         boxes=picture.boxes[is_shown].numpy(),
-        labels=findings.labels_in_file[picture.labels[is_shown].numpy()],
+        labels=picture.labels[is_shown].numpy(),
         scores=picture.scores[is_shown].numpy(),
         true_boxes=true_boxes,
         true_labels=true_labels,

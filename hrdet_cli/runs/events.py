@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.plan import LargestStep, Plan
+
+EvaluatedWeights = Literal["raw", "ema"]
+"""The weights as the last step left them, or their average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,7 @@ class RunStarted:
     """Everything is built; the first step follows.
 
     Attributes:
+        parameter_groups: A line for each group of parameters; none where all train alike.
         largest_step: What it took; None where no step is left to make.
     """
 
@@ -22,7 +27,8 @@ class RunStarted:
     precision: str
     num_parameters: int
     norm: str
-    backbone_weights: str
+    weights: str
+    parameter_groups: tuple[str, ...]
     resumed_at_step: int
     num_steps: int
     largest_step: LargestStep | None
@@ -50,9 +56,14 @@ class EvaluationProgress:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """An evaluation is finished; ``box`` has COCO's 12 numbers, None where there is nothing to average."""
+    """An evaluation is finished; ``box`` has COCO's 12 numbers, None where there is nothing to average.
+
+    Attributes:
+        is_best: Whether no evaluation of weights of this kind was better.
+    """
 
     epoch: int
+    weights: EvaluatedWeights
     box: Mapping[str, float | None]
     is_best: bool
 
@@ -79,10 +90,16 @@ class RunStopped:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """All epochs are done."""
+    """All epochs are done.
+
+    Attributes:
+        best_box_ap: Of the raw weights.
+        best_ema_box_ap: Of their average; None where none is kept, too.
+    """
 
     folder: Path
     best_box_ap: float | None
+    best_ema_box_ap: float | None
     seconds: float
 
 

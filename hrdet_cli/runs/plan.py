@@ -1,8 +1,9 @@
 """What a training run will do, counted before it starts. Does not import torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
+from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.runs.dataset import TrainingData
 from hrdet_cli.runs.steps import build_steps, with_batch_size
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
+from hrdet_cli.specs.optimisation import OptimisationSpec, ParameterGroupSpec
 
 _MOST_PICTURES_LAID_OUT = 4000  # a second's work
 
@@ -39,6 +42,22 @@ class PartCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRates:
+    """Parameters that are not trained like the others; one in several groups gets the factors of all.
+
+    Attributes:
+        learning_rate: After warm-up, of a parameter that is in this group only.
+        weight_decay: Likewise.
+    """
+
+    name: str
+    learning_rate_factor: float
+    learning_rate: float
+    weight_decay_factor: float
+    weight_decay: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run in numbers.
 
@@ -47,10 +66,11 @@ class Plan:
         finds_batch_size: They are still to be found on the GPU, and every number here that depends on them is
             that of one picture on each process.
         num_repeats_per_epoch: Pictures shown twice in an epoch to fill the last batch of each orientation.
-        backbone_weights: The file they start from; None for random weights.
-        has_backbone_weights: Whether that file is there.
+        weights: The file or name that training starts from; None for random weights.
+        has_weights: Whether that file is there, or a name will be fetched.
         learning_rate: The rate after warm-up, before the first drop.
         learning_rate_rule: How it came about, in words.
+        parameter_groups: Those with factors other than 1.
         canvases: The canvases batches lie on, ``WIDTHxHEIGHT``, or the rule that gives them.
         useful_pixel_share: Share of the pixels of the first epoch's batches that belong to pictures, not to
             padding; of the first batches, where there are many.
@@ -67,10 +87,11 @@ class Plan:
     steps_per_epoch: int
     num_repeats_per_epoch: int
     num_steps: int
-    backbone_weights: str | None
-    has_backbone_weights: bool
+    weights: str | None
+    has_weights: bool
     learning_rate: float
     learning_rate_rule: str
+    parameter_groups: tuple[GroupRates, ...]
     canvases: tuple[str, ...]
     useful_pixel_share: float
     sources: Mapping[str, str]
@@ -117,6 +138,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     weights = spec.model.weights
     steps = build_steps(spec, train, num_processes=num_processes)
     batch_size, steps_per_epoch = steps.batch_size, steps.num_steps
+    learning_rate = spec.optimisation.learning_rate_for(batch_size)
     return Plan(
         name=spec.name,
         class_names=train.class_names,
@@ -128,10 +150,11 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         steps_per_epoch=steps_per_epoch,
         num_repeats_per_epoch=steps_per_epoch * batch_size - steps.num_pictures,
         num_steps=steps_per_epoch * spec.optimisation.num_epochs,
-        backbone_weights=None if weights is None else str(weights),
-        has_backbone_weights=weights is not None and Path(weights).is_file(),
-        learning_rate=spec.optimisation.learning_rate_for(batch_size),
+        weights=weights,
+        has_weights=weights is not None and (is_weights_name(weights) or Path(weights).is_file()),
+        learning_rate=learning_rate,
         learning_rate_rule=_learning_rate_rule(spec, batch_size),
+        parameter_groups=tuple(_group_rates(spec.optimisation, learning_rate)),
         canvases=_canvases(steps),
         useful_pixel_share=_useful_pixel_share(steps, num_processes),
         sources=dict(loaded.sources),
@@ -157,6 +180,18 @@ def _learning_rate_rule(spec: ExperimentSpec, batch_size: int) -> str:
     return (
         f"{optimisation.base_learning_rate:g} x {batch_size} / {optimisation.base_batch_size} (linear rule)"
     )
+
+
+def _group_rates(optimisation: OptimisationSpec, learning_rate: float) -> Iterator[GroupRates]:
+    for name, group in optimisation.parameter_groups:
+        if group != ParameterGroupSpec():
+            yield GroupRates(
+                name=name,
+                learning_rate_factor=group.learning_rate_factor,
+                learning_rate=learning_rate * group.learning_rate_factor,
+                weight_decay_factor=group.weight_decay_factor,
+                weight_decay=optimisation.weight_decay * group.weight_decay_factor,
+            )
 
 
 def _canvases(steps: TrainingSteps) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from hrdet_cli.runs.build import (
     build_trainer,
     build_training_loader,
     describe_norms,
-    load_initial_weights,
     normalise_detector,
     place_detector,
     precision_name,
@@ -32,13 +31,15 @@ from hrdet_cli.runs.events import (
     RunStarted,
 )
 from hrdet_cli.runs.group_check import check_group
+from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
+from hrdet_cli.runs.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
 from hrdet_cli.runs.resume import check_same_data, check_same_spec, saved_batch_size
 from hrdet_cli.runs.run_folder import RunFolder, write_text
 from hrdet_cli.runs.steps import with_batch_size
-from hrdet_cli.runs.trained_checkpoint import require_keys
+from hrdet_cli.runs.trained_detector import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec, format_spec
@@ -109,10 +110,15 @@ def prepare_run(
     torch.manual_seed(spec.run.seed)  # for the initial weights; nothing else draws from torch's generator
     detector = build_plain_detector(spec.model, num_classes=len(plan.class_names))
     norms = normalise_detector(detector, spec.norm)
-    weights = "of the checkpoint" if start.resume else load_initial_weights(detector, spec.model)
+    if start.resume:
+        weights = InitialWeights("of the checkpoint", ())
+    else:
+        weights = load_initial_weights(detector, spec.model, class_names=plan.class_names)
+    yield from map(Notice, weights.notices)
     place_detector(detector, spec.run, device)
     check_group(spec, plan, detector, device, launch.hosts)
     loader = build_training_loader(spec, data.train, device)
+    groups = describe_parameter_groups(detector, spec.optimisation, learning_rate=plan.learning_rate)
     trainer = build_trainer(
         spec, detector, loader, device, learning_rate=plan.learning_rate, stop_asked=stop_asked
     )
@@ -143,7 +149,8 @@ def prepare_run(
         precision=precision,
         num_parameters=sum(p.numel() for p in detector.parameters()),
         norm=describe_norms(norms, spec.norm),
-        backbone_weights=weights,
+        weights=weights.description,
+        parameter_groups=groups,
         resumed_at_step=trainer.step,
         num_steps=trainer.num_steps,
         largest_step=largest_step,
@@ -189,7 +196,8 @@ def _restore(run: TrainingRun) -> Iterator[Notice]:
     for reason in skipped:
         yield Notice(f"skipped a checkpoint: {reason}")
     moved = run.trainer.load_state_dict(state)
-    run.num_closed_epochs, run.best_box_ap = state["num_closed_epochs"], state["best_box_ap"]
+    run.num_closed_epochs = state["num_closed_epochs"]
+    run.best_box_ap, run.best_ema_box_ap = state["best_box_ap"], state["best_ema_box_ap"]
     _refuse_shortening(run)
     if run.is_first:
         run.folder.drop_metrics_after(step=run.trainer.step, epoch=run.num_closed_epochs)
@@ -203,7 +211,7 @@ def _restore(run: TrainingRun) -> Iterator[Notice]:
 def _read_newest(run: TrainingRun) -> tuple[Path, dict[str, Any], list[str]]:
     check_same_data(run.plan, run.folder)
     path, state, skipped = newest_valid(run.folder.checkpoints_newest_first())
-    require_keys(path, state, ("num_closed_epochs", "best_box_ap"))
+    require_keys(path, state, ("num_closed_epochs", "best_box_ap", "best_ema_box_ap"))
     return path, state, skipped
 
 

@@ -1,5 +1,7 @@
 """Going on with a run: with its own spec, on its own data."""
 
+from typing import Any
+
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
@@ -38,15 +40,22 @@ def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
     """
     folder.require()
     saved = parse_yaml(folder.spec_file.read_text(encoding="utf-8"), source=str(folder.spec_file))
-    wanted = dict(leaves(parse_yaml(format_spec(spec), source="the resumed spec")))
+    wanted = parse_yaml(format_spec(spec), source="the resumed spec")
     problems = [
-        f"{key}: is {value!r} in {folder.spec_file}, but {wanted.get(key)!r} was asked for; "
+        f"{key}: is {value!r} in {folder.spec_file}, but {_value_at(wanted, key)!r} was asked for; "
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
         for key, value in leaves(saved)
-        if wanted.get(key) != value and not is_within(key, MAY_CHANGE)
+        if _value_at(wanted, key) != value and not is_within(key, MAY_CHANGE)
     ]
     if problems:
         raise SpecError(problems)
+
+
+def _value_at(values: Any, key: str) -> Any:
+    """What a dotted key has, be it a section; None where a section on the way is switched off."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def saved_batch_size(folder: RunFolder) -> int:

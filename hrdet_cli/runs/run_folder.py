@@ -6,10 +6,11 @@
     ├── spec.yaml          the resolved spec; `hrdet train --spec` runs it again
     ├── run.json           command, versions, git commit, data fingerprints, plan; one entry a launch
     ├── metrics.jsonl      a line per step and per evaluation
-    ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...
+    ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...; best-ema.pt where an average is kept
     ├── pictures/          the first training batches
     ├── logs/              rank-0.log, rank-1.log, ...: of runs in several processes, on each one's node
-    └── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
+    ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
+    └── evaluation-ema/    the same of the average of the weights, where one is kept
 """
 
 import json
@@ -36,9 +37,11 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.pictures = path / "pictures"
         self.evaluation = path / "evaluation"
+        self.ema_evaluation = path / "evaluation-ema"
         self.logs = path / "logs"
         self.last_checkpoint = self.checkpoints / "last.pt"
         self.best_checkpoint = self.checkpoints / "best.pt"
+        self.best_ema_checkpoint = self.checkpoints / "best-ema.pt"
 
     def epoch_checkpoint(self, epoch: int) -> Path:
         """Checkpoint kept after that many epochs."""
@@ -49,9 +52,10 @@ class RunFolder:
         return self.path / ("non-finite-batch.pt" if rank == 0 else f"non-finite-batch-{rank}.pt")
 
     def checkpoints_newest_first(self) -> list[Path]:
-        """All training checkpoints there are: the last, then by epoch; the best at the end."""
+        """All training checkpoints there are: the last, then by epoch; those of the best at the end."""
         kept = sorted(self.checkpoints.glob("epoch-*.pt"), key=_number_in_name, reverse=True)
-        return [p for p in (self.last_checkpoint, *kept, self.best_checkpoint) if p.is_file()]
+        best = (self.best_checkpoint, self.best_ema_checkpoint)
+        return [p for p in (self.last_checkpoint, *kept, *best) if p.is_file()]
 
     def refuse_if_foreign(self) -> None:
         """Fail where something is in the way that is no run; every process may ask, on its own node's disk.
@@ -97,7 +101,7 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             parts = (self.checkpoints, self.pictures, self.evaluation)
             evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
-            for part in (*parts, *evaluations):
+            for part in (*parts, self.ema_evaluation, *evaluations):
                 if part.is_dir():
                     shutil.rmtree(part)
             for part in parts:
@@ -203,27 +207,29 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text whole or not at all; makes the folder it goes into.
 
+    Bytes of a file's name that are no text, which Python keeps as lone surrogates, become question marks.
+
     Raises:
         OutputError: It cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture as PNG; makes the folder it goes into.
+    """Write a picture as PNG or JPEG, as its name ends; makes the folder it goes into.
 
     Raises:
         OutputError: It cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        picture.save(path, quality=90, subsampling=0)  # of JPEG, where colours of letters would blur
     except OSError as error:
         raise OutputError(f"{path}: cannot write the picture: {error.strerror or error}") from error
 

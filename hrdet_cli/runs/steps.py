@@ -6,7 +6,12 @@ from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
-from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.data.transforms import (
+    Augmentation,
+    ResizeAugmentation,
+    ResizeCropAugmentation,
+    Resizing,
+)
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.runs.dataset import training_indices
 from hrdet_cli.specs.data import (
@@ -31,7 +36,7 @@ def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_proce
         DataError: No picture is left to train on, or one fits no canvas.
     """
     indices = training_indices(annotations, keep_pictures_without_boxes=spec.data.keep_pictures_without_boxes)
-    augmentation = build_augmentation(spec.augmentation)
+    augmentation = build_augmentation(spec.augmentation, build_resizing(spec))
     return TrainingSteps(
         annotations=annotations,
         indices=indices,
@@ -48,7 +53,16 @@ def with_batch_size(spec: ExperimentSpec, num_pictures: int) -> ExperimentSpec:
     return spec.model_copy(update={"data": data})
 
 
-def build_augmentation(augmentation: AugmentationSpec) -> Augmentation:
+def build_resizing(spec: ExperimentSpec) -> Resizing:
+    """The conventions by which all pictures of an experiment are resized."""
+    return Resizing(
+        pixel_filter=spec.data.resize_filter,
+        rounding=spec.data.resize_rounding,
+        box_corners=spec.model.box_corners,
+    )
+
+
+def build_augmentation(augmentation: AugmentationSpec, resizing: Resizing) -> Augmentation:
     """What is done to training pictures."""
     scales = tuple(Scale(*edges) for edges in augmentation.scales_pixels)
     if isinstance(augmentation, ResizeCropSpec):
@@ -58,9 +72,13 @@ def build_augmentation(augmentation: AugmentationSpec) -> Augmentation:
             flip_probability=augmentation.flip_probability,
             jitter_rows=augmentation.jitter_rows_pixels,
             jitter_columns=augmentation.jitter_columns_pixels,
+            resizing=resizing,
         )
     return ResizeAugmentation(
-        scales=scales, mode=augmentation.scale_mode, flip_probability=augmentation.flip_probability
+        scales=scales,
+        mode=augmentation.scale_mode,
+        flip_probability=augmentation.flip_probability,
+        resizing=resizing,
     )
 
 

@@ -13,6 +13,7 @@ from hrdet_cli.errors import DataError, NonFiniteLossError
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
     Evaluated,
+    EvaluatedWeights,
     EvaluationProgress,
     Event,
     RunFinished,
@@ -53,7 +54,8 @@ def train(
                     yield run.save(folder.last_checkpoint)
                 yield RunStopped(folder.path, run.trainer.step)
                 return
-    yield RunFinished(folder.path, run.best_box_ap, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    yield RunFinished(folder.path, run.best_box_ap, run.best_ema_box_ap, seconds)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:
@@ -120,30 +122,35 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     every = spec.evaluation.every_num_epochs
     if every and (epoch % every == 0 or run.trainer.is_finished):
         yield run.save(run.folder.last_checkpoint)  # whatever the evaluation meets, the epoch is safe
-        evaluated = yield from _evaluate(run, epoch)
+        best: list[Path] = []
+        for weights in run.evaluated_detectors:
+            evaluated = yield from _evaluate(run, epoch, weights)
+            if evaluated.is_best:
+                best.append(_best_checkpoint(run.folder, weights))
+            yield evaluated
         run.num_closed_epochs = epoch
-        if evaluated.is_best:
-            yield run.save(run.folder.best_checkpoint)
-        yield evaluated
+        for path in best:
+            yield run.save(path)
     run.num_closed_epochs = epoch
     yield run.save(run.folder.last_checkpoint)
     if epoch % spec.run.checkpoint_every_epochs == 0:
         yield run.save(run.folder.epoch_checkpoint(epoch))
 
 
-def _evaluate(run: TrainingRun, epoch: int) -> Generator[Event, None, Evaluated]:
+def _evaluate(run: TrainingRun, epoch: int, weights: EvaluatedWeights) -> Generator[Event, None, Evaluated]:
     evaluation = yield from evaluate_detector(
-        run.detector,
+        run.evaluated_detectors[weights],
         run.spec,
         run.data.val,
         class_names=run.plan.class_names,
         device=run.device,
-        out=run.folder.evaluation,
+        out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
     )
     box = evaluation.metrics.to_json()["box"]
-    is_best = box["AP"] is not None and (run.best_box_ap is None or box["AP"] > run.best_box_ap)
-    if is_best:
-        run.best_box_ap = box["AP"]
-    run.log({"kind": "evaluation", "epoch": epoch, "step": run.trainer.step, "box": box})
-    return Evaluated(epoch, box, is_best)
+    run.log({"kind": "evaluation", "weights": weights, "epoch": epoch, "step": run.trainer.step, "box": box})
+    return Evaluated(epoch, weights, box, run.remember_if_best(box["AP"], weights))
+
+
+def _best_checkpoint(folder: RunFolder, weights: EvaluatedWeights) -> Path:
+    return folder.best_checkpoint if weights == "raw" else folder.best_ema_checkpoint

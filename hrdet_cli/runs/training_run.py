@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -13,7 +13,7 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.runs.dataset import TrainingData
-from hrdet_cli.runs.events import CheckpointSaved
+from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -26,7 +26,8 @@ class TrainingRun:
 
     Attributes:
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
-        best_box_ap: Highest box AP of an evaluation so far.
+        best_box_ap: Highest box AP of an evaluation of the raw weights so far.
+        best_ema_box_ap: The same of their average.
     """
 
     spec: ExperimentSpec
@@ -40,11 +41,31 @@ class TrainingRun:
     stop_asked: Callable[[], bool]
     num_closed_epochs: int = 0
     best_box_ap: float | None = None
+    best_ema_box_ap: float | None = None
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes the run's files; the others only compute."""
         return current_world().rank == 0
+
+    @property
+    def evaluated_detectors(self) -> dict[EvaluatedWeights, FasterRCNN]:
+        """The detector, and where an average of its weights is kept, the one with these."""
+        detectors: dict[EvaluatedWeights, FasterRCNN] = {"raw": self.detector}
+        if self.trainer.averaged_model is not None:
+            detectors["ema"] = cast("FasterRCNN", self.trainer.averaged_model)
+        return detectors
+
+    def remember_if_best(self, box_ap: float | None, weights: EvaluatedWeights) -> bool:
+        """Whether an AP is the highest so far of weights of a kind."""
+        best = self.best_box_ap if weights == "raw" else self.best_ema_box_ap
+        if box_ap is None or (best is not None and box_ap <= best):
+            return False
+        if weights == "raw":
+            self.best_box_ap = box_ap
+        else:
+            self.best_ema_box_ap = box_ap
+        return True
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics file."""
@@ -65,5 +86,6 @@ class TrainingRun:
             "category_ids": list(self.data.train.annotations.category_ids),
             "num_closed_epochs": self.num_closed_epochs,
             "best_box_ap": self.best_box_ap,
+            "best_ema_box_ap": self.best_ema_box_ap,
         }
         save_checkpoint(path, state)

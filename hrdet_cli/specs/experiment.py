@@ -16,7 +16,7 @@ from hrdet_cli.specs.data import (
     ResizeCropSpec,
     ResizeSpec,
 )
-from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
+from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import BatchNormSpec, FrozenNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
 from hrdet_cli.specs.run import EvaluationSpec, RunSpec
@@ -53,6 +53,7 @@ class ExperimentSpec(Spec):
     def _parts_fit_together(self) -> Self:
         checks = (
             _norm_problems,
+            _anchor_problems,
             _scale_problems,
             _canvas_problems,
             _weight_problems,
@@ -71,6 +72,13 @@ Problem = tuple[str, str]
 
 def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     norm = spec.norm
+    has_fixed_statistics = isinstance(norm, BatchNormSpec) and norm.keep_statistics
+    if isinstance(norm, BatchNormSpec | SyncBatchNormSpec) and norm.epsilon == 0 and not has_fixed_statistics:
+        yield (
+            "norm.epsilon",
+            "0 is only for statistics that stay as they are: a channel of equal pixels has no variance; "
+            "set norm.kind=frozen, or norm.epsilon=1e-5",
+        )
     if (
         isinstance(norm, SyncBatchNormSpec)
         and norm.statistics == "valid"
@@ -80,6 +88,20 @@ def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "norm.statistics",
             f"'valid' is not for norm.back_end '{norm.back_end}', which counts all pixels; "
             "set norm.back_end=coalesced or norm.statistics=all",
+        )
+
+
+def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    norm, area = spec.norm, spec.model.rpn.anchor_area
+    if (
+        isinstance(norm, BatchNormSpec | SyncBatchNormSpec)
+        and norm.statistics == "valid"
+        and area != "picture"
+    ):
+        yield (
+            "model.rpn.anchor_area",
+            f"'{area}' lets anchors of the padding propose, but with norm.statistics=valid nothing depends on "
+            "padding; set model.rpn.anchor_area=picture or norm.statistics=all",
         )
 
 
@@ -147,9 +169,11 @@ def _largest_pictures(augmentation: AugmentationSpec) -> Iterator[tuple[str, Lon
 
 
 def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    if spec.model.weights is not None:
+    key, weights = "model.weights", spec.model.weights
+    if weights is not None:
+        if not weights.strip() or weights.endswith((":", "/")):
+            yield key, f"{weights!r} names none; give a file, timm:NAME, torchvision:NAME, a URL or null"
         return
-    key = "model.weights"
     if isinstance(spec.norm, FrozenNormSpec):
         yield (
             key,
@@ -162,7 +186,7 @@ def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "give weights or set norm.keep_statistics=false",
         )
     backbone = spec.model.backbone
-    if isinstance(backbone, ResNetBackboneSpec) and backbone.frozen_stages > 0:
+    if backbone.frozen_stages > 0:
         yield (
             key,
             f"is null, but model.backbone.frozen_stages={backbone.frozen_stages} freezes trained weights; "

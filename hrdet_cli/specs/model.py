@@ -58,7 +58,7 @@ class SoftNmsSpec(Spec):
     sigma: PositiveFloat = 0.5
     """Width of the gaussian decay; `linear` has none."""
     min_score: Fraction = 0.05
-    """A detection whose score sinks to this or below is dropped."""
+    """A detection whose score sinks below this is dropped."""
 
 
 class RpnSpec(Spec):
@@ -77,8 +77,8 @@ class RpnSpec(Spec):
     """From one cell to the next: the level's stride, or (canvas) the canvas's side divided by the number of
     cells and rounded down, as torchvision has it, which differs where the coarsest level was rounded up."""
     anchor_area: Literal["picture", "padded", "canvas"] = "picture"
-    """Cells whose anchors train and propose: those of the picture, of the picture rounded up to multiples of
-    32 pixels (mmdetection), or of the whole canvas (torchvision)."""
+    """Cells whose anchors train and propose: those of the picture, or of the whole canvas (torchvision);
+    padded: those of the picture rounded up to multiples of 32 pixels train, all propose (mmdetection)."""
     allowed_border_pixels: NonNegativeFloat | None = 0
     """How far an anchor may reach out of the picture and still be trained on; null trains on all of them."""
     positive_iou: Fraction = 0.7

@@ -12,7 +12,8 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.runs.dataset import DatasetPart, open_part
-from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_checkpoint, evaluate_detector
+from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
+from hrdet_cli.runs.trained_detector import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
 
@@ -56,6 +57,7 @@ def make_checkpoint(folder: Path) -> None:
     state = {
         "spec": format_spec(spec),
         "class_names": list(part.annotations.class_names),
+        "category_ids": list(part.annotations.category_ids),
         "model": detector.state_dict(),
     }
     save_checkpoint(checkpoint_of(folder), state)
@@ -81,11 +83,10 @@ def evaluate_with_own_statistics(folder: Path, *, rank: int) -> None:
 
 def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[str]) -> Outcome:
     """Evaluate in a group of so many; each process names another folder, and only the first a checkpoint."""
-    events = evaluate_checkpoint(
-        checkpoint_of(folder) if rank == 0 else Path("nowhere"),
+    source = checkpoint_of(folder) if rank == 0 else Path("nowhere")
+    events = evaluate_trained(
+        lambda: read_trained_detector(str(source), settings=settings),
         out=folder / f"{name}-{size}-{rank}",
-        extra_layers=[],
-        settings=settings,
     )
     progress: list[tuple[int, int, bool]] = []
     while True:
@@ -102,11 +103,10 @@ def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[st
 def stop_in_second_round(folder: Path, *, rank: int) -> list[bool]:
     """What each event says when rank 1 is asked to stop in the second round; leaves as a run does."""
     calls = iter(range(100))
-    events = evaluate_checkpoint(
-        checkpoint_of(folder),
+    settings = ["evaluation.batch_size=1"]
+    events = evaluate_trained(
+        lambda: read_trained_detector(str(checkpoint_of(folder)), settings=settings),
         out=folder / "stopped",
-        extra_layers=[],
-        settings=["evaluation.batch_size=1"],
         stop_asked=lambda: next(calls) == 1 and rank == 1,
     )
     told = []

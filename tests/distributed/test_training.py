@@ -16,8 +16,9 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import mean_over_processes
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import NonFiniteLossError
 
@@ -67,9 +68,10 @@ class SlicedLoader:
 def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lambda: False) -> Trainer:
     torch.manual_seed(0)
     model = Regressor()
+    groups = ParameterGroups(norm=Factors(learning_rate=0.5, weight_decay=0.0))
     return Trainer(
         model=model,
-        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4),
+        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4, groups=groups),
         schedule=StepSchedule(
             learning_rate=0.1, warmup_steps=2, warmup_factor=0.5, drop_epochs=(), drop_factor=0.1
         ),
@@ -79,6 +81,7 @@ def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lamb
         device=torch.device("cpu"),
         autocast_dtype=None,
         stop_asked=stop_asked,
+        average=WeightAverage(model, decay=0.6),
     )
 
 
@@ -138,7 +141,8 @@ def assert_same_weights(model: dict[str, Tensor], expected: dict[str, Tensor]) -
 def test_two_processes_with_unequal_parts_train_to_the_weights_of_one(both: list[dict[str, Any]]) -> None:
     whole = state_after(NUM_STEPS, SlicedLoader(slice(None)))
     for results in both:
-        assert_same_weights(results["end"]["model"], whole["model"])
+        for weights in ("model", "ema_model"):
+            assert_same_weights(results["end"][weights], whole[weights])
 
 
 @pytest.mark.distributed
@@ -147,7 +151,17 @@ def test_what_two_processes_began_one_finishes_to_the_same_weights(both: list[di
     trainer = build_trainer(SlicedLoader(slice(None)))
     assert trainer.load_state_dict(both[0]["middle"]) is None
     assert [report.step for report in trainer.train_epoch()] == [3, 4]
-    assert_same_weights(trainer.state_dict()["model"], whole["model"])
+    state = trainer.state_dict()
+    for weights in ("model", "ema_model"):
+        assert_same_weights(state[weights], whole[weights])
+    assert state["ema_num_steps"] == NUM_STEPS
+
+
+@pytest.mark.distributed
+def test_all_processes_have_the_same_average_to_the_bit(both: list[dict[str, Any]]) -> None:
+    first, second = (results["end"] for results in both)
+    assert first["ema_num_steps"] == second["ema_num_steps"] == NUM_STEPS
+    assert all(torch.equal(second["ema_model"][key], value) for key, value in first["ema_model"].items())
 
 
 @pytest.mark.distributed

@@ -13,6 +13,7 @@ from hrdet_cli.runs.preflight import LargestBatches, find_batch_size, find_most_
 from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.optimisation import EmaSpec
 
 pytestmark = [
     pytest.mark.gpu,
@@ -55,6 +56,28 @@ def test_a_rehearsal_on_a_gpu_changes_no_bit_and_tells_its_peak(
     assert torch.equal(torch.cuda.get_rng_state(CUDA), generator)
     assert costs[0].peak_memory_bytes < costs[1].peak_memory_bytes
     assert all(cost.seconds > 0 for cost in costs)
+
+
+def test_a_rehearsal_knows_the_memory_of_an_average_and_leaves_it_alone(
+    spec: ExperimentSpec, part: DatasetPart
+) -> None:
+    averaging = spec.model_copy(
+        update={"optimisation": spec.optimisation.model_copy(update={"ema": EmaSpec(decay=0.9)})}
+    )
+    peaks = []
+    for some_spec in (spec, averaging):
+        detector = place_detector(build_detector(spec, num_classes=6, trains=True), spec.run, CUDA)
+        loader = build_training_loader(spec, part, CUDA)
+        trainer = build_trainer(some_spec, detector, loader, CUDA, learning_rate=0.01, stop_asked=never)
+        batch = make_noise_batch(Size(256, 320), num_pictures=4, num_boxes=9, num_classes=6)
+        trainer.rehearse(batch)  # the first one of a process has its own workspaces
+        held = torch.cuda.memory_allocated(CUDA)
+        peaks.append(trainer.rehearse(batch).peak_memory_bytes - held)
+        num_bytes = sum(tensor.nbytes for tensor in detector.state_dict().values())
+        num_held = 1 if trainer.averaged_model is None else 2
+        assert held >= num_held * num_bytes
+        assert trainer.state_dict().get("ema_num_steps", 0) == 0
+    assert peaks[1] == pytest.approx(peaks[0], rel=0.05), "beside the average itself a step needs no more"
 
 
 def test_a_real_lack_of_memory_is_known() -> None:

@@ -85,17 +85,49 @@ def test_data_with_other_category_ids_is_matched_by_name(
     assert all(number > 1000 for number in ids)
 
 
-def test_data_without_a_trained_class_is_refused_by_name(
+def _rename_categories(finished_run: FinishedRun, path: Path, *, num_renamed: int) -> list[str]:
+    """Write the validation data with some categories under other names; returns those they had."""
+    content = json.loads((finished_run.data_root / "val.json").read_text())
+    names = [category["name"] for category in content["categories"][:num_renamed]]
+    for number, category in enumerate(content["categories"][:num_renamed]):
+        category["name"] = f"something else {number}"
+    path.write_text(json.dumps(content))
+    return names
+
+
+def test_detections_of_a_class_that_the_data_lack_are_left_out_and_this_is_said(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    content = json.loads((finished_run.data_root / "val.json").read_text())
-    name = content["categories"][0]["name"]
-    content["categories"][0]["name"] = "something else"
-    renamed = tmp_path / "renamed.json"
-    renamed.write_text(json.dumps(content))
-    outcome = hrdet("eval", finished_run.folder, "--val-data", renamed, finished_run.data_root / "images.zip")
+    (name,) = _rename_categories(finished_run, tmp_path / "renamed.json", num_renamed=1)
+    data = ("--val-data", tmp_path / "renamed.json", finished_run.data_root / "images.zip")
+    low = ("--set", "model.roi_head.score_threshold=0.001")
+    plain = hrdet("eval", finished_run.folder, *low, "--out", tmp_path / "a", "--json")
+    other = hrdet("eval", finished_run.folder, *data, *low, "--out", tmp_path / "b", "--json")
+    assert f"not in the annotations, detections left out: {name}" in other.stderr
+    assert "unknown to the detector, counted as 0: something else 0" in other.stderr
+    before, after = (json.loads(outcome.stdout)["classes"] for outcome in (plain, other))
+    assert [*after.values()][1:] == [*before.values()][1:]
+    assert after["something else 0"]["AP"] == 0
+    lost = json.loads((finished_run.data_root / "val.json").read_text())["categories"][0]["id"]
+    kept = [
+        one
+        for one in json.loads((tmp_path / "a" / "detections.json").read_text())
+        if one["category_id"] != lost
+    ]
+    assert json.loads((tmp_path / "b" / "detections.json").read_text()) == kept
+
+
+def test_data_without_any_trained_class_are_refused(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    names = _rename_categories(finished_run, tmp_path / "renamed.json", num_renamed=6)
+    data = ("--val-data", tmp_path / "renamed.json", finished_run.data_root / "images.zip")
+    outcome = hrdet("eval", finished_run.folder, *data)
     assert outcome.exit_code == 3
-    assert f"has no category named {name!r}" in outcome.stderr
+    known = ", ".join(map(repr, names[:5]))
+    assert (
+        f"has no category that the detector knows, which are {known}, ...; evaluate on data" in outcome.stderr
+    )
 
 
 def test_a_table_shows_the_numbers_and_the_classes(
@@ -111,7 +143,7 @@ def test_a_table_shows_the_numbers_and_the_classes(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "is neither a checkpoint nor a run folder"), (b"not a checkpoint", "damaged")],
+    [(None, "does not exist; give a run folder, a checkpoint"), (b"not a checkpoint", "damaged")],
 )
 def test_what_is_no_checkpoint_is_refused(
     hrdet: Hrdet, tmp_path: Path, content: bytes | None, message: str

@@ -19,7 +19,7 @@ def draw_report(report: EvaluationReport) -> RenderableType:
     for name, numbers in document["classes"].items():
         classes.add_row(name, format_ap(numbers["AP"]), format_ap(numbers["AP50"]), str(numbers["num_boxes"]))
     head = Text.assemble(
-        ("box AP on ", ""), (f"{report.num_pictures} pictures", "bold"), f", {report.checkpoint}"
+        ("box AP on ", ""), (f"{report.num_pictures} pictures", "bold"), f", {report.source}"
     )
     return Group(head, Text(), draw_box_numbers(document["box"]), Text(), classes, Text())
 

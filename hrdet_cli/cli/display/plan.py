@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.runs.plan import PartCounts, Plan
+from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 
@@ -24,7 +24,11 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     facts.add_row("pictures a step", _batch_size(plan))
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
-    facts.add_row("backbone weights", _weights(plan))
+    for group in plan.parameter_groups:
+        facts.add_row(f"parameters of {group.name}", _rates(group))
+    if spec.optimisation.ema is not None:
+        facts.add_row("average of the weights", f"decay {spec.optimisation.ema.decay:g} a step")
+    facts.add_row("weights", _weights(plan))
     facts.add_row("canvases", ", ".join(plan.canvases))
     facts.add_row("useful pixels", f"{plan.useful_pixel_share:.1%} of a batch, the rest is padding")
     sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -57,12 +61,21 @@ def _batch_size(plan: Plan) -> str:
     return str(plan.batch_size)
 
 
+def _rates(group: GroupRates) -> str:
+    if group.learning_rate_factor == 0:
+        return "do not move"
+    return (
+        f"learning rate {group.learning_rate:g} (x {group.learning_rate_factor:g}), "
+        f"weight decay {group.weight_decay:g} (x {group.weight_decay_factor:g})"
+    )
+
+
 def _weights(plan: Plan) -> str:
-    if plan.backbone_weights is None:
+    if plan.weights is None:
         return "random"
-    if plan.has_backbone_weights:
-        return plan.backbone_weights
-    return f"{plan.backbone_weights} (not there yet; or --set model.weights=null)"
+    if plan.has_weights:
+        return plan.weights
+    return f"{plan.weights} (not there yet; or --set model.weights=null)"
 
 
 def _classes(names: tuple[str, ...]) -> str:

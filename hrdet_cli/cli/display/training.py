@@ -81,9 +81,11 @@ class TrainingDisplay:
                 self._print(f"stopped after step {event.step}; go on with: {self._resume_command(event)}")
             case RunFinished():
                 minutes = event.seconds / 60
+                best = format_ap(event.best_box_ap)
+                if event.best_ema_box_ap is not None:
+                    best += f", of the average {format_ap(event.best_ema_box_ap)}"
                 self._print(
-                    f"finished in {minutes:.1f} min, best box AP {format_ap(event.best_box_ap)}; "
-                    f"everything is in {event.folder}"
+                    f"finished in {minutes:.1f} min, best box AP {best}; everything is in {event.folder}"
                 )
 
     def _print(self, line: str | Text) -> None:
@@ -95,13 +97,15 @@ class TrainingDisplay:
         self._num_processes = plan.num_processes
         self._print(
             f"{plan.name}: {event.num_parameters / 1e6:.1f} M parameters, norm {event.norm}, "
-            f"backbone weights {event.backbone_weights}, {event.device} in {event.precision}"
+            f"weights {event.weights}, {event.device} in {event.precision}"
         )
         self._print(
             f"{plan.train.num_used} training and {plan.val.num_used} validation pictures, "
             f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
+        for group in event.parameter_groups:
+            self._print(f"parameter group {group}")
         if event.largest_step is not None:
             self._print(_describe_largest_step(event.largest_step))
         self._training = self._bar.add_task(
@@ -139,9 +143,8 @@ class TrainingDisplay:
             self._bar.remove_task(self._evaluating)
             self._evaluating = None
         numbers = "  ".join(f"{name} {format_ap(event.box[name])}" for name in ("AP", "AP50", "AP75"))
-        self._print(
-            f"epoch {event.epoch}  evaluated: {numbers}" + ("  (best so far)" if event.is_best else "")
-        )
+        what = "evaluated" if event.weights == "raw" else "evaluated the average"
+        self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
 
     def _resume_command(self, event: RunStopped) -> str:
         command = f"hrdet train --resume --run-dir {event.folder}"

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.data.transforms import Crop, Placement
+from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError
@@ -143,6 +143,7 @@ def _record_from(record: Mapping[str, Any]) -> PictureRecord:
                 resized=Size(**placement["resized"]),
                 crop=None if crop is None else Crop(crop["top"], crop["left"], Size(**crop["size"])),
                 flipped=placement["flipped"],
+                resizing=Resizing(**placement["resizing"]),
             ),
         }
     )

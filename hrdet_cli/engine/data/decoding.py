@@ -8,6 +8,8 @@ the two over every chroma sampling; ``tests/benchmarks/decoders.py`` compares ot
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import simplejpeg
@@ -20,14 +22,26 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 
 _JPEG_START = b"\xff\xd8\xff"
+_EXIF_MARKER = b"\xff\xe1"  # of APP1; pixels never have these bytes next to each other
 _PLAIN_COLOURS = ("YCbCr", "Gray")
+
+
+@contextmanager
+def bombs_refused() -> Iterator[None]:
+    """Inside, Pillow refuses pictures of so many pixels that decoding them could fill the memory.
+
+    Python has one set of rules about warnings for all threads: who decodes in threads puts this round them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 class WrongSizeError(DataError):
     """A picture is sound, but not of the size that its annotations give."""
 
 
-def decode_rgb(data: bytes, *, expected: Size, name: str) -> Tensor:
+def decode_rgb(data: bytes, *, expected: Size | None, name: str) -> Tensor:
     """Decode a picture.
 
     Alpha and palette transparency are dropped, not blended, as COCO's tools do; 16-bit grey keeps its high
@@ -35,15 +49,16 @@ def decode_rgb(data: bytes, *, expected: Size, name: str) -> Tensor:
 
     The annotations decide about EXIF orientation: boxes were drawn either on the stored pixels or on the
     turned ones, and the size they give says on which.  Pixels stored with the expected size are taken as
-    they are; otherwise an orientation that exchanges height and width is applied.
+    they are; otherwise an orientation that exchanges height and width is applied.  Where nothing decides, a
+    picture is turned and mirrored as EXIF says, which is how people see it.
 
     Args:
         data: The encoded file.
-        expected: Size of the picture according to its annotations.
+        expected: Size of the picture according to its annotations; None for a picture without any.
         name: What errors call the picture.
 
     Returns:
-        ``(3, H, W)`` uint8 RGB of the expected size.
+        ``(3, H, W)`` uint8 RGB, of the expected size where there is one.
 
     Raises:
         WrongSizeError: The picture is not of the expected size.
@@ -55,7 +70,7 @@ def decode_rgb(data: bytes, *, expected: Size, name: str) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _decode_plain_jpeg(data: bytes, expected: Size) -> NDArray[np.uint8] | None:
+def _decode_plain_jpeg(data: bytes, expected: Size | None) -> NDArray[np.uint8] | None:
     """Pixels as ``(H, W, 3)`` of a JPEG in ordinary colours, of the expected size, without any fault.
 
     None for everything else, which is Pillow's: it knows what EXIF and CMYK mean and whether a fault matters
@@ -66,7 +81,8 @@ def _decode_plain_jpeg(data: bytes, expected: Size) -> NDArray[np.uint8] | None:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         is_bomb = Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS
-        if (height, width) != (expected.height, expected.width) or colours not in _PLAIN_COLOURS or is_bomb:
+        is_as_wanted = _has_no_exif(data) if expected is None else Size(height, width) == expected
+        if not is_as_wanted or colours not in _PLAIN_COLOURS or is_bomb:
             return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
         return pixels
@@ -74,23 +90,26 @@ def _decode_plain_jpeg(data: bytes, expected: Size) -> NDArray[np.uint8] | None:
         return None
 
 
-def _decode_with_pillow(data: bytes, expected: Size, name: str) -> NDArray[np.uint8]:
+def _has_no_exif(data: bytes) -> bool:
+    """Whether a JPEG is without the segment in which EXIF or XMP could say how to turn it."""
+    return _EXIF_MARKER not in data
+
+
+def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArray[np.uint8]:
     """Pixels as ``(H, W, 3)`` of any picture."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with bombs_refused():
             image: Image.Image = Image.open(io.BytesIO(data))
         stored = Size(image.height, image.width)
         if stored != expected:
             image = ImageOps.exif_transpose(image)
-        if (image.height, image.width) == (expected.height, expected.width):
+        if expected in (None, Size(image.height, image.width)):
             return _rgb_of(image)
     except Exception as error:  # decoders meet hostile bytes: there is no list of what they raise
         is_unknown = isinstance(error, UnidentifiedImageError)
         reason = "its format is not known" if is_unknown else str(error) or type(error).__name__
-        raise DataError(
-            f"picture {name} cannot be decoded: {reason}. Replace it or remove it from the annotations."
-        ) from error
+        remedy = "" if expected is None else " Replace it or remove it from the annotations."
+        raise DataError(f"picture {name} cannot be decoded: {reason}.{remedy}") from error
     raise WrongSizeError(
         f"picture {name} is {stored} but its annotations say {expected}, width x height. "
         "Correct the size and boxes in the annotation file, or the picture."

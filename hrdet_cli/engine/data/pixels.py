@@ -3,14 +3,16 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from hrdet_cli.engine.data.opencv_resize import resize_like_opencv
 from hrdet_cli.engine.data.transforms import Placement
 
 
 def move_pixels(pixels: Tensor, placement: Placement) -> Tensor:
     """Resize, crop and flip a picture.
 
-    The resize is bilinear with an antialiasing filter when it shrinks, in integers throughout: a float copy
-    of the picture would cost four times the memory traffic.
+    The resize is bilinear, by default with an antialiasing filter when it shrinks, in integers throughout: a
+    float copy of the picture would cost four times the memory traffic. OpenCV's takes fifteen times as long
+    as the others.
 
     Args:
         pixels: ``(3, H, W)`` uint8.
@@ -19,14 +21,21 @@ def move_pixels(pixels: Tensor, placement: Placement) -> Tensor:
     Returns:
         ``(3, h, w)`` uint8 of size ``placement.placed``.
     """
-    if placement.flipped:  # before the resize, which makes most pictures larger; the result is the same
+    pixel_filter, resized = placement.resizing.pixel_filter, placement.resized
+    if pixel_filter == "opencv" and pixels.shape[1:] != (resized.height, resized.width):
+        pixels = resize_like_opencv(pixels, resized)
+    if placement.flipped:  # before torch's resize, which makes most pictures larger; the result is the same
         pixels = pixels.flip(2)
-    resized = (placement.resized.height, placement.resized.width)
-    if pixels.shape[1:] != resized:
+    if pixels.shape[1:] != (resized.height, resized.width):
         # Decoders give rows of RGB triples. torch resizes those four times as fast if the batch axis has the
         # stride by which it recognises them; an axis put in front of the channels has another.
         rows_of_triples = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
-        pixels = F.interpolate(rows_of_triples, resized, mode="bilinear", antialias=True)[0]
+        pixels = F.interpolate(
+            rows_of_triples,
+            (resized.height, resized.width),
+            mode="bilinear",
+            antialias=pixel_filter == "antialias",
+        )[0]
     if placement.crop is not None:
         top, left, size = placement.crop.top, placement.crop.left, placement.crop.size
         if placement.flipped:

@@ -13,7 +13,34 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.geometry import Scale, Size
 
+PixelFilter = Literal["antialias", "bilinear", "opencv"]
+Rounding = Literal["half-up", "down"]
+
 _RANGE_GRID = 5  # of a range of scales so many long and so many short edges stand for all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resizing:
+    """The conventions of a resize, in which detectors that share weights must agree.
+
+    Attributes:
+        pixel_filter: ``antialias`` averages over all that becomes one pixel when a picture shrinks,
+            ``bilinear`` looks at four pixels whatever the scale, ``opencv`` too, in OpenCV's arithmetic.
+        rounding: How edges become whole pixels.
+        box_corners: What of a box is multiplied.  ``exclusive``: its far corner, which is the end of its last
+            pixel.  ``inclusive``: that pixel, one less, as in the code of 2019, where boxes ended at
+            ``x + width - 1``; boxes are also kept from starting beyond the last pixel.  Either way boxes come
+            and go with exclusive corners.
+    """
+
+    pixel_filter: PixelFilter = "antialias"
+    rounding: Rounding = "half-up"
+    box_corners: Literal["exclusive", "inclusive"] = "exclusive"
+
+    @property
+    def fixed_corner(self) -> tuple[int, int, int, int]:
+        """What is taken off a box's corners while they are multiplied."""
+        return (0, 0, 1, 1) if self.box_corners == "inclusive" else (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +60,13 @@ class Placement:
         resized: Size after the resize.
         crop: What was cut out of the resized picture; None for all of it.
         flipped: Whether left and right were then exchanged.
+        resizing: Conventions of the resize.
     """
 
     resized: Size
     crop: Crop | None = None
     flipped: bool = False
+    resizing: Resizing = Resizing()
 
     @property
     def placed(self) -> Size:
@@ -96,11 +125,13 @@ class ResizeAugmentation:
             and the short edge are each drawn as an integer uniform between them, both ends included.
         mode: See ``scales``.
         flip_probability: In [0, 1].
+        resizing: Conventions of the resize.
     """
 
     scales: tuple[Scale, ...]
     mode: Literal["choice", "range"]
     flip_probability: float
+    resizing: Resizing = Resizing()
 
     def __post_init__(self) -> None:
         if not self.scales or (self.mode == "range" and len(self.scales) != 2):
@@ -118,7 +149,7 @@ class ResizeAugmentation:
 
     def placed_size(self, size: Size, scale: Scale) -> Size:
         """See ``Augmentation``."""
-        return resize_within(size, scale)
+        return resize_within(size, scale, self.resizing.rounding)
 
     def place(
         self,
@@ -129,8 +160,12 @@ class ResizeAugmentation:
         scale: Scale | None = None,
     ) -> Placement:
         """Draw scale and flip; the boxes do not matter."""
-        resized = resize_within(size, scale or self.draw_scale(generator))
-        return Placement(resized=resized, flipped=_draw_flip(self.flip_probability, generator))
+        resized = self.placed_size(size, scale or self.draw_scale(generator))
+        return Placement(
+            resized=resized,
+            flipped=_draw_flip(self.flip_probability, generator),
+            resizing=self.resizing,
+        )
 
     @property
     def num_scales_in_turn(self) -> int:
@@ -166,6 +201,7 @@ class ResizeCropAugmentation:
         flip_probability: In [0, 1].
         jitter_rows: How far the crop's centre may lie above or below the box's, in resized pixels.
         jitter_columns: The same to the left or right.
+        resizing: Conventions of the resize.
     """
 
     scales: tuple[Scale, ...]
@@ -173,6 +209,7 @@ class ResizeCropAugmentation:
     flip_probability: float
     jitter_rows: int = 10
     jitter_columns: int = 30
+    resizing: Resizing = Resizing()
 
     def __post_init__(self) -> None:
         if not self.scales:
@@ -197,7 +234,7 @@ class ResizeCropAugmentation:
 
     def placed_size(self, size: Size, scale: Scale) -> Size:
         """Size of the crop, which is where the crop bounds it and elsewhere that of the resized picture."""
-        resized = resize_within(size, scale)
+        resized = resize_within(size, scale, self.resizing.rounding)
         bound = self.crop.turned(portrait=size.is_portrait)
         return Size(min(resized.height, bound.height), min(resized.width, bound.width))
 
@@ -211,10 +248,11 @@ class ResizeCropAugmentation:
     ) -> Placement:
         """Draw scale, box, jitter and flip."""
         drawn = scale or self.draw_scale(generator)
-        resized, cropped = resize_within(size, drawn), self.placed_size(size, drawn)
+        resized = resize_within(size, drawn, self.resizing.rounding)
+        cropped = self.placed_size(size, drawn)
         if len(boxes):
             chosen = generator.integers(len(boxes))
-            x, y = _centres(_resize_boxes(boxes, size, resized))[chosen].tolist()
+            x, y = _centres(_resize_boxes(boxes, size, resized, self.resizing))[chosen].tolist()
             top = _draw_start(y, self.jitter_rows, cropped.height, resized.height, generator)
             left = _draw_start(x, self.jitter_columns, cropped.width, resized.width, generator)
         else:
@@ -224,14 +262,21 @@ class ResizeCropAugmentation:
             resized=resized,
             crop=Crop(top=top, left=left, size=cropped),
             flipped=_draw_flip(self.flip_probability, generator),
+            resizing=self.resizing,
         )
 
 
-def resize_within(size: Size, scale: Scale) -> Size:
-    """The largest size of the same shape within the scale; edges are rounded half up, as mmdetection does."""
+def resize_within(size: Size, scale: Scale, rounding: Rounding = "half-up") -> Size:
+    """The largest size of the same shape within the scale.
+
+    Edges are rounded half up as in ``mmcv.image.imrescale``, or down as in torchvision's
+    ``GeneralizedRCNNTransform``, which may make an edge a pixel shorter than the scale because its product in
+    floating point falls short of it.
+    """
     long, short = max(size.height, size.width), min(size.height, size.width)
     factor = min(scale.long / long, scale.short / short)
-    return Size(max(1, int(size.height * factor + 0.5)), max(1, int(size.width * factor + 0.5)))
+    added = 0.5 if rounding == "half-up" else 0.0
+    return Size(max(1, int(size.height * factor + added)), max(1, int(size.width * factor + added)))
 
 
 def move_boxes(
@@ -248,22 +293,26 @@ def move_boxes(
         boxes: ``(B, 4)`` in canvas pixels, clipped to the placed picture.
         centre_is_inside: ``(B,)``; False for boxes whose centre the crop cut off, always True without a crop.
     """
-    moved = _resize_boxes(boxes, original, placement.resized)
+    moved = _resize_boxes(boxes, original, placement.resized, placement.resizing)
     if placement.crop is not None:
         moved -= np.array([placement.crop.left, placement.crop.top] * 2)
     edges = np.array([placement.placed.width, placement.placed.height])
     centres = _centres(moved)
     centre_is_inside = (centres.min(axis=1) >= 0) & ((edges - centres).min(axis=1) > 0)
-    moved = np.clip(moved, 0, np.tile(edges, 2))
+    fixed = np.array(placement.resizing.fixed_corner)
+    moved = np.clip(moved, fixed, np.tile(edges, 2) - fixed[::-1])
     if placement.flipped:
         moved[:, [0, 2]] = placement.placed.width - moved[:, [2, 0]]
     return moved.astype(np.float32), centre_is_inside
 
 
-def _resize_boxes(boxes: NDArray[np.float32], original: Size, resized: Size) -> NDArray[np.float64]:
+def _resize_boxes(
+    boxes: NDArray[np.float32], original: Size, resized: Size, resizing: Resizing
+) -> NDArray[np.float64]:
     """Scale each axis by the factor it really got, which rounding makes differ from the nominal one."""
     factors = np.array([resized.width / original.width, resized.height / original.height] * 2)
-    resized_boxes: NDArray[np.float64] = boxes.astype(np.float64) * factors
+    fixed = np.array(resizing.fixed_corner)
+    resized_boxes: NDArray[np.float64] = (boxes.astype(np.float64) - fixed) * factors + fixed
     return resized_boxes
 
 

@@ -114,7 +114,7 @@ def detect_all(
     try:
         for _ in range(loader.num_rounds):
             batch = next(batches, None)
-            pictures = [] if batch is None else _detect_in(model, batch, device, autocast_dtype)
+            pictures = [] if batch is None else detect_batch(model, batch, device, autocast_dtype)
             told = torch.tensor([len(pictures), stop_asked()])  # in host memory: nothing waits for a GPU
             num_new, num_asked = sum_over_processes(told, what="round of the evaluation").tolist()
             num_done += num_new
@@ -203,9 +203,10 @@ class _Parcel:
             yield PictureDetections(image_id, boxes, scores, labels)
 
 
-def _detect_in(
+def detect_batch(
     model: Detector, batch: Batch, device: torch.device, autocast_dtype: torch.dtype | None
 ) -> list[PictureDetections]:
+    """Detect in the pictures of one batch, in its order; the arguments are those of `detect_all`."""
     with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
         detections = model.detect(batch.images.to(device))
     return list(_detections_by_picture(detections.cpu(), batch.records))
@@ -218,7 +219,8 @@ def _detections_by_picture(
     for row, record in enumerate(records):
         is_valid = detections.is_valid[row]
         edges = torch.tensor([record.original.width, record.original.height] * 2)
-        boxes = detections.boxes[row, is_valid] / torch.tensor(record.scale_xy * 2)
+        fixed = torch.tensor(record.placement.resizing.fixed_corner)
+        boxes = (detections.boxes[row, is_valid] - fixed) / torch.tensor(record.scale_xy * 2) + fixed
         yield PictureDetections(
             image_id=record.image_id,
             boxes=boxes.clamp(min=torch.zeros(()), max=edges.float()).float(),

@@ -3,14 +3,41 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.structures import Size
+
+AnchorArea = Literal["picture", "padded", "canvas"]
 
 _MOST_CELLS = 2**12
 """Along an edge of the finest level: of 16,384 pixels at stride 4."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnchorLayout:
+    """Where anchors lie, in which families of detectors differ.
+
+    Attributes:
+        offset: Where in its cell an anchor is centred, in strides: 0 is the top left corner (mmdetection 2
+            and 3, torchvision), 0.5 the middle (the 2019 code).
+        is_rounded: Corners, as at the origin, are whole pixels, halves the even ones (the 2019 code,
+            torchvision).
+        step: Pixels from one cell to the next. ``"canvas"``, as in torchvision, is the canvas's side divided
+            by the number of cells and rounded down: less than a stride where that does not divide the canvas
+            and the network adds a cell for the rest, more where it drops the rest.
+        area: Whose cells have anchors that train and propose: the picture's, or all (torchvision).
+            ``"padded"``, as in mmdetection: those of the picture with its sides rounded up to multiples of 32
+            train, and all propose.
+    """
+
+    offset: float = 0.0
+    is_rounded: bool = False
+    step: Literal["stride", "canvas"] = "stride"
+    area: AnchorArea = "picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +46,20 @@ class Anchors:
 
     Attributes:
         boxes: ``(A, 4)`` float32 in canvas pixels; they may reach beyond the canvas.
-        centres: ``(A, 2)`` float32, x and y, exact (halving a box's corners would round).
+        cell_corners: ``(A, 2)`` float32, x and y of the top left corner of each anchor's cell.
         numbers: ``(A,)`` int64 below 2**31, one for each; an anchor has the same on every canvas.
         level_lengths: Number of anchors on each level; their sum is A.
+        area: Whose cells count, as of ``AnchorLayout``.
     """
 
     boxes: Tensor
-    centres: Tensor
+    cell_corners: Tensor
     numbers: Tensor
     level_lengths: list[int]
+    area: AnchorArea
 
-    def have_centre_in(self, sizes: Tensor) -> Tensor:
-        """Whether an anchor belongs to the picture and not to the padding right of and below it.
+    def belong_to(self, sizes: Tensor) -> Tensor:
+        """Whether an anchor may train: its cell begins in the picture, or in what ``area`` takes for it.
 
         Args:
             sizes: ``(N, 2)`` int64, height and width of each picture.
@@ -38,8 +67,21 @@ class Anchors:
         Returns:
             ``(N, A)`` bool.
         """
+        if self.area == "canvas":
+            return torch.ones(len(sizes), self.boxes.shape[0], dtype=torch.bool, device=sizes.device)
+        if self.area == "padded":
+            sizes = -(-sizes // CANVAS_DIVISOR_PIXELS) * CANVAS_DIVISOR_PIXELS
         width_and_height = sizes.flip(-1)[:, None]
-        return (self.centres < width_and_height).all(dim=-1)
+        return (self.cell_corners < width_and_height).all(dim=-1)
+
+    def may_propose_in(self, sizes: Tensor) -> Tensor:
+        """Whether an anchor may propose: any anchor, unless ``area`` is the picture.
+
+        Arguments and result as of ``belong_to``.
+        """
+        if self.area == "picture":
+            return self.belong_to(sizes)
+        return torch.ones(len(sizes), self.boxes.shape[0], dtype=torch.bool, device=sizes.device)
 
     def lie_inside(self, sizes: Tensor, *, border: float) -> Tensor:
         """Whether an anchor reaches at most ``border`` pixels out of its picture.
@@ -59,14 +101,19 @@ class Anchors:
 class AnchorGenerator(nn.Module):
     """Lays anchors of a few shapes at every cell of every pyramid level.
 
-    As in mmdetection 3: an anchor is centred on its cell's top left corner, at ``(column * stride,
-    row * stride)``, and nothing is rounded. (torchvision and the 2019 code round to whole pixels.)
+    Attributes:
+        cells: ``(L, shapes, 4)`` float32, the anchors of each level's cell at the origin.
     """
 
     cells: Tensor
 
     def __init__(
-        self, *, strides: Sequence[int], scale: float = 8, aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0)
+        self,
+        *,
+        strides: Sequence[int],
+        scale: float = 8,
+        aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        layout: AnchorLayout = AnchorLayout(),
     ) -> None:
         """Create the generator.
 
@@ -74,20 +121,23 @@ class AnchorGenerator(nn.Module):
             strides: Pixels from one cell to the next, for each level.
             scale: Square root of an anchor's area in units of its level's stride.
             aspect_ratios: Height over width of each anchor of a cell.
+            layout: Where the anchors lie; by default as in mmdetection 3.
         """
         super().__init__()
         self.strides = tuple(strides)
+        self.layout = layout
         self.num_per_cell = len(aspect_ratios)
         half_roots = [0.5 * math.sqrt(ratio) for ratio in aspect_ratios]
         shapes = [(-0.25 / half, -half, 0.25 / half, half) for half in half_roots]
-        cells = torch.tensor(shapes) * scale * torch.tensor(self.strides)[:, None, None]
-        self.register_buffer("cells", cells, persistent=False)
+        level_strides = torch.tensor(self.strides)[:, None, None]
+        cells = torch.tensor(shapes) * scale * level_strides + layout.offset * level_strides
+        self.register_buffer("cells", cells.round() if layout.is_rounded else cells, persistent=False)
 
     def forward(self, grids: Sequence[Size]) -> Anchors:
         """Lay the anchors.
 
         Args:
-            grids: Rows and columns of each level's feature map.
+            grids: Rows and columns of each level's feature map, the finest one's stride dividing the canvas.
 
         Returns:
             The anchors, on the device of this module.
@@ -100,28 +150,36 @@ class AnchorGenerator(nn.Module):
                 f"a canvas may have {_MOST_CELLS * self.strides[0]} pixels along an edge at most"
             )
         device = self.cells.device
-        centres = [
-            _grid_points(grid, stride=stride, device=device)
+        canvas = Size(grids[0].height * self.strides[0], grids[0].width * self.strides[0])
+        corners = [
+            _grid_points(grid, step=self._step(grid, stride, canvas), device=device)
             for grid, stride in zip(grids, self.strides, strict=True)
         ]
         cell_numbers = torch.cat([_cell_numbers(grid, level, device) for level, grid in enumerate(grids)])
         shape_numbers = torch.arange(self.num_per_cell, device=device)
         boxes = [
             (points.repeat(1, 2)[:, None] + shapes).reshape(-1, 4)
-            for points, shapes in zip(centres, self.cells, strict=True)
+            for points, shapes in zip(corners, self.cells, strict=True)
         ]
         return Anchors(
             boxes=torch.cat(boxes),
-            centres=torch.cat(centres).repeat_interleave(self.num_per_cell, dim=0),
+            cell_corners=torch.cat(corners).repeat_interleave(self.num_per_cell, dim=0),
             numbers=(cell_numbers[:, None] * self.num_per_cell + shape_numbers).flatten(),
-            level_lengths=[len(level) for level in boxes],
+            level_lengths=[level.shape[0] for level in boxes],  # len() is a constant where it is exported
+            area=self.layout.area,
         )
 
+    def _step(self, grid: Size, stride: int, canvas: Size) -> Size:
+        """Pixels from one row of cells to the next, and from one column to the next."""
+        if self.layout.step == "canvas":
+            return Size(canvas.height // grid.height, canvas.width // grid.width)
+        return Size(stride, stride)
 
-def _grid_points(grid: Size, *, stride: int, device: torch.device) -> Tensor:
+
+def _grid_points(grid: Size, *, step: Size, device: torch.device) -> Tensor:
     """``(rows * columns, 2)`` float32: x and y of each cell's top left corner, row by row."""
-    rows = torch.arange(grid.height, dtype=torch.float32, device=device) * stride
-    columns = torch.arange(grid.width, dtype=torch.float32, device=device) * stride
+    rows = torch.arange(grid.height, dtype=torch.float32, device=device) * step.height
+    columns = torch.arange(grid.width, dtype=torch.float32, device=device) * step.width
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack((x, y), dim=-1).reshape(-1, 2)
 

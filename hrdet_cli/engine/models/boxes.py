@@ -1,10 +1,11 @@
-"""Arithmetic on boxes: encoding one relative to another, clipping, overlap.
+"""Arithmetic on boxes: encoding one relative to another, overlap.
 
 Everything here wants float32 or better: bfloat16 cannot tell pixel 1000 from 1003.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,16 +24,22 @@ class BoxCoder:
     """Writes a box as deltas (x, y, width, height) relative to a reference box, and back.
 
     Section 3.1.2 of Faster R-CNN (https://arxiv.org/abs/1506.01497): shifts of the centre in units of the
-    reference's sides, logarithms of the ratios of the sides, each divided by its standard deviation.
+    reference's sides, logarithms of the ratios of the sides, each less its mean and divided by its standard
+    deviation.
 
     Attributes:
         stds: Divisors of the four deltas.
-        max_log_ratio: Decoded sides are at most ``exp(max_log_ratio)`` times the reference's, and at least
-            the inverse of that; it keeps ``exp`` finite. The default is every detector's ``log(1000 / 16)``.
+        means: Subtracted from them before that.
+        max_log_ratio: Decoded sides are at most ``exp(max_log_ratio)`` times the reference's, which keeps
+            ``exp`` finite. The default is every detector's ``log(1000 / 16)``.
+        clamp: With ``"both"`` they are also at least the inverse of that (mmdetection); ``"enlarging"`` lets
+            them shrink to nothing (torchvision).
     """
 
     stds: tuple[float, float, float, float]
+    means: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     max_log_ratio: float = math.log(1000 / 16)
+    clamp: Literal["both", "enlarging"] = "both"
 
     def encode(self, boxes: Tensor, references: Tensor) -> Tensor:
         """Deltas that turn ``references`` into ``boxes``.
@@ -57,7 +64,10 @@ class BoxCoder:
             torch.log(width / reference_width),
             torch.log(height / reference_height),
         )
-        return torch.stack([delta / std for delta, std in zip(deltas, self.stds, strict=True)], dim=-1)
+        scaled = [
+            (delta - mean) / std for delta, mean, std in zip(deltas, self.means, self.stds, strict=True)
+        ]
+        return torch.stack(scaled, dim=-1)
 
     def decode(self, deltas: Tensor, references: Tensor) -> Tensor:
         """Boxes that ``deltas`` make of ``references``.
@@ -70,12 +80,14 @@ class BoxCoder:
             ``(..., 4)`` float32, not clipped.
         """
         shift_x, shift_y, log_width, log_height = (
-            delta * std for delta, std in zip(deltas.unbind(-1), self.stds, strict=True)
+            delta * std + mean
+            for delta, mean, std in zip(deltas.unbind(-1), self.means, self.stds, strict=True)
         )
         x, y, width, height = _centres_and_sides(references)
         centre_x, centre_y = x + shift_x * width, y + shift_y * height
-        half_width = 0.5 * width * log_width.clamp(-self.max_log_ratio, self.max_log_ratio).exp()
-        half_height = 0.5 * height * log_height.clamp(-self.max_log_ratio, self.max_log_ratio).exp()
+        min_log_ratio = -self.max_log_ratio if self.clamp == "both" else None
+        half_width = 0.5 * width * log_width.clamp(min_log_ratio, self.max_log_ratio).exp()
+        half_height = 0.5 * height * log_height.clamp(min_log_ratio, self.max_log_ratio).exp()
         corners = (
             centre_x - half_width,
             centre_y - half_height,
@@ -83,25 +95,6 @@ class BoxCoder:
             centre_y + half_height,
         )
         return torch.stack(corners, dim=-1)
-
-
-def clip_boxes(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Cut boxes off at the edges of their pictures, not of the canvas.
-
-    Args:
-        boxes: ``(N, ..., 4)`` float32.
-        sizes: ``(N, 2)`` int64, height and width of each picture.
-
-    Returns:
-        Same shape as ``boxes``; a box that lay outside has no area left.
-    """
-    limits = sizes.flip(-1).repeat(1, 2).to(boxes.dtype)
-    return boxes.clamp(min=0).minimum(limits.view(-1, *[1] * (boxes.dim() - 2), 4))
-
-
-def have_area(boxes: Tensor) -> Tensor:
-    """Whether both sides of each of the ``(..., 4)`` boxes are positive, ``(...)`` bool."""
-    return (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
 
 
 def take_rows(values: Tensor, index: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Faster R-CNN (https://arxiv.org/abs/1506.01497) on a feature pyramid, put together from its parts."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+
+PixelOrder = Literal["rgb", "bgr"]
 
 
 class FasterRCNN(nn.Module):
@@ -30,6 +33,7 @@ class FasterRCNN(nn.Module):
         roi_head: RoIHead,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
+        pixel_order: PixelOrder = "rgb",
         hides_padding: bool = False,
     ) -> None:
         """Put a detector together.
@@ -42,6 +46,7 @@ class FasterRCNN(nn.Module):
             roi_head: Classifies and refines them.
             pixel_mean: Red, green and blue, in 0 .. 255.
             pixel_std: Likewise.
+            pixel_order: Order of the colours that the backbone sees; pictures come as red, green, blue.
             hides_padding: Norms count the pixels of the pictures, and what they put out is zero elsewhere, so
                 that losses, gradients and detections do not depend on how much padding a batch has. The
                 canvas's sides must be multiples of 32.
@@ -51,6 +56,7 @@ class FasterRCNN(nn.Module):
         self.neck = neck
         self.rpn = rpn
         self.roi_head = roi_head
+        self.pixel_order = pixel_order
         self.hides_padding = hides_padding
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
@@ -103,12 +109,13 @@ class FasterRCNN(nn.Module):
             images: N pictures.
 
         Returns:
-            ``(N, 3, H, W)`` in the weights' dtype, channels last in memory, which makes every convolution
-            after it faster.
+            ``(N, 3, H, W)`` in the weights' dtype and the backbone's order of colours, channels last in
+            memory, which makes every convolution after it faster.
         """
         canvas, sizes = images.canvas, images.sizes
         rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]
         columns = torch.arange(canvas.width, device=sizes.device) < sizes[:, 1:]
         is_picture = rows[:, None, :, None] & columns[:, None, None, :]
         pixels = images.pixels.to(self.pixel_mean.dtype, memory_format=torch.channels_last)
-        return pixels.sub_(self.pixel_mean).div_(self.pixel_std).mul_(is_picture)
+        normalised = pixels.sub_(self.pixel_mean).div_(self.pixel_std).mul_(is_picture)
+        return normalised if self.pixel_order == "rgb" else normalised.flip(1)

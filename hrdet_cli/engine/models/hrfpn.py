@@ -1,16 +1,21 @@
 """HRFPN, the feature pyramid of HRNetV2p.
 
 Wang et al., arXiv:1908.07919, figure 4c: all four branches meet at stride 4, where one 1x1 convolution mixes
-them; the pyramid is that map, averaged down, with a 3x3 convolution of its own on each level.
+them; the pyramid is that map, averaged down, with a 3x3 convolution of its own on each level.  Other
+interpolation and pooling are what mmdetection 2 and 3 can have in their place.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+
+Interpolation = Literal["bilinear", "nearest"]
+Pooling = Literal["average", "max"]
 
 
 class HRFPN(nn.Module):
@@ -21,10 +26,29 @@ class HRFPN(nn.Module):
         strides: Picture pixels per feature pixel of the levels: 4, 8, 16 and so on.
     """
 
-    def __init__(self, *, in_channels: Sequence[int], out_channels: int = 256, num_levels: int = 5) -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        num_levels: int = 5,
+        interpolation: Interpolation = "bilinear",
+        pooling: Pooling = "average",
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            in_channels: Of the four maps.
+            out_channels: Of every level.
+            num_levels: Levels of the pyramid.
+            interpolation: How the coarser maps are brought to stride 4; corners are not aligned.
+            pooling: How the coarser levels are made.
+        """
         super().__init__()
         self.out_channels = out_channels
         self.strides = tuple(4 * 2**level for level in range(num_levels))
+        self.interpolation = interpolation
+        self.pooling = pooling
         self.reduction_conv = nn.Conv2d(sum(in_channels), out_channels, kernel_size=1)
         self.fpn_convs = nn.ModuleList(
             nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1) for _ in range(num_levels)
@@ -42,20 +66,24 @@ class HRFPN(nn.Module):
 
         Returns:
             ``(N, out_channels, H / s, W / s)``, rounded down, for each of ``strides``; with an area rounded
-            up, where the last row and column are means of what there is.
+            up, where the last row and column are made of what there is.
         """
+        pool = _averaged if self.pooling == "average" else _largest
         at_stride_4 = [
-            x if index == 0 else _enlarged(x, scale=2**index, area=area) for index, x in enumerate(features)
+            x if index == 0 else _enlarged(x, self.interpolation, scale=2**index, area=area)
+            for index, x in enumerate(features)
         ]
         mixed = without_padding(self.reduction_conv(torch.cat(at_stride_4, dim=1)), area)
         return tuple(
-            without_padding(conv(_averaged(mixed, 2**level, area)), area)
+            without_padding(conv(pool(mixed, 2**level, area)), area)
             for level, conv in enumerate(self.fpn_convs)
         )
 
 
-def _enlarged(x: Tensor, *, scale: int, area: ValidArea | None) -> Tensor:
-    """Bilinear; between a picture's last pixel and its edge that pixel's value stays, on every canvas."""
+def _enlarged(x: Tensor, interpolation: Interpolation, *, scale: int, area: ValidArea | None) -> Tensor:
+    """Between a picture's last pixel and its edge that pixel's value stays, on every canvas."""
+    if interpolation == "nearest":
+        return F.interpolate(x, scale_factor=scale, mode="nearest")
     if area is None:
         return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
     extended = area.cells_of(x).extend(x, num_cells=1)
@@ -73,3 +101,14 @@ def _averaged(mixed: Tensor, side: int, area: ValidArea | None) -> Tensor:
     share = F.avg_pool2d(is_valid, kernel_size=side, ceil_mode=True)
     means = F.avg_pool2d(mixed, kernel_size=side, ceil_mode=True)
     return means / share.where(share > 0, 1.0)
+
+
+def _largest(mixed: Tensor, side: int, area: ValidArea | None) -> Tensor:
+    """The largest of ``side`` by ``side`` pixels; with an area, of those that belong to the pictures."""
+    if side == 1:
+        return mixed
+    if area is None:
+        return F.max_pool2d(mixed, kernel_size=side)
+    pictures = mixed.masked_fill(~area.cells_of(mixed).is_valid, -torch.inf)
+    largest = F.max_pool2d(pictures, kernel_size=side, ceil_mode=True)
+    return largest.masked_fill(~area.cells_of(largest).is_valid, 0)

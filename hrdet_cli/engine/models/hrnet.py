@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.bottleneck import Bottleneck
+from hrdet_cli.engine.models.freezing import freeze_stages
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import normalise
@@ -73,10 +74,7 @@ def _published(width: int) -> HRNetConfig:
 
 HRNET_CONFIGS: Mapping[str, HRNetConfig] = MappingProxyType(
     {
-        "w18": _published(18),
-        "w32": _published(32),
-        "w40": _published(40),
-        "w48": _published(48),
+        **{f"w{width}": _published(width) for width in (18, 30, 32, 40, 44, 48, 64)},
         # For CPUs: the same network, as shallow as it gets while every part of it is there.
         "small": HRNetConfig(
             width=16,
@@ -98,7 +96,20 @@ class HRNet(nn.Module):
         strides: Picture pixels per feature pixel of the four maps.
     """
 
-    def __init__(self, config: HRNetConfig, *, activation_checkpointing: bool = False) -> None:
+    def __init__(
+        self, config: HRNetConfig, *, frozen_stages: int = 0, activation_checkpointing: bool = False
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            config: The network's numbers.
+            frozen_stages: 0 trains everything; 1 freezes the stem and stage 1, n also what leads to stages 2
+                to n and these: no gradient, and norms that keep their statistics in training mode.
+            activation_checkpointing: Run each bottleneck and each module again in the backward pass.
+
+        Raises:
+            ValueError: ``frozen_stages`` is not in 0..4.
+        """
         super().__init__()
         self.out_channels = config.branch_channels
         self.strides = STRIDES
@@ -129,6 +140,16 @@ class HRNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        stem_and_first = (self.conv1, self.bn1, self.conv2, self.bn2, self.layer1)
+        freeze_stages(self, [stem_and_first, *self._transitions_and_stages()], num_frozen=frozen_stages)
+
+    def _transitions_and_stages(self) -> tuple[tuple[nn.ModuleList, nn.Sequential], ...]:
+        """What adds a branch, and the stage that it is for."""
+        return (
+            (self.transition1, self.stage2),
+            (self.transition2, self.stage3),
+            (self.transition3, self.stage4),
+        )
 
     def forward(self, pixels: Tensor, area: ValidArea | None = None) -> tuple[Tensor, ...]:
         """Compute features.
@@ -155,11 +176,7 @@ class HRNet(nn.Module):
         for bottleneck in self.layer1:
             x = run_segment(bottleneck, x, area, recompute=recompute)
         features: tuple[Tensor, ...] = (x,)
-        for transition, stage in (
-            (self.transition1, self.stage2),
-            (self.transition2, self.stage3),
-            (self.transition3, self.stage4),
-        ):
+        for transition, stage in self._transitions_and_stages():
             features = _add_branch(transition, features, area)
             for module in stage:
                 features = run_segment(module, features, area, recompute=recompute)

@@ -1,6 +1,7 @@
 """Decides which ground-truth box, if any, each candidate box is to learn."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,19 +31,23 @@ class Matches:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Matcher:
-    """Matches by overlap, as mmdetection's MaxIoUAssigner does.
+    """Matches by overlap, as mmdetection's MaxIoUAssigner or torchvision's Matcher does.
 
     Attributes:
         positive_iou: A candidate whose best overlap is at least this is positive.
         negative_iou: One whose best overlap is less than this is negative.
-        min_positive_iou: If a ground-truth box's own best overlap is at least this (and not zero), *every*
-            candidate that reaches exactly that overlap learns that box, however low it is and whatever else
-            the candidate overlaps; of several such boxes the last one wins. None leaves this rule out.
+        min_positive_iou: If a ground-truth box's own best overlap is at least this (and not zero), it claims
+            *every* candidate that reaches exactly that overlap: however low it is, they are positive. None
+            leaves this rule out.
+        low_quality_target: What such a candidate learns. ``"claiming"`` is the box that claims it, of several
+            the last one, whatever else it overlaps (mmdetection); ``"best"`` the box it overlaps most
+            (torchvision, where even a box that no candidate overlaps claims all those it does not overlap).
     """
 
     positive_iou: float
     negative_iou: float
     min_positive_iou: float | None
+    low_quality_target: Literal["claiming", "best"] = "claiming"
 
     def match(self, candidates: Tensor, is_candidate: Tensor, targets: Targets) -> Matches:
         """Match the candidates of each picture with its ground truth.
@@ -70,8 +75,10 @@ class Matcher:
                 claims = _last_claim(iou, min_iou=self.min_positive_iou)
                 claimed_by = torch.where(claims >= 0, claims + start, claimed_by)
         is_claimed = claimed_by >= 0
+        if self.low_quality_target == "claiming":
+            best_index = torch.where(is_claimed, claimed_by, best_index)
         return Matches(
-            target_index=torch.where(is_claimed, claimed_by, best_index),
+            target_index=best_index,
             is_positive=is_claimed | (is_candidate & (best_iou >= self.positive_iou)),
             is_negative=is_candidate & ~is_claimed & (best_iou < self.negative_iou),
         )

@@ -21,7 +21,7 @@ _FIRST_TARGET_NUMBER = 2**30
 
 
 class RoIHead(nn.Module):
-    """RoIAlign, two fully connected layers, a classifier and a class-wise box regressor."""
+    """RoIAlign, two fully connected layers, a classifier and a box regressor."""
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class RoIHead(nn.Module):
         num_classes: int,
         pooling: RegionPooling,
         hidden_features: int = 1024,
+        class_agnostic_boxes: bool = False,
         coder: BoxCoder,
         matcher: Matcher,
         sampler: Sampler,
@@ -43,6 +44,7 @@ class RoIHead(nn.Module):
             num_classes: K, without the background.
             pooling: Cuts regions out of the pyramid.
             hidden_features: Width of the two fully connected layers.
+            class_agnostic_boxes: The regressor gives a region one box, not one for each class.
             coder: Between boxes and deltas relative to regions.
             matcher: Regions to ground truth.
             sampler: Draws the regions that are looked at in training.
@@ -53,7 +55,7 @@ class RoIHead(nn.Module):
         self.fc1 = nn.Linear(in_channels * pooling.cells**2, hidden_features)
         self.fc2 = nn.Linear(hidden_features, hidden_features)
         self.classifier = nn.Linear(hidden_features, num_classes + 1)
-        self.regressor = nn.Linear(hidden_features, num_classes * 4)
+        self.regressor = nn.Linear(hidden_features, 4 if class_agnostic_boxes else num_classes * 4)
         nn.init.xavier_uniform_(self.fc1.weight)
         nn.init.xavier_uniform_(self.fc2.weight)
         nn.init.normal_(self.classifier.weight, std=0.01)
@@ -79,8 +81,9 @@ class RoIHead(nn.Module):
             area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
-            Class logits ``(N, R, K + 1)``, the background last, and deltas ``(N, R, K, 4)`` for each class,
-            both float32 whatever the features' dtype, or float64 where that is float64.
+            Class logits ``(N, R, K + 1)``, the background last, and deltas ``(N, R, K, 4)`` for each class
+            (the same for all if boxes are class-agnostic), both float32 whatever the features' dtype, or
+            float64 where that is float64.
         """
         hidden = self.pooling(features, regions, area).flatten(1)
         hidden = F.relu(self.fc1(hidden), inplace=True)
@@ -88,7 +91,8 @@ class RoIHead(nn.Module):
         logits = at_least_float32(self.classifier(hidden))
         deltas = at_least_float32(self.regressor(hidden))
         shape = regions.shape[:2]
-        return logits.view(*shape, self.num_classes + 1), deltas.view(*shape, self.num_classes, 4)
+        deltas = deltas.view(*shape, self.regressor.out_features // 4, 4)
+        return logits.view(*shape, self.num_classes + 1), deltas.expand(-1, -1, self.num_classes, -1)
 
     def losses(
         self,
@@ -151,11 +155,26 @@ class RoIHead(nn.Module):
         Returns:
             The best detections of each picture.
         """
+        boxes, scores = self.score(features, proposals, area)
+        return self.selector.select(boxes, scores, sizes)
+
+    def score(
+        self, features: Sequence[Tensor], proposals: Proposals, area: ValidArea | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What each region would be as an object of each class, before any is selected.
+
+        Args:
+            features: The pyramid.
+            proposals: From the region proposal network.
+            area: As of ``forward``.
+
+        Returns:
+            Boxes ``(N, R, K, 4)``, not clipped, and scores ``(N, R, K)``, 0 in padding rows.
+        """
         logits, deltas = self(features, proposals.boxes, area)
         boxes = self.coder.decode(deltas, proposals.boxes[:, :, None])
         scores = logits.softmax(dim=-1)[..., :-1]
-        scores = scores.where(proposals.is_valid[..., None], 0.0)
-        return self.selector.select(boxes, scores, sizes)
+        return boxes, scores.where(proposals.is_valid[..., None], 0.0)
 
 
 def _candidate_numbers(targets: Tensor, proposals: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class RegionProposalNetwork(nn.Module):
             sampler: Draws the anchors the losses look at.
             box_loss: On the deltas of drawn positives.
             allowed_border: An anchor trains only if it reaches at most this many pixels out of its picture;
-                None lets every anchor train whose centre is in the picture.
+                None lets every anchor of the picture train.
             training_selector: Makes proposals of predictions in training mode.
             test_selector: Likewise in evaluation mode.
         """
@@ -98,7 +98,7 @@ class RegionProposalNetwork(nn.Module):
             Scalars ``rpn_objectness`` and ``rpn_box``.
         """
         anchors = predictions.anchors
-        takes_part = anchors.have_centre_in(images.sizes)
+        takes_part = anchors.belong_to(images.sizes)
         if self.allowed_border is not None:
             takes_part = takes_part & anchors.lie_inside(images.sizes, border=self.allowed_border)
         boxes = anchors.boxes.expand(*takes_part.shape, 4)

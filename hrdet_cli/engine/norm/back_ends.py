@@ -31,19 +31,19 @@ def require_back_end(back_end: NormBackEnd, device: torch.device) -> None:
         _find_apex_class()
 
 
-def build_sync_norm(back_end: NormBackEnd, *, like: _BatchNorm) -> nn.Module:
-    """A synchronised norm with the settings of another batch norm and tensors of its own.
+def build_sync_norm(back_end: NormBackEnd, *, like: _BatchNorm, epsilon: float) -> nn.Module:
+    """A synchronised norm with the other settings of another batch norm and tensors of its own.
 
     Raises:
         SpecError: ``"apex"`` is asked for and not to be had.
     """
     if back_end in ("torch", "apex"):
         norm_class = nn.SyncBatchNorm if back_end == "torch" else _find_apex_class()
-        return norm_class(like.num_features, like.eps, like.momentum, like.affine, like.track_running_stats)
+        return norm_class(like.num_features, epsilon, like.momentum, like.affine, like.track_running_stats)
     return SyncBatchNorm2d(
         like.num_features,
         back_end=cast("SyncBackEnd", back_end),
-        eps=like.eps,
+        eps=epsilon,
         momentum=like.momentum,
         affine=like.affine,
         track_running_stats=like.track_running_stats,

@@ -40,6 +40,7 @@ def convert_norm(
     back_end: NormBackEnd = "coalesced",
     keep_statistics: bool = False,
     num_groups: int = 32,
+    epsilon: float | None = None,
 ) -> NormReport:
     """Replace every batch norm of pictures inside a model, in place.
 
@@ -75,6 +76,8 @@ def convert_norm(
         back_end: Only for ``sync``.
         keep_statistics: Only with ``batch``, and implied by ``frozen``.
         num_groups: Only for ``group``; channels it does not divide are split by the greatest common divisor.
+        epsilon: Added to the variance from now on, in frozen parts too; None leaves each layer's own. Where
+            statistics are those of a batch, torch wants it above 0.
 
     Raises:
         SpecError: The back end is not to be had; the model is as it was.
@@ -100,6 +103,7 @@ def convert_norm(
                 back_end=back_end,
                 keep_statistics=keep_statistics,
                 num_groups=num_groups,
+                epsilon=old.eps if epsilon is None else epsilon,
             )
         model.set_submodule(path, new_by_old[old])
     return NormReport(
@@ -116,19 +120,25 @@ def _is_frozen(norm: _BatchNorm) -> bool:
 
 
 def _replacement(
-    old: _BatchNorm, *, kind: NormKind, back_end: NormBackEnd, keep_statistics: bool, num_groups: int
+    old: _BatchNorm,
+    *,
+    kind: NormKind,
+    back_end: NormBackEnd,
+    keep_statistics: bool,
+    num_groups: int,
+    epsilon: float,
 ) -> nn.Module:
     """Build the layer on no device at all, then hand it the old one's tensors."""
     channels = old.num_features
     new: nn.Module
     with torch.device("meta"):
         if kind == "sync":
-            new = build_sync_norm(back_end, like=old)
+            new = build_sync_norm(back_end, like=old, epsilon=epsilon)
         elif kind == "group":
-            new = nn.GroupNorm(gcd(num_groups, channels), channels, old.eps, old.affine)
+            new = nn.GroupNorm(gcd(num_groups, channels), channels, epsilon, old.affine)
         else:
             norm_class = FixedBatchNorm2d if kind == "frozen" or keep_statistics else nn.BatchNorm2d
-            new = norm_class(channels, old.eps, old.momentum, old.affine, old.track_running_stats)
+            new = norm_class(channels, epsilon, old.momentum, old.affine, old.track_running_stats)
     if kind != "group":
         for name, buffer in old.named_buffers():
             setattr(new, name, buffer)

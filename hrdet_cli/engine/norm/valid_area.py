@@ -102,8 +102,9 @@ def without_padding(features: Tensor, area: ValidArea | None) -> Tensor:
 
 def _cells(canvas: Size, areas: Tensor, *, stride: int) -> ValidCells:
     sizes = _ceil_divide(areas, stride)
-    rows = torch.arange(-(-canvas.height // stride), device=sizes.device) < sizes[:, :1]
-    columns = torch.arange(-(-canvas.width // stride), device=sizes.device) < sizes[:, 1:]
+    # Not -(-height // stride): torch's export to ONNX rounds the quotient of negative numbers up.
+    rows = torch.arange((canvas.height + stride - 1) // stride, device=sizes.device) < sizes[:, :1]
+    columns = torch.arange((canvas.width + stride - 1) // stride, device=sizes.device) < sizes[:, 1:]
     return ValidCells(
         is_valid=rows[:, None, :, None] & columns[:, None, None, :],
         sizes=sizes,

@@ -7,20 +7,19 @@ does not look at it when loading, so one flipped bit would train on silently.
 
 import os
 import pickle
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.weights.archive import refuse_damaged_archive
+from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, without_format
 from hrdet_cli.errors import OutputError, WeightsError
 
-_KIND = "hrdet checkpoint"
-_VERSION = 1
 _PLAIN_TYPES = (type(None), bool, int, float, str, bytes)
 
 
@@ -37,7 +36,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             checkpoint at ``path`` is untouched and no partial file is left.
         TypeError: A value in ``state`` is neither a tensor nor of a plain type; the message says where.
     """
-    document = {**state, "format": {"kind": _KIND, "version": _VERSION}}
+    document = {**state, "format": CHECKPOINT_FORMAT}
     _refuse_objects(document, "state")
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -73,7 +72,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            _refuse_damage(file)
+            refuse_damaged_archive(file)
             file.seek(0)
             document = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -87,7 +86,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path}: the checkpoint is damaged or is none ({error}). Use another checkpoint of the run."
         ) from error
-    return _without_format(path, document)
+    if not isinstance(document, dict) or not is_checkpoint(document):
+        raise WeightsError(
+            f"{path}: is a torch file but not a checkpoint of hrdet. Give files of other programs as "
+            "model.weights, or make a checkpoint of them: hrdet weights convert FILE"
+        )
+    return without_format(document, path)
 
 
 def newest_valid(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
@@ -129,25 +133,6 @@ def _refuse_objects(value: object, where: str) -> None:
         )
 
 
-def _refuse_damage(file: IO[bytes]) -> None:
-    """Raise for an archive that is not what torch wrote; reads no more bytes than the file has.
-
-    Python reads the archive here and torch reads it afterwards, so only what both understand alike may pass:
-    torch takes a member with the folder attribute for empty, and leaves its tensor's memory as it was.
-    """
-    num_bytes = os.fstat(file.fileno()).st_size
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        if any(m.compress_type != zipfile.ZIP_STORED or m.compress_size != m.file_size for m in members):
-            raise zipfile.BadZipFile("compressed members, which torch does not write")
-        if any(m.external_attr for m in members):
-            raise zipfile.BadZipFile("members with attributes, which torch does not write")
-        if sum(m.file_size for m in members) > num_bytes:
-            raise zipfile.BadZipFile(f"its members claim more than the file's {num_bytes} bytes")
-        if damaged := archive.testzip():
-            raise zipfile.BadZipFile(f"'{damaged}' does not match its checksum")
-
-
 def _flush_folder(folder: Path) -> None:
     """Make a rename in the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -155,18 +140,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _without_format(path: Path, document: object) -> dict[str, Any]:
-    found = document.pop("format", None) if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(found, dict) or found.get("kind") != _KIND:
-        raise WeightsError(
-            f"{path}: is a torch file but not a checkpoint of hrdet. Files of other programs can only be "
-            "used as backbone weights."
-        )
-    if found.get("version") != _VERSION:
-        raise WeightsError(
-            f"{path}: has checkpoint version {found.get('version')}, this hrdet reads version {_VERSION}. "
-            "Use the hrdet that wrote it."
-        )
-    return document

@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.device_feed import DeviceFeed
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
+from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
@@ -48,7 +49,7 @@ class Trainer:
 
     Args:
         model: On ``device``; ``model(images, targets)`` gives a dict of scalar losses, which are summed.
-        optimiser: Holds the parameters that train; see `build_sgd`.
+        optimiser: Holds the parameters that train; its groups have a factor each, see `build_sgd`.
         schedule: Sets the learning rate of every step.
         loader: Gives the batches, in host memory.
         num_epochs: Number of epochs in the whole run.
@@ -57,6 +58,7 @@ class Trainer:
         autocast_dtype: Reduced precision for the forward pass; None computes in float32.
         stop_asked: Whether this process was asked to stop. It is called once a step and told to all processes
             along with the losses, so that they leave after the same step.
+        average: Takes every finished step in; None keeps no average.
 
     Attributes:
         last_batch: The batch of the step last begun.
@@ -76,6 +78,7 @@ class Trainer:
         device: torch.device,
         autocast_dtype: torch.dtype | None,
         stop_asked: Callable[[], bool],
+        average: WeightAverage | None = None,
     ) -> None:
         self._model = model
         self._optimiser = optimiser
@@ -86,6 +89,7 @@ class Trainer:
         self._device = device
         self._autocast_dtype = autocast_dtype
         self._stop_asked = stop_asked
+        self._average = average
         self._position = Position()
         self.last_batch: Batch | None = None
         self.is_last_batch_suspect = False
@@ -94,6 +98,11 @@ class Trainer:
     def step(self) -> int:
         """Number of steps finished over the whole run, also over resumes with other numbers of processes."""
         return self._position.step
+
+    @property
+    def averaged_model(self) -> nn.Module | None:
+        """The model with the average of the weights, if one is kept."""
+        return None if self._average is None else self._average.model
 
     @property
     def num_finished_epochs(self) -> int:
@@ -139,6 +148,8 @@ class Trainer:
             self.last_batch = batch
             learning_rate = self._set_learning_rate()
             losses, gradient_norm, stop_asked = self._train_on(on_device, meanwhile=feed.fetch_ahead)
+            if self._average is not None:
+                self._average.update(self._model)
             self._position = self._position.after_step(num_steps_per_epoch=self._loader.num_steps_per_epoch)
             yield StepReport(
                 epoch=epoch + 1,
@@ -187,12 +198,13 @@ class Trainer:
         """Free what the trainer holds on its device; it cannot be used any more."""
         self._optimiser.zero_grad(set_to_none=True)
         self._optimiser.state.clear()
+        self._average = None
         self._model.to("cpu")
 
     def _set_learning_rate(self) -> float:
         learning_rate = self._schedule.learning_rate_at(step=self.step, epoch=self.num_finished_epochs)
         for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate
 
     def _train_on(
@@ -252,7 +264,7 @@ class Trainer:
                 raise NonFiniteLossError(loss_name=name, value=value, step=self.step + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly here: model, optimiser and position, tensors and plain types.
+        """All that is needed to go on exactly here: models, optimiser and position, tensors and plain types.
 
         The tensors are those in use, not copies: save them before the next step.
         """
@@ -264,6 +276,7 @@ class Trainer:
             "step_in_epoch": self.step_in_epoch,
             "num_steps_per_epoch": self._loader.num_steps_per_epoch,
             "num_images_per_step": self._loader.num_images_per_step,
+            **({} if self._average is None else self._average.state_dict()),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> PositionMoved | None:
@@ -285,6 +298,8 @@ class Trainer:
             position, moved = self._position_from(state)
             self._model.load_state_dict(state["model"])
             self._optimiser.load_state_dict(state["optimiser"])
+            if self._average is not None:
+                self._average.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise WeightsError(

@@ -17,7 +17,7 @@ class StepReport:
     Attributes:
         epoch: Epoch the step belongs to, counted from 1.
         step: Number of the step, counted from 1 over the whole run.
-        learning_rate: Rate the step was made with.
+        learning_rate: Rate the step was made with, before the factors of parameter groups.
         loss: Sum of the loss parts.
         losses: Loss parts by name, means over all processes.
         gradient_norm: L2 norm of all gradients together, before clipping.

@@ -8,7 +8,7 @@ from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.visualisation.scale_sheet import PicturesAtScale, draw_scale_sheet
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.inspect_batch.scale_summary import listed_scales
-from hrdet_cli.runs.steps import build_augmentation, build_steps
+from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 _MOST_PICTURES, _MOST_SCALES = 5, 5
@@ -28,7 +28,8 @@ def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_p
     Raises:
         DataError: A picture is missing or damaged, or fits no canvas.
     """
-    augmentation = build_augmentation(spec.augmentation.model_copy(update={"flip_probability": 0.0}))
+    unflipped = spec.augmentation.model_copy(update={"flip_probability": 0.0})
+    augmentation = build_augmentation(unflipped, build_resizing(spec))
     annotations = part.annotations
     steps = build_steps(spec, annotations, num_processes=num_processes)
     first = next(steps.requests(epoch, World(0, num_processes)))

@@ -7,7 +7,7 @@ from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.runs.build import build_anchor_fit
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, summarise_epoch
 from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary, listed_scales, summarise_scale
-from hrdet_cli.runs.steps import build_augmentation, build_steps
+from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 _MOST_PICTURES = 3000  # a second or two
@@ -58,7 +58,7 @@ def summarise(
     Raises:
         DataError: The pictures fit no canvas.
     """
-    augmentation = build_augmentation(spec.augmentation)
+    augmentation = build_augmentation(spec.augmentation, build_resizing(spec))
     steps = build_steps(spec, annotations, num_processes=num_processes)
     scales = listed_scales(augmentation, most=_MOST_SCALES)
     seed = spec.run.seed

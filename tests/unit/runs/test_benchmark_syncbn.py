@@ -70,8 +70,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
             out=Path("cosines.jpg"),
         )
     assert caught.value.problems == [
-        "--network: there is no 'vgg'; choose from hrnet-w18, hrnet-w32, hrnet-w40, hrnet-w48, hrnet-small, "
-        "resnet-50",
+        "--network: there is no 'vgg'; choose from hrnet-w18, hrnet-w30, hrnet-w32, hrnet-w40, hrnet-w44, "
+        "hrnet-w48, hrnet-w64, hrnet-small, resnet-50",
         "--device: 'tpu' is none of auto, cpu and cuda",
         "--sizes: 'odd' is neither one of equal, mixed nor sizes such as 256x160,160x96",
         "--sizes: 100x32 must have sides that are multiples of 32, and at least 64 pixels",

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hrdet_cli.engine.models.hrfpn import HRFPN
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
 from hrdet_cli.runs.build import (
@@ -41,6 +42,57 @@ def test_statistics_over_valid_pixels_hide_the_padding_in_training_and_evaluatio
             load_spec(preset="demo", settings=settings).spec, num_classes=3, trains=trains
         )
     assert detector.hides_padding == hides_padding
+
+
+@pytest.mark.parametrize("trains", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "epsilon"),
+    [
+        (["norm.kind=sync", "norm.epsilon=1e-3"], 1e-3),
+        (["norm.kind=batch", "norm.epsilon=1e-3"], 1e-3),
+        (["norm.kind=frozen", "norm.epsilon=0", "model.weights=w.pth"], 0),
+        (["norm.kind=frozen", "model.weights=w.pth"], 1e-5),
+    ],
+)
+def test_the_specs_epsilon_reaches_every_norm_frozen_stages_too_in_training_and_evaluation(
+    settings: list[str], epsilon: float, trains: bool
+) -> None:
+    settings = [*settings, "model.backbone.frozen_stages=1", "model.weights=w.pth"]
+    with torch.device("meta"):
+        detector = build_detector(
+            load_spec(preset="demo", settings=settings).spec, num_classes=3, trains=trains
+        )
+    norms = [module for module in detector.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == 71
+    assert {norm.eps for norm in norms} == {epsilon}
+
+
+def test_frozen_norms_keep_their_epsilon_among_group_norms() -> None:
+    settings = ["norm.kind=group", "model.backbone.frozen_stages=1", "model.weights=w.pth"]
+    with torch.device("meta"):
+        detector = build_detector(
+            load_spec(preset="demo", settings=settings).spec, num_classes=3, trains=True
+        )
+    norms = [module for module in detector.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert {norm.eps for norm in norms} == {1e-5}
+
+
+def test_the_conventions_of_backbone_and_neck_reach_the_detector() -> None:
+    resnet = load_spec(preset="mmdet3-r50-caffe-fpn").spec
+    hrnet = load_spec(
+        preset="demo",
+        settings=["model.backbone.neck_interpolation=nearest", "model.backbone.neck_pooling=max"],
+    ).spec
+    with torch.device("meta"):
+        caffe = build_plain_detector(resnet.model, num_classes=3)
+        nearest = build_plain_detector(hrnet.model, num_classes=3)
+
+    block = caffe.get_submodule("backbone.layer2.0")
+    assert [block.get_submodule(name).stride for name in ("conv1", "conv2")] == [(2, 2), (1, 1)]
+    assert caffe.pixel_order == "bgr"
+    assert nearest.pixel_order == "rgb"
+    assert isinstance(nearest.neck, HRFPN)
+    assert (nearest.neck.interpolation, nearest.neck.pooling) == ("nearest", "max")
 
 
 @pytest.mark.parametrize(

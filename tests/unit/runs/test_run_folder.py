@@ -21,6 +21,7 @@ def test_overwriting_deletes_what_a_run_writes_and_nothing_else(tmp_path: Path) 
     folder = folder_with_run(tmp_path / "run")
     folder.append_metrics({"kind": "step", "step": 1})
     (folder.checkpoints / "last.pt").touch()
+    folder.ema_evaluation.mkdir()
     notes = folder.path / "notes.txt"
     notes.write_text("mine")
     folder.create(overwrite=True)
@@ -47,10 +48,11 @@ def test_a_path_that_cannot_be_is_refused_in_one_line(tmp_path: Path, name: str)
 
 def test_checkpoints_come_newest_first_by_number_not_by_spelling(tmp_path: Path) -> None:
     folder = folder_with_run(tmp_path / "run")
-    for name in ("epoch-996.pt", "epoch-1000.pt", "epoch-1004.pt", "best.pt", "last.pt"):
+    for name in ("epoch-996.pt", "epoch-1000.pt", "epoch-1004.pt", "best-ema.pt", "best.pt", "last.pt"):
         (folder.checkpoints / name).touch()
     names = [path.name for path in folder.checkpoints_newest_first()]
-    assert names == ["last.pt", "epoch-1004.pt", "epoch-1000.pt", "epoch-996.pt", "best.pt"]
+    by_epoch = ["epoch-1004.pt", "epoch-1000.pt", "epoch-996.pt"]
+    assert names == ["last.pt", *by_epoch, "best.pt", "best-ema.pt"]
 
 
 def test_metrics_after_the_checkpoint_are_forgotten_with_a_line_cut_off_by_a_crash(tmp_path: Path) -> None:

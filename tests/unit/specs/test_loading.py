@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
@@ -78,8 +79,8 @@ def test_all_problems_come_at_once_each_with_its_source_and_key(tmp_path: Path) 
         f"{file}: optimisation.num_epochs: Input should be a valid integer, "
         "unable to parse string as an integer; got 'many'",
         f"{file}: optimisation.lr: unknown key; optimisation has: base_learning_rate, base_batch_size, "
-        "learning_rate_scaling, momentum, weight_decay, clip_norm, num_epochs, drop_epochs, drop_factor, "
-        "warmup_steps, warmup_factor",
+        "learning_rate_scaling, momentum, weight_decay, parameter_groups, ema, clip_norm, num_epochs, "
+        "drop_epochs, drop_factor, warmup_steps, warmup_factor",
         "--set run.seed=-1: run.seed: Input should be greater than or equal to 0; got -1",
     ]
 
@@ -183,6 +184,16 @@ def test_freezing_random_weights_is_refused_with_a_remedy_that_works(
         load_spec(preset=preset, settings=settings)
     assert remedy in str(caught.value)
     load_spec(preset=preset, settings=[*settings, remedy])
+
+
+@pytest.mark.parametrize("name", ["''", "' '", "'timm:'", "'torchvision:'", "weights/", "https://"])
+def test_weights_that_name_nothing_are_refused(name: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18", settings=[f"model.weights={name}"])
+    assert caught.value.problems == [
+        f"--set model.weights={name}: model.weights: {yaml.safe_load(name)!r} names none; give a file, "
+        "timm:NAME, torchvision:NAME, a URL or null"
+    ]
 
 
 def test_a_loss_needs_a_beta_exactly_when_it_is_smooth() -> None:

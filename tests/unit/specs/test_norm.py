@@ -30,7 +30,8 @@ def test_the_spec_knows_the_back_ends_of_the_engine_and_no_others() -> None:
 def test_every_back_end_can_be_set_by_its_name(back_end: str) -> None:
     spec = load_spec(preset="hrnet-w18", settings=["norm.kind=sync", f"norm.back_end={back_end}"]).spec
 
-    assert spec.norm.model_dump() == {"kind": "sync", "back_end": back_end, "statistics": "all"}
+    expected = {"kind": "sync", "back_end": back_end, "statistics": "all", "epsilon": 1e-5}
+    assert spec.norm.model_dump() == expected
 
 
 def test_an_unknown_back_end_is_refused_with_the_names_there_are() -> None:
@@ -68,8 +69,39 @@ def test_norms_of_other_packages_cannot_leave_the_padding_out(back_end: str) -> 
     ]
 
 
+@pytest.mark.parametrize("area", ["padded", "canvas"])
+def test_anchors_of_the_padding_do_not_go_with_statistics_that_ignore_it(area: str) -> None:
+    (problem,) = problems("norm.statistics=valid", f"model.rpn.anchor_area={area}")
+
+    assert problem == (
+        f"--set model.rpn.anchor_area={area}: model.rpn.anchor_area: '{area}' lets anchors of the padding "
+        "propose, but with norm.statistics=valid nothing depends on padding; "
+        "set model.rpn.anchor_area=picture or norm.statistics=all"
+    )
+
+
 @pytest.mark.parametrize("kind", ["group", "frozen"])
 def test_norms_without_statistics_of_the_batch_have_no_choice_of_pixels(kind: str) -> None:
     (problem,) = problems(f"norm.kind={kind}", "norm.statistics=valid")
 
     assert "norm.statistics: unknown key; norm has: kind" in problem
+
+
+@pytest.mark.parametrize("kind", ["batch, keep_statistics: false", "sync"])
+def test_trained_statistics_need_an_epsilon(kind: str) -> None:
+    (problem,) = problems(f"norm={{kind: {kind}, epsilon: 0}}")
+
+    assert "norm.epsilon: 0 is only for statistics that stay as they are" in problem
+
+
+@pytest.mark.parametrize("kind", ["batch, keep_statistics: true", "frozen"])
+def test_statistics_that_stay_need_none(kind: str) -> None:
+    load_spec(preset="hrnet-w18", settings=[f"norm={{kind: {kind}, epsilon: 0}}"])
+
+
+def test_frozen_stages_of_random_weights_are_refused_for_every_backbone() -> None:
+    (problem,) = problems(
+        "norm.keep_statistics=false", "model.weights=null", "model.backbone.frozen_stages=2"
+    )
+
+    assert "frozen_stages=2 freezes trained weights" in problem

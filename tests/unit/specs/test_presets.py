@@ -11,10 +11,12 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import BoxLossSpec, HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
+from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec
 from hrdet_cli.specs.presets import all_presets, find_preset, presets_folder
 
 NAMES = [
     "demo",
+    "finetune-w18",
     "hrnet-w18",
     "hrnet-w18-2x",
     "hrnet-w18-mstrain-continuous-pad",
@@ -30,8 +32,20 @@ NAMES = [
     "hrnet-w32-mstrain-pad-3x",
     "hrnet-w40",
     "hrnet-w40-2x",
+    "hrnet2019-r50-fpn",
+    "hrnet2019-w18",
+    "hrnet2019-w32",
+    "hrnet2019-w40",
+    "mmdet3-hrnet-w18",
+    "mmdet3-hrnet-w32",
+    "mmdet3-hrnet-w40",
+    "mmdet3-r101-caffe-fpn",
+    "mmdet3-r101-fpn",
+    "mmdet3-r50-caffe-fpn",
+    "mmdet3-r50-fpn",
     "r50-fpn-mstrain-pad",
     "r50-fpn-syncbn",
+    "torchvision-r50-fpn",
 ]
 
 
@@ -49,7 +63,7 @@ def test_every_preset_is_named_like_its_file_and_says_how_to_launch_it(name: str
     assert spec_of(name).name == name
     assert spec_of(name).description
     header = [line for line in text.splitlines() if line.startswith("#")]
-    assert any(f"hrdet train --preset {name}" in line for line in header)
+    assert any(re.search(rf"hrdet (train|eval \S+) --preset {name}( |$)", line) for line in header)
     assert any(re.match(r"# Not ", line) for line in header)
 
 
@@ -154,6 +168,24 @@ def test_the_resize_and_crop_recipe_is_simpledets() -> None:
     )
     assert spec.padding == FixedPaddingSpec(policy="fixed", canvas_pixels=(1216, 800))
     assert spec.data.batch_size_per_process == 2
+
+
+def test_the_recipe_for_fine_tuning_changes_how_the_detector_of_mmdetection_trains_but_not_what_it_is() -> (
+    None
+):
+    base, tuned = spec_of("mmdet3-hrnet-w18"), spec_of("finetune-w18")
+    assert tuned.norm == BatchNormSpec(keep_statistics=True)
+    assert tuned.model.backbone == HRNetBackboneSpec(width="w18", frozen_stages=1)
+    unchanged = {"backbone": base.model.backbone, "weights": base.model.weights}
+    assert tuned.model.model_copy(update=unchanged) == base.model
+    assert tuned.data == base.data
+    optimisation = tuned.optimisation
+    assert optimisation.parameter_groups == ParameterGroupsSpec(
+        backbone=ParameterGroupSpec(learning_rate_factor=0.1)
+    )
+    assert optimisation.ema == EmaSpec(decay=0.998)
+    assert (optimisation.num_epochs, optimisation.drop_epochs) == (8, (6,))
+    assert optimisation.base_learning_rate == base.optimisation.base_learning_rate / 2
 
 
 @pytest.mark.parametrize("name", ["r50-fpn-syncbn", "r50-fpn-mstrain-pad"])

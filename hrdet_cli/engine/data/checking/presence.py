@@ -1,15 +1,12 @@
 """Which of the pictures that an annotation file names are there, and how many it does not name."""
 
-import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hrdet_cli.engine.data.checking.annotations import CheckedPictures
 from hrdet_cli.engine.data.checking.problems import MISSING_PICTURE, Problem, ProblemLog
 from hrdet_cli.engine.data.images import ImageSource
-
-_PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+from hrdet_cli.engine.data.picture_listing import list_pictures, looks_like_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ def check_presence(pictures: CheckedPictures, images: ImageSource, root: Path, l
         root: The same place as a path.
         log: Collects the problems.
     """
-    present = _list_pictures(root)
+    present = list_pictures(root).names
     name_by_row = {row: name for row, name in enumerate(pictures.names) if name is not None}
     missing = set(images.missing(list(name_by_row.values())))
     place_by_name = {_bare(place): place for place in reversed(present)} if missing else {}
@@ -47,25 +44,8 @@ def check_presence(pictures: CheckedPictures, images: ImageSource, root: Path, l
 
     rows = [row for row, name in name_by_row.items() if name in missing]
     log.add(MISSING_PICTURE, rows, describe)
-    found = {name for name in name_by_row.values() if name not in missing and _looks_like_picture(name)}
+    found = {name for name in name_by_row.values() if name not in missing and looks_like_picture(name)}
     return Presence(rows, num_unnamed=max(0, len(present) - len(found)))
-
-
-def _list_pictures(root: Path) -> list[str]:
-    """Pictures in a folder and its subfolders, or in an archive."""
-    if root.is_dir():
-        folders = [(Path(folder).relative_to(root), files) for folder, _, files in os.walk(root)]
-        names = [(folder / file).as_posix() for folder, files in folders for file in files]
-    else:
-        with zipfile.ZipFile(root) as archive:
-            names = archive.namelist()
-    return sorted(name for name in names if _looks_like_picture(name))
-
-
-def _looks_like_picture(name: str) -> bool:
-    path = PurePosixPath(name)
-    is_extra_of_macos = path.name.startswith("._") or "__MACOSX" in path.parts
-    return path.suffix.lower() in _PICTURE_ENDINGS and not is_extra_of_macos
 
 
 def _bare(name: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord, load_batch
-from hrdet_cli.engine.data.transforms import Crop, Placement
+from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError
@@ -12,10 +12,10 @@ from hrdet_cli.errors import DataError
 
 def _batch() -> Batch:
     crop = Crop(top=3, left=5, size=Size(24, 32))
+    resizing = Resizing(pixel_filter="bilinear", rounding="down", box_corners="inclusive")
+    placement = Placement(Size(30, 45), crop, True, resizing)
     records = (
-        PictureRecord(
-            4, 77, "sub/ä.jpg", Size(20, 30), Placement(Size(30, 45), crop, True), torch.ones((2, 4))
-        ),
+        PictureRecord(4, 77, "sub/ä.jpg", Size(20, 30), placement, torch.ones((2, 4))),
         PictureRecord(0, 3, "b.jpg", Size(10, 16), Placement(Size(20, 32)), torch.zeros((0, 4))),
     )
     images = ImageBatch(

@@ -222,3 +222,40 @@ def test_annotated_sizes_of_real_pictures_are_those_of_the_files(shared_data: Pa
         path = (shared_data / file).parent / "images" / name
         decoded = decode_rgb(path.read_bytes(), expected=coco.size_of(index), name=name)
         assert torch.equal(decoded, _by_pillow(Image.open(path)))
+
+
+_ALL_ORIENTATIONS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    **_UPRIGHT,
+}
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", _ALL_ORIENTATIONS)
+def test_without_annotations_every_orientation_is_applied(orientation: int, format_name: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _encoded(Image.fromarray(_NOISE[..., :3]), format_name, exif=exif)
+    stored = decode_rgb(data, expected=_SIZE, name="x").permute(1, 2, 0).numpy()
+    upright = _ALL_ORIENTATIONS[orientation](stored)
+    decoded = decode_rgb(data, expected=None, name="x").permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(decoded, upright)
+
+
+def test_without_annotations_nothing_else_changes() -> None:
+    for data in (
+        _encoded(Image.fromarray(_NOISE[..., :3]), "JPEG"),
+        _encoded(Image.fromarray(_NOISE), "PNG"),
+        _encoded(Image.fromarray(_NOISE[..., 0]), "JPEG"),
+    ):
+        expected = decode_rgb(data, expected=_SIZE, name="x")
+        torch.testing.assert_close(decode_rgb(data, expected=None, name="x"), expected, rtol=0, atol=0)
+
+
+def test_without_annotations_an_error_does_not_speak_of_any() -> None:
+    with pytest.raises(DataError) as raised:
+        decode_rgb(b"text", expected=None, name="x.jpg")
+    assert str(raised.value) == "picture x.jpg cannot be decoded: its format is not known."

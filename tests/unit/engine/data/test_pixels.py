@@ -1,10 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from hrdet_cli.engine.data.pixels import move_pixels
-from hrdet_cli.engine.data.transforms import Crop, Placement
+from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing
 from hrdet_cli.engine.geometry import Size
 
 _PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).permute(
@@ -24,6 +25,35 @@ def test_a_resize_agrees_with_pillows_to_a_grey_level(size: Size) -> None:
     moved = move_pixels(_PIXELS, Placement(size))
     assert moved.dtype == torch.uint8
     assert (moved.int() - _pillow_resize(_PIXELS, size).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [Size(80, 113), Size(23, 31), Size(40, 17), Size(39, 120), Size(7, 11)])
+def test_a_bilinear_resize_agrees_with_opencvs_to_a_grey_level(size: Size) -> None:
+    moved = move_pixels(_PIXELS, Placement(size, resizing=Resizing(pixel_filter="bilinear")))
+    image = np.ascontiguousarray(_PIXELS.permute(1, 2, 0).numpy())
+    expected = cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+    difference = moved.permute(1, 2, 0).numpy().astype(int) - expected.astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_an_opencv_resize_comes_before_the_flip(flipped: bool) -> None:
+    size = Size(57, 83)
+    moved = move_pixels(_PIXELS, Placement(size, flipped=flipped, resizing=Resizing(pixel_filter="opencv")))
+    image = np.ascontiguousarray(_PIXELS.permute(1, 2, 0).numpy())
+    resized = cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+    expected = torch.from_numpy(np.ascontiguousarray(resized[:, ::-1] if flipped else resized))
+    assert torch.equal(moved.permute(1, 2, 0), expected)
+
+
+def test_only_the_antialiased_filter_looks_at_every_pixel_of_a_picture_that_shrinks() -> None:
+    stripes = torch.zeros((3, 40, 60), dtype=torch.uint8)
+    stripes[:, :, ::4] = 255  # a quarter is bright; of 15 columns each lies between two dark ones
+    size = Size(10, 15)
+    bilinear = move_pixels(stripes, Placement(size, resizing=Resizing(pixel_filter="bilinear")))
+    assert bilinear.max() == 0
+    antialiased = move_pixels(stripes, Placement(size))
+    assert antialiased.min() > 30
 
 
 def test_a_resize_does_not_depend_on_the_memory_layout() -> None:

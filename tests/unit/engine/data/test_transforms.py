@@ -2,9 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from hrdet_cli.engine.data.keys import generator_for
 from hrdet_cli.engine.data.transforms import (
@@ -12,6 +14,7 @@ from hrdet_cli.engine.data.transforms import (
     Placement,
     ResizeAugmentation,
     ResizeCropAugmentation,
+    Resizing,
     move_boxes,
     resize_within,
 )
@@ -51,6 +54,19 @@ def test_resized_sizes_are_those_of_mmdetection(size: Size, resized: Size) -> No
     assert resize_within(size, Scale(1333, 800)) == resized
 
 
+@given(size=st.builds(Size, st.integers(3, 90), st.integers(3, 90)))
+def test_sizes_that_are_rounded_down_are_those_of_torchvision(size: Size) -> None:
+    transform = GeneralizedRCNNTransform(min_size=80, max_size=133, image_mean=[0], image_std=[1])
+    resized, _ = transform.eval().resize(torch.zeros(1, size.height, size.width))
+    assert resize_within(size, Scale(133, 80), "down") == Size(*resized.shape[1:])
+
+
+def test_a_picture_whose_edge_would_be_two_thirds_of_a_pixel_longer_is_rounded_as_told() -> None:
+    # 480x640 at (1333, 800): 640 * 800 / 480 = 1066.67
+    assert resize_within(Size(480, 640), Scale(1333, 800), "half-up") == Size(800, 1067)
+    assert resize_within(Size(480, 640), Scale(1333, 800), "down") == Size(800, 1066)
+
+
 @given(size=_SIZES, scale=_SCALES)
 def test_a_resized_picture_never_exceeds_its_scale_and_never_changes_orientation(
     size: Size, scale: Scale
@@ -67,6 +83,41 @@ def test_each_axis_of_a_box_scales_by_what_the_axis_really_got() -> None:
     moved, _ = move_boxes(boxes, Size(427, 640), Placement(Size(800, 1199)))
     expected = np.array([[0, 0, 1199, 800], [119.9, 80, 239.8, 160]])
     np.testing.assert_allclose(moved, expected, rtol=1e-6)
+
+
+def test_of_inclusive_boxes_the_last_pixel_is_multiplied() -> None:
+    # In 2019's terms [4, 2, 9, 7], which is [4, 2, 10, 8] here, becomes [8, 6, 18, 21] at twice the width and
+    # three times the height, hence [8, 6, 19, 22].
+    placement = Placement(Size(30, 40), resizing=Resizing(box_corners="inclusive"))
+    moved, _ = move_boxes(np.array([[4, 2, 10, 8]], dtype=np.float32), Size(10, 20), placement)
+    assert moved.tolist() == [[8, 6, 19, 22]]
+    # Flipped in 40 columns, as 2019 did it: x1 = 40 - 18 - 1 = 21, last pixel 40 - 8 - 1 = 31.
+    flipped = Placement(Size(30, 40), flipped=True, resizing=Resizing(box_corners="inclusive"))
+    moved, _ = move_boxes(np.array([[4, 2, 10, 8]], dtype=np.float32), Size(10, 20), flipped)
+    assert moved.tolist() == [[21, 6, 32, 22]]
+
+
+def test_inclusive_boxes_begin_and_end_on_a_pixel_of_the_crop() -> None:
+    # In 2019's terms the crop's pixels are 0 .. 9 and 0 .. 5, and all four corners are clipped to these.
+    crop = Crop(top=2, left=6, size=Size(height=6, width=10))
+    placement = Placement(Size(10, 20), crop, resizing=Resizing(box_corners="inclusive"))
+    boxes = np.array([[0, 0, 20, 10], [0, 0, 6, 2], [18, 9, 20, 10]], dtype=np.float32)
+    moved, _ = move_boxes(boxes, Size(10, 20), placement)
+    assert moved.tolist() == [[0, 0, 10, 6], [0, 0, 1, 1], [9, 5, 10, 6]]
+
+
+def test_an_augmentation_hands_its_conventions_on() -> None:
+    conventions = Resizing(pixel_filter="bilinear", rounding="down", box_corners="inclusive")
+    size, scales = Size(480, 640), (Scale(1333, 800),)
+    resize = ResizeAugmentation(scales=scales, mode="choice", flip_probability=0, resizing=conventions)
+    crop = ResizeCropAugmentation(
+        scales=scales, crop=Scale(900, 900), flip_probability=0, resizing=conventions
+    )
+    for augmentation in (resize, crop):
+        placement = augmentation.place(size, _NO_BOXES, generator_for(1))
+        assert placement.resizing == conventions
+        assert placement.resized == Size(800, 1066)
+    assert resize.placed_size(size, scales[0]) == Size(800, 1066)
 
 
 def test_a_flipped_box_is_mirrored_without_an_offset_of_one() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
-from hrdet_cli.engine.data.transforms import Placement, move_boxes
+from hrdet_cli.engine.data.transforms import Placement, Resizing, move_boxes
 from hrdet_cli.engine.evaluation.inference import (
     PictureDetections,
     detect_all,
@@ -19,15 +19,16 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 CPU = torch.device("cpu")
+EXCLUSIVE, INCLUSIVE = Resizing(), Resizing(box_corners="inclusive")
 
 
-def record_of(image_id: int, original: Size, resized: Size) -> PictureRecord:
+def record_of(image_id: int, original: Size, resized: Size, resizing: Resizing = EXCLUSIVE) -> PictureRecord:
     return PictureRecord(
         index=image_id,
         image_id=image_id,
         file_name=f"{image_id}.jpg",
         original=original,
-        placement=Placement(resized=resized),
+        placement=Placement(resized=resized, resizing=resizing),
         ignored_boxes=torch.zeros(0, 4),
     )
 
@@ -100,14 +101,22 @@ def test_boxes_return_to_the_original_picture_axis_by_axis() -> None:
     torch.testing.assert_close(found.boxes, torch.tensor([[10.0, 7.4, 100.0, 37.0]]))
 
 
-def test_undoing_a_placement_is_the_inverse_of_making_it() -> None:
+def test_inclusive_boxes_are_divided_without_the_last_pixel() -> None:
+    # In 2019's terms [20, 15, 119, 44] in a picture twice as large is [10, 7.5, 59.5, 22]; it is 50.5 wide.
+    model = FakeDetector(torch.tensor([[20.0, 15.0, 120.0, 45.0]]), num_valid=1)
+    (found,) = detect(model, batch_of(record_of(3, Size(37, 100), Size(74, 200), INCLUSIVE)))
+    torch.testing.assert_close(found.boxes, torch.tensor([[10.0, 7.5, 60.5, 23.0]]))
+
+
+@pytest.mark.parametrize("resizing", [EXCLUSIVE, INCLUSIVE])
+def test_undoing_a_placement_is_the_inverse_of_making_it(resizing: Resizing) -> None:
     generator = np.random.default_rng(5)
-    original, placement = Size(427, 640), Placement(resized=Size(800, 1199))
+    original, placement = Size(427, 640), Placement(resized=Size(800, 1199), resizing=resizing)
     corners = np.sort(generator.random((50, 2, 2)) * (original.width, original.height), axis=1)
     boxes = corners.reshape(50, 4).astype(np.float32)
     moved, _ = move_boxes(boxes, original, placement)
     model = FakeDetector(torch.from_numpy(moved), num_valid=50)
-    (found,) = detect(model, batch_of(record_of(1, original, placement.resized)))
+    (found,) = detect(model, batch_of(record_of(1, original, placement.resized, resizing)))
     torch.testing.assert_close(found.boxes, torch.from_numpy(boxes), rtol=0, atol=2e-4)
 
 

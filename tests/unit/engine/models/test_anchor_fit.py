@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.models.anchor_fit import AnchorFit, PlacedBoxes
-from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
 from hrdet_cli.engine.models.boxes import pairwise_iou
 from hrdet_cli.engine.models.fpn import FPN
 from hrdet_cli.engine.models.hrfpn import HRFPN
@@ -30,16 +30,27 @@ def random_boxes(count: int, *, height: int, width: int) -> list[list[float]]:
 @pytest.mark.parametrize("allowed_border", [0, 7.5, None])
 @pytest.mark.parametrize("neck", ["fpn", "hrfpn"])
 @pytest.mark.parametrize("picture", [(150, 223), (160, 224), (40, 100)])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        AnchorLayout(),
+        AnchorLayout(offset=0.5, is_rounded=True, area="padded"),
+        AnchorLayout(is_rounded=True, step="canvas", area="canvas"),
+        AnchorLayout(offset=0.3, step="canvas"),
+    ],
+)
 def test_the_best_overlap_is_that_of_all_anchors_the_network_trains_on(
-    neck: str, allowed_border: float | None, picture: tuple[int, int]
+    neck: str, allowed_border: float | None, picture: tuple[int, int], layout: AnchorLayout
 ) -> None:
     canvas = (160, 224)  # 64 divides neither
     pyramid = (FPN if neck == "fpn" else HRFPN)(in_channels=(1, 1, 1, 1), out_channels=1)
     features = [torch.zeros(1, 1, canvas[0] // stride, canvas[1] // stride) for stride in (4, 8, 16, 32)]
     grids = [Size(level.shape[2], level.shape[3]) for level in pyramid(features)]
-    generator = AnchorGenerator(strides=pyramid.strides, scale=3, aspect_ratios=(0.4, 1.0, 2.0))
+    generator = AnchorGenerator(
+        strides=pyramid.strides, scale=3, aspect_ratios=(0.4, 1.0, 2.0), layout=layout
+    )
     anchors, size = generator(grids), torch.tensor([picture])
-    takes_part = anchors.have_centre_in(size)[0]
+    takes_part = anchors.belong_to(size)[0]
     if allowed_border is not None:
         takes_part &= anchors.lie_inside(size, border=allowed_border)[0]
     boxes = random_boxes(200, height=picture[0], width=picture[1])

@@ -1,9 +1,11 @@
 import math
 
+import pytest
 import torch
 from torch import Tensor
+from torchvision.models.detection._utils import BoxCoder as TorchvisionBoxCoder
 
-from hrdet_cli.engine.models.boxes import BoxCoder, clip_boxes, have_area, pairwise_iou, take_rows
+from hrdet_cli.engine.models.boxes import BoxCoder, pairwise_iou, take_rows
 
 
 def random_boxes(*shape: int, seed: int = 0) -> Tensor:
@@ -20,8 +22,19 @@ def test_deltas_are_the_table() -> None:
     torch.testing.assert_close(coder.encode(box, reference), wanted)
 
 
-def test_decoding_undoes_encoding() -> None:
-    coder = BoxCoder(stds=(0.1, 0.2, 0.3, 0.4))
+def test_means_are_subtracted_before_the_division_and_added_after_the_multiplication() -> None:
+    coder = BoxCoder(stds=(0.1, 0.1, 0.2, 0.2), means=(0.5, -0.25, 0.0, math.log(2)))
+    reference = torch.tensor([10.0, 20.0, 30.0, 60.0])  # centre (20, 40), 20 x 40
+    box = torch.tensor([14.0, 10.0, 34.0, 90.0])  # centre (24, 50), 20 x 80: plain deltas 0.2, 0.25, 0, log 2
+    torch.testing.assert_close(coder.encode(box, reference), torch.tensor([-3.0, 5.0, 0.0, 0.0]))
+    # No deltas are the means: half a width to the right, a quarter of a height up, twice as high.
+    decoded = coder.decode(torch.zeros(4), reference)
+    torch.testing.assert_close(decoded, torch.tensor([20.0, -10.0, 40.0, 70.0]))
+
+
+@pytest.mark.parametrize("means", [(0.0, 0.0, 0.0, 0.0), (0.3, -0.1, 0.2, -0.4)])
+def test_decoding_undoes_encoding(means: tuple[float, float, float, float]) -> None:
+    coder = BoxCoder(stds=(0.1, 0.2, 0.3, 0.4), means=means)
     boxes, references = random_boxes(3, 50), random_boxes(3, 50, seed=1)
     decoded = coder.decode(coder.encode(boxes, references), references)
     torch.testing.assert_close(decoded, boxes, atol=1e-3, rtol=0)
@@ -34,24 +47,29 @@ def test_decoded_sides_are_bounded_both_ways() -> None:
     torch.testing.assert_close(box, torch.tensor([-492.0, 7.872, 508.0, 8.128]))  # 16 * 62.5 and 16 / 62.5
 
 
+def test_with_the_enlarging_clamp_a_side_may_shrink_to_nothing_and_grows_no_further() -> None:
+    coder = BoxCoder(stds=(1, 1, 1, 1), clamp="enlarging")
+    reference = torch.tensor([0.0, 0.0, 16.0, 16.0])
+    box = coder.decode(torch.tensor([0.0, 0.0, 1e9, -1e9]), reference)
+    torch.testing.assert_close(box, torch.tensor([-492.0, 8.0, 508.0, 8.0]))
+    small = coder.decode(torch.tensor([0.0, 0.0, 0.0, -math.log(128)]), reference)  # 1/128 < 1/62.5
+    torch.testing.assert_close(small, torch.tensor([0.0, 7.9375, 16.0, 8.0625]))
+
+
+def test_with_the_enlarging_clamp_boxes_and_deltas_are_torchvisions() -> None:
+    ours, theirs = BoxCoder(stds=(0.1, 0.1, 0.2, 0.2), clamp="enlarging"), TorchvisionBoxCoder((10, 10, 5, 5))
+    boxes, references = random_boxes(50), random_boxes(50, seed=1)
+    torch.testing.assert_close(ours.encode(boxes, references), theirs.encode_single(boxes, references))
+    deltas = torch.randn(50, 4, generator=torch.Generator().manual_seed(2)) * 20  # most are clamped
+    wanted = theirs.decode_single(deltas, references)
+    torch.testing.assert_close(ours.decode(deltas, references), wanted, rtol=1e-5, atol=1e-3)
+
+
 def test_empty_boxes_encode_to_finite_deltas() -> None:
     coder = BoxCoder(stds=(0.1, 0.1, 0.2, 0.2))
     empty, full = torch.zeros(4), torch.tensor([0.0, 0.0, 10.0, 10.0])
     for box, reference in ((empty, full), (full, empty), (empty, empty)):
         assert coder.encode(box, reference).isfinite().all()
-
-
-def test_clipping_cuts_at_the_height_and_width_of_each_picture() -> None:
-    boxes = torch.tensor([-5.0, -5.0, 100.0, 100.0]).expand(2, 3, 2, 4)
-    sizes = torch.tensor([[30, 40], [50, 20]])
-    clipped = clip_boxes(boxes, sizes)
-    assert clipped[0, 2, 1].tolist() == [0, 0, 40, 30]
-    assert clipped[1, 0, 0].tolist() == [0, 0, 20, 50]
-
-
-def test_a_box_outside_its_picture_has_no_area_left() -> None:
-    boxes = torch.tensor([[[50.0, 5.0, 60.0, 9.0], [5.0, -9.0, 7.0, -2.0], [39.0, 29.0, 50.0, 50.0]]])
-    assert have_area(clip_boxes(boxes, torch.tensor([[30, 40]]))).tolist() == [[False, False, True]]
 
 
 def test_overlaps_equal_a_naive_float64_rewrite() -> None:

@@ -1,7 +1,9 @@
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.soft_nms import SoftNms
 from hrdet_cli.engine.structures import Detections
 
 SELECTOR = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=12)
@@ -74,6 +76,44 @@ def test_the_best_of_all_classes_together_are_kept() -> None:
     for picture in range(2):
         wanted = naive_detections(boxes[picture], scores[picture], SIZES[picture])[:12]
         assert_equal(detections, picture, wanted)
+
+
+def test_soft_nms_keeps_clipped_boxes_with_lower_scores_and_the_hard_ones_best() -> None:
+    boxes, scores = random_candidates()
+    selector = DetectionSelector(
+        score_threshold=0.3,
+        nms_iou=0.5,
+        max_detections=200,
+        soft_nms=SoftNms(decay="linear", sigma=0.5, min_score=0.05),
+    )
+    soft = selector.select(boxes, scores, SIZES)
+    for picture in range(2):
+        hard = naive_detections(boxes[picture], scores[picture], SIZES[picture])
+        rows = soft.is_valid[picture]
+        assert rows.sum() > len(hard)
+        found = soft.scores[picture][rows]
+        assert (found.diff() <= 0).all()
+        assert ((found > 0.05) & (found < 0.3)).any()  # below the threshold, which is for scores before
+        best, label, box = hard[0]
+        assert soft.scores[picture, 0].item() == best
+        assert soft.labels[picture, 0] == label
+        torch.testing.assert_close(soft.boxes[picture, 0], torch.tensor(box))
+        assert (soft.boxes[picture] >= 0).all()
+    assert not soft.is_valid[2].any()
+
+
+def test_detections_with_a_side_below_the_minimum_are_dropped() -> None:
+    boxes, scores = random_candidates()
+    picky = DetectionSelector(
+        score_threshold=0.3,
+        nms_iou=0.99,
+        max_detections=200,
+        clipping=BoxClipping(corners="inclusive", min_side_pixels=25),
+    )
+    detections = picky.select(boxes, scores, SIZES)
+    found = detections.boxes[detections.is_valid]
+    assert len(found) > 10
+    assert ((found[:, 2:] - found[:, :2]) >= 25).all()
 
 
 def test_a_picture_without_detections_has_zeros_in_all_rows() -> None:

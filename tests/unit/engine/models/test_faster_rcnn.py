@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from hrdet_cli.engine.models import nms, region_pooling
-from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
 from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.models.losses import BoxLoss
@@ -22,6 +23,7 @@ from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 NUM_CLASSES = 3
 LOSSES = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
+PLAIN_LAYOUT, PLAIN_CLIPPING = AnchorLayout(), BoxClipping()
 
 
 class TinyPyramid(nn.Module):
@@ -47,17 +49,22 @@ class NoNeck(nn.Module):
         return levels
 
 
-def make_detector(*, seed: int = 0) -> FasterRCNN:
+def make_detector(
+    *, seed: int = 0, layout: AnchorLayout = PLAIN_LAYOUT, clipping: BoxClipping = PLAIN_CLIPPING
+) -> FasterRCNN:
     torch.manual_seed(seed)
+    proposes_200 = ProposalSelector(
+        num_candidates_per_level=200, nms_iou=0.7, max_proposals=200, clipping=clipping
+    )
     rpn = RegionProposalNetwork(
         in_channels=8,
-        anchor_generator=AnchorGenerator(strides=(4, 8, 16, 32, 64)),
+        anchor_generator=AnchorGenerator(strides=(4, 8, 16, 32, 64), layout=layout),
         coder=BoxCoder(stds=(1, 1, 1, 1)),
         matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3),
         sampler=Sampler(num_samples=64, positive_fraction=0.5, stream=0),
         box_loss=BoxLoss(kind="smooth_l1", beta=1 / 9),
         allowed_border=None,
-        training_selector=ProposalSelector(num_candidates_per_level=200, nms_iou=0.7, max_proposals=200),
+        training_selector=proposes_200,
         test_selector=ProposalSelector(num_candidates_per_level=100, nms_iou=0.7, max_proposals=100),
     )
     roi_head = RoIHead(
@@ -151,12 +158,25 @@ def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
     return scores.topk(7).indices
 
 
-def test_a_training_step_on_a_gpu_needs_no_value_from_it_but_for_nms(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("layout", "clipping"),
+    [
+        (PLAIN_LAYOUT, PLAIN_CLIPPING),
+        (
+            AnchorLayout(offset=0.5, is_rounded=True, area="padded"),
+            BoxClipping(corners="inclusive", min_side_pixels=1),
+        ),
+        (AnchorLayout(step="canvas", area="canvas"), PLAIN_CLIPPING),
+    ],
+)
+def test_a_training_step_on_a_gpu_needs_no_value_from_it_but_for_nms(
+    monkeypatch: pytest.MonkeyPatch, layout: AnchorLayout, clipping: BoxClipping
+) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
     monkeypatch.setattr(region_pooling, "pool_by_level", region_pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
     with FakeTensorMode():
-        detector = make_detector()
+        detector = make_detector(layout=layout, clipping=clipping)
         images = ImageBatch(
             pixels=torch.zeros(2, 3, 128, 128, dtype=torch.uint8),
             sizes=torch.zeros(2, 2, dtype=torch.int64),
@@ -204,6 +224,18 @@ def test_pixels_are_normalised_and_the_padding_is_zero_afterwards() -> None:
         torch.testing.assert_close(pixels[0, channel, :2, :3], wanted)
     assert (pixels[..., 2:, :] == 0).all()
     assert (pixels[..., 3:] == 0).all()
+
+
+def test_a_backbone_trained_on_bgr_gets_the_same_values_in_that_order() -> None:
+    images = make_images(sizes=[[2, 3]], canvas=(4, 4))
+    expected = make_detector().normalise(images)
+    detector = make_detector()
+    detector.pixel_order = "bgr"
+    pixels = detector.normalise(images)
+    assert torch.equal(pixels[:, 0], expected[:, 2])
+    assert torch.equal(pixels[:, 1], expected[:, 1])
+    assert torch.equal(pixels[:, 2], expected[:, 0])
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_detections_are_the_same_whether_pictures_come_alone_or_together() -> None:

@@ -8,8 +8,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
 from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.models.fpn import FPN
@@ -29,7 +30,6 @@ NUM_ROWS = 8  # of ground truth
 NUM_PROPOSALS = 300
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 KEYS = torch.tensor([123456789, 2**61 + 17])
-# The 2019 numbers but for the minimum for low-quality matches, which torchvision does not know.
 RPN_SAMPLER = Sampler(num_samples=256, positive_fraction=0.5, stream=0)
 ROI_SAMPLER = Sampler(num_samples=128, positive_fraction=0.25, stream=1)
 STRIDES = (4, 8, 16, 32, 64)
@@ -44,12 +44,19 @@ def make_ours() -> FasterRCNN:
     backbone = ResNet(depth=50, frozen_stages=0)
     neck = FPN(in_channels=backbone.out_channels)
     box_loss = BoxLoss(kind="smooth_l1", beta=1 / 9)
-    selector = ProposalSelector(num_candidates_per_level=400, nms_iou=0.7, max_proposals=NUM_PROPOSALS)
+    selector = ProposalSelector(
+        num_candidates_per_level=400,
+        nms_iou=0.7,
+        max_proposals=NUM_PROPOSALS,
+        clipping=BoxClipping(min_side_pixels=1e-3),
+    )
     rpn = RegionProposalNetwork(
         in_channels=256,
-        anchor_generator=AnchorGenerator(strides=neck.strides),
-        coder=BoxCoder(stds=(1, 1, 1, 1)),
-        matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.0),
+        anchor_generator=AnchorGenerator(
+            strides=neck.strides, layout=AnchorLayout(is_rounded=True, step="canvas", area="canvas")
+        ),
+        coder=BoxCoder(stds=(1, 1, 1, 1), clamp="enlarging"),
+        matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.0, low_quality_target="best"),
         sampler=RPN_SAMPLER,
         box_loss=box_loss,
         allowed_border=None,
@@ -60,11 +67,16 @@ def make_ours() -> FasterRCNN:
         in_channels=256,
         num_classes=NUM_CLASSES,
         pooling=RegionPooling(strides=(4, 8, 16, 32), sampling_ratio=2, aligned=False),
-        coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2)),
+        coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2), clamp="enlarging"),
         matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
         sampler=ROI_SAMPLER,
         box_loss=box_loss,
-        selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
+        selector=DetectionSelector(
+            score_threshold=0.05,
+            nms_iou=0.5,
+            max_detections=100,
+            clipping=BoxClipping(min_side_pixels=1e-2),
+        ),
     )
     return FasterRCNN(
         backbone=backbone,
@@ -136,7 +148,6 @@ def make_theirs(*, num_boxes: list[int]) -> Any:
     theirs.backbone.register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),)
     )
-    theirs.rpn.anchor_generator.cell_anchors = [*AnchorGenerator(strides=STRIDES).cells]
     theirs.rpn.fg_bg_sampler = OurAnchorDraws()
     theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)
     return theirs
@@ -198,8 +209,8 @@ def make_case(num_boxes: list[int]) -> Case:
     ours = make_ours()
     ours.load_state_dict(from_theirs(ours, theirs.state_dict()))
     pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    # Far enough apart that no anchor is the best one of two boxes: torchvision would give it to another.
-    boxes = torch.tensor([[8, 6, 50, 40], [100, 10, 180, 90], [20, 70, 60, 120], [150, 100, 170, 125]])
+    # The second is an anchor. The last lies in it, so that this anchor is also among the last one's best.
+    boxes = torch.tensor([[8, 6, 50, 40], [64, 32, 128, 96], [20, 70, 60, 120], [72, 38, 122, 88]])
     is_valid = torch.arange(NUM_ROWS) < torch.tensor(num_boxes)[:, None]
     padded = torch.zeros(2, NUM_ROWS, 4)
     padded[:, :4] = boxes + torch.tensor([[[0.0]], [[3.3]]])

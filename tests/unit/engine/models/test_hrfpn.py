@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.hrfpn import HRFPN
+from hrdet_cli.engine.models.hrfpn import HRFPN, Interpolation, Pooling
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Size
 
@@ -31,9 +31,18 @@ def enlarged(x: Tensor, factor: int) -> Tensor:
     return x
 
 
+def repeated(x: Tensor, factor: int) -> Tensor:
+    return x.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+
+
 def averaged(x: Tensor, side: int) -> Tensor:
     batch, channels, height, width = x.shape
     return x.view(batch, channels, height // side, side, width // side, side).mean(dim=(3, 5))
+
+
+def largest(x: Tensor, side: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.view(batch, channels, height // side, side, width // side, side).amax(dim=(3, 5))
 
 
 def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -47,19 +56,25 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     )
 
 
-def test_the_pyramid_equals_a_rewrite_without_torchs_interpolation_pooling_and_convolution() -> None:
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_the_pyramid_equals_a_rewrite_without_torchs_interpolation_pooling_and_convolution(
+    interpolation: Interpolation, pooling: Pooling
+) -> None:
     torch.manual_seed(0)
-    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8)
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8, interpolation=interpolation, pooling=pooling)
+    enlarge = {"bilinear": enlarged, "nearest": repeated}[interpolation]
+    pool = {"average": averaged, "max": largest}[pooling]
     for parameter in neck.parameters():
         torch.nn.init.normal_(parameter)
     features = random_features((3, 6, 12, 24), 32, 48)
     state = neck.state_dict()
 
-    merged = torch.cat([enlarged(x, 2**i) for i, x in enumerate(features)], dim=1)
+    merged = torch.cat([enlarge(x, 2**i) for i, x in enumerate(features)], dim=1)
     mixed = torch.einsum("oc,nchw->nohw", state["reduction_conv.weight"][:, :, 0, 0], merged)
     mixed = mixed + state["reduction_conv.bias"][:, None, None]
     expected = [
-        convolved(averaged(mixed, 2**i), state[f"fpn_convs.{i}.weight"], state[f"fpn_convs.{i}.bias"])
+        convolved(pool(mixed, 2**i), state[f"fpn_convs.{i}.weight"], state[f"fpn_convs.{i}.bias"])
         for i in range(5)
     ]
 
@@ -109,9 +124,16 @@ def at_stride(size: Size, stride: int) -> tuple[slice, slice, slice]:
 
 
 @pytest.mark.parametrize("canvas", [Size(96, 160), Size(128, 192), Size(256, 320)])
-def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(canvas: Size) -> None:
+@pytest.mark.parametrize(
+    ("interpolation", "pooling"), [("bilinear", "average"), ("nearest", "average"), ("bilinear", "max")]
+)
+def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(
+    canvas: Size, interpolation: Interpolation, pooling: Pooling
+) -> None:
     torch.manual_seed(0)
-    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4).double()
+    neck = HRFPN(
+        in_channels=(3, 6, 12, 24), out_channels=4, interpolation=interpolation, pooling=pooling
+    ).double()
     for conv in (neck.reduction_conv, *neck.fpn_convs):
         torch.nn.init.normal_(conv.bias)
     maps = [
@@ -135,28 +157,35 @@ def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(canvas: S
             assert (level[index][:, is_padding] == 0).all()
 
 
-def test_an_area_that_fills_the_canvas_changes_nothing() -> None:
+@pytest.mark.parametrize(("interpolation", "pooling"), [("bilinear", "average"), ("nearest", "max")])
+def test_an_area_that_fills_the_canvas_changes_nothing(
+    interpolation: Interpolation, pooling: Pooling
+) -> None:
     torch.manual_seed(0)
-    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4)
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4, interpolation=interpolation, pooling=pooling)
     features = random_features((3, 6, 12, 24), 32, 48)
     area = ValidArea.on_canvas(Size(128, 192), sizes_of([Size(128, 192)] * 2))
     for with_area, without in zip(neck(features, area), neck(features), strict=True):
         torch.testing.assert_close(with_area, without)
 
 
-def test_the_incomplete_cells_of_the_coarsest_level_are_means_of_the_picture_s_pixels() -> None:
-    neck = HRFPN(in_channels=(1, 1, 1, 1), out_channels=1)
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_the_incomplete_cells_of_the_coarsest_level_are_made_of_the_picture_s_pixels(
+    pooling: Pooling,
+) -> None:
+    neck = HRFPN(in_channels=(1, 1, 1, 1), out_channels=1, pooling=pooling)
     for conv in (neck.reduction_conv, *neck.fpn_convs):
         torch.nn.init.zeros_(conv.weight)
     neck.reduction_conv.weight.data[0, 0] = 1  # the map at stride 4 as it is
     neck.get_parameter("fpn_convs.4.weight").data[0, 0, 1, 1] = 1  # and at stride 64
     area = ValidArea.on_canvas(Size(64, 128), sizes_of([Size(32, 96)]))
     features = random_features((1, 1, 1, 1), 16, 32)
-    picture = features[0][:1, :, :8, :24]  # rows and columns at stride 4
+    picture = -features[0][:1, :, :8, :24].abs()  # rows and columns at stride 4; below the padding's zeros
     mapped = [torch.zeros_like(x[:1]) for x in features]
     mapped[0][..., :8, :24] = picture
 
     coarsest = neck(mapped, area)[-1]
 
-    expected = torch.stack([picture[..., :16].mean(), picture[..., 16:].mean()])
+    halves = picture[..., :16], picture[..., 16:]
+    expected = torch.stack([half.mean() if pooling == "average" else half.max() for half in halves])
     torch.testing.assert_close(coarsest.flatten(), expected)

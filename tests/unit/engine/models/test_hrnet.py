@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.norm.convert import NormKind, convert_norm
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 
 SMALL = HRNET_CONFIGS["small"]
 
@@ -58,6 +60,14 @@ def test_keys_are_those_of_the_public_files() -> None:
         "stage3.3.fuse_layers.0.2.1.running_mean",
         "stage4.2.fuse_layers.3.0.2.0.weight",
     }
+
+
+@pytest.mark.parametrize("width", ["w30", "w44", "w64"])
+def test_the_further_widths_have_the_keys_and_shapes_of_timm(width: str) -> None:
+    with torch.device("meta"):
+        expected = {key: tensor.shape for key, tensor in build_oracle(width).state_dict().items()}
+
+    assert {key: tensor.shape for key, tensor in on_meta(width).state_dict().items()} == expected
 
 
 @pytest.mark.parametrize(
@@ -145,3 +155,87 @@ def test_pictures_that_are_not_padded_are_refused(height: int, width: int) -> No
         ValueError, match=f"^HRNet needs sides that are multiples of 32, not {width}x{height}: pad"
     ):
         HRNet(SMALL)(torch.zeros(1, 3, height, width))
+
+
+STEM = {"conv1", "bn1", "conv2", "bn2"}
+FROZEN_PARTS = {
+    0: set[str](),
+    1: STEM | {"layer1"},
+    2: STEM | {"layer1", "transition1", "stage2"},
+    3: STEM | {"layer1", "transition1", "stage2", "transition2", "stage3"},
+    4: STEM | {"layer1", "transition1", "stage2", "transition2", "stage3", "transition3", "stage4"},
+}
+
+
+def part_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize(("frozen_stages", "frozen_parts"), FROZEN_PARTS.items())
+def test_a_frozen_stage_has_no_gradient_and_neither_has_what_leads_to_it(
+    frozen_stages: int, frozen_parts: set[str]
+) -> None:
+    with torch.device("meta"):
+        network = HRNet(SMALL, frozen_stages=frozen_stages)
+
+    frozen = {part_of(name) for name, p in network.named_parameters() if not p.requires_grad}
+    trained = {part_of(name) for name, p in network.named_parameters() if p.requires_grad}
+    assert frozen == frozen_parts
+    assert trained == FROZEN_PARTS[4] - frozen_parts
+
+
+@pytest.mark.parametrize("kind", [None, "batch", "sync"])
+def test_training_moves_the_statistics_of_exactly_the_parts_that_train(kind: NormKind | None) -> None:
+    network = HRNet(SMALL, frozen_stages=2)
+    if kind is not None:
+        convert_norm(network, kind=kind)
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+
+    network.train()(torch.randn(2, 3, 64, 64))
+
+    moved = {name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])}
+    assert moved == {name for name in before if part_of(name) not in FROZEN_PARTS[2]}
+
+
+def test_norms_of_frozen_stages_stay_fixed_where_the_others_become_group_norms() -> None:
+    with torch.device("meta"):
+        network = HRNet(SMALL, frozen_stages=1)
+
+    convert_norm(network, kind="group")
+
+    fixed = {name for name, module in network.named_modules() if isinstance(module, FixedBatchNorm2d)}
+    assert {part_of(name) for name in fixed} == {"bn1", "bn2", "layer1"}
+    assert not any(type(module) is nn.BatchNorm2d for module in network.modules())
+
+
+def test_freezing_changes_neither_the_keys_nor_the_weights_that_are_drawn() -> None:
+    torch.manual_seed(0)
+    free = HRNet(SMALL).state_dict()
+    torch.manual_seed(0)
+    frozen = HRNet(SMALL, frozen_stages=3).state_dict()
+
+    assert list(frozen) == list(free)
+    assert all(torch.equal(frozen[key], tensor) for key, tensor in free.items())
+
+
+def test_a_frozen_network_with_activation_checkpointing_trains_what_is_free_to_the_bit() -> None:
+    pixels = torch.randn(2, 3, 64, 64)
+    gradients: list[dict[str, Tensor]] = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        network = HRNet(SMALL, frozen_stages=2, activation_checkpointing=recompute).train()
+        torch.autograd.backward(torch.stack([map_.square().sum() for map_ in network(pixels)]).sum())
+        gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
+
+    plain, checkpointed = gradients
+    names = [name for name, _ in HRNet(SMALL).named_parameters()]
+    assert list(plain) == [name for name in names if part_of(name) not in FROZEN_PARTS[2]]
+    assert all(gradient.any() for gradient in plain.values())
+    assert list(checkpointed) == list(plain)
+    assert all(torch.equal(checkpointed[name], gradient) for name, gradient in plain.items())
+
+
+@pytest.mark.parametrize("frozen_stages", [-1, 5])
+def test_more_stages_than_there_are_cannot_be_frozen(frozen_stages: int) -> None:
+    with pytest.raises(ValueError, match=rf"^frozen_stages must be in 0..4, not {frozen_stages}$"):
+        HRNet(SMALL, frozen_stages=frozen_stages)

@@ -1,6 +1,8 @@
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models.detection._utils import Matcher as TorchvisionMatcher
+from torchvision.ops import box_iou
 
 from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.matching import Matcher, Matches
@@ -64,6 +66,17 @@ def naive_match(
     return outcome
 
 
+def crowded_anchors() -> tuple[Tensor, Targets]:
+    """``(A, 4)`` anchors, and 40 boxes, which are several chunks, and 3."""
+    anchors = AnchorGenerator(strides=(8, 16), scale=2, aspect_ratios=(1.0, 4.0))([Size(10, 12), Size(5, 6)])
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.randint(0, 70, (2, 40, 2), generator=generator)
+    boxes = torch.cat((corners, corners + torch.randint(4, 40, (2, 40, 2), generator=generator)), dim=-1)
+    is_valid = torch.arange(40) < torch.tensor([[40], [3]])
+    labels = torch.zeros(2, 40, dtype=torch.int64)
+    return anchors.boxes, Targets(boxes.float() * is_valid[..., None], labels, is_valid)
+
+
 def outcome_of(matches: Matches, picture: int) -> list[tuple[str, int]]:
     rows = zip(
         matches.target_index[picture].tolist(),
@@ -83,21 +96,33 @@ def outcome_of(matches: Matches, picture: int) -> list[tuple[str, int]]:
 def test_matches_equal_a_naive_float64_rewrite(matcher: Matcher) -> None:
     # Whole-pixel boxes and anchors: every overlap is exact enough to be equal in float32 and float64,
     # and the anchors' regular grid makes many ties.
-    anchors = AnchorGenerator(strides=(8, 16), scale=2, aspect_ratios=(1.0, 4.0))([Size(10, 12), Size(5, 6)])
-    generator = torch.Generator().manual_seed(1)
-    corners = torch.randint(0, 70, (2, 40, 2), generator=generator)
-    boxes = torch.cat((corners, corners + torch.randint(4, 40, (2, 40, 2), generator=generator)), dim=-1)
-    boxes = boxes.float()
-    is_valid = torch.arange(40) < torch.tensor([[40], [3]])  # 40 rows are several chunks
-    targets = Targets(boxes * is_valid[..., None], torch.zeros(2, 40, dtype=torch.int64), is_valid)
-    is_candidate = torch.rand(2, len(anchors.boxes), generator=generator) < 0.9
+    anchors, targets = crowded_anchors()
+    is_candidate = torch.rand(2, len(anchors), generator=torch.Generator().manual_seed(2)) < 0.9
 
-    matches = matcher.match(anchors.boxes.expand(2, -1, 4), is_candidate, targets)
+    matches = matcher.match(anchors.expand(2, -1, 4), is_candidate, targets)
 
     for picture, num_boxes in enumerate((40, 3)):
-        wanted = naive_match(matcher, anchors.boxes, is_candidate[picture], boxes[picture, :num_boxes])
+        wanted = naive_match(matcher, anchors, is_candidate[picture], targets.boxes[picture, :num_boxes])
         assert outcome_of(matches, picture) == wanted
     assert matches.is_positive[0].any()
+
+
+def test_anchors_that_learn_their_best_box_are_matched_as_torchvision_does() -> None:
+    theirs = TorchvisionMatcher(0.7, 0.3, allow_low_quality_matches=True)
+    ours = Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0, low_quality_target="best")
+    claiming = Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0)
+    anchors, targets = crowded_anchors()
+    everyone = torch.ones(2, len(anchors), dtype=torch.bool)
+    matches = ours.match(anchors.expand(2, -1, 4), everyone, targets)
+    for picture, num_boxes in enumerate((40, 3)):
+        wanted = theirs(box_iou(targets.boxes[picture, :num_boxes], anchors))
+        assert outcome_of(matches, picture) == [
+            ("positive", index) if index >= 0 else ("negative" if index == -1 else "neither", -1)
+            for index in wanted.tolist()
+        ]
+    others = claiming.match(anchors.expand(2, -1, 4), everyone, targets)
+    assert torch.equal(matches.is_positive, others.is_positive)
+    assert outcome_of(matches, 0) != outcome_of(others, 0)
 
 
 def test_the_thresholds_are_inclusive_for_positives_and_exclusive_for_negatives() -> None:

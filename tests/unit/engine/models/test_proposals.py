@@ -1,18 +1,21 @@
+import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.anchors import AnchorGenerator, Anchors
+from hrdet_cli.engine.models.anchors import AnchorArea, AnchorGenerator, AnchorLayout, Anchors
 from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.proposals import AnchorPredictions, Proposals, ProposalSelector
 from hrdet_cli.engine.structures import Size
 
 CODER = BoxCoder(stds=(1, 1, 1, 1))
 SELECTOR = ProposalSelector(num_candidates_per_level=60, nms_iou=0.5, max_proposals=50)
 SIZES = torch.tensor([[64, 96], [50, 33]])
+PLAIN = AnchorLayout()
 
 
-def anchors_on(canvas: Size) -> Anchors:
-    generator = AnchorGenerator(strides=(8, 16), scale=4)
+def anchors_on(canvas: Size, layout: AnchorLayout = PLAIN) -> Anchors:
+    generator = AnchorGenerator(strides=(8, 16), scale=4, layout=layout)
     grids = [Size(canvas.height // stride, canvas.width // stride) for stride in (8, 16)]
     anchors: Anchors = generator(grids)
     return anchors
@@ -32,13 +35,14 @@ def naive_proposals(predictions: AnchorPredictions, picture: int) -> list[list[f
     boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
     boxes[:, 1::2] = boxes[:, 1::2].clamp(0, height)
     logits = predictions.logits[picture].tolist()
+    corners = predictions.anchors.cell_corners.tolist()
     chosen: list[tuple[float, list[float]]] = []
     start = 0
     for length in predictions.anchors.level_lengths:
         rows = [
             row
             for row in range(start, start + length)
-            if predictions.anchors.centres[row, 0] < width and predictions.anchors.centres[row, 1] < height
+            if corners[row][0] < width and corners[row][1] < height
         ]
         start += length
         kept: list[tuple[float, list[float]]] = []
@@ -81,6 +85,56 @@ def test_proposals_stay_inside_their_picture_and_padding_rows_are_zero() -> None
         assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (proposals.boxes[~proposals.is_valid] == 0).all()
     assert not proposals.is_valid.all()
+
+
+@pytest.mark.parametrize(("area", "may_propose"), [("picture", False), ("padded", True), ("canvas", True)])
+def test_anchors_of_the_padding_propose_unless_the_area_is_the_picture(
+    area: AnchorArea, may_propose: bool
+) -> None:
+    random = random_predictions()
+    anchors = anchors_on(Size(64, 96), AnchorLayout(area=area))
+    # The picture is 33 pixels wide, padded 64.
+    far_right = (anchors.cell_corners == torch.tensor([64, 16])).all(dim=1)
+    logits, nothing = torch.where(far_right, 50.0, random.logits), torch.zeros_like(random.deltas)
+    proposals = SELECTOR.select(AnchorPredictions(anchors, logits, nothing), SIZES, CODER)
+    # Of the square anchor at stride 16, 64 x 64 around (64, 16), the picture leaves the last column.
+    wanted = torch.tensor([32.0, 0.0, 33.0, 48.0])
+    assert (valid_boxes(proposals, 1) == wanted).all(dim=1).any() == may_propose
+
+
+def test_with_inclusive_corners_a_pixel_is_proposed_of_what_lies_outside() -> None:
+    anchors = anchors_on(Size(64, 96))
+    far_right = torch.tensor([50.0, 0.0, 0.0, 0.0]).expand(2, len(anchors.boxes), 4)
+    predictions = AnchorPredictions(anchors, random_predictions().logits, far_right)
+    inclusive = ProposalSelector(
+        num_candidates_per_level=60,
+        nms_iou=0.5,
+        max_proposals=50,
+        clipping=BoxClipping(corners="inclusive"),
+    )
+    assert not SELECTOR.select(predictions, SIZES, CODER).is_valid.any()
+    proposals = inclusive.select(predictions, SIZES, CODER)
+    for picture, width in enumerate(SIZES[:, 1].tolist()):
+        boxes = valid_boxes(proposals, picture)
+        assert len(boxes) > 0
+        assert (boxes[:, 0::2] == torch.tensor([width - 1, width])).all()
+
+
+def test_proposals_with_a_side_below_the_minimum_are_dropped_before_they_suppress_others() -> None:
+    predictions = random_predictions()
+    picky = ProposalSelector(
+        num_candidates_per_level=60,
+        nms_iou=0.5,
+        max_proposals=50,
+        clipping=BoxClipping(min_side_pixels=20),
+    )
+    everyone, few = (selector.select(predictions, SIZES, CODER) for selector in (SELECTOR, picky))
+    for picture in range(2):
+        boxes = valid_boxes(few, picture)
+        assert ((boxes[:, 2:] - boxes[:, :2]) >= 20).all()
+        plain = valid_boxes(everyone, picture)
+        large = plain[((plain[:, 2:] - plain[:, :2]) >= 20).all(dim=1)]
+        assert len(boxes) > len(large) > 0  # some that a dropped one had suppressed
 
 
 def test_a_picture_gets_the_same_proposals_alone_and_in_a_batch() -> None:

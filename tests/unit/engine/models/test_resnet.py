@@ -39,6 +39,25 @@ def test_features_equal_those_of_torchvision() -> None:
         torch.testing.assert_close(our_map, their_map)
 
 
+def test_the_caffe_style_is_torchvisions_network_with_the_strides_in_the_first_convolutions() -> None:
+    torch.manual_seed(0)
+    oracle, network = build_oracle(50), ResNet(depth=50, frozen_stages=0, style="caffe")
+    network.load_state_dict({k: v for k, v in oracle.state_dict().items() if not k.startswith("fc.")})
+    for stage in (oracle.layer2, oracle.layer3, oracle.layer4):
+        assert stage[0].conv2.stride == (2, 2)
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    pixels = torch.randn(1, 3, 64, 96)
+
+    ours = network(pixels)
+    theirs = create_feature_extractor(oracle, return_nodes=STAGES)(pixels)
+
+    for our_map, their_map in zip(ours, theirs.values(), strict=True):
+        torch.testing.assert_close(our_map, their_map)
+    with_other_strides = ResNet(depth=50, frozen_stages=0)
+    with_other_strides.load_state_dict(network.state_dict())
+    assert not torch.allclose(with_other_strides(pixels)[1], ours[1], rtol=0.1)
+
+
 @pytest.mark.parametrize(
     ("frozen_stages", "frozen_parts"),
     [

@@ -56,7 +56,7 @@ def trained_anchors(rpn: RegionProposalNetwork) -> tuple[AnchorPredictions, Tens
 
 def test_anchors_centred_in_the_padding_are_not_trained_on_and_all_others_are() -> None:
     predictions, trains = trained_anchors(make_rpn())
-    assert torch.equal(trains, predictions.anchors.have_centre_in(SIZES))
+    assert torch.equal(trains, predictions.anchors.belong_to(SIZES))
     assert trains[0].all()
     assert not trains[1].all()
 
@@ -81,7 +81,7 @@ def test_perfect_predictions_cost_nothing() -> None:
     images, targets = make_batch()
     predictions: AnchorPredictions = rpn(features())
     anchors = predictions.anchors
-    everyone = anchors.have_centre_in(SIZES)
+    everyone = anchors.belong_to(SIZES)
     matches = rpn.matcher.match(anchors.boxes.expand(2, -1, 4), everyone, targets)
     assert matches.is_positive.any(dim=1).all()
     perfect = AnchorPredictions(
@@ -106,7 +106,7 @@ def test_two_processes_with_a_picture_each_average_to_one_process_with_both(
     predictions: AnchorPredictions = rpn(features())
     both = rpn.losses(predictions, images, targets)
 
-    num_anchors = predictions.anchors.have_centre_in(SIZES).sum(dim=1)
+    num_anchors = predictions.anchors.belong_to(SIZES).sum(dim=1)
     assert num_anchors[0] > num_anchors[1]  # equal counts would prove nothing
     mean = num_anchors.float().mean()
     monkeypatch.setattr(losses, "mean_over_processes", lambda _, **_name: mean)

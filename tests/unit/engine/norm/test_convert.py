@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import NormKind, NormReport, convert_norm
@@ -81,6 +82,44 @@ def test_dtype_device_mode_and_epsilon_are_kept(kind: NormKind) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
     assert (first.training, second.training) == (True, False)
     assert (first.eps, second.eps) == (1e-5, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "back_end"),
+    [
+        ("batch", "coalesced"),
+        ("frozen", "coalesced"),
+        *(("sync", back_end) for back_end in ("coalesced", "per-layer", "equal-count", "torch")),
+    ],
+)
+def test_every_layer_takes_the_epsilon_that_is_given_those_of_frozen_parts_too(
+    kind: NormKind, back_end: NormBackEnd
+) -> None:
+    model = nn.Sequential(build_model(), nn.BatchNorm2d(18).requires_grad_(False))
+
+    convert_norm(model, kind=kind, back_end=back_end, epsilon=2e-4)
+
+    assert [norm.eps for norm in norms_of(model)] == [2e-4, 2e-4, 2e-4]
+
+
+def test_a_frozen_norm_without_epsilon_computes_what_torchvisions_does() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(5))
+    state = {
+        "weight": torch.randn(5),
+        "bias": torch.randn(5),
+        "running_mean": torch.randn(5),
+        "running_var": torch.rand(5) * 1e-4,  # where 1e-5 would show
+        "num_batches_tracked": torch.tensor(0),
+    }
+    model[0].load_state_dict(state)
+    theirs = FrozenBatchNorm2d(5, eps=0.0)
+    theirs.load_state_dict(state)
+    x = torch.randn(2, 5, 4, 4)
+
+    convert_norm(model, kind="frozen", epsilon=0)
+
+    torch.testing.assert_close(model.train()(x), theirs(x), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -309,7 +309,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"conv1.weight": torch.ones(2)}, "not a checkpoint of hrdet. Files of other programs"),
+        ({"conv1.weight": torch.ones(2)}, "not a checkpoint of hrdet. Give files of other programs"),
         ([1, 2], "not a checkpoint of hrdet"),
         ({"format": "hrdet checkpoint"}, "not a checkpoint of hrdet"),
         ({"format": {"kind": "other checkpoint", "version": 1}}, "not a checkpoint of hrdet"),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,10 @@ from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
@@ -86,11 +88,13 @@ def build_trainer(
     clip_norm: float | None = 0.1,
     autocast_dtype: torch.dtype | None = None,
     stop_asked: Callable[[], bool] = lambda: False,
+    groups: ParameterGroups | None = None,
+    decay: float | None = None,
 ) -> Trainer:
     model = model or TinyDetector()
     return Trainer(
         model=model,
-        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4),
+        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4, groups=groups),
         schedule=schedule,
         loader=loader or FakeLoader(),
         num_epochs=num_epochs,
@@ -98,6 +102,7 @@ def build_trainer(
         device=CPU,
         autocast_dtype=autocast_dtype,
         stop_asked=stop_asked,
+        average=None if decay is None else WeightAverage(model, decay=decay),
     )
 
 
@@ -132,16 +137,21 @@ def assert_same_bits(first: object, second: object) -> None:
 
 
 @pytest.mark.parametrize("num_steps_before", [1, 2, 3, 4, 6, 8, 11])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"groups": ParameterGroups(norm=Factors(learning_rate=0.5)), "decay": 0.7}],
+    ids=["plain", "groups-and-average"],
+)
 def test_stopping_and_resuming_equals_never_stopping_bit_for_bit(
-    num_steps_before: int, tmp_path: Path
+    num_steps_before: int, options: Any, tmp_path: Path
 ) -> None:
-    through = build_trainer()
+    through = build_trainer(**options)
     expected = train(through)
 
-    stopped = build_trainer()
+    stopped = build_trainer(**options)
     reports = train(stopped, num_steps_before)
     save_checkpoint(tmp_path / "last.pt", {"trainer": stopped.state_dict()})
-    resumed = build_trainer()
+    resumed = build_trainer(**options)
     resumed.load_state_dict(load_checkpoint(tmp_path / "last.pt")["trainer"])
     assert resumed.step == num_steps_before
     assert (resumed.num_finished_epochs, resumed.step_in_epoch) == divmod(num_steps_before, 3)
@@ -191,6 +201,63 @@ def test_one_step_equals_the_update_written_out_by_hand() -> None:
     assert report.losses == {name: pytest.approx(float(value.detach())) for name, value in losses.items()}
     assert report.loss == pytest.approx(sum(report.losses.values()))
     assert report.learning_rate == 0.025
+
+
+def test_each_group_is_stepped_with_its_share_of_the_plain_rate_that_is_reported() -> None:
+    model = TinyDetector()
+    groups = ParameterGroups(norm=Factors(learning_rate=0.5), bias=Factors(learning_rate=4.0))
+    trainer = build_trainer(model=model, groups=groups)
+    for report, plain in zip(trainer.train_epoch(), (0.025, 0.03125, 0.0375), strict=True):
+        rates = [group["lr"] for group in trainer.state_dict()["optimiser"]["param_groups"]]
+        assert report.learning_rate == pytest.approx(plain)
+        assert rates == pytest.approx([plain, 4 * plain, 0.5 * plain])
+
+
+def test_a_group_that_does_not_move_counts_nothing_towards_the_clip_norm() -> None:
+    batch = next(FakeLoader().batches(0))
+    model = TinyDetector()
+    losses = model(batch.images, batch.targets)
+    moving = [model.conv.weight, model.conv.bias]
+    gradients = torch.autograd.grad(sum(losses.values(), torch.zeros(())), moving)  # type: ignore[arg-type]
+    still = TinyDetector()
+    before = [parameter.detach().clone() for parameter in still.norm.parameters()]
+
+    groups = ParameterGroups(norm=Factors(learning_rate=0.0))
+    report, *_ = train(build_trainer(model=still, groups=groups))
+
+    norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
+    assert report.gradient_norm == pytest.approx(norm, rel=1e-5)
+    assert all(torch.equal(p, kept) for p, kept in zip(still.norm.parameters(), before, strict=True))
+
+
+def test_the_average_takes_in_every_finished_step_and_no_other() -> None:
+    spoilt = Spoilt(spoilt_loss=math.nan)
+    trainer = build_trainer(model=spoilt, decay=0.75)
+    assert trainer.averaged_model is not None
+    reports = trainer.train_epoch()
+    steps = [copy.deepcopy(spoilt.state_dict()) for _ in itertools.islice(reports, 2)]
+    with pytest.raises(NonFiniteLossError):
+        next(reports)
+    state = trainer.state_dict()
+    assert state["ema_num_steps"] == 2
+    for name in ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "norm.running_mean"):
+        expected = 0.75 * steps[0][name] + 0.25 * steps[1][name]
+        torch.testing.assert_close(state["ema_model"][name], expected)
+        torch.testing.assert_close(trainer.averaged_model.state_dict()[name], expected)
+
+
+def test_an_average_changes_nothing_in_what_is_trained() -> None:
+    plain, averaging = build_trainer(), build_trainer(decay=0.9)
+    train(plain)
+    train(averaging)
+    state = averaging.state_dict()
+    assert {"ema_model", "ema_num_steps"} == state.keys() - plain.state_dict().keys()
+    assert_same_bits(plain.state_dict(), {key: state[key] for key in plain.state_dict()})
+
+
+def test_a_state_without_an_average_is_refused_where_one_is_kept() -> None:
+    with pytest.raises(WeightsError, match=r"does not fit this run \('ema_model'\)"):
+        build_trainer(decay=0.9).load_state_dict(build_trainer().state_dict())
 
 
 def test_gradients_under_the_clip_norm_are_left_alone() -> None:

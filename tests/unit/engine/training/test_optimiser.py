@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.norm.convert import NormKind, convert_norm
+from hrdet_cli.engine.training.optimiser import (
+    Factors,
+    ParameterGroups,
+    build_sgd,
+    group_parameters,
+)
 
 
 def test_frozen_parameters_do_not_move_under_weight_decay() -> None:
@@ -41,3 +47,99 @@ def test_a_model_without_trained_parameters_is_refused() -> None:
     model = nn.Linear(1, 1).requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter of this Linear trains"):
         build_sgd(model, momentum=0.9, weight_decay=0.0)
+
+
+class Detector(nn.Module):
+    """A backbone and a head, each with a convolution with bias and a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        self.backbones = nn.Linear(2, 3)  # is none
+        self.head = nn.ModuleDict({"conv": nn.Conv2d(4, 5, 1), "norm": nn.GroupNorm(1, 5)})
+
+
+GROUPS = ParameterGroups(
+    backbone=Factors(learning_rate=0.5, weight_decay=0.25),
+    norm=Factors(weight_decay=0.0),
+    bias=Factors(learning_rate=2.0, weight_decay=0.5),
+)
+EXPECTED = {
+    "backbone.0.weight": (("backbone",), 0.5, 0.25),
+    "backbone.0.bias": (("backbone", "bias"), 1.0, 0.125),
+    "backbone.1.weight": (("backbone", "norm"), 0.5, 0.0),
+    "backbone.1.bias": (("backbone", "norm"), 0.5, 0.0),
+    "backbones.weight": ((), 1.0, 1.0),
+    "backbones.bias": (("bias",), 2.0, 0.5),
+    "head.conv.weight": ((), 1.0, 1.0),
+    "head.conv.bias": (("bias",), 2.0, 0.5),
+    "head.norm.weight": (("norm",), 1.0, 0.0),
+    "head.norm.bias": (("norm",), 1.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("kind", ["batch", "sync", "group"])
+def test_a_parameter_gets_the_product_of_the_factors_of_its_groups(kind: NormKind) -> None:
+    model = Detector()
+    convert_norm(model, kind=kind)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+
+    groups = group_parameters(model, GROUPS)
+
+    found = {
+        names[parameter]: (group.names, group.factors.learning_rate, group.factors.weight_decay)
+        for group in groups
+        for parameter in group.parameters
+    }
+    assert found == EXPECTED
+    assert sum(group.num_values for group in groups) == sum(p.numel() for p in model.parameters())
+
+
+def test_torchs_synchronised_norms_are_norms_too() -> None:
+    model = Detector()
+    convert_norm(model, kind="sync", back_end="torch")
+    groups = group_parameters(model, ParameterGroups(norm=Factors(learning_rate=0.5)))
+    assert [(group.names, group.num_values) for group in groups] == [
+        ((), 12 + 4 + 6 + 3 + 20 + 5),
+        (("norm",), 4 + 4 + 5 + 5),
+    ]
+
+
+def test_without_factors_there_is_one_group_with_everything_in_the_models_order() -> None:
+    model = Detector()
+    (group,) = build_sgd(model, momentum=0.9, weight_decay=1e-4, groups=ParameterGroups()).param_groups
+    assert all(one is other for one, other in zip(group["params"], model.parameters(), strict=True))
+    assert group["weight_decay"] == 1e-4
+
+
+def test_a_step_moves_each_parameter_by_its_own_rate_and_decay() -> None:
+    model = Detector().double()
+    optimiser = build_sgd(model, momentum=0.0, weight_decay=0.1, groups=GROUPS)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for group in optimiser.param_groups:
+        group["lr"] = 0.01 * group["learning_rate_factor"]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    for name, parameter in model.named_parameters():
+        _, rate, decay = EXPECTED[name]
+        expected = before[name] - 0.01 * rate * (1 + 0.1 * decay * before[name])
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_parameters_whose_rate_is_zero_are_left_out_and_get_no_gradient() -> None:
+    model = Detector()
+    still = ParameterGroups(backbone=Factors(learning_rate=0.0))
+    optimiser = build_sgd(model, momentum=0.9, weight_decay=0.1, groups=still)
+    trained = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    assert trained == {id(p) for name, p in model.named_parameters() if not name.startswith("backbone.")}
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == {
+        name for name in EXPECTED if name.startswith("backbone.")
+    }
+
+
+def test_a_parameter_in_two_places_is_in_the_group_of_the_first() -> None:
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 2, bias=False), "head": nn.Linear(2, 2, bias=False)})
+    model["head"].weight = model["backbone"].weight
+    (group,) = group_parameters(model, GROUPS)
+    assert (group.names, len(group.parameters)) == (("backbone",), 1)

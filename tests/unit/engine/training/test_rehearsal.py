@@ -12,8 +12,9 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
 from hrdet_cli.engine.training.rehearsal import fits_into_memory, is_out_of_memory, largest_fitting
 from hrdet_cli.engine.training.schedule import StepSchedule
 
@@ -55,7 +56,8 @@ class Loader:
 
 
 def build_trainer(detector: Detector) -> Trainer:
-    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4)
+    groups = ParameterGroups(norm=Factors(learning_rate=0.5))
+    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4, groups=groups)
     detector.optimiser = optimiser
     return Trainer(
         model=detector,
@@ -69,6 +71,7 @@ def build_trainer(detector: Detector) -> Trainer:
         device=CPU,
         autocast_dtype=None,
         stop_asked=lambda: False,
+        average=WeightAverage(detector, decay=0.9),
     )
 
 
@@ -92,7 +95,7 @@ def end_of(rehearse: Callable[[Trainer], object]) -> tuple[dict[str, object], li
     return state, losses, torch.rand(3).tolist()
 
 
-def test_a_rehearsal_changes_no_bit_of_weights_statistics_momenta_losses_and_generator() -> None:
+def test_a_rehearsal_changes_no_bit_of_weights_average_statistics_momenta_losses_and_generator() -> None:
     assert end_of(lambda trainer: trainer.rehearse(BATCH)) == end_of(lambda _: None)
 
 
@@ -133,6 +136,12 @@ def test_a_rehearsal_tells_time_and_memory_and_forgets_earlier_peaks() -> None:
     without = trainer.rehearse(BATCH)
     assert with_ballast.seconds > 0
     assert with_ballast.peak_memory_bytes - without.peak_memory_bytes == pytest.approx(2**28, rel=0.1)
+
+
+def test_a_rehearsal_is_no_step_of_the_average() -> None:
+    trainer = build_trainer(Detector())
+    trainer.rehearse(BATCH)
+    assert trainer.state_dict()["ema_num_steps"] == 0
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 12, 100])

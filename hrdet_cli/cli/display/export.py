@@ -1,0 +1,41 @@
+"""What was exported, and how the check of an ONNX model came out."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from hrdet_cli.runs.export import ExportReport
+
+if TYPE_CHECKING:
+    from hrdet_cli.engine.export.onnx_check import Agreement
+
+_MEGABYTE = 1e6
+
+
+def print_export(report: ExportReport, console: Console) -> None:
+    """Print the check, where there was one, and the file."""
+    if report.agreements:
+        console.print(_draw_check(report.agreements))
+        console.print()
+    megabytes = report.num_bytes / _MEGABYTE
+    console.print(f"{report.path}: {report.num_tensors} tensors, {megabytes:.1f} MB", soft_wrap=True)
+
+
+def _draw_check(agreements: Sequence["Agreement"]) -> Table:
+    """A row for each picture: what the detector and onnxruntime found in it."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("picture", style="cyan")
+    for heading in ("detector", "onnxruntime", "in one only", "largest difference", "of scores"):
+        table.add_column(heading, justify="right")
+    for found in agreements:
+        table.add_row(
+            str(found.size),
+            str(found.num_detections),
+            str(found.num_exported),
+            str(found.num_alone),
+            f"{found.box_difference_pixels:.5f} pixels",
+            f"{found.score_difference:.6f}",
+        )
+    return table

@@ -1,0 +1,87 @@
+"""What was found in pictures, as a table."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hrdet_cli.runs.predict.document import PredictedPicture
+from hrdet_cli.runs.predict.prediction import Prediction
+
+NUM_ROWS = 30
+_NUM_CLASSES = 3
+
+
+def print_prediction(prediction: Prediction, console: Console) -> None:
+    """Print a row for each picture, a line for each that could not be read, and a summary.
+
+    Of both the first 30 are shown; the file has all.
+    """
+    if prediction.pictures:
+        console.print(_draw_table(prediction.pictures[:NUM_ROWS], prediction.class_names))
+        _print_rest(len(prediction.pictures), prediction, console)
+        console.print()
+    for picture in prediction.failed[:NUM_ROWS]:
+        line = Text.assemble(("not read: ", "bold red"), _shown(f"{picture.name}: {picture.reason}"))
+        console.print(line, soft_wrap=True)
+    if prediction.failed:
+        _print_rest(len(prediction.failed), prediction, console)
+        console.print()
+    console.print(_summary(prediction), soft_wrap=True)
+    console.print(str(prediction.out), style="dim", soft_wrap=True)
+
+
+def _print_rest(number: int, prediction: Prediction, console: Console) -> None:
+    if number > NUM_ROWS:
+        console.print(
+            f"and {number - NUM_ROWS} more in {prediction.out / 'detections.json'}",
+            style="dim",
+            soft_wrap=True,
+        )
+
+
+def _draw_table(pictures: Sequence[PredictedPicture], class_names: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("picture", style="cyan", overflow="fold")
+    for heading in ("size", "found"):
+        table.add_column(heading, justify="right")
+    table.add_column("best")
+    for picture in pictures:
+        found = picture.detections
+        best = _best_classes(found.labels.tolist(), found.scores.tolist(), class_names)
+        table.add_row(Text(_shown(picture.name)), str(picture.size), str(len(found.scores)), Text(best))
+    return table
+
+
+def _best_classes(labels: Sequence[int], scores: Sequence[float], class_names: Sequence[str]) -> str:
+    """The three classes with the best scores: ``3 person 0.98, dog 0.75``."""
+    counts = Counter(labels)  # in the order of first occurrence, and detections come best first
+    best_scores = dict(reversed(list(zip(labels, scores, strict=True))))
+    texts = [
+        f"{f'{counts[label]} ' if counts[label] > 1 else ''}{class_names[label]} {best_scores[label]:.2f}"
+        for label in counts
+    ]
+    return ", ".join(texts[:_NUM_CLASSES]) + (", ..." if len(texts) > _NUM_CLASSES else "")
+
+
+def _shown(text: str) -> str:
+    """On one line, and without what a name could tell the terminal to do."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _summary(prediction: Prediction) -> Text:
+    num_found = sum(len(picture.detections.scores) for picture in prediction.pictures)
+    parts = [f"{num_found} found in {_pictures(len(prediction.pictures))}"]
+    if prediction.failed:
+        parts.append(f"{len(prediction.failed)} could not be read")
+    if prediction.num_others:
+        parts.append(f"{prediction.num_others} other files")
+    if prediction.num_not_done:
+        parts.append(f"stopped before {_pictures(prediction.num_not_done)}")
+    return Text("; ".join(parts), style="bold")
+
+
+def _pictures(number: int) -> str:
+    return "1 picture" if number == 1 else f"{number} pictures"

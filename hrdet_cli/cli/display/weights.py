@@ -1,0 +1,60 @@
+"""Weights as a table."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hrdet_cli.engine.weights.loading import describe_misfits
+from hrdet_cli.runs.weights.inspection import Fit, Inspection
+
+_NUM_NAMES_SHOWN = 6
+
+
+def draw_inspection(inspection: Inspection) -> RenderableType:
+    """What weights are, and how they fit."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("weights", inspection.source)
+    facts.add_row("family", inspection.family.name)
+    facts.add_row("backbone", inspection.backbone or "none that hrdet has")
+    if inspection.num_classes is not None:
+        facts.add_row("classes", _classes(inspection))
+        facts.add_row("background", f"{inspection.background} row of the classifier")
+    dtypes = ", ".join(f"{count} {dtype}" for dtype, count in inspection.num_tensors_by_dtype.items())
+    facts.add_row("tensors", f"{inspection.num_tensors} ({dtypes})")
+    facts.add_row("parameters", f"{inspection.num_parameters / 1e6:.2f} M")
+    if inspection.entries:
+        facts.add_row("entries", ", ".join(inspection.entries))
+    facts.add_row("likely preset", inspection.likely_preset or "none")
+    if inspection.fit is None:
+        return facts
+    return Group(facts, Text(), *_fit(inspection.fit))
+
+
+def _classes(inspection: Inspection) -> str:
+    names = inspection.class_names
+    if names is None:
+        return f"{inspection.num_classes}, without names"
+    shown = ", ".join(names[:_NUM_NAMES_SHOWN]) + (", ..." if len(names) > _NUM_NAMES_SHOWN else "")
+    return (
+        f"{inspection.num_classes}{' (by their number COCO)' if inspection.names_are_coco else ''}: {shown}"
+    )
+
+
+def _fit(fit: Fit) -> Iterator[Text]:
+    report = fit.report
+    if report.fits:
+        yield Text(f"fits {fit.spec_name}: {len(report.matched)} tensors match", style="green")
+    else:
+        yield Text(f"does not fit {fit.spec_name}: {len(report.matched)} tensors match", style="red")
+        for misfit in describe_misfits(report):
+            yield Text(f"  {misfit}")
+    if report.surplus:
+        yield Text(
+            f"  {len(report.surplus)} more are not needed (classifier of ImageNet, counters)", style="dim"
+        )
+    for sentence in fit.contradictions:
+        yield Text(f"but {sentence}", style="yellow")

@@ -1,0 +1,80 @@
+"""``hrdet export``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.options import (
+    ClassesOption,
+    EmaOption,
+    PresetOption,
+    SetOption,
+    SourceArgument,
+    SpecOption,
+)
+
+
+class ExportFormat(StrEnum):
+    """What ``--to`` may be."""
+
+    STATE_DICT = "state-dict"
+    MMDETECTION = "mmdetection"
+    SAFETENSORS = "safetensors"
+    ONNX = "onnx"
+
+
+def export(
+    source: SourceArgument,
+    to: Annotated[
+        ExportFormat,
+        typer.Option(
+            "--to",
+            help="state-dict: torch, our names; mmdetection: torch, its names; safetensors; onnx: with NMS.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", readable=False, help="The file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a FILE that is there.")] = False,
+    check_picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--check-picture",
+            metavar="PICTURE",
+            readable=False,
+            help="Compare the ONNX model with the detector on this picture, at three sizes; "
+            "default three drawn ones.",
+        ),
+    ] = None,
+    preset: PresetOption = None,
+    spec_file: SpecOption = None,
+    settings: SetOption = None,
+    classes: ClassesOption = None,
+    use_ema: EmaOption = False,
+) -> None:
+    """Write a trained detector in the format of another program.
+
+    An ONNX model is compared with the detector before it is written; exit code 1 if they find other things.
+    """
+    from hrdet_cli.cli.display.export import print_export
+    from hrdet_cli.cli.display.progress import drive_work
+    from hrdet_cli.runs.export import export_detector
+
+    work = export_detector(
+        source,
+        to=to.value,
+        out=out,
+        overwrite=overwrite,
+        check_picture=check_picture,
+        preset=preset,
+        spec_file=spec_file,
+        use_ema=use_ema,
+        settings=settings or [],
+        classes=classes,
+    )
+    report = drive_work(work, Console(stderr=True))
+    for notice in report.notices:
+        typer.echo(f"note: {notice}", err=True)
+    print_export(report, stdout_console())

@@ -1,0 +1,91 @@
+"""``hrdet predict``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.options import (
+    ClassesOption,
+    EmaOption,
+    JsonOption,
+    PresetOption,
+    SetOption,
+    SourceArgument,
+    SpecOption,
+)
+from hrdet_cli.cli.stopping import stop_request
+from hrdet_cli.errors import DataError
+
+
+def predict(
+    source: SourceArgument,
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PICTURES...",
+            help="Pictures, folders with pictures (and their subfolders), .zip archives.",
+            readable=False,  # our own errors say more
+        ),
+    ],
+    preset: PresetOption = None,
+    spec_file: SpecOption = None,
+    settings: SetOption = None,
+    classes: ClassesOption = None,
+    use_ema: EmaOption = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where results go; default beside the weights."),
+    ] = None,
+    min_score: Annotated[
+        float, typer.Option("--min-score", min=0, max=1, help="Leave out detections with a lower score.")
+    ] = 0.3,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", min=1, metavar="N", help="Pictures at once; default evaluation.batch_size."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find objects in pictures: drawn pictures, detections.json in COCO's format, and a table.
+
+    Pictures that cannot be read are named and stop nothing. Exit codes: 0 at least one picture was read, 3
+    none was, 2 usage, 4 weights, 5 DIR cannot be written, 9 out of memory, 130 Ctrl-C (what is done is kept).
+    """
+    from hrdet_cli.cli.display.predict import print_prediction
+    from hrdet_cli.cli.display.progress import drive_work
+    from hrdet_cli.runs.predict.prediction import predict_pictures
+    from hrdet_cli.runs.trained_detector import read_trained_detector
+
+    with stop_request(says="stopping after this batch; what is done is kept") as stop:
+        trained = read_trained_detector(
+            source,
+            preset=preset,
+            spec_file=spec_file,
+            use_ema=use_ema,
+            settings=settings or [],
+            classes=classes,
+        )
+        work = predict_pictures(
+            trained,
+            pictures,
+            out=out,
+            min_score=min_score,
+            batch_size=batch_size,
+            stop_asked=stop.is_asked,
+        )
+        prediction = drive_work(work, Console(stderr=True))
+    for notice in prediction.notices:
+        typer.echo(f"note: {notice}", err=True)
+    if as_json:
+        typer.echo(json.dumps(prediction.document, indent=2, ensure_ascii=False))
+    else:
+        print_prediction(prediction, stdout_console())
+    if prediction.num_not_done:
+        raise typer.Exit(stop.exit_code)
+    if not prediction.pictures:
+        raise typer.Exit(DataError.exit_code)

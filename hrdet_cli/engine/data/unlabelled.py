@@ -1,0 +1,137 @@
+"""Pictures without ground truth: placed for the detector, and grouped as they come.
+
+Nothing is known about a stream of pictures before each is opened, so those that need the same canvas wait for
+each other, in bounded number.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.data.batch import Batch, PictureRecord, Sample
+from hrdet_cli.engine.data.collation import pad_pictures
+from hrdet_cli.engine.data.keys import generator_for, picture_key
+from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.transforms import Augmentation
+from hrdet_cli.engine.geometry import Size
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+
+_NUM_BATCHES_WAITING = 4  # of pictures that have not found company of their canvas yet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnlabelledPicture:
+    """A picture as it was decoded and as the detector gets it.
+
+    Attributes:
+        pixels: ``(3, H, W)`` uint8 RGB, as decoded.
+        sample: Resized, without targets; its record's index and image id are its number.
+    """
+
+    pixels: Tensor
+    sample: Sample
+
+
+def place_unlabelled(
+    pixels: Tensor, *, number: int, name: str, augmentation: Augmentation
+) -> UnlabelledPicture:
+    """Resize a picture for a detector.
+
+    Args:
+        pixels: ``(3, H, W)`` uint8 RGB.
+        number: Tells it from the others.
+        name: Its file.
+        augmentation: The one that pictures are evaluated with.
+    """
+    original = Size(pixels.shape[1], pixels.shape[2])
+    key = picture_key(seed=0, epoch=0, index=number)
+    no_boxes = np.zeros((0, 4), dtype=np.float32)
+    placement = augmentation.place(original, no_boxes, generator_for(key))
+    record = PictureRecord(
+        index=number,
+        image_id=number,
+        file_name=name,
+        original=original,
+        placement=placement,
+        ignored_boxes=torch.zeros(0, 4),
+    )
+    sample = Sample(
+        pixels=move_pixels(pixels, placement),
+        boxes=torch.zeros(0, 4),
+        labels=torch.zeros(0, dtype=torch.int64),
+        key=key,
+        record=record,
+    )
+    return UnlabelledPicture(pixels, sample)
+
+
+def batch_of(pictures: Iterable[UnlabelledPicture], padding: SmallestCanvas) -> Batch:
+    """Pictures that need the same canvas, on it."""
+    samples = [picture.sample for picture in pictures]
+    return pad_pictures(samples, padding.canvas_for([sample.record.placement.placed for sample in samples]))
+
+
+def group_by_canvas(
+    pictures: Iterable[UnlabelledPicture], padding: SmallestCanvas, *, batch_size: int
+) -> Iterator[list[UnlabelledPicture]]:
+    """Group pictures that need the same canvas, so that no detection depends on which others share its batch.
+
+    Args:
+        pictures: Taken one by one.
+        padding: The canvas of each.
+        batch_size: Most pictures in a group. Of pictures that wait for company, at most four times as many
+            are held; the largest group goes first when there are more.
+
+    Yields:
+        Every picture once.
+    """
+    waiting: dict[Size, list[UnlabelledPicture]] = {}
+    num_waiting = 0
+    for picture in pictures:
+        canvas = padding.canvas_for([picture.sample.record.placement.placed])
+        waiting.setdefault(canvas, []).append(picture)
+        num_waiting += 1
+        if len(waiting[canvas]) < batch_size:
+            if num_waiting < _NUM_BATCHES_WAITING * batch_size:
+                continue
+            canvas = max(waiting, key=lambda size: len(waiting[size]))
+        group = waiting.pop(canvas)
+        num_waiting -= len(group)
+        yield group
+    yield from waiting.values()
+
+
+def read_ahead(
+    read: Callable[[Item], Read], items: Iterable[Item], *, num_threads: int, num_ahead: int
+) -> Generator[Read]:
+    """What ``read`` makes of each item, in order, made by threads before it is asked for.
+
+    Threads rather than processes: most of the time goes into decoding and resizing, which let other threads
+    run, and pictures need not be copied from process to process.
+
+    Args:
+        read: Called in any thread.
+        items: What to read.
+        num_threads: How many are read at once.
+        num_ahead: How many results may wait to be taken.
+    """
+    pool = ThreadPoolExecutor(num_threads)
+    results: deque[Future[Read]] = deque()
+    try:
+        for item in items:
+            results.append(pool.submit(read, item))
+            if len(results) > num_ahead:
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""A trained detector in the file formats of other programs."""

@@ -1,0 +1,90 @@
+"""What an exported file computes: one picture in, its detections out, without a loop or a choice on the way.
+
+Everything up to the scores is the detector's own code, which torch traces as it is. Only the selection at the
+end is another, because the detector's waits for numbers that are not known while it is traced.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrdet_cli.engine.data.padding import MIN_CANVAS_PIXELS
+from hrdet_cli.engine.export.class_nms import keep_after_class_nms
+from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.structures import ImageBatch
+
+
+class PictureOnCanvas(nn.Module):
+    """Puts a picture on the smallest canvas, as evaluation does."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Pad on the right and below.
+
+        Args:
+            image: ``(3, H, W)`` uint8.
+
+        Returns:
+            Pixels ``(1, 3, H', W')`` uint8, and the size ``(1, 2)`` int64 of the picture among them.
+        """
+        height, width = image.shape[-2:]
+        pixels = F.pad(image, (0, _padding(width), 0, _padding(height)))
+        return pixels[None], torch.tensor([[height, width]])
+
+
+def _padding(side: int) -> int:
+    """How many pixels a side lacks; it may be a symbol, and so may the answer."""
+    lacking: int = torch.sym_max(MIN_CANVAS_PIXELS - side, -side % CANVAS_DIVISOR_PIXELS)
+    return lacking
+
+
+class DetectionGraph(nn.Module):
+    """A detector for one picture; what it finds is what ``FasterRCNN.detect`` finds."""
+
+    def __init__(self, detector: FasterRCNN) -> None:
+        """Wrap a detector, which is not copied.
+
+        Args:
+            detector: In evaluation mode.
+
+        Raises:
+            ValueError: It selects by soft-NMS, whose boxes wait for each other.
+        """
+        super().__init__()
+        if detector.roi_head.selector.soft_nms is not None:
+            raise ValueError("soft-NMS cannot be written as a graph")
+        self.detector = detector
+
+    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Detect.
+
+        Args:
+            pixels: ``(1, 3, H, W)`` uint8 RGB, H and W multiples of 32.
+            sizes: ``(1, 2)`` int64, height and width of the picture.
+
+        Returns:
+            Boxes ``(D, 4)`` float32 in canvas pixels, clipped to the picture; scores ``(D,)`` float32,
+            descending; labels ``(D,)`` int64.
+        """
+        detector = self.detector
+        images = ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
+        area = detector.area_of(images)
+        features = detector.neck(detector.backbone(detector.normalise(images), area), area)
+        proposals = detector.rpn.propose(detector.rpn(features), sizes)
+        boxes, scores = detector.roi_head.score(features, proposals, area)
+        return _select(detector.roi_head.selector, boxes, scores, sizes)
+
+
+def _select(
+    selector: DetectionSelector, boxes: Tensor, scores: Tensor, sizes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``selector.select`` finds in one picture."""
+    boxes, is_left = selector.clipping.clip(boxes, sizes)
+    scores = scores.where((scores > selector.score_threshold) & is_left, 0.0)
+    is_kept = keep_after_class_nms(boxes[0].transpose(0, 1), scores[0].T, selector.nms_iou).T
+    region, label = is_kept.nonzero(as_tuple=True)
+    found = scores[0, region, label]
+    order = found.argsort(descending=True, stable=True)[: selector.max_detections]
+    region, label = region[order], label[order]
+    return boxes[0, region, label], found[order], label

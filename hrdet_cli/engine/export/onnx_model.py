@@ -1,0 +1,133 @@
+"""A detector as an ONNX model, through torch's exporter for ``torch.export`` programs.
+
+The model has one input, ``image``: ``(3, height, width)`` uint8 RGB, already resized. Its outputs are
+``boxes`` ``(D, 4)`` float32 in the pixels of that picture, ``scores`` ``(D,)`` float32, descending, and
+``labels`` ``(D,)`` int64.
+
+It is put together from two graphs: one that pads, and one for canvases whose sides are multiples of 32. For
+these torch proves that nothing in the graph depends on the size it was traced with, which it could not if
+sides were rounded up inside.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import torch
+from onnx import compose
+from onnxscript import opset18
+from torch import Tensor, nn
+
+import hrdet_cli
+from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
+from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+
+_OPSET = 18
+op: Any = opset18  # whose annotations are about values in graphs, not about what stands for them here
+_FEWEST_CANVAS_STEPS, _MOST_CANVAS_STEPS = 2, 512
+"""Multiples of 32 pixels along a side: HRFPN's coarsest level needs 64, anchors are numbered up to 16,384."""
+_TRACED_HEIGHT, _TRACED_WIDTH = 512, 704
+"""Of the canvas that stands for all others; large enough that no side of any level is one cell."""
+
+
+def build_onnx_model(detector: FasterRCNN, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """Translate a detector.
+
+    Args:
+        detector: In evaluation mode, on the CPU, in float32, without soft-NMS and without activation
+            checkpointing.
+        metadata: Texts to put into the model, by name.
+    """
+    canvas_sides = {
+        axis: CANVAS_DIVISOR_PIXELS * torch.export.Dim(name, min=_FEWEST_CANVAS_STEPS, max=_MOST_CANVAS_STEPS)
+        for axis, name in ((2, "rows"), (3, "columns"))
+    }
+    image = torch.zeros(3, _TRACED_HEIGHT - 3, _TRACED_WIDTH - 5, dtype=torch.uint8)
+    any_side = torch.export.Dim.DYNAMIC
+    padding = _translate(
+        PictureOnCanvas(), (image,), ["image"], ["pixels", "sizes"], ({1: any_side, 2: any_side},)
+    )
+    detection = _translate(
+        DetectionGraph(detector),
+        PictureOnCanvas()(image),
+        ["pixels", "sizes"],
+        ["boxes", "scores", "labels"],
+        (canvas_sides, None),
+    )
+    padding = compose.add_prefix(padding, "padding/", rename_inputs=False, rename_outputs=False)
+    model = compose.merge_models(padding, detection, io_map=[("pixels", "pixels"), ("sizes", "sizes")])
+    _tidy(model)
+    model.producer_name, model.producer_version = "hrdet", hrdet_cli.__version__
+    model.doc_string = "image: (3, height, width) uint8 RGB, already resized. See the metadata."
+    onnx.helper.set_model_props(model, dict(metadata))
+    return model
+
+
+def _translate(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: tuple[Any, ...],
+) -> onnx.ModelProto:
+    with _quiet(), torch.no_grad():
+        program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
+        translated = torch.onnx.export(
+            program,
+            input_names=input_names,
+            output_names=output_names,
+            opset_version=_OPSET,
+            custom_translation_table=_translations(),
+            verbose=False,
+        )
+    if translated is None:
+        raise RuntimeError("torch.onnx.export translated nothing")
+    return translated.model_proto
+
+
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Operators that torch's exporter does not know."""
+    return {
+        torch.ops.aten.sort.stable: _stable_sort,
+        torch.ops.hrdet.keep_after_class_nms.default: _keep_after_class_nms,
+    }
+
+
+def _stable_sort(values: Any, *, stable: bool, dim: int = -1, descending: bool = False) -> Any:  # noqa: ARG001
+    """ONNX's ``TopK``, which is stable, of as many values as there are."""
+    count = op.Gather(op.Shape(values), [dim], axis=0)
+    return op.TopK(values, count, axis=dim, largest=int(descending), sorted=1)
+
+
+def _keep_after_class_nms(boxes: Any, scores: Any, max_iou: float) -> Any:
+    """ONNX's ``NonMaxSuppression`` with classes as its batch: rows of class, 0 and number of the box."""
+    most = op.Gather(op.Shape(scores), [1], axis=0)
+    kept = op.NonMaxSuppression(boxes, op.Unsqueeze(scores, [1]), most, [max_iou], [0.0])
+    places = op.Gather(kept, [0, 2], axis=1)
+    nowhere = op.Expand([False], op.Shape(scores))
+    return op.ScatterND(nowhere, places, op.Expand([True], op.Shape(places, end=1)))
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Give dimensions names for people, and take out what the exporter notes about our source files."""
+    graph = model.graph
+    del model.opset_import[1:]  # each of the two graphs brought its own, which are the same
+    for noted in (*graph.node, *graph.value_info, *graph.input, *graph.output, graph):
+        noted.ClearField("metadata_props")
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[0].dim_param = "detections"
+    for dimension, name in zip(
+        model.graph.input[0].type.tensor_type.shape.dim[1:], ("height", "width"), strict=True
+    ):
+        dimension.dim_param = name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch, torchvision and onnxscript have to say about their own code to each other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

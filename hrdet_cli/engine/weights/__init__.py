@@ -1,0 +1,1 @@
+"""Published weights: read without running anything, recognised, renamed and loaded."""

@@ -1,0 +1,172 @@
+"""Comparing weights with a detector, and loading them; all that is wanted fits, or nothing is changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from hrdet_cli.engine.weights.families import CLASSIFIER, REGRESSOR, num_classes_of
+from hrdet_cli.errors import WeightsError
+
+_BATCH_COUNTER = ".num_batches_tracked"
+"""Old files and frozen norms lack it, and nothing depends on it."""
+_RUNNING_STATISTICS = ("running_mean", "running_var")
+_KNOWN_SURPLUS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head.")
+"""What the classifiers of ImageNet have behind the backbone."""
+_NUM_SHOWN = 5
+_CHECK = (
+    "Check that the model and the file are of the same kind and width; "
+    "`hrdet weights inspect FILE` shows what the file is."
+)
+_REMEDY = (
+    f"{_CHECK} To take what fits: --set model.strict_weights=false. "
+    "To train from scratch: --set model.weights=null"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeDifference:
+    """A tensor that is there but does not fit."""
+
+    key: str
+    found: str
+    needed: str
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.found}, needed {self.needed}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """How weights fit a detector, by the names of its tensors.
+
+    Attributes:
+        matched: Tensors that fit.
+        missing: Tensors the detector has and the weights lack.
+        left_over: Tensors of the weights that the detector has no place for.
+        surplus: Those that are expected to be left over: the classifier behind a backbone, batch counters,
+            running statistics of norms that keep none, such as GroupNorm.
+        differing: Tensors of another shape.
+        remade: Tensors of the classifier and the regressor, which keep their fresh values because the weights
+            have another number of classes.
+        num_classes: Of the weights; None for those of a backbone.
+    """
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    left_over: tuple[str, ...]
+    surplus: tuple[str, ...]
+    differing: tuple[ShapeDifference, ...]
+    remade: tuple[str, ...]
+    num_classes: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether a strict loading succeeds."""
+        return not (self.missing or self.left_over or self.differing)
+
+
+def compare_weights(detector: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReport:
+    """Find out how weights fit a detector, without changing it.
+
+    Args:
+        detector: Its ``state_dict`` says what is needed; may be on the meta device.
+        tensors: By the names of our tensors; if all start with ``backbone.``, the rest of the detector is not
+            missed.
+    """
+    state = detector.state_dict()
+    only_backbone = not any(key in state and not key.startswith("backbone.") for key in tensors)
+    wanted = {key: value for key, value in state.items() if not only_backbone or key.startswith("backbone.")}
+    unfit = {key for key in wanted if key in tensors and _unlike(tensors[key], wanted[key])}
+    remade = {key for key in unfit if _differs_by_classes(key, tensors, wanted)}
+    surplus = {key for key in tensors if key not in state and _is_known_surplus(key, state)}
+    return LoadReport(
+        matched=tuple(key for key in wanted if key in tensors and key not in unfit),
+        missing=tuple(key for key in wanted if key not in tensors and not key.endswith(_BATCH_COUNTER)),
+        left_over=tuple(key for key in tensors if key not in state and key not in surplus),
+        surplus=tuple(key for key in tensors if key in surplus),
+        differing=tuple(
+            ShapeDifference(key, _form(tensors[key]), _form(wanted[key]))
+            for key in wanted
+            if key in unfit - remade
+        ),
+        remade=tuple(key for key in wanted if key in remade),
+        num_classes=num_classes_of(tensors),
+    )
+
+
+def load_weights(
+    detector: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool, source: str
+) -> LoadReport:
+    """Copy weights into a detector.
+
+    A classifier and a regressor for another number of classes keep the values they have, and the report says
+    so; the caller tells the user.
+
+    Args:
+        detector: Gets the weights, in its own dtype and where it is.
+        tensors: As of `compare_weights`.
+        strict: Everything must fit; otherwise what fits is taken.
+        source: What to call the weights in messages.
+
+    Raises:
+        WeightsError: Something does not fit, or nothing does; the detector is as it was.
+    """
+    report = compare_weights(detector, tensors)
+    if not report.matched:
+        raise WeightsError(
+            f"weights {source}: not one of their {len(tensors)} tensors fits the model. {_CHECK}"
+        )
+    if strict and not report.fits:
+        lines = [f"weights {source} do not fit the model:", *describe_misfits(report), _REMEDY]
+        raise WeightsError("\n".join(lines))
+    detector.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
+    return report
+
+
+def describe_misfits(report: LoadReport) -> Iterator[str]:
+    """What does not fit, a line for each kind."""
+    num_wanted = len(report.matched) + len(report.missing) + len(report.differing) + len(report.remade)
+    if report.missing:
+        yield f"{len(report.missing)} of {num_wanted} tensors are missing: {_first(report.missing)}"
+    if report.differing:
+        yield f"{len(report.differing)} tensors have another shape: {_first(report.differing)}"
+    if report.left_over:
+        yield f"{len(report.left_over)} tensors have no place in the model: {_first(report.left_over)}"
+
+
+def _unlike(found: Tensor, needed: Tensor) -> bool:
+    return found.shape != needed.shape or found.is_floating_point() != needed.is_floating_point()
+
+
+def _differs_by_classes(key: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    """Whether a tensor has rows of classes, as it should, but for another number of them."""
+    layer = key.rpartition(".")[0]
+    rows_of_class = {CLASSIFIER: 1, REGRESSOR: 4}.get(layer)
+    found, needed = tensors[key], wanted[key]
+    before, after = num_classes_of(tensors), num_classes_of(wanted)
+    if rows_of_class is None or before is None or after is None or before == after:
+        return False
+    num_others = 1 if layer == CLASSIFIER else 0
+    return (
+        found.shape[:1] == (rows_of_class * before + num_others,)
+        and needed.shape[:1] == (rows_of_class * after + num_others,)
+        and found.shape[1:] == needed.shape[1:]
+    )
+
+
+def _is_known_surplus(key: str, state: Mapping[str, Tensor]) -> bool:
+    layer, _, name = key.rpartition(".")
+    if name in _RUNNING_STATISTICS and f"{layer}.weight" in state:
+        return True
+    return key.endswith(_BATCH_COUNTER) or key.removeprefix("backbone.").startswith(_KNOWN_SURPLUS)
+
+
+def _form(tensor: Tensor) -> str:
+    kind = "" if tensor.is_floating_point() else f" {str(tensor.dtype).removeprefix('torch.')}"
+    return f"{tuple(tensor.shape)}{kind}"
+
+
+def _first(items: Sequence[object]) -> str:
+    shown = ", ".join(map(str, items[:_NUM_SHOWN]))
+    return f"{shown} and {len(items) - _NUM_SHOWN} more" if len(items) > _NUM_SHOWN else shown

@@ -1,0 +1,184 @@
+"""One way to read weights, wherever they are and whoever wrote them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.weights.checkpoint_format import is_checkpoint, without_format
+from hrdet_cli.engine.weights.coco_classes import coco_class_names
+from hrdet_cli.engine.weights.download import download
+from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS
+from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
+from hrdet_cli.engine.weights.torch_files import read_torch_file
+from hrdet_cli.errors import WeightsError
+
+_STATE_DICT_KEYS = ("state_dict", "model")
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
+"""What data-parallel, compiling, averaging and training wrappers put in front of every key."""
+_WHERE_FROM = (
+    "Public files are hrnetv2_w18_imagenet_pretrained.pth and its siblings "
+    "(https://github.com/HRNet/HRNet-Image-Classification) and resnet50-0676ba61.pth and its siblings "
+    "(https://download.pytorch.org/models/). To train from scratch: --set model.weights=null"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightsFile:
+    """What a source of weights holds.
+
+    Attributes:
+        source: The path or name that was asked for.
+        tensors: By key, without what wraps the network (``module.`` and the like). Of a checkpoint of hrdet
+            the raw weights.
+        class_names: Where the file, or whoever published it, says them.
+        config_text: The configuration that mmdetection leaves in its files.
+        checkpoint: All entries of a checkpoint of hrdet (``spec``, ``class_names``, ``model``, ...), else
+            None.
+    """
+
+    source: str
+    tensors: Mapping[str, Tensor]
+    class_names: tuple[str, ...] | None
+    config_text: str | None
+    checkpoint: Mapping[str, Any] | None
+
+
+def read_weights(source: str) -> WeightsFile:
+    """Read weights; nothing that is in them is run.
+
+    Args:
+        source: A file, ``timm:NAME``, ``torchvision:NAME``, or an ``https://`` or ``http://`` address.
+
+    Raises:
+        WeightsError: They cannot be had, cannot be read, or hold more than tensors and known plain objects.
+    """
+    if source.startswith(TIMM):
+        tensors = read_timm_weights(source.removeprefix(TIMM))
+        return WeightsFile(source, _plain_tensors(tensors, source), None, None, None)
+    if source.startswith(TORCHVISION):
+        name = source.removeprefix(TORCHVISION)
+        file = _read_download(source, torchvision_url(name))
+        is_detector = name.startswith("fasterrcnn")
+        return replace(file, class_names=coco_class_names(90) if is_detector else None)
+    if source.startswith(URL_STARTS):
+        return _read_download(source, source)
+    return _read_file(source, Path(source))
+
+
+def _read_download(source: str, url: str) -> WeightsFile:
+    path = download(url)
+    try:
+        return _read_file(source, path)
+    except WeightsError:
+        path.unlink(missing_ok=True)  # a page that says "log in" would stay in the cache for good
+        raise
+
+
+def _read_file(source: str, path: Path) -> WeightsFile:
+    try:
+        document = _read_document(path, source)
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights {source}: there is no such file. {_WHERE_FROM}") from error
+    except OSError as error:
+        raise WeightsError(f"weights {source} cannot be read: {error.strerror}. {_WHERE_FROM}") from error
+    content = _plain_dict(document)
+    meta = _plain_dict(content.get("meta"))
+    checkpoint = without_format(content, source) if is_checkpoint(content) else None
+    return WeightsFile(
+        source=source,
+        tensors=_plain_tensors(_state_dict(content), source),
+        class_names=_names(content.get("class_names")) if checkpoint else _class_names(meta),
+        config_text=next((meta[key] for key in ("cfg", "config") if type(meta.get(key)) is str), None),
+        checkpoint=checkpoint,
+    )
+
+
+def _read_document(path: Path, source: str) -> object:
+    """Tell by the content what a file is: safetensors has a JSON header behind its length."""
+    with path.open("rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"
+    return _read_safetensors(path, source) if is_safetensors else read_torch_file(path, source=source)
+
+
+def _read_safetensors(path: Path, source: str) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise WeightsError(
+            f'weights {source} need the package safetensors; install it: pip install "hrdet[safetensors]"'
+        ) from error
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
+
+
+def _plain_dict(value: object) -> dict[Any, Any]:
+    """A dictionary's entries, untouched by attributes that the file may have given it; empty for all else."""
+    return dict(dict.items(value)) if isinstance(value, dict) else {}
+
+
+def _state_dict(content: dict[Any, Any]) -> dict[Any, Any]:
+    inner = (_plain_dict(content.get(key)) for key in _STATE_DICT_KEYS)
+    return next((tensors for tensors in inner if tensors), content)
+
+
+def _plain_tensors(state: Mapping[Any, Any], source: str) -> dict[str, Tensor]:
+    """Tensors as nothing but memory and shape, under their bare names.
+
+    Raises:
+        WeightsError: There are none, or something else is among them.
+    """
+    state = {key: value for key, value in state.items() if key != "n_averaged"}  # of averaging wrappers
+    for key, value in state.items():
+        if type(key) is not str or not key.isprintable() or not _is_plain_tensor(value):
+            raise WeightsError(
+                f"weights {source} hold no state dict of tensors: {key!r:.80} is no plain tensor. "
+                f"{_WHERE_FROM}"
+            )
+    if not state:
+        raise WeightsError(f"weights {source} hold no state dict of tensors. {_WHERE_FROM}")
+    return _unwrap({key: value.detach() for key, value in state.items()})
+
+
+def _is_plain_tensor(value: object) -> bool:
+    """Whether it is a tensor in host memory that has as many elements as its shape says."""
+    if type(value) not in (Tensor, nn.Parameter):
+        return False
+    tensor: Tensor = value  # type: ignore[assignment]
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _unwrap(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what all keys start with, and mmcv's averaged copies, whose names have lost their dots."""
+    kept = {key: tensor for key, tensor in tensors.items() if not _is_averaged_copy(key)}
+    for wrapper in _WRAPPERS * 2:
+        if all(key.startswith(wrapper) for key in kept):
+            kept = {key.removeprefix(wrapper): tensor for key, tensor in kept.items()}
+    return kept
+
+
+def _is_averaged_copy(key: str) -> bool:
+    return key.startswith("ema_") and "." not in key
+
+
+def _class_names(meta: dict[Any, Any]) -> tuple[str, ...] | None:
+    """As mmdetection 3 (``dataset_meta``) and 2 (``CLASSES``) leave them."""
+    dataset = _plain_dict(meta.get("dataset_meta"))
+    named = (dataset.get("classes"), dataset.get("CLASSES"), meta.get("CLASSES"))
+    return next((names for value in named if (names := _names(value))), None)
+
+
+def _names(value: object) -> tuple[str, ...] | None:
+    """A list of names that a terminal can show; None for anything else."""
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    names = tuple(name for name in value if type(name) is str and name.isprintable())
+    return names if len(names) == len(value) else None

@@ -1,0 +1,111 @@
+"""From spec to engine: anchors, the region proposal network and the region head."""
+
+from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
+from hrdet_cli.engine.models.boxes import BoxCoder
+from hrdet_cli.engine.models.clipping import BoxClipping
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.losses import BoxLoss
+from hrdet_cli.engine.models.matching import Matcher
+from hrdet_cli.engine.models.proposals import ProposalSelector
+from hrdet_cli.engine.models.region_pooling import RegionPooling
+from hrdet_cli.engine.models.roi_head import RoIHead
+from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.models.soft_nms import SoftNms
+from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, RoiHeadSpec, RpnSpec, SoftNmsSpec
+
+_RPN_STREAM, _ROI_STREAM = 0, 1
+"""Each sampler draws from its own stream of a picture's key."""
+
+
+def build_anchors(rpn: RpnSpec, *, strides: tuple[int, ...]) -> AnchorGenerator:
+    """The anchors of a pyramid whose levels have these strides."""
+    return AnchorGenerator(
+        strides=strides,
+        scale=rpn.anchor_scale,
+        aspect_ratios=rpn.anchor_aspect_ratios,
+        layout=AnchorLayout(
+            offset=rpn.anchor_offset,
+            is_rounded=rpn.round_anchors,
+            step=rpn.anchor_step,
+            area=rpn.anchor_area,
+        ),
+    )
+
+
+def build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNetwork:
+    """The region proposal network on a pyramid whose levels have these strides."""
+    rpn = model.rpn
+    clipping = BoxClipping(corners=model.box_corners, min_side_pixels=rpn.min_side_pixels)
+    return RegionProposalNetwork(
+        in_channels=model.neck_channels,
+        anchor_generator=build_anchors(rpn, strides=strides),
+        coder=_build_coder(rpn),
+        matcher=Matcher(
+            positive_iou=rpn.positive_iou,
+            negative_iou=rpn.negative_iou,
+            min_positive_iou=rpn.min_positive_iou,
+            low_quality_target=rpn.low_quality_target,
+        ),
+        sampler=Sampler(
+            num_samples=rpn.num_samples, positive_fraction=rpn.positive_fraction, stream=_RPN_STREAM
+        ),
+        box_loss=_build_box_loss(rpn.box_loss),
+        training_selector=ProposalSelector(
+            num_candidates_per_level=rpn.num_train_candidates_per_level,
+            nms_iou=rpn.nms_iou,
+            max_proposals=rpn.num_train_proposals,
+            clipping=clipping,
+        ),
+        test_selector=ProposalSelector(
+            num_candidates_per_level=rpn.num_test_candidates_per_level,
+            nms_iou=rpn.nms_iou,
+            max_proposals=rpn.num_test_proposals,
+            clipping=clipping,
+        ),
+        allowed_border=rpn.allowed_border_pixels,
+    )
+
+
+def build_roi_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> RoIHead:
+    """The region head on that pyramid, of which the coarsest level only proposes."""
+    head = model.roi_head
+    return RoIHead(
+        in_channels=model.neck_channels,
+        num_classes=num_classes,
+        pooling=RegionPooling(
+            strides=strides[:-1],
+            cells=head.pool_cells,
+            sampling_ratio=head.pool_sampling_ratio,
+            aligned=head.pool_aligned,
+        ),
+        hidden_features=head.hidden_features,
+        class_agnostic_boxes=head.class_agnostic_boxes,
+        coder=_build_coder(head),
+        matcher=Matcher(
+            positive_iou=head.positive_iou, negative_iou=head.positive_iou, min_positive_iou=None
+        ),
+        sampler=Sampler(
+            num_samples=head.num_samples, positive_fraction=head.positive_fraction, stream=_ROI_STREAM
+        ),
+        box_loss=_build_box_loss(head.box_loss),
+        selector=DetectionSelector(
+            score_threshold=head.score_threshold,
+            nms_iou=head.nms_iou,
+            max_detections=head.max_detections,
+            clipping=BoxClipping(corners=model.box_corners, min_side_pixels=head.min_side_pixels),
+            soft_nms=None if head.soft_nms is None else _build_soft_nms(head.soft_nms),
+        ),
+    )
+
+
+def _build_coder(spec: RpnSpec | RoiHeadSpec) -> BoxCoder:
+    return BoxCoder(stds=spec.box_stds, means=spec.box_means, clamp=spec.box_clamp)
+
+
+def _build_box_loss(loss: BoxLossSpec) -> BoxLoss:
+    return BoxLoss(kind=loss.kind, beta=loss.beta)
+
+
+def _build_soft_nms(soft_nms: SoftNmsSpec) -> SoftNms:
+    return SoftNms(decay=soft_nms.decay, sigma=soft_nms.sigma, min_score=soft_nms.min_score)

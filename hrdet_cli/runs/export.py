@@ -1,0 +1,210 @@
+"""``hrdet export``: a trained detector in, a file for another program out."""
+
+import json
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.export.check_pictures import DRAWN_SIZES, draw_picture, resize_picture
+from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
+from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
+from hrdet_cli.runs.progress import WorkProgress
+from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, read_trained_detector
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import format_spec
+
+if TYPE_CHECKING:
+    from hrdet_cli.engine.export.onnx_check import Agreement
+
+Format = Literal["state-dict", "mmdetection", "safetensors", "onnx"]
+
+_PACKAGES: Mapping[Format, tuple[str, ...]] = {
+    "safetensors": ("safetensors",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+_EXTRA: Mapping[Format, str] = {"safetensors": "safetensors", "onnx": "export"}
+_BOXES = "(x1, y1, x2, y2) in pixels of the input; pixel i covers [i, i + 1), so the width is x2 - x1"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """A file that was written.
+
+    Attributes:
+        agreements: What an ONNX model and the detector found in each check picture; none of other formats.
+        notices: What the user should be told.
+    """
+
+    path: Path
+    num_bytes: int
+    num_tensors: int
+    agreements: tuple["Agreement", ...]
+    notices: tuple[str, ...]
+
+
+def export_detector(
+    source: str,
+    *,
+    to: Format,
+    out: Path,
+    overwrite: bool = False,
+    check_picture: Path | None = None,
+    preset: str | None = None,
+    spec_file: Path | None = None,
+    use_ema: bool = False,
+    settings: Sequence[str] = (),
+    classes: Path | None = None,
+) -> Generator[WorkProgress, None, ExportReport]:
+    """Write a detector in another format.
+
+    Args:
+        source: As of `read_trained_detector`, like all that is not explained here.
+        to: The format.
+        out: The file to write; appears whole or not at all.
+        overwrite: Replace a file that is there.
+        check_picture: Compare an ONNX model with the detector on this picture, not on drawn ones.
+        preset: What weights of other code are.
+        spec_file: The same by a file of one's own.
+        use_ema: Take the averaged weights.
+        settings: ``key=value`` texts on top of the spec.
+        classes: Annotations that name the classes.
+
+    Raises:
+        SpecError: A package is missing, or the format cannot express the detector.
+        WeightsError: The weights are not usable.
+        DataError: ``check_picture`` or ``classes`` cannot be read.
+        OutputError: The file is in the way or cannot be written.
+        ExportError: The ONNX model does not find what the detector finds; nothing was written.
+    """
+    _refuse_impossible(to, out, overwrite=overwrite, check_picture=check_picture)
+    pictures = _check_pictures(check_picture) if to == "onnx" else []
+    yield WorkProgress("reading weights")
+    trained = read_trained_detector(
+        source, preset=preset, spec_file=spec_file, use_ema=use_ema, settings=settings, classes=classes
+    )
+    _refuse_inexpressible(to, trained.spec)
+    detector = build_trained_detector(trained, torch.device("cpu"))
+    tensors = detector.state_dict()
+    agreements: list[Agreement] = []
+    if to == "onnx":
+        from hrdet_cli.engine.export.onnx_check import compare_with_onnxruntime
+        from hrdet_cli.engine.export.onnx_model import build_onnx_model
+
+        yield WorkProgress("translating (a minute or more)")
+        content = build_onnx_model(detector.float(), _metadata(trained)).SerializeToString()
+        yield WorkProgress("checking", 0, len(pictures))
+        for agreement in compare_with_onnxruntime(content, detector, pictures):
+            agreements.append(agreement)
+            yield WorkProgress("checking", len(agreements), len(pictures))
+        _refuse_disagreement(out, agreements)
+    elif to == "safetensors":
+        content = safetensors_file(tensors, {**_metadata(trained), "spec": format_spec(trained.spec)})
+    elif to == "mmdetection":
+        content = mmdetection_file(tensors, trained.class_names)
+    else:
+        content = state_dict_file(tensors)
+    _write(out, content)
+    notices = list(trained.notices)
+    if agreements and not any(found.num_detections for found in agreements):
+        notices.append(
+            "nothing was found in the check pictures, so the check says little; give it a picture with "
+            "objects: --check-picture FILE"
+        )
+    return ExportReport(out, len(content), len(tensors), tuple(agreements), tuple(notices))
+
+
+def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture: Path | None) -> None:
+    """Find out what will not work before any work is done."""
+    missing = [package for package in _PACKAGES.get(to, ()) if find_spec(package) is None]
+    if missing:
+        install = f'pip install "hrdet[{_EXTRA[to]}]"'
+        raise SpecError([f"--to {to}: needs the package {', '.join(missing)}; install it with: {install}"])
+    if check_picture is not None and to != "onnx":
+        raise SpecError([f"--check-picture: is for --to onnx alone; leave it away with --to {to}"])
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder; give --out the name of a file")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: is there already; give --out another name, or replace it with --overwrite")
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: the folder {out.parent} is not there; make it first")
+
+
+def _refuse_inexpressible(to: Format, spec: ExperimentSpec) -> None:
+    """Some formats have no words for some detectors."""
+    if to == "onnx" and spec.model.roi_head.soft_nms is not None:
+        remedy = (
+            "--set model.roi_head.soft_nms=null exports the detector with hard NMS, which finds other boxes"
+        )
+        raise SpecError([f"--to onnx: ONNX has no soft-NMS; {remedy}"])
+    if to == "mmdetection" and spec.norm.kind == "group":
+        raise SpecError(["--to mmdetection: its group norms have other names; export with --to state-dict"])
+
+
+def _check_pictures(file: Path | None) -> list[Tensor]:
+    """Pictures of three sizes, ``(3, H, W)`` uint8 RGB each."""
+    if file is None:
+        return [draw_picture(size) for size in DRAWN_SIZES]
+    try:
+        return resize_picture(decode_rgb(file.read_bytes(), expected=None, name=str(file)))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _metadata(trained: TrainedDetector) -> dict[str, str]:
+    """What whoever has only the file should know, as texts."""
+    spec = trained.spec
+    return {
+        "class_names": json.dumps(trained.class_names, ensure_ascii=False),
+        "category_ids": json.dumps(trained.category_ids),
+        "labels": "0 .. K-1, in the order of class_names",
+        "boxes": _BOXES,
+        "box_corners": spec.model.box_corners,
+        "input": "RGB, 0 .. 255, not normalised",
+        "scale_pixels": json.dumps(spec.evaluation.scale_pixels),
+        "resize": "to the largest size of its shape within scale_pixels (longer, shorter edge), either way; "
+        f"{spec.data.resize_filter} filter, edges rounded {spec.data.resize_rounding}",
+        "preset": spec.name,
+    }
+
+
+def _refuse_disagreement(out: Path, agreements: Sequence["Agreement"]) -> None:
+    lines = [
+        f"{found.size}: {found.num_alone} of the detector's {found.num_detections} and the exported model's "
+        f"{found.num_exported} detections have no counterpart"
+        for found in agreements
+        if not found.is_close
+    ]
+    if lines:
+        raise ExportError(
+            "\n".join(
+                [
+                    f"{out}: not written, because onnxruntime does not find what the detector finds",
+                    *lines,
+                    "Other versions of torch, onnxscript or onnxruntime may translate it right.",
+                ]
+            )
+        )
+
+
+def _write(out: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

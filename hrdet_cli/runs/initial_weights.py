@@ -1,0 +1,70 @@
+"""The weights a run starts from: of a backbone or a whole detector, by whoever wrote them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from hrdet_cli.engine.weights.backbones import recognise_backbone
+from hrdet_cli.engine.weights.families import recognise, to_ours
+from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_weights
+from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.runs.weights.conventions import contradictions
+from hrdet_cli.specs.model import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class InitialWeights:
+    """What was loaded.
+
+    Attributes:
+        description: In a few words.
+        notices: What the user should be told, a sentence each.
+    """
+
+    description: str
+    notices: tuple[str, ...]
+
+
+def load_initial_weights(
+    detector: nn.Module, model: ModelSpec, *, class_names: Sequence[str]
+) -> InitialWeights:
+    """Load the weights that a spec names, if it names any.
+
+    Args:
+        detector: On the CPU, with random weights.
+        model: What it was built from.
+        class_names: Classes of the data.
+
+    Raises:
+        WeightsError: They cannot be read or do not fit; the detector is as it was.
+    """
+    if model.weights is None:
+        return InitialWeights("random", ())
+    file = read_weights(model.weights)
+    family = recognise(file.tensors)
+    tensors = to_ours(file.tensors, family, background=model.weights_background)
+    report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)
+    counts = f"{len(report.matched)} tensors, {len(report.left_over) + len(report.surplus)} left over"
+    return InitialWeights(
+        description=f"{model.weights} ({family.name}: {counts})",
+        notices=(
+            *contradictions(file, recognise_backbone(tensors), model),
+            *_class_notices(file, report, class_names),
+            *(f"model.strict_weights=false: {misfit}" for misfit in describe_misfits(report)),
+        ),
+    )
+
+
+def _class_notices(file: WeightsFile, report: LoadReport, class_names: Sequence[str]) -> Iterator[str]:
+    num_classes = len(class_names)
+    if report.remade:
+        yield (
+            f"weights {file.source} have {report.num_classes} classes, the data {num_classes}: the last "
+            f"layers of the region head start anew ({', '.join(report.remade)})"
+        )
+    elif report.num_classes == num_classes and file.class_names not in (None, tuple(class_names)):
+        yield (
+            f"weights {file.source} are for {num_classes} classes of other names or in another order "
+            f"({', '.join((file.class_names or ())[:3])}, ...): the region head starts from them all the same"
+        )

@@ -1,0 +1,1 @@
+"""``hrdet predict``: pictures in; drawn pictures, COCO's format and a table out."""

@@ -1,0 +1,146 @@
+"""The pictures that paths mean, what results call them, and where each is drawn."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hrdet_cli.engine.data.images import FolderImages, ImageSource, open_images
+from hrdet_cli.engine.data.picture_listing import PictureListing, list_pictures
+from hrdet_cli.errors import DataError, OutputError
+
+_LOSSLESS_ENDINGS = ("png", "bmp", "gif")
+_MAX_PART_BYTES = 200  # file systems take 255; some are left for a number and an ending
+_SEPARATORS = re.compile(r"[/\\]")
+_ODD_CHARACTERS = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')  # the last for bytes that are no text
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInput:
+    """A picture to look at.
+
+    Attributes:
+        number: Counted from 1; its image id in the results.
+        name: What results call it.
+        images: Where it is.
+        member: Its name there.
+        drawn: Where it is drawn, relative to the folder of the drawn pictures.
+    """
+
+    number: int
+    name: str
+    images: ImageSource
+    member: str
+    drawn: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInputs:
+    """What the given paths hold.
+
+    Attributes:
+        pictures: Each once, in the order of the paths and by name within each.
+        num_others: Files in folders and archives that are no pictures, as their names tell.
+    """
+
+    pictures: tuple[PictureInput, ...]
+    num_others: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A picture before it is numbered."""
+
+    name: str
+    images: ImageSource
+    member: str
+
+
+def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
+    """Look for pictures without opening any.
+
+    Results call a picture of the only folder or archive by its path in there, so that this is their image
+    root, and any other by its path as given: ``folder/sub/1.jpg``, ``archive.zip/1.jpg``.
+
+    Args:
+        sources: Pictures, whatever they are called; folders, which are searched with their subfolders; and
+            ``.zip`` archives.
+        drawn: Folder that pictures are drawn into; what lies in there is not looked at.
+
+    Raises:
+        DataError: A path is none of these, an archive is damaged, or there is no picture.
+        OutputError: A source lies in ``drawn``, where it could be drawn over.
+    """
+    places: dict[str, _Place] = {}
+    num_others = 0
+    for source in sources:
+        if source.resolve().is_relative_to(drawn.resolve()):
+            raise OutputError(f"{source}: lies in {drawn}, where pictures are drawn; choose another --out")
+        if source.is_file() and source.suffix.lower() != ".zip":
+            place = _Place(str(source), FolderImages(source.parent), source.name)
+            places.setdefault(place.name, place)
+            continue
+        images, listing = _open(source)
+        num_others += listing.num_others
+        prefix = "" if len(sources) == 1 else f"{source}/"
+        for name in listing.names:
+            if source.is_file() or not (source / name).resolve().is_relative_to(drawn.resolve()):
+                places.setdefault(prefix + name, _Place(prefix + name, images, name))
+    if not places:
+        raise DataError(
+            f"{', '.join(map(str, sources))}: holds no picture ({num_others} other files); a file with an "
+            "unusual ending is tried when it is named itself"
+        )
+    names = _drawn_names([place.member for place in places.values()])
+    pictures = [
+        PictureInput(number, place.name, place.images, place.member, name)
+        for number, (place, name) in enumerate(zip(places.values(), names, strict=True), start=1)
+    ]
+    return FoundInputs(tuple(pictures), num_others)
+
+
+def _open(source: Path) -> tuple[ImageSource, PictureListing]:
+    """A folder or an archive, and what it holds."""
+    if not source.exists():
+        raise DataError(f"{source}: does not exist; name pictures, folders or .zip archives")
+    images, listing = open_images(source), list_pictures(source)
+    if listing.unreadable:
+        raise DataError(
+            f"{listing.unreadable[0]}: cannot be looked into; name other folders, or mend this one"
+        )
+    return images, listing
+
+
+def _drawn_names(paths: Sequence[str]) -> Iterator[PurePosixPath]:
+    """A name for each drawn picture: alike, but safe in any folder and different from all others.
+
+    Names out of an archive may lead anywhere, so only their parts are used.  Names that differ in capitals,
+    in the spelling of an accent or in an ending that is not kept are the same to some file system: the later
+    ones get numbers.
+    """
+    wanted = [_safe_path(path) for path in paths]
+    taken = {_folded(folder) for path in wanted for folder in path.parents}
+    for path in wanted:
+        name, number = path, 1
+        while _folded(name) in taken:
+            number += 1
+            name = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        taken.add(_folded(name))
+        yield name
+
+
+def _safe_path(path: str) -> PurePosixPath:
+    parts = [_ODD_CHARACTERS.sub("_", part).strip(" .") for part in _SEPARATORS.split(path)]
+    *folders, name = [part for part in parts if part] or [""]
+    stem, dot, ending = name.rpartition(".")
+    suffix = ".png" if ending.lower() in _LOSSLESS_ENDINGS else ".jpg"
+    return PurePosixPath(*map(_shortened, folders), _shortened(stem if dot else name or "picture") + suffix)
+
+
+def _shortened(part: str) -> str:
+    return part.encode()[:_MAX_PART_BYTES].decode("utf-8", "ignore")
+
+
+def _folded(path: PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()

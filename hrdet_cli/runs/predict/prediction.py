@@ -1,0 +1,221 @@
+"""A trained detector over pictures: read ahead, detect in batches, draw, and write down."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrdet_cli.engine.data.decoding import bombs_refused, decode_rgb
+from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.transforms import Augmentation
+from hrdet_cli.engine.data.unlabelled import (
+    UnlabelledPicture,
+    batch_of,
+    group_by_canvas,
+    place_unlabelled,
+    read_ahead,
+)
+from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.visualisation.predictions import draw_predictions
+from hrdet_cli.errors import DataError, OutOfMemoryError
+from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation, select_device
+from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
+from hrdet_cli.runs.predict.inputs import PictureInput, find_pictures
+from hrdet_cli.runs.progress import WorkProgress
+from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
+from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
+from hrdet_cli.specs.experiment import ExperimentSpec
+
+DRAWN = "drawn"
+_LONGEST_JPEG_EDGE = 65500
+_PADDING = SmallestCanvas()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A finished ``hrdet predict``, or one that was stopped.
+
+    Attributes:
+        out: Folder of the results.
+        class_names: Name of each label.
+        pictures: Those that were looked at, in the order they were given.
+        failed: Those that could not be read, likewise.
+        num_not_done: Those that were not reached when it was stopped.
+        num_others: Files beside them that are no pictures.
+        document: What ``detections.json`` holds.
+        notices: What the user should be told.
+    """
+
+    out: Path
+    class_names: tuple[str, ...]
+    pictures: tuple[PredictedPicture, ...]
+    failed: tuple[FailedPicture, ...]
+    num_not_done: int
+    num_others: int
+    document: dict[str, Any]
+    notices: tuple[str, ...]
+
+
+def predict_pictures(
+    trained: TrainedDetector,
+    sources: Sequence[Path],
+    *,
+    out: Path | None,
+    min_score: float,
+    batch_size: int | None,
+    stop_asked: Callable[[], bool],
+) -> Generator[WorkProgress, None, Prediction]:
+    """Find, read, detect, draw and write; a picture that cannot be read stops nothing.
+
+    Pictures are resized as an evaluation of the same spec does it, so what is found in one is the same.
+
+    Args:
+        trained: The detector.
+        sources: Pictures, folders and archives.
+        out: Folder for the results; None puts them beside the weights.
+        min_score: Detections with a lower score are left out.
+        batch_size: Pictures detected in at once; None takes the spec's.
+        stop_asked: Whether this process was asked to stop; what is done by then is kept.
+
+    Raises:
+        HrdetError: No pictures, weights that do not fit, results that cannot be written.
+    """
+    spec = trained.spec
+    out = out or results_folder(trained, "predict")
+    inputs = find_pictures(sources, drawn=out / DRAWN)
+    yield WorkProgress("building the detector")
+    device = select_device(spec.run)
+    detect = _Detect(build_trained_detector(trained, device), device, autocast_dtype(spec.run, device))
+    make_folder(out)  # not before the weights are known to fit
+    pictures: list[PredictedPicture] = []
+    failed: list[FailedPicture] = []
+    with closing(_groups(inputs.pictures, failed, spec, batch_size or spec.evaluation.batch_size)) as groups:
+        for group in groups:
+            if stop_asked():
+                break
+            for picture, detections in zip(group, detect(group), strict=True):
+                given = inputs.pictures[detections.image_id - 1]
+                kept = _with_score(detections, min_score)
+                drawn = _draw(picture, kept, out / DRAWN / given.drawn, trained.class_names)
+                size = picture.sample.record.original
+                pictures.append(PredictedPicture(given.name, size, kept, drawn.relative_to(out).as_posix()))
+            yield WorkProgress("detecting", len(pictures) + len(failed), len(inputs.pictures))
+    pictures.sort(key=lambda picture: picture.detections.image_id)
+    failed.sort(key=lambda picture: picture.number)
+    document = coco_document(trained, pictures, failed, min_score=min_score)
+    write_json(out / "detections.json", document)
+    return Prediction(
+        out=out,
+        class_names=trained.class_names,
+        pictures=tuple(pictures),
+        failed=tuple(failed),
+        num_not_done=len(inputs.pictures) - len(pictures) - len(failed),
+        num_others=inputs.num_others,
+        document=document,
+        notices=(*trained.notices, *_notices(spec, min_score)),
+    )
+
+
+def _groups(
+    inputs: Sequence[PictureInput], failed: list[FailedPicture], spec: ExperimentSpec, batch_size: int
+) -> Generator[list[UnlabelledPicture]]:
+    """Pictures as the detector gets them, in groups of one canvas; puts others into ``failed``."""
+    augmentation = build_evaluation_augmentation(spec)
+    num_threads = max(1, spec.data.num_workers)
+    with (
+        bombs_refused(),
+        closing(
+            read_ahead(
+                lambda picture: _read(picture, augmentation),
+                inputs,
+                num_threads=num_threads,
+                num_ahead=max(2 * num_threads, batch_size),
+            )
+        ) as results,
+    ):
+        yield from group_by_canvas(_sound(results, failed), _PADDING, batch_size=batch_size)
+
+
+def _read(picture: PictureInput, augmentation: Augmentation) -> UnlabelledPicture | FailedPicture:
+    try:
+        data = picture.images.read(picture.member)
+        pixels = decode_rgb(data, expected=None, name=picture.name)
+    except DataError as error:
+        reason = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
+        return FailedPicture(picture.number, picture.name, reason)
+    return place_unlabelled(pixels, number=picture.number, name=picture.name, augmentation=augmentation)
+
+
+def _sound(
+    results: Iterable[UnlabelledPicture | FailedPicture], failed: list[FailedPicture]
+) -> Iterator[UnlabelledPicture]:
+    for result in results:
+        if isinstance(result, FailedPicture):
+            failed.append(result)
+        else:
+            yield result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Detect:
+    """A detector on its device."""
+
+    detector: FasterRCNN
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+
+    def __call__(self, group: Sequence[UnlabelledPicture]) -> list[PictureDetections]:
+        """Detections in each picture of a group.
+
+        Raises:
+            OutOfMemoryError: The group is too large for the GPU.
+        """
+        batch = batch_of(group, _PADDING)
+        try:
+            return detect_batch(self.detector, batch, self.device, self.autocast_dtype)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(
+                f"{len(batch)} pictures on a canvas of {batch.images.canvas} do not fit into the GPU's "
+                "memory; lower --batch-size or evaluation.scale_pixels"
+            ) from error
+
+
+def _with_score(detections: PictureDetections, min_score: float) -> PictureDetections:
+    """Those detections that have at least a score."""
+    is_kept = detections.scores >= min_score
+    return PictureDetections(
+        image_id=detections.image_id,
+        boxes=detections.boxes[is_kept],
+        scores=detections.scores[is_kept],
+        labels=detections.labels[is_kept],
+    )
+
+
+def _draw(
+    picture: UnlabelledPicture, detections: PictureDetections, path: Path, class_names: Sequence[str]
+) -> Path:
+    """Draw detections into a file; returns the file, which is a PNG where a JPEG cannot be as long."""
+    if max(picture.pixels.shape) > _LONGEST_JPEG_EDGE:
+        path = path.with_suffix(".png")
+    drawing = draw_predictions(
+        picture.pixels.permute(1, 2, 0).numpy(),
+        boxes=detections.boxes.numpy(),
+        labels=detections.labels.numpy(),
+        scores=detections.scores.numpy(),
+        class_names=class_names,
+    )
+    save_picture(drawing, path)
+    return path
+
+
+def _notices(spec: ExperimentSpec, min_score: float) -> Iterator[str]:
+    threshold = spec.model.roi_head.score_threshold
+    if min_score < threshold:
+        yield (
+            f"the detector itself drops scores up to {threshold:g}, more than --min-score {min_score:g}; "
+            "--set model.roi_head.score_threshold=0 keeps them"
+        )

@@ -1,0 +1,275 @@
+"""One way to a trained detector: from a run, from a checkpoint, or from weights that other code trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.weights.backbones import recognise_backbone
+from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
+from hrdet_cli.engine.weights.families import num_classes_of, recognise, to_ours
+from hrdet_cli.engine.weights.loading import describe_misfits, load_weights
+from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.errors import SpecError, WeightsError
+from hrdet_cli.runs.build import build_detector, place_detector
+from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.layers import Layer, setting_layers
+from hrdet_cli.specs.loading import load_spec, validate_layers
+from hrdet_cli.specs.yaml_text import parse_yaml
+
+_CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
+"""What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedDetector:
+    """Everything that evaluation, prediction and export need; can be pickled.
+
+    Attributes:
+        source: The run folder, file or name that was asked for.
+        file: Where the weights were read; None where they have a name and no file.
+        name: What results are called by: ``best``, ``best-ema``, ``fasterrcnn_resnet50_fpn``.
+        spec: How the detector is built and evaluated.
+        class_names: K names in the order of the labels.
+        category_ids: K ids of the classes in the annotations they come from; None where nobody says.
+        weights: By the names of our detector's tensors; complete.
+        notices: What the user should be told.
+    """
+
+    source: str
+    file: Path | None
+    name: str
+    spec: ExperimentSpec
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...] | None
+    weights: Mapping[str, Tensor]
+    notices: tuple[str, ...] = ()
+
+
+def read_trained_detector(
+    source: str,
+    *,
+    preset: str | None = None,
+    spec_file: Path | None = None,
+    use_ema: bool = False,
+    extra_layers: Sequence[Layer] = (),
+    settings: Sequence[str] = (),
+    classes: Path | None = None,
+) -> TrainedDetector:
+    """Read a detector's weights, and find out what they are the weights of.
+
+    Args:
+        source: A run folder (its best checkpoint, or else its last), a checkpoint of hrdet, or weights of
+            other code: a file, or a name such as ``torchvision:fasterrcnn_resnet50_fpn``.
+        preset: What weights of other code are; a checkpoint knows that itself.
+        spec_file: The same by a file of one's own.
+        use_ema: Take the averaged weights of a checkpoint.
+        extra_layers: Changes to the spec, such as other data.
+        settings: ``key=value`` texts on top of those.
+        classes: Annotations in COCO's format that name the classes of weights that do not.
+
+    Raises:
+        WeightsError: The weights cannot be read, are not a detector's, or say too little about themselves.
+        SpecError: Options do not go together, or a change is not valid.
+        DataError: ``classes`` cannot be read.
+    """
+    path = Path(source)
+    if not (path.exists() or is_weights_name(source)):
+        raise WeightsError(
+            f"{source}: does not exist; give a run folder, a checkpoint, weights of other code, or a name "
+            "such as torchvision:fasterrcnn_resnet50_fpn"
+        )
+    checkpoint = _checkpoint_of_run(RunFolder(path), use_ema=use_ema) if path.is_dir() else None
+    file = read_weights(str(checkpoint or source))
+    if file.checkpoint is not None:
+        _refuse_options_of_foreign_weights(source, preset=preset, spec_file=spec_file, classes=classes)
+        state = file.checkpoint
+        require_keys(checkpoint or path, state, _CHECKPOINT_KEYS)
+        base = Layer(source, parse_yaml(state["spec"], source=source))
+        spec = validate_layers([base, *extra_layers, *setting_layers(settings)]).spec
+        return _of_checkpoint(source, checkpoint or path, state, spec, use_ema=use_ema)
+    if use_ema:
+        raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
+    if preset is None and spec_file is None:
+        raise SpecError([_describe_unknown(file)])
+    weights_layer = Layer(source, {"model": {"weights": source}})  # not those that the preset names
+    loaded = load_spec(
+        preset=preset,
+        spec_file=spec_file,
+        extra_layers=[weights_layer, *extra_layers],
+        settings=settings,
+    )
+    return _of_foreign_weights(path if path.is_file() else None, file, loaded.spec, classes)
+
+
+def build_trained_detector(trained: TrainedDetector, device: torch.device) -> FasterRCNN:
+    """A detector with its weights on a device, in evaluation mode.
+
+    Raises:
+        WeightsError: The weights do not fit the detector that the spec describes.
+    """
+    spec = trained.spec
+    detector = build_detector(spec, num_classes=len(trained.class_names), trains=False)
+    place_detector(detector, spec.run, device)
+    report = load_weights(detector, trained.weights, strict=False, source=trained.source)
+    is_complete = not (report.missing or report.differing or report.remade)
+    if not is_complete or (report.left_over and spec.model.strict_weights):
+        raise WeightsError(
+            "\n".join(
+                [
+                    f"{trained.source}: its weights do not fit the detector that the spec describes",
+                    *describe_misfits(report),
+                    "Describe the model and norm that they were trained with.",
+                ]
+            )
+        )
+    return detector.eval()
+
+
+def results_folder(trained: TrainedDetector, what: str) -> Path:
+    """Where results go unless told otherwise.
+
+    ``RUN/eval-best`` for ``RUN/checkpoints/best.pt``, ``eval-STEM`` beside any other file, and
+    ``runs/eval-NAME`` for weights that have a name and no file.
+    """
+    if trained.file is None:
+        return Path("runs") / f"{what}-{trained.name}"
+    folder = trained.file.parent
+    return (folder.parent if folder.name == "checkpoints" else folder) / f"{what}-{trained.name}"
+
+
+def require_keys(checkpoint: Path, state: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """A checkpoint must hold certain entries.
+
+    Raises:
+        WeightsError: One is missing.
+    """
+    missing = [key for key in keys if key not in state]
+    if missing:
+        raise WeightsError(
+            f"{checkpoint}: lacks {', '.join(missing)}; it was not written by a training run of this hrdet"
+        )
+
+
+def _checkpoint_of_run(folder: RunFolder, *, use_ema: bool) -> Path:
+    """A run folder's best checkpoint, or else its last.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    best = [folder.best_ema_checkpoint] if use_ema else [folder.best_checkpoint]
+    for candidate in (*best, folder.last_checkpoint):
+        if candidate.is_file():
+            return candidate
+    raise WeightsError(f"{folder.path}: is no run folder with checkpoints/best.pt or last.pt")
+
+
+def _refuse_options_of_foreign_weights(
+    source: str, *, preset: str | None, spec_file: Path | None, classes: Path | None
+) -> None:
+    given = {"--preset": preset, "--spec": spec_file, "--classes": classes}
+    problems = [
+        f"{option}: is for weights of other code; {source} knows this itself, so leave it away "
+        "(--set changes single values)"
+        for option, value in given.items()
+        if value is not None
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def _of_checkpoint(
+    source: str, file: Path, state: Mapping[str, Any], spec: ExperimentSpec, *, use_ema: bool
+) -> TrainedDetector:
+    key = "ema_model" if use_ema else "model"
+    if use_ema and key not in state:
+        raise WeightsError(
+            f"{file}: holds no averaged weights, which only runs with optimisation.ema have; leave --ema away"
+        )
+    name = file.stem if not use_ema or file.stem.endswith("-ema") else f"{file.stem}-ema"
+    has_average_too = "ema_model" in state and not use_ema
+    return TrainedDetector(
+        source=source,
+        file=file,
+        name=name,
+        spec=spec,
+        class_names=tuple(state["class_names"]),
+        category_ids=tuple(state["category_ids"]),
+        weights=state[key],
+        notices=(f"{file} holds averaged weights too; --ema takes them",) if has_average_too else (),
+    )
+
+
+def _describe_unknown(content: WeightsFile) -> str:
+    """That weights need a spec, and which preset they were probably made for."""
+    family = recognise(content.tensors)
+    preset = likely_preset(content, family, recognise_backbone(to_ours(content.tensors, family)))
+    probably = f", probably --preset {preset}" if preset else ""
+    return (
+        f"{content.source}: holds weights of other code ({family.name}), which do not say how their detector "
+        f"is built; say it with --preset NAME or --spec FILE{probably} (`hrdet presets list` shows all)"
+    )
+
+
+def _of_foreign_weights(
+    file: Path | None, content: WeightsFile, spec: ExperimentSpec, classes: Path | None
+) -> TrainedDetector:
+    source, family = content.source, recognise(content.tensors)
+    if not family.is_detector:
+        raise WeightsError(
+            f"{source}: holds a backbone ({family.name}), not a detector; train one that starts from it: "
+            "hrdet train --weights"
+        )
+    weights = to_ours(content.tensors, family, background=spec.model.weights_background)
+    num_classes = num_classes_of(weights)
+    if num_classes is None:
+        raise WeightsError(f"{source}: has no classifier of regions; is it a Faster R-CNN?")
+    names, ids = _classes_of(content, num_classes, classes)
+    return TrainedDetector(
+        source=source,
+        file=file,
+        name=file.stem if file is not None else PurePosixPath(source.rpartition(":")[2]).stem,
+        spec=spec,
+        class_names=names,
+        category_ids=ids,
+        weights=weights,
+        notices=tuple(contradictions(content, recognise_backbone(weights), spec.model)),
+    )
+
+
+def _classes_of(
+    content: WeightsFile, num_classes: int, classes: Path | None
+) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """Names of the classes in the order of the labels, and their ids where somebody says."""
+    source = content.source
+    if classes is not None:
+        annotations = load_coco(classes)
+        if len(annotations.class_names) != num_classes:
+            raise SpecError(
+                [
+                    f"--classes {classes}: names {len(annotations.class_names)} categories, but {source} "
+                    f"has {num_classes} classes; name the annotations that it was trained on"
+                ]
+            )
+        return annotations.class_names, annotations.category_ids
+    names = content.class_names or coco_class_names(num_classes)
+    if names is None:
+        raise SpecError(
+            [
+                f"{source}: does not name its {num_classes} classes; name them with --classes JSON, the "
+                "annotations that it was trained on"
+            ]
+        )
+    if len(names) != num_classes:
+        raise WeightsError(
+            f"{source}: names {len(names)} classes but has {num_classes}; name them with --classes JSON"
+        )
+    return names, coco_category_ids(names)

@@ -1,0 +1,106 @@
+"""Conventions that tensors do not show: what a file says about them, and which preset has them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from hrdet_cli.engine.weights.backbones import Backbone
+from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, RESNET, TORCHVISION, Family
+from hrdet_cli.engine.weights.reading import WeightsFile
+from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
+
+_CAFFE_NAMES = ("caffe", "msra")
+_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """What is known of how a network was trained; None where nothing says.
+
+    Attributes:
+        style: Which convolution of ResNet's blocks has the stride, ``pytorch`` or ``caffe``.
+        pixel_order: ``rgb`` or ``bgr``.
+        pixel_std: Divisors of the colours, the smallest first.
+    """
+
+    style: str | None
+    pixel_order: str | None
+    pixel_std: tuple[float, ...] | None
+
+
+def stated_conventions(file: WeightsFile) -> Conventions:
+    """What mmdetection's configuration inside a file says, or else the file's name."""
+    text = file.config_text
+    if text is None:
+        is_caffe = any(word in PurePath(file.source).name.lower() for word in _CAFFE_NAMES)
+        return Conventions("caffe", "bgr", None) if is_caffe else Conventions(None, None, None)
+    style = re.search(r"""style=['"](caffe|pytorch)['"]""", text)
+    to_rgb = re.search(r"to_rgb=(True|False)", text)  # of img_norm_cfg, and the end of bgr_to_rgb
+    std = re.search(r"std=\[([-\d., \n]+)\]", text)
+    return Conventions(
+        style=style and style[1],
+        pixel_order=to_rgb and {"True": "rgb", "False": "bgr"}[to_rgb[1]],
+        pixel_std=std and _numbers(std[1]),
+    )
+
+
+def contradictions(file: WeightsFile, backbone: Backbone | None, model: ModelSpec) -> Iterator[str]:
+    """What a file says about itself and a spec has otherwise, a sentence each.
+
+    Args:
+        file: The weights.
+        backbone: Theirs.
+        model: What they are loaded into.
+    """
+    stated = stated_conventions(file)
+    style = model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
+    differences = []
+    if style is not None and stated.style not in (None, style):
+        differences.append(f"model.backbone.style {stated.style}, not {style}")
+    if (style is not None or file.config_text) and stated.pixel_order not in (None, model.pixel_order):
+        differences.append(f"model.pixel_order {stated.pixel_order}, not {model.pixel_order}")
+    if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
+        differences.append(f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}")
+    if differences:
+        preset = _mmdetection_preset(backbone, stated) if backbone else None
+        yield (
+            f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
+            + (f"; preset {preset} has their conventions" if preset else "")
+        )
+
+
+def likely_preset(file: WeightsFile, family: Family, backbone: Backbone | None) -> str | None:
+    """The preset that weights were probably made for; None where no preset has their backbone."""
+    if backbone is None or backbone.variant not in ("w18", "w32", "w40", "50", "101"):
+        return None
+    if family in (HRNET, RESNET):
+        is_caffe = stated_conventions(file).style == "caffe"
+        by_variant = {"50": "r50-fpn-syncbn", "101": "mmdet3-r101-fpn"}
+        if is_caffe:
+            return _mmdetection_preset(backbone, stated_conventions(file))
+        return by_variant.get(backbone.variant, f"hrnet-{backbone.variant}")
+    if family == TORCHVISION:
+        return "torchvision-r50-fpn" if backbone.variant == "50" else None
+    if family == ANCESTOR and backbone.variant != "101":
+        return f"hrnet2019-{'r50-fpn' if backbone.kind == 'resnet' else backbone.variant}"
+    return _mmdetection_preset(backbone, stated_conventions(file)) if family == MMDETECTION else None
+
+
+def _mmdetection_preset(backbone: Backbone, stated: Conventions) -> str:
+    if backbone.kind == "hrnet":
+        return f"mmdet3-hrnet-{backbone.variant}"
+    return f"mmdet3-r{backbone.variant}{'-caffe' if stated.style == 'caffe' else ''}-fpn"
+
+
+def _numbers(text: str) -> tuple[float, ...] | None:
+    try:
+        return tuple(sorted(float(number) for number in text.split(",") if number.strip()))
+    except ValueError:
+        return None
+
+
+def _alike(first: Sequence[float], second: Sequence[float]) -> bool:
+    return len(first) == len(second) and all(
+        abs(a - b) <= _TOLERANCE for a, b in zip(first, second, strict=True)
+    )

@@ -1,0 +1,138 @@
+"""What a source of weights holds, and how it fits a spec."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.weights.backbones import Backbone, recognise_backbone
+from hrdet_cli.engine.weights.coco_classes import coco_class_names
+from hrdet_cli.engine.weights.families import Family, num_classes_of, recognise, to_ours
+from hrdet_cli.engine.weights.loading import LoadReport, compare_weights
+from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.layers import Layer
+from hrdet_cli.specs.loading import load_spec, validate_layers
+from hrdet_cli.specs.yaml_text import parse_yaml
+
+_CLASSES_OF_A_BACKBONE = 80  # any number: the head is not compared
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How weights fit the model of a spec.
+
+    Attributes:
+        spec_name: The preset's or the spec's name.
+        report: Which tensors do and which do not.
+        contradictions: What the file says about its conventions and the spec has otherwise.
+    """
+
+    spec_name: str
+    report: LoadReport
+    contradictions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What weights are.
+
+    Attributes:
+        backbone: As people call it; None where hrdet has none like it.
+        background: Which row of the classifier is the background's.
+        class_names: As the file or its publisher says, or else COCO's, if their number is; None where nobody
+            knows, and of backbones.
+        names_are_coco: Whether they were told by their number alone.
+        num_parameters: Elements of all tensors except running statistics and counters.
+        num_tensors_by_dtype: ``float32`` and so on.
+        entries: What else a checkpoint of hrdet holds.
+        likely_preset: For which the weights were probably made.
+        fit: To the spec that was asked for, or to the likely preset.
+    """
+
+    source: str
+    family: Family
+    backbone: str | None
+    background: str | None
+    num_classes: int | None
+    class_names: tuple[str, ...] | None
+    names_are_coco: bool
+    num_tensors: int
+    num_parameters: int
+    num_tensors_by_dtype: Mapping[str, int]
+    entries: tuple[str, ...]
+    likely_preset: str | None
+    fit: Fit | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain types."""
+        return asdict(self)
+
+
+def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
+    """Find out what weights are.
+
+    Args:
+        source: As `read_weights` takes it.
+        spec: What to compare them with; None for the spec inside a checkpoint of hrdet, or the likely preset.
+
+    Raises:
+        WeightsError: They cannot be read, or are of no family that is known.
+    """
+    file = read_weights(source)
+    family = recognise(file.tensors)
+    background = "auto" if spec is None else spec.model.weights_background
+    tensors = to_ours(file.tensors, family, background=background)
+    backbone = recognise_backbone(tensors)
+    preset = likely_preset(file, family, backbone)
+    if spec is None:
+        spec = _own_spec(file) if file.checkpoint else load_spec(preset=preset).spec if preset else None
+    num_classes = num_classes_of(tensors)
+    coco = None if file.class_names or num_classes is None else coco_class_names(num_classes)
+    return Inspection(
+        source=source,
+        family=family,
+        backbone=None if backbone is None else str(backbone),
+        background=family.background if background == "auto" else background,
+        num_classes=num_classes,
+        class_names=file.class_names or coco,
+        names_are_coco=coco is not None,
+        num_tensors=len(tensors),
+        num_parameters=sum(tensor.numel() for key, tensor in tensors.items() if _is_parameter(key)),
+        num_tensors_by_dtype=dict(
+            Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
+        ),
+        entries=tuple(file.checkpoint or ()),
+        likely_preset=preset,
+        fit=None if spec is None else _fit(file, tensors, backbone, spec),
+    )
+
+
+def _own_spec(file: WeightsFile) -> ExperimentSpec | None:
+    text = (file.checkpoint or {}).get("spec")
+    if not isinstance(text, str):
+        return None
+    return validate_layers([Layer(file.source, parse_yaml(text, source=file.source))]).spec
+
+
+def _fit(
+    file: WeightsFile, tensors: Mapping[str, Tensor], backbone: Backbone | None, spec: ExperimentSpec
+) -> Fit:
+    with torch.device("meta"):
+        detector = build_detector(
+            spec, num_classes=num_classes_of(tensors) or _CLASSES_OF_A_BACKBONE, trains=False
+        )
+    return Fit(
+        spec_name=spec.name,
+        report=compare_weights(detector, tensors),
+        contradictions=tuple(contradictions(file, backbone, spec.model)),
+    )
+
+
+def _is_parameter(key: str) -> bool:
+    return not key.endswith((".running_mean", ".running_var", ".num_batches_tracked"))

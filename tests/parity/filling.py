@@ -1,0 +1,85 @@
+"""Weights, pictures and ground truth made by arithmetic, the same wherever they are made.
+
+Needs numpy alone, so that the environments of two detectors that exclude each other can both import it; there
+is no file to carry. Weights come from their names in the state dict of the code that is compared with, so a
+conversion of names that mixes two tensors up shows in every number.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_CLASSES = 80
+
+_GAINS = (
+    # Ends of residual branches, and what HRNet's branches give one another: sums that must not grow.
+    (r"layer\d\.\d+\.bn3\.weight$", 0.3),
+    (r"branches\.\d\.\d+\.bn2\.weight$", 0.15),
+    (r"fuse_layers\..*\.\d\.weight$", 0.15),
+    (r"(lateral_convs|reduction_conv|inner_blocks)\..*weight$", 0.4),
+    (r"(fpn_convs|layer_blocks)\..*weight$", 0.5),
+    # Outputs, so that scores differ, boxes move, and dozens of detections pass the threshold.
+    (r"(rpn_cls|cls_logits)\.weight$", 0.3),
+    (r"(rpn_reg|rpn\.head\.bbox_pred)\.weight$", 0.2),
+    (r"(fc_cls|cls_score)\.weight$", 0.5),
+    (r"(fc_reg|box_predictor\.bbox_pred)\.weight$", 0.5),
+)
+
+
+def fill(shapes: Mapping[str, Sequence[int]]) -> dict[str, NDArray[np.float32]]:
+    """A value for every tensor of a state dict: a function of its name and its shape.
+
+    Convolutions and fully connected layers are normal with variance 2 / fan-in, scales of norms lie near 1,
+    both times a gain; variances are in 0.5 .. 1.5, and no bias or mean is zero.
+    """
+    return {name: _fill_one(name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def _fill_one(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    random = np.random.RandomState(
+        zlib.crc32(name.encode())
+    )  # whose numbers numpy has promised not to change
+    gain = next((gain for pattern, gain in _GAINS if re.search(pattern, name)), 1.0)
+    if name.endswith("num_batches_tracked"):
+        values = np.zeros(shape)
+    elif name.endswith("running_var"):
+        values = random.uniform(0.5, 1.5, shape)
+    elif name.endswith(("running_mean", "bias")):
+        values = 0.1 * random.standard_normal(shape)
+    elif len(shape) == 1:
+        values = gain * (1 + 0.1 * random.standard_normal(shape))
+    else:
+        values = gain * np.sqrt(2 / np.prod(shape[1:])) * random.standard_normal(shape)
+    return np.asarray(values, dtype=np.float32)
+
+
+def make_picture(height: int, width: int, *, number: int) -> NDArray[np.uint8]:
+    """``(3, height, width)`` RGB: waves in three directions, in whole numbers only."""
+    y, x = np.mgrid[:height, :width]
+    colours = [
+        _wave(3 * x + y + 11 * number, 41 + 7 * colour)
+        + _wave(2 * y - x + 5 * width, 97 + 13 * colour + number)
+        + _wave(x * y // 64 + 29 * colour, 53)
+        for colour in range(3)
+    ]
+    return (np.stack(colours) // 3).astype(np.uint8)
+
+
+def _wave(position: NDArray[np.int64], half_period: int) -> NDArray[np.int64]:
+    """A triangle between 0 and 255."""
+    return np.abs(position % (2 * half_period) - half_period) * 255 // half_period
+
+
+def make_targets(height: int, width: int, *, number: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Boxes ``(G, 4)`` inside the picture, in quarters of a pixel, and their labels ``(G,)``."""
+    boxes = []
+    for box in range(3 + number):
+        box_width, box_height = width * (box + 2) // (box + 6), height * (box + 3) // (2 * box + 7)
+        left = (37 * box + 13 * number) % max(1, width - box_width)
+        top = (53 * box + 7 * number) % max(1, height - box_height)
+        boxes.append([left + 0.25, top + 0.5, left + box_width - 0.25, top + box_height - 0.75])
+    labels = [(17 * box + 5 * number) % NUM_CLASSES for box in range(len(boxes))]
+    return np.array(boxes, dtype=np.float32), np.array(labels, dtype=np.int64)

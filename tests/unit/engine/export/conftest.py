@@ -1,0 +1,55 @@
+"""A small detector with random weights that finds a few dozen things in any picture, sure of some."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.export.check_pictures import draw_picture
+from hrdet_cli.engine.export.detection_graph import PictureOnCanvas
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.structures import ImageBatch
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.specs.loading import load_spec
+
+SETTINGS = (
+    "model.backbone.width=small",
+    "model.weights=null",
+    "model.neck_channels=32",
+    "model.roi_head.hidden_features=64",
+    "model.rpn.num_test_proposals=200",
+    "model.activation_checkpointing=true",
+    "norm.kind=sync",
+)
+
+
+@pytest.fixture(scope="module")
+def detector() -> FasterRCNN:
+    """mmdetection's conventions, our synchronised norms, recomputed activations."""
+    spec = load_spec(preset="mmdet3-hrnet-w18", settings=SETTINGS).spec
+    torch.manual_seed(0)
+    detector = build_detector(spec, num_classes=4, trains=False).eval()
+    _spread_predictions(detector, batch_of(draw_picture(Size(256, 320))))
+    return detector
+
+
+def batch_of(picture: Tensor) -> ImageBatch:
+    pixels, sizes = PictureOnCanvas()(picture)
+    return ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
+
+
+@torch.no_grad()
+def _spread_predictions(detector: FasterRCNN, images: ImageBatch) -> None:
+    """Make layers that are initialised to say next to nothing as outspoken as trained ones."""
+
+    def spread(layer: nn.Module, values: Tensor, *, wanted: float) -> None:
+        layer.get_parameter("weight").mul_(wanted / values.std())
+
+    features = detector.neck(detector.backbone(detector.normalise(images), None), None)
+    predictions = detector.rpn(features)
+    spread(detector.rpn.objectness, predictions.logits, wanted=3.0)
+    spread(detector.rpn.deltas, predictions.deltas, wanted=0.3)
+    proposals = detector.rpn.propose(detector.rpn(features), images.sizes)
+    logits, deltas = detector.roi_head(features, proposals.boxes)
+    spread(detector.roi_head.classifier, logits - logits.mean(dim=1, keepdim=True), wanted=2.0)
+    spread(detector.roi_head.regressor, deltas, wanted=1.0)

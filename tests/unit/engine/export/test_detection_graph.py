@@ -1,0 +1,70 @@
+"""The graph that is exported finds, in torch, bit for bit what the detector finds."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.export.check_pictures import draw_picture
+from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.soft_nms import SoftNms
+from hrdet_cli.engine.structures import ImageBatch
+
+
+@pytest.mark.parametrize("size", [Size(128, 160), Size(100, 33), Size(97, 161)], ids=str)
+@torch.no_grad()
+def test_it_finds_what_the_detector_finds(detector: FasterRCNN, size: Size) -> None:
+    pixels, sizes = PictureOnCanvas()(draw_picture(size))
+    found = detector.detect(ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64)))
+    is_valid = found.is_valid[0]
+    boxes, scores, labels = DetectionGraph(detector)(pixels, sizes)
+    assert torch.equal(boxes, found.boxes[0, is_valid])
+    assert torch.equal(scores, found.scores[0, is_valid])
+    assert torch.equal(labels, found.labels[0, is_valid])
+    assert len(scores) > 10
+    assert len(labels.unique()) > 1
+    assert boxes[:, 2].max() <= size.width
+    assert boxes[:, 3].max() <= size.height
+
+
+def test_no_more_than_the_best_are_found(detector: FasterRCNN) -> None:
+    selector = detector.roi_head.selector
+    detector.roi_head.selector = replace(selector, max_detections=3)
+    try:
+        with torch.no_grad():
+            boxes, scores, _ = DetectionGraph(detector)(*PictureOnCanvas()(draw_picture(Size(128, 160))))
+    finally:
+        detector.roi_head.selector = selector
+    assert boxes.shape == (3, 4)
+    assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize("height", [1, 31, 64, 65, 97, 200])
+@pytest.mark.parametrize("width", [20, 63, 65, 96])
+def test_its_canvas_is_that_of_an_evaluation(height: int, width: int) -> None:
+    pixels, _ = PictureOnCanvas()(torch.zeros(3, height, width, dtype=torch.uint8))
+    canvas = SmallestCanvas().canvas_for([Size(height, width)])
+    assert pixels.shape == (1, 3, canvas.height, canvas.width)
+
+
+def test_a_picture_is_padded_with_zeros_right_and_below() -> None:
+    picture = torch.full((3, 33, 64), 7, dtype=torch.uint8)
+    pixels, sizes = PictureOnCanvas()(picture)
+    assert pixels.shape == (1, 3, 64, 64)
+    assert torch.equal(pixels[0, :, :33], picture)
+    assert not pixels[0, :, 33:].any()
+    assert sizes.tolist() == [[33, 64]]
+
+
+def test_soft_nms_has_no_graph(detector: FasterRCNN) -> None:
+    selector = detector.roi_head.selector
+    soft = SoftNms(decay="linear", sigma=0.5, min_score=0.05)
+    detector.roi_head.selector = replace(selector, soft_nms=soft)
+    try:
+        with pytest.raises(ValueError, match="soft-NMS cannot be written as a graph"):
+            DetectionGraph(detector)
+    finally:
+        detector.roi_head.selector = selector

@@ -1,0 +1,203 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hrdet_cli.engine.weights.loading import LoadReport, ShapeDifference, compare_weights, load_weights
+from hrdet_cli.errors import WeightsError
+
+State = dict[str, Tensor]
+
+
+class Detector(nn.Module):
+    """As few layers as can go wrong in every way, under a detector's names."""
+
+    def __init__(self, *, num_classes: int = 3, agnostic: bool = False) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
+        self.neck = nn.Conv2d(4, 2, 1)
+        self.roi_head = nn.ModuleDict(
+            {
+                "classifier": nn.Linear(5, num_classes + 1),
+                "regressor": nn.Linear(5, 4 if agnostic else 4 * num_classes),
+            }
+        )
+
+
+def trained(detector: nn.Module) -> State:
+    """Values that no new detector has."""
+    return {
+        key: torch.arange(7, 7 + tensor.numel()).view(tensor.shape).to(tensor.dtype)
+        for key, tensor in detector.state_dict().items()
+    }
+
+
+def values(detector: nn.Module) -> State:
+    return {key: tensor.clone() for key, tensor in detector.state_dict().items()}
+
+
+def equal(first: State, second: State) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_what_fits_is_loaded_whole() -> None:
+    detector, tensors = Detector(), trained(Detector())
+    report = load_weights(detector, tensors, strict=True, source="w.pth")
+    assert equal(values(detector), tensors)
+    assert report == LoadReport(tuple(tensors), (), (), (), (), (), num_classes=3)
+
+
+def test_a_backbone_s_weights_leave_the_rest_as_it_is() -> None:
+    detector = Detector()
+    before = values(detector)
+    tensors = {key: tensor for key, tensor in trained(detector).items() if key.startswith("backbone.")}
+    surplus = {"backbone.fc.weight": torch.ones(2), "backbone.incre_modules.0.weight": torch.ones(1)}
+    report = load_weights(detector, tensors | surplus, strict=True, source="w.pth")
+    assert report.surplus == tuple(surplus)
+    assert report.missing == report.left_over == ()
+    assert equal(values(detector), before | tensors)
+
+
+def test_batch_counters_may_be_missing_or_too_many() -> None:
+    detector, tensors = Detector(), trained(Detector())
+    counter = tensors.pop("backbone.1.num_batches_tracked")
+    load_weights(detector, tensors, strict=True, source="w.pth")
+    assert detector.state_dict()["backbone.1.num_batches_tracked"] == 0
+    report = load_weights(
+        detector, tensors | {"neck.num_batches_tracked": counter}, strict=True, source="w.pth"
+    )
+    assert report.surplus == ("neck.num_batches_tracked",)
+
+
+def test_statistics_of_batches_are_no_misfit_for_norms_that_keep_none() -> None:
+    detector, tensors = Detector(), trained(Detector())
+    detector.backbone[1] = nn.GroupNorm(2, 4)
+    report = load_weights(detector, tensors, strict=True, source="w.pth")
+    assert report.surplus == (
+        "backbone.1.running_mean",
+        "backbone.1.running_var",
+        "backbone.1.num_batches_tracked",
+    )
+    assert torch.equal(detector.backbone[1].weight, tensors["backbone.1.weight"])
+
+
+def test_statistics_of_a_norm_that_is_not_there_are_left_over() -> None:
+    tensors = trained(Detector()) | {"backbone.9.running_mean": torch.ones(4)}
+    with pytest.raises(WeightsError, match=r"1 tensors have no place in the model: backbone\.9\.running_mean"):
+        load_weights(Detector(), tensors, strict=True, source="w.pth")
+
+
+def test_weights_of_another_precision_are_loaded_in_the_detector_s() -> None:
+    detector = Detector().double()
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in trained(detector).items()}
+    load_weights(detector, halves, strict=True, source="w.pth")
+    assert detector.state_dict()["neck.weight"].dtype == torch.float64
+    assert detector.state_dict()["neck.weight"].flatten()[0] == 7
+
+
+def test_other_classes_remake_the_last_layers_and_no_others() -> None:
+    detector = Detector(num_classes=3)
+    before = values(detector)
+    tensors = trained(Detector(num_classes=80))
+    report = load_weights(detector, tensors, strict=True, source="w.pth")
+    remade = {key for key in before if key.startswith("roi_head.")}
+    assert set(report.remade) == remade
+    assert report.num_classes == 80
+    assert equal(values(detector), {key: before[key] if key in remade else tensors[key] for key in before})
+
+
+def test_a_box_for_all_classes_outlives_other_classes() -> None:
+    detector, tensors = (
+        Detector(num_classes=3, agnostic=True),
+        trained(Detector(num_classes=8, agnostic=True)),
+    )
+    report = load_weights(detector, tensors, strict=True, source="w.pth")
+    assert report.remade == ("roi_head.classifier.weight", "roi_head.classifier.bias")
+    assert torch.equal(
+        detector.state_dict()["roi_head.regressor.weight"], tensors["roi_head.regressor.weight"]
+    )
+
+
+@pytest.mark.parametrize("num_classes", [3, 8])
+def test_boxes_by_class_are_not_those_for_all_classes(num_classes: int) -> None:
+    report = compare_weights(Detector(), trained(Detector(num_classes=num_classes, agnostic=True)))
+    assert [difference.key for difference in report.differing] == [
+        "roi_head.regressor.weight",
+        "roi_head.regressor.bias",
+    ]
+
+
+CHECK = (
+    "Check that the model and the file are of the same kind and width; `hrdet weights inspect FILE` shows "
+    "what the file is."
+)
+
+
+def test_a_misfit_is_told_whole_and_changes_nothing() -> None:
+    detector, tensors = Detector(), trained(Detector())
+    before = values(detector)
+    for key in list(tensors)[1:]:
+        if key.startswith("backbone."):
+            del tensors[key]
+    tensors["neck.bias"] = torch.ones(5)
+    tensors["neck.weight"] = tensors["neck.weight"].long()
+    tensors |= {f"mask_head.{index}": torch.ones(1) for index in range(7)}
+    with pytest.raises(WeightsError) as caught:
+        load_weights(detector, tensors, strict=True, source="w.pth")
+    assert str(caught.value) == (
+        "weights w.pth do not fit the model:\n"
+        "4 of 11 tensors are missing: backbone.1.weight, backbone.1.bias, backbone.1.running_mean, "
+        "backbone.1.running_var\n"
+        "2 tensors have another shape: neck.weight is (2, 4, 1, 1) int64, needed (2, 4, 1, 1), "
+        "neck.bias is (5,), needed (2,)\n"
+        "7 tensors have no place in the model: mask_head.0, mask_head.1, mask_head.2, mask_head.3, "
+        "mask_head.4 and 2 more\n"
+        f"{CHECK} To take what fits: --set model.strict_weights=false. "
+        "To train from scratch: --set model.weights=null"
+    )
+    assert equal(values(detector), before)
+
+
+def test_what_fits_is_taken_where_that_is_asked_for() -> None:
+    detector, tensors = Detector(), trained(Detector())
+    before = values(detector)
+    del tensors["backbone.0.weight"]
+    tensors["neck.bias"] = torch.ones(5)
+    tensors["mask_head.0"] = torch.ones(1)
+    report = load_weights(detector, tensors, strict=False, source="w.pth")
+    assert report.missing == ("backbone.0.weight",)
+    assert report.differing == (ShapeDifference("neck.bias", "(5,)", "(2,)"),)
+    assert report.left_over == ("mask_head.0",)
+    kept = {"backbone.0.weight", "neck.bias"}
+    assert equal(values(detector), {key: before[key] if key in kept else tensors[key] for key in before})
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_weights_of_which_nothing_fits_are_always_an_error(strict: bool) -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_weights(Detector(), {"a": torch.ones(1)}, strict=strict, source="w.pth")
+    assert str(caught.value) == f"weights w.pth: not one of their 1 tensors fits the model. {CHECK}"
+
+
+def spoilt(key: str, tensor: Tensor) -> Callable[[State], State]:
+    return lambda tensors: tensors | {key: tensor}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        spoilt("roi_head.classifier.bias", torch.ones(())),
+        spoilt("roi_head.classifier.weight", torch.ones(())),
+        spoilt("roi_head.regressor.weight", torch.ones(9)),
+        spoilt("roi_head.classifier.bias", torch.ones(0)),
+    ],
+)
+def test_last_layers_of_no_sense_are_another_shape(spoil: Callable[[State], State]) -> None:
+    assert compare_weights(Detector(), spoil(trained(Detector()))).differing
+
+
+def test_comparing_needs_no_memory_for_the_detector() -> None:
+    with torch.device("meta"):
+        detector = Detector()
+    assert compare_weights(detector, trained(Detector())).fits

@@ -1,0 +1,68 @@
+import sys
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
+from hrdet_cli.errors import WeightsError
+
+
+def test_torchvision_s_names_lead_to_version_1_of_its_files() -> None:
+    names = ("resnet50", "resnet101", "fasterrcnn_resnet50_fpn")
+    assert [torchvision_url(name).rpartition("/")[2] for name in names] == [
+        "resnet50-0676ba61.pth",
+        "resnet101-63fe2227.pth",
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    ]
+
+
+def test_a_network_that_is_not_here_is_named_with_those_that_are() -> None:
+    with pytest.raises(WeightsError) as caught:
+        torchvision_url("vit_b_16")
+    assert str(caught.value) == (
+        "torchvision:vit_b_16: hrdet has no network for these weights; it has torchvision:resnet50, "
+        "torchvision:resnet101, torchvision:fasterrcnn_resnet50_fpn"
+    )
+
+
+def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def create_model(name: str, *, pretrained: bool) -> nn.Module:
+        asked.append((name, pretrained))
+        return nn.BatchNorm2d(2)
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    tensors = read_timm_weights("hrnet_w18")
+    assert asked == [("hrnet_w18", True)]
+    assert torch.equal(tensors["running_var"], torch.ones(2))
+
+
+def test_a_failed_fetch_by_timm_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_model(*_arguments: object, **_keywords: object) -> nn.Module:
+        raise OSError("no route to host\nand much more")
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(WeightsError) as caught:
+        read_timm_weights("hrnet_w18")
+    assert str(caught.value) == (
+        "timm:hrnet_w18: timm could not fetch these weights (no route to host). Check the connection, or "
+        "fetch the file by other means and give its path."
+    )
+
+
+def test_a_model_that_timm_does_not_know_is_named() -> None:
+    with pytest.raises(
+        WeightsError, match=r"^timm:hrnet_w19: timm has no such model; .*hrnet_w18, .*hrnet_w64"
+    ):
+        read_timm_weights("hrnet_w19")
+
+
+def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(
+        WeightsError, match=r'needs the package timm; install it with: pip install "hrdet\[timm\]"'
+    ):
+        read_timm_weights("hrnet_w18")

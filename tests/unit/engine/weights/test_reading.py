@@ -1,0 +1,256 @@
+import json
+import struct
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.weights import reading
+from hrdet_cli.engine.weights.reading import read_weights
+from hrdet_cli.errors import WeightsError
+
+REMEDY = "To train from scratch: --set model.weights=null"
+State = dict[str, Tensor]
+
+
+def state() -> State:
+    return {"conv1.weight": torch.arange(4.0), "bn1.weight": torch.ones(2), "bn1.bias": torch.zeros(2)}
+
+
+def saved(content: object, folder: Path, name: str = "weights.pth") -> str:
+    torch.save(content, folder / name)
+    return str(folder / name)
+
+
+def prefixed(*prefixes: str) -> Callable[[State], State]:
+    return lambda state: {f"{''.join(prefixes)}{key}": tensor for key, tensor in state.items()}
+
+
+WRAPPINGS: dict[str, Callable[[State], object]] = {
+    "bare": dict,
+    "ordered": OrderedDict,
+    "parameters": lambda state: {key: nn.Parameter(tensor) for key, tensor in state.items()},
+    "state_dict": lambda state: {"state_dict": state, "epoch": 12, "optimizer": {"state": {}}},
+    "model": lambda state: {"model": state, "args": {"lr": 0.1}},
+    "data parallel": prefixed("module."),
+    "compiled": prefixed("_orig_mod."),
+    "compiled in data parallel": prefixed("module.", "_orig_mod."),
+    "data parallel in a model": lambda state: {"state_dict": prefixed("model.", "module.")(state)},
+    "averaged by torch": lambda state: {"n_averaged": torch.tensor(3)} | prefixed("module.")(state),
+    "averaged by mmcv": lambda state: (
+        state | {"ema_" + key.replace(".", "_"): state[key] + 1 for key in state}
+    ),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
+def test_every_usual_wrapping_is_taken_off(wrap: Callable[[State], object], tmp_path: Path) -> None:
+    file = read_weights(saved(wrap(state()), tmp_path))
+    assert file.tensors.keys() == state().keys()
+    assert all(torch.equal(tensor, state()[key]) for key, tensor in file.tensors.items())
+    assert not any(tensor.requires_grad for tensor in file.tensors.values())
+    assert (file.class_names, file.config_text, file.checkpoint) == (None, None, None)
+
+
+def test_a_prefix_that_only_some_have_stays(tmp_path: Path) -> None:
+    mixed = {"module.a": torch.ones(1), "b": torch.ones(1)}
+    assert read_weights(saved(mixed, tmp_path)).tensors.keys() == mixed.keys()
+
+
+@pytest.mark.parametrize(
+    ("meta", "names"),
+    [
+        ({"CLASSES": ("person", "car")}, ("person", "car")),
+        ({"dataset_meta": {"classes": ["person", "car"], "palette": [1]}}, ("person", "car")),
+        ({"dataset_meta": {"CLASSES": ("person",)}, "CLASSES": ("car",)}, ("person",)),
+        ({"CLASSES": None}, None),
+        ({"CLASSES": "person"}, None),
+        ({"CLASSES": ("person", 3)}, None),
+        ({"CLASSES": ("clear the screen \x1b[2J",)}, None),
+        ({}, None),
+    ],
+)
+def test_class_names_are_those_that_mmdetection_leaves(
+    meta: dict[str, Any], names: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    assert read_weights(saved({"state_dict": state(), "meta": meta}, tmp_path)).class_names == names
+
+
+@pytest.mark.parametrize("key", ["config", "cfg"])
+def test_mmdetection_s_configuration_is_kept_as_text(key: str, tmp_path: Path) -> None:
+    path = saved({"state_dict": state(), "meta": {key: "model = dict(type='FasterRCNN')"}}, tmp_path)
+    assert read_weights(path).config_text == "model = dict(type='FasterRCNN')"
+
+
+def test_a_checkpoint_of_ours_keeps_all_its_entries(tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    entries = {"spec": "name: x", "class_names": ["cell"], "model": state(), "ema_model": {}, "step": 7}
+    save_checkpoint(path, entries)
+    file = read_weights(str(path))
+    assert file.checkpoint is not None
+    assert file.checkpoint.keys() == entries.keys()
+    assert file.checkpoint["step"] == 7
+    assert file.class_names == ("cell",)
+    assert torch.equal(file.tensors["conv1.weight"], torch.arange(4.0))
+
+
+def test_a_checkpoint_of_a_later_hrdet_is_refused(tmp_path: Path) -> None:
+    later = {"format": {"kind": "hrdet checkpoint", "version": 2}, "model": state()}
+    with pytest.raises(WeightsError, match="has checkpoint version 2, this hrdet reads version 1"):
+        read_weights(saved(later, tmp_path))
+
+
+def test_safetensors_are_told_by_content(tmp_path: Path) -> None:
+    save_file(prefixed("module.")(state()), tmp_path / "weights.bin", metadata={"format": "pt"})
+    file = read_weights(str(tmp_path / "weights.bin"))
+    assert file.tensors.keys() == state().keys()
+    assert torch.equal(file.tensors["conv1.weight"], torch.arange(4.0))
+
+
+def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+LYING_HEADERS = {
+    "longer than the file": (2**40, {}),
+    "longer than memory": (2**63, {}),
+    "a tensor beyond the end": (None, {"a": entry("F32", [2**40], 0, 2**42)}),
+    "a tensor larger than its part": (None, {"a": entry("F32", [1000], 0, 16)}),
+    "two tensors in one place": (None, {"a": entry("F32", [4], 0, 16), "b": entry("F32", [4], 0, 16)}),
+    "a part of nobody": (None, {"a": entry("F32", [2], 0, 8)}),
+    "an overflowing shape": (None, {"a": entry("F32", [2**32, 2**32], 0, 16)}),
+    "no dtype of this world": (None, {"a": entry("F1000", [4], 0, 16)}),
+}
+
+
+@pytest.mark.parametrize(("length", "header"), LYING_HEADERS.values(), ids=LYING_HEADERS)
+def test_safetensors_with_a_lying_header_are_refused(
+    length: int | None, header: dict[str, Any], tmp_path: Path
+) -> None:
+    text = json.dumps(header).encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + bytes(16))
+    with pytest.raises(WeightsError, match=rf"^weights {path} are damaged: .* Fetch them again\.$"):
+        read_weights(str(path))
+
+
+def test_without_safetensors_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(state(), tmp_path / "weights.safetensors")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(WeightsError, match=r'pip install "hrdet\[safetensors\]"'):
+        read_weights(str(tmp_path / "weights.safetensors"))
+
+
+def test_an_absent_file_is_named_with_where_to_get_one(tmp_path: Path) -> None:
+    path = tmp_path / "hrnetv2_w18_imagenet_pretrained.pth"
+    with pytest.raises(WeightsError) as caught:
+        read_weights(str(path))
+    assert str(caught.value).startswith(f"weights {path}: there is no such file. Public files are ")
+    assert "https://github.com/HRNet/HRNet-Image-Classification" in str(caught.value)
+    assert str(caught.value).endswith(REMEDY)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        WeightsError, match=rf"^weights {tmp_path} cannot be read: Is a directory\. Public files"
+    ):
+        read_weights(str(tmp_path))
+
+
+def expanded(numel: int) -> Tensor:
+    return torch.ones(1).expand(numel)
+
+
+NO_TENSORS: dict[str, Callable[[], object]] = {
+    "nothing": dict,
+    "empty": lambda: {"state_dict": {}},
+    "numbers": lambda: {"epoch": 3},
+    "a list": lambda: [torch.zeros(1)],
+    "one tensor": lambda: torch.zeros(2),
+    "something among them": lambda: state() | {"epoch": 3},
+    "numbers as names": lambda: {1: torch.ones(1)},
+    "a name that a terminal obeys": lambda: {"conv1\x1b[2J": torch.ones(1)},
+    "memory for a thousandth": lambda: {"a": expanded(10**12)},
+    "no memory": lambda: {"a": torch.ones(2, device="meta")},
+    "sparse": lambda: {"a": torch.eye(3).to_sparse()},
+    "quantised": lambda: {"a": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)},
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch would like to see quantised tensors gone
+@pytest.mark.parametrize("make", NO_TENSORS.values(), ids=NO_TENSORS)
+def test_a_file_without_a_state_dict_of_plain_tensors_is_refused(
+    make: Callable[[], object], tmp_path: Path
+) -> None:
+    path = saved(make(), tmp_path)
+    with pytest.raises(WeightsError) as caught:
+        read_weights(path)
+    assert str(caught.value).startswith(f"weights {path} hold no state dict of tensors")
+    assert str(caught.value).endswith(REMEDY)
+    assert "\x1b" not in str(caught.value)
+
+
+class Dressed:
+    """Saved as a dictionary that has other functions in the place of its methods."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        methods = dict.fromkeys(("get", "items", "keys", "values", "pop"), bytearray)
+        return OrderedDict, (), methods, None, iter({"state_dict": state()}.items())
+
+
+def test_attributes_that_a_file_gives_its_dictionary_are_not_used(tmp_path: Path) -> None:
+    assert read_weights(saved(Dressed(), tmp_path)).tensors.keys() == state().keys()
+
+
+def test_torchvision_s_detector_comes_with_coco_s_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(state(), tmp_path)
+    asked = []
+
+    def download(url: str) -> Path:
+        asked.append(url)
+        return Path(path)
+
+    monkeypatch.setattr(reading, "download", download)
+    file = read_weights("torchvision:fasterrcnn_resnet50_fpn")
+    assert asked == ["https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"]
+    assert file.source == "torchvision:fasterrcnn_resnet50_fpn"
+    assert file.class_names is not None
+    assert (len(file.class_names), file.class_names[11]) == (90, "unused 12")
+    assert read_weights("torchvision:resnet50").class_names is None
+
+
+def test_an_address_is_fetched_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(state(), tmp_path)
+    monkeypatch.setattr(reading, "download", lambda _url: Path(path))
+    file = read_weights("https://example.org/weights.pth")
+    assert file.source == "https://example.org/weights.pth"
+    assert file.tensors.keys() == state().keys()
+
+
+def test_a_download_that_is_no_weights_does_not_stay_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "weights.pth"
+    page.write_text("<html>please log in</html>")
+    monkeypatch.setattr(reading, "download", lambda _url: page)
+    with pytest.raises(
+        WeightsError, match=r"^weights https://example\.org/weights\.pth are damaged, or are no"
+    ):
+        read_weights("https://example.org/weights.pth")
+    assert not page.exists()
+
+
+def test_timm_s_weights_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "read_timm_weights", lambda name: state() if name == "hrnet_w18" else {})
+    file = read_weights("timm:hrnet_w18")
+    assert file.tensors.keys() == state().keys()
+    assert file.class_names is None

@@ -1,0 +1,325 @@
+"""Only tensors and plain types come out of a file, and nothing in it is run."""
+
+import argparse
+import collections
+import io
+import os
+import pickle
+import sys
+import tarfile
+import types
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hrdet_cli.engine.weights.torch_files import InertStandIn, read_torch_file
+from hrdet_cli.errors import WeightsError
+
+SOURCE = "weights.pth"
+NO_WEIGHTS = (
+    "weights weights.pth are damaged, or are no weights at all. Give a file of torch.save or of safetensors."
+)
+
+
+def read(path: Path) -> Any:
+    return read_torch_file(path, source=SOURCE)
+
+
+def written(content: object, folder: Path, *, legacy: bool = False) -> Path:
+    path = folder / SOURCE
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def with_pickle(instructions: bytes, folder: Path) -> Path:
+    """A torch file whose pickle consists of certain instructions."""
+    path = written({"weight": torch.ones(3)}, folder)
+    plain = path.with_name("plain.pth")
+    path.rename(plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+        for member in source.infolist():
+            is_pickle = member.filename.endswith("/data.pkl")
+            target.writestr(
+                zipfile.ZipInfo(member.filename), instructions if is_pickle else source.read(member)
+            )
+    return cleared(path)
+
+
+def cleared(path: Path) -> Path:
+    """Without the attributes that Python gives members."""
+    with zipfile.ZipFile(path, "a") as archive:
+        for member in archive.infolist():
+            member.external_attr = 0
+        archive._didModify = True  # type: ignore[attr-defined]
+    return path
+
+
+def call(module: str, name: str, *arguments: object) -> bytes:
+    """Instructions that call something and leave its result."""
+    pushed = b"".join(pickle.dumps(a, protocol=2)[2:-1].replace(b"q\x00", b"") for a in arguments)
+    return b"c" + f"{module}\n{name}\n".encode() + b"(" + pushed + b"tR"
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Iterator[Path]:
+    """What a file would leave behind if it were obeyed."""
+    path = tmp_path / "it-ran"
+    yield path
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before torch 1.6"])
+def test_tensors_and_plain_types_come_out_as_they_went_in(legacy: bool, tmp_path: Path) -> None:
+    content = {
+        "state_dict": collections.OrderedDict(a=torch.arange(6.0).view(2, 3), b=torch.ones(2).half()),
+        "meta": {"epoch": 12, "CLASSES": ("cell", "platelet"), "seed": None, "best": [0.5, True]},
+    }
+    got = read(written(content, tmp_path, legacy=legacy))
+    assert got["meta"] == content["meta"]
+    assert torch.equal(got["state_dict"]["a"], torch.arange(6.0).view(2, 3))
+    assert got["state_dict"]["b"].dtype == torch.float16
+
+
+class HistoryBuffer:
+    """Shaped like mmengine's: an array, and its methods by name."""
+
+    def __init__(self) -> None:
+        self._log_history = np.array([0.5, 0.25])
+        self.statistics_methods = {"mean": HistoryBuffer.mean}
+
+    def mean(self) -> None:
+        raise AssertionError("the file's object was used")
+
+
+class ConfigDict(dict[str, Any]):
+    """Shaped like mmengine's and mmcv's."""
+
+
+@pytest.fixture
+def libraries(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Puts the two classes where mmengine has them; the returned function uninstalls mmengine."""
+    modules = ["mmengine", "mmengine.logging", "mmengine.logging.history_buffer"]
+    modules += ["mmengine.config", "mmengine.config.config"]
+    for name in modules:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    for library_class, module in ((HistoryBuffer, modules[2]), (ConfigDict, modules[4])):
+        monkeypatch.setattr(library_class, "__module__", module)
+        setattr(sys.modules[module], library_class.__name__, library_class)
+
+    def uninstall() -> None:
+        for name in modules:
+            sys.modules.pop(name)
+
+    return uninstall
+
+
+def test_objects_of_known_libraries_are_replaced_by_ones_that_do_nothing(
+    libraries: Callable[[], None], tmp_path: Path
+) -> None:
+    content = {
+        "state_dict": {"weight": torch.arange(3.0)},
+        "message_hub": {"log_scalars": collections.OrderedDict(loss=HistoryBuffer())},
+        "meta": {
+            "args": argparse.Namespace(lr=0.02),
+            "best_score": np.float64(0.366),
+            "counts": np.arange(3),
+            "work_dir": Path("work_dirs"),
+            "cfg": ConfigDict(model=ConfigDict(type="FasterRCNN")),
+            "by_class": collections.defaultdict(list, {"person": [1]}),
+            "CLASSES": ["person"],
+        },
+    }
+    path = written(content, tmp_path)
+    libraries()
+    got = read(path)
+    assert torch.equal(got["state_dict"]["weight"], torch.arange(3.0))
+    assert got["meta"]["CLASSES"] == ["person"]
+    assert got["meta"]["cfg"] == {"model": {"type": "FasterRCNN"}}
+    for stand_in in (got["message_hub"]["log_scalars"]["loss"], *map(got["meta"].get, ("args", "counts"))):
+        assert type(stand_in) is InertStandIn
+        assert vars(stand_in) == {}
+    assert "mmengine" not in sys.modules
+
+
+def test_a_library_that_a_file_names_is_never_imported(
+    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mmcv").mkdir()
+    (tmp_path / "mmcv" / "__init__.py").write_text(f"open({str(marker)!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    read(with_pickle(b"\x80\x02" + call("mmcv", "Config", "anything") + b".", tmp_path))
+    assert "mmcv" not in sys.modules
+
+
+REFUSED = {
+    "os.system": ("posix", "system", ["touch {}"]),
+    "eval": ("builtins", "eval", ["open('{}', 'w')"]),
+    "eval of Python 2": ("__builtin__", "eval", ["open('{}', 'w')"]),
+    "exec": ("builtins", "exec", ["open('{}', 'w')"]),
+    "open": ("builtins", "open", ["{}", "w"]),
+    "import": ("builtins", "__import__", ["antigravity"]),
+    "subprocess": ("subprocess", "Popen", ["touch {}"]),
+    "numpy's twin": ("numpyy", "save", ["{}"]),
+    "a pickle in a pickle": ("pickle", "loads", [pickle.dumps(os.getcwd)]),
+    "a torch file in a pickle": ("torch.storage", "_load_from_bytes", [pickle.dumps(os.getcwd)]),
+    "torch.load": ("torch", "load", ["{}"]),
+    "torch.hub": ("torch.hub", "load", ["{}", "model"]),
+    "torch.from_file": ("torch", "from_file", ["{}", True, 4]),
+    "a library": ("torch._ops", "load_library", ["{}"]),
+}
+
+
+@pytest.mark.parametrize(("module", "name", "arguments"), REFUSED.values(), ids=REFUSED)
+def test_what_could_run_code_is_refused_by_name(
+    module: str, name: str, arguments: list[object], tmp_path: Path, marker: Path
+) -> None:
+    told = [a.format(marker) if isinstance(a, str) else a for a in arguments]
+    with pytest.raises(WeightsError) as caught:
+        read(with_pickle(b"\x80\x02" + call(module, name, *told) + b".", tmp_path))
+    refused = f"{module.replace('__builtin__', 'builtins')}.{name}"
+    assert str(caught.value) == (
+        f"weights {SOURCE} hold objects other than tensors and plain types ({refused}), which could run code "
+        "and were not loaded. If you trust the file, save its tensors alone in the program that trained it: "
+        'torch.save(model.state_dict(), "weights.pth")'
+    )
+
+
+class Calls:
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.function, self.arguments
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before torch 1.6"])
+def test_a_real_file_that_would_run_a_command_is_refused(legacy: bool, tmp_path: Path, marker: Path) -> None:
+    content = {"state_dict": {"weight": torch.ones(2)}, "meta": Calls(os.system, f"touch {marker}")}
+    with pytest.raises(WeightsError, match=r"hold objects other than .*\(posix\.system\)"):
+        read(written(content, tmp_path, legacy=legacy))
+
+
+def test_getattr_is_replaced_too_and_its_result_cannot_be_called(tmp_path: Path, marker: Path) -> None:
+    looked_up = call("builtins", "getattr", "anything", "upper")
+    assert type(read(with_pickle(b"\x80\x02" + looked_up + b".", tmp_path))) is InertStandIn
+    with pytest.raises(WeightsError, match="hold objects other than tensors"):
+        read(with_pickle(b"\x80\x02" + looked_up + b"(tR.", tmp_path))
+
+
+def test_a_stand_in_forgets_what_it_is_called_with_and_filled_with(tmp_path: Path) -> None:
+    state = pickle.dumps({"__class__": 1, "__dict__": {"a": 1}}, protocol=2)[2:-1]
+    instructions = b"\x80\x02" + call("mmengine.config", "Config", "{'a': 1}") + state + b"b."
+    stand_in = read(with_pickle(instructions, tmp_path))
+    assert type(stand_in) is InertStandIn
+    assert vars(stand_in) == {}
+
+
+def test_a_whole_network_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        read(written(torch.nn.Linear(2, 2), tmp_path))
+    assert "(torch.nn.modules.linear.Linear)" in str(caught.value)
+    assert str(caught.value).endswith('torch.save(model.state_dict(), "weights.pth")')
+
+
+def test_old_files_with_objects_of_libraries_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        WeightsError, match=r"\(numpy\.\S*multiarray\.scalar\).*torch\.save\(model\.state_dict"
+    ):
+        read(written({"best": np.float64(0.5)}, tmp_path, legacy=True))
+
+
+def test_no_stand_in_stays_known_to_torch(tmp_path: Path) -> None:
+    before = set(torch.serialization.get_safe_globals())
+    read(written({"best": np.float64(0.5)}, tmp_path))
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_a_tensor_that_claims_more_than_its_memory_has_is_refused(tmp_path: Path) -> None:
+    path = written({"weight": torch.ones(1000)}, tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        honest = archive.read(name)
+    count = b"M\xe8\x03"  # BININT2 1000
+    assert honest.count(count) == 2  # of the storage and of the tensor
+    with pytest.raises(WeightsError, match="are damaged"):
+        read(with_pickle(honest.replace(count, b"J\x00\x00\x00\x7f"), tmp_path))
+
+
+def deflated(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(50_000_000))
+
+
+def cut_short(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def bit_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((4,), 2.5).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (deflated, "compressed members"),
+        (cut_short, "File is not a zip file"),
+        (bit_flipped, "does not match its checksum"),
+    ],
+)
+def test_a_damaged_archive_is_refused(damage: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
+    path = written({"weight": torch.full((4,), 2.5)}, tmp_path)
+    damage(path)
+    with pytest.raises(
+        WeightsError, match=rf"^weights {SOURCE} are damaged: .*{reason}.*Fetch them again\.$"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no weights at all", b"<!DOCTYPE html>", pickle.dumps({"a": 1}), pickle.dumps(torch.ones(1))],
+    ids=["empty", "text", "page", "plain pickle", "pickled tensor"],
+)
+def test_what_is_no_torch_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / SOURCE
+    path.write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        read(path)
+    assert str(caught.value) == NO_WEIGHTS
+
+
+def test_torchscript_is_refused(tmp_path: Path) -> None:
+    path = written({"weight": torch.ones(2)}, tmp_path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+        top = archive.namelist()[0].partition("/")[0]
+        archive.writestr(zipfile.ZipInfo(f"{top}/constants.pkl"), b"\x80\x02).")
+    cleared(path)
+    with pytest.raises(WeightsError) as caught:
+        read(path)
+    assert str(caught.value) == NO_WEIGHTS
+
+
+def test_the_oldest_format_a_tar_is_refused_and_nothing_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / SOURCE
+    with tarfile.open(path, "w") as archive:
+        entry = tarfile.TarInfo("storages")
+        content = pickle.dumps(0, protocol=2)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    with pytest.raises(WeightsError) as caught:
+        read(path)
+    assert str(caught.value) == NO_WEIGHTS
+    assert [p.name for p in tmp_path.iterdir()] == [SOURCE]
+
+
+def test_a_file_that_is_not_there_is_left_to_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "nowhere.pth")

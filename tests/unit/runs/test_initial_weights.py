@@ -1,0 +1,117 @@
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.errors import WeightsError
+from hrdet_cli.runs.build import build_plain_detector
+from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
+from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.model import ModelSpec
+
+CLASSES = ("cell", "platelet", "virus")
+State = dict[str, Tensor]
+
+
+@cache
+def small_model() -> ModelSpec:
+    model = load_spec(preset="demo").spec.model
+    head = model.roi_head.model_copy(update={"hidden_features": 8})
+    return model.model_copy(update={"neck_channels": 8, "roi_head": head})
+
+
+def build(num_classes: int = 3) -> FasterRCNN:
+    torch.manual_seed(0)
+    return build_plain_detector(small_model(), num_classes=num_classes)
+
+
+def with_weights(content: object, folder: Path, **settings: object) -> ModelSpec:
+    path = folder / "weights.pth"
+    torch.save(content, path)
+    return small_model().model_copy(update={"weights": str(path), **settings})
+
+
+def shifted(detector: FasterRCNN) -> State:
+    return {key: tensor + 1 for key, tensor in detector.state_dict().items()}
+
+
+def test_without_weights_nothing_changes() -> None:
+    detector = build()
+    assert load_initial_weights(detector, small_model(), class_names=CLASSES) == InitialWeights("random", ())
+
+
+def test_a_backbone_is_described_by_its_family_and_what_was_left_over(tmp_path: Path) -> None:
+    detector = build()
+    backbone = {key: t for key, t in shifted(detector).items() if key.startswith("backbone.")}
+    model = with_weights(backbone | {"backbone.classifier.weight": torch.ones(1)}, tmp_path)
+    loaded = load_initial_weights(detector, model, class_names=CLASSES)
+    assert loaded == InitialWeights(
+        f"{model.weights} (HRNetV2 backbone: {len(backbone)} tensors, 1 left over)", ()
+    )
+    assert all(torch.equal(detector.state_dict()[key], tensor) for key, tensor in backbone.items())
+
+
+def test_a_detector_for_other_classes_is_loaded_but_for_its_last_layers_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    model = with_weights({"state_dict": to_mmdetection(shifted(build(80)))}, tmp_path)
+    detector = build()
+    before = {key: tensor.clone() for key, tensor in detector.state_dict().items()}
+    loaded = load_initial_weights(detector, model, class_names=CLASSES)
+    assert loaded.notices == (
+        f"weights {model.weights} have 80 classes, the data 3: the last layers of the region head start anew "
+        "(roi_head.classifier.weight, roi_head.classifier.bias, roi_head.regressor.weight, "
+        "roi_head.regressor.bias)",
+    )
+    same = {key for key, tensor in detector.state_dict().items() if torch.equal(tensor, before[key])}
+    assert same == {key for key in before if key.startswith(("roi_head.classifier", "roi_head.regressor"))}
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [(CLASSES, False), (("platelet", "cell", "virus"), True), (("cat", "dog", "virus"), True), (None, False)],
+)
+def test_as_many_classes_of_other_names_are_told(
+    names: tuple[str, ...] | None, is_told: bool, tmp_path: Path
+) -> None:
+    document = {"state_dict": to_mmdetection(shifted(build())), "meta": {"CLASSES": names}}
+    loaded = load_initial_weights(build(), with_weights(document, tmp_path), class_names=CLASSES)
+    assert [("of other names or in another order" in notice) for notice in loaded.notices] == [True] * is_told
+
+
+def test_the_place_of_the_background_follows_the_spec(tmp_path: Path) -> None:
+    tensors = build().state_dict()
+    tensors["roi_head.classifier.bias"] = torch.tensor([9.0, 1, 2, 3])
+    detector = build()
+    model = with_weights(to_mmdetection(tensors), tmp_path, weights_background="first")
+    load_initial_weights(detector, model, class_names=CLASSES)
+    assert detector.state_dict()["roi_head.classifier.bias"].tolist() == [1, 2, 3, 9]
+
+
+def test_what_does_not_fit_is_an_error_or_told(tmp_path: Path) -> None:
+    tensors = to_mmdetection(shifted(build()))
+    del tensors["rpn_head.rpn_conv.bias"]
+    tensors["mask_head.bias"] = torch.ones(2)
+    misfits = [
+        f"1 of {len(tensors)} tensors are missing: rpn.conv.bias",
+        "1 tensors have no place in the model: mask_head.bias",
+    ]
+    with pytest.raises(WeightsError) as caught:
+        load_initial_weights(build(), with_weights(tensors, tmp_path), class_names=CLASSES)
+    assert str(caught.value).splitlines()[1:3] == misfits
+    model = with_weights(tensors, tmp_path, strict_weights=False)
+    loaded = load_initial_weights(build(), model, class_names=CLASSES)
+    assert loaded.notices == tuple(f"model.strict_weights=false: {misfit}" for misfit in misfits)
+
+
+def test_conventions_that_a_file_states_otherwise_are_told(tmp_path: Path) -> None:
+    document = {
+        "state_dict": to_mmdetection(shifted(build())),
+        "meta": {"config": "img_norm_cfg = dict(std=[1.0, 1.0, 1.0], to_rgb=False)"},
+    }
+    (notice,) = load_initial_weights(build(), with_weights(document, tmp_path), class_names=CLASSES).notices
+    assert "were trained with model.pixel_order bgr, not rgb" in notice

@@ -1,0 +1,209 @@
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.errors import SpecError, WeightsError
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.trained_detector import (
+    TrainedDetector,
+    build_trained_detector,
+    read_trained_detector,
+    results_folder,
+)
+from hrdet_cli.specs.loading import format_spec, load_spec
+
+CPU = torch.device("cpu")
+SPEC = load_spec(preset="demo", settings=["norm={kind: batch}"]).spec
+
+
+def make_weights(num_classes: int, *, seed: int = 0) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    return build_detector(SPEC, num_classes=num_classes, trains=False).state_dict()
+
+
+def write_foreign(path: Path, num_classes: int, *, classes: tuple[str, ...] | None = None) -> Path:
+    """The demo's detector as mmdetection would have saved it."""
+    meta = {} if classes is None else {"dataset_meta": {"classes": classes}}
+    torch.save({"state_dict": to_mmdetection(make_weights(num_classes)), "meta": meta}, path)
+    return path
+
+
+def write_checkpoint(path: Path, *, ema: Mapping[str, Tensor] | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "spec": format_spec(SPEC),
+        "class_names": ["cat", "dog"],
+        "category_ids": [3, 7],
+        "model": make_weights(2),
+    }
+    save_checkpoint(path, state if ema is None else {**state, "ema_model": ema})
+    return path
+
+
+def write_classes(path: Path, *names: str) -> Path:
+    content = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 8, "height": 8}],
+        "annotations": [],
+        "categories": [{"id": 10 * (k + 1), "name": name} for k, name in enumerate(names)],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def read_foreign(path: Path, *settings: str, classes: Path | None = None) -> TrainedDetector:
+    return read_trained_detector(
+        str(path), preset="demo", settings=["norm={kind: batch}", *settings], classes=classes
+    )
+
+
+def assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for key in first:
+        assert torch.equal(first[key], second[key]), key
+
+
+@pytest.mark.parametrize(("files", "taken"), [(("last", "best"), "best"), (("last",), "last")])
+def test_a_run_folder_means_its_best_checkpoint_or_else_its_last(
+    tmp_path: Path, files: tuple[str, ...], taken: str
+) -> None:
+    for name in files:
+        write_checkpoint(tmp_path / "checkpoints" / f"{name}.pt")
+    trained = read_trained_detector(str(tmp_path))
+    assert trained.file == tmp_path / "checkpoints" / f"{taken}.pt"
+    assert (trained.class_names, trained.category_ids) == (("cat", "dog"), (3, 7))
+    assert results_folder(trained, "eval") == tmp_path / f"eval-{taken}"
+    assert_same(build_trained_detector(trained, CPU).state_dict(), make_weights(2))
+
+
+def test_averaged_weights_are_taken_when_asked_for_and_named_when_not(tmp_path: Path) -> None:
+    averaged = make_weights(2, seed=5)
+    write_checkpoint(tmp_path / "checkpoints" / "best.pt")
+    last = write_checkpoint(tmp_path / "checkpoints" / "last.pt", ema=averaged)
+    from_last = read_trained_detector(str(tmp_path), use_ema=True)
+    assert from_last.file == last, "best.pt is the best of the raw weights"
+    assert_same(from_last.weights, averaged)
+    assert results_folder(from_last, "eval") == tmp_path / "eval-last-ema"
+    assert read_trained_detector(str(last)).notices == (
+        f"{last} holds averaged weights too; --ema takes them",
+    )
+    best = write_checkpoint(tmp_path / "checkpoints" / "best-ema.pt", ema=averaged)
+    from_best = read_trained_detector(str(tmp_path), use_ema=True)
+    assert from_best.file == best
+    assert results_folder(from_best, "eval") == tmp_path / "eval-best-ema"
+
+
+def test_averaged_weights_that_are_not_there_are_missed(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "last.pt")
+    with pytest.raises(WeightsError, match=r"last\.pt: holds no averaged weights.*leave --ema away"):
+        read_trained_detector(str(path), use_ema=True)
+    foreign = write_foreign(tmp_path / "foreign.pth", 80)
+    with pytest.raises(SpecError, match=r"--ema: .*foreign\.pth is no checkpoint of hrdet"):
+        read_trained_detector(str(foreign), preset="demo", use_ema=True)
+
+
+@pytest.mark.parametrize("option", ["preset", "spec_file", "classes"])
+def test_a_checkpoint_needs_no_description_and_takes_none(tmp_path: Path, option: str) -> None:
+    path = write_checkpoint(tmp_path / "last.pt")
+    given: dict[str, str | Path] = {option: "demo" if option == "preset" else tmp_path / "x"}
+    with pytest.raises(SpecError, match=r"is for weights of other code; .* knows this itself"):
+        read_trained_detector(str(path), **given)  # type: ignore[arg-type]
+
+
+def test_foreign_weights_arrive_unchanged_under_our_names(tmp_path: Path) -> None:
+    trained = read_foreign(write_foreign(tmp_path / "frcnn_1x.pth", 80))
+    assert_same(build_trained_detector(trained, CPU).state_dict(), make_weights(80))
+    assert trained.spec.model.weights == str(tmp_path / "frcnn_1x.pth")
+    assert results_folder(trained, "predict") == tmp_path / "predict-frcnn_1x"
+    assert not build_trained_detector(trained, CPU).training
+
+
+def test_eighty_classes_without_names_are_those_of_coco(tmp_path: Path) -> None:
+    trained = read_foreign(write_foreign(tmp_path / "x.pth", 80))
+    assert trained.class_names[:3] == ("person", "bicycle", "car")
+    assert trained.category_ids is not None
+    assert (trained.category_ids[11], trained.class_names[11]) == (13, "stop sign")
+
+
+def test_names_in_the_file_count_before_their_number(tmp_path: Path) -> None:
+    names = tuple(f"thing {number}" for number in range(80))
+    trained = read_foreign(write_foreign(tmp_path / "x.pth", 80, classes=names))
+    assert (trained.class_names, trained.category_ids) == (names, None)
+
+
+def test_classes_can_be_named_by_annotations(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "x.pth", 3)
+    with pytest.raises(SpecError, match="does not name its 3 classes; name them with --classes JSON"):
+        read_foreign(path)
+    trained = read_foreign(path, classes=write_classes(tmp_path / "c.json", "rbc", "wbc", "platelet"))
+    assert trained.class_names == ("rbc", "wbc", "platelet")
+    assert trained.category_ids == (10, 20, 30)
+    with pytest.raises(SpecError, match=r"names 2 categories, but .* has 3 classes"):
+        read_foreign(path, classes=write_classes(tmp_path / "c.json", "rbc", "wbc"))
+
+
+def test_names_that_are_too_few_are_refused(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "x.pth", 3, classes=("a", "b"))
+    with pytest.raises(WeightsError, match="names 2 classes but has 3; name them with --classes JSON"):
+        read_foreign(path)
+
+
+def test_foreign_weights_say_that_they_need_a_description(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "x.pth", 80)
+    with pytest.raises(
+        SpecError, match=r"x\.pth: holds weights of other code \(mmdetection.*--preset NAME or"
+    ):
+        read_trained_detector(str(path))
+
+
+def test_what_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(WeightsError, match=r"^nowhere\.pth: does not exist; give a run folder, a checkpoint"):
+        read_trained_detector("nowhere.pth")
+
+
+def test_a_backbone_is_no_detector(tmp_path: Path) -> None:
+    backbone = {key: value for key, value in make_weights(2).items() if key.startswith("backbone.")}
+    torch.save(backbone, tmp_path / "hrnet.pth")
+    with pytest.raises(WeightsError, match=r"hrnet\.pth: holds a backbone .*, not a detector"):
+        read_foreign(tmp_path / "hrnet.pth")
+
+
+def test_weights_of_another_detector_do_not_fit(tmp_path: Path) -> None:
+    trained = read_foreign(write_foreign(tmp_path / "x.pth", 80), "model.neck_channels=32")
+    with pytest.raises(
+        WeightsError, match="its weights do not fit the detector that the spec describes"
+    ) as raised:
+        build_trained_detector(trained, CPU)
+    assert "tensors have another shape: neck.reduction_conv.weight" in str(raised.value)
+
+
+@pytest.mark.parametrize("settings", [(), ("model.strict_weights=false",)])
+def test_a_missing_tensor_is_never_replaced_by_a_random_one(
+    tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    weights = to_mmdetection(make_weights(80))
+    del weights["rpn_head.rpn_conv.weight"]
+    torch.save(weights, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"tensors are missing: rpn\.conv\.weight"):
+        build_trained_detector(read_foreign(tmp_path / "x.pth", *settings), CPU)
+
+
+def test_tensors_that_are_left_over_are_refused_unless_told_otherwise(tmp_path: Path) -> None:
+    torch.save({**to_mmdetection(make_weights(80)), "extra.weight": torch.zeros(2)}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"have no place in the model: extra\.weight"):
+        build_trained_detector(read_foreign(tmp_path / "x.pth"), CPU)
+    trained = read_foreign(tmp_path / "x.pth", "model.strict_weights=false")
+    assert_same(build_trained_detector(trained, CPU).state_dict(), make_weights(80))
+
+
+def test_it_can_be_sent_to_other_processes(tmp_path: Path) -> None:
+    trained = read_trained_detector(str(write_checkpoint(tmp_path / "last.pt")))
+    received: TrainedDetector = pickle.loads(pickle.dumps(trained))  # noqa: S301
+    assert received.spec == trained.spec
+    assert_same(received.weights, trained.weights)

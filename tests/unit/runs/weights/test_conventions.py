@@ -1,0 +1,131 @@
+from collections.abc import Mapping
+
+import pytest
+
+from hrdet_cli.engine.weights.backbones import Backbone
+from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, OURS, RESNET, TORCHVISION, Family
+from hrdet_cli.engine.weights.reading import WeightsFile
+from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
+from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.presets import all_presets
+
+CAFFE_2 = """
+img_norm_cfg = dict(
+    mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], to_rgb=False)
+model = dict(type='FasterRCNN', backbone=dict(
+        type='ResNet', depth=50, norm_cfg=dict(type='BN', requires_grad=False), style='caffe'))
+"""
+CAFFE_3 = """
+model = dict(
+    backbone=dict(depth=50, style="caffe", type='ResNet'),
+    data_preprocessor=dict(
+        bgr_to_rgb=False,
+        mean=[
+            103.53,
+            116.28,
+            123.675,
+        ],
+        std=[
+            1.0,
+            1.0,
+            1.0,
+        ]))
+"""
+PYTORCH_2 = """
+img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+model = dict(backbone=dict(type='ResNet', depth=50, style='pytorch'))
+"""
+HRNET_2 = PYTORCH_2.replace(", style='pytorch'", "").replace("ResNet", "HRNet")
+R50, R101, W18, W48 = (
+    Backbone("resnet", "50"),
+    Backbone("resnet", "101"),
+    Backbone("hrnet", "w18"),
+    Backbone("hrnet", "w48"),
+)
+
+
+def weights(source: str = "epoch_12.pth", config: str | None = None) -> WeightsFile:
+    return WeightsFile(source, {}, None, config, None)
+
+
+@pytest.mark.parametrize("config", [CAFFE_2, CAFFE_3], ids=["mmdetection 2", "mmdetection 3"])
+def test_a_caffe_detector_in_a_pytorch_preset_is_told_with_the_right_preset(config: str) -> None:
+    model = load_spec(preset="mmdet3-r50-fpn").spec.model
+    assert list(contradictions(weights(config=config), R50, model)) == [
+        "weights epoch_12.pth were trained with model.backbone.style caffe, not pytorch, model.pixel_order "
+        "bgr, not rgb, model.pixel_std [1.0, 1.0, 1.0], not [58.395, 57.12, 57.375]: results will be poor; "
+        "preset mmdet3-r50-caffe-fpn has their conventions"
+    ]
+
+
+AGREEING: Mapping[str, tuple[WeightsFile, Backbone, str]] = {
+    "caffe, mmdetection 2": (weights(config=CAFFE_2), R50, "mmdet3-r50-caffe-fpn"),
+    "caffe, mmdetection 3": (weights(config=CAFFE_3), R101, "mmdet3-r101-caffe-fpn"),
+    "pytorch": (weights(config=PYTORCH_2), R50, "mmdet3-r50-fpn"),
+    "HRNet": (weights(config=HRNET_2), W18, "mmdet3-hrnet-w18"),
+    "no configuration": (weights(), R50, "mmdet3-r50-caffe-fpn"),
+    "no sense": (weights(config="std=[1, -, 3] style='unknown' to_rgb=Maybe"), R50, "mmdet3-r50-fpn"),
+    "caffe by name": (weights("weights/resnet50_msra-5891d200.pth"), R50, "mmdet3-r50-caffe-fpn"),
+    "a folder called caffe": (weights("caffe/resnet50-0676ba61.pth"), R50, "mmdet3-r50-fpn"),
+}
+
+
+@pytest.mark.parametrize(("file", "backbone", "preset"), AGREEING.values(), ids=AGREEING)
+def test_files_that_agree_or_say_nothing_are_not_complained_of(
+    file: WeightsFile, backbone: Backbone, preset: str
+) -> None:
+    assert list(contradictions(file, backbone, load_spec(preset=preset).spec.model)) == []
+
+
+def test_caffe_weights_without_a_configuration_are_known_by_their_name() -> None:
+    model = load_spec(preset="mmdet3-r101-fpn").spec.model
+    (sentence,) = contradictions(weights("resnet101_msra-6cc46731.pth"), R101, model)
+    assert sentence == (
+        "weights resnet101_msra-6cc46731.pth were trained with model.backbone.style caffe, not pytorch, "
+        "model.pixel_order bgr, not rgb: results will be poor; preset mmdet3-r101-caffe-fpn has their "
+        "conventions"
+    )
+
+
+def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() -> None:
+    told = {
+        (preset, style): len(
+            list(contradictions(weights(config=config), R50, load_spec(preset=preset).spec.model))
+        )
+        for preset in ("mmdet3-r50-fpn", "mmdet3-r50-caffe-fpn")
+        for style, config in (("pytorch", PYTORCH_2), ("caffe", CAFFE_2))
+    }
+    assert told == {
+        ("mmdet3-r50-fpn", "pytorch"): 0,
+        ("mmdet3-r50-fpn", "caffe"): 1,
+        ("mmdet3-r50-caffe-fpn", "pytorch"): 1,
+        ("mmdet3-r50-caffe-fpn", "caffe"): 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("family", "backbone", "file", "preset"),
+    [
+        (HRNET, W18, weights(), "hrnet-w18"),
+        (HRNET, W48, weights(), None),
+        (RESNET, R50, weights(), "r50-fpn-syncbn"),
+        (RESNET, R101, weights(), "mmdet3-r101-fpn"),
+        (RESNET, R50, weights("resnet50_caffe-788b5fa3.pth"), "mmdet3-r50-caffe-fpn"),
+        (MMDETECTION, W18, weights(config=HRNET_2), "mmdet3-hrnet-w18"),
+        (MMDETECTION, R50, weights(config=PYTORCH_2), "mmdet3-r50-fpn"),
+        (MMDETECTION, R101, weights(config=CAFFE_3), "mmdet3-r101-caffe-fpn"),
+        (MMDETECTION, R50, weights("faster_rcnn_r50_caffe_fpn_1x_coco.pth"), "mmdet3-r50-caffe-fpn"),
+        (MMDETECTION, W48, weights(), None),
+        (MMDETECTION, None, weights(), None),
+        (ANCESTOR, W18, weights(), "hrnet2019-w18"),
+        (ANCESTOR, R50, weights(), "hrnet2019-r50-fpn"),
+        (ANCESTOR, R101, weights(), None),
+        (TORCHVISION, R50, weights(), "torchvision-r50-fpn"),
+        (OURS, W18, weights(), None),
+    ],
+)
+def test_the_likely_preset_is_that_of_the_family_and_the_backbone(
+    family: Family, backbone: Backbone | None, file: WeightsFile, preset: str | None
+) -> None:
+    assert likely_preset(file, family, backbone) == preset
+    assert preset is None or preset in all_presets()

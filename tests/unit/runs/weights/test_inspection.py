@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.weights.inspection import inspect_weights
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import format_spec, load_spec
+
+
+def small_spec() -> ExperimentSpec:
+    settings = ["model.neck_channels=8", "model.roi_head.hidden_features=8"]
+    return load_spec(preset="demo", settings=settings).spec
+
+
+def tensors_of(spec: ExperimentSpec, num_classes: int = 3) -> dict[str, Tensor]:
+    return dict(build_detector(spec, num_classes=num_classes, trains=False).state_dict())
+
+
+def test_a_public_backbone_fits_its_likely_preset(tmp_path: Path) -> None:
+    network = timm.create_model("hrnet_w18")
+    torch.save(network.state_dict(), tmp_path / "hrnetv2_w18_imagenet_pretrained.pth")
+    inspection = inspect_weights(str(tmp_path / "hrnetv2_w18_imagenet_pretrained.pth"), None)
+    assert (inspection.family.name, inspection.backbone) == ("HRNetV2 backbone", "HRNetV2-W18")
+    assert inspection.likely_preset == "hrnet-w18"
+    assert inspection.num_parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert inspection.num_tensors_by_dtype == {"float32": 1631, "int64": 325}
+    assert (inspection.num_classes, inspection.class_names, inspection.background) == (None, None, None)
+    assert inspection.fit is not None
+    assert inspection.fit.spec_name == "hrnet-w18"
+    assert inspection.fit.report.fits
+    assert len(inspection.fit.report.matched) == 1830
+    assert len(inspection.fit.report.surplus) == 1956 - 1830
+
+
+def test_weights_are_compared_with_the_spec_that_is_asked_for(tmp_path: Path) -> None:
+    spec = small_spec()
+    torch.save({"state_dict": to_mmdetection(tensors_of(spec, 80))}, tmp_path / "w.pth")
+    inspection = inspect_weights(str(tmp_path / "w.pth"), spec)
+    assert inspection.fit is not None
+    assert inspection.fit.report.fits
+    assert inspection.num_classes == 80
+    assert inspection.class_names is not None
+    assert inspection.names_are_coco
+    assert inspection.background == "last"
+    assert inspection.backbone == "HRNetV2-SMALL"
+    assert inspection.likely_preset is None
+
+
+def test_a_checkpoint_of_ours_is_compared_with_its_own_spec(tmp_path: Path) -> None:
+    spec = small_spec()
+    entries = {
+        "spec": format_spec(spec),
+        "class_names": ["a", "b", "c"],
+        "model": tensors_of(spec),
+        "step": 3,
+    }
+    save_checkpoint(tmp_path / "best.pt", entries)
+    inspection = inspect_weights(str(tmp_path / "best.pt"), None)
+    assert inspection.entries == ("spec", "class_names", "model", "step")
+    assert inspection.class_names == ("a", "b", "c")
+    assert inspection.fit is not None
+    assert (inspection.fit.spec_name, inspection.fit.report.fits) == ("demo", True)
+    assert inspection.likely_preset is None
