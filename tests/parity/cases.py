@@ -5,8 +5,12 @@ MMDETECTION_CONFIGS = {
     "w32": "hrnet/faster-rcnn_hrnetv2p-w32-1x_coco.py",
     "w40": "hrnet/faster-rcnn_hrnetv2p-w40-1x_coco.py",
     "r50": "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+    "r50-caffe": "faster_rcnn/faster-rcnn_r50-caffe_fpn_1x_coco.py",
 }
 """Below ``mmdet/.mim/configs``."""
+
+PIXEL_STDS = {"r50-caffe": 58.0}
+"""Of the normalised pixels, where that is not 1."""
 
 DETECTION_BATCHES = {
     "128x96": [(96, 128)],

@@ -1,6 +1,6 @@
 """hrdet beside what another detector wrote down: the largest differences, stage by stage.
 
-    python -m tests.parity.compare FOLDER [w18 w32 w40 r50 torchvision]
+    python -m tests.parity.compare FOLDER [w18 w32 w40 r50 r50-caffe torchvision]
 
 FOLDER has the files of ``mmdetection_dump.py`` and ``torchvision_dump.py``. A relative difference is the
 largest absolute one over the largest value of the stage.

@@ -19,7 +19,7 @@ from hrdet_cli.engine.weights.families import recognise, to_mmdetection, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.specs.loading import load_spec
-from tests.parity.cases import original_size
+from tests.parity.cases import PIXEL_STDS, original_size
 from tests.parity.filling import NUM_CLASSES, fill, make_picture, make_targets
 
 PRESETS = {
@@ -27,6 +27,7 @@ PRESETS = {
     "w32": "mmdet3-hrnet-w32",
     "w40": "mmdet3-hrnet-w40",
     "r50": "mmdet3-r50-fpn",
+    "r50-caffe": "mmdet3-r50-caffe-fpn",
     "torchvision": "torchvision-r50-fpn",
 }
 """The preset of each model that is compared."""
@@ -47,7 +48,8 @@ def build_filled(
     detector = build_detector(spec, num_classes=num_classes, trains=True)
     if shapes is None:
         shapes = {name: value.shape for name, value in to_mmdetection(detector.state_dict()).items()}
-    tensors = {name: torch.from_numpy(value) for name, value in fill(shapes).items()}
+    filled = fill(shapes, pixel_std=PIXEL_STDS.get(model, 1.0))
+    tensors = {name: torch.from_numpy(value) for name, value in filled.items()}
     counters = {name for name in tensors if name.endswith("num_batches_tracked")}
     tensors |= {name: tensors[name].long() for name in counters}
     family = recognise(tensors)

@@ -29,19 +29,25 @@ _GAINS = (
 )
 
 
-def fill(shapes: Mapping[str, Sequence[int]]) -> dict[str, NDArray[np.float32]]:
+def fill(shapes: Mapping[str, Sequence[int]], *, pixel_std: float = 1.0) -> dict[str, NDArray[np.float32]]:
     """A value for every tensor of a state dict: a function of its name and its shape.
 
     Convolutions and fully connected layers are normal with variance 2 / fan-in, scales of norms lie near 1,
     both times a gain; variances are in 0.5 .. 1.5, and no bias or mean is zero.
+
+    Args:
+        shapes: By name.
+        pixel_std: Of the pixels that the first convolution sees; its weights are divided by it.
     """
-    return {name: _fill_one(name, tuple(shape)) for name, shape in shapes.items()}
+    filled = {name: _fill_one(name, tuple(shape)) for name, shape in shapes.items()}
+    if pixel_std != 1:
+        filled["backbone.conv1.weight"] /= np.float32(pixel_std)
+    return filled
 
 
 def _fill_one(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    random = np.random.RandomState(
-        zlib.crc32(name.encode())
-    )  # whose numbers numpy has promised not to change
+    # numpy has promised not to change what this generator gives.
+    random = np.random.RandomState(zlib.crc32(name.encode()))
     gain = next((gain for pattern, gain in _GAINS if re.search(pattern, name)), 1.0)
     if name.endswith("num_batches_tracked"):
         values = np.zeros(shape)

@@ -2,7 +2,7 @@
 
 Runs where mmdet 3.3.0 and mmcv 2.1.0 with its operators are installed, which is not where hrdet is:
 
-    python tests/parity/mmdetection_dump.py FOLDER [w18 w32 w40 r50]
+    python tests/parity/mmdetection_dump.py FOLDER [w18 w32 w40 r50 r50-caffe]
 """
 
 import argparse
@@ -22,7 +22,13 @@ from mmengine.structures import InstanceData  # type: ignore[import-not-found]
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.parity.cases import DETECTION_BATCHES, MMDETECTION_CONFIGS, TRAINING_BATCHES, original_size
+from tests.parity.cases import (
+    DETECTION_BATCHES,
+    MMDETECTION_CONFIGS,
+    PIXEL_STDS,
+    TRAINING_BATCHES,
+    original_size,
+)
 from tests.parity.filling import fill, make_picture, make_targets
 
 Sizes = Sequence[tuple[int, int]]
@@ -54,7 +60,8 @@ def build(name: str) -> Any:
     config.backbone.init_cfg = None
     model = MODELS.build(config)
     state = model.state_dict()
-    filled = fill({key: tuple(value.shape) for key, value in state.items()})
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    filled = fill(shapes, pixel_std=PIXEL_STDS.get(name, 1.0))
     model.load_state_dict({key: torch.from_numpy(filled[key]).to(state[key].dtype) for key in state})
     return model
 

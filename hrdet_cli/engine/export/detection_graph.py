@@ -4,6 +4,8 @@ Everything up to the scores is the detector's own code, which torch traces as it
 end is another, because the detector's waits for numbers that are not known while it is traced.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,9 +36,8 @@ class PictureOnCanvas(nn.Module):
 
 
 def _padding(side: int) -> int:
-    """How many pixels a side lacks; it may be a symbol, and so may the answer."""
-    lacking: int = torch.sym_max(MIN_CANVAS_PIXELS - side, -side % CANVAS_DIVISOR_PIXELS)
-    return lacking
+    """How many pixels a side lacks; a symbol where the side is one."""
+    return cast("int", torch.sym_max(MIN_CANVAS_PIXELS - side, -side % CANVAS_DIVISOR_PIXELS))
 
 
 class DetectionGraph(nn.Module):

@@ -93,6 +93,9 @@ class ProposalSelector:
 
 
 def _best(scores: Tensor, count: int | torch.SymInt) -> tuple[Tensor, Tensor]:
-    """The highest scores of each picture and their columns; of equal ones the first, on every canvas."""
+    """The highest scores of each picture and their columns; of equal ones the first, on every canvas.
+
+    ``count`` is a symbol while a detector is exported for all canvases.
+    """
     ordered, columns = scores.sort(dim=1, descending=True, stable=True)
     return ordered[:, :count], columns[:, :count]

@@ -10,7 +10,7 @@ def test_drawn_pictures_have_three_sizes_of_which_one_rounds_every_side() -> Non
     assert [tuple(picture.shape) for picture in pictures] == [(3, 256, 320), (3, 320, 256), (3, 470, 600)]
     assert [rounded_up(side) % 64 for side in (470, 600)] == [32, 32]
     assert all(picture.dtype == torch.uint8 and picture.is_contiguous() for picture in pictures)
-    assert {len(picture.unique()) > 200 for picture in pictures} == {True}
+    assert all(picture.float().std() > 20 for picture in pictures)
 
 
 def test_the_same_size_is_the_same_picture() -> None:

@@ -1,6 +1,7 @@
 """A whole detector in onnxruntime."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -22,12 +23,13 @@ SIZES = (Size(128, 160), Size(160, 96), Size(150, 211))
 
 @pytest.mark.slow
 def test_one_model_finds_what_the_detector_finds_in_pictures_of_three_sizes(
-    detector: FasterRCNN, capfd: pytest.CaptureFixture[str]
+    detector: FasterRCNN, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     from hrdet_cli.engine.export.onnx_model import build_onnx_model
 
     model = build_onnx_model(detector, {"class_names": json.dumps(["a", "b", "c", "é"])})
     assert capfd.readouterr() == ("", "")
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
     assert b".py" not in content  # neither code nor the folders it lies in

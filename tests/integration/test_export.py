@@ -1,0 +1,176 @@
+"""``hrdet export``: what it writes, and what it refuses before any work is done."""
+
+import json
+from importlib import util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrdet_cli.engine.training.checkpoint import load_checkpoint
+from hrdet_cli.engine.weights.families import MMDETECTION, to_ours
+from tests.integration.conftest import FinishedRun, Hrdet
+
+
+def saved_weights(run: FinishedRun) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = load_checkpoint(run.folder / "checkpoints" / "best.pt")["model"]
+    return weights
+
+
+def assert_equal(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+def test_a_run_s_best_weights_are_written_as_a_state_dict(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    out = tmp_path / "weights.pth"
+    outcome = hrdet("export", finished_run.folder, "--to", "state-dict", "--out", out)
+    assert outcome.exit_code == 0, outcome.stderr
+    wanted = saved_weights(finished_run)
+    assert_equal(torch.load(out, weights_only=True), wanted)
+    assert outcome.stdout == f"{out}: {len(wanted)} tensors, {out.stat().st_size / 1e6:.1f} MB\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_mmdetection_s_names_come_back_bit_for_bit(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    out = tmp_path / "weights.pth"
+    assert hrdet("export", finished_run.folder, "--to", "mmdetection", "--out", out).exit_code == 0
+    document = torch.load(out, weights_only=True)
+    assert "rpn_head.rpn_conv.weight" in document["state_dict"]
+    assert_equal(to_ours(document["state_dict"], MMDETECTION), saved_weights(finished_run))
+    assert len(document["meta"]["dataset_meta"]["classes"]) == 6
+
+
+def test_a_safetensors_file_says_what_it_is(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors", reason='needs the extra "safetensors"')
+    out = tmp_path / "weights.safetensors"
+    assert hrdet("export", finished_run.folder, "--to", "safetensors", "--out", out).exit_code == 0
+    with safetensors.safe_open(out, "pt") as opened:
+        metadata = opened.metadata()
+        assert set(opened.keys()) == set(saved_weights(finished_run))
+    assert len(json.loads(metadata["class_names"])) == 6
+    assert json.loads(metadata["scale_pixels"]) == [160, 128]
+    assert "backbone:" in metadata["spec"]
+
+
+def test_a_file_that_is_there_is_only_replaced_when_asked(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    out = tmp_path / "weights.pth"
+    out.write_text("mine")
+    command = ["export", finished_run.folder, "--to", "state-dict", "--out", out]
+    refused = hrdet(*command)
+    assert (refused.exit_code, out.read_text()) == (5, "mine")
+    assert refused.stderr == (
+        f"error: {out}: is there already; give --out another name, or replace it with --overwrite\n"
+    )
+    assert hrdet(*command, "--overwrite").exit_code == 0
+    assert_equal(torch.load(out, weights_only=True), saved_weights(finished_run))
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("", "is a folder; give --out the name of a file"), ("no/x.pth", "is not there; make it first")],
+)
+def test_a_place_where_no_file_can_be_is_refused_before_anything_is_read(
+    hrdet: Hrdet, tmp_path: Path, out: str, message: str
+) -> None:
+    refused = hrdet("export", "no-such-run", "--to", "state-dict", "--out", tmp_path / out)
+    assert (refused.exit_code, message in refused.stderr) == (5, True)
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = util.find_spec
+
+    def without_onnxscript(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name == "onnxscript" else find_spec(name, package)
+
+    monkeypatch.setattr("hrdet_cli.runs.export.find_spec", without_onnxscript)
+    refused = hrdet("export", "no-such-run", "--to", "onnx", "--out", tmp_path / "x.onnx")
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith(
+        '--to onnx: needs the package onnxscript; install it with: pip install "hrdet[export]"\n'
+    )
+
+
+def test_only_onnx_is_checked_on_a_picture(hrdet: Hrdet, tmp_path: Path) -> None:
+    options = ["--check-picture", "x.png", "--out", tmp_path / "x.pth"]
+    refused = hrdet("export", "no-such-run", "--to", "state-dict", *options)
+    assert refused.exit_code == 2
+    assert "--check-picture: is for --to onnx alone" in refused.stderr
+
+
+def test_what_a_format_cannot_express_is_refused_with_a_remedy(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript", reason='needs the extra "export"')
+    soft = ["--to", "onnx", "--out", tmp_path / "x", "--set", "model.roi_head.soft_nms={}"]
+    refused = hrdet("export", finished_run.folder, *soft)
+    assert refused.exit_code == 2
+    assert "ONNX has no soft-NMS; --set model.roi_head.soft_nms=null exports" in refused.stderr
+    group = ["--to", "mmdetection", "--out", tmp_path / "x", "--set", "norm.kind=group"]
+    refused = hrdet("export", finished_run.folder, *group)
+    assert refused.exit_code == 2
+    assert "its group norms have other names; export with --to state-dict" in refused.stderr
+
+
+@pytest.fixture
+def deaf_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The translation goes wrong: its model finds nothing in any picture."""
+    onnx = pytest.importorskip("onnx", reason='needs the extra "export"')
+    pytest.importorskip("onnxscript", reason='needs the extra "export"')
+    pytest.importorskip("onnxruntime", reason='needs the extra "export"')
+    helper, types = onnx.helper, onnx.TensorProto
+    outputs = {"boxes": (types.FLOAT, [0, 4]), "scores": (types.FLOAT, [0]), "labels": (types.INT64, [0])}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Constant", [], [name], value=helper.make_tensor(name, *form, []))
+            for name, form in outputs.items()
+        ],
+        "finds nothing",
+        [helper.make_tensor_value_info("image", types.UINT8, [3, "height", "width"])],
+        [helper.make_tensor_value_info(name, *form) for name, form in outputs.items()],
+    )
+    opset = helper.make_operatorsetid("", 18)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    monkeypatch.setattr("hrdet_cli.engine.export.onnx_model.build_onnx_model", lambda *_: model)
+
+
+@pytest.mark.usefixtures("deaf_model")
+def test_a_model_that_finds_other_things_is_not_written(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    out = tmp_path / "detector.onnx"
+    everything = ["--set", "model.roi_head.score_threshold=0"]
+    refused = hrdet("export", finished_run.folder, "--to", "onnx", "--out", out, *everything)
+    assert refused.exit_code == 1
+    first, *sizes, remedy = refused.stderr.splitlines()
+    assert first == (f"error: {out}: not written, because onnxruntime does not find what the detector finds")
+    wanted = "100 of the detector's 100 and the exported model's 0 detections have no counterpart"
+    assert [line.strip() for line in sizes] == [
+        f"{size}: {wanted}" for size in ("320x256", "256x320", "600x470")
+    ]
+    assert "Other versions of torch" in remedy
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("deaf_model")
+def test_the_check_is_shown_and_says_when_it_says_little(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    out, nothing = tmp_path / "detector.onnx", ["--set", "model.roi_head.score_threshold=1"]
+    outcome = hrdet("export", finished_run.folder, "--to", "onnx", "--out", out, *nothing)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert out.is_file()
+    assert "600x470         0            0            0      0.00000 pixels" in outcome.stdout
+    assert outcome.stderr == (
+        "note: nothing was found in the check pictures, so the check says little; give it a picture with "
+        "objects: --check-picture FILE\n"
+    )
