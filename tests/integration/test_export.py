@@ -1,16 +1,20 @@
 """``hrdet export``: what it writes, and what it refuses before any work is done."""
 
 import json
+import subprocess
+import sys
 from importlib import util
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.families import MMDETECTION, to_ours
 from tests.integration.conftest import FinishedRun, Hrdet
+from tests.onnx_models import model_that_finds
 
 
 def saved_weights(run: FinishedRun) -> dict[str, torch.Tensor]:
@@ -124,22 +128,10 @@ def test_what_a_format_cannot_express_is_refused_with_a_remedy(
 @pytest.fixture
 def deaf_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The translation goes wrong: its model finds nothing in any picture."""
-    onnx = pytest.importorskip("onnx", reason='needs the extra "export"')
+    pytest.importorskip("onnx", reason='needs the extra "export"')
     pytest.importorskip("onnxscript", reason='needs the extra "export"')
     pytest.importorskip("onnxruntime", reason='needs the extra "export"')
-    helper, types = onnx.helper, onnx.TensorProto
-    outputs = {"boxes": (types.FLOAT, [0, 4]), "scores": (types.FLOAT, [0]), "labels": (types.INT64, [0])}
-    graph = helper.make_graph(
-        [
-            helper.make_node("Constant", [], [name], value=helper.make_tensor(name, *form, []))
-            for name, form in outputs.items()
-        ],
-        "finds nothing",
-        [helper.make_tensor_value_info("image", types.UINT8, [3, "height", "width"])],
-        [helper.make_tensor_value_info(name, *form) for name, form in outputs.items()],
-    )
-    opset = helper.make_operatorsetid("", 18)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    model = model_that_finds([], [], [])
     monkeypatch.setattr("hrdet_cli.engine.export.onnx_model.build_onnx_model", lambda *_: model)
 
 
@@ -173,4 +165,23 @@ def test_the_check_is_shown_and_says_when_it_says_little(
     assert outcome.stderr == (
         "note: nothing was found in the check pictures, so the check says little; give it a picture with "
         "objects: --check-picture FILE\n"
+    )
+
+
+def test_the_documented_use_of_a_model_gives_boxes_in_the_picture_s_own_pixels(tmp_path: Path) -> None:
+    """The program in docs/export.md, on a picture that is enlarged twofold."""
+    pytest.importorskip("onnx", reason='needs the extra "export"')
+    pytest.importorskip("onnxruntime", reason='needs the extra "export"')
+    metadata = {"class_names": json.dumps(["cat", "dog"]), "scale_pixels": "[400, 300]"}
+    model = model_that_finds([[0, 10, 200, 101], [2, 4, 6, 8]], [0.75, 0.5], [1, 0], metadata)
+    (tmp_path / "detector.onnx").write_bytes(model.SerializeToString())
+    Image.new("RGB", (100, 200)).save(tmp_path / "picture.png")
+    page = Path(__file__).parents[2].joinpath("docs", "export.md").read_text(encoding="utf-8")
+    program = page.partition("```python\n")[2].partition("```")[0]
+    command = [sys.executable, "-c", program, "detector.onnx", "picture.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    # Of 100 x 200 within (400, 300) the long edge allows 200 x 400.
+    assert (done.stdout, done.stderr) == (
+        "dog 0.750 0.0 5.0 100.0 50.5\ncat 0.500 1.0 2.0 3.0 4.0\n",
+        "",
     )

@@ -38,8 +38,7 @@ def build_onnx_model(detector: FasterRCNN, metadata: Mapping[str, str]) -> onnx.
     """Translate a detector.
 
     Args:
-        detector: In evaluation mode, on the CPU, in float32, without soft-NMS and without activation
-            checkpointing.
+        detector: In evaluation mode, on the CPU, in float32, without soft-NMS.
         metadata: Texts to put into the model, by name.
     """
     canvas_sides = {

@@ -8,11 +8,12 @@ import torch
 
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.structures import Detections, ImageBatch
+from tests.onnx_models import model_that_finds
 
-onnx = pytest.importorskip("onnx", reason='needs the extra "export"')
+pytest.importorskip("onnx", reason='needs the extra "export"')
 pytest.importorskip("onnxruntime", reason='needs the extra "export"')
 
-from hrdet_cli.engine.export.onnx_check import Agreement, compare_with_onnxruntime  # noqa: E402
+from hrdet_cli.engine.export.onnx_check import Agreement, compare_with_onnxruntime
 
 Rows = list[tuple[float, float, int]]
 """Left edge, score and label of each detection; all are 10 pixels wide and high."""
@@ -23,30 +24,6 @@ PICTURE = torch.zeros(3, 40, 96, dtype=torch.uint8)
 
 def boxes_of(rows: Rows) -> np.ndarray:
     return np.array([[x, 5, x + 10, 15] for x, _, _ in rows], dtype=np.float32).reshape(-1, 4)
-
-
-def model_that_finds(rows: Rows) -> bytes:
-    values = {
-        "boxes": boxes_of(rows),
-        "scores": np.array([score for _, score, _ in rows], dtype=np.float32),
-        "labels": np.array([label for *_, label in rows], dtype=np.int64),
-    }
-    helper, types = onnx.helper, onnx.TensorProto
-    graph = helper.make_graph(
-        [
-            helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(value))
-            for name, value in values.items()
-        ],
-        "always the same",
-        [helper.make_tensor_value_info("image", types.UINT8, [3, "height", "width"])],
-        [
-            helper.make_tensor_value_info(name, types.INT64 if name == "labels" else types.FLOAT, value.shape)
-            for name, value in values.items()
-        ],
-    )
-    opset = helper.make_operatorsetid("", 18)
-    content: bytes = helper.make_model(graph, opset_imports=[opset], ir_version=10).SerializeToString()
-    return content
 
 
 class DetectorThatFinds:
@@ -69,7 +46,10 @@ class DetectorThatFinds:
 
 def compare(ours: Rows, theirs: Rows) -> Agreement:
     detector = cast("FasterRCNN", DetectorThatFinds(ours))
-    (agreement,) = compare_with_onnxruntime(model_that_finds(theirs), detector, [PICTURE])
+    model = model_that_finds(
+        boxes_of(theirs), [score for _, score, _ in theirs], [label for *_, label in theirs]
+    )
+    (agreement,) = compare_with_onnxruntime(model.SerializeToString(), detector, [PICTURE])
     return agreement
 
 
