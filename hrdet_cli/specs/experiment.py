@@ -92,17 +92,20 @@ def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
 
 
 def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    norm, area = spec.norm, spec.model.rpn.anchor_area
-    if (
-        isinstance(norm, BatchNormSpec | SyncBatchNormSpec)
-        and norm.statistics == "valid"
-        and area != "picture"
+    """Anchors that depend on the padding, where nothing else does."""
+    norm, rpn = spec.norm, spec.model.rpn
+    if not isinstance(norm, BatchNormSpec | SyncBatchNormSpec) or norm.statistics == "all":
+        return
+    for name, value, needed in (
+        ("anchor_area", rpn.anchor_area, "picture"),
+        ("anchor_step", rpn.anchor_step, "stride"),
     ):
-        yield (
-            "model.rpn.anchor_area",
-            f"'{area}' lets anchors of the padding propose, but with norm.statistics=valid nothing depends on "
-            "padding; set model.rpn.anchor_area=picture or norm.statistics=all",
-        )
+        if value != needed:
+            yield (
+                f"model.rpn.{name}",
+                f"'{value}' makes anchors depend on the padding, but with norm.statistics=valid nothing does; "
+                f"set model.rpn.{name}={needed} or norm.statistics=all",
+            )
 
 
 def _scale_problems(spec: ExperimentSpec) -> Iterator[Problem]:

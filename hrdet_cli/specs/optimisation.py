@@ -11,7 +11,8 @@ class ParameterGroupSpec(Spec):
     """How some parameters differ from the others."""
 
     learning_rate_factor: NonNegativeFloat = 1.0
-    """Multiplies the learning rate; 0 leaves them as they are."""
+    """Multiplies the learning rate; 0 leaves them as they are (but not the running statistics of norms: to
+    freeze a backbone altogether there is `model.backbone.frozen_stages`)."""
     weight_decay_factor: NonNegativeFloat = 1.0
     """Multiplies the weight decay."""
 

@@ -217,7 +217,7 @@ def test_weights_of_other_code_predict_and_evaluate_as_our_own(
     assert (tmp_path / "predict-theirs" / "detections.json").is_file()
     evaluated = [
         hrdet("eval", tmp_path / "theirs.pth", *spec, "--json"),
-        hrdet("eval", finished_run.folder, "--json"),
+        hrdet("eval", finished_run.folder, "--json", "--out", tmp_path / "eval-ours"),
     ]
     assert evaluated[0].exit_code == 0, evaluated[0].stderr
     assert json.loads(evaluated[0].stdout) == json.loads(evaluated[1].stdout)

@@ -1,9 +1,10 @@
 """An average of the weights over the last steps, which is often better than any of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
@@ -11,7 +12,8 @@ class WeightAverage:
     """Exponential moving average of a model's parameters and running statistics.
 
     After the first step it is that step's weights; each further step moves it by ``1 - decay`` of the way to
-    the new ones. All processes have the same parameters and so the same average of them.
+    the new ones. All processes have the same parameters and so the same average of them. (Running statistics
+    that are not synchronised differ by process, of the model and so of the average.)
 
     Attributes:
         model: A second model, on the same device, with the averaged tensors.
@@ -24,8 +26,7 @@ class WeightAverage:
             model: Complete and on its device.
             decay: Share of the average that stays at each step, above 0 and below 1.
         """
-        ema = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self._averaged = AveragedModel(model, multi_avg_fn=ema, use_buffers=True)
+        self._averaged = AveragedModel(model, multi_avg_fn=_mixing(decay), use_buffers=True)
         self.model: nn.Module = self._averaged.module
 
     def update(self, model: nn.Module) -> None:
@@ -51,3 +52,16 @@ class WeightAverage:
         """
         self.model.load_state_dict(state["ema_model"])
         self._averaged.n_averaged.fill_(state["ema_num_steps"])
+
+
+def _mixing(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Torch's average for numbers; norms' counters of batches are copied, since one of them means nothing."""
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def mix(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor) -> None:
+        if averaged[0].is_floating_point():
+            average(averaged, current, num_averaged)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return mix

@@ -1,63 +1,31 @@
 """Files of ``torch.save``, read without running anything that is in them.
 
-torch's own restricted unpickler reads tensors and plain types. mmdetection's files also hold objects of their
-libraries: histories of losses, numpy numbers, configurations. Where these are of a known few, the restricted
-unpickler gets an inert class in the place of each; the names in the file are never looked up, so nothing of
-those libraries is imported or called. Files with anything else are refused.
+What a file holds is told by its pickle, which `read_pickle` interprets; the tensors' memory lies beside it in a
+zip archive, or behind it in files from before torch 1.6. Files with more than tensors, plain types and objects of a
+known few libraries are refused.
 """
 
 import pickle
 import re
-import warnings
+import struct
 import zipfile
-from collections import OrderedDict
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO
 
 import torch
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from hrdet_cli.engine.weights.archive import refuse_damaged_archive
+from hrdet_cli.engine.weights.pickles import Storage, read_pickle
 from hrdet_cli.errors import WeightsError
 
-_ZIP_START = b"PK\x03\x04"
-_OLD_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+ZIP_START = b"PK\x03\x04"
+_MAGIC = 0x1950A86A20F9469CFC6C
+OLD_START = pickle.dumps(_MAGIC, protocol=2)
 """torch's magic number, at the start of files from before version 1.6."""
-_INERT_PACKAGES = ("addict", "argparse", "datetime", "mmcv", "mmdet", "mmengine", "numpy", "pathlib")
-_INERT_NAMES = (
-    "builtins.getattr",  # mmengine's histories name their methods by it
-    *("builtins.dict", "builtins.float", "builtins.int", "builtins.list"),  # what a defaultdict makes
-)
-_INERT_MAPPINGS = (
-    "addict.addict.Dict",
-    "collections.defaultdict",
-    "mmcv.utils.config.ConfigDict",
-    "mmengine.config.config.ConfigDict",
-)
-"""Those that are pickled as dictionaries are."""
+_OLD_VERSION = 1001
 _NUM_SHOWN = 5
-
-
-class InertStandIn:
-    """Takes the place of any class or function of a file: can be called and filled, and does nothing."""
-
-    def __new__(cls, *_arguments: object, **_keywords: object) -> Self:
-        """Make an empty object, whatever it is called with."""
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: object, **_keywords: object) -> None:
-        """Forget the arguments."""
-
-    def __setstate__(self, _state: object) -> None:
-        """Forget the state."""
-
-
-class InertMapping:
-    """Takes the place of classes that are dictionaries: gives an empty one, to be filled."""
-
-    def __new__(cls, *_arguments: object) -> Any:
-        """Make a dictionary of a kind that the unpickler fills."""
-        return OrderedDict()
 
 
 def read_torch_file(path: Path, *, source: str) -> object:
@@ -73,51 +41,101 @@ def read_torch_file(path: Path, *, source: str) -> object:
 
     Raises:
         WeightsError: The file is damaged, is none of torch's, or holds objects of other kinds.
+        MemoryError: It is larger than what is free.
         OSError: It cannot be opened.
     """
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old formats; what counts is whether they can be read
+    with path.open("rb") as file:
         try:
-            start = file.read(len(_OLD_START))
-            is_archive = start.startswith(_ZIP_START)
-            if is_archive:
-                refuse_damaged_archive(file)
-            elif start != _OLD_START:
+            start = file.read(len(OLD_START))
+            file.seek(0)
+            if start.startswith(ZIP_START):
+                content, unknown = _read_archive(file)
+            elif start == OLD_START:
+                content, unknown = _read_old(file, num_bytes=path.stat().st_size)
+            else:
                 raise _no_weights(source)
-            with safe_globals(_stand_ins(file, source) if is_archive else []):
-                file.seek(0)
-                return torch.load(file, map_location="cpu", weights_only=True)
-        except WeightsError:
+        except (WeightsError, MemoryError):
             raise
         except zipfile.BadZipFile as error:
             raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
         except pickle.UnpicklingError as error:
-            raise _refusal(source, _named_in(error)) from error
+            raise _refusal(source, str(error)) from error
         except Exception as error:  # a damaged file can raise almost anything
             raise _no_weights(source) from error
-
-
-def _stand_ins(file: IO[bytes], source: str) -> list[Any]:
-    """What the unpickler shall put for each name in a file.
-
-    Raises:
-        WeightsError: A name is not of those that are known.
-    """
-    file.seek(0)
-    names = sorted(get_unsafe_globals_in_checkpoint(file))
-    unknown = [name for name in names if not _is_known(name)]
     if unknown:
-        raise _refusal(source, unknown)
-    return [(InertMapping if name in _INERT_MAPPINGS else InertStandIn, name) for name in names]
+        shown = ", ".join(unknown[:_NUM_SHOWN]) + (", ..." if len(unknown) > _NUM_SHOWN else "")
+        raise _refusal(source, shown)
+    return content
 
 
-def _is_known(name: str) -> bool:
-    return name in (*_INERT_NAMES, *_INERT_MAPPINGS) or name.partition(".")[0] in _INERT_PACKAGES
+def _read_archive(file: IO[bytes]) -> tuple[object, list[str]]:
+    """Read today's format: a pickle, and a member for the memory of each key."""
+    refuse_damaged_archive(file)
+    with zipfile.ZipFile(file) as archive:
+        (name,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
+        folder = name.partition("/")[0]
+        if f"{folder}/byteorder" in archive.namelist() and archive.read(f"{folder}/byteorder") != b"little":
+            raise zipfile.BadZipFile("its bytes are in an order that this machine does not have")
+        contents: dict[str, torch.Tensor] = {}
+
+        def storage_of(key: str, dtype: torch.dtype, num_elements: int) -> Storage:
+            member = archive.getinfo(f"{folder}/data/{key}")
+            if member.file_size != num_elements * dtype.itemsize:
+                raise zipfile.BadZipFile(f"'{member.filename}' is not as long as its tensors")
+            if key not in contents:
+                contents[key] = _allocate(member.file_size)
+                with archive.open(member) as memory:
+                    _fill(contents[key], memory)
+            return Storage(contents[key], dtype)
+
+        return read_pickle(BytesIO(archive.read(name)), storage_of=storage_of)
 
 
-def _named_in(error: pickle.UnpicklingError) -> list[str]:
-    """What the restricted unpickler refused, where it says so."""
-    return re.findall(r"GLOBAL (\S+)", str(error))[:1]
+def _read_old(file: IO[bytes], *, num_bytes: int) -> tuple[object, list[str]]:
+    """Read the older format: five pickles in a row, and the memory of each key in the order of the last."""
+    (magic, _), (version, _), (system, _) = read_pickle(file), read_pickle(file), read_pickle(file)
+    is_known = magic == _MAGIC and version == _OLD_VERSION and isinstance(system, dict)
+    if not is_known or not system.get("little_endian"):  # type: ignore[attr-defined]
+        raise zipfile.BadZipFile("a version or an order of bytes that torch no longer writes")
+    storages: dict[str, Storage] = {}
+
+    def storage_of(key: str, dtype: torch.dtype, num_elements: int) -> Storage:
+        if key not in storages:
+            length = num_elements * dtype.itemsize
+            if sum(len(storage.content) for storage in storages.values()) + length > num_bytes:
+                raise zipfile.BadZipFile(f"its tensors claim more than the file's {num_bytes} bytes")
+            storages[key] = Storage(_allocate(length), dtype)
+        storage = storages[key]
+        if (storage.dtype, len(storage.content)) != (dtype, num_elements * dtype.itemsize):
+            raise zipfile.BadZipFile("its tensors disagree about their memory")
+        return storage
+
+    content, unknown = read_pickle(file, storage_of=storage_of)
+    if unknown:
+        return content, unknown
+    keys, _ = read_pickle(file)
+    if not isinstance(keys, list) or sorted(keys) != sorted(storages):
+        raise zipfile.BadZipFile("its tensors and their memory do not belong together")
+    for key in keys:
+        storage = storages[key]
+        (num_elements,) = struct.unpack("<q", file.read(8))
+        if num_elements * storage.dtype.itemsize != len(storage.content):
+            raise zipfile.BadZipFile("its tensors disagree about their memory")
+        _fill(storage.content, file)
+    return content, unknown
+
+
+def _allocate(num_bytes: int) -> torch.Tensor:
+    """Memory for that many bytes, ``(bytes,)`` uint8; to be filled."""
+    try:
+        return torch.empty(num_bytes, dtype=torch.uint8)
+    except RuntimeError as error:
+        raise MemoryError from error
+
+
+def _fill(content: torch.Tensor, file: IO[bytes]) -> None:
+    if file.readinto(content.numpy()) != len(content):  # type: ignore[attr-defined]
+        raise zipfile.BadZipFile("it ends too early")
 
 
 def _no_weights(source: str) -> WeightsError:
@@ -127,10 +145,9 @@ def _no_weights(source: str) -> WeightsError:
     )
 
 
-def _refusal(source: str, names: list[str]) -> WeightsError:
-    shown = ", ".join(names[:_NUM_SHOWN]) + (", ..." if len(names) > _NUM_SHOWN else "")
+def _refusal(source: str, what: str) -> WeightsError:
     return WeightsError(
-        f"weights {source} hold objects other than tensors and plain types{f' ({shown})' if names else ''}, "
+        f"weights {source} hold objects other than tensors and plain types ({what}), "
         "which could run code and were not loaded. If you trust the file, save its tensors alone in the "
         'program that trained it: torch.save(model.state_dict(), "weights.pth")'
     )

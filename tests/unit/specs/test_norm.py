@@ -69,14 +69,22 @@ def test_norms_of_other_packages_cannot_leave_the_padding_out(back_end: str) -> 
     ]
 
 
-@pytest.mark.parametrize("area", ["padded", "canvas"])
-def test_anchors_of_the_padding_do_not_go_with_statistics_that_ignore_it(area: str) -> None:
-    (problem,) = problems("norm.statistics=valid", f"model.rpn.anchor_area={area}")
+@pytest.mark.parametrize(
+    ("key", "value", "needed"),
+    [
+        ("model.rpn.anchor_area", "padded", "picture"),
+        ("model.rpn.anchor_area", "canvas", "picture"),
+        ("model.rpn.anchor_step", "canvas", "stride"),
+    ],
+)
+def test_anchors_of_the_padding_do_not_go_with_statistics_that_ignore_it(
+    key: str, value: str, needed: str
+) -> None:
+    (problem,) = problems("norm.statistics=valid", f"{key}={value}")
 
     assert problem == (
-        f"--set model.rpn.anchor_area={area}: model.rpn.anchor_area: '{area}' lets anchors of the padding "
-        "propose, but with norm.statistics=valid nothing depends on padding; "
-        "set model.rpn.anchor_area=picture or norm.statistics=all"
+        f"--set {key}={value}: {key}: '{value}' makes anchors depend on the padding, but with "
+        f"norm.statistics=valid nothing does; set {key}={needed} or norm.statistics=all"
     )
 
 

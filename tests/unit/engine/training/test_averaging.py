@@ -91,3 +91,14 @@ def test_frozen_weights_keep_every_bit() -> None:
     average = WeightAverage(model, decay=0.9993)
     take_steps(model, average, [(value, value)] * 50)
     assert torch.equal(average.model.get_parameter("weight"), value)
+
+
+def test_counters_are_the_model_s_and_no_average() -> None:
+    model = Model()
+    average = WeightAverage(model, decay=DECAY)
+
+    for count in (10, 20, 30):
+        model.get_buffer("count").fill_(count)
+        average.update(model)
+
+    assert average.model.get_buffer("count").item() == 30

@@ -1,0 +1,214 @@
+"""Pickles of state dicts, interpreted: nothing that they name is looked up, and nothing is called.
+
+A pickle is a program. Here its instructions are read one by one, and only those that make numbers, texts, tuples,
+lists, dictionaries and tensors do so. mmdetection's files also hold objects of their libraries (histories of
+losses, numpy numbers, configurations): where these are of a known few, something empty takes their place.
+"""
+
+import pickle
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import IO, Any, cast
+
+import torch
+from torch import Tensor
+
+STORAGES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
+        "torch.DoubleStorage": torch.float64,
+        "torch.FloatStorage": torch.float32,
+        "torch.HalfStorage": torch.float16,
+        "torch.BFloat16Storage": torch.bfloat16,
+        "torch.LongStorage": torch.int64,
+        "torch.IntStorage": torch.int32,
+        "torch.ShortStorage": torch.int16,
+        "torch.CharStorage": torch.int8,
+        "torch.ByteStorage": torch.uint8,
+        "torch.BoolStorage": torch.bool,
+    }
+)
+"""What weights consist of."""
+_PARAMETERS = ("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter")
+_TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+_MEANT = ("collections.OrderedDict", "torch.Size", "_codecs.encode", *STORAGES, *_PARAMETERS, *_TENSORS)
+_INERT_PACKAGES = ("addict", "argparse", "datetime", "mmcv", "mmdet", "mmengine", "numpy", "pathlib")
+_INERT = (
+    "builtins.getattr",  # mmengine's histories name their methods by it
+    *("builtins.dict", "builtins.float", "builtins.int", "builtins.list", "builtins.set"),
+    *("collections.Counter", "collections.defaultdict", "torch.device", *map(str, STORAGES.values())),
+)
+_PUSHED = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "BINSTRING")
+_EMPTY: Mapping[str, Callable[[], object]] = MappingProxyType(
+    {
+        "NONE": lambda: None,
+        "NEWTRUE": lambda: True,
+        "NEWFALSE": lambda: False,
+        "EMPTY_TUPLE": tuple,
+        "EMPTY_LIST": list,
+        "EMPTY_DICT": dict,
+    }
+)
+_TUPLES = MappingProxyType({"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3})
+_PLAIN_KEYS = (str, int, float, bytes, bool, type(None))
+"""By exact type; the hash of a tuple within a tuple can take forever."""
+
+
+class StandIn:
+    """Takes the place of an object whose content nobody needs."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A tensor's memory.
+
+    Attributes:
+        content: ``(bytes,)`` uint8.
+    """
+
+    content: Tensor
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    text: str
+
+
+def read_pickle(
+    file: IO[bytes], *, storage_of: Callable[[str, torch.dtype, int], Storage] | None = None
+) -> tuple[object, list[str]]:
+    """Interpret the pickle at a file's position, and stop behind it.
+
+    Args:
+        file: Is read no further than the pickle's end.
+        storage_of: Gives the memory of a key, a dtype and a number of elements; None where there is none.
+
+    Returns:
+        Tensors and plain types, in dicts, lists and tuples, with `StandIn` in the place of other objects; and
+        the names in the pickle that are not of the known few, sorted.
+
+    Raises:
+        pickle.UnpicklingError: It has instructions that no state dict needs.
+        Exception: Anything, if the file is damaged.
+    """
+    machine = _Machine(storage_of)
+    for instruction, argument, _ in pickletools.genops(file):
+        machine.step(instruction.name, argument)
+    (result,) = machine.stack
+    return result, sorted(machine.unknown)
+
+
+class _Machine:
+    def __init__(self, storage_of: Callable[[str, torch.dtype, int], Storage] | None) -> None:
+        self.stack: list[Any] = []
+        self.unknown: set[str] = set()
+        self._marks: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        self._storage_of = storage_of
+
+    def step(self, instruction: str, argument: Any) -> None:
+        stack = self.stack
+        if instruction in _PUSHED:
+            stack.append(argument)
+        elif instruction in _EMPTY:
+            stack.append(_EMPTY[instruction]())
+        elif instruction in ("BINPUT", "LONG_BINPUT"):
+            self._memo[argument] = stack[-1]
+        elif instruction in ("BINGET", "LONG_BINGET"):
+            stack.append(self._memo[argument])
+        elif instruction == "MARK":
+            self._marks.append(stack)
+            self.stack = []
+        elif instruction == "TUPLE":
+            items = tuple(self._pop_to_mark())
+            self.stack.append(items)
+        elif instruction in _TUPLES:
+            stack[-_TUPLES[instruction] :] = [tuple(stack[-_TUPLES[instruction] :])]
+        elif instruction in ("APPEND", "SETITEM"):
+            items = [stack.pop() for _ in range(1 if instruction == "APPEND" else 2)][::-1]
+            _fill(stack[-1], items)
+        elif instruction in ("APPENDS", "SETITEMS"):
+            items = self._pop_to_mark()
+            _fill(self.stack[-1], items)
+        elif instruction == "GLOBAL":
+            stack.append(self._name(argument))
+        elif instruction in ("REDUCE", "NEWOBJ"):
+            arguments = stack.pop()
+            stack.append(_made(stack.pop(), arguments))
+        elif instruction == "BUILD":
+            stack.pop()  # attributes, which none of ours has
+        elif instruction == "BINPERSID":
+            stack.append(self._storage(*stack.pop()))
+        elif instruction not in ("PROTO", "STOP"):
+            raise pickle.UnpicklingError(f"instruction {instruction}")
+
+    def _pop_to_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self._marks.pop()
+        return items
+
+    def _name(self, argument: str) -> _Name:
+        module, _, name = argument.partition(" ")
+        text = f"{'builtins' if module == '__builtin__' else module}.{name}"  # its name in Python 2
+        is_known = text in _MEANT or text in _INERT or module.partition(".")[0] in _INERT_PACKAGES
+        if not is_known:
+            self.unknown.add(text)
+        return _Name(text)
+
+    def _storage(
+        self, kind: str, storage: _Name, key: str, _device: str, num_elements: int, view: object = None
+    ) -> Storage:
+        if self._storage_of is None or kind != "storage" or view is not None:
+            raise pickle.UnpicklingError("memory of another kind")
+        if storage.text not in STORAGES:
+            self.unknown.add(storage.text)
+            return cast("Storage", StandIn())
+        return self._storage_of(key, STORAGES[storage.text], num_elements)
+
+
+def _fill(target: object, items: list[Any]) -> None:
+    """Put items into what takes them: a list, or a dictionary of alternating keys and values."""
+    if type(target) is list:
+        target.extend(items)
+    elif type(target) is dict:
+        keys = items[::2]
+        if not all(type(key) in _PLAIN_KEYS for key in keys):
+            raise pickle.UnpicklingError("a key that is neither text nor number")
+        target.update(zip(keys, items[1::2], strict=True))
+    elif type(target) is not StandIn:
+        raise pickle.UnpicklingError(f"items for a {type(target).__name__}")
+
+
+def _made(maker: object, arguments: Any) -> object:
+    """What calling a name would make, as far as state dicts need it."""
+    if not isinstance(maker, _Name):
+        raise pickle.UnpicklingError("a call of what has no name")
+    name = maker.text
+    if name == "collections.OrderedDict":
+        made: dict[Any, Any] = {}
+        for pair in arguments[0] if arguments else ():
+            _fill(made, list(pair))
+        return made
+    if name in _TENSORS:
+        storage, offset, size, stride = arguments[:4]
+        return _tensor(storage, offset, size, stride)
+    if name in _PARAMETERS or name == "torch.Size":
+        return arguments[0]
+    if name == "_codecs.encode":  # how Python 2 had bytes
+        return arguments[0].encode("latin-1")
+    return StandIn()
+
+
+def _tensor(storage: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> object:
+    """A view of memory that reaches nowhere beyond it, because torch would make it larger."""
+    if not isinstance(storage, Storage):
+        return StandIn()
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    num_elements = len(storage.content) // storage.dtype.itemsize
+    if min(offset, *size, *stride) < 0 or (0 not in size and last >= num_elements):
+        raise pickle.UnpicklingError("a tensor beyond its memory")
+    empty = torch.empty(0, dtype=storage.dtype)
+    return empty.set_(storage.content.untyped_storage(), offset, size, stride)  # type: ignore[call-overload]
