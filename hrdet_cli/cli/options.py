@@ -98,10 +98,13 @@ def data_layers(*, train: tuple[Path, Path] | None, val: tuple[Path, Path] | Non
 
 
 def weights_layers(weights: str | None) -> list["Layer"]:
-    """``--weights`` as a spec layer."""
+    """``--weights`` as a spec layer; a run folder stands for its checkpoint."""
+    from hrdet_cli.runs.run_folder import weights_of
     from hrdet_cli.specs.layers import Layer
 
-    return [] if weights is None else [Layer("--weights", {"model": {"weights": weights}})]
+    if weights is None:
+        return []
+    return [Layer("--weights", {"model": {"weights": weights_of(weights)}})]
 
 
 def load_from_options(

@@ -50,7 +50,7 @@ def train(
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="Weights to start from: a file, or a name such as timm:hrnet_w18 or an address; "
+            help="Weights to start from: a file, a run folder, a name such as timm:hrnet_w18 or an address; "
             "of a backbone or a detector.",
             rich_help_panel=PRESET_PANEL,
         ),

@@ -24,7 +24,7 @@ WeightsArgument = Annotated[
     str,
     typer.Argument(
         metavar="WEIGHTS",
-        help="A file, timm:NAME, torchvision:NAME or an https address.",
+        help="A file, a run folder, timm:NAME, torchvision:NAME or an https address.",
         show_default=False,
     ),
 ]

@@ -49,11 +49,18 @@ def load_initial_weights(
     return InitialWeights(
         description=f"{model.weights} ({family.name}: {counts})",
         notices=(
-            *contradictions(file, recognise_backbone(tensors), model),
+            *contradictions(file, family, recognise_backbone(tensors), model),
+            *_norm_notices(report),
             *_class_notices(file, report, class_names),
             *(f"model.strict_weights=false: {misfit}" for misfit in describe_misfits(report)),
         ),
     )
+
+
+def _norm_notices(report: LoadReport) -> Iterator[str]:
+    if report.unused_statistics:
+        num_unused = len(report.unused_statistics)
+        yield f"norm.kind=group: {num_unused} running statistics of the weights are not used"
 
 
 def _class_notices(file: WeightsFile, report: LoadReport, class_names: Sequence[str]) -> Iterator[str]:

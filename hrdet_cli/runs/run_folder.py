@@ -21,9 +21,19 @@ from typing import Any
 
 from PIL import Image
 
-from hrdet_cli.errors import OutputError
+from hrdet_cli.errors import OutputError, WeightsError
 
 SPEC_FILE = "spec.yaml"
+
+
+def weights_of(source: str) -> str:
+    """The checkpoint that a run folder stands for among sources of weights; all other sources as they are.
+
+    Raises:
+        WeightsError: A folder has no checkpoint.
+    """
+    is_folder = bool(source.strip()) and Path(source).is_dir()
+    return str(RunFolder(Path(source)).checkpoint_to_use()) if is_folder else source
 
 
 class RunFolder:
@@ -46,6 +56,21 @@ class RunFolder:
     def epoch_checkpoint(self, epoch: int) -> Path:
         """Checkpoint kept after that many epochs."""
         return self.checkpoints / f"epoch-{epoch:03d}.pt"
+
+    def checkpoint_to_use(self, *, use_ema: bool = False) -> Path:
+        """The best checkpoint, or else the last.
+
+        Args:
+            use_ema: The best of the averaged weights, not of the raw ones.
+
+        Raises:
+            WeightsError: There is none.
+        """
+        best = self.best_ema_checkpoint if use_ema else self.best_checkpoint
+        for candidate in (best, self.last_checkpoint):
+            if candidate.is_file():
+                return candidate
+        raise WeightsError(f"{self.path}: is no run folder with checkpoints/{best.name} or last.pt")
 
     def bad_batch_file(self, rank: int) -> Path:
         """Where a process keeps a batch whose loss was not finite."""

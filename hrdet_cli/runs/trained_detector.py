@@ -1,6 +1,6 @@
 """One way to a trained detector: from a run, from a checkpoint, or from weights that other code trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,9 +13,15 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
 from hrdet_cli.engine.weights.families import num_classes_of, recognise, to_ours
-from hrdet_cli.engine.weights.loading import describe_misfits, load_weights
+from hrdet_cli.engine.weights.loading import (
+    LoadReport,
+    compare_weights,
+    describe_architecture,
+    describe_misfits,
+    load_weights,
+)
 from hrdet_cli.engine.weights.names import is_weights_name
-from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
@@ -87,15 +93,17 @@ def read_trained_detector(
             f"{source}: does not exist; give a run folder, a checkpoint, weights of other code, or a name "
             "such as torchvision:fasterrcnn_resnet50_fpn"
         )
-    checkpoint = _checkpoint_of_run(RunFolder(path), use_ema=use_ema) if path.is_dir() else None
+    checkpoint = RunFolder(path).checkpoint_to_use(use_ema=bool(use_ema)) if path.is_dir() else None
     file = read_weights(str(checkpoint or source))
     if file.checkpoint is not None:
         _refuse_options_of_foreign_weights(source, preset=preset, spec_file=spec_file, classes=classes)
         state = file.checkpoint
         require_keys(checkpoint or path, state, _CHECKPOINT_KEYS)
+        if not isinstance(state["spec"], str):
+            raise WeightsError(f"{checkpoint or path}: its spec is no text; it was not written by hrdet")
         base = Layer(source, parse_yaml(state["spec"], source=source))
         spec = validate_layers([base, *extra_layers, *setting_layers(settings)]).spec
-        return _of_checkpoint(source, checkpoint or path, state, spec, use_ema=use_ema)
+        return _of_checkpoint(source, checkpoint or path, file, state, spec, use_ema=use_ema)
     if use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
     if preset is None and spec_file is None:
@@ -120,18 +128,26 @@ def build_trained_detector(trained: TrainedDetector, device: torch.device) -> Fa
     detector = build_detector(spec, num_classes=len(trained.class_names), trains=False)
     place_detector(detector, spec.run, device)
     report = load_weights(detector, trained.weights, strict=False, source=trained.source)
-    is_complete = not (report.missing or report.differing or report.remade)
+    is_complete = not (report.missing or report.differing or report.remade or report.unused_statistics)
     if not is_complete or (report.left_over and spec.model.strict_weights):
         raise WeightsError(
             "\n".join(
                 [
                     f"{trained.source}: its weights do not fit the detector that the spec describes",
                     *describe_misfits(report),
+                    *describe_architecture(report),
+                    *_describe_norms(report, spec),
                     "Describe the model and norm that they were trained with.",
                 ]
             )
         )
     return detector.eval()
+
+
+def _describe_norms(report: LoadReport, spec: ExperimentSpec) -> Iterator[str]:
+    if report.unused_statistics:
+        num_unused = len(report.unused_statistics)
+        yield f"norm.kind={spec.norm.kind} has no place for {num_unused} running statistics"
 
 
 def results_folder(trained: TrainedDetector, what: str) -> Path:
@@ -159,19 +175,6 @@ def require_keys(checkpoint: Path, state: Mapping[str, Any], keys: Sequence[str]
         )
 
 
-def _checkpoint_of_run(folder: RunFolder, *, use_ema: bool) -> Path:
-    """A run folder's best checkpoint, or else its last.
-
-    Raises:
-        WeightsError: There is none.
-    """
-    best = [folder.best_ema_checkpoint] if use_ema else [folder.best_checkpoint]
-    for candidate in (*best, folder.last_checkpoint):
-        if candidate.is_file():
-            return candidate
-    raise WeightsError(f"{folder.path}: is no run folder with checkpoints/best.pt or last.pt")
-
-
 def _refuse_options_of_foreign_weights(
     source: str, *, preset: str | None, spec_file: Path | None, classes: Path | None
 ) -> None:
@@ -187,7 +190,13 @@ def _refuse_options_of_foreign_weights(
 
 
 def _of_checkpoint(
-    source: str, file: Path, state: Mapping[str, Any], spec: ExperimentSpec, *, use_ema: bool
+    source: str,
+    file: Path,
+    content: WeightsFile,
+    state: Mapping[str, Any],
+    spec: ExperimentSpec,
+    *,
+    use_ema: bool,
 ) -> TrainedDetector:
     key = "ema_model" if use_ema else "model"
     if use_ema and key not in state:
@@ -196,16 +205,41 @@ def _of_checkpoint(
         )
     name = file.stem if not use_ema or file.stem.endswith("-ema") else f"{file.stem}-ema"
     has_average_too = "ema_model" in state and not use_ema
+    weights = plain_tensors(state[key], f"{file} ({key})") if use_ema else content.tensors
+    num_classes = num_classes_of(weights)
+    class_names, ids = content.class_names or (), state["category_ids"]
+    if len(class_names) != num_classes or not _are_ids(ids, num_classes):
+        raise WeightsError(
+            f"{file}: its class_names or category_ids are not those of its {num_classes} classes; use "
+            "another checkpoint of the run"
+        )
     return TrainedDetector(
         source=source,
         file=file,
         name=name,
         spec=spec,
-        class_names=tuple(state["class_names"]),
-        category_ids=tuple(state["category_ids"]),
-        weights=state[key],
-        notices=(f"{file} holds averaged weights too; --ema takes them",) if has_average_too else (),
+        class_names=class_names,
+        category_ids=tuple(ids),
+        weights=weights,
+        notices=(
+            *((f"{file} holds averaged weights too; --ema takes them",) if has_average_too else ()),
+            *_left_out(spec, weights),
+        ),
     )
+
+
+def _are_ids(value: object, number: int | None) -> bool:
+    return isinstance(value, list) and len(value) == number and all(type(number) is int for number in value)
+
+
+def _left_out(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Iterator[str]:
+    """What of the weights is not used because the spec says that not all need be."""
+    if spec.model.strict_weights:
+        return
+    with torch.device("meta"):
+        detector = build_detector(spec, num_classes=num_classes_of(weights) or 1, trains=False)
+    for misfit in describe_misfits(compare_weights(detector, weights)):
+        yield f"model.strict_weights=false: {misfit}"
 
 
 def _describe_unknown(content: WeightsFile) -> str:
@@ -241,7 +275,10 @@ def _of_foreign_weights(
         class_names=names,
         category_ids=ids,
         weights=weights,
-        notices=tuple(contradictions(content, recognise_backbone(weights), spec.model)),
+        notices=(
+            *contradictions(content, family, recognise_backbone(weights), spec.model),
+            *_left_out(spec, weights),
+        ),
     )
 
 

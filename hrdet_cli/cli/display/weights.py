@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.engine.weights.loading import describe_misfits
+from hrdet_cli.engine.weights.loading import describe_architecture, describe_misfits
 from hrdet_cli.runs.weights.inspection import Fit, Inspection
 
 _NUM_NAMES_SHOWN = 6
@@ -50,7 +50,7 @@ def _fit(fit: Fit) -> Iterator[Text]:
         yield Text(f"fits {fit.spec_name}: {len(report.matched)} tensors match", style="green")
     else:
         yield Text(f"does not fit {fit.spec_name}: {len(report.matched)} tensors match", style="red")
-        for misfit in describe_misfits(report):
+        for misfit in (*describe_misfits(report), *describe_architecture(report)):
             yield Text(f"  {misfit}")
     if report.surplus:
         yield Text(

@@ -21,19 +21,22 @@ from torch import Tensor
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 
+MAX_PICTURE_PIXELS = 178_956_970
+"""Twice Pillow's ``MAX_IMAGE_PIXELS``, where it stops warning and refuses; half a gigabyte as RGB."""
+
 _JPEG_START = b"\xff\xd8\xff"
 _EXIF_MARKER = b"\xff\xe1"  # of APP1; pixels never have these bytes next to each other
 _PLAIN_COLOURS = ("YCbCr", "Gray")
 
 
 @contextmanager
-def bombs_refused() -> Iterator[None]:
-    """Inside, Pillow refuses pictures of so many pixels that decoding them could fill the memory.
+def bomb_warnings_ignored() -> Iterator[None]:
+    """Inside, Pillow does not warn of pictures that `decode_rgb` takes; larger ones it refuses anyway.
 
     Python has one set of rules about warnings for all threads: who decodes in threads puts this round them.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
 
 
@@ -80,9 +83,9 @@ def _decode_plain_jpeg(data: bytes, expected: Size | None) -> NDArray[np.uint8] 
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        is_bomb = Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS
+        is_too_large = height * width > MAX_PICTURE_PIXELS
         is_as_wanted = _has_no_exif(data) if expected is None else Size(height, width) == expected
-        if not is_as_wanted or colours not in _PLAIN_COLOURS or is_bomb:
+        if not is_as_wanted or colours not in _PLAIN_COLOURS or is_too_large:
             return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
         return pixels
@@ -98,13 +101,18 @@ def _has_no_exif(data: bytes) -> bool:
 def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArray[np.uint8]:
     """Pixels as ``(H, W, 3)`` of any picture."""
     try:
-        with bombs_refused():
+        with bomb_warnings_ignored():
             image: Image.Image = Image.open(io.BytesIO(data))
         stored = Size(image.height, image.width)
         if stored != expected:
             image = ImageOps.exif_transpose(image)
         if expected in (None, Size(image.height, image.width)):
             return _rgb_of(image)
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"picture {name} has more than the {MAX_PICTURE_PIXELS:,} pixels that hrdet decodes. "
+            "Make it smaller, or cut it into tiles."
+        ) from error
     except Exception as error:  # decoders meet hostile bytes: there is no list of what they raise
         is_unknown = isinstance(error, UnidentifiedImageError)
         reason = "its format is not known" if is_unknown else str(error) or type(error).__name__

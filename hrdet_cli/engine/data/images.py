@@ -23,6 +23,10 @@ _LOCAL_SIGNATURE = b"PK\x03\x04"
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 
+class MissingPictureError(DataError):
+    """No file or member has a picture's name, or a link of that name leads to nothing."""
+
+
 class ImageSource(Protocol):
     """Encoded pictures by name; can be pickled, and used after a fork."""
 
@@ -30,7 +34,8 @@ class ImageSource(Protocol):
         """Bytes of the file ``name``.
 
         Raises:
-            DataError: There is no such file, or it cannot be read whole.
+            MissingPictureError: There is no such file.
+            DataError: It cannot be read whole.
         """
 
     def missing(self, names: Sequence[str]) -> list[str]:
@@ -67,7 +72,7 @@ class FolderImages:
                 _check_size(os.fstat(file.fileno()).st_size, f"{path}")
                 return file.read()
         except FileNotFoundError as error:
-            raise DataError(_not_found(name, self._root, _file_names(path.parent))) from error
+            raise MissingPictureError(_not_found(name, self._root, _file_names(path.parent))) from error
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -104,13 +109,13 @@ class ZipImages:
                 members = [info for info in archive.infolist() if not info.is_dir()]
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise DataError(
-                f"image root {path} is neither a folder nor a ZIP archive that can be read: {error}"
+                f"{path} is neither a folder of pictures nor a ZIP archive that can be read: {error}"
             ) from error
         members.sort(key=lambda info: info.filename)  # stable: of two with one name the last is found
         self._longest_name = max((len(info.filename) for info in members), default=1)
         if self._longest_name > _MAX_NAME_LENGTH:
             raise DataError(
-                f"image root {path} holds a member with a name of {self._longest_name} characters; no more "
+                f"{path} holds a member with a name of {self._longest_name} characters; no more "
                 f"than {_MAX_NAME_LENGTH} can be read. Make the archive again with shorter names."
             )
         self._names = np.array([info.filename for info in members], dtype=np.str_)
@@ -134,7 +139,7 @@ class ZipImages:
         """Bytes of a member, checked against its CRC; see ``ImageSource``."""
         row = self._find(name)
         if row is None:
-            raise DataError(_not_found(name, self._path, self._names.tolist()))
+            raise MissingPictureError(_not_found(name, self._path, self._names.tolist()))
         offset, stored_size, size, crc, method, is_encrypted = self._members[row].tolist()
         where = f"{name} in {self._path}"
         if is_encrypted:

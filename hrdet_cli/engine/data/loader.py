@@ -213,29 +213,33 @@ class _BatchWorkers:
         self._loader = None
 
     def _run(self) -> Generator[Batch]:
-        if self._loader is None:
-            self._loader = self._start()
-        for item in self._loader:  # no local name for it: a traceback would keep the workers alive
+        for item in self._start_pass():  # no local name for it: a traceback would keep the workers alive
             if isinstance(item, DataError):
                 raise item
             # A worker will use the memory again; where batches are pinned, that was a copy already.
             yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
 
-    def _start(self) -> "DataLoader[Batch | DataError]":
+    def _start_pass(self) -> "Iterator[Batch | DataError]":
         with warnings.catch_warnings():
-            # Presets are made for machines with many cores; more workers than cores only take turns.
+            # Presets are made for machines with many cores; more workers than cores only take turns. torch
+            # warns where a loader is made, and again where its workers start.
             warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
-            return DataLoader(
-                self._batches,
-                batch_size=None,  # batches come whole from the dataset
-                sampler=self._requests,
-                num_workers=self._num_workers,
-                prefetch_factor=_NUM_BATCHES_AHEAD if self._num_workers > 0 else None,
-                persistent_workers=self._num_workers > 0,
-                pin_memory=self._pin_memory,
-                worker_init_fn=_start_worker,
-                generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
-            )
+            if self._loader is None:
+                self._loader = self._start()
+            return iter(self._loader)
+
+    def _start(self) -> "DataLoader[Batch | DataError]":
+        return DataLoader(
+            self._batches,
+            batch_size=None,  # batches come whole from the dataset
+            sampler=self._requests,
+            num_workers=self._num_workers,
+            prefetch_factor=_NUM_BATCHES_AHEAD if self._num_workers > 0 else None,
+            persistent_workers=self._num_workers > 0,
+            pin_memory=self._pin_memory,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
+        )
 
     def _end_pass(self) -> None:
         if self._pass is not None:

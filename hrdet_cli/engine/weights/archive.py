@@ -29,4 +29,4 @@ def refuse_damaged_archive(file: IO[bytes]) -> None:
         if sum(m.file_size for m in members) > num_bytes:
             raise zipfile.BadZipFile(f"its members claim more than the file's {num_bytes} bytes")
         if damaged := archive.testzip():
-            raise zipfile.BadZipFile(f"'{damaged}' does not match its checksum")
+            raise zipfile.BadZipFile(f"{damaged!r} does not match its checksum")

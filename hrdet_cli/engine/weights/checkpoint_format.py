@@ -26,8 +26,9 @@ def without_format(document: dict[Any, Any], source: object) -> dict[Any, Any]:
     """
     version = document["format"].get("version")
     if version != CHECKPOINT_FORMAT["version"]:
+        told = version if type(version) is int else "unknown"
         raise WeightsError(
-            f"{source}: has checkpoint version {version}, this hrdet reads version "
+            f"{source}: has checkpoint version {told}, this hrdet reads version "
             f"{CHECKPOINT_FORMAT['version']}. Use the hrdet that wrote it."
         )
     return {key: value for key, value in document.items() if key != "format"}

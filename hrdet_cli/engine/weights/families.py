@@ -19,6 +19,15 @@ REGRESSOR = "roi_head.regressor"
 
 NUM_HRFPN_LEVELS = 5
 _NUM_KEYS_SHOWN = 5
+_OTHERS: Sequence[tuple[str, str]] = (
+    (r"(?:roi_head\.)?bbox_head\.0\.", "a Cascade R-CNN"),
+    (
+        r"bbox_head\.retina_|head\.classification_head\.cls_logits\.",
+        "RetinaNet or another one-stage detector",
+    ),
+    (r"bbox_head\.conv_", "FCOS, ATSS or another one-stage detector"),
+)
+"""How keys of detectors start that are none of ours, and what these are called."""
 _ACCEPTED = (
     "HRNetV2 and ResNet backbones, and Faster R-CNN detectors of mmdetection, torchvision's version 1, "
     "HRNet-Object-Detection (2019) and hrdet"
@@ -112,13 +121,19 @@ def recognise(tensors: Tensors) -> Family:
         return MMDETECTION
     if "bbox_head.fc_cls.weight" in tensors and "rpn_head.rpn_cls.weight" in tensors:
         return ANCESTOR
+    for pattern, name in _OTHERS:
+        if any(re.match(pattern, key) for key in tensors):
+            raise WeightsError(
+                f"these weights are of {name}, for which hrdet has no head. Known are {_ACCEPTED}."
+            )
     if not any(key.startswith(("rpn", "roi_head", "bbox_head", "mask_head")) for key in tensors):
         for prefix in ("", "backbone."):
             if f"{prefix}stage4.0.branches.0.0.conv1.weight" in tensors:
                 return HRNET
             if f"{prefix}layer4.0.conv3.weight" in tensors:
                 return RESNET
-    shown = ", ".join(list(tensors)[:_NUM_KEYS_SHOWN])
+    telling = [key for key in tensors if not key.startswith("backbone.")] or list(tensors)
+    shown = ", ".join(telling[:_NUM_KEYS_SHOWN])
     raise WeightsError(
         f"these weights are of no family that hrdet knows: their {len(tensors)} tensors are called {shown} "
         f"and so on. Known are {_ACCEPTED}."

@@ -10,9 +10,10 @@ from hrdet_cli.errors import WeightsError
 
 _BATCH_COUNTER = ".num_batches_tracked"
 """Old files and frozen norms lack it, and nothing depends on it."""
-_RUNNING_STATISTICS = ("running_mean", "running_var")
+_RUNNING_STATISTICS = (".running_mean", ".running_var")
 _KNOWN_SURPLUS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head.")
 """What the classifiers of ImageNet have behind the backbone."""
+_MASK_PARTS = ("roi_head.mask_head.", "mask_head.", "roi_heads.mask_")
 _NUM_SHOWN = 5
 _CHECK = (
     "Check that the model and the file are of the same kind and width; "
@@ -59,6 +60,11 @@ class LoadReport:
     differing: tuple[ShapeDifference, ...]
     remade: tuple[str, ...]
     num_classes: int | None
+
+    @property
+    def unused_statistics(self) -> tuple[str, ...]:
+        """Running statistics in the surplus: the weights were trained with another kind of norm."""
+        return tuple(key for key in self.surplus if key.endswith(_RUNNING_STATISTICS))
 
     @property
     def fits(self) -> bool:
@@ -118,8 +124,8 @@ def load_weights(
             f"weights {source}: not one of their {len(tensors)} tensors fits the model. {_CHECK}"
         )
     if strict and not report.fits:
-        lines = [f"weights {source} do not fit the model:", *describe_misfits(report), _REMEDY]
-        raise WeightsError("\n".join(lines))
+        misfits = (*describe_misfits(report), *describe_architecture(report))
+        raise WeightsError("\n".join([f"weights {source} do not fit the model:", *misfits, _REMEDY]))
     detector.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
     return report
 
@@ -133,6 +139,15 @@ def describe_misfits(report: LoadReport) -> Iterator[str]:
         yield f"{len(report.differing)} tensors have another shape: {_first(report.differing)}"
     if report.left_over:
         yield f"{len(report.left_over)} tensors have no place in the model: {_first(report.left_over)}"
+
+
+def describe_architecture(report: LoadReport) -> Iterator[str]:
+    """A line if what is left over shows another architecture than Faster R-CNN."""
+    if any(key.startswith(_MASK_PARTS) for key in report.left_over):
+        yield (
+            "These are a Mask R-CNN's; its boxes alone: --set model.strict_weights=false, or weights convert "
+            "--loose"
+        )
 
 
 def _unlike(found: Tensor, needed: Tensor) -> bool:
@@ -156,8 +171,7 @@ def _differs_by_classes(key: str, tensors: Mapping[str, Tensor], wanted: Mapping
 
 
 def _is_known_surplus(key: str, state: Mapping[str, Tensor]) -> bool:
-    layer, _, name = key.rpartition(".")
-    if name in _RUNNING_STATISTICS and f"{layer}.weight" in state:
+    if key.endswith(_RUNNING_STATISTICS) and f"{key.rpartition('.')[0]}.weight" in state:
         return True
     return key.endswith(_BATCH_COUNTER) or key.removeprefix("backbone.").startswith(_KNOWN_SURPLUS)
 

@@ -1,8 +1,9 @@
 """Pickles of state dicts, interpreted: nothing that they name is looked up, and nothing is called.
 
-A pickle is a program. Here its instructions are read one by one, and only those that make numbers, texts, tuples,
-lists, dictionaries and tensors do so. mmdetection's files also hold objects of their libraries (histories of
-losses, numpy numbers, configurations): where these are of a known few, something empty takes their place.
+A pickle is a program. Here its instructions are read one by one, and only those that make numbers, texts,
+tuples, lists, dictionaries and tensors do so. mmdetection's files also hold objects of their libraries
+(histories of losses, numpy numbers, configurations): where these are of a known few, something empty takes
+their place.
 """
 
 import pickle
@@ -50,7 +51,19 @@ _EMPTY: Mapping[str, Callable[[], object]] = MappingProxyType(
         "EMPTY_DICT": dict,
     }
 )
-_TUPLES = MappingProxyType({"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3})
+_NUM_COMBINED: Mapping[str, int | None] = MappingProxyType(
+    {
+        "TUPLE1": 1,
+        "TUPLE2": 2,
+        "TUPLE3": 3,
+        "TUPLE": None,
+        "APPEND": 1,
+        "APPENDS": None,
+        "SETITEM": 2,
+        "SETITEMS": None,
+    }
+)
+"""How many values each takes from the stack; None: all to the last mark."""
 _PLAIN_KEYS = (str, int, float, bytes, bool, type(None))
 """By exact type; the hash of a tuple within a tuple can take forever."""
 
@@ -96,8 +109,13 @@ def read_pickle(
         Exception: Anything, if the file is damaged.
     """
     machine = _Machine(storage_of)
-    for instruction, argument, _ in pickletools.genops(file):
-        machine.step(instruction.name, argument)
+    try:
+        for instruction, argument, _ in pickletools.genops(file):
+            machine.step(instruction.name, argument)
+    except Exception:
+        if machine.unknown:  # says more
+            return None, sorted(machine.unknown)
+        raise
     (result,) = machine.stack
     return result, sorted(machine.unknown)
 
@@ -123,32 +141,30 @@ class _Machine:
         elif instruction == "MARK":
             self._marks.append(stack)
             self.stack = []
-        elif instruction == "TUPLE":
-            items = tuple(self._pop_to_mark())
-            self.stack.append(items)
-        elif instruction in _TUPLES:
-            stack[-_TUPLES[instruction] :] = [tuple(stack[-_TUPLES[instruction] :])]
-        elif instruction in ("APPEND", "SETITEM"):
-            items = [stack.pop() for _ in range(1 if instruction == "APPEND" else 2)][::-1]
-            _fill(stack[-1], items)
-        elif instruction in ("APPENDS", "SETITEMS"):
-            items = self._pop_to_mark()
-            _fill(self.stack[-1], items)
+        elif instruction in _NUM_COMBINED:
+            self._combine(instruction)
         elif instruction == "GLOBAL":
             stack.append(self._name(argument))
         elif instruction in ("REDUCE", "NEWOBJ"):
             arguments = stack.pop()
             stack.append(_made(stack.pop(), arguments))
-        elif instruction == "BUILD":
-            stack.pop()  # attributes, which none of ours has
         elif instruction == "BINPERSID":
             stack.append(self._storage(*stack.pop()))
+        elif instruction == "BUILD":
+            stack.pop()  # attributes, which none of ours has
         elif instruction not in ("PROTO", "STOP"):
             raise pickle.UnpicklingError(f"instruction {instruction}")
 
-    def _pop_to_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self._marks.pop()
-        return items
+    def _combine(self, instruction: str) -> None:
+        number = _NUM_COMBINED[instruction]
+        if number is None:
+            items, self.stack = self.stack, self._marks.pop()
+        else:
+            items = [self.stack.pop() for _ in range(number)][::-1]
+        if instruction.startswith("TUPLE"):
+            self.stack.append(tuple(items))
+        else:
+            _fill(self.stack[-1], items)
 
     def _name(self, argument: str) -> _Name:
         module, _, name = argument.partition(" ")
@@ -161,7 +177,8 @@ class _Machine:
     def _storage(
         self, kind: str, storage: _Name, key: str, _device: str, num_elements: int, view: object = None
     ) -> Storage:
-        if self._storage_of is None or kind != "storage" or view is not None:
+        is_usual = kind == "storage" and type(key) is str and type(num_elements) is int and view is None
+        if self._storage_of is None or not is_usual:
             raise pickle.UnpicklingError("memory of another kind")
         if storage.text not in STORAGES:
             self.unknown.add(storage.text)
@@ -206,9 +223,11 @@ def _tensor(storage: object, offset: int, size: tuple[int, ...], stride: tuple[i
     """A view of memory that reaches nowhere beyond it, because torch would make it larger."""
     if not isinstance(storage, Storage):
         return StandIn()
+    if not all(type(number) is int for number in (offset, *size, *stride)):
+        raise pickle.UnpicklingError("a tensor's size that is no number")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     num_elements = len(storage.content) // storage.dtype.itemsize
-    if min(offset, *size, *stride) < 0 or (0 not in size and last >= num_elements):
+    if min((offset, *size, *stride)) < 0 or (0 not in size and last >= num_elements):
         raise pickle.UnpicklingError("a tensor beyond its memory")
     empty = torch.empty(0, dtype=storage.dtype)
-    return empty.set_(storage.content.untyped_storage(), offset, size, stride)  # type: ignore[call-overload]
+    return empty.set_(storage.content.untyped_storage(), offset, size, stride)

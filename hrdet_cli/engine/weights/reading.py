@@ -12,11 +12,13 @@ from hrdet_cli.engine.weights.checkpoint_format import is_checkpoint, without_fo
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.download import download
 from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS
+from hrdet_cli.engine.weights.pickles import STORAGES
 from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
-from hrdet_cli.engine.weights.torch_files import read_torch_file
+from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
 
 _STATE_DICT_KEYS = ("state_dict", "model")
+_DTYPES = frozenset(STORAGES.values())
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
 """What data-parallel, compiling, averaging and training wrappers put in front of every key."""
 _WHERE_FROM = (
@@ -58,7 +60,7 @@ def read_weights(source: str) -> WeightsFile:
     """
     if source.startswith(TIMM):
         tensors = read_timm_weights(source.removeprefix(TIMM))
-        return WeightsFile(source, _plain_tensors(tensors, source), None, None, None)
+        return WeightsFile(source, plain_tensors(tensors, source), None, None, None)
     if source.startswith(TORCHVISION):
         name = source.removeprefix(TORCHVISION)
         file = _read_download(source, torchvision_url(name))
@@ -70,12 +72,16 @@ def read_weights(source: str) -> WeightsFile:
 
 
 def _read_download(source: str, url: str) -> WeightsFile:
-    path = download(url)
-    try:
-        return _read_file(source, path)
-    except WeightsError:
-        path.unlink(missing_ok=True)  # a page that says "log in" would stay in the cache for good
-        raise
+    return _read_file(source, download(url, accepts=_is_start_of_weights))
+
+
+def _is_start_of_weights(start: bytes) -> bool:
+    return start.startswith((ZIP_START, OLD_START)) or _is_start_of_safetensors(start)
+
+
+def _is_start_of_safetensors(start: bytes) -> bool:
+    """Whether a JSON header stands behind its length."""
+    return start[8:9] == b"{"
 
 
 def _read_file(source: str, path: Path) -> WeightsFile:
@@ -85,12 +91,17 @@ def _read_file(source: str, path: Path) -> WeightsFile:
         raise WeightsError(f"weights {source}: there is no such file. {_WHERE_FROM}") from error
     except OSError as error:
         raise WeightsError(f"weights {source} cannot be read: {error.strerror}. {_WHERE_FROM}") from error
+    except MemoryError as error:
+        raise WeightsError(
+            f"weights {source} cannot be read: there is not enough memory for them. End other programs, or "
+            "take a machine with more."
+        ) from error
     content = _plain_dict(document)
     meta = _plain_dict(content.get("meta"))
     checkpoint = without_format(content, source) if is_checkpoint(content) else None
     return WeightsFile(
         source=source,
-        tensors=_plain_tensors(_state_dict(content), source),
+        tensors=plain_tensors(content.get("model") if checkpoint else _state_dict(content), source),
         class_names=_names(content.get("class_names")) if checkpoint else _class_names(meta),
         config_text=next((meta[key] for key in ("cfg", "config") if type(meta.get(key)) is str), None),
         checkpoint=checkpoint,
@@ -98,9 +109,9 @@ def _read_file(source: str, path: Path) -> WeightsFile:
 
 
 def _read_document(path: Path, source: str) -> object:
-    """Tell by the content what a file is: safetensors has a JSON header behind its length."""
+    """Tell by the content what a file is."""
     with path.open("rb") as file:
-        is_safetensors = file.read(9)[8:] == b"{"
+        is_safetensors = _is_start_of_safetensors(file.read(9))
     return _read_safetensors(path, source) if is_safetensors else read_torch_file(path, source=source)
 
 
@@ -115,12 +126,14 @@ def _read_safetensors(path: Path, source: str) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        if "allocate memory" in str(error):
+            raise MemoryError from error
         raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
 
 
 def _plain_dict(value: object) -> dict[Any, Any]:
-    """A dictionary's entries, untouched by attributes that the file may have given it; empty for all else."""
-    return dict(dict.items(value)) if isinstance(value, dict) else {}
+    """A dictionary, or an empty one for all else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _state_dict(content: dict[Any, Any]) -> dict[Any, Any]:
@@ -128,18 +141,30 @@ def _state_dict(content: dict[Any, Any]) -> dict[Any, Any]:
     return next((tensors for tensors in inner if tensors), content)
 
 
-def _plain_tensors(state: Mapping[Any, Any], source: str) -> dict[str, Tensor]:
-    """Tensors as nothing but memory and shape, under their bare names.
+def plain_tensors(value: object, source: str) -> dict[str, Tensor]:
+    """A state dict's tensors as nothing but memory and shape, under their bare names.
+
+    Args:
+        value: What a file has in the place of a state dict.
+        source: What to call the file in messages.
 
     Raises:
         WeightsError: There are none, or something else is among them.
     """
-    state = {key: value for key, value in state.items() if key != "n_averaged"}  # of averaging wrappers
-    for key, value in state.items():
-        if type(key) is not str or not key.isprintable() or not _is_plain_tensor(value):
+    state = {key: value for key, value in _plain_dict(value).items() if key != "n_averaged"}  # of averages
+    for key, tensor in state.items():
+        if type(key) is not str or not key.isprintable() or not _is_plain_tensor(tensor):
+            what = (
+                f"{key!r:.80} is no plain tensor"
+                if type(key) is str
+                else f"a key is of type {type(key).__name__}"
+            )
+            raise WeightsError(f"weights {source} hold no state dict of tensors: {what}. {_WHERE_FROM}")
+        if tensor.dtype not in _DTYPES:
+            dtype = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(
-                f"weights {source} hold no state dict of tensors: {key!r:.80} is no plain tensor. "
-                f"{_WHERE_FROM}"
+                f"weights {source}: {key} is of dtype {dtype}, which hrdet does not read; make it float32, "
+                "or another that weights are trained in."
             )
     if not state:
         raise WeightsError(f"weights {source} hold no state dict of tensors. {_WHERE_FROM}")

@@ -1,15 +1,14 @@
 """Files of ``torch.save``, read without running anything that is in them.
 
-What a file holds is told by its pickle, which `read_pickle` interprets; the tensors' memory lies beside it in a
-zip archive, or behind it in files from before torch 1.6. Files with more than tensors, plain types and objects of a
-known few libraries are refused.
+What a file holds is told by its pickle, which `read_pickle` interprets; the tensors' memory lies beside it in
+a zip archive, or behind it in files from before torch 1.6. Files with more than tensors, plain types and
+objects of a known few libraries are refused.
 """
 
 import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -51,7 +50,7 @@ def read_torch_file(path: Path, *, source: str) -> object:
             if start.startswith(ZIP_START):
                 content, unknown = _read_archive(file)
             elif start == OLD_START:
-                content, unknown = _read_old(file, num_bytes=path.stat().st_size)
+                content, unknown = _read_old(file.read())
             else:
                 raise _no_weights(source)
         except (WeightsError, MemoryError):
@@ -63,6 +62,7 @@ def read_torch_file(path: Path, *, source: str) -> object:
         except Exception as error:  # a damaged file can raise almost anything
             raise _no_weights(source) from error
     if unknown:
+        unknown = [name if name.isprintable() else ascii(name) for name in unknown]
         shown = ", ".join(unknown[:_NUM_SHOWN]) + (", ..." if len(unknown) > _NUM_SHOWN else "")
         raise _refusal(source, shown)
     return content
@@ -81,7 +81,7 @@ def _read_archive(file: IO[bytes]) -> tuple[object, list[str]]:
         def storage_of(key: str, dtype: torch.dtype, num_elements: int) -> Storage:
             member = archive.getinfo(f"{folder}/data/{key}")
             if member.file_size != num_elements * dtype.itemsize:
-                raise zipfile.BadZipFile(f"'{member.filename}' is not as long as its tensors")
+                raise zipfile.BadZipFile(f"{member.filename!r} is not as long as its tensors")
             if key not in contents:
                 contents[key] = _allocate(member.file_size)
                 with archive.open(member) as memory:
@@ -91,8 +91,9 @@ def _read_archive(file: IO[bytes]) -> tuple[object, list[str]]:
         return read_pickle(BytesIO(archive.read(name)), storage_of=storage_of)
 
 
-def _read_old(file: IO[bytes], *, num_bytes: int) -> tuple[object, list[str]]:
+def _read_old(written: bytes) -> tuple[object, list[str]]:
     """Read the older format: five pickles in a row, and the memory of each key in the order of the last."""
+    file = BytesIO(written)  # which gives no more than it has, however long a text claims to be
     (magic, _), (version, _), (system, _) = read_pickle(file), read_pickle(file), read_pickle(file)
     is_known = magic == _MAGIC and version == _OLD_VERSION and isinstance(system, dict)
     if not is_known or not system.get("little_endian"):  # type: ignore[attr-defined]
@@ -102,8 +103,8 @@ def _read_old(file: IO[bytes], *, num_bytes: int) -> tuple[object, list[str]]:
     def storage_of(key: str, dtype: torch.dtype, num_elements: int) -> Storage:
         if key not in storages:
             length = num_elements * dtype.itemsize
-            if sum(len(storage.content) for storage in storages.values()) + length > num_bytes:
-                raise zipfile.BadZipFile(f"its tensors claim more than the file's {num_bytes} bytes")
+            if sum(len(storage.content) for storage in storages.values()) + length > len(written):
+                raise zipfile.BadZipFile(f"its tensors claim more than the file's {len(written)} bytes")
             storages[key] = Storage(_allocate(length), dtype)
         storage = storages[key]
         if (storage.dtype, len(storage.content)) != (dtype, num_elements * dtype.itemsize):
@@ -114,9 +115,10 @@ def _read_old(file: IO[bytes], *, num_bytes: int) -> tuple[object, list[str]]:
     if unknown:
         return content, unknown
     keys, _ = read_pickle(file)
-    if not isinstance(keys, list) or sorted(keys) != sorted(storages):
+    names = [key for key in keys if type(key) is str] if isinstance(keys, list) else []
+    if keys != names or sorted(names) != sorted(storages):
         raise zipfile.BadZipFile("its tensors and their memory do not belong together")
-    for key in keys:
+    for key in names:
         storage = storages[key]
         (num_elements,) = struct.unpack("<q", file.read(8))
         if num_elements * storage.dtype.itemsize != len(storage.content):

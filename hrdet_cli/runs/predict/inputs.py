@@ -10,8 +10,13 @@ from hrdet_cli.engine.data.images import FolderImages, ImageSource, open_images
 from hrdet_cli.engine.data.picture_listing import PictureListing, list_pictures
 from hrdet_cli.errors import DataError, OutputError
 
+DETECTIONS = "detections.json"
+DRAWN = "drawn"
+"""What results are called: a file, and the folder of the drawn pictures beside it."""
+
 _LOSSLESS_ENDINGS = ("png", "bmp", "gif")
 _MAX_PART_BYTES = 200  # file systems take 255; some are left for a number and an ending
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path has lost the second slash
 _SEPARATORS = re.compile(r"[/\\]")
 _ODD_CHARACTERS = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')  # the last for bytes that are no text
 
@@ -66,7 +71,8 @@ def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
     Args:
         sources: Pictures, whatever they are called; folders, which are searched with their subfolders; and
             ``.zip`` archives.
-        drawn: Folder that pictures are drawn into; what lies in there is not looked at.
+        drawn: Folder that pictures are drawn into; what lies in there is not looked at, nor what an earlier
+            call has drawn into a folder beside its ``detections.json``.
 
     Raises:
         DataError: A path is none of these, an archive is damaged, or there is no picture.
@@ -85,7 +91,7 @@ def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
         num_others += listing.num_others
         prefix = "" if len(sources) == 1 else f"{source}/"
         for name in listing.names:
-            if source.is_file() or not (source / name).resolve().is_relative_to(drawn.resolve()):
+            if source.is_file() or not _is_drawn(source, name, drawn):
                 places.setdefault(prefix + name, _Place(prefix + name, images, name))
     if not places:
         raise DataError(
@@ -100,8 +106,18 @@ def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
     return FoundInputs(tuple(pictures), num_others)
 
 
+def _is_drawn(root: Path, name: str, drawn: Path) -> bool:
+    """Whether a picture in a folder is a drawn one, of this call or of an earlier one."""
+    folders = (root / folder for folder in PurePosixPath(name).parents if folder.name == DRAWN)
+    return (root / name).resolve().is_relative_to(drawn.resolve()) or any(
+        folder.with_name(DETECTIONS).is_file() for folder in folders
+    )
+
+
 def _open(source: Path) -> tuple[ImageSource, PictureListing]:
     """A folder or an archive, and what it holds."""
+    if _ADDRESS.match(str(source)):
+        raise DataError(f"{source}: is an address; fetch the pictures first, and give their files")
     if not source.exists():
         raise DataError(f"{source}: does not exist; name pictures, folders or .zip archives")
     images, listing = open_images(source), list_pictures(source)

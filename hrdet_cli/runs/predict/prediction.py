@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from hrdet_cli.engine.data.decoding import bombs_refused, decode_rgb
+from hrdet_cli.engine.data.decoding import bomb_warnings_ignored, decode_rgb
+from hrdet_cli.engine.data.images import MissingPictureError
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.data.unlabelled import (
@@ -24,13 +25,12 @@ from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation, select_device
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
-from hrdet_cli.runs.predict.inputs import PictureInput, find_pictures
+from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, PictureInput, find_pictures
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
 from hrdet_cli.specs.experiment import ExperimentSpec
 
-DRAWN = "drawn"
 _LONGEST_JPEG_EDGE = 65500
 _PADDING = SmallestCanvas()
 
@@ -107,7 +107,7 @@ def predict_pictures(
     pictures.sort(key=lambda picture: picture.detections.image_id)
     failed.sort(key=lambda picture: picture.number)
     document = coco_document(trained, pictures, failed, min_score=min_score)
-    write_json(out / "detections.json", document)
+    write_json(out / DETECTIONS, document)
     return Prediction(
         out=out,
         class_names=trained.class_names,
@@ -127,7 +127,7 @@ def _groups(
     augmentation = build_evaluation_augmentation(spec)
     num_threads = max(1, spec.data.num_workers)
     with (
-        bombs_refused(),
+        bomb_warnings_ignored(),
         closing(
             read_ahead(
                 lambda picture: _read(picture, augmentation),
@@ -144,6 +144,9 @@ def _read(picture: PictureInput, augmentation: Augmentation) -> UnlabelledPictur
     try:
         data = picture.images.read(picture.member)
         pixels = decode_rgb(data, expected=None, name=picture.name)
+    except MissingPictureError:
+        reason = "is not there any more, or is a link that leads nowhere"
+        return FailedPicture(picture.number, picture.name, reason)
     except DataError as error:
         reason = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
         return FailedPicture(picture.number, picture.name, reason)

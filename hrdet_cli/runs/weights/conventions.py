@@ -1,9 +1,11 @@
 """Conventions that tensors do not show: what a file says about them, and which preset has them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import PurePath
+from types import MappingProxyType
 
 from hrdet_cli.engine.weights.backbones import Backbone
 from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, RESNET, TORCHVISION, Family
@@ -12,6 +14,32 @@ from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
+_BY_FAMILY: Mapping[Family, Mapping[str, object]] = MappingProxyType(
+    {
+        ANCESTOR: {
+            "box_corners": "inclusive",
+            "rpn.anchor_offset": 0.5,
+            "rpn.round_anchors": True,
+            "roi_head.pool_aligned": False,
+            "roi_head.pool_sampling_ratio": 2,
+        },
+        MMDETECTION: {
+            "box_corners": "exclusive",
+            "rpn.anchor_offset": 0,
+            "rpn.round_anchors": False,
+            "roi_head.pool_aligned": True,
+            "roi_head.pool_sampling_ratio": 0,
+        },
+        TORCHVISION: {
+            "box_corners": "exclusive",
+            "rpn.anchor_offset": 0,
+            "rpn.round_anchors": True,
+            "roi_head.pool_aligned": False,
+            "roi_head.pool_sampling_ratio": 2,
+        },
+    }
+)
+"""What decides in each family where boxes lie and what is seen of them; losses and sampling do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +73,14 @@ def stated_conventions(file: WeightsFile) -> Conventions:
     )
 
 
-def contradictions(file: WeightsFile, backbone: Backbone | None, model: ModelSpec) -> Iterator[str]:
-    """What a file says about itself and a spec has otherwise, a sentence each.
+def contradictions(
+    file: WeightsFile, family: Family, backbone: Backbone | None, model: ModelSpec
+) -> Iterator[str]:
+    """What a file says about itself, or its family has, and a spec has otherwise, a sentence each.
 
     Args:
         file: The weights.
+        family: Theirs.
         backbone: Theirs.
         model: What they are loaded into.
     """
@@ -67,6 +98,17 @@ def contradictions(file: WeightsFile, backbone: Backbone | None, model: ModelSpe
         yield (
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
             + (f"; preset {preset} has their conventions" if preset else "")
+        )
+    differences = [
+        f"model.{key} {wanted}, not {found}".lower()
+        for key, wanted in _BY_FAMILY.get(family, {}).items()
+        if (found := attrgetter(key)(model)) != wanted
+    ]
+    if differences:
+        preset = likely_preset(file, family, backbone)
+        yield (
+            f"weights {file.source} are of a family ({family.name}) with {', '.join(differences)}: results "
+            f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
         )
 
 

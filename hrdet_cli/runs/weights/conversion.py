@@ -9,6 +9,7 @@ import torch
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.trained_detector import build_trained_detector, read_trained_detector
+from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 
 
@@ -68,10 +69,16 @@ def convert_weights(
     save_checkpoint(
         out,
         {
-            "spec": format_spec(trained.spec),
+            "spec": format_spec(_spec_of_checkpoint(trained.spec, out)),
             "class_names": list(trained.class_names),
             "category_ids": list(trained.category_ids or range(1, len(trained.class_names) + 1)),
             "model": dict(state),
         },
     )
     return Conversion(out, trained.spec.name, len(state), trained.class_names, tuple(notices))
+
+
+def _spec_of_checkpoint(spec: ExperimentSpec, out: Path) -> ExperimentSpec:
+    """What was said of the file that was read does not hold of the one that is written."""
+    changes = {"weights": str(out), "strict_weights": True, "weights_background": "auto"}
+    return spec.model_copy(update={"model": spec.model.model_copy(update=changes)})

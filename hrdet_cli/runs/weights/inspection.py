@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.weights.backbones import Backbone, recognise_backbone
+from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.families import Family, num_classes_of, recognise, to_ours
 from hrdet_cli.engine.weights.loading import LoadReport, compare_weights
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer
@@ -51,7 +52,7 @@ class Inspection:
         num_parameters: Elements of all tensors except running statistics and counters.
         num_tensors_by_dtype: ``float32`` and so on.
         entries: What else a checkpoint of hrdet holds.
-        likely_preset: For which the weights were probably made.
+        likely_preset: For which the weights were probably made, and which they fit.
         fit: To the spec that was asked for, or to the likely preset.
     """
 
@@ -78,24 +79,25 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
     """Find out what weights are.
 
     Args:
-        source: As `read_weights` takes it.
+        source: A run folder (its best checkpoint), or what `read_weights` takes.
         spec: What to compare them with; None for the spec inside a checkpoint of hrdet, or the likely preset.
 
     Raises:
         WeightsError: They cannot be read, or are of no family that is known.
     """
-    file = read_weights(source)
+    file = read_weights(weights_of(source))
     family = recognise(file.tensors)
     background = "auto" if spec is None else spec.model.weights_background
     tensors = to_ours(file.tensors, family, background=background)
     backbone = recognise_backbone(tensors)
     preset = likely_preset(file, family, backbone)
-    if spec is None:
-        spec = _own_spec(file) if file.checkpoint else load_spec(preset=preset).spec if preset else None
+    likely = _fit(file, family, tensors, load_spec(preset=preset).spec) if preset else None
+    if spec is None and file.checkpoint:
+        spec = _own_spec(file)
     num_classes = num_classes_of(tensors)
     coco = None if file.class_names or num_classes is None else coco_class_names(num_classes)
     return Inspection(
-        source=source,
+        source=file.source,
         family=family,
         backbone=None if backbone is None else str(backbone),
         background=family.background if background == "auto" else background,
@@ -107,9 +109,9 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         num_tensors_by_dtype=dict(
             Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
         ),
-        entries=tuple(file.checkpoint or ()),
-        likely_preset=preset,
-        fit=None if spec is None else _fit(file, tensors, backbone, spec),
+        entries=tuple(key for key in file.checkpoint or () if type(key) is str and key.isprintable()),
+        likely_preset=preset if likely and likely.report.fits else None,
+        fit=likely if spec is None else _fit(file, family, tensors, spec),
     )
 
 
@@ -120,9 +122,7 @@ def _own_spec(file: WeightsFile) -> ExperimentSpec | None:
     return validate_layers([Layer(file.source, parse_yaml(text, source=file.source))]).spec
 
 
-def _fit(
-    file: WeightsFile, tensors: Mapping[str, Tensor], backbone: Backbone | None, spec: ExperimentSpec
-) -> Fit:
+def _fit(file: WeightsFile, family: Family, tensors: Mapping[str, Tensor], spec: ExperimentSpec) -> Fit:
     with torch.device("meta"):
         detector = build_detector(
             spec, num_classes=num_classes_of(tensors) or _CLASSES_OF_A_BACKBONE, trains=False
@@ -130,7 +130,7 @@ def _fit(
     return Fit(
         spec_name=spec.name,
         report=compare_weights(detector, tensors),
-        contradictions=tuple(contradictions(file, backbone, spec.model)),
+        contradictions=tuple(contradictions(file, family, recognise_backbone(tensors), spec.model)),
     )
 
 

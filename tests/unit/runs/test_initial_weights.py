@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build import build_plain_detector
@@ -20,7 +21,7 @@ State = dict[str, Tensor]
 @cache
 def small_model() -> ModelSpec:
     model = load_spec(preset="demo").spec.model
-    head = model.roi_head.model_copy(update={"hidden_features": 8})
+    head = model.roi_head.model_copy(update={"hidden_features": 8, "pool_sampling_ratio": 0})
     return model.model_copy(update={"neck_channels": 8, "roi_head": head})
 
 
@@ -106,6 +107,24 @@ def test_what_does_not_fit_is_an_error_or_told(tmp_path: Path) -> None:
     model = with_weights(tensors, tmp_path, strict_weights=False)
     loaded = load_initial_weights(build(), model, class_names=CLASSES)
     assert loaded.notices == tuple(f"model.strict_weights=false: {misfit}" for misfit in misfits)
+
+
+def test_statistics_that_group_norm_has_no_place_for_are_told(tmp_path: Path) -> None:
+    tensors = shifted(build())
+    detector = build()
+    convert_norm(detector, kind="group")
+    loaded = load_initial_weights(detector, with_weights(tensors, tmp_path), class_names=CLASSES)
+    num_statistics = sum("running_" in key for key in tensors)
+    assert loaded.notices == (
+        f"norm.kind=group: {num_statistics} running statistics of the weights are not used",
+    )
+
+
+def test_a_detector_of_another_family_is_told(tmp_path: Path) -> None:
+    head = small_model().roi_head.model_copy(update={"pool_sampling_ratio": 2})
+    model = with_weights(to_mmdetection(shifted(build())), tmp_path, roi_head=head)
+    (notice,) = load_initial_weights(build(), model, class_names=CLASSES).notices
+    assert "with model.roi_head.pool_sampling_ratio 0, not 2: results may be poor" in notice
 
 
 def test_conventions_that_a_file_states_otherwise_are_told(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@ import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build import build_detector
@@ -200,6 +201,68 @@ def test_tensors_that_are_left_over_are_refused_unless_told_otherwise(tmp_path: 
         build_trained_detector(read_foreign(tmp_path / "x.pth"), CPU)
     trained = read_foreign(tmp_path / "x.pth", "model.strict_weights=false")
     assert_same(build_trained_detector(trained, CPU).state_dict(), make_weights(80))
+    assert "model.strict_weights=false: 1 tensors have no place in the model: extra.weight" in trained.notices
+
+
+def test_a_mask_r_cnn_is_called_by_its_name(tmp_path: Path) -> None:
+    masks = {"roi_head.mask_head.conv_logits.bias": torch.zeros(2)}
+    torch.save(to_mmdetection(make_weights(80)) | masks, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="These are a Mask R-CNN's; its boxes alone: --set"):
+        build_trained_detector(read_foreign(tmp_path / "x.pth"), CPU)
+
+
+@pytest.mark.parametrize("settings", [(), ("model.strict_weights=false",)])
+def test_batch_norm_s_weights_are_no_group_norm_s(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    ours, theirs = write_checkpoint(tmp_path / "last.pt"), write_foreign(tmp_path / "x.pth", 80)
+    for trained in (
+        read_trained_detector(str(ours), settings=["norm={kind: group}", *settings]),
+        read_foreign(theirs, "norm={kind: group}", *settings),
+    ):
+        with pytest.raises(WeightsError) as caught:
+            build_trained_detector(trained, CPU)
+        num_statistics = sum("running_" in key for key in make_weights(2))
+        assert str(caught.value).splitlines()[1:] == [
+            f"norm.kind=group has no place for {num_statistics} running statistics",
+            "Describe the model and norm that they were trained with.",
+        ]
+
+
+def test_conventions_of_the_weights_family_are_told(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "x.pth", 80)
+    assert ["pool_sampling_ratio 0, not 2" in notice for notice in read_foreign(path).notices] == [True]
+    assert read_foreign(path, "model.roi_head.pool_sampling_ratio=0").notices == ()
+
+
+BROKEN_ENTRIES: dict[str, dict[str, Any]] = {
+    "spec is no text": {"spec": 3},
+    "model is no dictionary": {"model": [1]},
+    "model holds a number": {"model": {"backbone.conv1.weight": 3}},
+    "model has a number for a name": {"model": {3: torch.ones(1)}},
+    "averages are no dictionary": {"ema_model": [1]},
+    "averages hold a number": {"ema_model": {"backbone.conv1.weight": 3}},
+    "class names are a number": {"class_names": 3},
+    "class names are too few": {"class_names": ["cat"]},
+    "class names are numbers": {"class_names": [1, 2]},
+    "ids are a text": {"category_ids": "ab"},
+    "ids are texts": {"category_ids": ["a", "b"]},
+    "ids are too few": {"category_ids": [1]},
+}
+
+
+@pytest.mark.parametrize("entries", BROKEN_ENTRIES.values(), ids=BROKEN_ENTRIES)
+def test_broken_entries_of_a_checkpoint_are_refused_with_its_name(
+    tmp_path: Path, entries: dict[str, Any]
+) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, load_checkpoint(write_checkpoint(path)) | entries)
+    with pytest.raises(WeightsError, match=r"last\.pt"):
+        read_trained_detector(str(path), use_ema="ema_model" in entries)
+
+
+def test_a_checkpoint_s_own_weights_are_taken_whatever_else_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, load_checkpoint(write_checkpoint(path)) | {"state_dict": {"a": torch.ones(1)}})
+    assert_same(read_trained_detector(str(path)).weights, make_weights(2))
 
 
 def test_it_can_be_sent_to_other_processes(tmp_path: Path) -> None:

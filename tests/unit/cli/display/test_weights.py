@@ -21,7 +21,7 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
     report = LoadReport(
         matched=("a",) * 79,
         missing=tuple(f"backbone.stage{stage}.0.weight" for stage in range(2, 9)),
-        left_over=("mask_head.bias",),
+        left_over=("extra.bias",),
         surplus=("backbone.bn1.num_batches_tracked",),
         differing=(ShapeDifference("backbone.conv1.weight", "(64, 3, 7, 7)", "(64, 3, 3, 3)"),),
         remade=(),
@@ -61,7 +61,7 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
         "backbone.stage6.0.weight and 2 more",
         "  1 tensors have another shape: backbone.conv1.weight is (64, 3, 7, 7), needed",
         "(64, 3, 3, 3)",
-        "  1 tensors have no place in the model: mask_head.bias",
+        "  1 tensors have no place in the model: extra.bias",
         "  1 more are not needed (classifier of ImageNet, counters)",
         "but weights w.pth were trained with model.pixel_order bgr, not rgb",
     ]

@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrdet_cli.engine.weights.download import download
+from hrdet_cli.engine.weights import download as module
 from hrdet_cli.errors import WeightsError
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
+
+
+def download(url: str, *, timeout_seconds: float = 5) -> Path:
+    return module.download(
+        url, accepts=lambda start: start.startswith(b"weights"), timeout_seconds=timeout_seconds
+    )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -25,13 +31,19 @@ class Handler(BaseHTTPRequestHandler):
         if "missing" in self.path:
             self.send_error(404)
             return
+        if "moved" in self.path:
+            self.send_response(302)
+            self.send_header("Location", "ftp://127.0.0.1/weights.pth")
+            self.end_headers()
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
         if "silent" in self.path:
             self.server.released.wait()  # type: ignore[attr-defined]
             return
-        self.wfile.write(CONTENT[: 100 if "cut" in self.path else None])
+        content = b"<html>log in" * 1000 if "page" in self.path else CONTENT
+        self.wfile.write(content[: 100 if "cut" in self.path else len(CONTENT)])
 
     def log_message(self, *_arguments: object) -> None:
         """Keep the tests' output clean."""
@@ -89,6 +101,8 @@ def test_names_that_are_not_unique_do_not_meet(server: str, cache: Path) -> None
         ("cut.pth", "the connection ended after 100 of 7000 bytes"),
         ("cut-20200130.pth", "the connection ended after 100 of 7000 bytes"),  # a date, not a digest
         ("silent.pth", "timed out"),
+        ("page.pth", "what came is no weights file"),
+        ("moved.pth", "HTTP Error 302: it leads to ftp://127.0.0.1/weights.pth, which is not on the web"),
         ("hrnet-0123abcd.pth", f"its SHA-256 starts with {DIGEST}, not with 0123abcd"),
     ],
 )

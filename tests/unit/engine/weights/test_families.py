@@ -266,17 +266,34 @@ def test_our_own_names_stay() -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        ["bbox_head.retina_cls.weight", "backbone.layer4.0.conv3.weight"],
-        ["roi_head.bbox_head.0.fc_cls.weight", "backbone.layer4.0.conv3.weight"],
         ["conv1.weight", "fc.weight"],
+        ["rpn_head.conv.weight", "neck.weight", "backbone.layer4.0.conv3.weight"],
     ],
-    ids=["RetinaNet", "Cascade R-CNN", "no network at all"],
+    ids=["no network at all", "the keys behind the backbone"],
 )
 def test_other_networks_are_refused_with_what_is_known(keys: list[str]) -> None:
     with pytest.raises(WeightsError) as caught:
         recognise({key: torch.zeros(()) for key in keys})
     assert str(caught.value) == (
-        f"these weights are of no family that hrdet knows: their 2 tensors are called {keys[0]}, {keys[1]} "
+        f"these weights are of no family that hrdet knows: their {len(keys)} tensors are called {keys[0]}, "
+        f"{keys[1]} "
         "and so on. Known are HRNetV2 and ResNet backbones, and Faster R-CNN detectors of mmdetection, "
         "torchvision's version 1, HRNet-Object-Detection (2019) and hrdet."
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("roi_head.bbox_head.0.fc_cls.weight", "a Cascade R-CNN"),
+        ("bbox_head.0.fc_cls.weight", "a Cascade R-CNN"),
+        ("bbox_head.retina_cls.weight", "RetinaNet or another one-stage detector"),
+        ("head.classification_head.cls_logits.weight", "RetinaNet or another one-stage detector"),
+        ("bbox_head.conv_cls.weight", "FCOS, ATSS or another one-stage detector"),
+    ],
+)
+def test_other_detectors_are_refused_by_name(key: str, name: str) -> None:
+    with pytest.raises(
+        WeightsError, match=f"^these weights are of {name}, for which hrdet has no head. Known"
+    ):
+        recognise({key: torch.zeros(()), "backbone.layer4.0.conv3.weight": torch.zeros(())})

@@ -72,19 +72,22 @@ def test_batch_counters_may_be_missing_or_too_many() -> None:
 
 def test_statistics_of_batches_are_no_misfit_for_norms_that_keep_none() -> None:
     detector, tensors = Detector(), trained(Detector())
-    detector.backbone[1] = nn.GroupNorm(2, 4)
+    detector.set_submodule("backbone.1", nn.GroupNorm(2, 4))
     report = load_weights(detector, tensors, strict=True, source="w.pth")
     assert report.surplus == (
         "backbone.1.running_mean",
         "backbone.1.running_var",
         "backbone.1.num_batches_tracked",
     )
-    assert torch.equal(detector.backbone[1].weight, tensors["backbone.1.weight"])
+    assert report.unused_statistics == report.surplus[:2]
+    assert torch.equal(detector.state_dict()["backbone.1.weight"], tensors["backbone.1.weight"])
 
 
 def test_statistics_of_a_norm_that_is_not_there_are_left_over() -> None:
     tensors = trained(Detector()) | {"backbone.9.running_mean": torch.ones(4)}
-    with pytest.raises(WeightsError, match=r"1 tensors have no place in the model: backbone\.9\.running_mean"):
+    with pytest.raises(
+        WeightsError, match=r"1 tensors have no place in the model: backbone\.9\.running_mean"
+    ):
         load_weights(Detector(), tensors, strict=True, source="w.pth")
 
 
@@ -142,7 +145,7 @@ def test_a_misfit_is_told_whole_and_changes_nothing() -> None:
             del tensors[key]
     tensors["neck.bias"] = torch.ones(5)
     tensors["neck.weight"] = tensors["neck.weight"].long()
-    tensors |= {f"mask_head.{index}": torch.ones(1) for index in range(7)}
+    tensors |= {f"extra.{index}": torch.ones(1) for index in range(7)}
     with pytest.raises(WeightsError) as caught:
         load_weights(detector, tensors, strict=True, source="w.pth")
     assert str(caught.value) == (
@@ -151,12 +154,22 @@ def test_a_misfit_is_told_whole_and_changes_nothing() -> None:
         "backbone.1.running_var\n"
         "2 tensors have another shape: neck.weight is (2, 4, 1, 1) int64, needed (2, 4, 1, 1), "
         "neck.bias is (5,), needed (2,)\n"
-        "7 tensors have no place in the model: mask_head.0, mask_head.1, mask_head.2, mask_head.3, "
-        "mask_head.4 and 2 more\n"
+        "7 tensors have no place in the model: extra.0, extra.1, extra.2, extra.3, extra.4 and 2 more\n"
         f"{CHECK} To take what fits: --set model.strict_weights=false. "
         "To train from scratch: --set model.weights=null"
     )
     assert equal(values(detector), before)
+
+
+@pytest.mark.parametrize("part", ["mask_head", "roi_head.mask_head", "roi_heads.mask_head"])
+def test_a_mask_r_cnn_is_called_by_its_name(part: str) -> None:
+    tensors = trained(Detector()) | {f"{part}.0.weight": torch.ones(1)}
+    with pytest.raises(WeightsError) as caught:
+        load_weights(Detector(), tensors, strict=True, source="w.pth")
+    assert str(caught.value).splitlines()[2] == (
+        "These are a Mask R-CNN's; its boxes alone: --set model.strict_weights=false, or weights convert "
+        "--loose"
+    )
 
 
 def test_what_fits_is_taken_where_that_is_asked_for() -> None:

@@ -1,10 +1,13 @@
+import logging
 import sys
 
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from torch import nn
 
+from hrdet_cli.engine.weights import published
 from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
 from hrdet_cli.errors import WeightsError
 
@@ -25,6 +28,11 @@ def test_a_network_that_is_not_here_is_named_with_those_that_are() -> None:
         "torchvision:vit_b_16: hrdet has no network for these weights; it has torchvision:resnet50, "
         "torchvision:resnet101, torchvision:fasterrcnn_resnet50_fpn"
     )
+
+
+@pytest.fixture(autouse=True)
+def reachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "_why_unreachable", lambda: None)
 
 
 def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +59,29 @@ def test_a_failed_fetch_by_timm_is_one_error(monkeypatch: pytest.MonkeyPatch) ->
         "timm:hrnet_w18: timm could not fetch these weights (no route to host). Check the connection, or "
         "fetch the file by other means and give its path."
     )
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_without_a_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.undo()  # the real probe
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens on discard's port
+    was_offline, during = constants.HF_HUB_OFFLINE, []
+
+    def create_model(*_arguments: object, **_keywords: object) -> nn.Module:
+        during.append(constants.HF_HUB_OFFLINE)
+        logging.getLogger("huggingface_hub").warning("Retrying in 1s [Retry 1/5].")
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(
+        WeightsError, match=r"these weights \(http://127\.0\.0\.1:9 cannot be reached: .*refused\)\. Check"
+    ):
+        read_timm_weights("hrnet_w18")
+    assert during == [True]
+    assert was_offline == constants.HF_HUB_OFFLINE
+    assert caplog.records == []
+    assert logging.getLogger("timm").level != logging.ERROR
 
 
 def test_a_model_that_timm_does_not_know_is_named() -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
-from hrdet_cli.engine.weights import reading
+from hrdet_cli.engine.weights import reading, torch_files
 from hrdet_cli.engine.weights.reading import read_weights
 from hrdet_cli.errors import WeightsError
 
@@ -107,6 +107,13 @@ def test_a_checkpoint_of_a_later_hrdet_is_refused(tmp_path: Path) -> None:
         read_weights(saved(later, tmp_path))
 
 
+@pytest.mark.parametrize("version", [None, "2", ((),)])
+def test_a_checkpoint_of_no_version_is_refused(version: object, tmp_path: Path) -> None:
+    content = {"format": {"kind": "hrdet checkpoint", "version": version}, "model": state()}
+    with pytest.raises(WeightsError, match="has checkpoint version unknown, this hrdet reads version 1"):
+        read_weights(saved(content, tmp_path))
+
+
 def test_safetensors_are_told_by_content(tmp_path: Path) -> None:
     save_file(prefixed("module.")(state()), tmp_path / "weights.bin", metadata={"format": "pt"})
     file = read_weights(str(tmp_path / "weights.bin"))
@@ -128,6 +135,22 @@ LYING_HEADERS = {
     "an overflowing shape": (None, {"a": entry("F32", [2**32, 2**32], 0, 16)}),
     "no dtype of this world": (None, {"a": entry("F1000", [4], 0, 16)}),
 }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"), [("F8_E4M3", "float8_e4m3fn"), ("F4", "float4_e2m1fn_x2"), ("U16", "uint16")]
+)
+def test_dtypes_that_torch_cannot_copy_are_refused_by_name(dtype: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    shape = {"F8_E4M3": [16], "F4": [32], "U16": [8]}[dtype]
+    text = json.dumps({"conv1.weight": entry(dtype, shape, 0, 16)}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
+    with pytest.raises(WeightsError) as caught:
+        read_weights(str(path))
+    assert str(caught.value) == (
+        f"weights {path}: conv1.weight is of dtype {name}, which hrdet does not read; make it float32, or "
+        "another that weights are trained in."
+    )
 
 
 @pytest.mark.parametrize(("length", "header"), LYING_HEADERS.values(), ids=LYING_HEADERS)
@@ -178,13 +201,25 @@ NO_TENSORS: dict[str, Callable[[], object]] = {
     "numbers as names": lambda: {1: torch.ones(1)},
     "a name that a terminal obeys": lambda: {"conv1\x1b[2J": torch.ones(1)},
     "memory for a thousandth": lambda: {"a": expanded(10**12)},
-    "no memory": lambda: {"a": torch.ones(2, device="meta")},
-    "sparse": lambda: {"a": torch.eye(3).to_sparse()},
-    "quantised": lambda: {"a": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)},
+    "an object among them": lambda: state() | {"a": torch.float32},
+}
+NO_PLAIN_TENSORS: dict[str, Callable[[], Tensor]] = {
+    "no memory": lambda: torch.ones(2, device="meta"),
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    "complex": lambda: torch.ones(2, dtype=torch.complex64),
+    "eight bits": lambda: torch.ones(2).to(torch.float8_e4m3fn),
 }
 
 
 @pytest.mark.filterwarnings("ignore")  # torch would like to see quantised tensors gone
+@pytest.mark.parametrize("make", NO_PLAIN_TENSORS.values(), ids=NO_PLAIN_TENSORS)
+def test_tensors_that_no_weights_consist_of_are_refused(make: Callable[[], Tensor], tmp_path: Path) -> None:
+    path = saved({"a": make()}, tmp_path)
+    with pytest.raises(WeightsError, match=r"hold objects other than tensors and plain types \(torch\."):
+        read_weights(path)
+
+
 @pytest.mark.parametrize("make", NO_TENSORS.values(), ids=NO_TENSORS)
 def test_a_file_without_a_state_dict_of_plain_tensors_is_refused(
     make: Callable[[], object], tmp_path: Path
@@ -197,25 +232,13 @@ def test_a_file_without_a_state_dict_of_plain_tensors_is_refused(
     assert "\x1b" not in str(caught.value)
 
 
-class Dressed:
-    """Saved as a dictionary that has other functions in the place of its methods."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        methods = dict.fromkeys(("get", "items", "keys", "values", "pop"), bytearray)
-        return OrderedDict, (), methods, None, iter({"state_dict": state()}.items())
-
-
-def test_attributes_that_a_file_gives_its_dictionary_are_not_used(tmp_path: Path) -> None:
-    assert read_weights(saved(Dressed(), tmp_path)).tensors.keys() == state().keys()
-
-
 def test_torchvision_s_detector_comes_with_coco_s_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(state(), tmp_path)
     asked = []
 
-    def download(url: str) -> Path:
+    def download(url: str, **_keywords: object) -> Path:
         asked.append(url)
         return Path(path)
 
@@ -230,23 +253,66 @@ def test_torchvision_s_detector_comes_with_coco_s_names(
 
 def test_an_address_is_fetched_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(state(), tmp_path)
-    monkeypatch.setattr(reading, "download", lambda _url: Path(path))
+    monkeypatch.setattr(reading, "download", lambda _url, **_keywords: Path(path))
     file = read_weights("https://example.org/weights.pth")
     assert file.source == "https://example.org/weights.pth"
     assert file.tensors.keys() == state().keys()
 
 
-def test_a_download_that_is_no_weights_does_not_stay_in_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", ["refused", "too large"])
+def test_a_file_that_cannot_be_read_stays_in_the_cache(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = tmp_path / "weights.pth"
-    page.write_text("<html>please log in</html>")
-    monkeypatch.setattr(reading, "download", lambda _url: page)
-    with pytest.raises(
-        WeightsError, match=r"^weights https://example\.org/weights\.pth are damaged, or are no"
-    ):
-        read_weights("https://example.org/weights.pth")
-    assert not page.exists()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    path = tmp_path / "checkpoints" / "resnet50-0676ba61.pth"
+    path.parent.mkdir()
+    torch.save(state() if fails == "too large" else nn.Linear(1, 1), path)
+    if fails == "too large":
+        monkeypatch.setattr(torch_files, "_allocate", no_memory)
+    told = {"refused": "hold objects other than", "too large": "cannot be read: there is not enough memory"}
+    with pytest.raises(WeightsError, match=rf"^weights torchvision:resnet50 {told[fails]}"):
+        read_weights("torchvision:resnet50")
+    assert path.exists()
+
+
+def no_memory(*_arguments: object, **_keywords: object) -> Tensor:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before torch 1.6"])
+def test_memory_that_is_not_there_is_said(
+    legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(state(), path, _use_new_zipfile_serialization=not legacy)
+
+    def fail(*_arguments: object, **_keywords: object) -> Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "empty", fail)
+    with pytest.raises(WeightsError, match="there is not enough memory for them"):
+        read_weights(str(path))
+
+
+@pytest.mark.parametrize("start", ["zip", "before torch 1.6", "safetensors", "page"])
+def test_only_what_starts_as_weights_do_comes_into_the_cache(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights"
+    if start == "safetensors":
+        save_file(state(), path)
+    elif start == "page":
+        path.write_text("<html>please log in</html>")
+    else:
+        torch.save(state(), path, _use_new_zipfile_serialization=start == "zip")
+
+    def download(_url: str, *, accepts: Callable[[bytes], bool]) -> Path:
+        assert accepts(path.read_bytes()) == (start != "page")
+        return path
+
+    monkeypatch.setattr(reading, "download", download)
+    if start != "page":
+        assert read_weights("https://example.org/weights").tensors.keys() == state().keys()
 
 
 def test_timm_s_weights_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def weights(source: str = "epoch_12.pth", config: str | None = None) -> WeightsF
 @pytest.mark.parametrize("config", [CAFFE_2, CAFFE_3], ids=["mmdetection 2", "mmdetection 3"])
 def test_a_caffe_detector_in_a_pytorch_preset_is_told_with_the_right_preset(config: str) -> None:
     model = load_spec(preset="mmdet3-r50-fpn").spec.model
-    assert list(contradictions(weights(config=config), R50, model)) == [
+    assert list(contradictions(weights(config=config), MMDETECTION, R50, model)) == [
         "weights epoch_12.pth were trained with model.backbone.style caffe, not pytorch, model.pixel_order "
         "bgr, not rgb, model.pixel_std [1.0, 1.0, 1.0], not [58.395, 57.12, 57.375]: results will be poor; "
         "preset mmdet3-r50-caffe-fpn has their conventions"
@@ -74,12 +74,12 @@ AGREEING: Mapping[str, tuple[WeightsFile, Backbone, str]] = {
 def test_files_that_agree_or_say_nothing_are_not_complained_of(
     file: WeightsFile, backbone: Backbone, preset: str
 ) -> None:
-    assert list(contradictions(file, backbone, load_spec(preset=preset).spec.model)) == []
+    assert list(contradictions(file, MMDETECTION, backbone, load_spec(preset=preset).spec.model)) == []
 
 
 def test_caffe_weights_without_a_configuration_are_known_by_their_name() -> None:
     model = load_spec(preset="mmdet3-r101-fpn").spec.model
-    (sentence,) = contradictions(weights("resnet101_msra-6cc46731.pth"), R101, model)
+    (sentence,) = contradictions(weights("resnet101_msra-6cc46731.pth"), RESNET, R101, model)
     assert sentence == (
         "weights resnet101_msra-6cc46731.pth were trained with model.backbone.style caffe, not pytorch, "
         "model.pixel_order bgr, not rgb: results will be poor; preset mmdet3-r101-caffe-fpn has their "
@@ -90,7 +90,9 @@ def test_caffe_weights_without_a_configuration_are_known_by_their_name() -> None
 def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() -> None:
     told = {
         (preset, style): len(
-            list(contradictions(weights(config=config), R50, load_spec(preset=preset).spec.model))
+            list(
+                contradictions(weights(config=config), MMDETECTION, R50, load_spec(preset=preset).spec.model)
+            )
         )
         for preset in ("mmdet3-r50-fpn", "mmdet3-r50-caffe-fpn")
         for style, config in (("pytorch", PYTORCH_2), ("caffe", CAFFE_2))
@@ -101,6 +103,41 @@ def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() 
         ("mmdet3-r50-caffe-fpn", "pytorch"): 1,
         ("mmdet3-r50-caffe-fpn", "caffe"): 0,
     }
+
+
+PRESETS_BY_FAMILY: Mapping[Family, tuple[str, ...]] = {
+    ANCESTOR: ("hrnet2019-",),
+    MMDETECTION: ("mmdet3-", "finetune-"),
+    TORCHVISION: ("torchvision-",),
+}
+
+
+@pytest.mark.parametrize("family", PRESETS_BY_FAMILY, ids=lambda family: family.name)
+def test_a_family_s_weights_agree_with_the_presets_of_their_family_and_no_others(family: Family) -> None:
+    for preset in all_presets():
+        told = list(contradictions(weights(), family, R50, load_spec(preset=preset).spec.model))
+        assert (told == []) == preset.startswith(PRESETS_BY_FAMILY[family]), preset
+
+
+def test_a_family_s_conventions_are_told_with_the_preset_that_has_them() -> None:
+    of_mmdetection = load_spec(preset="mmdet3-hrnet-w18").spec.model
+    assert list(contradictions(weights(), ANCESTOR, W18, of_mmdetection)) == [
+        "weights epoch_12.pth are of a family (mmdetection 0.6 or 1 detector (2019)) with model.box_corners "
+        "inclusive, not exclusive, model.rpn.anchor_offset 0.5, not 0.0, model.rpn.round_anchors true, not "
+        "false, model.roi_head.pool_aligned false, not true, model.roi_head.pool_sampling_ratio 2, not 0: "
+        "results may be poor; preset hrnet2019-w18 has its conventions"
+    ]
+    assert list(contradictions(weights(), MMDETECTION, W18, load_spec(preset="hrnet-w18").spec.model)) == [
+        "weights epoch_12.pth are of a family (mmdetection 2 or 3 detector) with "
+        "model.roi_head.pool_sampling_ratio 0, not 2: results may be poor; preset mmdet3-hrnet-w18 has its "
+        "conventions"
+    ]
+
+
+@pytest.mark.parametrize("family", [HRNET, RESNET, OURS], ids=lambda family: family.name)
+def test_backbones_and_our_own_detectors_have_no_conventions_of_a_family(family: Family) -> None:
+    for preset in all_presets():
+        assert not list(contradictions(weights(), family, R50, load_spec(preset=preset).spec.model))
 
 
 @pytest.mark.parametrize(

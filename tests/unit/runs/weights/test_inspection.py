@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import timm
 import torch
 from torch import Tensor
@@ -35,6 +36,16 @@ def test_a_public_backbone_fits_its_likely_preset(tmp_path: Path) -> None:
     assert inspection.fit.report.fits
     assert len(inspection.fit.report.matched) == 1830
     assert len(inspection.fit.report.surplus) == 1956 - 1830
+
+
+@pytest.mark.parametrize("surplus", [{}, {"roi_head.mask_head.conv_logits.bias": torch.ones(1)}])
+def test_a_preset_that_does_not_fit_is_not_likely(surplus: dict[str, Tensor], tmp_path: Path) -> None:
+    tensors = to_mmdetection(tensors_of(load_spec(preset="mmdet3-hrnet-w18").spec, 80))
+    torch.save(tensors | surplus, tmp_path / "w.pth")
+    inspection = inspect_weights(str(tmp_path / "w.pth"), None)
+    assert inspection.likely_preset == (None if surplus else "mmdet3-hrnet-w18")
+    assert inspection.fit is not None
+    assert (inspection.fit.spec_name, inspection.fit.report.fits) == ("mmdet3-hrnet-w18", not surplus)
 
 
 def test_weights_are_compared_with_the_spec_that_is_asked_for(tmp_path: Path) -> None:
