@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import print_notices, stdout_console
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -72,11 +72,11 @@ def evaluate(
 
     def work(process: Process) -> bool:
         from hrdet_cli.cli.display.progress import drive_evaluation
-        from hrdet_cli.runs.evaluate import evaluate_trained
-        from hrdet_cli.runs.trained_detector import read_trained_detector
+        from hrdet_cli.runs.evaluate import evaluate_trained, refuse_without_data
+        from hrdet_cli.runs.trained_detector import TrainedDetector, read_trained_detector
 
-        events = evaluate_trained(
-            lambda: read_trained_detector(
+        def read() -> TrainedDetector:
+            trained = read_trained_detector(
                 source,
                 preset=preset,
                 spec_file=spec_file,
@@ -84,10 +84,12 @@ def evaluate(
                 extra_layers=data_layers(train=None, val=val_data),
                 settings=settings or [],
                 classes=classes,
-            ),
-            out=out,
-            stop_asked=process.stop_asked,
-        )
+            )
+            if val_data is None:
+                refuse_without_data(trained)
+            return trained
+
+        events = evaluate_trained(read, out=out, stop_asked=process.stop_asked)
         report = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
         if report is not None and process.is_first:
             _show(report, as_json=as_json)
@@ -122,15 +124,12 @@ def _show(report: "EvaluationReport", *, as_json: bool) -> None:
         notices.append(f"unknown to the detector, counted as 0: {_first(report.unknown_classes)}")
     if report.left_out_classes:
         notices.append(f"not in the annotations, detections left out: {_first(report.left_out_classes)}")
+    print_notices(notices)
     if as_json:
-        for notice in notices:
-            typer.echo(notice, err=True)
         typer.echo(json.dumps(report.metrics.to_json(), indent=2, ensure_ascii=False))
         return
     console = stdout_console()
     console.print(draw_report(report))
-    for notice in notices:
-        console.print(notice, style="yellow", soft_wrap=True)
     for path in report.files:
         console.print(str(path), style="dim", soft_wrap=True)
 

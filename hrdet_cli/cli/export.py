@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import print_notices, stdout_console
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -75,6 +75,5 @@ def export(
         classes=classes,
     )
     report = drive_work(work, Console(stderr=True))
-    for notice in report.notices:
-        typer.echo(f"note: {notice}", err=True)
+    print_notices(report.notices)
     print_export(report, stdout_console())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import print_notices, stdout_console
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -79,8 +79,7 @@ def predict(
             stop_asked=stop.is_asked,
         )
         prediction = drive_work(work, Console(stderr=True))
-    for notice in prediction.notices:
-        typer.echo(f"note: {notice}", err=True)
+    print_notices(prediction.notices)
     if as_json:
         typer.echo(json.dumps(prediction.document, indent=2, ensure_ascii=False))
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import print_notices, stdout_console
 from hrdet_cli.cli.options import (
     ClassesOption,
     JsonOption,
@@ -79,10 +79,8 @@ def convert(
         classes=classes,
         out=out,
     )
-    console = stdout_console()
-    for notice in done.notices:
-        console.print(f"note: {notice}", style="yellow", soft_wrap=True)
-    console.print(
+    print_notices(done.notices)
+    stdout_console().print(
         f"wrote {done.path}: {done.spec_name}, {done.num_tensors} tensors, {len(done.class_names)} classes; "
         f"score it with: hrdet eval {done.path} --val-data JSON IMAGES",
         soft_wrap=True,

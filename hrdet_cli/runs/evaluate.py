@@ -22,7 +22,7 @@ from hrdet_cli.engine.evaluation.inference import (
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
-from hrdet_cli.errors import DataError
+from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
 from hrdet_cli.runs.dataset import MAX_NAMES_SHOWN, DatasetPart, open_part
 from hrdet_cli.runs.events import EvaluationProgress
@@ -113,6 +113,24 @@ def evaluate_trained(
         notices=trained.notices,
         files=evaluation.files,
     )
+
+
+def refuse_without_data(trained: TrainedDetector) -> None:
+    """Weights that no run left have no data of their own: those of a preset must be there to be used.
+
+    Nothing is drawn for them, which a spec with demo data would do.
+
+    Raises:
+        SpecError: They are not there.
+    """
+    annotations = trained.spec.data.locate("val").annotations
+    if not trained.is_of_run and not annotations.exists():
+        raise SpecError(
+            [
+                f"{trained.source}: no run is behind these weights, and the data of their spec "
+                f"({annotations}) are not there; name data to score them on: --val-data JSON IMAGES"
+            ]
+        )
 
 
 def evaluate_detector(

@@ -18,6 +18,7 @@ from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_f
 from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, read_trained_detector
+from hrdet_cli.runs.weights.conventions import unlike_mmdetection
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 
@@ -113,6 +114,10 @@ def export_detector(
         content = state_dict_file(tensors)
     _write(out, content)
     notices = list(trained.notices)
+    if to == "mmdetection" and (differing := [*unlike_mmdetection(trained.spec)]):
+        notices.append(
+            "mmdetection's own configurations have other values, so set these there: " + ", ".join(differing)
+        )
     if agreements and not any(found.num_detections for found in agreements):
         notices.append(
             "nothing was found in the check pictures, so the check says little; give it a picture with "

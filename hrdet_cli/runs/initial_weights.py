@@ -9,6 +9,7 @@ from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_weights
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.weights.conventions import contradictions
 from hrdet_cli.specs.model import ModelSpec
 
@@ -41,7 +42,10 @@ def load_initial_weights(
     """
     if model.weights is None:
         return InitialWeights("random", ())
-    file = read_weights(model.weights)
+    try:
+        file = read_weights(model.weights)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\nTo train from scratch: --set model.weights=null") from error
     family = recognise(file.tensors)
     tensors = to_ours(file.tensors, family, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)

@@ -20,7 +20,7 @@ from hrdet_cli.engine.weights.loading import (
     describe_misfits,
     load_weights,
 )
-from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_name
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build import build_detector, place_detector
@@ -47,6 +47,7 @@ class TrainedDetector:
         class_names: K names in the order of the labels.
         category_ids: K ids of the classes in the annotations they come from; None where nobody says.
         weights: By the names of our detector's tensors; complete.
+        is_of_run: Whether a training run left them, so that the spec's data are those it was trained on.
         notices: What the user should be told.
     """
 
@@ -57,6 +58,7 @@ class TrainedDetector:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...] | None
     weights: Mapping[str, Tensor]
+    is_of_run: bool
     notices: tuple[str, ...] = ()
 
 
@@ -65,7 +67,7 @@ def read_trained_detector(
     *,
     preset: str | None = None,
     spec_file: Path | None = None,
-    use_ema: bool = False,
+    use_ema: bool | None = False,
     extra_layers: Sequence[Layer] = (),
     settings: Sequence[str] = (),
     classes: Path | None = None,
@@ -77,7 +79,8 @@ def read_trained_detector(
             other code: a file, or a name such as ``torchvision:fasterrcnn_resnet50_fpn``.
         preset: What weights of other code are; a checkpoint knows that itself.
         spec_file: The same by a file of one's own.
-        use_ema: Take the averaged weights of a checkpoint.
+        use_ema: Take the averaged weights of a checkpoint; None where nobody can ask for them, so that
+            nothing need be said of them.
         extra_layers: Changes to the spec, such as other data.
         settings: ``key=value`` texts on top of those.
         classes: Annotations in COCO's format that name the classes of weights that do not.
@@ -89,6 +92,8 @@ def read_trained_detector(
     """
     path = Path(source)
     if not (path.exists() or is_weights_name(source)):
+        if (unknown := describe_unknown_scheme(source)) is not None:
+            raise WeightsError(f"{source}: {unknown}")
         raise WeightsError(
             f"{source}: does not exist; give a run folder, a checkpoint, weights of other code, or a name "
             "such as torchvision:fasterrcnn_resnet50_fpn"
@@ -196,7 +201,7 @@ def _of_checkpoint(
     state: Mapping[str, Any],
     spec: ExperimentSpec,
     *,
-    use_ema: bool,
+    use_ema: bool | None,
 ) -> TrainedDetector:
     key = "ema_model" if use_ema else "model"
     if use_ema and key not in state:
@@ -204,11 +209,11 @@ def _of_checkpoint(
             f"{file}: holds no averaged weights, which only runs with optimisation.ema have; leave --ema away"
         )
     name = file.stem if not use_ema or file.stem.endswith("-ema") else f"{file.stem}-ema"
-    has_average_too = "ema_model" in state and not use_ema
+    is_average_missed = "ema_model" in state and use_ema is False
     weights = plain_tensors(state[key], f"{file} ({key})") if use_ema else content.tensors
     num_classes = num_classes_of(weights)
     class_names, ids = content.class_names or (), state["category_ids"]
-    if len(class_names) != num_classes or not _are_ids(ids, num_classes):
+    if len(class_names) != num_classes or not (ids is None or _are_ids(ids, num_classes)):
         raise WeightsError(
             f"{file}: its class_names or category_ids are not those of its {num_classes} classes; use "
             "another checkpoint of the run"
@@ -219,13 +224,27 @@ def _of_checkpoint(
         name=name,
         spec=spec,
         class_names=class_names,
-        category_ids=tuple(ids),
+        category_ids=None if ids is None else tuple(ids),
         weights=weights,
+        is_of_run="optimiser" in state,
         notices=(
-            *((f"{file} holds averaged weights too; --ema takes them",) if has_average_too else ()),
+            *((_describe_average(source, file),) if is_average_missed else ()),
             *_left_out(spec, weights),
         ),
     )
+
+
+def _describe_average(source: str, file: Path) -> str:
+    """That a checkpoint's raw weights are used, though there is an average."""
+    if file.stem.endswith("-ema"):
+        return f"{file}: the raw weights in it are used, not the average that it was kept for (--ema)"
+    if (folder := Path(source)).is_dir():
+        return f"{file}: raw weights are used; --ema takes the average in {_average_of(folder)}"
+    return f"{file}: raw weights are used; it holds their average too (--ema)"
+
+
+def _average_of(folder: Path) -> Path:
+    return RunFolder(folder).checkpoint_to_use(use_ema=True)
 
 
 def _are_ids(value: object, number: int | None) -> bool:
@@ -275,6 +294,7 @@ def _of_foreign_weights(
         class_names=names,
         category_ids=ids,
         weights=weights,
+        is_of_run=False,
         notices=(
             *contradictions(content, family, recognise_backbone(weights), spec.model),
             *_left_out(spec, weights),

@@ -103,8 +103,8 @@ def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:
         if value != needed:
             yield (
                 f"model.rpn.{name}",
-                f"'{value}' makes anchors depend on the padding, but with norm.statistics=valid nothing does; "
-                f"set model.rpn.{name}={needed} or norm.statistics=all",
+                f"'{value}' makes anchors depend on the padding, but with norm.statistics=valid nothing "
+                f"does; set model.rpn.{name}={needed} or norm.statistics=all",
             )
 
 

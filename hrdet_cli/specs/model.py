@@ -54,7 +54,7 @@ class SoftNmsSpec(Spec):
     """Soft-NMS (arXiv:1704.04503): boxes that overlap a better one lose score instead of being dropped."""
 
     decay: Literal["linear", "gaussian"] = "linear"
-    """`linear` multiplies by 1 - IoU from `nms_iou` on; `gaussian` by exp(-IoU^2 / sigma), whatever the IoU."""
+    """`linear` multiplies by 1 - IoU from `nms_iou` on; `gaussian` by exp(-IoU^2 / sigma) at any IoU."""
     sigma: PositiveFloat = 0.5
     """Width of the gaussian decay; `linear` has none."""
     min_score: Fraction = 0.05

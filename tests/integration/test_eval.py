@@ -166,7 +166,7 @@ def test_a_class_the_detector_does_not_know_is_said(
     more.write_text(json.dumps(content))
     data = ("--val-data", more, finished_run.data_root / "images.zip")
     outcome = hrdet("eval", finished_run.folder, *data, "--out", tmp_path / "out")
-    assert "unknown to the detector, counted as 0: unicorn" in outcome.stdout
+    assert outcome.stderr == "note: unknown to the detector, counted as 0: unicorn\n"
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(

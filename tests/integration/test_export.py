@@ -50,6 +50,16 @@ def test_mmdetection_s_names_come_back_bit_for_bit(
     assert len(document["meta"]["dataset_meta"]["classes"]) == 6
 
 
+def test_values_that_mmdetection_has_otherwise_are_noted_in_one_line(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    outcome = hrdet("export", finished_run.folder, "--to", "mmdetection", "--out", tmp_path / "w.pth")
+    assert outcome.stderr == (
+        "note: mmdetection's own configurations have other values, so set these there: "
+        "model.rpn.anchor_scale 6.0 (there 8.0), model.roi_head.pool_sampling_ratio 2 (there 0)\n"
+    )
+
+
 def test_a_safetensors_file_says_what_it_is(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors", reason='needs the extra "safetensors"')
     out = tmp_path / "weights.safetensors"
@@ -60,6 +70,12 @@ def test_a_safetensors_file_says_what_it_is(finished_run: FinishedRun, hrdet: Hr
     assert len(json.loads(metadata["class_names"])) == 6
     assert json.loads(metadata["scale_pixels"]) == [160, 128]
     assert "backbone:" in metadata["spec"]
+    scores = [
+        hrdet("eval", source, "--json", "--out", tmp_path / f"eval-{index}")
+        for index, source in enumerate((out, finished_run.folder))
+    ]
+    assert [score.exit_code for score in scores] == [0, 0], scores[0].stderr
+    assert json.loads(scores[0].stdout) == json.loads(scores[1].stdout), "the file says how it was built"
 
 
 def test_a_file_that_is_there_is_only_replaced_when_asked(

@@ -101,6 +101,44 @@ def test_tensors_without_a_place_are_left_out_only_when_asked(
     assert f"{tmp_path / 'c.pt'}: is there already" in again.stderr
 
 
+def test_a_run_folder_stands_for_its_best_checkpoint(
+    hrdet: Hrdet, finished_run: FinishedRun, trained: dict[str, Any], tmp_path: Path
+) -> None:
+    best = finished_run.folder / "checkpoints" / "best.pt"
+    told = hrdet("weights", "inspect", finished_run.folder, "--json")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["source"] == str(best)
+    done = hrdet("weights", "convert", finished_run.folder, "--out", tmp_path / "c.pt")
+    assert done.exit_code == 0, done.stderr
+    assert same_tensors(load_checkpoint(tmp_path / "c.pt")["model"], trained["model"])
+    options = [*tiny_options(finished_run.data_root), "--weights", str(finished_run.folder)]
+    planned = hrdet("train", *options, "--dry-run", "--json")
+    assert planned.exit_code == 0, planned.stderr
+    assert json.loads(planned.stdout)["spec"]["model"]["weights"] == str(best)
+    empty = hrdet("train", *tiny_options(finished_run.data_root), "--weights", tmp_path, "--dry-run")
+    assert (empty.exit_code, "is no run folder with checkpoints/best.pt" in empty.stderr) == (4, True)
+
+
+def test_weights_without_a_run_ask_for_data_and_draw_none(
+    hrdet: Hrdet,
+    finished_run: FinishedRun,
+    of_mmdetection: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    setting = ("--set", "data.root=no-data")
+    converted = tmp_path / "converted.pt"
+    spec = spec_option(finished_run)
+    assert hrdet("weights", "convert", of_mmdetection, *spec, *setting, "--out", converted).exit_code == 0
+    for command in (["eval", of_mmdetection, *spec, *setting], ["eval", converted]):
+        refused = hrdet(*command)
+        assert refused.exit_code == 2
+        (line,) = refused.stderr.splitlines()
+        assert line.endswith("are not there; name data to score them on: --val-data JSON IMAGES")
+    assert not (tmp_path / "no-data").exists()
+
+
 def test_inspect_tells_what_weights_are(
     hrdet: Hrdet, finished_run: FinishedRun, of_mmdetection: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +21,8 @@ def print_prediction(prediction: Prediction, console: Console) -> None:
     Of both the first 30 are shown; the file has all.
     """
     if prediction.pictures:
-        console.print(_draw_table(prediction.pictures[:NUM_ROWS], prediction.class_names))
+        shown = prediction.pictures[:NUM_ROWS]
+        console.print(_draw_table(shown, prediction.class_names, width=console.width))
         _print_rest(len(prediction.pictures), prediction, console)
         console.print()
     for picture in prediction.failed[:NUM_ROWS]:
@@ -42,17 +44,32 @@ def _print_rest(number: int, prediction: Prediction, console: Console) -> None:
         )
 
 
-def _draw_table(pictures: Sequence[PredictedPicture], class_names: Sequence[str]) -> Table:
+def _draw_table(pictures: Sequence[PredictedPicture], class_names: Sequence[str], *, width: int) -> Table:
+    """A row for each picture; names get what the rest leaves, but half of the width in any case."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("picture", style="cyan", overflow="fold")
+    table.add_column("picture", style="cyan", no_wrap=True)
     for heading in ("size", "found"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("best")
+    rows = []
     for picture in pictures:
         found = picture.detections
         best = _best_classes(found.labels.tolist(), found.scores.tolist(), class_names)
-        table.add_row(Text(_shown(picture.name)), str(picture.size), str(len(found.scores)), Text(best))
+        rows.append((_shown(picture.name), str(picture.size), str(len(found.scores)), _shown(best)))
+    others = max(sum(2 + max(cell_len(text), 5) for text in row[1:]) for row in rows)
+    for name, *texts in rows:
+        table.add_row(*map(Text, (_end_of(name, max(width - others, width // 2)), *texts)))
     return table
+
+
+def _end_of(name: str, width: int) -> str:
+    """A name in so many cells of the terminal; a long one loses its start, for the end tells files apart."""
+    if cell_len(name) <= width:
+        return name
+    end = name
+    while cell_len(end) >= width:
+        end = end[1:]
+    return f"…{end}"
 
 
 def _best_classes(labels: Sequence[int], scores: Sequence[float], class_names: Sequence[str]) -> str:
@@ -77,7 +94,7 @@ def _summary(prediction: Prediction) -> Text:
     if prediction.failed:
         parts.append(f"{len(prediction.failed)} could not be read")
     if prediction.num_others:
-        parts.append(f"{prediction.num_others} other files")
+        parts.append("1 other file" if prediction.num_others == 1 else f"{prediction.num_others} other files")
     if prediction.num_not_done:
         parts.append(f"stopped before {_pictures(prediction.num_not_done)}")
     return Text("; ".join(parts), style="bold")

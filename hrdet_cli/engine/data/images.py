@@ -109,7 +109,7 @@ class ZipImages:
                 members = [info for info in archive.infolist() if not info.is_dir()]
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise DataError(
-                f"{path} is neither a folder of pictures nor a ZIP archive that can be read: {error}"
+                f"{path} is neither a folder nor a ZIP archive that can be read: {error}"
             ) from error
         members.sort(key=lambda info: info.filename)  # stable: of two with one name the last is found
         self._longest_name = max((len(info.filename) for info in members), default=1)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 class WeightAverage:
     """Exponential moving average of a model's parameters and running statistics.
@@ -54,11 +56,11 @@ class WeightAverage:
         self._averaged.n_averaged.fill_(state["ema_num_steps"])
 
 
-def _mixing(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def _mixing(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
     """Torch's average for numbers; norms' counters of batches are copied, since one of them means nothing."""
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
-    def mix(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor) -> None:
+    def mix(averaged: _Tensors, current: _Tensors, num_averaged: Tensor | int) -> None:
         if averaged[0].is_floating_point():
             average(averaged, current, num_averaged)
         else:

@@ -214,9 +214,8 @@ class Trainer:
 
         The host waits for the device exactly once, when these and the process's own losses are read as one
         tensor. That is between the backward pass and the update, so that a loss that is not finite never
-        reaches the weights; the device idles only while the update is enqueued (an average of the weights waits
-        once more, see `WeightAverage.update`). ``meanwhile`` is called just
-        before.
+        reaches the weights; the device idles only while the update is enqueued. ``meanwhile`` is called just
+        before. (An average of the weights waits once more after the update: `WeightAverage.update`.)
         """
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)

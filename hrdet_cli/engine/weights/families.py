@@ -28,6 +28,7 @@ _OTHERS: Sequence[tuple[str, str]] = (
     (r"bbox_head\.conv_", "FCOS, ATSS or another one-stage detector"),
 )
 """How keys of detectors start that are none of ours, and what these are called."""
+_TORCHVISION_V2 = r"backbone\.fpn\.inner_blocks\.\d\.1\.|roi_heads\.box_head\.\d+\.\d+\."
 _ACCEPTED = (
     "HRNetV2 and ResNet backbones, and Faster R-CNN detectors of mmdetection, torchvision's version 1, "
     "HRNet-Object-Detection (2019) and hrdet"
@@ -115,6 +116,11 @@ def recognise(tensors: Tensors) -> Family:
     """
     if "rpn.objectness.weight" in tensors and f"{CLASSIFIER}.weight" in tensors:
         return OURS
+    if any(re.match(_TORCHVISION_V2, key) for key in tensors):
+        raise WeightsError(
+            "these weights are of torchvision's Faster R-CNN, version 2, which is not known: its pyramid has "
+            f"batch norms and its head four convolutions. Known are {_ACCEPTED}."
+        )
     if "roi_heads.box_predictor.cls_score.weight" in tensors and "backbone.body.conv1.weight" in tensors:
         return TORCHVISION
     if "roi_head.bbox_head.fc_cls.weight" in tensors:

@@ -1,5 +1,6 @@
 """One way to read weights, wherever they are and whoever wrote them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,24 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.weights.checkpoint_format import is_checkpoint, without_format
+from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, without_format
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.download import download
-from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS
+from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS, describe_unknown_scheme
 from hrdet_cli.engine.weights.pickles import STORAGES
 from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
 from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
 
+_EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
+"""What `hrdet export` puts into the header of a safetensors file, and nobody else."""
 _STATE_DICT_KEYS = ("state_dict", "model")
 _DTYPES = frozenset(STORAGES.values())
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
 """What data-parallel, compiling, averaging and training wrappers put in front of every key."""
-_WHERE_FROM = (
+_BACKBONES = (
     "Public files are hrnetv2_w18_imagenet_pretrained.pth and its siblings "
     "(https://github.com/HRNet/HRNet-Image-Classification) and resnet50-0676ba61.pth and its siblings "
-    "(https://download.pytorch.org/models/). To train from scratch: --set model.weights=null"
+    "(https://download.pytorch.org/models/)."
 )
+_DETECTORS = (
+    "mmdetection's detectors are listed at "
+    "https://github.com/open-mmlab/mmdetection/tree/main/configs/hrnet (and in the folders beside it)."
+)
+_WHAT_TO_GIVE = "Give a file of a network's tensors, as torch.save(model.state_dict(), FILE) writes it."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +46,8 @@ class WeightsFile:
             the raw weights.
         class_names: Where the file, or whoever published it, says them.
         config_text: The configuration that mmdetection leaves in its files.
-        checkpoint: All entries of a checkpoint of hrdet (``spec``, ``class_names``, ``model``, ...), else
-            None.
+        checkpoint: All entries of a checkpoint of hrdet (``spec``, ``class_names``, ``model``, ...), or what
+            the header of an exported safetensors file has of them; else None.
     """
 
     source: str
@@ -88,9 +96,11 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     try:
         document = _read_document(path, source)
     except FileNotFoundError as error:
-        raise WeightsError(f"weights {source}: there is no such file. {_WHERE_FROM}") from error
+        raise WeightsError(f"weights {source}: {_describe_absent(source)}") from error
     except OSError as error:
-        raise WeightsError(f"weights {source} cannot be read: {error.strerror}. {_WHERE_FROM}") from error
+        raise WeightsError(
+            f"weights {source} cannot be read: {error.strerror}. Give a readable file."
+        ) from error
     except MemoryError as error:
         raise WeightsError(
             f"weights {source} cannot be read: there is not enough memory for them. End other programs, or "
@@ -108,6 +118,14 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     )
 
 
+def _describe_absent(source: str) -> str:
+    """What is wrong with a path that leads nowhere, and where files of its name come from."""
+    if (unknown := describe_unknown_scheme(source)) is not None:
+        return unknown
+    is_detector = Path(source).name.startswith("faster_rcnn")
+    return f"there is no such file. {_DETECTORS if is_detector else _BACKBONES}"
+
+
 def _read_document(path: Path, source: str) -> object:
     """Tell by the content what a file is."""
     with path.open("rb") as file:
@@ -115,20 +133,40 @@ def _read_document(path: Path, source: str) -> object:
     return _read_safetensors(path, source) if is_safetensors else read_torch_file(path, source=source)
 
 
-def _read_safetensors(path: Path, source: str) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, source: str) -> dict[str, Any]:
+    """Tensors by name; of a file that `hrdet export` wrote, the entries of a checkpoint."""
     try:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise WeightsError(
             f'weights {source} need the package safetensors; install it: pip install "hrdet[safetensors]"'
         ) from error
     try:
-        return dict(load_file(path))
+        tensors = dict(load_file(path))
+        with safe_open(path, "pt") as opened:
+            header = opened.metadata() or {}
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         if "allocate memory" in str(error):
             raise MemoryError from error
         raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
+    return _as_checkpoint(tensors, header, source) if header.keys() >= _EXPORTED_TEXTS else tensors
+
+
+def _as_checkpoint(tensors: Mapping[str, Tensor], header: Mapping[str, str], source: str) -> dict[str, Any]:
+    try:
+        class_names, category_ids = json.loads(header["class_names"]), json.loads(header["category_ids"])
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"weights {source}: class_names or category_ids in the header are no JSON; export them again."
+        ) from error
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "spec": header["spec"],
+        "class_names": class_names,
+        "category_ids": category_ids,
+        "model": tensors,
+    }
 
 
 def _plain_dict(value: object) -> dict[Any, Any]:
@@ -159,7 +197,7 @@ def plain_tensors(value: object, source: str) -> dict[str, Tensor]:
                 if type(key) is str
                 else f"a key is of type {type(key).__name__}"
             )
-            raise WeightsError(f"weights {source} hold no state dict of tensors: {what}. {_WHERE_FROM}")
+            raise WeightsError(f"weights {source} hold no state dict of tensors: {what}. {_WHAT_TO_GIVE}")
         if tensor.dtype not in _DTYPES:
             dtype = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(
@@ -167,7 +205,7 @@ def plain_tensors(value: object, source: str) -> dict[str, Tensor]:
                 "or another that weights are trained in."
             )
     if not state:
-        raise WeightsError(f"weights {source} hold no state dict of tensors. {_WHERE_FROM}")
+        raise WeightsError(f"weights {source} hold no state dict of tensors. {_WHAT_TO_GIVE}")
     return _unwrap({key: value.detach() for key, value in state.items()})
 
 

@@ -116,7 +116,7 @@ def _is_drawn(root: Path, name: str, drawn: Path) -> bool:
 
 def _open(source: Path) -> tuple[ImageSource, PictureListing]:
     """A folder or an archive, and what it holds."""
-    if _ADDRESS.match(str(source)):
+    if not source.exists() and _ADDRESS.match(str(source)):
         raise DataError(f"{source}: is an address; fetch the pictures first, and give their files")
     if not source.exists():
         raise DataError(f"{source}: does not exist; name pictures, folders or .zip archives")

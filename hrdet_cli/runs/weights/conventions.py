@@ -10,6 +10,8 @@ from types import MappingProxyType
 from hrdet_cli.engine.weights.backbones import Backbone
 from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, RESNET, TORCHVISION, Family
 from hrdet_cli.engine.weights.reading import WeightsFile
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
@@ -40,6 +42,25 @@ _BY_FAMILY: Mapping[Family, Mapping[str, object]] = MappingProxyType(
     }
 )
 """What decides in each family where boxes lie and what is seen of them; losses and sampling do not count."""
+
+_OF_MMDETECTION = "mmdet3-hrnet-w18"
+_FINDING = (
+    "model.box_corners",
+    "model.pixel_order",
+    "model.rpn.anchor_scale",
+    "model.rpn.anchor_aspect_ratios",
+    "model.rpn.anchor_offset",
+    "model.rpn.round_anchors",
+    "model.rpn.anchor_step",
+    "model.rpn.box_stds",
+    "model.roi_head.pool_cells",
+    "model.roi_head.pool_sampling_ratio",
+    "model.roi_head.pool_aligned",
+    "model.roi_head.class_agnostic_boxes",
+    "model.roi_head.box_stds",
+    "norm.epsilon",
+)
+"""What a preset of mmdetection 3's shows of its configurations; widths show in the tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +131,19 @@ def contradictions(
             f"weights {file.source} are of a family ({family.name}) with {', '.join(differences)}: results "
             f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
         )
+
+
+def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
+    """Values that decide what a detector finds and that mmdetection's configurations have otherwise."""
+    theirs = load_spec(preset=_OF_MMDETECTION).spec
+    for key in _FINDING:
+        ours, wanted = attrgetter(key)(spec), attrgetter(key)(theirs)
+        if ours != wanted:
+            yield f"{key} {_as_text(ours)} (there {_as_text(wanted)})"
+
+
+def _as_text(value: object) -> str:
+    return str(list(value) if isinstance(value, tuple) else value).lower()
 
 
 def likely_preset(file: WeightsFile, family: Family, backbone: Backbone | None) -> str | None:

@@ -41,7 +41,7 @@ def convert_weights(
     """Make a checkpoint that evaluates, predicts, exports and fine-tunes like one of a run.
 
     Args:
-        source: Weights of a whole detector, as `read_weights` takes them.
+        source: Weights of a whole detector, as `read_trained_detector` takes them.
         preset: What they are weights of; one of it and ``spec_file`` is needed.
         spec_file: The same by a file of one's own.
         settings: ``key=value`` texts on top.
@@ -59,7 +59,7 @@ def convert_weights(
     if not out.parent.is_dir():
         raise OutputError(f"{out}: the folder {out.parent} is not there; make it first")
     trained = read_trained_detector(
-        source, preset=preset, spec_file=spec_file, settings=settings, classes=classes
+        source, preset=preset, spec_file=spec_file, use_ema=None, settings=settings, classes=classes
     )
     detector = build_trained_detector(trained, torch.device("cpu"))
     notices = list(trained.notices)

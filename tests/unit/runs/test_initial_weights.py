@@ -127,6 +127,15 @@ def test_a_detector_of_another_family_is_told(tmp_path: Path) -> None:
     assert "with model.roi_head.pool_sampling_ratio 0, not 2: results may be poor" in notice
 
 
+def test_weights_that_cannot_be_read_need_not_be_there() -> None:
+    model = load_spec(preset="demo", settings=["model.weights=nowhere.pth"]).spec.model
+    with pytest.raises(WeightsError) as caught:
+        load_initial_weights(build(), model, class_names=CLASSES)
+    first, advice = str(caught.value).splitlines()
+    assert first.startswith("weights nowhere.pth: there is no such file. Public files are")
+    assert advice == "To train from scratch: --set model.weights=null"
+
+
 def test_conventions_that_a_file_states_otherwise_are_told(tmp_path: Path) -> None:
     document = {
         "state_dict": to_mmdetection(shifted(build())),

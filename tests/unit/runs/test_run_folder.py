@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hrdet_cli.errors import OutputError
-from hrdet_cli.runs.run_folder import RunFolder, make_folder, write_json
+from hrdet_cli.errors import OutputError, WeightsError
+from hrdet_cli.runs.run_folder import RunFolder, make_folder, weights_of, write_json
 
 
 def folder_with_run(path: Path) -> RunFolder:
@@ -33,6 +33,17 @@ def test_overwriting_deletes_what_a_run_writes_and_nothing_else(tmp_path: Path) 
         "evaluation",
     }
     assert not any(folder.checkpoints.iterdir())
+
+
+def test_a_run_stands_for_its_best_checkpoint_among_weights(tmp_path: Path) -> None:
+    folder = folder_with_run(tmp_path / "run")
+    with pytest.raises(WeightsError, match=r"run: is no run folder with checkpoints/best\.pt or last\.pt"):
+        weights_of(str(folder.path))
+    for checkpoint in (folder.last_checkpoint, folder.best_checkpoint):
+        checkpoint.touch()
+        assert weights_of(str(folder.path)) == str(checkpoint)
+    for other in ("", "timm:hrnet_w18", str(folder.best_checkpoint), "nowhere.pth"):
+        assert weights_of(other) == other
 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:

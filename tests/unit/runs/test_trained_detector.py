@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
@@ -92,12 +93,20 @@ def test_averaged_weights_are_taken_when_asked_for_and_named_when_not(tmp_path: 
     assert_same(from_last.weights, averaged)
     assert results_folder(from_last, "eval") == tmp_path / "eval-last-ema"
     assert read_trained_detector(str(last)).notices == (
-        f"{last} holds averaged weights too; --ema takes them",
+        f"{last}: raw weights are used; it holds their average too (--ema)",
     )
+    write_checkpoint(tmp_path / "checkpoints" / "best.pt", ema=averaged)
+    assert read_trained_detector(str(tmp_path)).notices == (
+        f"{tmp_path}/checkpoints/best.pt: raw weights are used; --ema takes the average in {last}",
+    )
+    assert read_trained_detector(str(tmp_path), use_ema=None).notices == ()
     best = write_checkpoint(tmp_path / "checkpoints" / "best-ema.pt", ema=averaged)
     from_best = read_trained_detector(str(tmp_path), use_ema=True)
     assert from_best.file == best
     assert results_folder(from_best, "eval") == tmp_path / "eval-best-ema"
+    assert read_trained_detector(str(best)).notices == (
+        f"{best}: the raw weights in it are used, not the average that it was kept for (--ema)",
+    )
 
 
 def test_averaged_weights_that_are_not_there_are_missed(tmp_path: Path) -> None:
@@ -263,6 +272,27 @@ def test_a_checkpoint_s_own_weights_are_taken_whatever_else_is_in_it(tmp_path: P
     path = tmp_path / "last.pt"
     save_checkpoint(path, load_checkpoint(write_checkpoint(path)) | {"state_dict": {"a": torch.ones(1)}})
     assert_same(read_trained_detector(str(path)).weights, make_weights(2))
+
+
+def test_an_exported_safetensors_file_knows_its_spec_and_classes(tmp_path: Path) -> None:
+    header = {"spec": format_spec(SPEC), "class_names": '["cat", "dog"]', "category_ids": "null"}
+    save_file(make_weights(2), tmp_path / "w.safetensors", header)
+    trained = read_trained_detector(str(tmp_path / "w.safetensors"))
+    assert (trained.class_names, trained.category_ids, trained.is_of_run) == (("cat", "dog"), None, False)
+    assert_same(build_trained_detector(trained, CPU).state_dict(), make_weights(2))
+
+
+@pytest.mark.parametrize("names", ['["cat"]', '["cat", 3]', "{}", '["cat", "\\u001b[2J"]'])
+def test_classes_in_a_header_that_are_not_the_detector_s_are_refused(tmp_path: Path, names: str) -> None:
+    header = {"spec": format_spec(SPEC), "class_names": names, "category_ids": "[1, 2]"}
+    save_file(make_weights(2), tmp_path / "w.safetensors", header)
+    with pytest.raises(WeightsError, match="its class_names or category_ids are not those of its 2 classes"):
+        read_trained_detector(str(tmp_path / "w.safetensors"))
+
+
+def test_an_unknown_kind_of_name_is_no_missing_file() -> None:
+    with pytest.raises(WeightsError, match=r"^ftp://example\.org/w\.pth: nothing is fetched by ftp:"):
+        read_trained_detector("ftp://example.org/w.pth")
 
 
 def test_it_can_be_sent_to_other_processes(tmp_path: Path) -> None:

@@ -193,7 +193,8 @@ def test_a_picture_is_refused_where_it_unpacks_to_too_many_pixels(
     with pytest.raises(DataError) as raised:
         decode_rgb(data, expected=_SIZE, name="big.png")
     assert str(raised.value) == (
-        "picture big.png has more than the 400 pixels that hrdet decodes. Make it smaller, or cut it into tiles."
+        "picture big.png has more than the 400 pixels that hrdet decodes. "
+        "Make it smaller, or cut it into tiles."
     )
 
 

@@ -1,7 +1,9 @@
 import dataclasses
 import multiprocessing
+import os
 import random
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -22,9 +24,6 @@ from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
-
-# A machine with one core is slower with two workers, not wrong.
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 _ALONE = World(rank=0, size=1)
 _SCALES = (Scale(60, 40), Scale(72, 48), Scale(90, 60))
@@ -118,6 +117,15 @@ def test_batches_do_not_depend_on_the_number_of_workers(dataset: PictureDataset)
     with _training(dataset, num_workers=2) as loader:
         for epoch in (0, 1):
             _assert_equal(loader.batches(epoch), alone.batches(epoch))
+
+
+def test_more_workers_than_cores_are_slower_not_wrong(
+    dataset: PictureDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0})
+    with warnings.catch_warnings(), _training(dataset, num_workers=2) as loader:
+        warnings.simplefilter("error")
+        assert len(list(loader.batches(0))) == loader.num_steps_per_epoch
 
 
 def test_a_slow_reader_sees_each_batch_as_it_was_made(dataset: PictureDataset) -> None:

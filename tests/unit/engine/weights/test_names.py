@@ -1,6 +1,6 @@
 import pytest
 
-from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_name
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,18 @@ from hrdet_cli.engine.weights.names import is_weights_name
 )
 def test_names_and_addresses_are_told_from_paths(source: str, is_name: bool) -> None:
     assert is_weights_name(source) == is_name
+
+
+@pytest.mark.parametrize(
+    "source", ["timm:hrnet_w18", "https://example.org/w.pth", "C:/w.pth", "a/b:c.pth", "w.pth"]
+)
+def test_nothing_is_said_of_paths_and_of_names_that_are_known(source: str) -> None:
+    assert describe_unknown_scheme(source) is None
+
+
+@pytest.mark.parametrize("scheme", ["ftp:", "nope:", "s3:"])
+def test_a_name_of_an_unknown_kind_is_told_with_those_that_are_known(scheme: str) -> None:
+    assert describe_unknown_scheme(f"{scheme}//weights.pth") == (
+        f"nothing is fetched by {scheme}; give a file, timm:NAME, torchvision:NAME, or an address that "
+        "starts with https:// or http://"
+    )

@@ -16,7 +16,7 @@ from hrdet_cli.engine.weights import reading, torch_files
 from hrdet_cli.engine.weights.reading import read_weights
 from hrdet_cli.errors import WeightsError
 
-REMEDY = "To train from scratch: --set model.weights=null"
+REMEDY = "Give a file of a network's tensors, as torch.save(model.state_dict(), FILE) writes it."
 State = dict[str, Tensor]
 
 
@@ -177,12 +177,47 @@ def test_an_absent_file_is_named_with_where_to_get_one(tmp_path: Path) -> None:
         read_weights(str(path))
     assert str(caught.value).startswith(f"weights {path}: there is no such file. Public files are ")
     assert "https://github.com/HRNet/HRNet-Image-Classification" in str(caught.value)
-    assert str(caught.value).endswith(REMEDY)
+
+
+def test_an_absent_detector_of_mmdetection_and_an_unknown_address_are_not_advised_of_backbones() -> None:
+    for source, advice in (
+        (
+            "weights/faster_rcnn_hrnetv2p_w18_1x_coco.pth",
+            "there is no such file. mmdetection's detectors are listed at "
+            "https://github.com/open-mmlab/mmdetection/tree/main/configs/hrnet",
+        ),
+        ("ftp://example.org/w.pth", "nothing is fetched by ftp:; give a file, timm:NAME"),
+    ):
+        with pytest.raises(WeightsError) as caught:
+            read_weights(source)
+        assert str(caught.value).startswith(f"weights {source}: {advice}")
+        assert "Public files are" not in str(caught.value)
+
+
+EXPORTED = {"spec": "name: mine", "class_names": '["cat", "dog"]', "category_ids": "[3, 7]"}
+
+
+def test_the_header_of_an_exported_file_is_read_as_a_checkpoint(tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "w.safetensors", EXPORTED)
+    file = read_weights(str(tmp_path / "w.safetensors"))
+    assert file.tensors.keys() == state().keys()
+    assert file.class_names == ("cat", "dog")
+    assert file.checkpoint is not None
+    assert (file.checkpoint["spec"], file.checkpoint["category_ids"]) == ("name: mine", [3, 7])
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000])
+def test_a_header_that_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "w.safetensors", EXPORTED | {"category_ids": text})
+    with pytest.raises(
+        WeightsError, match=r"w\.safetensors: class_names or category_ids in the header are no"
+    ):
+        read_weights(str(tmp_path / "w.safetensors"))
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        WeightsError, match=rf"^weights {tmp_path} cannot be read: Is a directory\. Public files"
+        WeightsError, match=rf"^weights {tmp_path} cannot be read: Is a directory\. Give a readable file\.$"
     ):
         read_weights(str(tmp_path))
 

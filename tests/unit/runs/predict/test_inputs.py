@@ -95,6 +95,19 @@ def test_pictures_drawn_before_are_not_looked_at_again(tmp_path: Path) -> None:
     assert [picture.name for picture in found.pictures] == ["1.jpg"]
 
 
+def test_what_an_earlier_call_drew_beside_its_document_is_not_looked_at(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "1.jpg", "old/detections.json", "old/drawn/sub/1.jpg", "drawn/2.jpg")
+    found = find_pictures([folder], drawn=tmp_path / "out" / "drawn")
+    assert list(drawn_by_name(found)) == ["1.jpg", "drawn/2.jpg"], "a folder of that name may be the user's"
+
+
+def test_an_address_is_not_taken_for_a_path(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"^https:/example\.org/1\.jpg: is an address; fetch the pictures first"
+    ):
+        find_pictures([Path("https://example.org/1.jpg")], drawn=tmp_path / "drawn")
+
+
 def test_a_source_that_could_be_drawn_over_is_refused(tmp_path: Path) -> None:
     make_files(tmp_path, "drawn/1.jpg")
     for source in (tmp_path / "drawn", tmp_path / "drawn" / "1.jpg"):

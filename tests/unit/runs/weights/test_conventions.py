@@ -5,7 +5,7 @@ import pytest
 from hrdet_cli.engine.weights.backbones import Backbone
 from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, OURS, RESNET, TORCHVISION, Family
 from hrdet_cli.engine.weights.reading import WeightsFile
-from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
+from hrdet_cli.runs.weights.conventions import contradictions, likely_preset, unlike_mmdetection
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets
 
@@ -46,6 +46,19 @@ R50, R101, W18, W48 = (
 
 def weights(source: str = "epoch_12.pth", config: str | None = None) -> WeightsFile:
     return WeightsFile(source, {}, None, config, None)
+
+
+def test_values_that_mmdetection_has_otherwise_are_listed() -> None:
+    spec = load_spec(preset="torchvision-r50-fpn", settings=["model.pixel_order=bgr"]).spec
+    assert list(unlike_mmdetection(spec)) == [
+        "model.pixel_order bgr (there rgb)",
+        "model.rpn.round_anchors true (there false)",
+        "model.rpn.anchor_step canvas (there stride)",
+        "model.roi_head.pool_sampling_ratio 2 (there 0)",
+        "model.roi_head.pool_aligned false (there true)",
+        "norm.epsilon 0.0 (there 1e-05)",
+    ]
+    assert list(unlike_mmdetection(load_spec(preset="mmdet3-r50-fpn").spec)) == []
 
 
 @pytest.mark.parametrize("config", [CAFFE_2, CAFFE_3], ids=["mmdetection 2", "mmdetection 3"])
