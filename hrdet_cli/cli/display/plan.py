@@ -75,7 +75,7 @@ def _weights(plan: Plan) -> str:
         return "random"
     if plan.has_weights:
         return plan.weights
-    return f"{plan.weights} (not there yet; or --set model.weights=null)"
+    return f"{plan.weights} (not there yet)"
 
 
 def _classes(names: tuple[str, ...]) -> str:
