@@ -1,6 +1,7 @@
 """``hrdet export``."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,19 +62,18 @@ def export(
     from hrdet_cli.cli.display.export import print_export
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.export import export_detector
+    from hrdet_cli.runs.trained_detector import read_trained_detector
 
-    work = export_detector(
+    read = partial(
+        read_trained_detector,
         source,
-        to=to.value,
-        out=out,
-        overwrite=overwrite,
-        check_picture=check_picture,
         preset=preset,
         spec_file=spec_file,
         use_ema=use_ema,
         settings=settings or [],
         classes=classes,
     )
+    work = export_detector(read, to=to.value, out=out, overwrite=overwrite, check_picture=check_picture)
     report = drive_work(work, Console(stderr=True))
     print_notices(report.notices)
     print_export(report, stdout_console())

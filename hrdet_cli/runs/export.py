@@ -1,9 +1,7 @@
 """``hrdet export``: a trained detector in, a file for another program out."""
 
 import json
-import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +15,8 @@ from hrdet_cli.engine.export.check_pictures import DRAWN_SIZES, draw_picture, re
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
 from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, read_trained_detector
+from hrdet_cli.runs.run_folder import write_bytes
+from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.weights.conventions import unlike_mmdetection
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
@@ -52,45 +51,33 @@ class ExportReport:
 
 
 def export_detector(
-    source: str,
+    read: Callable[[], TrainedDetector],
     *,
     to: Format,
     out: Path,
-    overwrite: bool = False,
-    check_picture: Path | None = None,
-    preset: str | None = None,
-    spec_file: Path | None = None,
-    use_ema: bool = False,
-    settings: Sequence[str] = (),
-    classes: Path | None = None,
+    overwrite: bool,
+    check_picture: Path | None,
 ) -> Generator[WorkProgress, None, ExportReport]:
     """Write a detector in another format.
 
     Args:
-        source: As of `read_trained_detector`, like all that is not explained here.
+        read: Gives the detector; called once it is known that it can be written.
         to: The format.
         out: The file to write; appears whole or not at all.
         overwrite: Replace a file that is there.
         check_picture: Compare an ONNX model with the detector on this picture, not on drawn ones.
-        preset: What weights of other code are.
-        spec_file: The same by a file of one's own.
-        use_ema: Take the averaged weights.
-        settings: ``key=value`` texts on top of the spec.
-        classes: Annotations that name the classes.
 
     Raises:
         SpecError: A package is missing, or the format cannot express the detector.
         WeightsError: The weights are not usable.
-        DataError: ``check_picture`` or ``classes`` cannot be read.
+        DataError: ``check_picture`` cannot be read.
         OutputError: The file is in the way or cannot be written.
         ExportError: The ONNX model does not find what the detector finds; nothing was written.
     """
     _refuse_impossible(to, out, overwrite=overwrite, check_picture=check_picture)
     pictures = _check_pictures(check_picture) if to == "onnx" else []
     yield WorkProgress("reading weights")
-    trained = read_trained_detector(
-        source, preset=preset, spec_file=spec_file, use_ema=use_ema, settings=settings, classes=classes
-    )
+    trained = read()
     _refuse_inexpressible(to, trained.spec)
     detector = build_trained_detector(trained, torch.device("cpu"))
     tensors = detector.state_dict()
@@ -112,7 +99,7 @@ def export_detector(
         content = mmdetection_file(tensors, trained.class_names)
     else:
         content = state_dict_file(tensors)
-    _write(out, content)
+    write_bytes(out, content)
     notices = list(trained.notices)
     if to == "mmdetection" and (differing := [*unlike_mmdetection(trained.spec)]):
         notices.append(
@@ -197,19 +184,3 @@ def _refuse_disagreement(out: Path, agreements: Sequence["Agreement"]) -> None:
                 ]
             )
         )
-
-
-def _write(out: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = out.with_name(f"{out.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)

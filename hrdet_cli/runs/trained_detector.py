@@ -106,8 +106,7 @@ def read_trained_detector(
         require_keys(checkpoint or path, state, _CHECKPOINT_KEYS)
         if not isinstance(state["spec"], str):
             raise WeightsError(f"{checkpoint or path}: its spec is no text; it was not written by hrdet")
-        base = Layer(source, parse_yaml(state["spec"], source=source))
-        spec = validate_layers([base, *extra_layers, *setting_layers(settings)]).spec
+        spec = spec_of_checkpoint(state["spec"], source, [*extra_layers, *setting_layers(settings)])
         return _of_checkpoint(source, checkpoint or path, file, state, spec, use_ema=use_ema)
     if use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
@@ -180,6 +179,25 @@ def require_keys(checkpoint: Path, state: Mapping[str, Any], keys: Sequence[str]
         )
 
 
+def spec_of_checkpoint(text: str, source: str, layers: Sequence[Layer] = ()) -> ExperimentSpec:
+    """The spec that a checkpoint holds as a text, changed by further layers.
+
+    Raises:
+        SpecError: It is not valid, or a change is not.
+    """
+    return validate_layers([Layer(source, parse_yaml(text, source=source)), *layers]).spec
+
+
+def compare_with_spec(weights: Mapping[str, Tensor], spec: ExperimentSpec) -> LoadReport:
+    """How weights by our names fit the detector that a spec describes; nothing is built in memory.
+
+    The detector has the classes of the weights; of a backbone, whose head is not compared, any number.
+    """
+    with torch.device("meta"):
+        detector = build_detector(spec, num_classes=num_classes_of(weights) or 1, trains=False)
+    return compare_weights(detector, weights)
+
+
 def _refuse_options_of_foreign_weights(
     source: str, *, preset: str | None, spec_file: Path | None, classes: Path | None
 ) -> None:
@@ -239,12 +257,9 @@ def _describe_average(source: str, file: Path) -> str:
     if file.stem.endswith("-ema"):
         return f"{file}: the raw weights in it are used, not the average that it was kept for (--ema)"
     if (folder := Path(source)).is_dir():
-        return f"{file}: raw weights are used; --ema takes the average in {_average_of(folder)}"
+        average = RunFolder(folder).checkpoint_to_use(use_ema=True)
+        return f"{file}: raw weights are used; --ema takes the average in {average}"
     return f"{file}: raw weights are used; it holds their average too (--ema)"
-
-
-def _average_of(folder: Path) -> Path:
-    return RunFolder(folder).checkpoint_to_use(use_ema=True)
 
 
 def _are_ids(value: object, number: int | None) -> bool:
@@ -255,9 +270,7 @@ def _left_out(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Iterator[s
     """What of the weights is not used because the spec says that not all need be."""
     if spec.model.strict_weights:
         return
-    with torch.device("meta"):
-        detector = build_detector(spec, num_classes=num_classes_of(weights) or 1, trains=False)
-    for misfit in describe_misfits(compare_weights(detector, weights)):
+    for misfit in describe_misfits(compare_with_spec(weights, spec)):
         yield f"model.strict_weights=false: {misfit}"
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 from torch import Tensor, from_numpy
-from torch.nn import functional as F
 
 from hrdet_cli.engine.data.keys import generator_for
+from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.synthetic_scene import draw_scene
-from hrdet_cli.engine.data.transforms import resize_within
+from hrdet_cli.engine.data.transforms import Placement, resize_within
 from hrdet_cli.engine.geometry import Scale, Size
 
 DRAWN_SIZES = (Size(256, 320), Size(320, 256), Size(470, 600))
@@ -30,8 +30,5 @@ def draw_picture(size: Size) -> Tensor:
 
 def resize_picture(pixels: Tensor) -> list[Tensor]:
     """A picture at three scales, ``(3, H, W)`` uint8 each."""
-    sizes = [resize_within(Size(pixels.shape[1], pixels.shape[2]), scale) for scale in _SCALES]
-    return [
-        F.interpolate(pixels[None], (size.height, size.width), mode="bilinear", antialias=True)[0]
-        for size in sizes
-    ]
+    size = Size(pixels.shape[1], pixels.shape[2])
+    return [move_pixels(pixels, Placement(resized=resize_within(size, scale))) for scale in _SCALES]

@@ -10,40 +10,25 @@ from types import MappingProxyType
 from hrdet_cli.engine.weights.backbones import Backbone
 from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, RESNET, TORCHVISION, Family
 from hrdet_cli.engine.weights.reading import WeightsFile
+from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
-_BY_FAMILY: Mapping[Family, Mapping[str, object]] = MappingProxyType(
-    {
-        ANCESTOR: {
-            "box_corners": "inclusive",
-            "rpn.anchor_offset": 0.5,
-            "rpn.round_anchors": True,
-            "roi_head.pool_aligned": False,
-            "roi_head.pool_sampling_ratio": 2,
-        },
-        MMDETECTION: {
-            "box_corners": "exclusive",
-            "rpn.anchor_offset": 0,
-            "rpn.round_anchors": False,
-            "roi_head.pool_aligned": True,
-            "roi_head.pool_sampling_ratio": 0,
-        },
-        TORCHVISION: {
-            "box_corners": "exclusive",
-            "rpn.anchor_offset": 0,
-            "rpn.round_anchors": True,
-            "roi_head.pool_aligned": False,
-            "roi_head.pool_sampling_ratio": 2,
-        },
-    }
+_PRESET_OF_FAMILY: Mapping[Family, str] = MappingProxyType(
+    {ANCESTOR: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
 )
-"""What decides in each family where boxes lie and what is seen of them; losses and sampling do not count."""
-
-_OF_MMDETECTION = "mmdet3-hrnet-w18"
+"""A preset that has a family's conventions."""
+_SEEING = (
+    "box_corners",
+    "rpn.anchor_offset",
+    "rpn.round_anchors",
+    "roi_head.pool_aligned",
+    "roi_head.pool_sampling_ratio",
+)
+"""What of a model decides where boxes lie and what is seen of them; losses and sampling do not count."""
 _FINDING = (
     "model.box_corners",
     "model.pixel_order",
@@ -120,11 +105,12 @@ def contradictions(
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
             + (f"; preset {preset} has their conventions" if preset else "")
         )
-    differences = [
-        f"model.{key} {wanted}, not {found}".lower()
-        for key, wanted in _BY_FAMILY.get(family, {}).items()
-        if (found := attrgetter(key)(model)) != wanted
-    ]
+    differences = []
+    if family in _PRESET_OF_FAMILY:
+        theirs = load_spec(preset=_PRESET_OF_FAMILY[family]).spec.model
+        differences = [
+            f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs, _SEEING)
+        ]
     if differences:
         preset = likely_preset(file, family, backbone)
         yield (
@@ -135,11 +121,17 @@ def contradictions(
 
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
     """Values that decide what a detector finds and that mmdetection's configurations have otherwise."""
-    theirs = load_spec(preset=_OF_MMDETECTION).spec
-    for key in _FINDING:
-        ours, wanted = attrgetter(key)(spec), attrgetter(key)(theirs)
-        if ours != wanted:
-            yield f"{key} {_as_text(ours)} (there {_as_text(wanted)})"
+    theirs = load_spec(preset=_PRESET_OF_FAMILY[MMDETECTION]).spec
+    for key, found, wanted in _unlike(spec, theirs, _FINDING):
+        yield f"{key} {found} (there {wanted})"
+
+
+def _unlike(ours: Spec, theirs: Spec, keys: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Dotted keys whose values differ, with our value and theirs."""
+    for key in keys:
+        found, wanted = attrgetter(key)(ours), attrgetter(key)(theirs)
+        if found != wanted:
+            yield key, _as_text(found), _as_text(wanted)
 
 
 def _as_text(value: object) -> str:

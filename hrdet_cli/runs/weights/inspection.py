@@ -5,23 +5,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.families import Family, num_classes_of, recognise, to_ours
-from hrdet_cli.engine.weights.loading import LoadReport, compare_weights
+from hrdet_cli.engine.weights.loading import LoadReport
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
-from hrdet_cli.runs.build import build_detector
 from hrdet_cli.runs.run_folder import weights_of
+from hrdet_cli.runs.trained_detector import compare_with_spec, spec_of_checkpoint
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.layers import Layer
-from hrdet_cli.specs.loading import load_spec, validate_layers
-from hrdet_cli.specs.yaml_text import parse_yaml
-
-_CLASSES_OF_A_BACKBONE = 80  # any number: the head is not compared
+from hrdet_cli.specs.loading import load_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +114,13 @@ def _own_spec(file: WeightsFile) -> ExperimentSpec | None:
     text = (file.checkpoint or {}).get("spec")
     if not isinstance(text, str):
         return None
-    return validate_layers([Layer(file.source, parse_yaml(text, source=file.source))]).spec
+    return spec_of_checkpoint(text, file.source)
 
 
 def _fit(file: WeightsFile, family: Family, tensors: Mapping[str, Tensor], spec: ExperimentSpec) -> Fit:
-    with torch.device("meta"):
-        detector = build_detector(
-            spec, num_classes=num_classes_of(tensors) or _CLASSES_OF_A_BACKBONE, trains=False
-        )
     return Fit(
         spec_name=spec.name,
-        report=compare_weights(detector, tensors),
+        report=compare_with_spec(tensors, spec),
         contradictions=tuple(contradictions(file, family, recognise_backbone(tensors), spec.model)),
     )
 
