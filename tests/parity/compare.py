@@ -7,6 +7,7 @@ largest absolute one over the largest value of the stage.
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def main() -> None:
         detector = build_filled(model, dump["shapes"])
         if arguments.float64:
             detector = detector.double()
-        print(f"\n{model}\n| batch | stage | largest | relative | |\n| --- | --- | --- | --- | --- |")  # noqa: T201
+        sys.stdout.write(f"\n{model}\n| batch | stage | largest | relative | |\n|{' --- |' * 5}\n")
         for batch, stages in dump["detection"].items():
             show(batch, compare_detection(detector, DETECTION_BATCHES[batch], stages))
         for batch, stages in dump["training"].items():
@@ -83,7 +84,8 @@ def show(batch: str, differences: Iterator[Difference]) -> None:
     """Print rows of the table."""
     for found in differences:
         row = (batch, found.stage, f"{found.absolute:.1e}", f"{found.relative:.1e}", found.note)
-        print(f"| {' | '.join(row)} |", flush=True)  # noqa: T201
+        sys.stdout.write(f"| {' | '.join(row)} |\n")
+        sys.stdout.flush()
 
 
 @torch.no_grad()
@@ -128,6 +130,7 @@ def compare_training(
     samplers = detector.rpn.sampler, detector.roi_head.sampler
     of_rpn = RecordedSampler(rpn_draws(dump))
     of_roi = RecordedSampler(roi_draws(dump, num_boxes, num_rows))
+    # Detectors take a Sampler and no other; this stands in for one during a comparison only.
     detector.rpn.sampler, detector.roi_head.sampler = of_rpn, of_roi  # type: ignore[assignment]
     try:
         features = detector.neck(detector.backbone(detector.normalise(batch.images), None), None)
@@ -139,7 +142,7 @@ def compare_training(
             **detector.roi_head.losses(features, recorded, batch.images, batch.targets),
         }
         detector.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
     finally:
         detector.rpn.sampler, detector.roi_head.sampler = samplers
     found = [boxes[is_valid] for boxes, is_valid in zip(proposed.boxes, proposed.is_valid, strict=True)]

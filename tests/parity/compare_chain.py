@@ -4,6 +4,7 @@ python -m tests.parity.compare_chain FOLDER ANNOTATIONS IMAGES
 """
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,10 @@ def main() -> None:
     arguments = parser.parse_args()
     dump = torch.load(arguments.folder / "chain.pt", weights_only=True)
     annotations, images = load_coco(arguments.annotations), open_images(arguments.images)
-    metrics = score_detections(annotations, make_results(arguments.annotations))  # type: ignore[arg-type]
+    metrics = score_detections(annotations, make_results(arguments.annotations))
     pairs = zip(metrics.box.items(), dump["metrics"], strict=True)
-    print("COCO, ours and theirs:", *(f"{name} {ours:.6f} {theirs:.6f};" for (name, ours), theirs in pairs))  # noqa: T201
+    numbers = (f"{name} {ours:.6f} {theirs:.6f};" for (name, ours), theirs in pairs)
+    sys.stdout.write(f"COCO, ours and theirs: {' '.join(numbers)}\n")
     detector = build_filled("w18").eval()
     for scale, pictures in dump["scales"].items():
         for pixel_filter in ("opencv", "bilinear", "antialias"):
@@ -82,11 +84,11 @@ def compare(
         num_same, num_found = num_same + len(rows), num_found + len(theirs["boxes"])
         shifts.append((found.boxes[columns] - theirs["boxes"][rows]).abs().flatten())
         scores.append((found.scores[columns] - theirs["scores"][rows]).abs())
-    print(  # noqa: T201
+    sys.stdout.write(
         f"{scale} {pixel_filter}, {len(pictures)} pictures: decoded {_describe(decoded)}; "
         f"resized {_describe(pixels)}; {num_same} of {num_found} detections have one of their class with "
         f"IoU above {_SAME_IOU}; their corners differ by {_describe(shifts)} pixels, "
-        f"their scores by {_describe(scores)}"
+        f"their scores by {_describe(scores)}\n"
     )
 
 

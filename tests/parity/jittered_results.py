@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:  # mmdetection's environment, where this runs too, has no hrdet
+    from hrdet_cli.engine.evaluation.inference import CocoResult
 
-def make_results(annotation_file: Path) -> list[dict[str, Any]]:
+
+def make_results(annotation_file: Path) -> "list[CocoResult]":
     """Three boxes for each annotated one, moved by up to a quarter of its size, a fifth of another class.
 
     Coordinates are in quarters of a pixel, so that x + width - x is width again in every float.
@@ -15,7 +18,7 @@ def make_results(annotation_file: Path) -> list[dict[str, Any]]:
     content = json.loads(annotation_file.read_text())
     category_ids = [category["id"] for category in content["categories"]]
     random = np.random.RandomState(5)
-    results = []
+    results: list[CocoResult] = []
     for annotation in content["annotations"]:
         x, y, width, height = annotation["bbox"]
         for _ in range(3):

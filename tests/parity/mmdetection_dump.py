@@ -109,7 +109,7 @@ def dump_training(model: Any, sizes: Sizes) -> Dump:
         losses = model.loss(data["inputs"], data["data_samples"])
         total = torch.stack([sum_of(value) for name, value in losses.items() if "loss" in name]).sum()
         model.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
     finally:
         anchor_head.anchor_inside_flags = inside_flags
         del model.rpn_head.sampler.sample, model.roi_head.bbox_sampler.sample

@@ -31,7 +31,7 @@ def main() -> None:
     for name in ("w18", "r50"):
         model = build(name)
         golden[name] = summarise(dump_detection(model, GOLDEN_BATCH), dump_training(model, GOLDEN_BATCH))
-    print(_HEADER, pprint.pformat(golden, width=108, sort_dicts=False))  # noqa: T201
+    sys.stdout.write(f"{_HEADER} {pprint.pformat(golden, width=108, sort_dicts=False)}\n")
 
 
 if __name__ == "__main__":

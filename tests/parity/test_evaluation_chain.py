@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(not _PICO.exists(), reason=f"needs the pictures 
 def test_the_same_detections_have_the_coco_numbers_of_mmdetection() -> None:
     annotations = load_coco(_PICO / "instances_val.json")
     results = make_results(_PICO / "instances_val.json")
-    metrics = score_detections(annotations, results)  # type: ignore[arg-type]
+    metrics = score_detections(annotations, results)
     assert metrics.box == pytest.approx(_NUMBERS_OF_MMDETECTION, abs=1e-6)
 
 
