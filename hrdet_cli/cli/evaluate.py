@@ -32,11 +32,10 @@ from hrdet_cli.cli.process_options import (
     TimeoutOption,
 )
 from hrdet_cli.cli.processes import Process, run_in_processes
+from hrdet_cli.wording import first_and_count
 
 if TYPE_CHECKING:
     from hrdet_cli.runs.evaluate import EvaluationReport
-
-NUM_NAMES_SHOWN = 5
 
 
 def evaluate(
@@ -121,9 +120,11 @@ def _show(report: "EvaluationReport", *, as_json: bool) -> None:
 
     notices = list(report.notices)
     if report.unknown_classes:
-        notices.append(f"unknown to the detector, counted as 0: {_first(report.unknown_classes)}")
+        notices.append(f"unknown to the detector, counted as 0: {first_and_count(report.unknown_classes)}")
     if report.left_out_classes:
-        notices.append(f"not in the annotations, detections left out: {_first(report.left_out_classes)}")
+        notices.append(
+            f"not in the annotations, detections left out: {first_and_count(report.left_out_classes)}"
+        )
     print_notices(notices)
     if as_json:
         typer.echo(json.dumps(report.metrics.to_json(), indent=2, ensure_ascii=False))
@@ -132,10 +133,3 @@ def _show(report: "EvaluationReport", *, as_json: bool) -> None:
     console.print(draw_report(report))
     for path in report.files:
         console.print(str(path), style="dim", soft_wrap=True)
-
-
-def _first(names: Sequence[str]) -> str:
-    """At most five names, and how many there are."""
-    if len(names) <= NUM_NAMES_SHOWN:
-        return ", ".join(names)
-    return f"{', '.join(names[:NUM_NAMES_SHOWN])} and {len(names) - NUM_NAMES_SHOWN} more"

@@ -12,6 +12,7 @@ from hrdet_cli.engine.data.images import ImageSource, open_images
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.specs.data import DatasetSpec, DataSpec
+from hrdet_cli.wording import first_few
 
 MAX_NAMES_SHOWN = 5
 
@@ -67,10 +68,10 @@ def open_part(
     images = open_images(located.images)
     missing = images.missing(annotations.file_names.tolist())
     if missing:
-        shown = ", ".join(missing[:MAX_NAMES_SHOWN]) + (", ..." if len(missing) > MAX_NAMES_SHOWN else "")
         raise DataError(
             f"{located.images}: {len(missing)} of the {len(annotations)} pictures that {located.annotations} "
-            f"names are missing: {shown}. Check data.{part}.images, or take them out of the annotations."
+            f"names are missing: {first_few(missing)}. Check data.{part}.images, or take them out of the "
+            "annotations."
         )
     return DatasetPart(annotations, images)
 

@@ -24,11 +24,12 @@ from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
-from hrdet_cli.runs.dataset import MAX_NAMES_SHOWN, DatasetPart, open_part
+from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.wording import first_few
 
 NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
@@ -237,10 +238,9 @@ def _labels_in_file(part: DatasetPart, class_names: Sequence[str]) -> NDArray[np
     label_by_name = {name: label for label, name in enumerate(annotations.class_names)}
     labels = np.array([label_by_name.get(name, -1) for name in class_names])
     if labels.max() < 0:
-        known = ", ".join(map(repr, class_names[:MAX_NAMES_SHOWN]))
-        more = ", ..." if len(class_names) > MAX_NAMES_SHOWN else ""
+        known = first_few([repr(name) for name in class_names])
         raise DataError(
-            f"{annotations.path}: has no category that the detector knows, which are {known}{more}; "
+            f"{annotations.path}: has no category that the detector knows, which are {known}; "
             "evaluate on data with the same category names"
         )
     return labels

@@ -16,6 +16,7 @@ from hrdet_cli.runs.versions import installed_versions
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
 from hrdet_cli.specs.norm import SyncBatchNormSpec
+from hrdet_cli.wording import first_few
 
 MAY_DIFFER = (
     "data.num_workers",
@@ -102,8 +103,8 @@ def compare_facts(hosts: Sequence[str], facts_by_rank: Sequence[Facts]) -> None:
 
 
 def _name(ranks: Sequence[int], hosts: Sequence[str]) -> str:
-    names = ", ".join(f"{rank} ({hosts[rank]})" for rank in ranks[:4])
-    return ("rank " if len(ranks) == 1 else "ranks ") + names + (", ..." if len(ranks) > 4 else "")
+    names = first_few([f"{rank} ({hosts[rank]})" for rank in ranks], 4)
+    return f"{'rank' if len(ranks) == 1 else 'ranks'} {names}"
 
 
 def _facts(

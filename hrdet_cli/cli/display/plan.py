@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.wording import first_few
 
 
 def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
@@ -79,8 +80,7 @@ def _weights(plan: Plan) -> str:
 
 
 def _classes(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:8])
-    return f"{len(names)}: {shown}" + (", ..." if len(names) > 8 else "")
+    return f"{len(names)}: {first_few(names, 8)}"
 
 
 def _repeats(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hrdet_cli.runs.predict.document import PredictedPicture
 from hrdet_cli.runs.predict.prediction import Prediction
+from hrdet_cli.wording import first_few
 
 NUM_ROWS = 30
 _NUM_CLASSES = 3
@@ -80,7 +81,7 @@ def _best_classes(labels: Sequence[int], scores: Sequence[float], class_names: S
         f"{f'{counts[label]} ' if counts[label] > 1 else ''}{class_names[label]} {best_scores[label]:.2f}"
         for label in counts
     ]
-    return ", ".join(texts[:_NUM_CLASSES]) + (", ..." if len(texts) > _NUM_CLASSES else "")
+    return first_few(texts, _NUM_CLASSES)
 
 
 def _shown(text: str) -> str:

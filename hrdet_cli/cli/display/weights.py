@@ -8,6 +8,7 @@ from rich.text import Text
 
 from hrdet_cli.engine.weights.loading import describe_architecture, describe_misfits
 from hrdet_cli.runs.weights.inspection import Fit, Inspection
+from hrdet_cli.wording import first_few
 
 _NUM_NAMES_SHOWN = 6
 
@@ -38,7 +39,7 @@ def _classes(inspection: Inspection) -> str:
     names = inspection.class_names
     if names is None:
         return f"{inspection.num_classes}, without names"
-    shown = ", ".join(names[:_NUM_NAMES_SHOWN]) + (", ..." if len(names) > _NUM_NAMES_SHOWN else "")
+    shown = first_few(names, _NUM_NAMES_SHOWN)
     return (
         f"{inspection.num_classes}{' (by their number COCO)' if inspection.names_are_coco else ''}: {shown}"
     )

@@ -1,12 +1,13 @@
 """Comparing weights with a detector, and loading them; all that is wanted fits, or nothing is changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from hrdet_cli.engine.weights.families import CLASSIFIER, REGRESSOR, num_classes_of
 from hrdet_cli.errors import WeightsError
+from hrdet_cli.wording import first_and_count
 
 _BATCH_COUNTER = ".num_batches_tracked"
 """Old files and frozen norms lack it, and nothing depends on it."""
@@ -14,7 +15,6 @@ _RUNNING_STATISTICS = (".running_mean", ".running_var")
 _KNOWN_SURPLUS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head.")
 """What the classifiers of ImageNet have behind the backbone."""
 _MASK_PARTS = ("roi_head.mask_head.", "mask_head.", "roi_heads.mask_")
-_NUM_SHOWN = 5
 _CHECK = (
     "Check that the model and the file are of the same kind and width; "
     "`hrdet weights inspect FILE` shows what the file is."
@@ -134,11 +134,12 @@ def describe_misfits(report: LoadReport) -> Iterator[str]:
     """What does not fit, a line for each kind."""
     num_wanted = len(report.matched) + len(report.missing) + len(report.differing) + len(report.remade)
     if report.missing:
-        yield f"{len(report.missing)} of {num_wanted} tensors are missing: {_first(report.missing)}"
+        yield f"{len(report.missing)} of {num_wanted} tensors are missing: {first_and_count(report.missing)}"
     if report.differing:
-        yield f"{len(report.differing)} tensors have another shape: {_first(report.differing)}"
+        yield f"{len(report.differing)} tensors have another shape: {first_and_count(report.differing)}"
     if report.left_over:
-        yield f"{len(report.left_over)} tensors have no place in the model: {_first(report.left_over)}"
+        shown = first_and_count(report.left_over)
+        yield f"{len(report.left_over)} tensors have no place in the model: {shown}"
 
 
 def describe_architecture(report: LoadReport) -> Iterator[str]:
@@ -179,8 +180,3 @@ def _is_known_surplus(key: str, state: Mapping[str, Tensor]) -> bool:
 def _form(tensor: Tensor) -> str:
     kind = "" if tensor.is_floating_point() else f" {str(tensor.dtype).removeprefix('torch.')}"
     return f"{tuple(tensor.shape)}{kind}"
-
-
-def _first(items: Sequence[object]) -> str:
-    shown = ", ".join(map(str, items[:_NUM_SHOWN]))
-    return f"{shown} and {len(items) - _NUM_SHOWN} more" if len(items) > _NUM_SHOWN else shown

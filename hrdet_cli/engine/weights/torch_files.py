@@ -18,13 +18,13 @@ import torch
 from hrdet_cli.engine.weights.archive import refuse_damaged_archive
 from hrdet_cli.engine.weights.pickles import Storage, read_pickle
 from hrdet_cli.errors import WeightsError
+from hrdet_cli.wording import first_few
 
 ZIP_START = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C
 OLD_START = pickle.dumps(_MAGIC, protocol=2)
 """torch's magic number, at the start of files from before version 1.6."""
 _OLD_VERSION = 1001
-_NUM_SHOWN = 5
 
 
 def read_torch_file(path: Path, *, source: str) -> object:
@@ -63,8 +63,7 @@ def read_torch_file(path: Path, *, source: str) -> object:
             raise _no_weights(source) from error
     if unknown:
         unknown = [name if name.isprintable() else ascii(name) for name in unknown]
-        shown = ", ".join(unknown[:_NUM_SHOWN]) + (", ..." if len(unknown) > _NUM_SHOWN else "")
-        raise _refusal(source, shown)
+        raise _refusal(source, first_few(unknown))
     return content
 
 
