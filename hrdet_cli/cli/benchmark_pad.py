@@ -61,7 +61,7 @@ def benchmark_pad(
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
     from hrdet_cli.runs.benchmark_pad.picture import save_comparison
-    from hrdet_cli.runs.run_folder import make_folder
+    from hrdet_cli.runs.output_files import make_folder
 
     loaded = load_from_options(
         preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data

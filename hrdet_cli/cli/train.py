@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import file_console, stdout_console
+from hrdet_cli.cli.display.console import file_console, print_notices, stdout_console
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
     JsonOption,
@@ -36,6 +36,7 @@ from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.runs.events import Event
+    from hrdet_cli.runs.preparation import Resume
     from hrdet_cli.specs.loading import LoadedSpec
 
 
@@ -59,6 +60,12 @@ def train(
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the run goes; default runs/NAME.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir.")] = False,
+    auto_resume: Annotated[
+        bool,
+        typer.Option(
+            "--auto-resume", help="Go on with the run in --run-dir where there is one, or else start it."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run-dir.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and the resolved spec, and stop.")
@@ -82,11 +89,13 @@ def train(
         max_restarts=max_restarts,
         timeout_seconds=timeout_seconds,
     )
-    if resume and overwrite:
-        raise SpecError(["--resume and --overwrite exclude each other"])
+    chosen = {"--resume": resume, "--auto-resume": auto_resume, "--overwrite": overwrite}
+    if sum(chosen.values()) > 1:
+        names = " and ".join(name for name, is_given in chosen.items() if is_given)
+        raise SpecError([f"{names} exclude each other"])
     if as_json and not dry_run:
         raise SpecError(["--json goes with --dry-run; a run writes metrics.jsonl into its folder"])
-    if resume and preset is None and spec_file is None:
+    if (resume or auto_resume) and preset is None and spec_file is None:
         spec_file = _saved_spec(run_dir)
     loaded = load_from_options(
         preset=preset,
@@ -100,16 +109,21 @@ def train(
         _print_plan(loaded, processes, as_json=as_json)
         return
     path = run_dir or Path("runs") / loaded.spec.name
-    _train(loaded, path, processes, resume=resume, overwrite=overwrite)
+    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
+    _train(loaded, path, processes, resume=mode, overwrite=overwrite)
 
 
 def _saved_spec(run_dir: Path | None) -> Path:
+    from hrdet_cli.runs.resume import mend_spec
     from hrdet_cli.runs.run_folder import RunFolder
 
     if run_dir is None:
-        raise SpecError(["--resume needs --run-dir DIR, the folder of the run to go on with"])
+        raise SpecError(
+            ["give --run-dir DIR, the folder of the run to go on with, or --preset NAME or --spec FILE"]
+        )
     folder = RunFolder(run_dir)
-    folder.require()
+    mended = mend_spec(folder)
+    print_notices([mended] if mended else [])
     return folder.spec_file
 
 
@@ -133,12 +147,12 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
 
 
 def _train(
-    loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: bool, overwrite: bool
+    loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: "Resume", overwrite: bool
 ) -> None:
     from hrdet_cli.runs.run_folder import RunFolder
 
     folder = RunFolder(path)
-    if not resume:
+    if resume != "always":
         folder.refuse_if_foreign()  # before a process puts its log there
 
     def work(process: Process) -> bool:

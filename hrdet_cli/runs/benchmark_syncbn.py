@@ -22,7 +22,7 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.norm.back_ends import NormBackEnd, require_back_end
 from hrdet_cli.engine.visualisation.gradient_cosine import CosinePanel, draw_gradient_cosine
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.run_folder import make_folder, save_picture
+from hrdet_cli.runs.output_files import make_folder, save_picture
 
 SIZES_BY_NAME = {
     "equal": (Size(160, 256),),

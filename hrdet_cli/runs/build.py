@@ -131,6 +131,7 @@ def build_training_loader(
         world=world,
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
+        skips_broken=spec.data.broken_pictures == "skip",
     )
 
 

@@ -26,7 +26,7 @@ from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.events import EvaluationProgress
-from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
+from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import first_few

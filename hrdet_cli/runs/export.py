@@ -14,8 +14,8 @@ from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.export.check_pictures import DRAWN_SIZES, draw_picture, resize_picture
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
 from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
+from hrdet_cli.runs.output_files import write_bytes
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.run_folder import write_bytes
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.weights.conventions import unlike_mmdetection
 from hrdet_cli.specs.experiment import ExperimentSpec

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -32,17 +32,22 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.runs.group_check import check_group
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
+from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
-from hrdet_cli.runs.resume import check_same_data, check_same_spec, saved_batch_size
-from hrdet_cli.runs.run_folder import RunFolder, write_text
+from hrdet_cli.runs.resume import check_same_data, check_same_spec, mend_spec, saved_batch_size
+from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.run_lock import RunLock
+from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.steps import with_batch_size
 from hrdet_cli.runs.trained_detector import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec, format_spec
+
+Resume = Literal["never", "if-begun", "always"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,13 @@ class Launch:
     """How a training command was started.
 
     Attributes:
-        resume: Go on from the folder's newest checkpoint.
+        resume: Whether to go on with the run in the folder; ``"if-begun"`` does where there is one.
         overwrite: Replace the run that is in the folder, once everything else is known to be in order.
         hosts: Name of each process's node, by rank.
         launch_id: The same for all processes and restarts of one launch; None where nothing restarts them.
     """
 
-    resume: bool
+    resume: Resume
     overwrite: bool
     hosts: tuple[str, ...]
     launch_id: str | None
@@ -67,24 +72,33 @@ class _Start:
     """What is to be done with the run folder.
 
     Attributes:
-        batch_size: Pictures of each process that a run was begun with which a restart goes on with, so that
-            it does not look for another number.
+        goes_on: There is a run, which goes on: from its newest checkpoint, or its first step where it has
+            none yet.
+        has_checkpoint: Whether it has one.
+        is_restart: Whether this same launch was in the folder before, and lost a process.
+        record: Of the run that goes on; None where it is missing or damaged.
+        batch_size: Pictures of each process that the run was begun with, where it goes on with as many and
+            does not look for another number.
+        notices: What the user should know of the folder.
     """
 
-    resume: bool
-    overwrite: bool
+    goes_on: bool
+    has_checkpoint: bool
     is_restart: bool
+    record: RunRecord | None
     batch_size: int | None
+    notices: tuple[str, ...]
 
 
 def prepare_run(
-    loaded: LoadedSpec, folder: RunFolder, launch: Launch, stop_asked: Callable[[], bool]
+    loaded: LoadedSpec, folder: RunFolder, lock: RunLock, launch: Launch, stop_asked: Callable[[], bool]
 ) -> Generator[Event, None, TrainingRun]:
     """Build everything, compare the processes, then make the folder or restore what it holds.
 
     Args:
         loaded: The experiment.
         folder: Where the run goes, or that of the run to go on with.
+        lock: Taken before anything in the folder is written or believed; the caller releases it.
         launch: How the command was started.
         stop_asked: Whether this process was asked to stop.
 
@@ -95,9 +109,8 @@ def prepare_run(
         HrdetError: The run cannot start or go on.
     """
     spec = loaded.spec
-    start = from_first(lambda: _look_into(folder, spec, launch), what="state of the run folder")
-    if start.is_restart:
-        yield Notice("started anew after a process was lost")
+    start = from_first(lambda: _look_into(folder, lock, spec, launch), what="state of the run folder")
+    yield from map(Notice, start.notices)
     data = open_training_data(spec.data, load=load_coco_once)
     device = select_device(spec.run)
     require_trainable_norm(spec.norm, device)
@@ -110,7 +123,7 @@ def prepare_run(
     torch.manual_seed(spec.run.seed)  # for the initial weights; nothing else draws from torch's generator
     detector = build_plain_detector(spec.model, num_classes=len(plan.class_names))
     norms = normalise_detector(detector, spec.norm)
-    if start.resume:
+    if start.has_checkpoint:
         weights = InitialWeights("of the checkpoint", ())
     else:
         weights = load_initial_weights(detector, spec.model, class_names=plan.class_names)
@@ -122,16 +135,28 @@ def prepare_run(
     trainer = build_trainer(
         spec, detector, loader, device, learning_rate=plan.learning_rate, stop_asked=stop_asked
     )
-    run = TrainingRun(spec, plan, folder, trainer, detector, device, data, loader, stop_asked)
+    run = TrainingRun(
+        spec,
+        plan,
+        folder,
+        trainer,
+        detector,
+        device,
+        data,
+        loader,
+        stop_asked,
+        record=start.record or RunRecord(),
+        metrics=MetricsFile(folder.metrics_file),
+    )
     precision = precision_name(spec.run, device)
     if norms.back_end == "equal-count":
         yield Notice(
             "norm.back_end equal-count is wrong for unequal pictures; it shows what went wrong in 2019"
         )
-    if start.resume:
-        yield from _restore(run)
+    if start.goes_on:
+        yield from _go_on(run, start)
     largest_step = None if trainer.is_finished else rehearse_largest_step(run)
-    record = describe_launch(
+    entry = describe_launch(
         plan,
         seed=spec.run.seed,
         device=str(device),
@@ -141,7 +166,9 @@ def prepare_run(
         launch_id=launch.launch_id,
         largest_step=largest_step,
     )
-    from_first(lambda: _open_folder(run, start, record), what="making of the run folder")
+    run.record = run.record.with_launch(entry)
+    notices = from_first(lambda: _open_folder(run, start, lock, launch), what="making of the run folder")
+    yield from map(Notice, notices)
     yield RunStarted(
         plan=plan,
         folder=folder.path,
@@ -158,49 +185,84 @@ def prepare_run(
     return run
 
 
-def _look_into(folder: RunFolder, spec: ExperimentSpec, launch: Launch) -> _Start:
+def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: Launch) -> _Start:
     """Find out how to start; refuses what could not be done, before any work.
 
-    A launch that finds its own name in the record was restarted after a process was lost: it goes on, unless
-    it was lost before its first checkpoint.
+    A launch that finds its own name in the record was restarted after a process was lost: it goes on.
     """
-    is_restart = launch.launch_id is not None and folder.was_begun_by(launch.launch_id)
-    goes_on = is_restart and bool(folder.checkpoints_newest_first())
-    start = _Start(
-        resume=launch.resume or goes_on,
-        overwrite=launch.overwrite or is_restart,
-        is_restart=is_restart,
-        batch_size=saved_batch_size(folder) if goes_on else None,
-    )
-    if start.resume:
-        check_same_spec(spec, folder)
+    may_go_on = launch.resume != "never" or launch.launch_id is not None
+    if launch.resume == "always":
+        folder.require()
     else:
-        folder.refuse_if_taken(overwrite=start.overwrite)
-    return start
+        folder.refuse_if_foreign()
+    if folder.path.is_dir():
+        lock.take()
+    record = folder.read_record() if may_go_on else None
+    is_restart = launch.launch_id is not None and record is not None and record.was_begun_by(launch.launch_id)
+    if not is_restart and (launch.resume == "never" or not folder.holds_run()):
+        folder.refuse_if_taken(overwrite=launch.overwrite)
+        return _Start(False, False, False, None, None, ())
+    mended = mend_spec(folder)
+    check_same_spec(spec, folder)
+    notices = [mended] if mended else []
+    if is_restart:
+        notices.append("started anew after a process was lost")
+    return _Start(
+        goes_on=True,
+        has_checkpoint=bool(folder.checkpoints_newest_first()),
+        is_restart=is_restart,
+        record=record,
+        batch_size=None if launch.resume == "always" and not is_restart else saved_batch_size(folder),
+        notices=tuple(notices),
+    )
 
 
-def _open_folder(run: TrainingRun, start: _Start, record: Mapping[str, Any]) -> None:
-    """Make the folder where the run begins in it, and write down what starts."""
-    if not start.resume:
-        run.folder.create(overwrite=start.overwrite)
-    run.folder.add_launch(record)
-    write_text(run.folder.spec_file, format_spec(run.spec))
+def _open_folder(run: TrainingRun, start: _Start, lock: RunLock, launch: Launch) -> list[str]:
+    """Make the folder where the run begins in it, and write down what starts; returns what to tell the user.
+
+    The record comes before the spec: a folder with a spec has both.
+    """
+    lock.take()
+    notices = []
+    if start.goes_on:
+        run.folder.make_parts()
+        damaged = run.metrics.drop_after(step=run.trainer.step, epoch=run.num_closed_epochs)
+        notices += [damaged] if damaged else []
+    else:
+        run.folder.create(overwrite=launch.overwrite)
+    run.folder.write_record(run.record)
+    run.folder.write_spec(format_spec(run.spec))
+    if not lock.is_kept:
+        notices.append(
+            f"the file system of {run.folder.path} keeps no locks, so nothing hinders a second run from "
+            "writing into it"
+        )
+    return notices
 
 
-def _restore(run: TrainingRun) -> Iterator[Notice]:
-    """Load the newest checkpoint that is whole, and forget what was logged after it.
+def _go_on(run: TrainingRun, start: _Start) -> Iterator[Notice]:
+    """Load the newest checkpoint that is whole; a run that has none yet begins once more.
 
     Only the first process reads the run folder, which may be on its node's own disk.
     """
-    path, state, skipped = from_first(lambda: _read_newest(run), what="checkpoint")
+    if start.has_checkpoint:
+        yield from _restore(run, start)
+    else:
+        check_same_data(run.plan, run.record, run.folder)
+        yield Notice(f"{run.folder.path} has no checkpoint yet: begins with the first step once more")
+    if start.record is None:
+        yield Notice(f"{run.folder.record_file}: was missing or damaged, and is written anew")
+
+
+def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
+    path, state, skipped = from_first(lambda: _read_newest(run, start), what="checkpoint")
     for reason in skipped:
         yield Notice(f"skipped a checkpoint: {reason}")
+    run.record = _record_of(start, state)
     moved = run.trainer.load_state_dict(state)
     run.num_closed_epochs = state["num_closed_epochs"]
     run.best_box_ap, run.best_ema_box_ap = state["best_box_ap"], state["best_ema_box_ap"]
     _refuse_shortening(run)
-    if run.is_first:
-        run.folder.drop_metrics_after(step=run.trainer.step, epoch=run.num_closed_epochs)
     yield Notice(f"goes on from {path} after step {run.trainer.step}")
     if moved is not None:
         yield Notice(_describe_move(run, moved))
@@ -208,11 +270,18 @@ def _restore(run: TrainingRun) -> Iterator[Notice]:
         yield Notice("all epochs are done already; --set optimisation.num_epochs=... trains longer")
 
 
-def _read_newest(run: TrainingRun) -> tuple[Path, dict[str, Any], list[str]]:
-    check_same_data(run.plan, run.folder)
+def _read_newest(run: TrainingRun, start: _Start) -> tuple[Path, dict[str, Any], list[str]]:
     path, state, skipped = newest_valid(run.folder.checkpoints_newest_first())
     require_keys(path, state, ("num_closed_epochs", "best_box_ap", "best_ema_box_ap"))
+    check_same_data(run.plan, _record_of(start, state), run.folder)
     return path, state, skipped
+
+
+def _record_of(start: _Start, state: Mapping[str, Any]) -> RunRecord:
+    """The run's record, or the copy in its checkpoint, which those of older versions have not."""
+    if start.record is not None:
+        return start.record
+    return RunRecord.parse(state["record"]) if "record" in state else RunRecord()
 
 
 def _describe_move(run: TrainingRun, moved: PositionMoved) -> str:

@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from hrdet_cli.errors import DataError, SpecError
+from hrdet_cli.engine.training.checkpoint import newest_valid
+from hrdet_cli.errors import DataError, SpecError, WeightsError
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
-from hrdet_cli.specs.loading import format_spec
+from hrdet_cli.specs.layers import Layer
+from hrdet_cli.specs.loading import format_spec, validate_layers
 from hrdet_cli.specs.yaml_text import parse_yaml
 
 MAY_CHANGE = (
     "data.batch_size_per_process",
+    "data.broken_pictures",
     "data.demo",
     "data.num_workers",
     "data.root",
@@ -20,8 +24,10 @@ MAY_CHANGE = (
     "evaluation",
     "optimisation.num_epochs",
     "run.checkpoint_every_epochs",
+    "run.checkpoint_every_minutes",
     "run.device",
     "run.log_every_steps",
+    "run.num_epoch_checkpoints",
     "run.num_pictured_batches",
 )
 """Keys that a resumed run may change: none decides what a step computes, but for another device's rounding.
@@ -31,20 +37,65 @@ pictures of a process may change so that a step has as many as before.
 """
 
 
+def mend_spec(folder: RunFolder) -> str | None:
+    """Write ``spec.yaml`` again from the newest checkpoint that is whole, where it is missing or damaged.
+
+    A spec that lacks keys which the checkpoint's copy has was cut off; values may be other ones.
+
+    Returns:
+        What was done, in words; None where nothing was to do, or no checkpoint has a copy.
+
+    Raises:
+        OutputError: There is no run in the folder, or the file cannot be written.
+    """
+    folder.require()
+    keys = _keys_of(folder.read_spec())
+    if _has_all_keys(folder.read_spec()):
+        return None
+    try:
+        path, state, _ = newest_valid(folder.checkpoints_newest_first())
+    except WeightsError:
+        return None
+    text = str(state.get("spec", ""))
+    if _keys_of(text) <= keys:  # that of an older hrdet, which had fewer keys
+        return None
+    folder.write_spec(text)
+    return f"{folder.spec_file}: was missing or damaged, and was written again from {path}"
+
+
+def _has_all_keys(text: str) -> bool:
+    """Whether a text is a valid spec that names every key a run writes."""
+    try:
+        spec = validate_layers([Layer("the saved spec", _parse_spec(text))]).spec
+    except SpecError:
+        return False
+    return _keys_of(format_spec(spec)) <= _keys_of(text)
+
+
+def _keys_of(text: str) -> set[str]:
+    return {key for key, _ in leaves(_parse_spec(text))}
+
+
+def _parse_spec(text: str) -> dict[str, Any]:
+    """The values of a saved spec; none where the text is no mapping."""
+    try:
+        values = parse_yaml(text, source="the saved spec")
+    except SpecError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
     """The spec must be the one the run began with, but for what may change.
 
     Raises:
         SpecError: Something would change that a resumed run must keep.
-        OutputError: There is no run in the folder.
     """
-    folder.require()
-    saved = parse_yaml(folder.spec_file.read_text(encoding="utf-8"), source=str(folder.spec_file))
     wanted = parse_yaml(format_spec(spec), source="the resumed spec")
     problems = [
         f"{key}: is {value!r} in {folder.spec_file}, but {_value_at(wanted, key)!r} was asked for; "
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
-        for key, value in leaves(saved)
+        for key, value in leaves(_parse_spec(folder.read_spec()))
         if _value_at(wanted, key) != value and not is_within(key, MAY_CHANGE)
     ]
     if problems:
@@ -58,24 +109,21 @@ def _value_at(values: Any, key: str) -> Any:
     return values
 
 
-def saved_batch_size(folder: RunFolder) -> int:
-    """Pictures in each process's step of the run in a folder."""
-    saved = parse_yaml(folder.spec_file.read_text(encoding="utf-8"), source=str(folder.spec_file))
-    return int(saved["data"]["batch_size_per_process"])
+def saved_batch_size(folder: RunFolder) -> int | None:
+    """Pictures in each process's step of the run in a folder; None where its spec does not say."""
+    found = _value_at(_parse_spec(folder.read_spec()), "data.batch_size_per_process")
+    return found if type(found) is int else None
 
 
-def check_same_data(plan: Plan, folder: RunFolder) -> None:
+def check_same_data(plan: Plan, record: RunRecord, folder: RunFolder) -> None:
     """The annotation files must be those the run began with.
 
     Raises:
         DataError: One was changed since.
     """
-    launches = folder.launches()
-    if not launches:
-        return
-    began_with = launches[0].get("data_fingerprints", {})
     for part, counts in (("train", plan.train), ("val", plan.val)):
-        if counts.fingerprint != began_with.get(part):
+        began_with = record.data_fingerprint(part)
+        if began_with is not None and counts.fingerprint != began_with:
             raise DataError(
                 f"{counts.annotations}: was changed since {folder.path} began; "
                 "put the old file back to go on exactly, or start a new run"

@@ -4,28 +4,27 @@
 
     runs/NAME/
     ├── spec.yaml          the resolved spec; `hrdet train --spec` runs it again
-    ├── run.json           command, versions, git commit, data fingerprints, plan; one entry a launch
+    ├── run.json           command, versions, git commit, data fingerprints, plan; one entry a launch.
+    │                      Pictures that could not be read
     ├── metrics.jsonl      a line per step and per evaluation
     ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...; best-ema.pt where an average is kept
     ├── pictures/          the first training batches
     ├── logs/              rank-0.log, rank-1.log, ...: of runs in several processes, on each one's node
+    ├── run.lock           while a process trains in it: which one
     ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
     └── evaluation-ema/    the same of the average of the weights, where one is kept
 """
 
-import json
-import os
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from hrdet_cli.errors import OutputError, WeightsError
+from hrdet_cli.runs.output_files import write_text
+from hrdet_cli.runs.run_lock import LOCK_FILE
+from hrdet_cli.runs.run_record import RunRecord
 
-SPEC_FILE = "spec.yaml"
+SPEC_FILE, RECORD_FILE = "spec.yaml", "run.json"
 
 
 def weights_of(source: str) -> str:
@@ -44,7 +43,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.spec_file = path / SPEC_FILE
-        self.record_file = path / "run.json"
+        self.record_file = path / RECORD_FILE
         self.metrics_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.pictures = path / "pictures"
@@ -54,6 +53,7 @@ class RunFolder:
         self.last_checkpoint = self.checkpoints / "last.pt"
         self.best_checkpoint = self.checkpoints / "best.pt"
         self.best_ema_checkpoint = self.checkpoints / "best-ema.pt"
+        self._replaced = path / "checkpoints-replaced"
 
     def epoch_checkpoint(self, epoch: int) -> Path:
         """Checkpoint kept after that many epochs."""
@@ -80,9 +80,8 @@ class RunFolder:
 
     def checkpoints_newest_first(self) -> list[Path]:
         """All training checkpoints there are: the last, then by epoch; those of the best at the end."""
-        kept = sorted(self.checkpoints.glob("epoch-*.pt"), key=_number_in_name, reverse=True)
         best = (self.best_checkpoint, self.best_ema_checkpoint)
-        return [p for p in (self.last_checkpoint, *kept, *best) if p.is_file()]
+        return [p for p in (self.last_checkpoint, *self._epoch_checkpoints(), *best) if p.is_file()]
 
     def refuse_if_foreign(self) -> None:
         """Fail where something is in the way that is no run; every process may ask, on its own node's disk.
@@ -90,7 +89,7 @@ class RunFolder:
         Raises:
             OutputError: It is.
         """
-        if not self._is_free() and not self._holds_run():
+        if not self._is_free() and not self.holds_run():
             raise OutputError(f"{self.path}: exists and is no run folder; choose another --run-dir")
 
     def refuse_if_taken(self, *, overwrite: bool) -> None:
@@ -106,35 +105,15 @@ class RunFolder:
                 "replace it with --overwrite, or choose another --run-dir"
             )
 
-    def _is_free(self) -> bool:
-        """Whether nothing is there but logs, which other processes may have begun already."""
-        try:
-            return not self.path.exists() or (
-                self.path.is_dir() and not set(self.path.iterdir()) - {self.logs}
-            )
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be used as a run folder: {error.strerror}") from error
+    def holds_run(self) -> bool:
+        """Whether a run was begun here, be it that not even its first checkpoint was written.
 
-    def create(self, *, overwrite: bool) -> None:
-        """Make the folder; of the run that is there, what a run writes is deleted and nothing else.
-
-        Raises:
-            OutputError: Something is in the way, or the folder cannot be made.
+        A user's own file called ``spec.yaml`` does not make a run of the folder it lies in.
         """
-        self.refuse_if_taken(overwrite=overwrite)
-        try:
-            bad_batches = self.path.glob("non-finite-batch*.pt")
-            for file in (self.spec_file, self.record_file, self.metrics_file, *bad_batches):
-                file.unlink(missing_ok=True)
-            parts = (self.checkpoints, self.pictures, self.evaluation)
-            evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
-            for part in (*parts, self.ema_evaluation, *evaluations):
-                if part.is_dir():
-                    shutil.rmtree(part)
-            for part in parts:
-                part.mkdir(parents=True)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot make the run folder: {error.strerror}") from error
+        written = [file.is_file() for file in (self.spec_file, self.record_file)]
+        if all(written) or self.checkpoints_newest_first():
+            return True
+        return any(written) and self._has_only_own_parts()
 
     def require(self) -> None:
         """There must be a run in the folder.
@@ -142,150 +121,116 @@ class RunFolder:
         Raises:
             OutputError: There is none.
         """
-        if not self._holds_run():
+        if not self.holds_run():
             raise OutputError(
-                f"{self.path}: is not a run folder (it lacks {SPEC_FILE} or run.json); check --run-dir"
+                f"{self.path}: is not a run folder (it has neither {SPEC_FILE} and {RECORD_FILE} nor a "
+                "checkpoint); check --run-dir"
             )
 
-    def _holds_run(self) -> bool:
-        return self.spec_file.is_file() and self.record_file.is_file()
+    def create(self, *, overwrite: bool) -> None:
+        """Make the folder; of the run that is there, what a run writes is deleted and nothing else.
 
-    def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl``.
+        Killed at any moment, this leaves a folder that is free, or one that holds a run: the old spec and
+        record stay until the new ones take their places.
 
         Raises:
-            OutputError: The disk is full, or the folder went away.
+            OutputError: Something is in the way, or the folder cannot be made.
         """
+        self.refuse_if_taken(overwrite=overwrite)
         try:
-            with self.metrics_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
+            if self.checkpoints.is_dir():  # first and at once, or an older one would be gone on from
+                _remove_folder(self._replaced)
+                self.checkpoints.rename(self._replaced)
+            for file in (self.metrics_file, *self.path.glob("non-finite-batch*.pt")):
+                file.unlink(missing_ok=True)
+            evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
+            parts = (self._replaced, self.pictures, self.evaluation, self.ema_evaluation)
+            for part in (*parts, *evaluations):
+                _remove_folder(part)
         except OSError as error:
-            raise OutputError(f"{self.metrics_file}: cannot be written: {error.strerror}") from error
+            raise OutputError(f"{self.path}: cannot empty the run folder: {error.strerror}") from error
+        self.make_parts()
 
-    def drop_metrics_after(self, *, step: int, epoch: int) -> None:
-        """Forget the lines of steps and evaluations that came after the checkpoint a run goes on from.
-
-        Args:
-            step: Last step that counts.
-            epoch: Last epoch whose evaluation counts.
-        """
-        if not self.metrics_file.is_file():
-            return
-        kept = [
-            line
-            for line in self._metric_lines()
-            if (line["step"] <= step if line["kind"] == "step" else line["epoch"] <= epoch)
-        ]
-        write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
-
-    def _metric_lines(self) -> list[dict[str, Any]]:
-        lines = []
-        for text in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                break  # the last line was cut off by a crash; nothing complete follows it
-            if not isinstance(line, dict) or not {"kind", "step", "epoch"} <= line.keys():
-                raise OutputError(f"{self.metrics_file}: no run wrote the line {text:.60}; remove it")
-            lines.append(line)
-        return lines
-
-    def add_launch(self, launch: Mapping[str, Any]) -> None:
-        """Add an entry to ``run.json``: one for the start and one for each resume."""
-        write_json(self.record_file, {"launches": [*self.launches(), launch]})
-
-    def launches(self) -> list[dict[str, Any]]:
-        """The entries of ``run.json``; none before the first was added.
+    def make_parts(self) -> None:
+        """Make what folders are missing in it, and remove what was left half written by a run that died.
 
         Raises:
-            OutputError: The file is damaged.
+            OutputError: They cannot be made.
         """
-        if not self.record_file.is_file():
-            return []
         try:
-            launches: list[dict[str, Any]] = json.loads(self.record_file.read_text("utf-8"))["launches"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OutputError(
-                f"{self.record_file}: is damaged ({error}); put back a copy or start a new run"
-            ) from error
-        if not isinstance(launches, list) or not all(isinstance(launch, dict) for launch in launches):
-            raise OutputError(f"{self.record_file}: is damaged (no list of launches); put back a copy")
-        return launches
+            for part in (self.checkpoints, self.pictures, self.evaluation):
+                part.mkdir(parents=True, exist_ok=True)
+            for left in (*self.path.glob("*.tmp"), *self.checkpoints.glob("*.partial")):
+                left.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot make the run folder: {error.strerror}") from error
 
-    def was_begun_by(self, launch_id: str) -> bool:
-        """Whether a launch wrote into the folder already."""
-        return any(launch.get("launch_id") == launch_id for launch in self.launches())
+    def read_spec(self) -> str:
+        """The text of ``spec.yaml``; empty where it is missing or cannot be read."""
+        try:
+            return self.spec_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def write_spec(self, text: str) -> None:
+        """Write ``spec.yaml``.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        write_text(self.spec_file, text)
+
+    def read_record(self) -> RunRecord | None:
+        """What ``run.json`` holds; None where it is missing or damaged."""
+        try:
+            return RunRecord.parse(self.record_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write ``run.json``.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        write_text(self.record_file, record.text())
+
+    def keep_newest_epochs(self, number: int) -> None:
+        """Delete the checkpoints of epochs but for the newest so many."""
+        for old in self._epoch_checkpoints()[number:]:
+            with suppress(OSError):  # it costs room, no more
+                old.unlink(missing_ok=True)
+
+    def _epoch_checkpoints(self) -> list[Path]:
+        return sorted(self.checkpoints.glob("epoch-*.pt"), key=_number_in_name, reverse=True)
+
+    def _is_free(self) -> bool:
+        """Whether nothing of a run is there; its folders and logs may be there already."""
+        try:
+            if not self.path.exists():
+                return True
+            return (
+                self.path.is_dir()
+                and self._has_only_own_parts()
+                and not any(file.exists() for file in (self.spec_file, self.record_file))
+                and not self.checkpoints_newest_first()
+            )
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be used as a run folder: {error.strerror}") from error
+
+    def _has_only_own_parts(self) -> bool:
+        """Whether all that lies in the folder has a name that a run gives."""
+        own = {file.name for file in (self.spec_file, self.record_file, self.metrics_file)}
+        folders = (self.checkpoints, self._replaced, self.pictures, self.logs)
+        own |= {part.name for part in (*folders, self.evaluation, self.ema_evaluation)} | {LOCK_FILE}
+        return all(entry.name.removesuffix(".tmp") in own for entry in self.path.iterdir())
+
+
+def _remove_folder(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
 
 
 def _number_in_name(path: Path) -> int:
     digits = path.stem.rpartition("-")[2]
     return int(digits) if digits.isdigit() else -1
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a document whole or not at all; makes the folder it goes into.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all; makes the folder it goes into.
-
-    Bytes of a file's name that are no text, which Python keeps as lone surrogates, become question marks.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    write_bytes(path, text.encode("utf-8", errors="replace"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; makes the folder it goes into.
-
-    Raises:
-        OutputError: It cannot be written; nothing of it is left behind.
-    """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture as PNG or JPEG, as its name ends; makes the folder it goes into.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=90, subsampling=0)  # of JPEG, where colours of letters would blur
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write the picture: {error.strerror or error}") from error
-
-
-def make_folder(path: Path) -> Path:
-    """Make a folder and its parents where they are missing; returns it.
-
-    Raises:
-        OutputError: It cannot be made or written to.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / ".writable").touch()
-        (path / ".writable").unlink()
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written to: {error.strerror}; choose another --out") from error
-    return path

@@ -9,18 +9,21 @@ from hrdet_cli.engine.distributed.collectives import gather_everywhere
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
-from hrdet_cli.errors import DataError, NonFiniteLossError
+from hrdet_cli.errors import NonFiniteLossError
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
     Evaluated,
     EvaluatedWeights,
     EvaluationProgress,
     Event,
+    Notice,
     RunFinished,
     RunStopped,
 )
+from hrdet_cli.runs.output_files import save_picture
 from hrdet_cli.runs.preparation import Launch, prepare_run
-from hrdet_cli.runs.run_folder import RunFolder, save_picture
+from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
 
@@ -44,18 +47,19 @@ def train(
     Raises:
         HrdetError: The run cannot start or go on. Checkpoints on disk stay.
     """
-    run = yield from prepare_run(loaded, folder, launch, stop_asked)
-    started = time.perf_counter()
-    with run.loader:
-        for event in _work(run):
-            yield event
-            if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
-                if isinstance(event, StepReport):
-                    yield run.save(folder.last_checkpoint)
-                yield RunStopped(folder.path, run.trainer.step)
-                return
-    seconds = time.perf_counter() - started
-    yield RunFinished(folder.path, run.best_box_ap, run.best_ema_box_ap, seconds)
+    with RunLock(folder.path) as lock:  # which only the first process takes
+        run = yield from prepare_run(loaded, folder, lock, launch, stop_asked)
+        started = time.perf_counter()
+        with run.loader, run.metrics, run.writer:
+            for event in _work(run):
+                yield event
+                if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
+                    if isinstance(event, StepReport):
+                        yield run.save(folder.last_checkpoint)
+                    yield RunStopped(folder.path, run.trainer.step)
+                    return
+        seconds = time.perf_counter() - started
+        yield RunFinished(folder.path, run.best_box_ap, run.best_ema_box_ap, seconds)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:
@@ -68,7 +72,7 @@ def _work(run: TrainingRun) -> Iterator[Event]:
         yield from _train_epoch(run)
 
 
-def _train_epoch(run: TrainingRun) -> Iterator[StepReport]:
+def _train_epoch(run: TrainingRun) -> Iterator[Event]:
     """Train the rest of an epoch and log it; pictures the first batches.
 
     A batch that gives no finite loss is kept; a picture that cannot be read costs no step before it.
@@ -78,10 +82,12 @@ def _train_epoch(run: TrainingRun) -> Iterator[StepReport]:
             if run.is_first and report.step <= run.spec.run.num_pictured_batches:
                 _picture_batch(run, report.step)
             run.log({"kind": "step", **report.to_json()})
+            for broken in run.note_broken(report.broken_pictures):
+                yield Notice(f"another picture takes the place of a broken one: {broken.reason}")
+            run.save_when_due()
             yield report
-    except DataError:
-        run.save(run.folder.last_checkpoint)
-        raise
+            if report.lacks_next_batch:  # the trainer raises the error next, on all processes together
+                yield run.save(run.folder.last_checkpoint)
     except NonFiniteLossError as error:
         raise NonFiniteLossError(
             loss_name=error.loss_name,
@@ -135,6 +141,8 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     yield run.save(run.folder.last_checkpoint)
     if epoch % spec.run.checkpoint_every_epochs == 0:
         yield run.save(run.folder.epoch_checkpoint(epoch))
+        if run.is_first and spec.run.num_epoch_checkpoints is not None:
+            run.folder.keep_newest_epochs(spec.run.num_epoch_checkpoints)
 
 
 def _evaluate(run: TrainingRun, epoch: int, weights: EvaluatedWeights) -> Generator[Event, None, Evaluated]:

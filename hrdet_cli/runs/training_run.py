@@ -1,21 +1,25 @@
 """A training run's parts, and what it writes."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+from hrdet_cli.engine.data.batch import BrokenPicture
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
-from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.runs.dataset import TrainingData
 from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
+from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 
@@ -25,6 +29,7 @@ class TrainingRun:
     """A run's parts, and what its checkpoints carry beside the trainer's state.
 
     Attributes:
+        record: What is, or will be, in ``run.json``.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
         best_box_ap: Highest box AP of an evaluation of the raw weights so far.
         best_ema_box_ap: The same of their average.
@@ -39,9 +44,13 @@ class TrainingRun:
     data: TrainingData
     loader: TrainingLoader
     stop_asked: Callable[[], bool]
+    record: RunRecord
+    metrics: MetricsFile
+    writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     num_closed_epochs: int = 0
     best_box_ap: float | None = None
     best_ema_box_ap: float | None = None
+    _saved_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_first(self) -> bool:
@@ -70,22 +79,51 @@ class TrainingRun:
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics file."""
         if self.is_first:
-            self.folder.append_metrics(line)
+            self.metrics.append(line)
+
+    def note_broken(self, pictures: Sequence[BrokenPicture]) -> list[BrokenPicture]:
+        """Write pictures that cannot be read into the record; returns those that were not in it yet."""
+        reason_by_name = {
+            picture.file_name: picture.reason
+            for picture in pictures
+            if picture.file_name not in self.record.broken_pictures
+        }
+        if reason_by_name:
+            self.record = self.record.with_broken_pictures(reason_by_name)
+            if self.is_first:
+                self.folder.write_record(self.record)
+        return [BrokenPicture(name, reason) for name, reason in reason_by_name.items()]
 
     def save(self, path: Path) -> CheckpointSaved:
         """Write a checkpoint that training can go on from and evaluation can start from."""
         if self.is_first:
-            self._write_checkpoint(path)
+            self.metrics.sync()
+            self.writer.write(path, self._state())
+            self._saved_at = time.monotonic()
         return CheckpointSaved(path, is_routine=path == self.folder.last_checkpoint)
 
-    def _write_checkpoint(self, path: Path) -> None:
-        state: dict[str, Any] = {
+    def save_when_due(self) -> None:
+        """Inside an epoch, begin to write the last checkpoint when it has been long enough since one.
+
+        Training goes on meanwhile.
+        """
+        minutes = self.spec.run.checkpoint_every_minutes
+        if not self.is_first or not minutes or not self.trainer.step_in_epoch:
+            return
+        self.writer.check()
+        if time.monotonic() - self._saved_at >= 60 * minutes:
+            self.metrics.sync()
+            self.writer.begin(self.folder.last_checkpoint, self._state())
+            self._saved_at = time.monotonic()
+
+    def _state(self) -> dict[str, Any]:
+        return {
             **self.trainer.state_dict(),
             "spec": format_spec(self.spec),
+            "record": self.record.text(),
             "class_names": list(self.data.train.annotations.class_names),
             "category_ids": list(self.data.train.annotations.category_ids),
             "num_closed_epochs": self.num_closed_epochs,
             "best_box_ap": self.best_box_ap,
             "best_ema_box_ap": self.best_ema_box_ap,
         }
-        save_checkpoint(path, state)

@@ -66,6 +66,9 @@ class DataSpec(Spec):
     torchvision's detectors."""
     keep_pictures_without_boxes: bool = False
     """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
+    broken_pictures: Literal["error", "skip"] = "error"
+    """What a training picture that is missing, damaged or of another size than annotated does: `error` saves
+    and ends the run; `skip` trains on another one in its place, and names it once in run.json."""
 
     @property
     def num_pictures_per_process(self) -> int:

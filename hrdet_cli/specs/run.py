@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from hrdet_cli.specs.base import LongShort, Spec
 
@@ -33,5 +33,10 @@ class RunSpec(Spec):
     """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
     checkpoint_every_epochs: PositiveInt = 4
     """Keep a checkpoint of its own after every so many epochs, beside the last and the best."""
+    num_epoch_checkpoints: PositiveInt | None = None
+    """Keep only the newest so many checkpoints of epochs; null keeps all."""
+    checkpoint_every_minutes: NonNegativeFloat = 10
+    """Write the last checkpoint also inside an epoch, at the first step after so many minutes; 0 never
+    does."""
     num_pictured_batches: NonNegativeInt = 2
     """Draw the first so many training batches into the run folder."""

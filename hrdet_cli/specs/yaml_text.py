@@ -59,6 +59,8 @@ def parse_yaml(text: str, *, source: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         what = getattr(error, "problem", None) or error
         raise SpecError([f"{source}{where}: not valid YAML: {what}"]) from error
+    except (ValueError, KeyError, RecursionError) as error:  # of PyYAML's own readers of numbers and dates
+        raise SpecError([f"{source:.200}: not valid YAML: {error or type(error).__name__}"]) from error
 
 
 def format_yaml(value: Any) -> str:

@@ -14,13 +14,15 @@ from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import mean_over_processes
+from hrdet_cli.engine.distributed.failure import PeerError
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
+from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
-from hrdet_cli.errors import NonFiniteLossError
+from hrdet_cli.errors import DataError, NonFiniteLossError
 
 NUM_STEPS, BATCH_SIZE = 4, 6
 
@@ -42,13 +44,17 @@ class Regressor(nn.Module):
 
 
 class SlicedLoader:
-    """Rows of one global batch a step; from ``spoilt_step`` on their boxes are not a number."""
+    """Rows of one global batch a step; from ``spoilt_step`` on their boxes are not a number.
+
+    That of ``broken_step`` cannot be read.
+    """
 
     num_steps_per_epoch = NUM_STEPS
     num_images_per_step = BATCH_SIZE
 
-    def __init__(self, rows: slice, *, spoilt_step: int = NUM_STEPS) -> None:
+    def __init__(self, rows: slice, *, spoilt_step: int = NUM_STEPS, broken_step: int = NUM_STEPS) -> None:
         self._rows = rows
+        self._broken_step = broken_step
         self._spoilt_step = spoilt_step
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
@@ -57,6 +63,8 @@ class SlicedLoader:
             generator = torch.Generator().manual_seed(step)
             pixels = torch.randint(0, 256, (BATCH_SIZE, 3, 8, 9), dtype=torch.uint8, generator=generator)
             boxes = torch.rand((BATCH_SIZE, 1, 4), generator=generator)
+            if step == self._broken_step:
+                raise DataError("a.jpg: is damaged")
             if step >= self._spoilt_step:
                 boxes = boxes * math.nan
             images = ImageBatch(pixels[self._rows], torch.tensor([[8, 9]]), torch.tensor([step]))
@@ -109,6 +117,18 @@ def failure(loader: SlicedLoader) -> tuple[str, int, int, bool]:
     raise AssertionError("the loss that is not finite was not noticed")
 
 
+def steps_before_a_broken_picture(loader: SlicedLoader) -> tuple[list[bool], dict[str, Any], str, int]:
+    """What the reports say, the state in the last, and the error after it."""
+    trainer = build_trainer(loader)
+    reports: list[StepReport] = []
+    try:
+        reports.extend(trainer.train_epoch())  # those before the error stay
+    except (DataError, PeerError) as error:
+        flags = [report.lacks_next_batch for report in reports]
+        return flags, trainer.state_dict(), str(error), error.exit_code
+    raise AssertionError("the broken picture was not noticed")
+
+
 def work(rank: int, rendezvous: str, folder: str) -> None:
     """What each of two processes does; everything that needs two of them is in here."""
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
@@ -119,6 +139,10 @@ def work(rank: int, rendezvous: str, folder: str) -> None:
         "middle": state_after(2, loader),
         "stops": stops_told(loader, asked_here=rank == 1),
         "failure": failure(SlicedLoader(rows, spoilt_step=2) if rank == 1 else loader),
+        "broken": steps_before_a_broken_picture(SlicedLoader(rows, broken_step=2) if rank == 1 else loader),
+        "broken at once": steps_before_a_broken_picture(
+            SlicedLoader(rows, broken_step=0) if rank == 1 else loader
+        ),
     }
     torch.save(results, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
@@ -174,3 +198,19 @@ def test_a_stop_asked_of_one_process_is_told_to_all_in_the_same_step(both: list[
 def test_all_processes_fail_together_and_the_one_with_the_bad_batch_knows(both: list[dict[str, Any]]) -> None:
     assert both[0]["failure"] == ("square", 3, 2, False)
     assert both[1]["failure"] == ("square", 3, 2, True)
+
+
+@pytest.mark.distributed
+def test_all_leave_after_the_step_before_a_picture_that_one_of_them_cannot_read(
+    both: list[dict[str, Any]],
+) -> None:
+    for result in both:
+        flags, state, _, exit_code = result["broken"]
+        assert flags == [False, True]
+        assert exit_code == DataError.exit_code
+        assert state["step"] == 2
+        assert_same_weights(state["model"], result["middle"]["model"])
+        assert result["broken at once"][0] == []
+    assert both[1]["broken"][2] == "a.jpg: is damaged"
+    assert both[0]["broken"][2].startswith("on rank 1 (")
+    assert both[0]["broken"][2].endswith("a.jpg: is damaged")

@@ -28,7 +28,7 @@ def mean_pixels_seen(*, fetches_ahead: bool) -> list[float]:
     """Mean pixel of every batch, read late in a long step."""
     device = torch.device("cuda", 0)
     weight = torch.rand(4096, 4096, device=device) / 4096
-    feed = DeviceFeed(pinned_batches(), device, fetches_ahead=fetches_ahead)
+    feed = DeviceFeed(pinned_batches(), device)
     means = []
     for _, on_device in feed:
         busy = weight
@@ -36,7 +36,8 @@ def mean_pixels_seen(*, fetches_ahead: bool) -> list[float]:
             busy = busy @ weight
         means.append(on_device.images.pixels.float().mean() + 0 * busy.sum())
         del on_device  # its memory is free for the next copy as soon as this step is over, not before
-        feed.fetch_ahead()
+        if fetches_ahead:
+            feed.fetch_ahead()
     return [mean.item() for mean in means]
 
 

@@ -60,6 +60,19 @@ class Sample:
     record: PictureRecord
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenPicture:
+    """A picture that could not be read.
+
+    Attributes:
+        file_name: Its file, relative to the image root.
+        reason: The error, in words.
+    """
+
+    file_name: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """N pictures on one canvas, their ground truth and their history.
@@ -68,11 +81,13 @@ class Batch:
         images: Pixels, sizes and keys.
         targets: Boxes and labels, padded to a number of rows out of 8, 16, 32, 64, ...
         records: N records, in the order of the pictures.
+        broken: Pictures that could not be read, in whose places others are; not saved with the batch.
     """
 
     images: ImageBatch
     targets: Targets
     records: tuple[PictureRecord, ...]
+    broken: tuple[BrokenPicture, ...] = ()
 
     def __len__(self) -> int:
         """Number of pictures N."""
@@ -85,11 +100,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """Copy to a device, asynchronously where the memory is pinned; the records stay."""
-        return type(self)(self.images.to(device), self.targets.to(device), self.records)
+        return type(self)(self.images.to(device), self.targets.to(device), self.records, self.broken)
 
     def pin_memory(self) -> Self:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
-        return type(self)(self.images.pin_memory(), self.targets.pin_memory(), self.records)
+        images, targets = self.images.pin_memory(), self.targets.pin_memory()
+        return type(self)(images, targets, self.records, self.broken)
 
     def save(self, path: Path, *, class_names: Sequence[str]) -> None:
         """Write the batch and its K class names as tensors and plain values, for ``load_batch``.

@@ -7,14 +7,15 @@ from typing import Self
 import torch
 
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.errors import DataError
 
 
 class DeviceFeed:
     """Hands over batches in their order, each in host memory and on the device.
 
-    After a step that calls `fetch_ahead` when all its work is enqueued, the next batch is on the device: it
-    was copied from page-locked memory beside the step's kernels, on a stream of its own. Without the call, a
-    batch is taken and copied when it is asked for.
+    After a step that calls `fetch_ahead` when all its work is enqueued, the next batch is on the device: on a
+    GPU it was copied from page-locked memory beside the step's kernels, on a stream of its own. Without the
+    call, a batch is taken and copied when it is asked for.
 
     Typical use::
 
@@ -28,16 +29,11 @@ class DeviceFeed:
     Args:
         batches: In host memory; page-locked, so that copies need not wait.
         device: Where they go.
-        fetches_ahead: Whether `fetch_ahead` does anything. By default it does on a GPU, which computes while
-            this process waits for data.
     """
 
-    def __init__(
-        self, batches: Iterable[Batch], device: torch.device, *, fetches_ahead: bool | None = None
-    ) -> None:
+    def __init__(self, batches: Iterable[Batch], device: torch.device) -> None:
         self._batches = iter(batches)
         self._device = device
-        self._fetches_ahead = device.type == "cuda" if fetches_ahead is None else fetches_ahead
         self._copying = (
             torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             if device.type == "cuda"
@@ -57,11 +53,7 @@ class DeviceFeed:
             DataError: A picture is missing or damaged. What `fetch_ahead` meets is told here, so that it does
                 not cost the step before.
         """
-        if self._ahead is None:
-            started = time.perf_counter()
-            self._ahead = self._fetch()
-            self._seconds += time.perf_counter() - started
-        fetched, self._ahead = self._ahead, None
+        fetched, self._ahead = self._await_next(), None
         if isinstance(fetched, Exception):
             raise fetched
         if self._copying is not None:
@@ -70,16 +62,20 @@ class DeviceFeed:
 
     def fetch_ahead(self) -> None:
         """Take the next batch and begin its copy; call this when the step's work is enqueued."""
-        if not self._fetches_ahead or self._ahead is not None:
-            return
         if self._copying is None:
-            self._ahead = self._fetch()
+            self._await_next()
+        if self._ahead is not None:
             return
         computing = torch.cuda.current_stream(self._device)
         before = computing.record_event(_timed_event())
         self._ahead = self._fetch()
         after = computing.record_event(_timed_event())
         self._idle_spans.append((before, after))
+
+    def failure(self) -> DataError | None:
+        """Why there is no next batch, if a picture is to blame; fetches the batch to know."""
+        fetched = self._await_next()
+        return fetched if isinstance(fetched, DataError) else None
 
     def waited_seconds(self) -> float:
         """How long work stood still for want of data since the last call; the device has to be idle.
@@ -91,6 +87,14 @@ class DeviceFeed:
         self._seconds = 0.0
         self._idle_spans.clear()
         return seconds
+
+    def _await_next(self) -> tuple[Batch, Batch] | Exception:
+        """The next batch; where it was not fetched ahead, work stands still for it."""
+        if self._ahead is None:
+            started = time.perf_counter()
+            self._ahead = self._fetch()
+            self._seconds += time.perf_counter() - started
+        return self._ahead
 
     def _fetch(self) -> tuple[Batch, Batch] | Exception:
         try:

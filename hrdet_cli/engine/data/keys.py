@@ -7,7 +7,7 @@ else, so neither the number of workers, nor the number of processes, nor a resum
 import numpy as np
 
 _MASK_64_BITS = (1 << 64) - 1
-_PICTURE, _ORDER, _TURN = 1, 2, 3
+_PICTURE, _ORDER, _TURN, _SPARE = 1, 2, 3, 4
 
 
 def picture_key(*, seed: int, epoch: int, index: int) -> int:
@@ -38,6 +38,11 @@ def turn_key(*, seed: int, epoch: int, turn: int) -> int:
         turn: Counted from 0 in the epoch.
     """
     return _mix(_TURN, seed, epoch, turn)
+
+
+def spare_key(*, seed: int, epoch: int, index: int) -> int:
+    """Key of what is drawn in the place of a picture that cannot be read; as for ``picture_key``."""
+    return _mix(_SPARE, seed, epoch, index)
 
 
 def generator_for(key: int) -> np.random.Generator:

@@ -11,11 +11,12 @@ from typing import Self
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from hrdet_cli.engine.data.batch import Batch, Sample
+from hrdet_cli.engine.data.batch import Batch, BrokenPicture, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
 from hrdet_cli.engine.data.samplers import evaluation_batches
+from hrdet_cli.engine.data.spare_pictures import SparePictures
 from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.distributed.world import World
@@ -39,6 +40,8 @@ class TrainingLoader:
         world: Which process this is.
         num_workers: Worker processes; with 0 this process makes the batches itself.
         pin_memory: Whether batches come in page-locked memory, for faster copies to a GPU.
+        skips_broken: Whether another picture takes the place of one that cannot be read; see
+            ``Batch.broken``.
 
     Attributes:
         steps: As given.
@@ -52,11 +55,15 @@ class TrainingLoader:
         world: World,
         num_workers: int,
         pin_memory: bool,
+        skips_broken: bool = False,
     ) -> None:
         self.steps = steps
         self._world = world
+        spares = SparePictures(dataset, steps.indices) if skips_broken else None
         self._workers = _BatchWorkers(
-            _PaddedBatches(dataset, steps.padding), num_workers=num_workers, pin_memory=pin_memory
+            _PaddedBatches(dataset, steps.padding, spares=spares),
+            num_workers=num_workers,
+            pin_memory=pin_memory,
         )
 
     @property
@@ -166,26 +173,44 @@ class _PaddedBatches(Dataset["Batch | DataError"]):
     A data error is returned, not raised: torch would bury its message in a worker's traceback.
     """
 
-    def __init__(self, pictures: PictureDataset, padding: PaddingPolicy) -> None:
+    def __init__(
+        self, pictures: PictureDataset, padding: PaddingPolicy, *, spares: SparePictures | None = None
+    ) -> None:
         self._pictures = pictures
         self._padding = padding
+        self._spares = spares
         self._memory = WorkerMemory(_NUM_BATCHES_AHEAD + 1)
 
     def __getitem__(self, request: BatchRequest) -> Batch | DataError:
+        broken: list[BrokenPicture] = []
         try:
-            samples = [
-                self._pictures.sample(request.epoch, index, scale=request.scale) for index in request.indices
-            ]
+            canvas = self._canvas_of(request)
+            samples = [self._sample(index, request, canvas, broken) for index in request.indices]
             memory = None if get_worker_info() is None else self._memory
-            return pad_pictures(samples, self._canvas_of(request, samples), memory=memory)
+            return replace(pad_pictures(samples, canvas, memory=memory), broken=tuple(broken))
         except DataError as error:
             return error
 
-    def _canvas_of(self, request: BatchRequest, samples: Sequence[Sample]) -> Size:
+    def _sample(self, index: int, request: BatchRequest, canvas: Size, broken: list[BrokenPicture]) -> Sample:
+        """A picture's sample; where it cannot be read and there are spares, one of these, and it is noted."""
+        epoch, scale = request.epoch, request.scale
         try:
-            return canvas_of(request, tuple(sample.record.placement for sample in samples), self._padding)
+            return self._pictures.sample(epoch, index, scale=scale)
         except DataError as error:
-            names = ", ".join(sample.record.file_name for sample in samples)
+            if self._spares is None:
+                raise
+            broken.append(BrokenPicture(str(self._pictures.annotations.file_names[index]), str(error)))
+            return self._spares.replace(index, error, epoch=epoch, scale=scale, canvas=canvas)
+
+    def _canvas_of(self, request: BatchRequest) -> Size:
+        pictures = self._pictures
+        placements = tuple(
+            pictures.placement_of(request.epoch, index, scale=request.scale) for index in request.indices
+        )
+        try:
+            return canvas_of(request, placements, self._padding)
+        except DataError as error:
+            names = ", ".join(str(pictures.annotations.file_names[index]) for index in request.indices)
             raise DataError(f"{error} The pictures: {names}.") from error
 
 

@@ -50,6 +50,7 @@ class TrainingSteps:
         seed: The run's seed.
 
     Attributes:
+        indices: As given.
         padding: As given.
         batch_size: As given.
         num_steps: Steps in an epoch.
@@ -66,7 +67,7 @@ class TrainingSteps:
         seed: int,
     ) -> None:
         self._annotations = annotations
-        self._indices = indices
+        self.indices = indices
         self._augmentation = augmentation
         self._seed = seed
         self.padding = padding
@@ -81,7 +82,7 @@ class TrainingSteps:
     @property
     def num_pictures(self) -> int:
         """Pictures that take part."""
-        return len(self._indices)
+        return len(self.indices)
 
     @property
     def canvases(self) -> tuple[Size, ...]:
@@ -106,7 +107,7 @@ class TrainingSteps:
             return self.canvases[0]
         has_step_scale = isinstance(self.padding, StepCanvases)
         placed: dict[tuple[bool, Scale | None], list[Size]] = {}  # of pictures that may share a batch
-        for size in count_sizes(self._annotations, self._indices):
+        for size in count_sizes(self._annotations, self.indices):
             for scale in self._augmentation.typical_scales():
                 sharing = placed.setdefault((size.is_portrait, scale if has_step_scale else None), [])
                 sharing.append(self._augmentation.placed_size(size, scale))
@@ -116,7 +117,7 @@ class TrainingSteps:
     @property
     def most_boxes(self) -> int:
         """Boxes of the picture that has most; crowd regions do not count."""
-        return int(self._annotations.num_boxes[self._indices].max())
+        return int(self._annotations.num_boxes[self.indices].max())
 
     def order_of(self, epoch: int) -> TrainingOrder:
         """The global batches of an epoch, as positions in the annotation file."""
@@ -127,7 +128,7 @@ class TrainingSteps:
             seed=self._seed,
             epoch=epoch,
         )
-        return TrainingOrder(batches=self._indices[order.batches], repeats=self._indices[order.repeats])
+        return TrainingOrder(batches=self.indices[order.batches], repeats=self.indices[order.repeats])
 
     def requests(self, epoch: int, world: World, *, first_step: int = 0) -> Iterator[BatchRequest]:
         """One process's batches of an epoch, from a step counted from 0 on."""

@@ -4,16 +4,22 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.batch import Batch, BrokenPicture
 from hrdet_cli.engine.data.device_feed import DeviceFeed
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
-from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
+from hrdet_cli.engine.distributed.agreement import raise_together
+from hrdet_cli.engine.distributed.collectives import (
+    average_over_processes,
+    gather_everywhere,
+    mean_over_processes,
+)
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
@@ -35,6 +41,30 @@ class StepLoader(Protocol):
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterable[Batch]:
         """Batches ``first_step`` (counted from 0) to the last of an epoch (counted from 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StepOutcome:
+    """What a step gave, the same on every process.
+
+    Attributes:
+        losses: Means over all processes, by name.
+        gradient_norm: Before clipping.
+        stop_asked: Whether any process was asked to stop.
+        lacks_next_batch: Whether any process could not read its next batch.
+        has_broken_pictures: Whether any process trained on other pictures than were drawn.
+    """
+
+    losses: dict[str, float]
+    gradient_norm: float
+    stop_asked: bool
+    lacks_next_batch: bool
+    has_broken_pictures: bool
+
+
+def _gather_broken(batch: Batch) -> tuple[BrokenPicture, ...]:
+    """The broken pictures of a step, of all processes."""
+    return tuple(chain.from_iterable(gather_everywhere(batch.broken, what="names of broken pictures")))
 
 
 class Trainer:
@@ -133,6 +163,9 @@ class Trainer:
             saved; leaving the generator there and calling this again goes on with the next step.
 
         Raises:
+            DataError: A picture of this process's next batch is missing or damaged. All processes have
+                finished the same step, whose report said so.
+            PeerError: The same of another process.
             NonFiniteLossError: A loss part or the gradient is NaN or infinite. The step is not finished: the
                 weights and the optimiser are those of the step before (running statistics of
                 normalisation layers have seen the batch).
@@ -143,11 +176,12 @@ class Trainer:
         epoch = self.num_finished_epochs
         started = time.perf_counter()
         feed = DeviceFeed(self._loader.batches(epoch, first_step=self.step_in_epoch), self._device)
+        raise_together(feed.failure(), what="start of an epoch")
         for batch, on_device in feed:
             enter_phase(f"step {self.step + 1}")
             self.last_batch = batch
             learning_rate = self._set_learning_rate()
-            losses, gradient_norm, stop_asked = self._train_on(on_device, meanwhile=feed.fetch_ahead)
+            outcome = self._train_on(on_device, ahead=feed)
             if self._average is not None:
                 self._average.update(self._model)
             self._position = self._position.after_step(num_steps_per_epoch=self._loader.num_steps_per_epoch)
@@ -155,15 +189,19 @@ class Trainer:
                 epoch=epoch + 1,
                 step=self.step,
                 learning_rate=learning_rate,
-                loss=sum(losses.values()),
-                losses=losses,
-                gradient_norm=gradient_norm,
+                loss=sum(outcome.losses.values()),
+                losses=outcome.losses,
+                gradient_norm=outcome.gradient_norm,
                 num_images=self._loader.num_images_per_step,
                 data_seconds=feed.waited_seconds(),
                 step_seconds=time.perf_counter() - started,
                 peak_memory_bytes=peak_memory_bytes(self._device),
-                stop_asked=stop_asked,
+                broken_pictures=_gather_broken(batch) if outcome.has_broken_pictures else (),
+                lacks_next_batch=outcome.lacks_next_batch,
+                stop_asked=outcome.stop_asked,
             )
+            if outcome.lacks_next_batch:
+                raise_together(feed.failure(), what="error of a process")
             started = time.perf_counter()
 
     def rehearse(self, batch: Batch) -> StepCost:
@@ -207,15 +245,18 @@ class Trainer:
             group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate
 
-    def _train_on(
-        self, batch: Batch, *, meanwhile: Callable[[], None] = lambda: None
-    ) -> tuple[dict[str, float], float, bool]:
-        """Make one step; returns the means of its losses, its gradient norm and whether anyone asked to stop.
+    def _train_on(self, batch: Batch, *, ahead: DeviceFeed | None = None) -> "_StepOutcome":
+        """Make one step.
 
-        The host waits for the device exactly once, when these and the process's own losses are read as one
-        tensor. That is between the backward pass and the update, so that a loss that is not finite never
-        reaches the weights; the device idles only while the update is enqueued. ``meanwhile`` is called just
-        before. (An average of the weights waits once more after the update: `WeightAverage.update`.)
+        The host waits for the device exactly once, when the losses' means, what the processes tell each other
+        and the process's own losses are read as one tensor. That is between the backward pass and the update,
+        so that a loss that is not finite never reaches the weights; the device idles only while the update is
+        enqueued. Before it waits, the next batch is fetched. (An average of the weights waits once more after
+        the update: `WeightAverage.update`.)
+
+        Args:
+            batch: On the device.
+            ahead: Where the next batch comes from; None where there is none.
         """
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
@@ -227,17 +268,22 @@ class Trainer:
         torch.autograd.backward(losses.sum())
         own = losses.detach()
         gradient_norm = self._clip_gradients()
-        stop = own.new_full((1,), float(self._stop_asked()))  # filled on the device: a copy would wait
-        means = mean_over_processes(torch.cat([own, gradient_norm[None], stop]), what="mean of the losses")
-        meanwhile()
+        if ahead is not None:
+            ahead.fetch_ahead()
+        lacks_next = ahead is not None and ahead.failure() is not None
+        told = [
+            own.new_full((1,), float(flag))  # filled on the device: a copy would wait
+            for flag in (self._stop_asked(), lacks_next, bool(batch.broken))
+        ]
+        means = mean_over_processes(torch.cat([own, gradient_norm[None], *told]), what="mean of the losses")
         with waiting_for("losses of the step"):
             values: list[float] = torch.cat([means, own]).tolist()
         num_losses = len(loss_by_name)
-        norm, share_asked = values[num_losses : num_losses + 2]
+        norm, *shares = values[num_losses:-num_losses]
         named = dict(zip(loss_by_name, values[:num_losses], strict=True))
         self._refuse_non_finite({**named, "gradient_norm": norm}, own_losses=values[-num_losses:])
         self._optimiser.step()
-        return named, norm, share_asked > 0
+        return _StepOutcome(named, norm, *(share > 0 for share in shares))
 
     def _clip_gradients(self) -> Tensor:
         """Average the gradients over all processes and scale them down to the clip norm.

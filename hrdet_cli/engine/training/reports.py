@@ -9,6 +9,10 @@ from pathlib import Path
 
 import torch
 
+from hrdet_cli.engine.data.batch import BrokenPicture
+
+_TOLD_OTHERWISE = ("broken_pictures", "lacks_next_batch", "stop_asked")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
@@ -25,6 +29,9 @@ class StepReport:
         data_seconds: Time this process waited for its batch.
         step_seconds: Time from asking for the batch to the end of the step, waiting included.
         peak_memory_bytes: See `peak_memory_bytes`.
+        broken_pictures: Pictures that could not be read and were replaced, on all processes.
+        lacks_next_batch: Whether any process could not read its next batch, with which training ends; the
+            same on every process.
         stop_asked: Whether any process was asked to stop; the same on every process.
     """
 
@@ -38,6 +45,8 @@ class StepReport:
     data_seconds: float
     step_seconds: float
     peak_memory_bytes: int
+    broken_pictures: tuple[BrokenPicture, ...]
+    lacks_next_batch: bool
     stop_asked: bool
 
     @property
@@ -47,8 +56,12 @@ class StepReport:
 
     def to_json(self) -> dict[str, object]:
         """What was measured as one flat JSON document, apart from ``losses``; a line of ``metrics.jsonl``."""
-        measured = {name: value for name, value in asdict(self).items() if name != "stop_asked"}
-        return {**measured, "images_per_second": self.images_per_second}
+        measured = {name: value for name, value in asdict(self).items() if name not in _TOLD_OTHERWISE}
+        return {
+            **measured,
+            "num_broken_pictures": len(self.broken_pictures),
+            "images_per_second": self.images_per_second,
+        }
 
 
 def peak_memory_bytes(device: torch.device) -> int:

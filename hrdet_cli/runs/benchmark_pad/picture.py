@@ -11,7 +11,7 @@ from hrdet_cli.runs.benchmark_pad.comparison import (
     counted,
     format_hours,
 )
-from hrdet_cli.runs.run_folder import save_picture
+from hrdet_cli.runs.output_files import save_picture
 
 
 def save_comparison(comparison: PaddingComparison, path: Path) -> Path:

@@ -18,7 +18,7 @@ from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_b
 from hrdet_cli.runs.inspect_batch.pictured_scales import picture_scales
 from hrdet_cli.runs.inspect_batch.summary import Summary, summarise
 from hrdet_cli.runs.inspect_batch.tables import batch_table, summary_tables
-from hrdet_cli.runs.run_folder import make_folder, save_picture, write_text
+from hrdet_cli.runs.output_files import make_folder, save_picture, write_text
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
 

@@ -7,7 +7,7 @@ from typing import Any
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
-from hrdet_cli.runs.run_folder import save_picture
+from hrdet_cli.runs.output_files import save_picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,10 +24,10 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation, select_device
+from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, PictureInput, find_pictures
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.run_folder import make_folder, save_picture, write_json
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
 from hrdet_cli.specs.experiment import ExperimentSpec
 

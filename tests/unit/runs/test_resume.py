@@ -5,6 +5,7 @@ import pytest
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.resume import check_same_spec
 from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
 
@@ -16,7 +17,7 @@ def demo(*settings: str) -> ExperimentSpec:
 def folder_of(path: Path, spec: ExperimentSpec) -> RunFolder:
     folder = RunFolder(path / "run")
     folder.create(overwrite=False)
-    folder.add_launch({"seed": 1})
+    folder.write_record(RunRecord(({"seed": 1},)))
     folder.spec_file.write_text(format_spec(spec))
     return folder
 

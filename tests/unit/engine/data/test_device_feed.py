@@ -55,7 +55,7 @@ def run_steps(feed: DeviceFeed, diary: list[str]) -> Iterator[int]:
 
 def test_the_next_batch_is_taken_before_the_step_is_waited_for() -> None:
     diary: list[str] = []
-    feed = DeviceFeed(Batches(3, diary), CPU, fetches_ahead=True)
+    feed = DeviceFeed(Batches(3, diary), CPU)
     assert list(run_steps(feed, diary)) == [0, 1, 2]
     assert diary == [
         *("take 0", "enqueue 0", "take 1", "finish 0"),
@@ -63,20 +63,31 @@ def test_the_next_batch_is_taken_before_the_step_is_waited_for() -> None:
     ]
 
 
-def test_where_the_host_computes_a_batch_is_taken_when_it_is_needed() -> None:
+def test_without_fetching_ahead_a_batch_is_taken_when_it_is_needed() -> None:
     diary: list[str] = []
     feed = DeviceFeed(Batches(2, diary), CPU)
-    assert list(run_steps(feed, diary)) == [0, 1]
-    assert diary == ["take 0", "enqueue 0", "finish 0", "take 1", "enqueue 1", "finish 1"]
+    next(feed)
+    assert diary == ["take 0"]
+    next(feed)
+    assert diary == ["take 0", "take 1"]
 
 
-@pytest.mark.parametrize("fetches_ahead", [True, False])
-def test_a_broken_picture_does_not_cost_the_step_before(fetches_ahead: bool) -> None:
-    diary: list[str] = []
-    steps = run_steps(DeviceFeed(Batches(3, diary, broken=1), CPU, fetches_ahead=fetches_ahead), diary)
-    assert next(steps) == 0
+def test_a_broken_picture_is_known_of_and_does_not_cost_the_step_before() -> None:
+    feed = DeviceFeed(Batches(3, [], broken=1), CPU)
+    assert feed.failure() is None
+    next(feed)
+    feed.fetch_ahead()
+    assert str(feed.failure()) == "picture 1"
     with pytest.raises(DataError, match="picture 1"):
-        next(steps)
+        next(feed)
+
+
+def test_the_end_of_the_batches_is_no_failure() -> None:
+    feed = DeviceFeed(Batches(1, []), CPU)
+    next(feed)
+    assert feed.failure() is None
+    with pytest.raises(StopIteration):
+        next(feed)
 
 
 def test_the_seconds_waited_are_those_since_the_last_call() -> None:

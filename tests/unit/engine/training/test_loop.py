@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrdet_cli.engine.data.batch import Batch, PictureRecord
+from hrdet_cli.engine.data.batch import Batch, BrokenPicture, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -24,7 +24,7 @@ from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
-from hrdet_cli.errors import NonFiniteLossError, WeightsError
+from hrdet_cli.errors import DataError, NonFiniteLossError, WeightsError
 
 CPU = torch.device("cpu")
 SCHEDULE = StepSchedule(
@@ -59,6 +59,19 @@ class FakeLoader:
                 Targets(boxes, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 1, dtype=torch.bool)),
                 (RECORD, RECORD),
             )
+
+
+@dataclass(frozen=True)
+class BrokenLoader(FakeLoader):
+    """One batch of the first epoch cannot be read."""
+
+    broken_step: int = 0
+
+    def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+        for step, batch in enumerate(super().batches(epoch, first_step=first_step), start=first_step):
+            if (epoch, step) == (0, self.broken_step):
+                raise DataError("a.jpg: is damaged")
+            yield batch
 
 
 class TinyDetector(nn.Module):
@@ -297,8 +310,43 @@ def test_the_time_between_reports_is_not_counted_as_training(monkeypatch: pytest
     for _ in range(100):  # a consumer that saves and draws
         next(clock)
     second = next(reports)
-    # the clock is read when a step begins, when its batch is asked for, when it came, and when the step ended
-    assert [(r.data_seconds, r.step_seconds) for r in (first, second)] == [(1.0, 3.0), (1.0, 3.0)]
+    # the clock is read when a step begins, when a batch is asked for, when it came, and when the step ended;
+    # the first step asks for its own batch and, like the second, for the next one
+    assert [(r.data_seconds, r.step_seconds) for r in (first, second)] == [(2.0, 5.0), (1.0, 3.0)]
+
+
+def test_the_report_before_a_broken_picture_says_that_training_ends_and_its_step_can_be_saved() -> None:
+    trainer = build_trainer(loader=BrokenLoader(broken_step=2))
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        list(trainer.train_epoch())
+    whole = build_trainer()
+    train(whole, 2)
+    assert_same_bits(trainer.state_dict(), whole.state_dict())
+
+
+def test_only_the_last_report_before_a_broken_picture_says_so() -> None:
+    reports = build_trainer(loader=BrokenLoader(broken_step=2)).train_epoch()
+    assert [next(reports).lacks_next_batch for _ in range(2)] == [False, True]
+
+
+def test_a_broken_picture_in_an_epochs_first_batch_is_an_error_before_any_step() -> None:
+    trainer = build_trainer(loader=BrokenLoader(broken_step=0))
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        next(iter(trainer.train_epoch()))
+    assert trainer.step == 0
+
+
+def test_broken_pictures_are_reported_with_the_step_that_replaced_them() -> None:
+    broken = BrokenPicture("b.jpg", "b.jpg: is damaged")
+
+    class Replacing(FakeLoader):
+        def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+            for step, batch in enumerate(super().batches(epoch, first_step=first_step)):
+                yield replace(batch, broken=(broken,)) if step == 1 else batch
+
+    reports = list(build_trainer(loader=Replacing()).train_epoch())
+    assert [report.broken_pictures for report in reports] == [(), (broken,), ()]
+    assert [report.to_json()["num_broken_pictures"] for report in reports] == [0, 1, 0]
 
 
 class Spoilt(TinyDetector):

@@ -1,0 +1,77 @@
+"""Checkpoints that are written while training goes on."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+
+
+class CheckpointWriter:
+    """Writes one checkpoint at a time; a context manager, which ends when all is on disk.
+
+    A checkpoint that could not be written ends the run: whoever calls the writer next meets its error.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._under_way: Future[None] | None = None
+
+    def write(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint, after the one under way; see `save_checkpoint` for arguments and errors."""
+        self.finish()
+        save_checkpoint(path, state)
+
+    def begin(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Copy a state and write the copy in a thread: the state may change from now on.
+
+        Raises:
+            OutputError: The checkpoint before could not be written.
+        """
+        self.finish()
+        self._under_way = self._thread.submit(save_checkpoint, path, copy_to_host(state))
+
+    def check(self) -> None:
+        """Meet the error of a checkpoint that was under way, without waiting for one that still is.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        if self._under_way is not None and self._under_way.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until nothing is under way.
+
+        Raises:
+            OutputError: What was under way could not be written.
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self._thread.shutdown()
+
+
+def copy_to_host(value: Any) -> Any:
+    """A copy of nested dicts, lists and tuples, whose tensors are copied into host memory."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: copy_to_host(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy_to_host(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(copy_to_host(item) for item in value)
+    return value

@@ -1,0 +1,114 @@
+"""``metrics.jsonl``: a line for each step and each evaluation of a run."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Self
+
+from hrdet_cli.errors import OutputError
+from hrdet_cli.runs.output_files import write_text
+from hrdet_cli.wording import first_few
+
+
+class MetricsFile:
+    """The lines of a run, which stays open while they are added; a context manager that closes it.
+
+    Args:
+        path: The file; its folder must exist when the first line is added.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add a line; whoever reads the file sees it from now on.
+
+        Raises:
+            OutputError: The disk is full, or the folder went away.
+        """
+        text = json.dumps(line, allow_nan=False)
+        try:
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write(f"{text}\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._cannot_be_written(error) from error
+
+    def sync(self) -> None:
+        """Have the disk hold all lines, as it must before a checkpoint that comes after them.
+
+        Raises:
+            OutputError: It cannot.
+        """
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._cannot_be_written(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next line opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # every line was flushed, or its failure told
+                file.close()
+
+    def drop_after(self, *, step: int, epoch: int) -> str | None:
+        """Forget the lines of steps and evaluations that came after the checkpoint a run goes on from.
+
+        Args:
+            step: Last step that counts.
+            epoch: Last epoch whose evaluation counts.
+
+        Returns:
+            Which lines could not be read and were left out, in words; None where all could. A last line that
+            was cut off as a run was killed is no loss.
+
+        Raises:
+            OutputError: The file cannot be read or written.
+        """
+        self.close()
+        if not self._path.is_file():
+            return None
+        try:
+            texts = self._path.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be read: {error.strerror}") from error
+        kept, damaged = [], []
+        for number, text in enumerate(texts[:-1], start=1):  # what follows the last line end was cut off
+            line = _parse(text)
+            if line is None:
+                damaged.append(str(number))
+            elif line["step"] <= step if line["kind"] == "step" else line["epoch"] <= epoch:
+                kept.append(text)
+        write_text(self._path, "".join(f"{text}\n" for text in kept))
+        if not damaged:
+            return None
+        lines = f"line {damaged[0]} is" if len(damaged) == 1 else f"lines {first_few(damaged, 5)} are"
+        return f"{self._path}: {lines} damaged and left out; all others are kept"
+
+    def _cannot_be_written(self, error: OSError) -> OutputError:
+        return OutputError(f"{self._path}: cannot be written: {error.strerror}")
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """A line that a run wrote; None for any other."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or line.get("kind") not in ("step", "evaluation"):
+        return None
+    is_placed = type(line.get("step")) is int and type(line.get("epoch")) is int
+    return line if is_placed else None

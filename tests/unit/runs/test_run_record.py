@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from hrdet_cli.runs.run_record import RunRecord
+
+
+def test_a_record_survives_being_text() -> None:
+    record = RunRecord(({"launch_id": "a", "data_fingerprints": {"train": "12", "val": "34"}},))
+    record = record.with_launch({"launch_id": "b"}).with_broken_pictures({"é.jpg": "é.jpg: is damaged"})
+    assert RunRecord.parse(record.text()) == record
+
+
+def test_a_record_names_broken_pictures_only_where_there_are_some() -> None:
+    assert json.loads(RunRecord(({"seed": 1},)).text()) == {"launches": [{"seed": 1}]}
+
+
+def test_the_first_reason_stays() -> None:
+    record = RunRecord().with_broken_pictures({"a.jpg": "missing"})
+    assert record.with_broken_pictures({"a.jpg": "damaged", "b.jpg": "cut"}).broken_pictures == {
+        "a.jpg": "missing",
+        "b.jpg": "cut",
+    }
+
+
+def test_a_launch_and_the_data_it_began_with_are_known() -> None:
+    record = RunRecord(({"launch_id": "a", "data_fingerprints": {"train": "12"}}, {"launch_id": "b"}))
+    assert record.was_begun_by("b")
+    assert not record.was_begun_by("c")
+    assert record.data_fingerprint("train") == "12"
+    assert record.data_fingerprint("val") is None
+    assert RunRecord().data_fingerprint("train") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"launches": 3}', '{"launches": [3]}', '{"launches": [], "broken_pictures": 3}'],
+)
+def test_other_texts_are_no_records(text: str) -> None:
+    with pytest.raises(ValueError):
+        RunRecord.parse(text)
