@@ -11,7 +11,7 @@
     ├── NonFiniteLossError    6   training produced a loss that is not a finite number
     ├── GroupError            7   processes or nodes that could not form a group, or contradict each other
     ├── LostProcessError      8   a process of the group that died, or was not heard of any more
-    └── OutOfMemoryError      9   a training step that does not fit into memory
+    └── OutOfMemoryError      9   a training step, or a batch on its way, that does not fit into memory
 
 Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved.  Only the command line exits;
 everything else raises.  A message names the file, the item, what is wrong and what to do.
@@ -96,6 +96,6 @@ class LostProcessError(HrdetError):
 
 
 class OutOfMemoryError(HrdetError):
-    """The largest training step of a run does not fit into memory."""
+    """A training step does not fit into memory, or the batches of data workers not into shared memory."""
 
     exit_code = 9

@@ -1,15 +1,11 @@
 """Batches for training and for evaluation, made by worker processes."""
 
-import gc
 import math
-import signal
-import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
-import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset, get_worker_info
 
 from hrdet_cli.engine.data.batch import Batch, BrokenPicture, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
@@ -19,11 +15,10 @@ from hrdet_cli.engine.data.samplers import evaluation_batches
 from hrdet_cli.engine.data.spare_pictures import SparePictures
 from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
+from hrdet_cli.engine.data.workers import NUM_BATCHES_AHEAD, BatchWorkers
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.errors import DataError
-
-_NUM_BATCHES_AHEAD = 2  # that each worker makes before they are asked for
+from hrdet_cli.errors import DataError, HrdetError, OutOfMemoryError
 
 
 class TrainingLoader:
@@ -60,7 +55,7 @@ class TrainingLoader:
         self.steps = steps
         self._world = world
         spares = SparePictures(dataset, steps.indices) if skips_broken else None
-        self._workers = _BatchWorkers(
+        self._workers = BatchWorkers(
             _PaddedBatches(dataset, steps.padding, spares=spares),
             num_workers=num_workers,
             pin_memory=pin_memory,
@@ -135,7 +130,7 @@ class EvaluationLoader:
         )
         self._num_rounds = math.ceil(len(batches) / world.size)
         self._batches = batches[world.rank :: world.size]
-        self._workers = _BatchWorkers(
+        self._workers = BatchWorkers(
             _PaddedBatches(dataset, padding), num_workers=num_workers, pin_memory=pin_memory
         )
 
@@ -167,10 +162,10 @@ class EvaluationLoader:
         self.close()
 
 
-class _PaddedBatches(Dataset["Batch | DataError"]):
+class _PaddedBatches(Dataset["Batch | HrdetError"]):
     """Whole batches on request.
 
-    A data error is returned, not raised: torch would bury its message in a worker's traceback.
+    An error is returned, not raised: torch would bury its message in a worker's traceback.
     """
 
     def __init__(
@@ -179,16 +174,16 @@ class _PaddedBatches(Dataset["Batch | DataError"]):
         self._pictures = pictures
         self._padding = padding
         self._spares = spares
-        self._memory = WorkerMemory(_NUM_BATCHES_AHEAD + 1)
+        self._memory = WorkerMemory(NUM_BATCHES_AHEAD + 1)
 
-    def __getitem__(self, request: BatchRequest) -> Batch | DataError:
+    def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
         broken: list[BrokenPicture] = []
         try:
             canvas = self._canvas_of(request)
             samples = [self._sample(index, request, canvas, broken) for index in request.indices]
             memory = None if get_worker_info() is None else self._memory
             return replace(pad_pictures(samples, canvas, memory=memory), broken=tuple(broken))
-        except DataError as error:
+        except (DataError, OutOfMemoryError) as error:
             return error
 
     def _sample(self, index: int, request: BatchRequest, canvas: Size, broken: list[BrokenPicture]) -> Sample:
@@ -212,77 +207,3 @@ class _PaddedBatches(Dataset["Batch | DataError"]):
         except DataError as error:
             names = ", ".join(str(pictures.annotations.file_names[index]) for index in request.indices)
             raise DataError(f"{error} The pictures: {names}.") from error
-
-
-class _BatchWorkers:
-    """Worker processes that make batches on request; in this process when their number is 0."""
-
-    def __init__(self, batches: _PaddedBatches, *, num_workers: int, pin_memory: bool) -> None:
-        self._batches = batches
-        self._num_workers = num_workers
-        self._pin_memory = pin_memory
-        self._requests: list[BatchRequest] = []
-        self._loader: DataLoader[Batch | DataError] | None = None
-        self._pass: Generator[Batch] | None = None
-
-    def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
-        """The batches requested, in order.  Workers serve one pass at a time: an unfinished one ends."""
-        self._end_pass()
-        self._requests[:] = requests
-        self._pass = self._run()
-        return self._pass
-
-    def close(self) -> None:
-        """Stop the workers; they would start again with the next pass."""
-        self._end_pass()
-        self._loader = None
-
-    def _run(self) -> Generator[Batch]:
-        for item in self._start_pass():  # no local name for it: a traceback would keep the workers alive
-            if isinstance(item, DataError):
-                raise item
-            # A worker will use the memory again; where batches are pinned, that was a copy already.
-            yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
-
-    def _start_pass(self) -> "Iterator[Batch | DataError]":
-        with warnings.catch_warnings():
-            # Presets are made for machines with many cores; more workers than cores only take turns. torch
-            # warns where a loader is made, and again where its workers start.
-            warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
-            if self._loader is None:
-                self._loader = self._start()
-            return iter(self._loader)
-
-    def _start(self) -> "DataLoader[Batch | DataError]":
-        return DataLoader(
-            self._batches,
-            batch_size=None,  # batches come whole from the dataset
-            sampler=self._requests,
-            num_workers=self._num_workers,
-            prefetch_factor=_NUM_BATCHES_AHEAD if self._num_workers > 0 else None,
-            persistent_workers=self._num_workers > 0,
-            pin_memory=self._pin_memory,
-            worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
-        )
-
-    def _end_pass(self) -> None:
-        if self._pass is not None:
-            self._pass.close()
-            self._pass = None
-
-
-def _copy_pixels(batch: Batch) -> Batch:
-    return replace(batch, images=replace(batch.images, pixels=batch.images.pixels.clone()))
-
-
-def _start_worker(_worker: int) -> None:
-    """Leave signals to the parent, and its memory alone.
-
-    A terminal's Ctrl-C and a scheduler's SIGTERM reach workers too; the parent needs them for its step. A
-    search for cycles writes into every object, also into those that a worker shares with its parent until one
-    of them writes: it would copy 85 MB in each worker.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    gc.freeze()

@@ -1,9 +1,14 @@
 """Memory of a worker process for the batches it hands to its parent, used again and again."""
 
 import math
+import os
 
 import torch
 from torch import Tensor
+
+from hrdet_cli.errors import OutOfMemoryError
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 
 class WorkerMemory:
@@ -23,7 +28,11 @@ class WorkerMemory:
         self._next = 0
 
     def take(self, shape: tuple[int, ...]) -> Tensor:
-        """The next block, or the beginning of it, as uint8 of a shape; what is in it is anything."""
+        """The next block, or the beginning of it, as uint8 of a shape; what is in it is anything.
+
+        Raises:
+            OutOfMemoryError: There is too little shared memory.
+        """
         size = math.prod(shape)
         if len(self._blocks[self._next]) < size:
             self._blocks[self._next] = _new_shared(size)
@@ -34,5 +43,40 @@ class WorkerMemory:
 
 def _new_shared(size: int) -> Tensor:
     block = torch.empty(size, dtype=torch.uint8)
-    block.share_memory_()  # type: ignore[no-untyped-call]
+    try:
+        block.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise lack_of_shared_memory() from error
     return block
+
+
+def require_shared_memory(num_bytes: int) -> None:
+    """There must be so much shared memory.
+
+    Raises:
+        OutOfMemoryError: There is less.
+    """
+    disk = _shared_memory()
+    if disk is not None and disk.f_frsize * disk.f_bavail < num_bytes:
+        raise lack_of_shared_memory()
+
+
+def lack_of_shared_memory() -> OutOfMemoryError:
+    """The error of a worker that finds no room for a batch."""
+    disk = _shared_memory()
+    room = ""
+    if disk is not None:
+        free, size = (disk.f_frsize * blocks / 1e6 for blocks in (disk.f_bavail, disk.f_blocks))
+        room = f" ({free:.1f} MB of {size:.1f} MB are free)"
+    return OutOfMemoryError(
+        f"{_SHARED_MEMORY} is too small for the batches of the data workers{room}: give it more, as with "
+        "docker run --shm-size=8g, or let each process make its own batches with --set data.num_workers=0"
+    )
+
+
+def _shared_memory() -> os.statvfs_result | None:
+    """The file system that shared memory lies in; None where it is not a file system."""
+    try:
+        return os.statvfs(_SHARED_MEMORY)
+    except OSError:
+        return None

@@ -1,0 +1,177 @@
+"""Worker processes that make batches, and their end, however it comes."""
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.worker_memory import lack_of_shared_memory, require_shared_memory
+from hrdet_cli.engine.distributed.worker import die_with
+from hrdet_cli.errors import HrdetError, LostProcessError
+
+NUM_BATCHES_AHEAD = 2
+"""That each worker makes before they are asked for."""
+
+_QUEUE_BYTES = 1 << 16  # a worker's locks and events lie in shared memory, each on a page of its own
+_CANNOT_SEND = 75
+_SECONDS_TO_END = 3.0
+
+
+class BatchWorkers:
+    """Worker processes that make batches on request; in this process when their number is 0.
+
+    Args:
+        batches: Gives a batch, or the error in its place, for a request.
+        num_workers: Worker processes, which start with the first pass.
+        pin_memory: Whether batches come in page-locked memory.
+    """
+
+    def __init__(self, batches: Dataset[Batch | HrdetError], *, num_workers: int, pin_memory: bool) -> None:
+        self._batches = batches
+        self._num_workers = num_workers
+        self._pin_memory = pin_memory
+        self._requests: list[BatchRequest] = []
+        self._loader: DataLoader[Batch | HrdetError] | None = None
+        self._processes: list[BaseProcess] = []
+        self._pass: Generator[Batch] | None = None
+
+    def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
+        """The batches requested, in order.  Workers serve one pass at a time: an unfinished one ends.
+
+        Raises:
+            HrdetError: Of a batch; while iterating.
+            LostProcessError: A worker died; while iterating.
+            OutOfMemoryError: There is too little shared memory; while iterating.
+        """
+        self._end_pass()
+        self._requests[:] = requests
+        self._pass = self._run()
+        return self._pass
+
+    def close(self) -> None:
+        """Stop the workers; they would start again with the next pass.
+
+        One that does not end, as when it hangs in a disk that does not answer, is killed.
+        """
+        self._end_pass()
+        killer = threading.Timer(_SECONDS_TO_END, self._kill)
+        killer.start()
+        self._loader = None  # torch tells the workers to end, and waits until they have
+        killer.cancel()
+        self._processes.clear()
+
+    def _kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+    def _run(self) -> Generator[Batch]:
+        try:
+            for item in self._start_pass():  # no local name for it: a traceback would keep the workers alive
+                if isinstance(item, HrdetError):
+                    raise item
+                # A worker will use the memory again; where batches are pinned, that was a copy already.
+                yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise self._death_of_worker(error) from error
+
+    def _start_pass(self) -> Iterator[Batch | HrdetError]:
+        with warnings.catch_warnings():
+            # Presets are made for machines with many cores; more workers than cores only take turns. torch
+            # warns where a loader is made, and again where its workers start.
+            warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
+            if self._loader is None:
+                require_shared_memory(self._num_workers * _QUEUE_BYTES)
+                self._loader = self._start()
+            others = multiprocessing.active_children()
+            with _same_answer_to_deaths():
+                items = iter(self._loader)
+            self._processes += [p for p in multiprocessing.active_children() if p not in others]
+            return items
+
+    def _start(self) -> "DataLoader[Batch | HrdetError]":
+        return DataLoader(
+            self._batches,
+            batch_size=None,  # batches come whole from the dataset
+            sampler=self._requests,
+            num_workers=self._num_workers,
+            prefetch_factor=NUM_BATCHES_AHEAD if self._num_workers > 0 else None,
+            persistent_workers=self._num_workers > 0,
+            pin_memory=self._pin_memory,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
+        )
+
+    def _death_of_worker(self, error: RuntimeError) -> HrdetError:
+        """Why a worker is gone, in a line."""
+        exit_codes = [process.exitcode for process in self._processes if process.exitcode]
+        if _CANNOT_SEND in exit_codes:
+            return lack_of_shared_memory()
+        ends = ", ".join(_describe_end(code) for code in exit_codes) or str(error)
+        return LostProcessError(
+            f"a data worker ended ({ends}); where its memory ran out, fewer workers need less: "
+            "--set data.num_workers=0 has none"
+        )
+
+    def _end_pass(self) -> None:
+        if self._pass is not None:
+            self._pass.close()
+            self._pass = None
+
+
+def _describe_end(exit_code: int) -> str:
+    return f"exit code {exit_code}" if exit_code > 0 else signal.Signals(-exit_code).name
+
+
+def _copy_pixels(batch: Batch) -> Batch:
+    return replace(batch, images=replace(batch.images, pixels=batch.images.pixels.clone()))
+
+
+@contextmanager
+def _same_answer_to_deaths() -> Iterator[None]:
+    """Take torch's handler of SIGCHLD away, which raises an error wherever this process happens to be.
+
+    The death of a worker is noticed where its batch is waited for.
+    """
+    if threading.current_thread() is not threading.main_thread():  # torch sets none then
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _start_worker(_worker: int) -> None:
+    """Leave signals to the parent, and its memory alone; end with it, or when a batch cannot be sent.
+
+    A terminal's Ctrl-C and a scheduler's signals reach workers too; the parent needs them for its step. A
+    search for cycles writes into every object, also into those that a worker shares with its parent until one
+    of them writes: it would copy 85 MB in each worker.
+    """
+    die_with(os.getppid())
+    for number in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        signal.signal(getattr(signal, number), signal.SIG_IGN)
+    Queue._on_queue_feeder_error = staticmethod(_end_without_sending)  # type: ignore[attr-defined]
+    gc.freeze()
+
+
+def _end_without_sending(error: BaseException, _batch: object) -> None:
+    """End a worker whose batch did not fit into shared memory; Python would forget the batch and go on."""
+    print(f"a data worker cannot send its batch: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(_CANNOT_SEND)

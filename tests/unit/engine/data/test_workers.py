@@ -1,0 +1,158 @@
+"""Data workers that hang, die or find no room end in one clear error, and never hold up the end of a run."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.workers import BatchWorkers
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.errors import DataError, HrdetError, LostProcessError
+
+PLENTY = [BatchRequest(0, (number,)) for number in range(200)]
+
+
+class Numbered(Dataset[Batch | HrdetError]):
+    """Batches whose pixels are the number of their picture."""
+
+    def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+        (number,) = request.indices
+        pixels = torch.full((1, 3, 128, 128), number, dtype=torch.uint8)
+        images = ImageBatch(pixels, torch.full((1, 2), 128), torch.zeros(1))
+        return Batch(images, Targets(torch.zeros(1, 8, 4), torch.zeros(1, 8), torch.zeros(1, 8)), ())
+
+
+class Waiting(Numbered):
+    """Waits for ever for picture 3, as for a disk that does not answer."""
+
+    def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+        if request.indices == (3,):
+            signal.pause()
+            time.sleep(1000)
+        return super().__getitem__(request)
+
+
+def workers_of(batches: Dataset[Batch | HrdetError], count: int = 2) -> BatchWorkers:
+    return BatchWorkers(batches, num_workers=count, pin_memory=False)
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_end() -> None:
+    workers = workers_of(Waiting())
+    batches = workers.make(PLENTY)
+    assert [int(next(batches).images.pixels.max()) for _ in range(3)] == [0, 1, 2]
+    pids = [process.pid for process in multiprocessing.active_children()]
+    started = time.monotonic()
+    workers.close()
+    assert time.monotonic() - started < 8
+    assert len(pids) == 2
+    assert multiprocessing.active_children() == []
+
+
+def test_the_death_of_a_worker_is_an_error_where_its_batch_is_waited_for() -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    workers = workers_of(Numbered(), 1)
+    batches = workers.make(PLENTY)
+    next(batches)
+    assert signal.getsignal(signal.SIGCHLD) == before
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    time.sleep(0.5)  # a handler of its death would raise here
+    with pytest.raises(LostProcessError, match=r"a data worker ended \(SIGKILL\); .*data\.num_workers=0"):
+        list(batches)
+    workers.close()
+
+
+def test_signals_of_a_terminal_or_a_scheduler_leave_workers_alone() -> None:
+    workers = workers_of(Numbered(), 1)
+    batches = workers.make(PLENTY[:60])
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(worker.pid or 0, number)
+    assert len(list(batches)) == 59
+    workers.close()
+
+
+def test_an_error_of_a_batch_is_raised_as_it_is() -> None:
+    class Broken(Numbered):
+        def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+            return DataError("a.jpg: is damaged")
+
+    workers = workers_of(Broken(), 1)
+    with pytest.raises(DataError, match=r"^a\.jpg: is damaged$"):
+        next(workers.make(PLENTY))
+    workers.close()
+
+
+ORPHAN = """
+import multiprocessing, os, signal
+from tests.unit.engine.data.test_workers import PLENTY, Waiting, workers_of
+batches = workers_of(Waiting()).make(PLENTY)
+next(batches)
+print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    done = run_python([sys.executable, "-c", ORPHAN])
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2, done.stderr
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline, "a worker outlives its parent"
+        time.sleep(0.05)
+
+
+FULL = """
+from tests.unit.engine.data.test_workers import PLENTY, Numbered, workers_of
+from hrdet_cli.errors import OutOfMemoryError
+workers = workers_of(Numbered())
+try:
+    kept = list(workers.make(PLENTY))
+except OutOfMemoryError as error:
+    print(error)
+workers.close()
+"""
+SMALL_DISK = 'mount -t tmpfs -o size="$1" tmpfs /dev/shm && shift && exec "$@"'
+
+
+def can_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = ["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", "100k", "true"]
+    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs to mount a small /dev/shm of its own, as root may")
+@pytest.mark.parametrize("size", ["20k", "200k"])  # too small for the workers' queues, or for their batches
+def test_too_little_shared_memory_is_one_error_and_no_hang(size: str) -> None:
+    command = ["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", size, sys.executable, "-c", FULL]
+    done = run_python(command)
+    assert "is too small for the batches of the data workers " in done.stdout
+    assert "--shm-size=8g" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def run_python(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[4]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, timeout=120)
