@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -84,10 +85,10 @@ class BatchWorkers:
                     raise item
                 # A worker will use the memory again; where batches are pinned, that was a copy already.
                 yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+        except (RuntimeError, OSError, EOFError) as error:  # as torch noticed it, or a pipe that was cut
+            if not self._has_lost_worker():
                 raise
-            raise self._death_of_worker(error) from error
+            raise self._death_of_worker() from error
 
     def _start_pass(self) -> Iterator[Batch | HrdetError]:
         with warnings.catch_warnings():
@@ -116,12 +117,17 @@ class BatchWorkers:
             generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
         )
 
-    def _death_of_worker(self, error: RuntimeError) -> HrdetError:
+    def _has_lost_worker(self) -> bool:
+        """Whether one is gone, or ends in this moment."""
+        sentinels = [process.sentinel for process in self._processes]
+        return bool(sentinels) and bool(multiprocessing.connection.wait(sentinels, _SECONDS_TO_END))
+
+    def _death_of_worker(self) -> HrdetError:
         """Why a worker is gone, in a line."""
-        exit_codes = [process.exitcode for process in self._processes if process.exitcode]
+        exit_codes = [process.exitcode for process in self._processes if process.exitcode is not None]
         if _CANNOT_SEND in exit_codes:
             return lack_of_shared_memory()
-        ends = ", ".join(_describe_end(code) for code in exit_codes) or str(error)
+        ends = ", ".join(map(_describe_end, exit_codes))
         return LostProcessError(
             f"a data worker ended ({ends}); where its memory ran out, fewer workers need less: "
             "--set data.num_workers=0 has none"
@@ -134,7 +140,7 @@ class BatchWorkers:
 
 
 def _describe_end(exit_code: int) -> str:
-    return f"exit code {exit_code}" if exit_code > 0 else signal.Signals(-exit_code).name
+    return f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
 
 
 def _copy_pixels(batch: Batch) -> Batch:
