@@ -67,8 +67,9 @@ class DataSpec(Spec):
     keep_pictures_without_boxes: bool = False
     """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
     broken_pictures: Literal["error", "skip"] = "error"
-    """What a training picture that is missing, damaged or of another size than annotated does: `error` saves
-    and ends the run; `skip` trains on another one in its place, and names it once in run.json."""
+    """What a training picture does that turns out to be damaged, of another size than annotated, or gone:
+    `error` saves and ends the run; `skip` trains on another one in its place, and names it once in run.json.
+    Pictures that are missing before the run starts are an error in any case."""
 
     @property
     def num_pictures_per_process(self) -> int:
