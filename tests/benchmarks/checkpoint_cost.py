@@ -1,7 +1,6 @@
 """What a checkpoint inside an epoch costs a run of HRNet-W18: written at once, or from a copy by a thread.
 
-Steps without one, before one that is written at once and beside one that a thread writes come in turn, so that
-a machine whose speed changes is fair to all three.
+Both come in turn with steps that have none, so that a machine whose speed changes is fair to all.
 """
 
 import argparse

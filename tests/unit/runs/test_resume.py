@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.resume import check_same_spec
+from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.errors import OutputError, SpecError
+from hrdet_cli.runs.resume import check_same_spec, mend_spec
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -58,3 +59,71 @@ def test_the_same_spec_may_go_on_longer_and_be_evaluated_otherwise(
     folder = folder_of(tmp_path, demo(*settings))
     check_same_spec(demo(*settings), folder)
     check_same_spec(demo(*settings, "optimisation.num_epochs=40", "evaluation.every_num_epochs=1"), folder)
+
+
+def save_copy(folder: RunFolder, spec: ExperimentSpec) -> None:
+    save_checkpoint(folder.last_checkpoint, {"spec": format_spec(spec)})
+
+
+@pytest.mark.parametrize("damage", [None, "", "{", "- 1", "name: demo\n", "\x00"])
+def test_a_spec_that_is_missing_or_damaged_is_written_again_from_the_checkpoint(
+    tmp_path: Path, damage: str | None
+) -> None:
+    spec = demo("optimisation.num_epochs=9")
+    folder = folder_of(tmp_path, spec)
+    save_copy(folder, spec)
+    whole = folder.spec_file.read_text()
+    if damage is None:
+        folder.spec_file.unlink()
+    else:
+        folder.spec_file.write_text(damage)
+    told = mend_spec(folder)
+    assert told is not None
+    assert told.startswith(f"{folder.spec_file}: was missing or damaged, and was written again from ")
+    assert folder.spec_file.read_text() == whole
+    assert mend_spec(folder) is None
+
+
+def test_a_spec_that_was_cut_off_is_written_again(tmp_path: Path) -> None:
+    spec = demo()
+    folder = folder_of(tmp_path, spec)
+    save_copy(folder, spec)
+    whole = folder.spec_file.read_text()
+    lines = whole.splitlines(keepends=True)
+    for num_lines in (1, len(lines) // 2, len(lines) - 1):
+        folder.spec_file.write_text("".join(lines[:num_lines]))
+        assert mend_spec(folder) is not None
+        assert folder.spec_file.read_text() == whole
+
+
+def test_a_whole_spec_is_left_alone_whatever_the_checkpoint_says(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, demo("optimisation.num_epochs=9"))
+    save_copy(folder, demo())
+    assert mend_spec(folder) is None
+    assert "num_epochs: 9" in folder.spec_file.read_text()
+
+
+def test_a_spec_of_an_older_version_is_left_alone(tmp_path: Path) -> None:
+    older = "".join(
+        line
+        for line in format_spec(demo()).splitlines(keepends=True)
+        if "num_epoch_checkpoints" not in line and "checkpoint_every_minutes" not in line
+    )
+    folder = folder_of(tmp_path, demo())
+    folder.spec_file.write_text(older)
+    save_checkpoint(folder.last_checkpoint, {"spec": older})
+    assert mend_spec(folder) is None
+    assert folder.spec_file.read_text() == older
+
+
+def test_without_a_checkpoint_a_damaged_spec_stays(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, demo())
+    folder.spec_file.write_text("{")
+    folder.last_checkpoint.write_bytes(b"no checkpoint")
+    assert mend_spec(folder) is None
+    assert folder.spec_file.read_text() == "{"
+
+
+def test_a_folder_without_a_run_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"is not a run folder .* check --run-dir"):
+        mend_spec(RunFolder(tmp_path))
