@@ -2,7 +2,8 @@
 
 import io
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +16,7 @@ from hrdet_cli.cli.evaluate import evaluate
 from hrdet_cli.cli.export import export
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.inspect_batch import inspect_batch
+from hrdet_cli.cli.leaving import end_process
 from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.train import train
@@ -61,13 +63,24 @@ def _root(
     """Typer needs a callback to hold the options of ``hrdet`` itself; its help is the app's."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; errors become a message on stderr and their exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to stop
+    end_process(_run())
+
+
+def _run() -> int:
+    """Run the command; its exit code."""
     try:
         app()
     except HrdetError as error:
         print_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except SystemExit as ended:  # Typer's way to end, whatever the code
+        return ended.code if isinstance(ended.code, int) else 0
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

@@ -20,6 +20,7 @@ import typer
 
 import hrdet_cli
 from hrdet_cli.cli.failures import print_error
+from hrdet_cli.cli.leaving import end_at_once
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
 from hrdet_cli.cli.rank_log import rank_log
 from hrdet_cli.cli.stopping import stop_request
@@ -214,7 +215,7 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
             print_error(error)  # into its log
         # Torch elastic starts processes anew that end badly, which this error would survive.
         ends_well = failure.is_final and orders.max_restarts > 0
-        os._exit(0 if ends_well else failure.exit_code)
+        end_at_once(0 if ends_well else failure.exit_code)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _frame: _heed_sigterm(folder, number))
@@ -248,15 +249,13 @@ def _heed_sigterm(folder: "LaunchFolder", number: int) -> None:
 def _leave(error: HrdetError) -> NoReturn:
     """End at once: an orderly exit, or another thread, would wait for collectives that never end."""
     print_error(error)
-    os._exit(error.exit_code)
+    end_at_once(error.exit_code)
 
 
 def _leave_after_crash() -> NoReturn:
     """Likewise, with a traceback."""
     traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(1)
+    end_at_once(1)
 
 
 def _join_and_work(

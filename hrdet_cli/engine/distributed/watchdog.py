@@ -16,6 +16,7 @@ from torch.distributed import Store
 
 from hrdet_cli.engine.distributed.activity import ACTIVITY
 from hrdet_cli.engine.distributed.failure import FailureBoard, PeerError, failure_of
+from hrdet_cli.engine.distributed.store_threads import StoreThread, join_within
 from hrdet_cli.errors import HrdetError, LostProcessError
 
 BEAT_SECONDS = 1.0
@@ -23,6 +24,8 @@ SILENCE_SECONDS = 60.0
 """A process that has not written for so long, while others wait for it, is taken for lost."""
 MISSED_SECONDS = 4.0
 """Without beats for so long, once the connection to some process was lost, it is the one."""
+LEAVE_SECONDS = 2.0
+"""Given to a last request, when the watch is over; a thread that still waits then is left behind."""
 GRACE_SECONDS = 10.0
 """Given to a process to end by itself after another one failed."""
 
@@ -75,8 +78,8 @@ class Watchdog:
         self._abort = abort
         self._is_over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._watch, name="watchdog", daemon=True),
-            threading.Thread(target=self._watch_store, name="watchdog of the store", daemon=True),
+            StoreThread(self._watch, name="watchdog"),
+            StoreThread(self._watch_store, name="watchdog of the store"),
         ]
         self._last_texts: dict[int, tuple[bytes, float]] = {}
         self._missing: tuple[int, ...] = ()
@@ -91,8 +94,7 @@ class Watchdog:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        for thread in self._threads:
-            thread.join(timeout=2 * BEAT_SECONDS)
+        join_within(self._threads, seconds=LEAVE_SECONDS)
 
     def missing(self) -> str:
         """The processes not heard of for some beats, in words; empty where all are."""

@@ -1,4 +1,5 @@
 import json
+import threading
 import time
 from typing import NoReturn
 
@@ -20,8 +21,7 @@ class Aborted:
 
     def __call__(self, error: HrdetError) -> NoReturn:
         self.errors.append(error)
-        while True:  # what follows must not run, and the thread is a daemon
-            time.sleep(60)
+        raise SystemExit  # ends the watchdog's thread alone: what follows must not run
 
     def wait(self) -> HrdetError:
         deadline = time.monotonic() + 10
@@ -102,15 +102,21 @@ def test_a_failure_elsewhere_ends_a_process_that_waits_in_a_collective(aborted: 
 
 
 class FrozenStore(HashStore):
-    """A store whose process takes connections and never answers."""
+    """A store whose process takes connections and does not answer until it is thawed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_thawed = threading.Event()
 
     def set(self, _key: str, _value: str) -> None:
-        time.sleep(60)
+        self.is_thawed.wait(60)
+        raise RuntimeError("Connection reset by peer")
 
 
 def test_a_store_that_never_answers_is_told_with_the_process_that_holds_it(aborted: Aborted) -> None:
+    store = FrozenStore()
     dog = Watchdog(
-        store=FrozenStore(),
+        store=store,
         board=FailureBoard(HashStore(), rank=0, size=3),
         members=("gpu-a", "gpu-b", "gpu-c"),
         rank=0,
@@ -120,6 +126,7 @@ def test_a_store_that_never_answers_is_told_with_the_process_that_holds_it(abort
     )
     with dog:
         error = aborted.wait()
+        store.is_thawed.set()
     assert error.exit_code == 8
     assert str(error).startswith("rank 1 on gpu-b, which holds the group's store, did not answer for 0 s: ")
     assert str(error).endswith("noticed in step 37")
