@@ -3,9 +3,11 @@
 Usage: python -m tests.distributed.leaving_group ARGUMENTS OF HRDET
 
 Rank 0, which holds the store, freezes once the others have come to the end.  They find their store silent
-while they leave: they look around first for longer than it takes to ask it.
+while they leave: they look around first for longer than it takes to ask it.  Then they say on a pipe, whose
+number is in LEFT_PIPE, that they have left, and the end of their interpreter takes its time.
 """
 
+import ctypes
 import faulthandler
 import os
 import signal
@@ -32,9 +34,12 @@ def leave_late(
     else:
         time.sleep(3 * BEAT_SECONDS)
     leave_watchdog(watchdog, kind, error, trace)
+    os.write(int(os.environ["LEFT_PIPE"]), b"left")
 
 
 if __name__ == "__main__":
     faulthandler.enable()
     Watchdog.__exit__ = leave_late  # type: ignore[method-assign,assignment]
+    libc = ctypes.CDLL(None)
+    libc.__cxa_atexit(libc.sleep, ctypes.c_void_p(5), None)
     main()
