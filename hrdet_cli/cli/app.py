@@ -32,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done, 1 other error, 2 spec or usage, 3 data, 4 weights or checkpoint, "
     "5 run folder, 6 non-finite loss, 7 processes that cannot form a group, 8 a lost process, "
-    "9 out of memory, 130 stopped by Ctrl-C, 143 by SIGTERM.",
+    "9 out of memory, 128 + N stopped by signal N: 130 by Ctrl-C, 143 by SIGTERM.",
 )
 app.command("train")(train)
 app.command("eval")(evaluate)

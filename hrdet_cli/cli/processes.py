@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, TYPE_CHECKING, NoReturn
 
 import typer
@@ -197,6 +198,7 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
     from hrdet_cli.engine.distributed.environment import detect_membership
     from hrdet_cli.engine.distributed.failure import failure_of
     from hrdet_cli.engine.distributed.meeting import Place
+    from hrdet_cli.engine.distributed.stop_signals import stop_signals
     from hrdet_cli.engine.distributed.worker import die_with
 
     orders = folder.orders()
@@ -218,7 +220,9 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
         end_at_once(0 if ends_well else failure.exit_code)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _frame: _heed_sigterm(folder, number))
+    for number in stop_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, _signal_heeder(folder))
     was_stopped = _join_and_work(
         work,
         membership,
@@ -234,16 +238,23 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
         folder.note_stopped()
 
 
-def _heed_sigterm(folder: "LaunchFolder", number: int) -> None:
-    """Torch elastic ends workers by SIGTERM to start others; a scheduler signals launcher and workers alike.
+def _signal_heeder(folder: "LaunchFolder") -> Callable[[int, FrameType | None], None]:
+    """A handler for the signals that end a worker, or that its launcher gets too.
 
-    In the second case the launcher notes it, perhaps a moment later, and the work heeds the note.
+    Torch elastic ends workers by SIGTERM to start others; a scheduler, or a terminal that is closed, signals
+    launcher and workers alike.  In the second case the launcher notes it, perhaps a moment later, and the
+    work heeds the note.
     """
-    deadline = time.monotonic() + NOTE_SECONDS
-    while folder.stop_signal() is None:
-        if time.monotonic() > deadline:
-            os._exit(128 + number)
-        time.sleep(0.05)
+    process_id = os.getpid()
+
+    def heed(number: int, _frame: FrameType | None) -> None:
+        deadline = time.monotonic() + NOTE_SECONDS
+        while os.getpid() == process_id and folder.stop_signal() is None:  # a data worker's parent does this
+            if time.monotonic() > deadline:
+                os._exit(128 + number)
+            time.sleep(0.05)
+
+    return heed
 
 
 def _leave(error: HrdetError) -> NoReturn:

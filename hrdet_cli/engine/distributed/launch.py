@@ -25,11 +25,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hrdet_cli.engine.distributed.ending import ending_of
 from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
+from hrdet_cli.engine.distributed.stop_signals import stop_signals_handled
 from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
 from hrdet_cli.errors import HrdetError, LostProcessError
 
 _SHUTDOWN_SECONDS = 5
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Stopped:
     """The run was asked to stop, here or on another node, and did.
 
     Attributes:
-        exit_code: 130 after Ctrl-C, 143 after SIGTERM.
+        exit_code: 130 after Ctrl-C, here or on another node; else 128 and the signal's number.
     """
 
     exit_code: int
@@ -211,7 +211,7 @@ def _prepare_environment(environ: MutableMapping[str, str], folder: LaunchFolder
 
 @contextmanager
 def _stop_signals_noted(folder: LaunchFolder, say: Callable[[str], None]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM is a note, which workers heed after their step; the next one kills them.
+    """The first signal to stop is a note, which workers heed after their step; the next one kills them.
 
     Without workers that could heed it, the first ends the launch at once.
     """
@@ -225,12 +225,8 @@ def _stop_signals_noted(folder: LaunchFolder, say: Callable[[str], None]) -> Ite
             return
         raise SignalException(f"stopped by signal {number}", sigval=signal.SIGKILL)
 
-    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
-    try:
+    with stop_signals_handled(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stopped(folder: LaunchFolder) -> Stopped:
