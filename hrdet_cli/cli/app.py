@@ -1,7 +1,5 @@
 """The ``hrdet`` command: its subcommands, and how errors end it."""
 
-import io
-import sys
 import traceback
 from typing import Annotated, NoReturn
 
@@ -19,6 +17,7 @@ from hrdet_cli.cli.inspect_batch import inspect_batch
 from hrdet_cli.cli.leaving import end_process
 from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
+from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
 from hrdet_cli.cli.train import train
 from hrdet_cli.cli.weights import weights_app
 from hrdet_cli.errors import HrdetError
@@ -65,21 +64,23 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line; errors become a message on stderr and their exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to stop
-    end_process(_run())
+    with lasting_streams():
+        exit_code = _run()
+    end_process(exit_code)
 
 
 def _run() -> int:
     """Run the command; its exit code."""
     try:
-        app()
+        try:
+            app()
+        except SystemExit as ended:  # Typer's way to end, whatever the code
+            if ended.code not in (None, 0):
+                return ended.code if isinstance(ended.code, int) else 1
+        refuse_lost_result()
     except HrdetError as error:
         print_error(error)
         return error.exit_code
-    except SystemExit as ended:  # Typer's way to end, whatever the code
-        return ended.code if isinstance(ended.code, int) else 0
     except Exception:
         traceback.print_exc()
         return 1

@@ -23,6 +23,6 @@ def end_process(exit_code: int) -> NoReturn:
 def end_at_once(exit_code: int) -> NoReturn:
     """End without the interpreter's farewell, which could wait for other threads; what was printed is out."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if stream is not None:  # closed from the start
             stream.flush()
     os._exit(exit_code)

@@ -24,8 +24,9 @@ from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.leaving import end_at_once
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
 from hrdet_cli.cli.rank_log import rank_log
+from hrdet_cli.cli.standard_streams import refuse_lost_result
 from hrdet_cli.cli.stopping import stop_request
-from hrdet_cli.errors import HrdetError, OutputError, SpecError
+from hrdet_cli.errors import HrdetError, SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.engine.distributed.environment import Membership
@@ -309,12 +310,9 @@ def _join_and_work(
                     hosts=group.hosts,
                     launch_id=None if folder is None else folder.orders().launch_id,
                 )
-                try:
-                    return work(process)
-                except SystemExit as error:  # rich's answer to a pipe that nobody reads any more
-                    raise OutputError(
-                        "nobody reads what rank 0 prints any more: its pipe was closed"
-                    ) from error
+                was_stopped = work(process)
+                refuse_lost_result()
+                return was_stopped
     except HrdetError as error:
         leave(error)
     except Exception:
