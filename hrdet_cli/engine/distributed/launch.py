@@ -10,11 +10,9 @@ import os
 import shlex
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -24,6 +22,7 @@ from torch.distributed.elastic.rendezvous import RendezvousClosedError, Rendezvo
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hrdet_cli.engine.distributed.ending import ending_of
+from hrdet_cli.engine.distributed.launch_folders import made_launch_folder
 from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
 from hrdet_cli.engine.distributed.stop_signals import stop_signals_handled
 from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
@@ -96,8 +95,8 @@ def launch(
         GroupError: The nodes did not find each other.
         LostProcessError: A process died, and no restart was left.
     """
-    with tempfile.TemporaryDirectory(prefix="hrdet-launch-") as path:
-        folder = LaunchFolder(Path(path))
+    with made_launch_folder() as path:
+        folder = LaunchFolder(path)
 
         def abort_tidily(error: HrdetError) -> NoReturn:
             shutil.rmtree(path, ignore_errors=True)
