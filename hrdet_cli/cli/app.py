@@ -15,6 +15,7 @@ from hrdet_cli.cli.export import export
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.inspect_batch import inspect_batch
 from hrdet_cli.cli.leaving import end_process
+from hrdet_cli.cli.noise import quieten_libraries
 from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
@@ -64,6 +65,7 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line; errors become a message on stderr and their exit code."""
+    quieten_libraries()
     with lasting_streams():
         exit_code = _run()
     end_process(exit_code)

@@ -77,8 +77,6 @@ def run_in_processes(
         HrdetError: The work's, or the group's.
         typer.Exit: The work was stopped.
     """
-    # Before torch is imported, whose native half warns of names that cannot be looked up.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from hrdet_cli.engine.distributed.worker import launch_folder
 
     options.check()
