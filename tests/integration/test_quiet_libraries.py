@@ -36,7 +36,7 @@ def write_pictures(folder: Path) -> Path:
 
 def test_pillow_does_not_warn_of_its_own_source_files(tmp_path: Path) -> None:
     file = write_pictures(tmp_path / "pictures")
-    with pytest.warns(UserWarning, match="Tag data larger than file"):  # by itself it does
+    with pytest.warns(UserWarning, match="Tag data larger|Corrupt EXIF"):  # by itself it does
         Image.open(tmp_path / "pictures" / "exif.jpg").getexif()
     with pytest.warns(Image.DecompressionBombWarning):
         Image.open(tmp_path / "pictures" / "large.png")
