@@ -34,12 +34,17 @@ def write_pictures(folder: Path) -> Path:
     return file
 
 
+def read_exif(file: Path) -> None:
+    with Image.open(file) as picture:
+        picture.getexif()
+
+
 def test_pillow_does_not_warn_of_its_own_source_files(tmp_path: Path) -> None:
     file = write_pictures(tmp_path / "pictures")
     with pytest.warns(UserWarning, match="Tag data larger|Corrupt EXIF"):  # by itself it does
-        Image.open(tmp_path / "pictures" / "exif.jpg").getexif()
+        read_exif(tmp_path / "pictures" / "exif.jpg")
     with pytest.warns(Image.DecompressionBombWarning):
-        Image.open(tmp_path / "pictures" / "large.png")
+        read_exif(tmp_path / "pictures" / "large.png")
     for workers in ("0", "1"):
         done = run_hrdet("check-data", str(file), str(tmp_path / "pictures"), "--workers", workers)
         assert done.returncode == 3
