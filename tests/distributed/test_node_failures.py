@@ -192,6 +192,8 @@ def test_without_the_node_of_the_rendezvous_the_others_end_and_a_resume_goes_on(
     pair[0].kill_all()
     assert other.wait() == 8, other.printed()
     assert "the node that holds the rendezvous at 10.77.0.1:29500 is gone" in other.printed()
+    assert "frame #" not in other.printed()
+    assert "[c10d]" not in other.printed()
     assert "--resume" in other.printed()
     await_nobody(pair[1])
     finish(*start_on_all(pair, train_command(pair, "--resume"), tmp_path))

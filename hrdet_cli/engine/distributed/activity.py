@@ -82,10 +82,13 @@ class GpuCollectives:
             self._unfinished.append(EnqueuedCollective(ACTIVITY.num_collectives, what, ACTIVITY.phase, event))
 
     def first(self) -> EnqueuedCollective | None:
-        """The first that is not finished; None where all are.  Waits for nothing."""
+        """The first that is not finished; None where all are, or the GPU has failed.  Waits for nothing."""
         with self._lock:
-            while self._unfinished and self._unfinished[0].event.query():
-                self._unfinished.popleft()
+            try:
+                while self._unfinished and self._unfinished[0].event.query():
+                    self._unfinished.popleft()
+            except RuntimeError:  # of the GPU, which its next operation raises too
+                self._unfinished.clear()
             return self._unfinished[0] if self._unfinished else None
 
 

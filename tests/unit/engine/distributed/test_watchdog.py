@@ -134,6 +134,22 @@ def test_a_hang_on_the_gpu_names_its_collective_though_the_host_says_nothing(
     assert GPU_COLLECTIVES.first() is None
 
 
+class FailedEvent:
+    """On a GPU that failed."""
+
+    def query(self) -> bool:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_gpu_that_failed_is_no_lost_store(aborted: Aborted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ACTIVITY, "waiting_for", None)
+    GPU_COLLECTIVES.add("sums of norms", FailedEvent())
+    with watching(HashStore(), aborted, timeout_seconds=0.05):
+        time.sleep(0.3)
+    assert not aborted.errors
+    assert GPU_COLLECTIVES.first() is None
+
+
 def test_a_holder_of_the_store_that_sums_up_no_more_is_named(
     aborted: Aborted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
