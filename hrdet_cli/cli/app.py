@@ -1,8 +1,7 @@
 """The ``hrdet`` command: its subcommands, and how errors end it."""
 
-import io
-import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,8 +14,11 @@ from hrdet_cli.cli.evaluate import evaluate
 from hrdet_cli.cli.export import export
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.inspect_batch import inspect_batch
+from hrdet_cli.cli.leaving import end_process
+from hrdet_cli.cli.noise import quieten_libraries
 from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
+from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
 from hrdet_cli.cli.train import train
 from hrdet_cli.cli.weights import weights_app
 from hrdet_cli.errors import HrdetError
@@ -30,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done, 1 other error, 2 spec or usage, 3 data, 4 weights or checkpoint, "
     "5 run folder, 6 non-finite loss, 7 processes that cannot form a group, 8 a lost process, "
-    "9 out of memory, 130 stopped by Ctrl-C, 143 by SIGTERM.",
+    "9 out of memory, 128 + N stopped by signal N: 130 by Ctrl-C, 143 by SIGTERM.",
 )
 app.command("train")(train)
 app.command("eval")(evaluate)
@@ -61,13 +63,27 @@ def _root(
     """Typer needs a callback to hold the options of ``hrdet`` itself; its help is the app's."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; errors become a message on stderr and their exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to stop
+    quieten_libraries()
+    with lasting_streams():
+        exit_code = _run()
+    end_process(exit_code)
+
+
+def _run() -> int:
+    """Run the command; its exit code."""
     try:
-        app()
+        try:
+            app()
+        except SystemExit as ended:  # Typer's way to end, whatever the code
+            if ended.code not in (None, 0):
+                return ended.code if isinstance(ended.code, int) else 1
+        refuse_lost_result()
     except HrdetError as error:
         print_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

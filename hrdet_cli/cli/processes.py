@@ -14,16 +14,19 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, TYPE_CHECKING, NoReturn
 
 import typer
 
 import hrdet_cli
 from hrdet_cli.cli.failures import print_error
+from hrdet_cli.cli.leaving import end_at_once
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
 from hrdet_cli.cli.rank_log import rank_log
+from hrdet_cli.cli.standard_streams import refuse_lost_result
 from hrdet_cli.cli.stopping import stop_request
-from hrdet_cli.errors import HrdetError, OutputError, SpecError
+from hrdet_cli.errors import HrdetError, SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.engine.distributed.environment import Membership
@@ -74,8 +77,6 @@ def run_in_processes(
         HrdetError: The work's, or the group's.
         typer.Exit: The work was stopped.
     """
-    # Before torch is imported, whose native half warns of names that cannot be looked up.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from hrdet_cli.engine.distributed.worker import launch_folder
 
     options.check()
@@ -196,6 +197,7 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
     from hrdet_cli.engine.distributed.environment import detect_membership
     from hrdet_cli.engine.distributed.failure import failure_of
     from hrdet_cli.engine.distributed.meeting import Place
+    from hrdet_cli.engine.distributed.stop_signals import stop_signals
     from hrdet_cli.engine.distributed.worker import die_with
 
     orders = folder.orders()
@@ -214,10 +216,12 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
             print_error(error)  # into its log
         # Torch elastic starts processes anew that end badly, which this error would survive.
         ends_well = failure.is_final and orders.max_restarts > 0
-        os._exit(0 if ends_well else failure.exit_code)
+        end_at_once(0 if ends_well else failure.exit_code)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _frame: _heed_sigterm(folder, number))
+    for number in stop_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, _signal_heeder(folder))
     was_stopped = _join_and_work(
         work,
         membership,
@@ -233,30 +237,35 @@ def _work_for_launcher(work: Work, folder: "LaunchFolder", *, device: str, logs:
         folder.note_stopped()
 
 
-def _heed_sigterm(folder: "LaunchFolder", number: int) -> None:
-    """Torch elastic ends workers by SIGTERM to start others; a scheduler signals launcher and workers alike.
+def _signal_heeder(folder: "LaunchFolder") -> Callable[[int, FrameType | None], None]:
+    """A handler for the signals that end a worker, or that its launcher gets too.
 
-    In the second case the launcher notes it, perhaps a moment later, and the work heeds the note.
+    Torch elastic ends workers by SIGTERM to start others; a scheduler, or a terminal that is closed, signals
+    launcher and workers alike.  In the second case the launcher notes it, perhaps a moment later, and the
+    work heeds the note.
     """
-    deadline = time.monotonic() + NOTE_SECONDS
-    while folder.stop_signal() is None:
-        if time.monotonic() > deadline:
-            os._exit(128 + number)
-        time.sleep(0.05)
+    process_id = os.getpid()
+
+    def heed(number: int, _frame: FrameType | None) -> None:
+        deadline = time.monotonic() + NOTE_SECONDS
+        while os.getpid() == process_id and folder.stop_signal() is None:  # a data worker's parent does this
+            if time.monotonic() > deadline:
+                os._exit(128 + number)
+            time.sleep(0.05)
+
+    return heed
 
 
 def _leave(error: HrdetError) -> NoReturn:
     """End at once: an orderly exit, or another thread, would wait for collectives that never end."""
     print_error(error)
-    os._exit(error.exit_code)
+    end_at_once(error.exit_code)
 
 
 def _leave_after_crash() -> NoReturn:
     """Likewise, with a traceback."""
     traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(1)
+    end_at_once(1)
 
 
 def _join_and_work(
@@ -299,12 +308,9 @@ def _join_and_work(
                     hosts=group.hosts,
                     launch_id=None if folder is None else folder.orders().launch_id,
                 )
-                try:
-                    return work(process)
-                except SystemExit as error:  # rich's answer to a pipe that nobody reads any more
-                    raise OutputError(
-                        "nobody reads what rank 0 prints any more: its pipe was closed"
-                    ) from error
+                was_stopped = work(process)
+                refuse_lost_result()
+                return was_stopped
     except HrdetError as error:
         leave(error)
     except Exception:

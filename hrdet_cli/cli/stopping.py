@@ -1,11 +1,14 @@
-"""Ctrl-C and SIGTERM ask a command to stop where it loses nothing."""
+"""Ctrl-C and a scheduler's signals ask a command to stop where it loses nothing."""
 
-import signal
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import typer
+
+from hrdet_cli.cli.leaving import end_at_once
+from hrdet_cli.engine.distributed.stop_signals import stop_signals_handled
 
 STOPPED_BY_CTRL_C = 130
 
@@ -14,13 +17,15 @@ class StopRequest:
     """Whether this process was asked to stop.
 
     Args:
-        says: What happens next, for stderr; a second Ctrl-C is obeyed at once then. None keeps quiet, where
+        says: What happens next, for stderr; a second signal is obeyed at once then. None keeps quiet, where
             signals come from a launcher, which may repeat them.
     """
 
     def __init__(self, *, says: str | None) -> None:
         self._says = says
         self._signal: int | None = None
+        self._process_id = os.getpid()
+        self.is_urgent = False
 
     def is_asked(self) -> bool:
         """Whether a signal came."""
@@ -28,25 +33,37 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, here or on another process; 143 after SIGTERM."""
+        """130 after Ctrl-C, here or on another process; after another signal 128 and its number."""
         return STOPPED_BY_CTRL_C if self._signal is None else 128 + self._signal
 
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Signal handler."""
-        if self._signal is not None and self._says is not None:
-            raise KeyboardInterrupt
+        if os.getpid() != self._process_id:  # a data worker, which its parent will end
+            return
+        is_repeated = self._signal is not None and self._says is not None
         self._signal = number
+        if self.is_urgent:  # the interrupt was lost, in a destructor perhaps
+            end_at_once(self.exit_code)
+        if is_repeated:
+            self.is_urgent = True
+            raise KeyboardInterrupt
         if self._says is not None:
             typer.echo(self._says, err=True)
 
 
 @contextmanager
 def stop_request(*, says: str | None) -> Iterator[StopRequest]:
-    """A request that SIGINT and SIGTERM make while inside."""
+    """A request that signals make while inside.
+
+    Raises:
+        typer.Exit: A second signal interrupted the work.  Whatever the interrupt was turned into on its way
+            out, such as a file that could not be written, it is no other error.
+    """
     request = StopRequest(says=says)
-    before = {number: signal.signal(number, request.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stop_signals_handled(request.ask):
+        try:
+            yield request
+        except BaseException as error:
+            if request.is_urgent:
+                raise typer.Exit(request.exit_code) from error
+            raise

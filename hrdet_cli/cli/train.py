@@ -32,6 +32,7 @@ from hrdet_cli.cli.process_options import (
     TimeoutOption,
 )
 from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
+from hrdet_cli.cli.standard_streams import do_without_stdout
 from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _train(
         from hrdet_cli.runs.preparation import Launch
         from hrdet_cli.runs.train import train as train_run
 
+        do_without_stdout()
         launch = Launch(resume=resume, overwrite=overwrite, hosts=process.hosts, launch_id=process.launch_id)
         return _show(train_run(loaded, folder, launch, stop_asked=process.stop_asked), loaded, process.log)
 

@@ -344,7 +344,10 @@ def test_a_dry_run_on_screen_ends_with_the_spec_that_it_resolved(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)],
+)
 def test_ctrl_c_or_a_scheduler_on_the_whole_process_group_finishes_the_step_and_saves(
     finished_run: FinishedRun, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
@@ -370,3 +373,42 @@ def test_ctrl_c_or_a_scheduler_on_the_whole_process_group_finishes_the_step_and_
     assert f"stopped after step {num_steps}; go on with" in stdout
     state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
     assert state["step"] == num_steps
+
+
+SIGNALLED_WHILE_IT_SAVES = """
+import faulthandler, os, signal
+import torch
+from hrdet_cli.cli.app import main
+
+faulthandler.enable()
+save = torch.save
+
+class SignalledFile:
+    def __init__(self, file):
+        self.file, self.num_writes = file, 0
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, data):
+        self.num_writes += 1
+        if self.num_writes in (20, 40):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.file.write(data)
+
+torch.save = lambda state, file: save(state, SignalledFile(file))
+main()
+"""
+
+
+@pytest.mark.slow
+def test_two_signals_while_a_checkpoint_is_written_end_with_their_code_and_blame_no_disk(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    options = tiny_options(finished_run.data_root, "optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    command = [sys.executable, "-c", SIGNALLED_WHILE_IT_SAVES, "train", *options, "--run-dir", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 143
+    assert done.stderr == "finishing the step and saving; Ctrl-C again stops at once and loses it\n"
+    assert list((folder / "checkpoints").iterdir()) == []

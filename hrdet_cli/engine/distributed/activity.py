@@ -5,9 +5,14 @@ starts; since all processes make the same collectives in the same order, the pro
 is the one the others wait for.
 """
 
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
+
+import torch
 
 from hrdet_cli.errors import LostProcessError
 
@@ -34,6 +39,61 @@ ACTIVITY = Activity()
 def enter_phase(phase: str) -> None:
     """Say what this process is about to do, such as ``"step 12"``, for the messages of the watchdog."""
     ACTIVITY.phase = phase
+
+
+class GpuEvent(Protocol):
+    """A place in a GPU's work, such as ``torch.cuda.Event``."""
+
+    def query(self) -> bool:
+        """Whether the GPU has come past it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueuedCollective:
+    """A collective that was handed to the GPU.
+
+    Attributes:
+        number: Its place in the common order.
+        what: In words.
+        phase: What the process did then.
+        event: Right behind it.
+    """
+
+    number: int
+    what: str
+    phase: str
+    event: GpuEvent
+
+
+class GpuCollectives:
+    """The collectives that the GPU has not finished: there a process waits, wherever its host is stuck.
+
+    The host goes on until it needs a result, perhaps inside an operator that says nothing of a collective.
+    """
+
+    def __init__(self) -> None:
+        self._unfinished: deque[EnqueuedCollective] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, what: str, event: GpuEvent) -> None:
+        """Remember the collective that was counted last."""
+        self.first()
+        with self._lock:
+            self._unfinished.append(EnqueuedCollective(ACTIVITY.num_collectives, what, ACTIVITY.phase, event))
+
+    def first(self) -> EnqueuedCollective | None:
+        """The first that is not finished; None where all are, or the GPU has failed.  Waits for nothing."""
+        with self._lock:
+            try:
+                while self._unfinished and self._unfinished[0].event.query():
+                    self._unfinished.popleft()
+            except RuntimeError:  # of the GPU, which its next operation raises too
+                self._unfinished.clear()
+            return self._unfinished[0] if self._unfinished else None
+
+
+GPU_COLLECTIVES = GpuCollectives()
+"""Of this process's GPU."""
 
 
 @contextmanager
@@ -66,3 +126,7 @@ def collective(what: str) -> Iterator[None]:
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+            GPU_COLLECTIVES.add(what, event)

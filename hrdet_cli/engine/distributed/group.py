@@ -14,8 +14,9 @@ from torch.distributed import PrefixStore
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import wait_for_all
 from hrdet_cli.engine.distributed.environment import Membership
-from hrdet_cli.engine.distributed.failure import FailureBoard, PeerError, failure_of
+from hrdet_cli.engine.distributed.failure import Failure, FailureBoard, PeerError, failure_of
 from hrdet_cli.engine.distributed.meeting import Meeting, Place, meet
+from hrdet_cli.engine.distributed.store_threads import StoreThread, join_within
 from hrdet_cli.engine.distributed.watchdog import Watchdog
 from hrdet_cli.errors import GroupError, HrdetError, LostProcessError
 
@@ -90,10 +91,17 @@ def joined_group(
                 raise _explain(error, board, watchdog) from error
         dist.destroy_process_group()
     except BaseException as error:
-        board.publish(failure_of(error, rank=meeting.rank, host=place.host))
+        _publish(board, failure_of(error, rank=meeting.rank, host=place.host))
         if meeting.rank == meeting.store_rank:
             board.wait_for_readers(seconds=_NOTICE_SECONDS)
         raise
+
+
+def _publish(board: FailureBoard, failure: Failure) -> None:
+    """Tell the others why this process ends, unless the store is silent, which nobody watches any more."""
+    thread = StoreThread(lambda: board.publish(failure), name="last words")
+    thread.start()
+    join_within([thread], seconds=_NOTICE_SECONDS)
 
 
 def _use_gpu(local_rank: int) -> None:

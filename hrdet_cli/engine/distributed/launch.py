@@ -10,11 +10,9 @@ import os
 import shlex
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -24,12 +22,13 @@ from torch.distributed.elastic.rendezvous import RendezvousClosedError, Rendezvo
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hrdet_cli.engine.distributed.ending import ending_of
+from hrdet_cli.engine.distributed.launch_folders import made_launch_folder
 from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
+from hrdet_cli.engine.distributed.stop_signals import stop_signals_handled
 from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
 from hrdet_cli.errors import HrdetError, LostProcessError
 
 _SHUTDOWN_SECONDS = 5
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Stopped:
     """The run was asked to stop, here or on another node, and did.
 
     Attributes:
-        exit_code: 130 after Ctrl-C, 143 after SIGTERM.
+        exit_code: 130 after Ctrl-C, here or on another node; else 128 and the signal's number.
     """
 
     exit_code: int
@@ -96,8 +95,8 @@ def launch(
         GroupError: The nodes did not find each other.
         LostProcessError: A process died, and no restart was left.
     """
-    with tempfile.TemporaryDirectory(prefix="hrdet-launch-") as path:
-        folder = LaunchFolder(Path(path))
+    with made_launch_folder() as path:
+        folder = LaunchFolder(path)
 
         def abort_tidily(error: HrdetError) -> NoReturn:
             shutil.rmtree(path, ignore_errors=True)
@@ -211,7 +210,7 @@ def _prepare_environment(environ: MutableMapping[str, str], folder: LaunchFolder
 
 @contextmanager
 def _stop_signals_noted(folder: LaunchFolder, say: Callable[[str], None]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM is a note, which workers heed after their step; the next one kills them.
+    """The first signal to stop is a note, which workers heed after their step; the next one kills them.
 
     Without workers that could heed it, the first ends the launch at once.
     """
@@ -225,12 +224,8 @@ def _stop_signals_noted(folder: LaunchFolder, say: Callable[[str], None]) -> Ite
             return
         raise SignalException(f"stopped by signal {number}", sigval=signal.SIGKILL)
 
-    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
-    try:
+    with stop_signals_handled(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stopped(folder: LaunchFolder) -> Stopped:

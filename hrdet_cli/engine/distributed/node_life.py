@@ -12,11 +12,15 @@ from typing import NoReturn
 
 from torch.distributed import Store
 
+from hrdet_cli.engine.distributed.store_threads import StoreThread, join_within
 from hrdet_cli.errors import HrdetError, LostProcessError
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 60.0
 """A store that does not answer for so long is gone with its node."""
+
+LEAVE_SECONDS = 2.0
+"""Given to a last request, when the node leaves; a thread that still waits then is left behind."""
 
 MIN_BEATS = 5
 """However short the user's timeout is."""
@@ -51,8 +55,7 @@ class NodeLife:
         self._num_beats = 0
         self._farewell: str | None = None
         self._threads = [
-            threading.Thread(target=target, name="node life", daemon=True)
-            for target in (self._show_life, self._watch_store)
+            StoreThread(target, name="node life") for target in (self._show_life, self._watch_store)
         ]
 
     def start(self) -> None:
@@ -64,8 +67,7 @@ class NodeLife:
         """End; tells the others the error that ends this node, where there is one."""
         self._farewell = str(error) if isinstance(error, HrdetError) else None
         self._is_over.set()
-        for thread in self._threads:
-            thread.join(timeout=2 * BEAT_SECONDS)
+        join_within(self._threads, seconds=LEAVE_SECONDS)
 
     def _show_life(self) -> None:
         try:

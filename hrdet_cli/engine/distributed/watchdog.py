@@ -1,45 +1,30 @@
 """A thread in every process that notices when another one is gone, stuck, or has failed.
 
-Each process writes once a second what it is doing into the group's store.  A collective that waits too long
-is then an error that names the process the others wait for, and a process that fails elsewhere ends this one
-even while it waits inside a collective.
+Each process writes once a second what it is doing into the group's store (`BeatBook`).  A collective that
+waits too long, in the host or on the GPU, is then an error that names the process the others wait for, and a
+process that fails elsewhere ends this one even while it waits inside a collective.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from torch.distributed import Store
 
-from hrdet_cli.engine.distributed.activity import ACTIVITY
+from hrdet_cli.engine.distributed.activity import ACTIVITY, GPU_COLLECTIVES
+from hrdet_cli.engine.distributed.beats import Beat, BeatBook, Overview
 from hrdet_cli.engine.distributed.failure import FailureBoard, PeerError, failure_of
+from hrdet_cli.engine.distributed.store_threads import StoreThread, join_within
 from hrdet_cli.errors import HrdetError, LostProcessError
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 60.0
 """A process that has not written for so long, while others wait for it, is taken for lost."""
-MISSED_SECONDS = 4.0
-"""Without beats for so long, once the connection to some process was lost, it is the one."""
+LEAVE_SECONDS = 2.0
+"""Given to a last request, when the watch is over; a thread that still waits then is left behind."""
 GRACE_SECONDS = 10.0
 """Given to a process to end by itself after another one failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What a process wrote last.
-
-    Attributes:
-        num_collectives: As in `Activity`; likewise ``waiting_for`` and ``phase``.
-        silent_seconds: For how long it has not written anything new.
-    """
-
-    num_collectives: int
-    waiting_for: str | None
-    phase: str
-    silent_seconds: float
 
 
 class Watchdog:
@@ -66,7 +51,7 @@ class Watchdog:
         timeout_seconds: float,
         abort: Callable[[HrdetError], NoReturn],
     ) -> None:
-        self._store = store
+        self._beats = BeatBook(store, rank=rank, size=len(members), store_rank=store_rank)
         self._board = board
         self._members = members
         self._rank = rank
@@ -75,12 +60,10 @@ class Watchdog:
         self._abort = abort
         self._is_over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._watch, name="watchdog", daemon=True),
-            threading.Thread(target=self._watch_store, name="watchdog of the store", daemon=True),
+            StoreThread(self._watch, name="watchdog"),
+            StoreThread(self._watch_store, name="watchdog of the store"),
         ]
-        self._last_texts: dict[int, tuple[bytes, float]] = {}
         self._missing: tuple[int, ...] = ()
-        self._num_beats = 0
         self._num_rounds = 0
         self._is_ending = False
 
@@ -91,28 +74,29 @@ class Watchdog:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        for thread in self._threads:
-            thread.join(timeout=2 * BEAT_SECONDS)
+        join_within(self._threads, seconds=LEAVE_SECONDS)
 
     def missing(self) -> str:
         """The processes not heard of for some beats, in words; empty where all are."""
-        return ", ".join(f"rank {rank} on {self._members[rank]}" for rank in self._missing)
+        return ", ".join(map(self._name, self._missing))
+
+    def _name(self, rank: int) -> str:
+        return f"rank {rank} on {self._members[rank]}"
 
     def _watch(self) -> None:
         """Beat and look around; a store that does not answer is a lost host."""
         waiting_since, waiting_at = time.monotonic(), -1
         try:
+            self._beats.open()
             while not self._is_over.wait(BEAT_SECONDS):
-                self._beat()
-                beats = self._listen()
-                self._missing = tuple(
-                    rank for rank, beat in beats.items() if beat.silent_seconds > MISSED_SECONDS
-                )
+                self._beats.write()
+                overview = self._beats.read()
+                self._missing = () if overview is None else tuple(beat.rank for beat in overview.silent)
                 self._num_rounds += 1
                 self._end_with_others()
                 if ACTIVITY.num_collectives != waiting_at:
                     waiting_since, waiting_at = time.monotonic(), ACTIVITY.num_collectives
-                elif (error := self._diagnose(beats, time.monotonic() - waiting_since)) is not None:
+                elif (error := self._diagnose(overview, time.monotonic() - waiting_since)) is not None:
                     self._is_ending = True
                     self._board.publish(failure_of(error, rank=self._rank, host=self._members[self._rank]))
                     self._abort(error)
@@ -144,27 +128,6 @@ class Watchdog:
                     )
                 )
 
-    def _beat(self) -> None:
-        self._num_beats += 1
-        beat = [ACTIVITY.num_collectives, ACTIVITY.waiting_for, ACTIVITY.phase, self._num_beats]
-        self._store.set(f"beat/{self._rank}", json.dumps(beat))
-
-    def _listen(self) -> dict[int, Beat]:
-        """The last beat of each process that has written one."""
-        now, beats = time.monotonic(), {}
-        for rank in range(len(self._members)):
-            key = f"beat/{rank}"
-            if not self._store.check([key]):
-                continue
-            text = self._store.get(key)
-            before, since = self._last_texts.get(rank, (b"", now))
-            if text != before:
-                since = now
-            self._last_texts[rank] = (text, since)
-            num_collectives, waiting_for, phase, _ = json.loads(text)
-            beats[rank] = Beat(num_collectives, waiting_for, phase, now - since)
-        return beats
-
     def _end_with_others(self) -> None:
         """Once another process failed, the main thread has a little time to meet that error by itself."""
         failure = self._board.read()
@@ -175,28 +138,43 @@ class Watchdog:
             return
         self._abort(PeerError(failure) if failure.is_final else LostProcessError(failure.message))
 
-    def _diagnose(self, beats: dict[int, Beat], waited_seconds: float) -> LostProcessError | None:
+    def _diagnose(self, overview: Overview | None, waited_seconds: float) -> LostProcessError | None:
         """Who keeps this process waiting, once that can be told."""
-        silent = {
-            rank: beat
-            for rank, beat in beats.items()
-            if rank != self._rank and beat.silent_seconds > SILENCE_SECONDS
-        }
+        if overview is None:
+            return None
+        silent = [
+            beat
+            for beat in overview.silent
+            if beat.rank != self._rank and beat.silent_seconds > SILENCE_SECONDS
+        ]
         # Without a word of what is waited for, too: a GPU's host may be stuck anywhere in handing it work.
         if silent and waited_seconds > SILENCE_SECONDS:
-            names = ", ".join(f"rank {rank} on {self._members[rank]}" for rank in silent)
-            beat = next(iter(silent.values()))
+            names = ", ".join(self._name(beat.rank) for beat in silent)
             return LostProcessError(
-                f"{names}: not heard of for {beat.silent_seconds:.0f} s, last in {beat.phase}; the process "
-                f"is frozen, or its node or network is gone. Noticed by rank {self._rank} in {ACTIVITY.phase}"
+                f"{names}: not heard of for {silent[0].silent_seconds:.0f} s, last in {silent[0].phase}; the "
+                f"process is frozen, or its node or network is gone. Noticed by rank {self._rank} in "
+                f"{ACTIVITY.phase}"
             )
-        if ACTIVITY.waiting_for is None or waited_seconds < self._timeout_seconds:
+        if waited_seconds < self._timeout_seconds:
             return None
-        waits_for = f"{ACTIVITY.waiting_for} (collective {ACTIVITY.num_collectives}, {ACTIVITY.phase})"
+        return self._diagnose_wait(overview.last, waited_seconds)
+
+    def _diagnose_wait(self, last: Sequence[Beat], waited_seconds: float) -> LostProcessError | None:
+        """Which collective is not coming to an end, in the host or on the GPU, and who is not in it."""
+        on_gpu, on_host = GPU_COLLECTIVES.first(), ACTIVITY.waiting_for
+        if on_gpu is not None:
+            number, phase = on_gpu.number, on_gpu.phase
+            what = f"{on_gpu.what} on the GPU"
+        elif on_host is not None:
+            number, phase, what = ACTIVITY.num_collectives, ACTIVITY.phase, on_host
+        else:
+            return None  # it works by itself
         behind = [
-            f"rank {rank} on {self._members[rank]}, last at collective {beat.num_collectives} in {beat.phase}"
-            for rank, beat in beats.items()
-            if beat.num_collectives < ACTIVITY.num_collectives
+            f"{self._name(beat.rank)}, last at collective {beat.num_collectives} in {beat.phase}"
+            for beat in last
+            if beat.num_collectives < number
         ]
         missing = "; ".join(behind) or "every process is in it: the network between them drops messages"
-        return LostProcessError(f"waited {waited_seconds:.0f} s in the {waits_for}. Missing: {missing}")
+        return LostProcessError(
+            f"waited {waited_seconds:.0f} s in the {what} (collective {number}, {phase}). Missing: {missing}"
+        )

@@ -1,6 +1,7 @@
 """What a launcher tells the processes it starts, and what they leave for it.
 
-The launcher makes a folder for one launch.  Its workers find the folder's path in their environment::
+The launcher makes a folder for one launch (see `made_launch_folder`).  Its workers find the folder's path in
+their environment::
 
     FOLDER/orders.json        the launcher's `Orders`
            stop               written when the launcher was asked to stop; holds the signal's name

@@ -1,15 +1,20 @@
 import json
+import threading
 import time
 from typing import NoReturn
 
 import pytest
 from torch.distributed import HashStore, PrefixStore
 
-from hrdet_cli.engine.distributed import watchdog
-from hrdet_cli.engine.distributed.activity import ACTIVITY
+from hrdet_cli.engine.distributed import beats, watchdog
+from hrdet_cli.engine.distributed.activity import ACTIVITY, GPU_COLLECTIVES
+from hrdet_cli.engine.distributed.beats import BeatBook
 from hrdet_cli.engine.distributed.failure import Failure, FailureBoard
 from hrdet_cli.engine.distributed.watchdog import Watchdog
 from hrdet_cli.errors import HrdetError
+
+# How `Aborted` ends a watchdog's thread.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 class Aborted:
@@ -20,8 +25,7 @@ class Aborted:
 
     def __call__(self, error: HrdetError) -> NoReturn:
         self.errors.append(error)
-        while True:  # what follows must not run, and the thread is a daemon
-            time.sleep(60)
+        raise SystemExit  # ends the watchdog's thread alone: what follows must not run
 
     def wait(self) -> HrdetError:
         deadline = time.monotonic() + 10
@@ -41,13 +45,13 @@ def aborted(monkeypatch: pytest.MonkeyPatch) -> Aborted:
     return Aborted()
 
 
-def watching(store: HashStore, aborted: Aborted, *, timeout_seconds: float) -> Watchdog:
+def watching(store: HashStore, aborted: Aborted, *, timeout_seconds: float, store_rank: int = 0) -> Watchdog:
     return Watchdog(
         store=PrefixStore("watchdog", store),
         board=FailureBoard(PrefixStore("board", store), rank=0, size=3),
         members=("gpu-a", "gpu-b", "gpu-c"),
         rank=0,
-        store_rank=1,
+        store_rank=store_rank,
         timeout_seconds=timeout_seconds,
         abort=aborted,
     )
@@ -75,21 +79,89 @@ def test_a_process_that_falls_silent_is_named_long_before_the_timeout(
     aborted: Aborted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(beats, "NOTICED_SECONDS", 0.3)
     store = HashStore()
     write_beat(store, 1, 214, "step 37")
+    write_beat(store, 2, 214, "step 37")
     with watching(store, aborted, timeout_seconds=1e9):
         error = aborted.wait()
-    assert str(error).startswith("rank 1 on gpu-b: not heard of for ")
+    assert str(error).startswith("rank 1 on gpu-b, rank 2 on gpu-c: not heard of for ")
     assert "last in step 37" in str(error)
+
+
+class Event:
+    """A place in the work of a GPU."""
+
+    def __init__(self, *, is_past: bool) -> None:
+        self.is_past = is_past
+
+    def query(self) -> bool:
+        return self.is_past
 
 
 def test_a_process_outside_of_a_collective_is_left_alone(
     aborted: Aborted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ACTIVITY, "waiting_for", None)
+    GPU_COLLECTIVES.add("sums of norms", Event(is_past=True))
     with watching(HashStore(), aborted, timeout_seconds=0.05):
         time.sleep(0.5)
     assert not aborted.errors
+
+
+def test_a_hang_on_the_gpu_names_its_collective_though_the_host_says_nothing(
+    aborted: Aborted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ACTIVITY, "waiting_for", None)
+    stuck = Event(is_past=False)
+    GPU_COLLECTIVES.add("sums of norms", Event(is_past=True))
+    monkeypatch.setattr(ACTIVITY, "num_collectives", 215)
+    GPU_COLLECTIVES.add("sums of losses", stuck)
+    monkeypatch.setattr(ACTIVITY, "num_collectives", 219)
+    store = HashStore()
+    write_beat(store, 1, 214, "step 37")
+    write_beat(store, 2, 215, "step 37")
+    try:
+        with watching(store, aborted, timeout_seconds=0.2):
+            error = aborted.wait()
+    finally:
+        stuck.is_past = True
+    told = (
+        "in the sums of losses on the GPU (collective 215, step 37). Missing: rank 1 on gpu-b, last at colle"
+    )
+    assert told in str(error)
+    assert "gpu-c" not in str(error)
+    assert GPU_COLLECTIVES.first() is None
+
+
+class FailedEvent:
+    """On a GPU that failed."""
+
+    def query(self) -> bool:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_gpu_that_failed_is_no_lost_store(aborted: Aborted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ACTIVITY, "waiting_for", None)
+    GPU_COLLECTIVES.add("sums of norms", FailedEvent())
+    with watching(HashStore(), aborted, timeout_seconds=0.05):
+        time.sleep(0.3)
+    assert not aborted.errors
+    assert GPU_COLLECTIVES.first() is None
+
+
+def test_a_holder_of_the_store_that_sums_up_no_more_is_named(
+    aborted: Aborted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(beats, "NOTICED_SECONDS", 0.3)
+    store = HashStore()
+    holder = BeatBook(PrefixStore("watchdog", store), rank=1, size=3, store_rank=1)
+    holder.open()
+    holder.write()
+    with watching(store, aborted, timeout_seconds=1e9, store_rank=1):
+        error = aborted.wait()
+    assert str(error).startswith("rank 1 on gpu-b: not heard of for ")
 
 
 def test_a_failure_elsewhere_ends_a_process_that_waits_in_a_collective(aborted: Aborted) -> None:
@@ -102,15 +174,21 @@ def test_a_failure_elsewhere_ends_a_process_that_waits_in_a_collective(aborted: 
 
 
 class FrozenStore(HashStore):
-    """A store whose process takes connections and never answers."""
+    """A store whose process takes connections and does not answer until it is thawed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_thawed = threading.Event()
 
     def set(self, _key: str, _value: str) -> None:
-        time.sleep(60)
+        self.is_thawed.wait(60)
+        raise RuntimeError("Connection reset by peer")
 
 
 def test_a_store_that_never_answers_is_told_with_the_process_that_holds_it(aborted: Aborted) -> None:
+    store = FrozenStore()
     dog = Watchdog(
-        store=FrozenStore(),
+        store=store,
         board=FailureBoard(HashStore(), rank=0, size=3),
         members=("gpu-a", "gpu-b", "gpu-c"),
         rank=0,
@@ -120,19 +198,20 @@ def test_a_store_that_never_answers_is_told_with_the_process_that_holds_it(abort
     )
     with dog:
         error = aborted.wait()
+        store.is_thawed.set()
     assert error.exit_code == 8
     assert str(error).startswith("rank 1 on gpu-b, which holds the group's store, did not answer for 0 s: ")
     assert str(error).endswith("noticed in step 37")
 
 
 def test_processes_without_a_new_beat_are_missing(aborted: Aborted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "MISSED_SECONDS", 0.2)
+    monkeypatch.setattr(beats, "NOTICED_SECONDS", 0.2)
     store = HashStore()
     write_beat(store, 1, 214, "step 37")
     with watching(store, aborted, timeout_seconds=1e9) as dog:
         assert dog.missing() == ""
         deadline = time.monotonic() + 10
-        for number in range(10**6):
+        for number in range(2, 10**6):
             write_beat(store, 2, 214, "step 37", number)
             if dog.missing() or time.monotonic() > deadline:
                 break

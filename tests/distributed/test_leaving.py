@@ -1,0 +1,134 @@
+"""Processes that end while the store of their group is silent keep their exit code."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.runs_on_hosts import settings
+
+pytestmark = pytest.mark.distributed
+
+ROOT = Path(__file__).parents[2]
+
+STORE = """
+import sys, time
+from datetime import timedelta
+from torch.distributed import TCPStore
+store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=30))
+print(store.port, flush=True)
+time.sleep(600)
+"""
+
+# A thread that gets its answer while the interpreter is taken down would abort the process.
+LEAVE = """
+import ctypes, faulthandler, sys, time
+from datetime import timedelta
+from torch.distributed import TCPStore
+from hrdet_cli.cli.leaving import end_process
+from hrdet_cli.engine.distributed.failure import FailureBoard
+from hrdet_cli.engine.distributed.node_life import NodeLife
+from hrdet_cli.engine.distributed.watchdog import Watchdog
+
+faulthandler.enable()
+store = TCPStore("127.0.0.1", int(sys.argv[2]), is_master=False, timeout=timedelta(seconds=30))
+
+def abort(error):
+    raise error
+
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.sleep, ctypes.c_void_p(8), None)  # the end of the interpreter takes 8 s
+
+if sys.argv[1] == "watchdog":
+    board = FailureBoard(store.clone(), rank=1, size=2)
+    hosts = ("host1", "host2")
+    watchdog = Watchdog(store=store.clone(), board=board, members=hosts, rank=1, store_rank=0,
+                        timeout_seconds=600, abort=abort)
+    with watchdog:
+        time.sleep(2.5)
+        print("working", flush=True)
+        sys.stdin.readline()
+else:
+    life = NodeLife(store.clone(), number=1, num_nodes=2, timeout_seconds=600, abort=abort)
+    life.start()
+    time.sleep(2.5)
+    print("working", flush=True)
+    sys.stdin.readline()
+    life.stop(None)
+print("left", flush=True)
+end_process(5)
+"""
+
+
+@contextmanager
+def started(*argv: str, pass_fds: Sequence[int] = (), **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of the test, gone afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, *argv],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        pass_fds=pass_fds,
+    )
+    try:
+        with process:
+            yield process
+            process.kill()
+    finally:
+        process.kill()
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("who", ["watchdog", "node life"])
+@pytest.mark.parametrize("wakes_after_seconds", [0, 4, None])
+def test_a_process_keeps_its_exit_code_though_a_thread_waits_for_a_frozen_store(
+    who: str, wakes_after_seconds: float | None
+) -> None:
+    with started("-c", STORE) as store, started("-c", LEAVE, who, read_line(store)) as leaving:
+        assert read_line(leaving) == "working"
+        os.kill(store.pid, signal.SIGSTOP)
+        time.sleep(2.5)  # until a thread has asked
+        assert leaving.stdin is not None
+        print(file=leaving.stdin, flush=True)
+        if wakes_after_seconds is not None:
+            time.sleep(wakes_after_seconds)
+            os.kill(store.pid, signal.SIGCONT)
+        printed, _ = leaving.communicate(timeout=20)
+        assert (printed, leaving.returncode) == ("left\n", 5)
+
+
+@pytest.mark.slow
+def test_a_training_whose_store_freezes_while_it_is_left_has_still_succeeded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    small = settings("optimisation.num_epochs=1", f"data.root={tmp_path / 'data'}")
+    argv = ["-m", "tests.distributed.leaving_group", "train", *small, "--run-dir", str(tmp_path / "run")]
+    has_left, leaves = os.pipe()
+    group |= {"LEFT_PIPE": str(leaves)}
+    with (
+        started(*argv, pass_fds=[leaves], RANK="0", LOCAL_RANK="0", **group) as holder,
+        started(*argv, pass_fds=[leaves], RANK="1", LOCAL_RANK="1", **group) as other,
+    ):
+        os.close(leaves)
+        assert os.read(has_left, 4) == b"left"
+        time.sleep(1.5)
+        os.kill(holder.pid, signal.SIGCONT)
+        for process in (holder, other):
+            printed, _ = process.communicate(timeout=30)
+            assert process.returncode == 0, printed
+    os.close(has_left)

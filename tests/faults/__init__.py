@@ -1,0 +1,1 @@
+"""What only faults, long runs and hostile surroundings show."""
