@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Certificates of the system, as pip uses them.
+UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports format bench clean
@@ -10,14 +12,30 @@ INSTALLED := $(VENV)/.installed
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-install: $(INSTALLED) ## Make .venv and install hrdet and its tools into it
+install: $(INSTALLED) ## Make .venv, with the versions of requirements.lock, and install hrdet into it
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("hrdet needs Python 3.11 or newer; run: make PYTHON=python3.11 install" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev --group bench
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+lock: $(BIN)/uv ## Renew requirements.lock: the newest versions that pyproject.toml allows
+	$(UV) pip compile --quiet pyproject.toml --group dev --group bench --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --no-header --output-file $(VENV)/lock
+	(echo '# What make install installs. Renewed by make lock; not edited by hand.'; cat $(VENV)/lock) > requirements.lock
+
+$(BIN)/uv:
+	$(MAKE) install
+
+test-newest test-lowest: test-%: $(INSTALLED) ## Run the tests in .venv-newest or .venv-lowest, made for it
+	$(PYTHON) -m venv --without-pip .venv-$*
+	$(UV) pip compile --quiet pyproject.toml --group dev --group bench --no-build --resolution $(RESOLUTION_$*) \
+	    --python .venv-$*/bin/python --no-header --no-annotate --upgrade --output-file .venv-$*/requirements.txt
+	$(UV) pip sync --quiet --python .venv-$*/bin/python .venv-$*/requirements.txt
+	$(UV) pip install --quiet --python .venv-$*/bin/python --no-deps --no-build-isolation --editable .
+	.venv-$*/bin/python -m pytest $(TESTS)
 
 demo: $(INSTALLED) ## Train, evaluate and picture the small HRNet on built-in data (about five minutes)
 	$(BIN)/hrdet inspect-batch --preset demo --out runs/demo-batches
