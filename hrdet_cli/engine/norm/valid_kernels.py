@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from hrdet_cli.engine.norm.kernels import (
     ALL_BUT_CHANNELS,
     FusedKernels,
     Kernels,
     PlainKernels,
+    apply_statistics,
     may_be_fused,
     precision_of,
     to_map,
@@ -141,4 +141,4 @@ def _without_autocast(device_type: str) -> AbstractContextManager[object]:
 
 def _mapped(values: Tensor, mean: Tensor, factor: Tensor | None, summand: Tensor | None) -> Tensor:
     """``(values - mean) * factor + summand`` of each channel."""
-    return F.batch_norm(values, mean, torch.ones_like(mean), factor, summand, training=False, eps=0.0)
+    return apply_statistics(values, factor, summand, mean, torch.ones_like(mean))
