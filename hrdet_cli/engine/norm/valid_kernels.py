@@ -54,7 +54,12 @@ class ValidPlainKernels:
         self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
     ) -> Tensor:
         """See :class:`Kernels`."""
-        return PlainKernels().normalise(features, weight, bias, mean, inverse_std).mul_(self.is_valid)
+        everywhere = PlainKernels().normalise(features, weight, bias, mean, inverse_std)
+        if (
+            torch.compiler.is_compiling()
+        ):  # torch 2.11 loses all gradients of an output that is changed in place
+            return everywhere * self.is_valid
+        return everywhere.mul_(self.is_valid)
 
     def gradient_sums(
         self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
