@@ -12,8 +12,10 @@ from hrdet_cli.engine.benchmarking.traffic import Traffic, TrafficCounter, waiti
 @pytest.fixture
 def group_of_one() -> Iterator[None]:
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def gather_into_one(output: Tensor, given: Tensor) -> None:
