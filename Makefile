@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 REQUIREMENTS := pyproject.toml --group dev --group bench --no-header --no-annotate
 JOBS ?= 2
-SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench clean
