@@ -3,29 +3,59 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Certificates of the system, as pip uses them.
+UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
+REQUIREMENTS := pyproject.toml --group dev --group bench --no-header --no-annotate
+JOBS ?= 2
+SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports format bench soak clean
+.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench soak clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-install: $(INSTALLED) ## Make .venv and install hrdet and its tools into it
+install: $(INSTALLED) ## Make .venv, with the versions of requirements.lock, and install hrdet into it
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("hrdet needs Python 3.11 or newer; run: make PYTHON=python3.11 install" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev --group bench
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+lock: $(BIN)/uv ## Renew requirements.lock: the newest versions that pyproject.toml allows
+	$(UV) pip compile --quiet $(REQUIREMENTS) --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --output-file $(VENV)/lock
+	(echo '# What make install installs; make lock renews it.'; cat $(VENV)/lock) > requirements.lock
+
+$(BIN)/uv:
+	$(MAKE) install
 
 demo: $(INSTALLED) ## Train, evaluate and picture the small HRNet on built-in data (about five minutes)
 	$(BIN)/hrdet inspect-batch --preset demo --out runs/demo-batches
 	$(BIN)/hrdet train --preset demo --run-dir runs/demo --overwrite
 	$(BIN)/hrdet eval runs/demo
 
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, JOBS=2 at a time; TESTS=tests/unit for some of them
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+
+test-newest: $(INSTALLED) ## Run the tests in .venv-newest, with the newest versions there are
+	$(call make_environment,.venv-newest,highest)
+	.venv-newest/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+
+test-lowest: $(INSTALLED) ## Run the tests in .venv-lowest, with the lowest versions that pyproject.toml allows
+	$(call make_environment,.venv-lowest,lowest-direct)
+	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning $(SIDE_BY_SIDE) $(TESTS)
+
+# Arguments: folder, and which of all fitting versions uv is to choose. What it chose is in the folder.
+define make_environment
+	$(PYTHON) -m venv --without-pip $(1)
+	$(UV) pip compile --quiet --python $(1)/bin/python $(REQUIREMENTS) --upgrade --resolution $(2) --no-build \
+	    --output-file $(1)/requirements.txt
+	$(UV) pip sync --quiet --python $(1)/bin/python $(1)/requirements.txt
+	$(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-build-isolation --editable .
+endef
 
 check: lint types imports test ## Everything that has to pass: lint, types, imports, tests
 
@@ -57,5 +87,5 @@ soak: $(INSTALLED) ## Train 1,500 steps in two processes and fail if memory, des
 	$(BIN)/python -m tests.faults.soak
 
 clean: ## Remove the environment, caches and demo runs
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding
+	rm -rf $(VENV) .venv-newest .venv-lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,33 @@
 """Settings of all tests."""
 
 import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
 # Tests run small shapes, some in several processes: more threads than one would only wait for each other.
 # It has to be set before torch is imported, and the processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A process that a test starts and that aborts says where it was.
+os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist calls it when tests run side by side
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+    """Keep the tests of a file together, because they share fixtures.
+
+    So are all that train over several processes: they would find no processor free if others like them ran at
+    the same time.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/distributed" if file.startswith("tests/distributed/") else file
+
+    return Scheduling(config, log)

@@ -19,6 +19,7 @@ from hrdet_cli.engine.distributed.diagnostics import measure_collectives
 from hrdet_cli.runs.doctor import group
 from hrdet_cli.runs.doctor.finding import Finding
 from hrdet_cli.runs.doctor.group import examine_group
+from tests.distributed.process_group import gloo_group
 
 HOSTS = ("node-a", "node-b")
 TORCH_VERSIONS = ("2.11.0", "2.12.0")
@@ -33,11 +34,9 @@ def versions_of(rank: int) -> dict[str, str | None]:
 def work(rank: int, folder: str) -> None:
     """What each of two processes does; everything that needs two of them is in here."""
     torch.set_num_threads(1)
-    store = Path(folder, "store").as_uri()
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    results = {"alike": examine_alike(), "different": examine_different(rank), "slow": measure_slow(rank)}
-    Path(folder, f"{rank}.json").write_text(json.dumps(results))
-    dist.destroy_process_group()
+    with gloo_group(Path(folder, "store"), rank=rank, size=2):
+        results = {"alike": examine_alike(), "different": examine_different(rank), "slow": measure_slow(rank)}
+        Path(folder, f"{rank}.json").write_text(json.dumps(results))
 
 
 def examine_alike() -> dict[str, Any]:

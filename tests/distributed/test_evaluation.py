@@ -1,11 +1,11 @@
 """An evaluation over one, two and three processes finds the same, to the last bit, and writes it once."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
@@ -16,6 +16,7 @@ from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluat
 from hrdet_cli.runs.trained_detector import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
+from tests.distributed.process_group import gloo_group
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -123,21 +124,17 @@ def work(rank: int, folder_name: str) -> None:
     for size in (3, 2, 1):
         if rank >= size:
             return
-        if size > 1:
-            store = (folder / f"store-{size}").as_uri()
-            dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
-        outcomes: dict[str, object] = {
-            "few": evaluate(folder, "few", size=size, rank=rank, settings=[]),
-        }
-        if size == 2:
-            evaluate_with_own_statistics(folder, rank=rank)
-        else:
-            outcomes["one"] = evaluate(folder, "one", size=size, rank=rank, settings=ONE_BATCH_A_CANVAS)
-        if size == MAX_PROCESSES:
-            outcomes["stopped"] = stop_in_second_round(folder, rank=rank)
-        torch.save(outcomes, folder / f"{size}-{rank}.pt")
-        if size > 1:
-            dist.destroy_process_group()
+        with gloo_group(folder / f"store-{size}", rank=rank, size=size) if size > 1 else nullcontext():
+            outcomes: dict[str, object] = {
+                "few": evaluate(folder, "few", size=size, rank=rank, settings=[]),
+            }
+            if size == 2:
+                evaluate_with_own_statistics(folder, rank=rank)
+            else:
+                outcomes["one"] = evaluate(folder, "one", size=size, rank=rank, settings=ONE_BATCH_A_CANVAS)
+            if size == MAX_PROCESSES:
+                outcomes["stopped"] = stop_in_second_round(folder, rank=rank)
+            torch.save(outcomes, folder / f"{size}-{rank}.pt")
 
 
 @pytest.fixture(scope="module")

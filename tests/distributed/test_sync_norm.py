@@ -30,6 +30,7 @@ from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
+from tests.distributed.process_group import gloo_group
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -308,35 +309,33 @@ def compiled(rank: int) -> dict[str, Any]:
 def work(rank: int, size: int, folder: str) -> None:
     """What each process does; everything that needs several of them is in here."""
     torch.set_num_threads(1)
-    store = Path(folder, "store").as_uri()
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
-    results: dict[str, Any] = {name: train_two_steps(case, rank) for name, case in CASES.items()}
-    results["network"] = train_network(network_pictures(rank, size), across_processes=True)
-    results["half precision"] = half_precision(rank)
-    results["mixed level"] = mixed_level(rank)
-    results["known answers"] = known_answers(rank, size)
-    results["far from zero"] = SyncBatchNorm2d(3)(picture_of(rank, 0, 0).float() + 1e4).detach()
-    results["equal-count"] = equal_count(rank, all_equal=False)
-    results["equal-count, equal sizes"] = equal_count(rank, all_equal=True)
-    if rank == 0:  # would wait for the others for ever if it sent anything
-        SyncBatchNorm2d(3).eval()(picture_of(rank, 0, 0).float())
-        with torch.no_grad():
-            SyncBatchNorm2d(3, track_running_stats=False).eval()(picture_of(rank, 0, 0).float())
-    if size == 2:
-        results["recomputed network"] = train_network(
-            network_pictures(rank, size), across_processes=True, recompute=True
-        )
-        results["frozen level"] = frozen_level(rank)
-        results["compiled"] = compiled(rank)
-        pixels = seeded((1, 3, 64, 64), rank).float()
-        results["messages"] = {
-            "hrnet w18": count_messages(HRNet(HRNET_CONFIGS["w18"]), pixels),
-            "hrnet small": count_messages(HRNet(HRNET_CONFIGS["small"]), pixels),
-            "resnet 50": count_messages(ResNet(depth=50, frozen_stages=0), pixels),
-            "resnet 50, frozen": count_messages(ResNet(depth=50, frozen_stages=1), pixels),
-        }
-    torch.save(results, Path(folder, f"{rank}.pt"))
-    dist.destroy_process_group()
+    with gloo_group(Path(folder, "store"), rank=rank, size=size):
+        results: dict[str, Any] = {name: train_two_steps(case, rank) for name, case in CASES.items()}
+        results["network"] = train_network(network_pictures(rank, size), across_processes=True)
+        results["half precision"] = half_precision(rank)
+        results["mixed level"] = mixed_level(rank)
+        results["known answers"] = known_answers(rank, size)
+        results["far from zero"] = SyncBatchNorm2d(3)(picture_of(rank, 0, 0).float() + 1e4).detach()
+        results["equal-count"] = equal_count(rank, all_equal=False)
+        results["equal-count, equal sizes"] = equal_count(rank, all_equal=True)
+        if rank == 0:  # would wait for the others for ever if it sent anything
+            SyncBatchNorm2d(3).eval()(picture_of(rank, 0, 0).float())
+            with torch.no_grad():
+                SyncBatchNorm2d(3, track_running_stats=False).eval()(picture_of(rank, 0, 0).float())
+        if size == 2:
+            results["recomputed network"] = train_network(
+                network_pictures(rank, size), across_processes=True, recompute=True
+            )
+            results["frozen level"] = frozen_level(rank)
+            results["compiled"] = compiled(rank)
+            pixels = seeded((1, 3, 64, 64), rank).float()
+            results["messages"] = {
+                "hrnet w18": count_messages(HRNet(HRNET_CONFIGS["w18"]), pixels),
+                "hrnet small": count_messages(HRNet(HRNET_CONFIGS["small"]), pixels),
+                "resnet 50": count_messages(ResNet(depth=50, frozen_stages=0), pixels),
+                "resnet 50, frozen": count_messages(ResNet(depth=50, frozen_stages=1), pixels),
+            }
+        torch.save(results, Path(folder, f"{rank}.pt"))
 
 
 Outcomes = list[dict[str, Any]]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
@@ -23,6 +22,7 @@ from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import DataError, NonFiniteLossError
+from tests.distributed.process_group import gloo_group
 
 NUM_STEPS, BATCH_SIZE = 4, 6
 
@@ -129,29 +129,30 @@ def steps_before_a_broken_picture(loader: SlicedLoader) -> tuple[list[bool], dic
     raise AssertionError("the broken picture was not noticed")
 
 
-def work(rank: int, rendezvous: str, folder: str) -> None:
+def work(rank: int, folder: str) -> None:
     """What each of two processes does; everything that needs two of them is in here."""
-    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
-    rows = slice(0, 2) if rank == 0 else slice(2, BATCH_SIZE)  # unequal on purpose
-    loader = SlicedLoader(rows)
-    results = {
-        "end": state_after(NUM_STEPS, loader),
-        "middle": state_after(2, loader),
-        "stops": stops_told(loader, asked_here=rank == 1),
-        "failure": failure(SlicedLoader(rows, spoilt_step=2) if rank == 1 else loader),
-        "broken": steps_before_a_broken_picture(SlicedLoader(rows, broken_step=2) if rank == 1 else loader),
-        "broken at once": steps_before_a_broken_picture(
-            SlicedLoader(rows, broken_step=0) if rank == 1 else loader
-        ),
-    }
-    torch.save(results, Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
+    with gloo_group(Path(folder, "store"), rank=rank, size=2):
+        rows = slice(0, 2) if rank == 0 else slice(2, BATCH_SIZE)  # unequal on purpose
+        loader = SlicedLoader(rows)
+        results = {
+            "end": state_after(NUM_STEPS, loader),
+            "middle": state_after(2, loader),
+            "stops": stops_told(loader, asked_here=rank == 1),
+            "failure": failure(SlicedLoader(rows, spoilt_step=2) if rank == 1 else loader),
+            "broken": steps_before_a_broken_picture(
+                SlicedLoader(rows, broken_step=2) if rank == 1 else loader
+            ),
+            "broken at once": steps_before_a_broken_picture(
+                SlicedLoader(rows, broken_step=0) if rank == 1 else loader
+            ),
+        }
+        torch.save(results, Path(folder) / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("training")
-    spawn(work, args=((folder / "store").as_uri(), str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(work, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

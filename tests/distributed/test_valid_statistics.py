@@ -19,6 +19,7 @@ from tests.canvases import (
     lively_detector,
     train_and_detect,
 )
+from tests.distributed.process_group import gloo_group
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -50,21 +51,22 @@ def train_on(
 def work(rank: int, folder: str) -> None:
     """What each of two processes does."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=Path(folder, "store").as_uri(), rank=rank, world_size=2)
-    results = {
-        "HRNet": [train_on(c, rank, network="HRNet", settings=SETTINGS) for c in CANVASES_OF_RANKS],
-        "per-layer": [
-            train_on(c, rank, network="HRNet", settings=(*SETTINGS, "norm.back_end=per-layer"))
-            for c in CANVASES_OF_RANKS[1:2]
-        ],
-        "equal-count": [
-            train_on(c, rank, network="HRNet", settings=(*SETTINGS, "norm.back_end=equal-count"))
-            for c in CANVASES_OF_RANKS[:2]
-        ],
-        "ResNet": [train_on(c, rank, network="ResNet", settings=SETTINGS) for c in CANVASES_OF_RANKS[1:2]],
-    }
-    torch.save(results, Path(folder, f"{rank}.pt"))
-    dist.destroy_process_group()
+    with gloo_group(Path(folder, "store"), rank=rank, size=2):
+        results = {
+            "HRNet": [train_on(c, rank, network="HRNet", settings=SETTINGS) for c in CANVASES_OF_RANKS],
+            "per-layer": [
+                train_on(c, rank, network="HRNet", settings=(*SETTINGS, "norm.back_end=per-layer"))
+                for c in CANVASES_OF_RANKS[1:2]
+            ],
+            "equal-count": [
+                train_on(c, rank, network="HRNet", settings=(*SETTINGS, "norm.back_end=equal-count"))
+                for c in CANVASES_OF_RANKS[:2]
+            ],
+            "ResNet": [
+                train_on(c, rank, network="ResNet", settings=SETTINGS) for c in CANVASES_OF_RANKS[1:2]
+            ],
+        }
+        torch.save(results, Path(folder, f"{rank}.pt"))
 
 
 Outcome = dict[str, list[dict[str, Tensor]]]

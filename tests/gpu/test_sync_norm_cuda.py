@@ -41,8 +41,10 @@ def pretended_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     dist.init_process_group("nccl", init_method=store, rank=0, world_size=1, device_id=CUDA)
     for module in (sync, collectives):
         monkeypatch.setattr(module, "current_world", lambda: World(0, 2))
-    yield
-    dist.destroy_process_group()
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def seeded(shape: tuple[int, ...], seed: int) -> Tensor:

@@ -1,7 +1,8 @@
 """Batch normalisation that never looks at the batch."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from hrdet_cli.engine.norm.kernels import apply_statistics
 
 
 class FixedBatchNorm2d(nn.BatchNorm2d):
@@ -12,6 +13,5 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
         """Normalise ``(N, C, H, W)`` features by the running statistics."""
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-        )
+        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
+        return apply_statistics(input, self.weight, self.bias, mean, variance, epsilon=self.eps)

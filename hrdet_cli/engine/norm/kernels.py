@@ -9,7 +9,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 ALL_BUT_CHANNELS = (0, 2, 3)
 
@@ -63,6 +62,33 @@ def densely_laid_out(features: Tensor) -> Tensor:
     return features.contiguous(memory_format=memory_format_of(features))
 
 
+def apply_statistics(
+    features: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    *,
+    epsilon: float = 0.0,
+) -> Tensor:
+    """Compute ``(features - mean) / sqrt(variance + epsilon) * weight + bias``.
+
+    This is torch's ``functional.batch_norm`` where an epsilon of zero is allowed; in torch 2.11 it is not.
+
+    Args:
+        features: ``(N, C, H, W)``.
+        weight: ``(C,)`` as all that follows; None is one.
+        bias: None is zero.
+        mean: Subtracted.
+        variance: Positive together with the epsilon.
+        epsilon: Added to the variance.
+    """
+    unused_momentum = 0.0
+    return torch.batch_norm(
+        features, weight, bias, mean, variance, False, unused_momentum, epsilon, torch.backends.cudnn.enabled
+    )
+
+
 class PlainKernels:
     """Tensor operations that every device and ``torch.compile`` know."""
 
@@ -77,8 +103,7 @@ class PlainKernels:
         self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
     ) -> Tensor:
         """See :class:`Kernels`."""
-        variance = inverse_std.pow(-2)
-        return F.batch_norm(features, mean, variance, weight, bias, training=False, eps=0.0)
+        return apply_statistics(features, weight, bias, mean, inverse_std.pow(-2))
 
     def gradient_sums(
         self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor

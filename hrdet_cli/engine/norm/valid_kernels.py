@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from hrdet_cli.engine.norm.kernels import (
     ALL_BUT_CHANNELS,
     FusedKernels,
     Kernels,
     PlainKernels,
+    apply_statistics,
     may_be_fused,
     precision_of,
     to_map,
@@ -54,7 +54,12 @@ class ValidPlainKernels:
         self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
     ) -> Tensor:
         """See :class:`Kernels`."""
-        return PlainKernels().normalise(features, weight, bias, mean, inverse_std).mul_(self.is_valid)
+        everywhere = PlainKernels().normalise(features, weight, bias, mean, inverse_std)
+        if (
+            torch.compiler.is_compiling()
+        ):  # torch 2.11 loses all gradients of an output that is changed in place
+            return everywhere * self.is_valid
+        return everywhere.mul_(self.is_valid)
 
     def gradient_sums(
         self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
@@ -141,4 +146,4 @@ def _without_autocast(device_type: str) -> AbstractContextManager[object]:
 
 def _mapped(values: Tensor, mean: Tensor, factor: Tensor | None, summand: Tensor | None) -> Tensor:
     """``(values - mean) * factor + summand`` of each channel."""
-    return F.batch_norm(values, mean, torch.ones_like(mean), factor, summand, training=False, eps=0.0)
+    return apply_statistics(values, factor, summand, mean, torch.ones_like(mean))

@@ -118,7 +118,10 @@ def examine_apex() -> Finding:
 
 def examine_decoders() -> Finding:
     """Which pictures Pillow reads, and whether JPEG goes through libjpeg-turbo."""
-    missing = [name for feature, name in _FORMATS.items() if not features.check(feature)]
+    known = {*features.modules, *features.codecs}  # Pillow before 11.3 warns when it is asked for AVIF
+    missing = [
+        name for feature, name in _FORMATS.items() if feature not in known or not features.check(feature)
+    ]
     read = ", ".join(name for name in _FORMATS.values() if name not in missing)
     turbo = features.version("libjpeg_turbo")
     value = f"Pillow reads {read or 'no format that matters'}"

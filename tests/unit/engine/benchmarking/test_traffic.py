@@ -12,8 +12,16 @@ from hrdet_cli.engine.benchmarking.traffic import Traffic, TrafficCounter, waiti
 @pytest.fixture
 def group_of_one() -> Iterator[None]:
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def gather_into_one(output: Tensor, given: Tensor) -> None:
+    """What torch's SyncBN calls on GPUs; torch 2.14 gave it a new name."""
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(output, given)
 
 
 class SentBackward(torch.autograd.Function):
@@ -36,7 +44,7 @@ def test_bytes_are_what_a_process_gives_and_not_the_room_for_answers(group_of_on
         assert counter.traffic() == Traffic(1, 40)
         dist.all_gather([torch.zeros(3)], torch.zeros(3))
         assert counter.traffic() == Traffic(2, 52)
-        dist.all_gather_into_tensor(torch.zeros(3), torch.zeros(3))
+        gather_into_one(torch.zeros(3), torch.zeros(3))
         assert counter.traffic() == Traffic(3, 64)
         dist.broadcast(torch.zeros(2, dtype=torch.float64), src=0)
         assert counter.traffic() == Traffic(4, 80)

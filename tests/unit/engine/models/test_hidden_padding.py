@@ -1,9 +1,11 @@
 """A detector that hides the padding makes the same of pictures on every canvas."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from hrdet_cli.engine.models import nms, region_pooling
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
@@ -99,8 +101,11 @@ def test_hiding_the_padding_needs_no_value_from_the_device(monkeypatch: pytest.M
     monkeypatch.setattr(region_pooling, "pool_by_level", region_pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
     spec = load_spec(preset="demo", settings=["norm.statistics=valid"]).spec
-    with FakeTensorMode():
-        detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+    mode = FakeTensorMode()
+    with FakeCopyMode(mode):
+        detector = deepcopy(detector)
+    with mode:
         images = ImageBatch(
             pixels=torch.zeros(2, 3, 128, 192, dtype=torch.uint8),
             sizes=torch.zeros(2, 2, dtype=torch.int64),

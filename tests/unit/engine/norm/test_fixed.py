@@ -35,3 +35,11 @@ def test_training_mode_changes_no_statistic_and_trains_scale_and_shift() -> None
 
     assert all(torch.equal(before[key], tensor) for key, tensor in norm.state_dict().items())
     assert all(parameter.grad is not None and parameter.grad.all() for parameter in norm.parameters())
+
+
+def test_an_epsilon_of_zero_leaves_the_variance_as_it_is() -> None:
+    norm = loaded_norm()
+    norm.eps = 0.0
+    normalised = norm(torch.tensor([1.1, 1.8, 3.5]).view(1, 3, 1, 1)).flatten()
+    # (1.1 - 0.1) / 1;  (1.8 + 0.2) / 2 * 2 + 1;  (3.5 - 3) / 0.5 * 0.5 - 1
+    torch.testing.assert_close(normalised, torch.tensor([1.0, 3.0, -0.5]))
