@@ -1,8 +1,8 @@
 """The base of every spec, and the kinds of values that several of them share."""
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Spec(BaseModel):
@@ -11,6 +11,24 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_for_number(cls, values: Any) -> Any:
+        """To Python True is 1; nobody who writes it means a number."""
+        for key, field in cls.model_fields.items():
+            given = values.get(key) if isinstance(values, dict) else None
+            if _holds_bool(given) and not _allows_bool(field.annotation):
+                raise ValueError(f"'{key}' is neither true nor false")
+        return values
+
+
+def _holds_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_bool, value)))
+
+
+def _allows_bool(annotation: Any) -> bool:
+    return annotation is bool or any(map(_allows_bool, get_args(annotation)))
 
 
 def _long_edge_first(edges: tuple[int, int]) -> tuple[int, int]:

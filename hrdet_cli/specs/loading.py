@@ -115,7 +115,7 @@ def _describe(details: ErrorDetails, layered: Layered) -> list[str]:
             f"{_place(kind, layered)}{context['tag']!r} is unknown; choose from {context['expected_tags']}"
         ]
     message = details["msg"].removeprefix("Value error, ")
-    return [f"{_place(key, layered)}{message}; got {details['input']!r}"]
+    return [f"{_place(key, layered)}{message}; got {details['input']!r:.100}"]
 
 
 def _place(key: str, layered: Layered) -> str:

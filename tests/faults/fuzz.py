@@ -19,7 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from hrdet_cli.errors import HrdetError, SpecError
+from hrdet_cli.cli.failures import error_lines
+from hrdet_cli.errors import HrdetError
 from tests.faults.trials import (
     ACCEPTED,
     ANSWERED,
@@ -94,14 +95,14 @@ def judge(index: int, case: Case) -> Outcome:
 def describe_unclear(error: HrdetError, named: Sequence[str]) -> str | None:
     """What keeps a message from being clear."""
     text = str(error)
-    lines = error.problems if isinstance(error, SpecError) else text.splitlines()
+    lines = error_lines(error)
     if not text.strip() or type(error) is HrdetError:
         return "no message"
     if len(lines) > _MOST_MESSAGE_LINES or len(text) > _MOST_MESSAGE_CHARACTERS:
         return f"{len(lines)} lines, {len(text)} characters"
     if not any(name in text for name in named):
         return f"names none of {', '.join(named)}: {text!r:.200}"
-    if not all(line.isprintable() for line in text.splitlines()):
+    if not all(line.isprintable() for line in lines):
         return f"unprintable: {text!r:.200}"
     return None
 

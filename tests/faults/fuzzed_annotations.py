@@ -7,6 +7,7 @@ accepted, and what must have come out, in float64.
 import json
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _change_text(rng: random.Random, raw: bytes) -> tuple[str, bytes]:
     depth = rng.choice((100, 900, 5000, _DEEP))
     number = rng.choice((b"1e999", b"-1e999", b"1" * 5000, b"0x10", b"01", b"1_0", b"+1", b"1.", b"Infinity"))
     box = json.dumps(rng.choice(_BOXES)).encode()
-    changes = {
+    changes: dict[str, Callable[[], tuple[str, bytes]]] = {
         "bytes": lambda: damage(rng, raw),
         "odd number": lambda: (
             f"width {number!r:.20}",
@@ -103,12 +104,11 @@ def _change_text(rng: random.Random, raw: bytes) -> tuple[str, bytes]:
     return changes[rng.choice(list(changes))]()
 
 
-def _what_is_wrong(document: Any, loaded: CocoAnnotations) -> str | None:
-    images, categories = document["images"], document["categories"]
-    ids = [image["id"] for image in images]
+def _what_is_wrong_with_entries(document: Any) -> str | None:
+    images = document["images"]
     if len({image["file_name"] for image in images}) < len(images):
         return "a file is listed twice"
-    for items in (images, categories, document["annotations"]):
+    for items in (images, document["categories"], document["annotations"]):
         numbers = [item["id"] for item in items]
         if not all(type(number) is int for number in numbers) or len(set(numbers)) < len(numbers):
             return "ids are no integers or not unique"
@@ -117,6 +117,14 @@ def _what_is_wrong(document: Any, loaded: CocoAnnotations) -> str | None:
             return "a size is no positive integer"
         if image["file_name"].startswith("/") or ".." in image["file_name"]:
             return "a name leads out of the folder"
+    return None
+
+
+def _what_is_wrong(document: Any, loaded: CocoAnnotations) -> str | None:
+    images, categories = document["images"], document["categories"]
+    ids = [image["id"] for image in images]
+    if wrong := _what_is_wrong_with_entries(document):
+        return wrong
     expected, crowds = [], []
     for item in sorted(document["annotations"], key=lambda item: ids.index(item["image_id"])):
         x, y, width, height = map(float, item["bbox"])

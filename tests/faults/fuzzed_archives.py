@@ -7,8 +7,9 @@ under the later entry), or an error says that they are not.
 import io
 import random
 import struct
+import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hrdet_cli.engine.data.images import open_images
@@ -17,17 +18,7 @@ from tests.faults.fuzz import Case
 from tests.faults.mutation import damage
 
 _NAMES = ("0.jpg", "1.jpg", "2.jpg", "ä 3.jpg", "b/4.jpg")
-_ODD_NAMES = (
-    "../1.jpg",
-    "/etc/passwd",
-    "a\\1.jpg",
-    "C:1.jpg",
-    "",
-    "x" * 3000,
-    "1.jpg/",
-    "\x001.jpg",
-    "./1.jpg",
-)
+_ODD_NAMES = ("../1.jpg", "/etc/passwd", "a\\1.jpg", "C:1.jpg", "x" * 3000, "\x01.jpg", "./1.jpg")
 _ENTRY, _END = b"PK\x01\x02", b"PK\x05\x06"
 _ENTRY_FIELDS = {  # of the central directory: place and struct code, as APPNOTE 4.3.12 has them
     "version": (6, "<H"),
@@ -83,7 +74,8 @@ class Fuzzed:
                     member.write(data)
             if what == "twice":
                 content = {**content, "1.jpg": b"later"}
-                made.writestr(folder + "1.jpg", b"later")
+                with warnings.catch_warnings(action="ignore"):
+                    made.writestr(folder + "1.jpg", b"later")
             elif what == "odd name":
                 made.writestr(rng.choice(_ODD_NAMES), b"odd")
             elif what == "folders":
@@ -113,7 +105,7 @@ class Fuzzed:
 
 
 def _changed(rng: random.Random, raw: bytes) -> tuple[str, bytes]:
-    kinds = {
+    kinds: dict[str, Callable[[], tuple[str, bytes]]] = {
         "entry": lambda: _set_field(rng, raw, _ENTRY, _ENTRY_FIELDS),
         "end": lambda: _set_field(rng, raw, _END, _END_FIELDS),
         "local": lambda: _set_field(rng, raw, b"PK\x03\x04", _LOCAL_FIELDS),

@@ -1,6 +1,6 @@
 """Broken picture files: read from a folder and decoded.
 
-The oracle: whatever is accepted has the size that was expected; it is what Pillow makes of the same bytes; and
+The oracle: whatever is accepted has the size that was expected; it is what Pillow makes of the same bytes;
 where a file was cut, or a PNG's own checksums say that it is damaged, it is the whole picture all the same.
 """
 
@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ class Fuzzed:
             image = Image.fromarray(np.asarray(self._scene.convert("L")).astype(np.uint16) * 257)
         else:
             image = self._scene.convert(mode)
-        options = {}
+        options: dict[str, Any] = {}
         if format_name == "jpeg":
             options = {"quality": rng.choice((50, 95)), "progressive": rng.random() < 0.3}
             options["restart_marker_rows"] = rng.choice((0, 1))

@@ -1,7 +1,7 @@
 """Broken specs: YAML files and ``--set``, up to the plan of a run.
 
-The oracle: an accepted spec, written out, reads back as the same; and each scalar of the file is in it with the
-value that YAML 1.2's core schema gives it (a number may be written as a text, and a truth value as a word).
+The oracle: an accepted spec, written out, reads back as the same; and each scalar of the file is in it with
+the value that YAML 1.2's core schema gives it (a number may be written as a text, a truth value as a word).
 """
 
 import copy
@@ -16,6 +16,7 @@ import yaml
 
 from hrdet_cli.runs.dataset import open_training_data
 from hrdet_cli.runs.plan import make_plan
+from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import LoadedSpec, format_spec, load_spec
 from hrdet_cli.specs.presets import find_preset
@@ -70,6 +71,10 @@ _TREES = (
 _TINY = ({"seed": 1, "num_train_images": 4, "num_val_images": 2}, "data")
 
 
+_SECTIONS = [f"{name}." for name in ExperimentSpec.model_fields] + list(ExperimentSpec.model_fields)
+"""A message may name the key instead of the file."""
+
+
 class Fuzzed:
     """See ``fuzz.Kind``."""
 
@@ -89,10 +94,10 @@ class Fuzzed:
         if rng.random() < 0.25:
             setting = self._setting(rng)
             self._path.write_text("base: demo\n")
-            return Case(setting[:100], ["--set", setting[4:30]], lambda: self._attempt([setting]))
+            return Case(setting[:100], ["--set", *_SECTIONS], lambda: self._attempt([setting]))
         what, raw = self._broken_file(rng)
         self._path.write_bytes(raw)
-        return Case(what, [str(self._path)], lambda: self._attempt(settings))
+        return Case(what, [str(self._path), *_SECTIONS], lambda: self._attempt(settings))
 
     def _setting(self, rng: random.Random) -> str:
         keys = [".".join(map(str, path)) for path, _ in _scalars(self._whole)]
@@ -160,7 +165,7 @@ def _what_is_wrong(path: Path, loaded: LoadedSpec, settings: Sequence[str]) -> s
     for setting in settings:
         key, _, text = setting.partition("=")
         layers = [yaml.compose(f"{{{': {'.join(key.strip().split('.'))}: {text}{'}' * len(key.split('.'))}")]
-    for location, node in (pair for layer in layers for pair in _nodes(layer)):
+    for location, node in (pair for layer in layers if layer is not None for pair in _nodes(layer)):
         if location[0] != "base" and not _is_meant(node, _at(values, location)):
             return f"{'.'.join(map(str, location))}: {node.value!r:.40} became {_at(values, location)!r:.40}"
     return None

@@ -120,7 +120,7 @@ def _parse(path: Path, raw: bytes) -> Mapping[str, Any]:
     """The JSON object of a file; items of its lists are structs, unless they are no objects."""
     try:
         content = msgspec.json.decode(raw, type=_Content)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _parse_leniently(path, raw)
     return {name: getattr(content, name) for name in _KIND_BY_LIST}
 
