@@ -1,8 +1,8 @@
 """Broken weights: of a backbone, of a detector by the names of hrdet and of mmdetection, and checkpoints.
 
 The oracle: a detector that took them has, for each tensor, the values that were put in under its name (but
-for formats without checksums, where nobody can tell), none of them NaN, infinite, or a negative variance; where a
-tensor keeps what it had, a notice says that something is left.
+for formats without checksums, where nobody can tell), none of them NaN, infinite, or a negative variance;
+where a tensor keeps what it had, a notice says that something is left.
 """
 
 import pickle
