@@ -3,6 +3,7 @@
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Spec(BaseModel):
@@ -16,10 +17,14 @@ class Spec(BaseModel):
     @classmethod
     def _refuse_truth_for_number(cls, values: Any) -> Any:
         """To Python True is 1; nobody who writes it means a number."""
-        for key, field in cls.model_fields.items():
-            given = values.get(key) if isinstance(values, dict) else None
-            if _holds_bool(given) and not _allows_bool(field.annotation):
-                raise ValueError(f"'{key}' is neither true nor false")
+        given = values if isinstance(values, dict) else {}
+        problems = [
+            (key, f"is neither true nor false; got {given[key]!r:.100}")
+            for key, field in cls.model_fields.items()
+            if _holds_bool(given.get(key)) and not _allows_bool(field.annotation)
+        ]
+        if problems:
+            raise PydanticCustomError("parts", "{problems}", {"problems": problems})
         return values
 
 

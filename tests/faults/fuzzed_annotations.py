@@ -47,7 +47,12 @@ class Fuzzed:
             }
             for row in range(1, 13)
         ]
-        self._whole = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
+        self._whole = {
+            "info": {"year": "ö"},
+            "images": images,
+            "annotations": annotations,
+            "categories": categories,
+        }
 
     def case(self, rng: random.Random) -> Case:
         """One to three changes of values, or one of the text."""
@@ -76,8 +81,12 @@ class Fuzzed:
                 raise AssertionError("check-data finds no error in what is refused") from error
             raise
         score_detections(loaded, [])
-        wrong = _what_is_wrong(json.loads(raw), loaded)
+        wrong = _what_is_wrong(json.loads(raw, parse_int=_int_of), loaded)
         return wrong or ("check-data finds an error" if has_errors else None)
+
+
+def _int_of(text: str) -> float:
+    return int(text) if len(text) < 4000 else math.inf
 
 
 def _change_text(rng: random.Random, raw: bytes) -> tuple[str, bytes]:
@@ -98,7 +107,12 @@ def _change_text(rng: random.Random, raw: bytes) -> tuple[str, bytes]:
         "list twice": lambda: ("a list twice", raw.replace(b'"images":', b'"images": [], "images":', 1)),
         "mark": lambda: ("byte order mark", b"\xef\xbb\xbf" + raw),
         "utf-16": lambda: ("UTF-16", raw.decode().encode("utf-16")),
-        "latin-1": lambda: ("Latin-1", raw.replace(b"\\u00f6", b"\xf6")),
+        "latin-1": lambda: ("Latin-1", raw.replace(b"\\u00f6", b"\xf6", rng.choice((1, 2)))),
+        "deep unused": lambda: (
+            f"{depth} deep unused",
+            raw.replace(b"1.5]", b"[" * depth + b"]" * depth + b"]", 1),
+        ),
+        "odd unused": lambda: (f"unused {number!r:.20}", raw.replace(b"3, 1.5]", number + b"]", 1)),
         "comment": lambda: ("comment", b"// COCO\n" + raw),
     }
     return changes[rng.choice(list(changes))]()

@@ -1,5 +1,6 @@
 """The runners' own tools."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,9 @@ def test_a_trial_draws_the_same_numbers_alone_as_among_others() -> None:
 
 
 def test_the_table_counts_ends_and_faults() -> None:
-    console = Console(width=200, record=True, quiet=True)
-    console.print(
-        draw_table({"x": [Outcome(0, "", ACCEPTED, {SILENT: "so"}), *[Outcome(1, "", ANSWERED)] * 2]})
-    )
+    console = Console(width=200, record=True, file=io.StringIO())
+    outcomes = [Outcome(0, "", ACCEPTED, {SILENT: "so"}), *[Outcome(1, "", ANSWERED)] * 2]
+    console.print(draw_table({"x": outcomes}))
     (row,) = [line for line in console.export_text().splitlines() if line.startswith("│ x")]
     assert [cell.strip() for cell in row.strip("│").split("│")] == [*"x3121", *"0000000"]
 

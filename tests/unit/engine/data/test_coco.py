@@ -220,6 +220,11 @@ def test_all_problems_are_listed_up_to_twenty(tmp_path: Path) -> None:
         ("[]", "holds a list, not an object with images, annotations and categories"),
         ("[" * 100_000, "is not JSON"),
         ("\udcff", "is not JSON"),
+        ('{"info": "\udcf6l"}', "can't decode byte 0xf6 in position 10"),  # Latin-1
+        (
+            '{"info": "\udcc3',
+            "is not JSON: 'utf-8' codec can't decode byte 0xc3 in position 0: unexpected end",
+        ),
     ],
 )
 def test_what_is_not_a_json_object_is_refused(tmp_path: Path, text: str, message: str) -> None:
