@@ -211,7 +211,7 @@ def _is_meant(node: yaml.ScalarNode, value: Any) -> bool:
         if re.fullmatch(r"0x[0-9a-fA-F]+|0o[0-7]+", text):
             return int(text, 0) == value
         try:
-            return "_" not in text and float(text) == value
+            return float(text) == value
         except ValueError:
             return False
     if value is None:
