@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +131,7 @@ def faults_of(finished: Finished, *, codes: Iterable[int] = EXIT_CODES) -> dict[
     return {}
 
 
-def leftovers(run_folder: Path) -> Mapping[str, str]:
+def leftovers(run_folder: Path) -> dict[str, str]:
     """Partly written files in a run folder."""
     files = [path.name for path in run_folder.rglob("*") if path.suffix in (".tmp", ".partial")]
     return {LEFTOVERS: ", ".join(files)} if files else {}
