@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.commands import Command, Finished, faults_of, leftovers, random_moment, run
-from tests.faults.tiny_runs import Reference, difference, make_reference, new_trial, train_command
+from tests.faults.tiny_runs import Reference, References, difference, new_trial, train_command
 from tests.faults.trials import ACCEPTED, LOST, Outcome, Request, run_and_exit
 
 NUM_TRIALS = 100
-_MAX_CONTINUATIONS = 3
 
 
 def go_on(folder: Path, num_processes: int) -> Finished:
@@ -23,15 +22,11 @@ def go_on(folder: Path, num_processes: int) -> Finished:
 
 
 def kills(request: Request) -> Iterator[Outcome]:
-    """Every second trial has two processes; some are killed again while they go on."""
-    references: dict[int, Reference] = {}
+    """Every second trial has two processes."""
+    references = References(request.folder)
     for index in request.indices:
         num_processes = 1 + index % 2
-        if num_processes not in references:
-            references[num_processes] = make_reference(
-                request.folder / f"reference-{num_processes}", num_processes
-            )
-        yield _trial(index, request, references[num_processes], num_processes)
+        yield _trial(index, request, references.of(num_processes), num_processes)
 
 
 def _trial(index: int, request: Request, reference: Reference, num_processes: int) -> Outcome:

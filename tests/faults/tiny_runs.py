@@ -71,6 +71,21 @@ def make_reference(folder: Path, num_processes: int, *more: str) -> Reference:
     return Reference(folder, time.monotonic() - started)
 
 
+class References:
+    """Unbroken runs by their number of processes, made when they are first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[int, Reference] = {}
+
+    def of(self, num_processes: int) -> Reference:
+        """That of so many processes."""
+        if num_processes not in self._made:
+            folder = self._folder / f"reference-{num_processes}"
+            self._made[num_processes] = make_reference(folder, num_processes)
+        return self._made[num_processes]
+
+
 def new_trial(folder: Path, reference: Reference, *, with_run: bool = False) -> Path:
     """A folder with the reference's data, and its run where asked for."""
     shutil.rmtree(folder, ignore_errors=True)
