@@ -17,8 +17,7 @@ NUM_TRIALS = 100
 def go_on(folder: Path, num_processes: int) -> Finished:
     """Go on with what a kill left in a folder, as a user would who knows nothing of the kill's moment."""
     has_run = (folder / "run" / "run.json").is_file()
-    option = "--resume" if has_run else "--overwrite"
-    return run(train_command(num_processes, option), folder, seconds=180)
+    return run(train_command(num_processes, *(["--resume"] if has_run else [])), folder, seconds=180)
 
 
 def kills(request: Request) -> Iterator[Outcome]:
