@@ -10,7 +10,7 @@ JOBS ?= 2
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench soak clean
+.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench soak faults clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -85,6 +85,9 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 
 soak: $(INSTALLED) ## Train 1,500 steps in two processes and fail if memory, descriptors, threads or shared memory grow
 	$(BIN)/python -m tests.faults.soak
+
+faults: $(INSTALLED) ## Break runs, files and input on purpose and count what is not stood (hours)
+	$(BIN)/python -m tests.faults
 
 clean: ## Remove the environment, caches and demo runs
 	rm -rf $(VENV) .venv-newest .venv-lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding

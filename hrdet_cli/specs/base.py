@@ -1,8 +1,9 @@
 """The base of every spec, and the kinds of values that several of them share."""
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Spec(BaseModel):
@@ -11,6 +12,28 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_for_number(cls, values: Any) -> Any:
+        """To Python True is 1; nobody who writes it means a number."""
+        given = values if isinstance(values, dict) else {}
+        problems = [
+            (key, f"is neither true nor false; got {given[key]!r:.100}")
+            for key, field in cls.model_fields.items()
+            if _holds_bool(given.get(key)) and not _allows_bool(field.annotation)
+        ]
+        if problems:
+            raise PydanticCustomError("parts", "{problems}", {"problems": problems})
+        return values
+
+
+def _holds_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_bool, value)))
+
+
+def _allows_bool(annotation: Any) -> bool:
+    return annotation is bool or any(map(_allows_bool, get_args(annotation)))
 
 
 def _long_edge_first(edges: tuple[int, int]) -> tuple[int, int]:

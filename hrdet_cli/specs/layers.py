@@ -115,6 +115,9 @@ def _file_layers(path: Path, source: str, *, chain: Sequence[str]) -> Iterator[L
             raise SpecError([f"{path}: base: must be the name of a preset, not {base!r}"])
         if base in chain:
             raise SpecError([f"{path}: base: the presets {' -> '.join([*chain, base])} go round in a circle"])
-        preset = find_preset(base)
+        try:
+            preset = find_preset(base)
+        except SpecError as error:
+            raise SpecError([f"{path}: base: {problem}" for problem in error.problems]) from error
         yield from _file_layers(preset.path, f"preset {base}", chain=[*chain, base])
     yield Layer(source, values)

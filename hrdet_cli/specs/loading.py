@@ -97,9 +97,10 @@ def _is_default(key: str, spec: ExperimentSpec) -> bool:
 
 
 def _describe(details: ErrorDetails, layered: Layered) -> list[str]:
-    if details["type"] == "parts":
-        return [_place(key, layered) + message for key, message in details["ctx"]["problems"]]
     path = _plain_path(details["loc"], layered.values)
+    if details["type"] == "parts":
+        keys = [(".".join(map(str, [*path, key])), what) for key, what in details["ctx"]["problems"]]
+        return [_place(key, layered) + what for key, what in keys]
     key = ".".join(map(str, path))
     if details["type"] == "extra_forbidden":
         return [f"{_place(key, layered)}unknown key; {_suggest(path, layered.values)}"]
@@ -115,7 +116,7 @@ def _describe(details: ErrorDetails, layered: Layered) -> list[str]:
             f"{_place(kind, layered)}{context['tag']!r} is unknown; choose from {context['expected_tags']}"
         ]
     message = details["msg"].removeprefix("Value error, ")
-    return [f"{_place(key, layered)}{message}; got {details['input']!r}"]
+    return [f"{_place(key, layered)}{message}; got {details['input']!r:.100}"]
 
 
 def _place(key: str, layered: Layered) -> str:

@@ -6,9 +6,11 @@ it refuses is read again by ``json``, which can say where the fault is, and whic
 that Python writes: harmless among what is not used, and otherwise found by the checks here.
 """
 
+import codecs
 import gc
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_PROBLEMS_SHOWN = 20
 _MAX_COORDINATE = 1e9
 _MAX_EDGE = 1 << 20
+_BYTES_AT_ONCE = 1 << 20
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -92,6 +95,16 @@ def read_annotation_file(path: Path) -> AnnotationFile:
         raise DataError(
             f"{path} cannot be read: {error.strerror}. Give the path of a COCO annotation file."
         ) from error
+    return annotation_file_of(raw, path=path)
+
+
+def annotation_file_of(raw: bytes, *, path: Path) -> AnnotationFile:
+    """The same of bytes that were read from ``path``.
+
+    Raises:
+        DataError: They are not JSON in UTF-8 or have not these lists.
+    """
+    refuse_other_than_utf8(raw, path=path)
     content, problems = _parse(path, raw), Problems(path)
     file = AnnotationFile(
         images=Table("images", content, problems),
@@ -128,7 +141,7 @@ def _parse(path: Path, raw: bytes) -> Mapping[str, Any]:
 def _parse_leniently(path: Path, raw: bytes) -> Mapping[str, Any]:
     """The same for what msgspec refuses: broken files, and those with NaN, Infinity or lone surrogates."""
     try:
-        content = json.loads(raw)
+        content = json.loads(raw, parse_int=int_of)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}. Is the file complete?") from error
     if not isinstance(content, dict):
@@ -138,6 +151,29 @@ def _parse_leniently(path: Path, raw: bytes) -> Mapping[str, Any]:
         if isinstance(content.get(name), list):
             content[name] = [_struct_from(kind, item) for item in content[name]]
     return content
+
+
+def refuse_other_than_utf8(raw: bytes, *, path: Path) -> None:
+    """JSON is UTF-8, also where its texts are not used; Python's own reader takes UTF-16 and UTF-32 too.
+
+    Raises:
+        DataError: The bytes are none of these.
+    """
+    decoder = codecs.getincrementaldecoder(json.detect_encoding(raw))()
+    try:
+        for start in range(0, len(raw), _BYTES_AT_ONCE):  # whole, the text could take four times the memory
+            decoder.decode(raw[start : start + _BYTES_AT_ONCE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not JSON: {error}. Save it as UTF-8; is it complete?") from error
+
+
+def int_of(text: str) -> int | float:
+    """A whole number of JSON; infinite where Python refuses to read it, which none that is used may be."""
+    try:
+        return int(text)
+    except ValueError:
+        return -math.inf if text.startswith("-") else math.inf
 
 
 def _struct_from(kind: type[msgspec.Struct], item: Any) -> Any:

@@ -7,7 +7,9 @@ the two over every chroma sampling; ``tests/benchmarks/decoders.py`` compares ot
 """
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +28,8 @@ MAX_PICTURE_PIXELS = 178_956_970
 
 _JPEG_START = b"\xff\xd8\xff"
 _EXIF_MARKER = b"\xff\xe1"  # of APP1; pixels never have these bytes next to each other
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
 _PLAIN_COLOURS = ("YCbCr", "Gray")
 
 
@@ -107,6 +111,7 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArra
         if stored != expected:
             image = ImageOps.exif_transpose(image)
         if expected in (None, Size(image.height, image.width)):
+            _refuse_damaged_png(data)
             return _rgb_of(image)
     except Image.DecompressionBombError as error:
         raise DataError(
@@ -122,6 +127,21 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArra
         f"picture {name} is {stored} but its annotations say {expected}, width x height. "
         "Correct the size and boxes in the annotation file, or the picture."
     )
+
+
+def _refuse_damaged_png(data: bytes) -> None:
+    """Check what Pillow does not: the checksums of a PNG's pixels, as libpng and the standard (5.3) demand.
+
+    Raises:
+        ValueError: One is wrong.
+    """
+    position = len(_PNG_START)
+    while data.startswith(_PNG_START) and position + _PNG_CHUNK.size <= len(data):
+        length, kind = _PNG_CHUNK.unpack_from(data, position)
+        end = position + _PNG_CHUNK.size + length
+        if kind == b"IDAT" and zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise ValueError("a checksum of its pixels is wrong")
+        position = end + 4
 
 
 def _rgb_of(image: Image.Image) -> NDArray[np.uint8]:

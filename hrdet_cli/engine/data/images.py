@@ -18,8 +18,9 @@ MAX_FILE_BYTES = 512 * 2**20
 """No encoded picture is larger; what claims to be is refused before it is read."""
 
 _MAX_NAME_LENGTH = 1000  # all rows of the table of names are as wide as the longest
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
+_LOCAL_HEADER = struct.Struct("<4s2xH18xHH")  # signature, flags, lengths of the name and the extra field
 _LOCAL_SIGNATURE = b"PK\x03\x04"
+_UTF_8_FLAG = 1 << 11
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 
@@ -128,11 +129,12 @@ class ZipImages:
                     info.CRC,
                     info.compress_type,
                     info.flag_bits & 1,
+                    _checksum(info.orig_filename),
                 )
                 for info in members
             ],
             dtype=np.int64,
-        ).reshape(-1, 6)
+        ).reshape(-1, 7)
         self._folder = _common_folder(info.filename for info in members)
 
     def read(self, name: str) -> bytes:
@@ -140,7 +142,7 @@ class ZipImages:
         row = self._find(name)
         if row is None:
             raise MissingPictureError(_not_found(name, self._path, self._names.tolist()))
-        offset, stored_size, size, crc, method, is_encrypted = self._members[row].tolist()
+        offset, stored_size, size, crc, method, is_encrypted, name_crc = self._members[row].tolist()
         where = f"{name} in {self._path}"
         if is_encrypted:
             raise DataError(f"{where} is encrypted. Make the archive again without a password.")
@@ -150,7 +152,7 @@ class ZipImages:
             )
         _check_size(max(size, stored_size), where)
         try:
-            stored = self._read_stored(offset, stored_size)
+            stored = self._read_stored(offset, stored_size, name_crc)
             data = stored if method == _STORED else _inflate(stored, size)
         except (OSError, zlib.error) as error:
             raise DataError(f"{where} cannot be read: {error}. Is the archive complete?") from error
@@ -173,21 +175,32 @@ class ZipImages:
         row = int(self._names.searchsorted(member, side="right")) - 1
         return row if row >= 0 and self._names[row] == member else None
 
-    def _read_stored(self, offset: int, size: int) -> bytes:
-        """A member's bytes as stored; its own header says where they start, the directory does not."""
+    def _read_stored(self, offset: int, size: int, name_crc: int) -> bytes:
+        """A member's bytes as stored; its own header says where they start, the directory does not.
+
+        Header and directory must give it the same name, or a picture could pass for another.
+        """
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
         header = os.pread(self._descriptor, _LOCAL_HEADER.size, offset)
         if len(header) < _LOCAL_HEADER.size:
             raise OSError("the file ends early")
-        signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        signature, flags, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         if signature != _LOCAL_SIGNATURE:
             raise OSError("no member where the directory says")
+        name = os.pread(self._descriptor, name_length, offset + _LOCAL_HEADER.size)
+        own_name = name.decode("utf-8" if flags & _UTF_8_FLAG else "cp437", errors="replace")
+        if _checksum(own_name) != name_crc:
+            raise OSError(f"it calls itself {own_name!r:.80}")
         return os.pread(self._descriptor, size, offset + _LOCAL_HEADER.size + name_length + extra_length)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_descriptor": None}
+
+
+def _checksum(name: str) -> int:
+    return zlib.crc32(name.encode("utf-8", errors="surrogatepass"))
 
 
 def _inflate(stored: bytes, size: int) -> bytes:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,14 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hrdet_cli.engine.data.annotation_file import (
+    AREA,
+    BOX,
+    FLAG,
+    ID,
+    annotation_file_of,
+    without_cycle_search,
+)
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.evaluation.inference import CocoResult
 from hrdet_cli.errors import DataError
@@ -84,14 +91,11 @@ def score_detections(annotations: CocoAnnotations, results: Sequence[CocoResult]
             file has changed since it was loaded.
     """
     _refuse_unknown(annotations, results)
-    content = _content_of(annotations)
-    truth = [
-        _completed(annotation, number) for number, annotation in enumerate(content["annotations"], start=1)
-    ]
+    truth = _truth_of(annotations)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation = COCOeval(
-            _index(content, truth),
-            _index(content, [_completed(result, number) for number, result in enumerate(results, start=1)]),
+            _index(annotations, truth),
+            _index(annotations, [_completed(result, row) for row, result in enumerate(results, start=1)]),
             "bbox",
         )
         evaluation.evaluate()
@@ -100,16 +104,20 @@ def score_detections(annotations: CocoAnnotations, results: Sequence[CocoResult]
     return _metrics_from(evaluation, annotations, truth)
 
 
-def _content_of(annotations: CocoAnnotations) -> dict[str, Any]:
-    """The annotation file's JSON, which `load_coco` found to be in order."""
+def _truth_of(annotations: CocoAnnotations) -> list[dict[str, Any]]:
+    """What pycocotools needs of the annotation file's boxes, by the reader that `load_coco` has."""
     try:
         raw = annotations.path.read_bytes()
     except OSError as error:
         raise DataError(f"{annotations.path} cannot be read any more: {error.strerror}") from error
     if hashlib.sha256(raw).hexdigest() != annotations.fingerprint:
         raise DataError(f"{annotations.path} has changed since it was loaded; evaluate again")
-    content: dict[str, Any] = json.loads(raw)
-    return content
+    with without_cycle_search():
+        table = annotation_file_of(raw, path=annotations.path).annotations
+        kinds = {"image_id": ID, "category_id": ID, "bbox": BOX, "area": AREA, "iscrowd": FLAG}
+        columns = [table.column(key, kind) for key, kind in kinds.items()]
+        rows = enumerate(zip(*columns, strict=True), start=1)
+        return [_completed(dict(zip(kinds, values, strict=True)), number) for number, values in rows]
 
 
 def _refuse_unknown(annotations: CocoAnnotations, results: Sequence[CocoResult]) -> None:
@@ -141,12 +149,12 @@ def _completed(item: Mapping[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _index(content: Mapping[str, Any], annotations: list[dict[str, Any]]) -> COCO:
+def _index(annotations: CocoAnnotations, boxes: list[dict[str, Any]]) -> COCO:
     coco = COCO()
     coco.dataset = {
-        "images": content["images"],
-        "categories": content["categories"],
-        "annotations": annotations,
+        "images": [{"id": number} for number in annotations.image_ids.tolist()],
+        "categories": [{"id": number} for number in annotations.category_ids],
+        "annotations": boxes,
     }
     coco.createIndex()
     return coco

@@ -116,7 +116,8 @@ def load_weights(
         source: What to call the weights in messages.
 
     Raises:
-        WeightsError: Something does not fit, or nothing does; the detector is as it was.
+        WeightsError: Something does not fit, nothing does, or values are NaN, infinite (in the detector's
+            dtype) or negative variances; the detector is as it was.
     """
     report = compare_weights(detector, tensors)
     if not report.matched:
@@ -126,8 +127,24 @@ def load_weights(
     if strict and not report.fits:
         misfits = (*describe_misfits(report), *describe_architecture(report))
         raise WeightsError("\n".join([f"weights {source} do not fit the model:", *misfits, _REMEDY]))
+    _refuse_impossible_values(detector, {key: tensors[key] for key in report.matched}, source)
     detector.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
     return report
+
+
+def _refuse_impossible_values(detector: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    state = detector.state_dict()
+    bad = [key for key, tensor in tensors.items() if not _is_possible(key, tensor.to(state[key].dtype))]
+    if bad:
+        raise WeightsError(
+            f"weights {source}: {len(bad)} tensors hold NaN, infinity or a negative variance: "
+            f"{first_and_count(bad)}. No detector works with them; use another file."
+        )
+
+
+def _is_possible(key: str, tensor: Tensor) -> bool:
+    is_variance = key.endswith(".running_var")
+    return bool(tensor.isfinite().all()) and not (is_variance and bool((tensor < 0).any()))
 
 
 def describe_misfits(report: LoadReport) -> Iterator[str]:

@@ -256,7 +256,7 @@ def test_values_of_a_spec_cannot_be_changed() -> None:
         spec.name = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("value", ["0", "2.5", "true", "many"])
+@pytest.mark.parametrize("value", ["0", "2.5", "many"])
 def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str) -> None:
     with pytest.raises(SpecError) as caught:
         load_spec(preset="demo", settings=[f"data.batch_size_per_process={value}"])
@@ -265,3 +265,38 @@ def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str
     auto = load_spec(preset="demo", settings=["data.batch_size_per_process=auto"]).spec.data
     with pytest.raises(SpecError, match=r"add --set data\.batch_size_per_process=N"):
         _ = auto.num_pictures_per_process
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "data.num_workers=true",
+        "optimisation.momentum=false",
+        "padding.divisor_pixels=true",
+        "model.roi_head.nms_iou=true",
+        "data.batch_size_per_process=true",
+    ],
+)
+def test_a_truth_value_is_no_number(tmp_path: Path, setting: str) -> None:
+    (problem,) = problems_of(tmp_path, MINIMAL, setting)
+    key, _, value = setting.partition("=")
+    assert problem == f"--set {setting}: {key}: is neither true nor false; got {value.title()}"
+
+
+def test_a_truth_value_in_a_list_of_numbers_is_refused(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, MINIMAL, "optimisation.drop_epochs=[8, true]", "data.num_workers=-1")
+    assert problems[1] == (
+        "--set optimisation.drop_epochs=[8, true]: optimisation.drop_epochs: is neither true nor false; "
+        "got [8, True]"
+    )
+    assert len(problems) == 2, "those of other sections are told too"
+
+
+def test_an_unknown_base_is_told_with_the_file_that_names_it(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, "base: hrnet-w19\n")
+    assert problem.startswith(f"{tmp_path / 'spec.yaml'}: base: there is no preset 'hrnet-w19'; did you mean")
+
+
+def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, MINIMAL, f"data.num_workers=[{', '.join(['1'] * 500)}]")
+    assert len(problem.rpartition("got ")[2]) == 100

@@ -27,6 +27,16 @@ from hrdet_cli.specs.yaml_text import format_yaml, parse_yaml
         ("[[1333, 800]]", [[1333, 800]]),
         ("w18", "w18"),
         ("1333x800", "1333x800"),
+        ("010", 10),
+        ("-007", -7),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1:30", "1:30"),
+        ("1_000", "1_000"),
+        ("0b11", "0b11"),
+        ("2026-11-29", "2026-11-29"),
+        ("=", "="),
+        ("٣", "٣"),
     ],
 )
 def test_scalars(text: str, value: Any) -> None:
@@ -44,6 +54,36 @@ def test_every_text_reads_back_as_that_text(text: str) -> None:
 def test_what_is_no_spec_text_is_refused_by_its_source(text: str) -> None:
     with pytest.raises(SpecError, match=r"^here, line [12]"):
         parse_yaml(text, source="here")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a: !!bool maybe", "here: not valid YAML: "),
+        ("a: !!float x", "here: not valid YAML: "),
+        ("a: !!set {b, c}", "here, line 1, column 4: not valid YAML: could not determine a constructor"),
+        ("a: !!binary aGk=", "here, line 1, column 4: not valid YAML: could not determine a constructor"),
+        ("a: !!timestamp 2026-11-29", "here, line 1, column 4: not valid YAML: could not determine"),
+        ("a: " + "9" * 5000, "here, line 1, column 4: not valid YAML: 9999999999"),
+        ("a: \x07", "here: not valid YAML: unacceptable character"),
+        ("&a [*a]", "here: nested more than 100 deep"),
+        ("&a {b: *a}", "here: nested more than 100 deep"),
+        ("[" * 102 + "]" * 102, "here: nested more than 100 deep"),
+        ("[" * 50_000, "here: nested more than 100 deep"),
+    ],
+)
+def test_what_no_spec_has_is_refused_with_its_reason(text: str, what: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        parse_yaml(text, source="here")
+    assert str(raised.value).startswith(what)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_few_aliases_that_stand_for_a_billion_values_are_not_unfolded() -> None:
+    rows = [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 30)]
+    with pytest.raises(SpecError, match="more than 100,000 values with all aliases unfolded"):
+        parse_yaml("\n".join(["a0: &a0 [x]", *rows]), source="here")
+    assert parse_yaml("a: &a [1, 2]\nb: *a", source="here") == {"a": [1, 2], "b": [1, 2]}
 
 
 def test_what_is_written_reads_back_the_same() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.annotation_file import EDGE, FILE_NAME, NAME
+from hrdet_cli.engine.data.annotation_file import EDGE, FILE_NAME, NAME, int_of, refuse_other_than_utf8
 from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations, check_boxes
 from hrdet_cli.engine.data.checking.entries import Entries
 from hrdet_cli.engine.data.checking.problems import (
@@ -104,7 +104,9 @@ def read_json(path: Path) -> JsonFile:
         return float(text)
 
     try:
-        content = json.loads(path.read_bytes(), parse_constant=count)
+        raw = path.read_bytes()
+        refuse_other_than_utf8(raw, path=path)
+        content = json.loads(raw, parse_constant=count, parse_int=int_of)
     except OSError as error:
         raise DataError(
             f"{path} cannot be read: {error.strerror}. Give the path of a COCO annotation file."

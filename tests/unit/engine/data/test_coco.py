@@ -213,6 +213,12 @@ def test_all_problems_are_listed_up_to_twenty(tmp_path: Path) -> None:
     assert lines[21] == "  and 3 more"
 
 
+_WITH_INFO = (
+    '{"info": "INFO", "images": [{"id": 1, "file_name": "a", "height": 9, "width": 9}], "annotations": [], '
+    '"categories": [{"id": 1, "name": "x"}]}'
+)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -220,6 +226,12 @@ def test_all_problems_are_listed_up_to_twenty(tmp_path: Path) -> None:
         ("[]", "holds a list, not an object with images, annotations and categories"),
         ("[" * 100_000, "is not JSON"),
         ("\udcff", "is not JSON"),
+        (_WITH_INFO.replace("INFO", "\udcf6l"), "can't decode byte 0xf6 in position 10"),  # Latin-1
+        (_WITH_INFO.replace('"x"', '"\udcf6l"'), "can't decode byte 0xf6"),
+        (
+            '{"info": "\udcc3',
+            "is not JSON: 'utf-8' codec can't decode byte 0xc3 in position 0: unexpected end",
+        ),
     ],
 )
 def test_what_is_not_a_json_object_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -269,3 +269,17 @@ def test_without_annotations_an_error_does_not_speak_of_any() -> None:
     with pytest.raises(DataError) as raised:
         decode_rgb(b"text", expected=None, name="x.jpg")
     assert str(raised.value) == "picture x.jpg cannot be decoded: its format is not known."
+
+
+def test_a_png_whose_pixels_do_not_match_their_checksum_is_refused() -> None:
+    data = _encoded(Image.fromarray(_NOISE[..., :3]), "PNG", compress_level=0)  # a flipped bit still inflates
+    position = data.index(b"IDAT") + 200
+    damaged = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+    with pytest.raises(DataError) as raised:
+        decode_rgb(damaged, expected=_SIZE, name="x.png")
+    assert str(raised.value).startswith(
+        "picture x.png cannot be decoded: a checksum of its pixels is wrong. Replace it"
+    )
+    assert torch.equal(
+        decode_rgb(data, expected=_SIZE, name="x"), _by_pillow(Image.fromarray(_NOISE[..., :3]))
+    )

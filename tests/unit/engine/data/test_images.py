@@ -215,3 +215,23 @@ def _num_descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
     except FileNotFoundError:
         pytest.skip("needs /proc")
+
+
+def test_a_member_that_the_directory_calls_by_another_s_name_is_refused(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"alpha", "b.jpg": b"beta", "c.jpg": b"gamma"})
+    raw = path.read_bytes()
+    start = raw.index(b"PK\x01\x02")  # of the directory
+    exchanged = raw[start:].replace(b"a.jpg", b"*").replace(b"b.jpg", b"a.jpg").replace(b"*", b"b.jpg")
+    path.write_bytes(raw[:start] + exchanged)
+    source = open_images(path)
+    with pytest.raises(DataError, match=r"a\.jpg in .*x\.zip cannot be read: it calls itself 'b\.jpg'"):
+        source.read("a.jpg")
+    assert source.read("c.jpg") == b"gamma"
+
+
+def test_names_in_every_encoding_of_archives_are_found(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"öl.jpg": b"utf-8", "plain.jpg": b"ascii"})
+    assert open_images(path).read("öl.jpg") == b"utf-8"
+    raw = _zip(path, {"o_.jpg": b"cp437"}).read_bytes()
+    path.write_bytes(raw.replace(b"o_.jpg", b"\x94_.jpg"))
+    assert open_images(path).read("ö_.jpg") == b"cp437"

@@ -176,6 +176,12 @@ def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
         score_detections(load_coco(path), [])
 
 
+def test_what_no_box_needs_is_not_read_for_scoring_either(tmp_path: Path) -> None:
+    path = write_annotations(tmp_path, [{**truth(LARGE), "segmentation": 123456789}])
+    path.write_text(path.read_text().replace("123456789", "9" * 5000))  # more digits than Python reads
+    assert score_detections(load_coco(path), [result(LARGE, 0.9)]).box["AP"] == pytest.approx(1)
+
+
 def test_scoring_prints_nothing_and_changes_neither_file_nor_results(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -214,3 +214,22 @@ def test_comparing_needs_no_memory_for_the_detector() -> None:
     with torch.device("meta"):
         detector = Detector()
     assert compare_weights(detector, trained(Detector())).fits
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "dtype"),
+    [
+        ("neck.bias", float("nan"), torch.float32),
+        ("roi_head.classifier.weight", float("-inf"), torch.float16),
+        ("neck.weight", 1e300, torch.float64),  # more than float32 holds
+        ("backbone.1.running_var", -1.0, torch.float32),
+    ],
+)
+def test_values_that_no_detector_works_with_are_refused(key: str, value: float, dtype: torch.dtype) -> None:
+    detector, tensors = Detector(), trained(Detector())
+    before = values(detector)
+    tensors[key] = tensors[key].to(dtype)
+    tensors[key].view(-1)[1] = value
+    with pytest.raises(WeightsError, match=f"weights w.pth: 1 tensors hold NaN, .*: {key}. No detector"):
+        load_weights(detector, tensors, strict=True, source="w.pth")
+    assert equal(values(detector), before)

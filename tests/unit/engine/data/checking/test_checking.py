@@ -213,6 +213,19 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str, message: s
         read_json(path)
 
 
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(b'{"info": "\xf6l"}')
+    with pytest.raises(DataError, match="can't decode byte 0xf6 in position 10"):
+        read_json(path)
+
+
+def test_a_number_too_long_for_python_is_no_fault_where_it_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    path.write_text('{"info": ' + "9" * 5000 + ', "a": -' + "9" * 5000 + "}")
+    assert read_json(path).content == {"info": float("inf"), "a": float("-inf")}
+
+
 def test_boxes_in_another_form_are_suspected() -> None:
     content = _content()
     boxes = [[x, 5, x + 20, 25] for x in range(60, 75)]  # corners in a picture of 100x50
