@@ -5,19 +5,12 @@ lacks or has twice.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from tests.faults.commands import Command, Finished, faults_of, leftovers, random_moment, run
+from tests.faults.commands import Command, faults_of, leftovers, random_moment, run
 from tests.faults.tiny_runs import Reference, References, difference, new_trial, train_command
 from tests.faults.trials import ACCEPTED, LOST, Outcome, Request, run_and_exit
 
 NUM_TRIALS = 100
-
-
-def go_on(folder: Path, num_processes: int) -> Finished:
-    """Go on with what a kill left in a folder, as a user would who knows nothing of the kill's moment."""
-    has_run = (folder / "run" / "run.json").is_file()
-    return run(train_command(num_processes, *(["--resume"] if has_run else [])), folder, seconds=180)
 
 
 def kills(request: Request) -> Iterator[Outcome]:
@@ -31,11 +24,12 @@ def kills(request: Request) -> Iterator[Outcome]:
 def _trial(index: int, request: Request, reference: Reference, num_processes: int) -> Outcome:
     rng, folder = request.rng(index), new_trial(request.folder / "trial", reference)
     moment = random_moment(rng, reference.seconds)
-    command = Command(train_command(num_processes), folder)
+    arguments = train_command(num_processes, "--auto-resume")
+    command = Command(arguments, folder)
     command.sleep(moment)
     command.kill_all()
     what = f"killed after {moment:.2f} s, {num_processes} processes"
-    done = go_on(folder, num_processes)
+    done = run(arguments, folder, seconds=180)
     faults = faults_of(done)
     faults |= command.faults()
     faults |= leftovers(folder / "run")
