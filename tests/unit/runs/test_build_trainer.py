@@ -30,7 +30,7 @@ def groups_of(trainer: Trainer) -> list[tuple[float, float]]:
 
 
 def test_without_groups_and_average_there_is_one_optimiser_group_and_no_second_model() -> None:
-    trainer = trainer_of()
+    trainer = trainer_of("optimisation.parameter_groups.backbone.learning_rate_factor=1")
     assert groups_of(trainer) == [(1.0, 1e-4)]
     assert trainer.averaged_model is None
     assert "ema_model" not in trainer.state_dict()

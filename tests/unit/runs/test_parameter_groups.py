@@ -26,7 +26,9 @@ def counts(detector: nn.Module) -> dict[str, int]:
 
 
 def test_parameters_that_all_train_alike_need_no_words() -> None:
-    detector, optimisation = detector_and_optimisation()
+    detector, optimisation = detector_and_optimisation(
+        "optimisation.parameter_groups.backbone.learning_rate_factor=1"
+    )
     assert describe_parameter_groups(detector, optimisation, learning_rate=0.01) == ()
 
 
