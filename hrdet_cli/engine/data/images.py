@@ -18,7 +18,7 @@ MAX_FILE_BYTES = 512 * 2**20
 """No encoded picture is larger; what claims to be is refused before it is read."""
 
 _MAX_NAME_LENGTH = 1000  # all rows of the table of names are as wide as the longest
-_LOCAL_HEADER = struct.Struct("<4s2xH18xHH")  # signature, flags, lengths of the name and the extra field
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _UTF_8_FLAG = 1 << 11
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -129,7 +129,7 @@ class ZipImages:
                     info.CRC,
                     info.compress_type,
                     info.flag_bits & 1,
-                    _checksum(info.orig_filename),
+                    zlib.crc32(_stored_name(info)),
                 )
                 for info in members
             ],
@@ -186,21 +186,21 @@ class ZipImages:
         header = os.pread(self._descriptor, _LOCAL_HEADER.size, offset)
         if len(header) < _LOCAL_HEADER.size:
             raise OSError("the file ends early")
-        signature, flags, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         if signature != _LOCAL_SIGNATURE:
             raise OSError("no member where the directory says")
         name = os.pread(self._descriptor, name_length, offset + _LOCAL_HEADER.size)
-        own_name = name.decode("utf-8" if flags & _UTF_8_FLAG else "cp437", errors="replace")
-        if _checksum(own_name) != name_crc:
-            raise OSError(f"it calls itself {own_name!r:.80}")
+        if zlib.crc32(name) != name_crc:
+            raise OSError(f"it calls itself {name.decode('utf-8', errors='replace')!r:.80}")
         return os.pread(self._descriptor, size, offset + _LOCAL_HEADER.size + name_length + extra_length)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_descriptor": None}
 
 
-def _checksum(name: str) -> int:
-    return zlib.crc32(name.encode("utf-8", errors="surrogatepass"))
+def _stored_name(member: zipfile.ZipInfo) -> bytes:
+    """A member's name as the directory has it."""
+    return member.orig_filename.encode("utf-8" if member.flag_bits & _UTF_8_FLAG else "cp437")
 
 
 def _inflate(stored: bytes, size: int) -> bytes:
