@@ -81,8 +81,8 @@ class RegionPooling(nn.Module):
             regions, num_levels=len(self.strides), finest_side_pixels=self.finest_side_pixels
         )
         picture_index = torch.arange(num_pictures, device=regions.device, dtype=regions.dtype)
-        picture_index = picture_index.repeat_interleave(num_regions)[:, None]
-        rois = torch.cat((picture_index, regions.flatten(0, 1)), dim=1)
+        picture_index = picture_index[:, None, None].expand(-1, num_regions, 1)
+        rois = torch.cat((picture_index, regions), dim=2).flatten(0, 1)
         poolers = [
             partial(
                 roi_align,
