@@ -19,7 +19,7 @@ class Spec(BaseModel):
         """To Python True is 1; nobody who writes it means a number."""
         given = values if isinstance(values, dict) else {}
         problems = [
-            (key, f"is neither true nor false; got {given[key]!r:.100}")
+            (key, f"cannot be true or false; got {given[key]!r:.100}")
             for key, field in cls.model_fields.items()
             if _holds_bool(given.get(key)) and not _allows_bool(field.annotation)
         ]

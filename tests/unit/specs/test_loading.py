@@ -280,13 +280,13 @@ def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str
 def test_a_truth_value_is_no_number(tmp_path: Path, setting: str) -> None:
     (problem,) = problems_of(tmp_path, MINIMAL, setting)
     key, _, value = setting.partition("=")
-    assert problem == f"--set {setting}: {key}: is neither true nor false; got {value.title()}"
+    assert problem == f"--set {setting}: {key}: cannot be true or false; got {value.title()}"
 
 
 def test_a_truth_value_in_a_list_of_numbers_is_refused(tmp_path: Path) -> None:
     problems = problems_of(tmp_path, MINIMAL, "optimisation.drop_epochs=[8, true]", "data.num_workers=-1")
     assert problems[1] == (
-        "--set optimisation.drop_epochs=[8, true]: optimisation.drop_epochs: is neither true nor false; "
+        "--set optimisation.drop_epochs=[8, true]: optimisation.drop_epochs: cannot be true or false; "
         "got [8, True]"
     )
     assert len(problems) == 2, "those of other sections are told too"
