@@ -15,19 +15,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A process that a test starts and that aborts says where it was.
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
+NODES = "tests/distributed/test_node"
+
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist calls it when tests run side by side
 def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
     """Keep the tests of a file together, because they share fixtures.
 
-    So are all that train over several processes: they would find no processor free if others like them ran at
-    the same time.
+    So are all tests of nodes, which watch how fast several processes notice things: two of them at once would
+    find no processor free.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "tests/distributed" if file.startswith("tests/distributed/") else file
+            return NODES if file.startswith(NODES) else file
 
     return Scheduling(config, log)
