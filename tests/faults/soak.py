@@ -126,8 +126,8 @@ def last_step(metrics: Path) -> int:
         return 0
     with metrics.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        lines = [line for line in file.read().split(b"\n")[1:-1] if line.startswith(b'{"kind": "step"')]
-    return int(json.loads(lines[-1])["step"]) if lines else 0
+        documents = [json.loads(line) for line in file.read().split(b"\n")[1:-1]]
+    return max((int(document["step"]) for document in documents if document["kind"] == "step"), default=0)
 
 
 def processes_of(launcher: int) -> Iterator[tuple[int, str]]:
