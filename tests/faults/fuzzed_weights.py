@@ -136,7 +136,7 @@ def _filled(value: Tensor) -> Tensor:
 
 
 def _same(wanted: Tensor, value: Tensor) -> bool:
-    return torch.equal(wanted.to(value.dtype), value)
+    return torch.equal(wanted.detach().to_dense().to(value.dtype), value)
 
 
 def _is_rest(key: str, value: Tensor, other: Mapping[str, Tensor]) -> bool:
