@@ -46,7 +46,7 @@ def load_initial_weights(
         file = read_weights(model.weights)
     except WeightsError as error:
         raise WeightsError(f"{error}\nTo train from scratch: --set model.weights=null") from error
-    family = recognise(file.tensors)
+    family = recognise(file.tensors, source=model.weights)
     tensors = to_ours(file.tensors, family, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)
     counts = f"{len(report.matched)} tensors, {len(report.left_over) + len(report.surplus)} left over"

@@ -276,7 +276,7 @@ def _left_out(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Iterator[s
 
 def _describe_unknown(content: WeightsFile) -> str:
     """That weights need a spec, and which preset they were probably made for."""
-    family = recognise(content.tensors)
+    family = recognise(content.tensors, source=content.source)
     preset = likely_preset(content, family, recognise_backbone(to_ours(content.tensors, family)))
     probably = f", probably --preset {preset}" if preset else ""
     return (
@@ -288,7 +288,7 @@ def _describe_unknown(content: WeightsFile) -> str:
 def _of_foreign_weights(
     file: Path | None, content: WeightsFile, spec: ExperimentSpec, classes: Path | None
 ) -> TrainedDetector:
-    source, family = content.source, recognise(content.tensors)
+    source, family = content.source, recognise(content.tensors, source=content.source)
     if not family.is_detector:
         raise WeightsError(
             f"{source}: holds a backbone ({family.name}), not a detector; train one that starts from it: "

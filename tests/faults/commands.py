@@ -125,7 +125,8 @@ def faults_of(finished: Finished, *, codes: Iterable[int] = EXIT_CODES) -> dict[
             return {TRACEBACK: text.strip().rpartition("\n")[2][:200]}
     if finished.exit_code not in codes:
         return {CRASH: f"exit code {finished.exit_code}; stderr ends {finished.stderr[-100:]!r}"}
-    has_message = "error: " in finished.stderr or finished.exit_code in (0, 130, 143)
+    by_signal = finished.exit_code < 0 or finished.exit_code > 128
+    has_message = "error: " in finished.stderr or finished.exit_code == 0 or by_signal
     if not has_message or finished.stderr.count("error: ") > 1:
         return {UNCLEAR: f"exit code {finished.exit_code} with stderr {finished.stderr[:200]!r}"}
     return {}

@@ -1,7 +1,8 @@
 """Broken specs: YAML files and ``--set``, up to the plan of a run.
 
 The oracle: an accepted spec, written out, reads back as the same; and each scalar of the file is in it with
-the value that YAML 1.2's core schema gives it (a number may be written as a text, a truth value as a word).
+the value that YAML 1.2's core schema gives it (a number may be written as a text, a truth value as a word,
+1 or 0).
 """
 
 import copy
@@ -203,7 +204,9 @@ def _is_meant(node: yaml.ScalarNode, value: Any) -> bool:
     text = node.value
     if isinstance(value, bool):
         return text.lower() in (
-            ("true", "on", "yes", "1", "y", "t") if value else ("false", "off", "no", "0", "n", "f")
+            ("true", "on", "yes", "1", "1.0", "y", "t")
+            if value
+            else ("false", "off", "no", "0", "0.0", "n", "f")
         )
     if isinstance(value, int | float):
         if re.fullmatch(r"[-+]?\d+", text):

@@ -79,7 +79,7 @@ class Fuzzed:
         if form == "safetensors":
             from safetensors.torch import save_file
 
-            plain = {key: value for key, value in tensors.items() if type(value) is Tensor}
+            plain = {key: value for key, value in tensors.items() if isinstance(value, Tensor)}
             dense = {key: value.to_dense().contiguous().clone() for key, value in plain.items()}
             save_file(dense, path, metadata={key: str(value)[:50] for key, value in extra.items()})
         elif form == "checkpoint":
@@ -122,7 +122,7 @@ class Fuzzed:
             if is_unknowable:
                 continue
             wanted = tensors.get(key)
-            if type(wanted) is Tensor and wanted.shape == value.shape and _same(wanted, value):
+            if isinstance(wanted, Tensor) and wanted.shape == value.shape and _same(wanted, value):
                 continue
             num_kept += not key.endswith("num_batches_tracked") and not _is_rest(key, value, self._other)
             if not _same(self._other[key], value):
@@ -136,7 +136,7 @@ def _filled(value: Tensor) -> Tensor:
 
 
 def _same(wanted: Tensor, value: Tensor) -> bool:
-    return torch.equal(wanted.to(value.dtype), value)
+    return torch.equal(wanted.detach().to_dense().to(value.dtype), value)
 
 
 def _is_rest(key: str, value: Tensor, other: Mapping[str, Tensor]) -> bool:

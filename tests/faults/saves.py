@@ -5,6 +5,7 @@ Counted as lost: afterwards there is no readable checkpoint, neither the old nor
 
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def saves(request: Request) -> Iterator[Outcome]:
         command = Command(train_command(1, *_MORE), folder, before=[*_strace(folder), *inject])
         done = command.finish(180)
         is_killed = failure == "signal=SIGKILL"
-        faults = faults_of(done, codes=[0, 1, 5, -9] if is_killed else [0, 1, 4, 5])
+        faults = {} if is_killed and done.exit_code == -signal.SIGKILL else faults_of(done, codes=[0, 5])
         faults |= command.faults()
         if not is_killed:
             faults |= leftovers(folder / "run")

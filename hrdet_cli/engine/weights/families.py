@@ -105,15 +105,23 @@ _TO_MMDETECTION: _Rules = (
 )
 
 
-def recognise(tensors: Tensors) -> Family:
+def recognise(tensors: Tensors, *, source: str | None = None) -> Family:
     """Tell by the names of tensors which program wrote them.
 
     Args:
         tensors: By key, without what wraps the network (``module.`` and the like).
+        source: What to call them in messages: the file or name that they come from, where there is one.
 
     Raises:
         WeightsError: They are nobody's that is known here.
     """
+    try:
+        return _family_of(tensors)
+    except WeightsError as error:
+        raise WeightsError(str(error) if source is None else f"weights {source}: {error}") from error
+
+
+def _family_of(tensors: Tensors) -> Family:
     if "rpn.objectness.weight" in tensors and f"{CLASSIFIER}.weight" in tensors:
         return OURS
     if any(re.match(_TORCHVISION_V2, key) for key in tensors):

@@ -81,7 +81,7 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         WeightsError: They cannot be read, or are of no family that is known.
     """
     file = read_weights(weights_of(source))
-    family = recognise(file.tensors)
+    family = recognise(file.tensors, source=file.source)
     background = "auto" if spec is None else spec.model.weights_background
     tensors = to_ours(file.tensors, family, background=background)
     backbone = recognise_backbone(tensors)

@@ -235,7 +235,7 @@ def test_names_in_every_encoding_of_archives_are_found(tmp_path: Path) -> None:
     raw = _zip(path, {"o_.jpg": b"cp437"}).read_bytes()
     path.write_bytes(raw.replace(b"o_.jpg", b"\x94_.jpg"))
     assert open_images(path).read("ö_.jpg") == b"cp437"
-    raw = bytearray(_zip(path, {"öl.jpg": b"marked"}).read_bytes())
-    raw[7] &= ~8  # the member's own header does not say that its name is UTF-8; the directory does
-    path.write_bytes(raw)
+    unsaid = bytearray(_zip(path, {"öl.jpg": b"marked"}).read_bytes())
+    unsaid[7] &= ~8  # the member's own header does not say that its name is UTF-8; the directory does
+    path.write_bytes(unsaid)
     assert open_images(path).read("öl.jpg") == b"marked"

@@ -296,3 +296,8 @@ def test_other_detectors_are_refused_by_name(key: str, name: str) -> None:
         WeightsError, match=f"^these weights are of {name}, for which hrdet has no head. Known"
     ):
         recognise({key: torch.zeros(()), "backbone.layer4.0.conv3.weight": torch.zeros(())})
+
+
+def test_the_file_is_named_whose_weights_nobody_knows() -> None:
+    with pytest.raises(WeightsError, match=r"^weights w\.pth: these weights are of no family"):
+        recognise({"x": torch.zeros(())}, source="w.pth")
