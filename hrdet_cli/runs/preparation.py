@@ -203,7 +203,7 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
         folder.refuse_if_taken(overwrite=launch.overwrite)
         return _Start(False, False, False, None, None, ())
     mended = mend_spec(folder)
-    check_same_spec(spec, folder)
+    check_same_spec(spec, folder.read_spec(), file=folder.spec_file)
     notices = [mended] if mended else []
     if is_restart:
         notices.append("started anew after a process was lost")
@@ -273,6 +273,7 @@ def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
 def _read_newest(run: TrainingRun, start: _Start) -> tuple[Path, dict[str, Any], list[str]]:
     path, state, skipped = newest_valid(run.folder.checkpoints_newest_first())
     require_keys(path, state, ("num_closed_epochs", "best_box_ap", "best_ema_box_ap"))
+    check_same_spec(run.spec, str(state.get("spec", "")), file=path)  # spec.yaml may have been changed
     check_same_data(run.plan, _record_of(start, state), run.folder)
     return path, state, skipped
 

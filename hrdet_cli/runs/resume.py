@@ -1,5 +1,6 @@
 """Going on with a run: with its own spec, on its own data."""
 
+from pathlib import Path
 from typing import Any
 
 from hrdet_cli.engine.training.checkpoint import newest_valid
@@ -85,17 +86,22 @@ def _parse_spec(text: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def check_same_spec(spec: ExperimentSpec, folder: RunFolder) -> None:
+def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
     """The spec must be the one the run began with, but for what may change.
+
+    Args:
+        spec: To go on with.
+        saved: The text of the run's own spec, or what is left of it.
+        file: Where it was saved.
 
     Raises:
         SpecError: Something would change that a resumed run must keep.
     """
     wanted = parse_yaml(format_spec(spec), source="the resumed spec")
     problems = [
-        f"{key}: is {value!r} in {folder.spec_file}, but {_value_at(wanted, key)!r} was asked for; "
+        f"{key}: is {value!r} in {file}, but {_value_at(wanted, key)!r} was asked for; "
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
-        for key, value in leaves(_parse_spec(folder.read_spec()))
+        for key, value in leaves(_parse_spec(saved))
         if _value_at(wanted, key) != value and not is_within(key, MAY_CHANGE)
     ]
     if problems:

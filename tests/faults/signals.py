@@ -41,7 +41,7 @@ def _trial(index: int, request: Request, reference: Reference, num_processes: in
     done = command.finish(_SECONDS_TO_STOP)
     what = f"{number.name}{' twice' if is_twice else ''} after {moment:.2f} s, {num_processes} processes"
     faults = faults_of(done, codes=[0, 128 + number, -number])
-    if done.exit_code == -number and moment > 1:  # before that, nothing of hrdet was read
+    if done.exit_code == -number and (folder / "run" / "metrics.jsonl").exists():
         faults[CRASH] = f"killed by {number.name} instead of ending with {128 + number}"
     faults |= command.faults()
     faults |= leftovers(folder / "run")

@@ -129,6 +129,21 @@ def test_what_is_lost_or_damaged_beside_the_checkpoints_is_written_again(
         assert launches[0] == json.loads((finished_run.folder / "run.json").read_text())["launches"][0]
 
 
+def test_a_spec_changed_by_hand_is_noticed_by_what_the_checkpoint_says(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run.folder, folder)
+    text = (folder / "spec.yaml").read_text()
+    (folder / "spec.yaml").write_text(text.replace("base_learning_rate: 0.04", "base_learning_rate: 0.05"))
+    outcome = hrdet("train", "--resume", "--run-dir", folder, "--set", "optimisation.num_epochs=3")
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith(
+        "error: optimisation.base_learning_rate: is 0.04 in "
+        f"{folder}/checkpoints/last.pt, but 0.05 was asked for"
+    )
+
+
 def test_a_folder_in_use_is_refused_with_its_user_and_nothing_is_lost(
     finished_run: FinishedRun, tmp_path: Path
 ) -> None:

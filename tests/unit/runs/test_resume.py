@@ -46,7 +46,7 @@ def test_a_resumed_run_may_switch_nothing_on_or_off_that_decides_its_weights(
 ) -> None:
     folder = folder_of(tmp_path, demo(*before))
     with pytest.raises(SpecError) as caught:
-        check_same_spec(demo(*after), folder)
+        check_same_spec(demo(*after), folder.read_spec(), file=folder.spec_file)
     (told,) = caught.value.problems
     assert told.startswith(problem.format(file=folder.spec_file))
     assert told.endswith("a resumed run keeps it, so leave it or start a new run with another --run-dir")
@@ -57,8 +57,12 @@ def test_the_same_spec_may_go_on_longer_and_be_evaluated_otherwise(
     tmp_path: Path, settings: list[str]
 ) -> None:
     folder = folder_of(tmp_path, demo(*settings))
-    check_same_spec(demo(*settings), folder)
-    check_same_spec(demo(*settings, "optimisation.num_epochs=40", "evaluation.every_num_epochs=1"), folder)
+    check_same_spec(demo(*settings), folder.read_spec(), file=folder.spec_file)
+    check_same_spec(
+        demo(*settings, "optimisation.num_epochs=40", "evaluation.every_num_epochs=1"),
+        folder.read_spec(),
+        file=folder.spec_file,
+    )
 
 
 def save_copy(folder: RunFolder, spec: ExperimentSpec) -> None:
