@@ -53,7 +53,7 @@ define make_environment
 	$(PYTHON) -m venv --without-pip $(1)
 	$(UV) pip compile --quiet --python $(1)/bin/python $(REQUIREMENTS) --upgrade --resolution $(2) --no-build \
 	    --output-file $(1)/requirements.txt
-	$(UV) pip sync --quiet --python $(1)/bin/python $(1)/requirements.txt
+	$(UV) pip sync --quiet --compile-bytecode --python $(1)/bin/python $(1)/requirements.txt
 	$(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-build-isolation --editable .
 endef
 

@@ -25,15 +25,21 @@ def test_help_names_the_commands_and_never_imports_torch_or_pydantic() -> None:
         assert command in done.stdout
 
 
-def test_help_costs_less_than_a_third_of_a_second_of_processor_time() -> None:
-    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "--help"]
+def processor_seconds(*arguments: str) -> float:
+    """Of a Python process, the least of five."""
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, capture_output=True, check=True)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.3
+    return min(seconds)
+
+
+def test_help_costs_little_more_than_the_libraries_that_draw_it() -> None:
+    libraries = processor_seconds("-c", "import typer.rich_utils, rich.table")
+    help_page = processor_seconds("-c", "from hrdet_cli.cli.app import main; main()", "--help")
+    assert help_page < 2 * libraries
 
 
 def test_validation_does_not_import_torch() -> None:

@@ -56,7 +56,7 @@ def test_values_that_mmdetection_has_otherwise_are_noted_in_one_line(
     outcome = hrdet("export", finished_run.folder, "--to", "mmdetection", "--out", tmp_path / "w.pth")
     assert outcome.stderr == (
         "note: mmdetection's own configurations have other values, so set these there: "
-        "model.rpn.anchor_scale 6.0 (there 8.0), model.roi_head.pool_sampling_ratio 2 (there 0)\n"
+        "model.rpn.anchor_scale 6.0 (there 8.0), model.roi_head.pool_sampling_ratio 1 (there 0)\n"
     )
 
 

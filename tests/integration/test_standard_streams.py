@@ -87,8 +87,14 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("redirection", [">&0 2>&0", ">/dev/full 2>/dev/full", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("processes", [(), ("--processes-per-node", "2")], ids=["alone", "launched"])
+@pytest.mark.parametrize(
+    ("redirection", "processes"),
+    [
+        (">/dev/full 2>/dev/full", ()),
+        (">&0 2>&0", ("--processes-per-node", "2")),
+        (">&- 2>&- <&-", ("--processes-per-node", "2")),
+    ],
+)
 def test_a_run_goes_on_without_its_terminal(
     finished_run: FinishedRun, tmp_path: Path, redirection: str, processes: tuple[str, ...]
 ) -> None:

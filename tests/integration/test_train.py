@@ -346,7 +346,7 @@ def test_a_dry_run_on_screen_ends_with_the_spec_that_it_resolved(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "exit_code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
 )
 def test_ctrl_c_or_a_scheduler_on_the_whole_process_group_finishes_the_step_and_saves(
     finished_run: FinishedRun, tmp_path: Path, number: signal.Signals, exit_code: int

@@ -99,7 +99,7 @@ class BatchWorkers:
                 require_shared_memory(self._num_workers * _QUEUE_BYTES)
                 self._loader = self._start()
             others = multiprocessing.active_children()
-            with _same_answer_to_deaths():
+            with deaths_noticed_when_waiting():
                 items = iter(self._loader)
             self._processes += [p for p in multiprocessing.active_children() if p not in others]
             return items
@@ -148,10 +148,11 @@ def _copy_pixels(batch: Batch) -> Batch:
 
 
 @contextmanager
-def _same_answer_to_deaths() -> Iterator[None]:
-    """Take torch's handler of SIGCHLD away, which raises an error wherever this process happens to be.
+def deaths_noticed_when_waiting() -> Iterator[None]:
+    """Leave the handler of SIGCHLD as it is while a loader starts its workers.
 
-    The death of a worker is noticed where its batch is waited for.
+    torch's own would raise an error wherever this process happens to be when a worker dies. Without it, the
+    death is noticed where the worker's batch is waited for.
     """
     if threading.current_thread() is not threading.main_thread():  # torch sets none then
         yield

@@ -238,7 +238,7 @@ def test_batch_norm_s_weights_are_no_group_norm_s(tmp_path: Path, settings: tupl
 
 def test_conventions_of_the_weights_family_are_told(tmp_path: Path) -> None:
     path = write_foreign(tmp_path / "x.pth", 80)
-    assert ["pool_sampling_ratio 0, not 2" in notice for notice in read_foreign(path).notices] == [True]
+    assert ["pool_sampling_ratio 0, not 1" in notice for notice in read_foreign(path).notices] == [True]
     assert read_foreign(path, "model.roi_head.pool_sampling_ratio=0").notices == ()
 
 

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from hrdet_cli.engine.data.checking.problems import UNREADABLE_PICTURE, WRONG_SIZE, ProblemKind
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_rgb
 from hrdet_cli.engine.data.images import ImageSource
+from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, LostProcessError
 
@@ -74,7 +75,7 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
         num_workers=min(num_workers, len(chunks)),
         worker_init_fn=_leave_memory_shared,
     )
-    with _interrupts_held_back():
+    with _interrupts_held_back(), deaths_noticed_when_waiting():
         faults_by_chunk = iter(loader)
     num_done = 0
     try:
