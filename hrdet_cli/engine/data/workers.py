@@ -86,9 +86,10 @@ class BatchWorkers:
                 # A worker will use the memory again; where batches are pinned, that was a copy already.
                 yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
         except (RuntimeError, OSError, EOFError) as error:  # as torch noticed it, or a pipe that was cut
-            if not self._has_lost_worker():
+            exit_codes = self._exit_codes()
+            if not exit_codes:
                 raise
-            raise self._death_of_worker() from error
+            raise _death_of_worker(exit_codes) from error
 
     def _start_pass(self) -> Iterator[Batch | HrdetError]:
         with warnings.catch_warnings():
@@ -117,26 +118,29 @@ class BatchWorkers:
             generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
         )
 
-    def _has_lost_worker(self) -> bool:
-        """Whether one is gone, or ends in this moment."""
+    def _exit_codes(self) -> list[int]:
+        """Of the workers that are gone, or end in this moment."""
         sentinels = [process.sentinel for process in self._processes]
-        return bool(sentinels) and bool(multiprocessing.connection.wait(sentinels, _SECONDS_TO_END))
-
-    def _death_of_worker(self) -> HrdetError:
-        """Why a worker is gone, in a line."""
-        exit_codes = [process.exitcode for process in self._processes if process.exitcode is not None]
-        if _CANNOT_SEND in exit_codes:
-            return lack_of_shared_memory()
-        ends = ", ".join(map(_describe_end, exit_codes))
-        return LostProcessError(
-            f"a data worker ended ({ends}); where its memory ran out, fewer workers need less: "
-            "--set data.num_workers=0 has none"
-        )
+        if sentinels and multiprocessing.connection.wait(sentinels, _SECONDS_TO_END):
+            for process in self._processes:
+                process.join(_SECONDS_TO_END / len(sentinels))  # its end can be seen before its exit code
+        return [process.exitcode for process in self._processes if process.exitcode is not None]
 
     def _end_pass(self) -> None:
         if self._pass is not None:
             self._pass.close()
             self._pass = None
+
+
+def _death_of_worker(exit_codes: Sequence[int]) -> HrdetError:
+    """Why workers are gone, in a line."""
+    if _CANNOT_SEND in exit_codes:
+        return lack_of_shared_memory()
+    ends = ", ".join(map(_describe_end, exit_codes))
+    return LostProcessError(
+        f"a data worker ended ({ends}); where its memory ran out, fewer workers need less: "
+        "--set data.num_workers=0 has none"
+    )
 
 
 def _describe_end(exit_code: int) -> str:

@@ -144,9 +144,7 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs to mount a small /dev/shm of its own, as root may")
-@pytest.mark.parametrize(
-    "size", ["20k", "140k", "200k"]
-)  # too small for the workers' queues, or for their batches
+@pytest.mark.parametrize("size", ["20k", "140k", "200k"])  # too small for the queues, or for the batches
 def test_too_little_shared_memory_is_one_error_and_no_hang(size: str) -> None:
     command = ["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", size, sys.executable, "-c", FULL]
     done = run_python(command)
