@@ -140,9 +140,10 @@ class Rendezvous:
         Raises:
             GroupError: A node does not come in time, was started otherwise, or there is no place left.
         """
-        number = self._store.add("num-nodes", 1) - 1
-        self._refuse_surplus(node)
-        self._store.set(f"node/{number}", json.dumps(asdict(node)))
+        with self._holder_needed():
+            number = self._store.add("num-nodes", 1) - 1
+            self._refuse_surplus(node)
+            self._store.set(f"node/{number}", json.dumps(asdict(node)))
         self._life = NodeLife(
             self._store.clone(),
             number=number,
@@ -160,7 +161,8 @@ class Rendezvous:
 
     def launch_id(self) -> str:
         """A name for this launch, the same on every node."""
-        return self._store.compare_set("launch-id", "", uuid.uuid4().hex).decode()
+        with self._holder_needed():
+            return self._store.compare_set("launch-id", "", uuid.uuid4().hex).decode()
 
     def is_lost(self) -> bool:
         """Whether the store has gone, with the node that held it."""
@@ -196,9 +198,10 @@ class Rendezvous:
 
     def _tell_all(self, error: GroupError) -> None:
         """Others that wait hear why this node ends; one that comes later does not."""
-        self._store.set(_REFUSAL_KEY, str(error))
-        time.sleep(10 * _POLL_SECONDS)
-        self._store.delete_key(_REFUSAL_KEY)
+        with suppress(RuntimeError):  # of a store whose node has ended: then they have heard it from that one
+            self._store.set(_REFUSAL_KEY, str(error))
+            time.sleep(10 * _POLL_SECONDS)
+            self._store.delete_key(_REFUSAL_KEY)
 
     def _heed_refusal(self) -> None:
         with self._holder_needed():

@@ -161,3 +161,22 @@ def test_a_port_that_something_else_holds_is_told(monkeypatch: pytest.MonkeyPatc
         port = taken.getsockname()[1]
         with pytest.raises(GroupError, match=f"port {port} on 127.0.0.1 is in use by "):
             meet(port)
+
+
+class GoingStore:
+    """A store whose node ends in the moment after it took a message."""
+
+    def set(self, _key: str, _value: str) -> None:
+        """Take it."""
+
+    def delete_key(self, _key: str) -> bool:
+        raise RuntimeError("Failed to recv, got 0 bytes")
+
+
+def test_a_contradiction_is_told_though_the_store_goes_meanwhile(
+    holder: Rendezvous, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = visitor(holder, monkeypatch)
+    monkeypatch.setattr(other, "_store", GoingStore())
+    with pytest.raises(GroupError, match="the nodes contradict each other: --processes-per-node is 1 on a"):
+        other._compare((node("a"), node("b", num_processes=2)))
