@@ -32,7 +32,7 @@ lock: $(BIN)/uv ## Renew requirements.lock: the newest versions that pyproject.t
 $(BIN)/uv:
 	$(MAKE) install
 
-demo: $(INSTALLED) ## Train, evaluate and picture the small HRNet on built-in data (about five minutes)
+demo: $(INSTALLED) ## Train, evaluate and picture the small HRNet on built-in data (about four minutes)
 	$(BIN)/hrdet inspect-batch --preset demo --out runs/demo-batches
 	$(BIN)/hrdet train --preset demo --run-dir runs/demo --overwrite
 	$(BIN)/hrdet eval runs/demo
