@@ -19,6 +19,7 @@ from hrdet_cli.cli.noise import quieten_libraries
 from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
+from hrdet_cli.cli.stopping import end_on_stop_signals
 from hrdet_cli.cli.train import train
 from hrdet_cli.cli.weights import weights_app
 from hrdet_cli.errors import HrdetError
@@ -65,6 +66,7 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line; errors become a message on stderr and their exit code."""
+    end_on_stop_signals()
     quieten_libraries()
     with lasting_streams():
         exit_code = _run()

@@ -1,6 +1,7 @@
 """Ctrl-C and a scheduler's signals ask a command to stop where it loses nothing."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -8,9 +9,23 @@ from types import FrameType
 import typer
 
 from hrdet_cli.cli.leaving import end_at_once
-from hrdet_cli.engine.distributed.stop_signals import stop_signals_handled
+from hrdet_cli.engine.distributed.stop_signals import stop_signals, stop_signals_handled
 
 STOPPED_BY_CTRL_C = 130
+
+
+def end_on_stop_signals() -> None:
+    """Have signals that ask to stop end this process with 128 and their number where nothing heeds them.
+
+    That is while libraries are imported, and when all is done and they are torn down.
+    """
+    for number in stop_signals():
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 class StopRequest:

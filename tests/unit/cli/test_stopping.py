@@ -109,3 +109,33 @@ def test_signals_are_the_terminals_again_afterwards() -> None:
     with stop_request(says=None):
         assert all(signal.getsignal(number) not in before for number in numbers)
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+END = """
+import os, signal, sys
+from hrdet_cli.cli.stopping import end_on_stop_signals
+end_on_stop_signals()
+os.kill(os.getpid(), int(sys.argv[1]))
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_that_nothing_heeds_ends_with_its_exit_code(number: signal.Signals) -> None:
+    command = [sys.executable, "-c", END, str(int(number))]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 128 + number
+
+
+def test_a_signal_that_whoever_started_the_process_has_had_ignored_stays_ignored() -> None:
+    command = [
+        "sh",
+        "-c",
+        "trap '' HUP; exec \"$@\"",
+        "sh",
+        sys.executable,
+        "-c",
+        END,
+        str(int(signal.SIGHUP)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
