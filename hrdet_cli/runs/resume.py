@@ -50,31 +50,31 @@ def mend_spec(folder: RunFolder) -> str | None:
         OutputError: There is no run in the folder, or the file cannot be written.
     """
     folder.require()
-    keys = _keys_of(folder.read_spec())
-    if _has_all_keys(folder.read_spec()):
+    values = _parse_spec(folder.read_spec())
+    if _is_whole(values):
         return None
     try:
         path, state, _ = newest_valid(folder.checkpoints_newest_first())
     except WeightsError:
         return None
     text = str(state.get("spec", ""))
-    if _keys_of(text) <= keys:  # that of an older hrdet, which had fewer keys
+    if _keys_of(_parse_spec(text)) <= _keys_of(values):  # that of an older hrdet, which had fewer keys
         return None
     folder.write_spec(text)
     return f"{folder.spec_file}: was missing or damaged, and was written again from {path}"
 
 
-def _has_all_keys(text: str) -> bool:
-    """Whether a text is a valid spec that names every key a run writes."""
+def _is_whole(values: dict[str, Any]) -> bool:
+    """Whether values are a valid spec that names every key a run writes."""
     try:
-        spec = validate_layers([Layer("the saved spec", _parse_spec(text))]).spec
+        spec = validate_layers([Layer("the saved spec", values)]).spec
     except SpecError:
         return False
-    return _keys_of(format_spec(spec)) <= _keys_of(text)
+    return _keys_of(_parse_spec(format_spec(spec))) <= _keys_of(values)
 
 
-def _keys_of(text: str) -> set[str]:
-    return {key for key, _ in leaves(_parse_spec(text))}
+def _keys_of(values: dict[str, Any]) -> set[str]:
+    return {key for key, _ in leaves(values)}
 
 
 def _parse_spec(text: str) -> dict[str, Any]:

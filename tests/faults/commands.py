@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.trials import CRASH, HANG, LEFTOVERS, ORPHANS, TRACEBACK, UNCLEAR
+from tests.process_ids import is_running
 
 EXIT_CODES = (*range(10), 130, 143)
 """Those that ``hrdet --help`` lists; 128 + n for other signals is a trial's own business."""
@@ -106,9 +107,9 @@ def _marked(mark: bytes) -> Iterable[int]:
         if not folder.name.isdigit():
             continue
         with suppress(OSError):
-            is_zombie = (folder / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-            if not is_zombie and mark in (folder / "environ").read_bytes().split(b"\0"):
-                yield int(folder.name)
+            process = int(folder.name)
+            if is_running(process) and mark in (folder / "environ").read_bytes().split(b"\0"):
+                yield process
 
 
 def run(arguments: Sequence[str], folder: Path, *, seconds: float = 120) -> Finished:

@@ -7,7 +7,13 @@ lacks or has twice.
 from collections.abc import Iterator
 
 from tests.faults.commands import Command, faults_of, leftovers, random_moment, run
-from tests.faults.tiny_runs import Reference, References, difference, new_trial, train_command
+from tests.faults.tiny_runs import (
+    Reference,
+    difference,
+    in_one_and_two_processes,
+    new_trial,
+    train_command,
+)
 from tests.faults.trials import ACCEPTED, LOST, Outcome, Request, run_and_exit
 
 NUM_TRIALS = 100
@@ -15,10 +21,7 @@ NUM_TRIALS = 100
 
 def kills(request: Request) -> Iterator[Outcome]:
     """Every second trial has two processes."""
-    references = References(request.folder)
-    for index in request.indices:
-        num_processes = 1 + index % 2
-        yield _trial(index, request, references.of(num_processes), num_processes)
+    return in_one_and_two_processes(request, _trial)
 
 
 def _trial(index: int, request: Request, reference: Reference, num_processes: int) -> Outcome:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.errors import WeightsError
 from tests.faults.commands import Command, faults_of, leftovers, random_moment
-from tests.faults.tiny_runs import Reference, References, new_trial, train_command
+from tests.faults.tiny_runs import Reference, in_one_and_two_processes, new_trial, train_command
 from tests.faults.trials import CRASH, LOST, Outcome, Request, run_and_exit
 
 NUM_TRIALS = 60
@@ -22,10 +22,7 @@ _SECONDS_TO_STOP = 90
 
 def signals(request: Request) -> Iterator[Outcome]:
     """One process and two, one signal and two, in turns."""
-    references = References(request.folder)
-    for index in request.indices:
-        num_processes = 1 + index % 2
-        yield _trial(index, request, references.of(num_processes), num_processes)
+    return in_one_and_two_processes(request, _trial)
 
 
 def _trial(index: int, request: Request, reference: Reference, num_processes: int) -> Outcome:

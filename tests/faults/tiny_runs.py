@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from tests.faults.commands import run
+from tests.faults.trials import Outcome, Request
 
 NUM_EPOCHS, NUM_STEPS_AN_EPOCH = 2, 4
 _SETTINGS = (
@@ -84,6 +85,16 @@ class References:
             folder = self._folder / f"reference-{num_processes}"
             self._made[num_processes] = make_reference(folder, num_processes)
         return self._made[num_processes]
+
+
+def in_one_and_two_processes(
+    request: Request, trial: Callable[[int, Request, Reference, int], Outcome]
+) -> Iterator[Outcome]:
+    """Carry out trials, every second one with two processes; each gets the unbroken run of as many."""
+    references = References(request.folder)
+    for index in request.indices:
+        num_processes = 1 + index % 2
+        yield trial(index, request, references.of(num_processes), num_processes)
 
 
 def new_trial(folder: Path, reference: Reference, *, with_run: bool = False) -> Path:

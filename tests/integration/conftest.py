@@ -1,10 +1,12 @@
 """One small training run, driven through the command line, that many tests look at."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,9 @@ def run_hrdet(*arguments: str) -> subprocess.CompletedProcess[str]:
     """``hrdet ARGUMENTS`` in a process of its own."""
     command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def metric_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's ``metrics.jsonl``."""
+    file = folder / "metrics.jsonl"  # not there before the first step is finished
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []

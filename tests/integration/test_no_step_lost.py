@@ -21,15 +21,13 @@ from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.runs.build import build_training_loader
 from hrdet_cli.runs.dataset import open_training_data
 from hrdet_cli.specs.loading import load_spec
-from tests.integration.conftest import FinishedRun, Hrdet, run_hrdet, tiny_options
+from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, run_hrdet, tiny_options
 
 pytestmark = pytest.mark.slow
 
 
 def step_lines(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "metrics.jsonl"  # not there before the first step is finished
-    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
-    return [line for line in lines if line["kind"] == "step"]
+    return [line for line in metric_lines(folder) if line["kind"] == "step"]
 
 
 def checkpoint_of(folder: Path, name: str = "last.pt") -> dict[str, Any]:

@@ -9,18 +9,12 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
 
-from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
-
-
-def metric_lines(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "metrics.jsonl"  # not there before the first step is finished
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, tiny_options
 
 
 def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:

@@ -5,9 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-from torch import Tensor
-
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.training.host_copy import copy_to_host
 
 
 class CheckpointWriter:
@@ -62,16 +61,3 @@ class CheckpointWriter:
                 self.finish()
         finally:
             self._thread.shutdown()
-
-
-def copy_to_host(value: Any) -> Any:
-    """A copy of nested dicts, lists and tuples, whose tensors are copied into host memory."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: copy_to_host(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_to_host(item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(copy_to_host(item) for item in value)
-    return value

@@ -245,7 +245,7 @@ class Trainer:
             group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate
 
-    def _train_on(self, batch: Batch, *, ahead: DeviceFeed | None = None) -> "_StepOutcome":
+    def _train_on(self, batch: Batch, *, ahead: DeviceFeed | None = None) -> _StepOutcome:
         """Make one step.
 
         The host waits for the device exactly once, when the losses' means, what the processes tell each other
@@ -268,9 +268,10 @@ class Trainer:
         torch.autograd.backward(losses.sum())
         own = losses.detach()
         gradient_norm = self._clip_gradients()
+        lacks_next = False
         if ahead is not None:
             ahead.fetch_ahead()
-        lacks_next = ahead is not None and ahead.failure() is not None
+            lacks_next = ahead.failure() is not None
         told = [
             own.new_full((1,), float(flag))  # filled on the device: a copy would wait
             for flag in (self._stop_asked(), lacks_next, bool(batch.broken))

@@ -4,11 +4,11 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.training.host_copy import copy_to_host
 from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
 
 _SIGNS_OF_FULL_MEMORY = (
@@ -47,9 +47,9 @@ class Snapshot:
         self._optimiser = optimiser
         self._device = device
         self._tensors: list[tuple[Tensor, Tensor]] = [
-            (tensor, _copy_to_host(tensor)) for tensor in (*model.parameters(), *model.buffers())
+            (tensor, copy_to_host(tensor)) for tensor in (*model.parameters(), *model.buffers())
         ]
-        self._optimiser_state = _copy_to_host(optimiser.state_dict())
+        self._optimiser_state = copy_to_host(optimiser.state_dict())
         self._generator_state = torch.get_rng_state()
         self._gpu_generator_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
@@ -145,14 +145,3 @@ def largest_fitting(fits: Callable[[int], bool], *, most: int) -> int:
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _copy_to_host(value: Any) -> Any:
-    """Copies of all tensors in a tree of dicts and lists."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copy_to_host(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy_to_host(item) for item in value]
-    return value

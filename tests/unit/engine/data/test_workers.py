@@ -19,6 +19,7 @@ from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.data.workers import BatchWorkers
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError, HrdetError, LostProcessError
+from tests.process_ids import is_running
 
 PLENTY = [BatchRequest(0, (number,)) for number in range(200)]
 
@@ -105,20 +106,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     done = run_python([sys.executable, "-c", ORPHAN])
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2, done.stderr
     deadline = time.monotonic() + 5
-    while any(map(is_alive, pids)):
+    while any(map(is_running, pids)):
         assert time.monotonic() < deadline, "a worker outlives its parent"
         time.sleep(0.05)
 

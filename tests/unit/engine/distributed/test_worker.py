@@ -8,6 +8,7 @@ import pytest
 
 from hrdet_cli.engine.distributed.failure import Failure
 from hrdet_cli.engine.distributed.worker import LaunchFolder, Orders, WorkerPlace, launch_folder
+from tests.process_ids import is_running
 
 ORDERS = Orders(
     launch_id="id",
@@ -79,11 +80,3 @@ def test_a_worker_dies_with_its_launcher(tmp_path: Path) -> None:
     while is_running(process_id):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def is_running(process_id: int) -> bool:
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

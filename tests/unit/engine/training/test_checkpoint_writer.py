@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter, copy_to_host
+from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
+from hrdet_cli.engine.training.host_copy import copy_to_host
 from hrdet_cli.errors import OutputError
 
 
