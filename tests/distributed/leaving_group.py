@@ -39,7 +39,7 @@ def leave_late(
 
 if __name__ == "__main__":
     faulthandler.enable()
-    Watchdog.__exit__ = leave_late  # type: ignore[method-assign,assignment]
+    Watchdog.__exit__ = leave_late  # type: ignore[method-assign,assignment]  # for this process
     libc = ctypes.CDLL(None)
     libc.__cxa_atexit(libc.sleep, ctypes.c_void_p(5), None)
     main()

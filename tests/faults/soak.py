@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tests.benchmarks.reporting import show_table
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is looked at, not written to
 STEPS_PER_EPOCH = 75
 SECONDS_BETWEEN_SAMPLES = 0.25
 PARTS = {"start": (0.15, 0.3), "middle": (0.45, 0.6), "end": (0.85, 1.0)}
@@ -181,7 +182,7 @@ def shared_bytes_of(pid: int) -> int:
     """Of mapped files of ``/dev/shm``."""
     num_bytes = 0
     for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-        if "/dev/shm/" in line:  # noqa: S108
+        if f"{SHARED_MEMORY}/" in line:
             start, _, end = line.split()[0].partition("-")
             num_bytes += int(end, 16) - int(start, 16)
     return num_bytes
@@ -224,7 +225,7 @@ def growths(table: Mapping[tuple[str, str], Mapping[str, int]]) -> list[str]:
 
 def left_in_shared_memory(pids: set[int]) -> list[str]:
     """Files that these processes left in ``/dev/shm``, which torch names by process id."""
-    folder = Path("/dev/shm")  # noqa: S108
+    folder = Path(SHARED_MEMORY)
     names = [path.name for path in folder.glob("torch_*")]
     return [f"left in {folder}: {name}" for name in names if name.split("_")[1] in map(str, pids)]
 

@@ -82,7 +82,7 @@ def carry_out(runner: Runner, request: Request) -> list[Outcome]:
     for outcome in runner(request):
         outcomes.append(outcome)
         for fault, detail in outcome.faults.items():
-            print(f"{request.name} {outcome.index}: {outcome.what}: {fault}: {detail}", flush=True)  # noqa: T201
+            print(f"{request.name} {outcome.index}: {outcome.what}: {fault}: {detail}", flush=True)  # noqa: T201 - for whoever waits
     return outcomes
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hrdet_cli.errors import OutOfMemoryError
 
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - its size is asked for
 
 
 class WorkerMemory:
