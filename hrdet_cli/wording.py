@@ -1,6 +1,8 @@
-"""Long lists in messages: their first items, and that there are more. Every layer may use it."""
+"""How messages put long lists, long texts, counts and commands. Every layer may use it."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def first_few(items: Sequence[object], most: int = 5) -> str:
@@ -12,3 +14,21 @@ def first_and_count(items: Sequence[object], most: int = 5) -> str:
     """``a, b, c``, or ``a, b and 7 more`` where there are more than ``most``."""
     shown = ", ".join(map(str, items[:most]))
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """``1 picture``, ``2,000 pictures``; the plural where it is not made with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A text of at most ``most`` characters: a longer one loses its middle, for names differ at their ends."""
+    if len(text) <= most:
+        return text
+    tail = (most - 3) // 2
+    return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def command(*words: str | Path) -> str:
+    """A command line that a POSIX shell takes as it stands: words with spaces and the like are quoted."""
+    return shlex.join(map(str, words))
