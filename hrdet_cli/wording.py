@@ -22,7 +22,7 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """A text of at most ``most`` characters: a longer one loses its middle, for names differ at their ends."""
+    """A text of at most ``most`` characters: a longer one loses its middle, for names differ at the ends."""
     if len(text) <= most:
         return text
     tail = (most - 3) // 2
