@@ -92,5 +92,5 @@ def test_on_a_terminal_prose_is_broken_between_words_and_a_command_is_left_whole
     assert lines == [
         "stopped after step 128 of the run that",
         "was begun yesterday; go on with:",
-        f" {again}",
+        again,
     ]
