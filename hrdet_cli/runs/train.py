@@ -152,6 +152,7 @@ def _evaluate(run: TrainingRun, epoch: int, weights: EvaluatedWeights) -> Genera
         run.data.val,
         class_names=run.plan.class_names,
         device=run.device,
+        origin=run.evaluation_origin(weights),
         out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
     )

@@ -1,13 +1,15 @@
 """Consoles for people and for pipes."""
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import IO
 
-import typer
 from rich.console import Console
+from rich.text import Text
 
 PIPE_WIDTH = 160
+_COMMAND_AT_END = re.compile(r": (?=(?:hrdet|pip|git|make|ulimit) )")
 
 
 def stdout_console() -> Console:
@@ -15,10 +17,33 @@ def stdout_console() -> Console:
     return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
+def stderr_console() -> Console:
+    """Standard error, for what the user should be told."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
 def print_notices(notices: Iterable[str]) -> None:
     """What the user should be told, on standard error; commands do it before their results."""
+    console = stderr_console()
     for notice in notices:
-        typer.echo(f"note: {notice}", err=True)
+        print_line(console, Text(f"note: {notice}"))
+
+
+def print_line(console: Console, line: Text) -> None:
+    """Print a message: one line in a pipe or file, broken between words on a terminal.
+
+    A command at its end, behind a colon, stays whole on a line of its own there, so that it can be pasted.
+    """
+    if not console.is_terminal or line.cell_len <= console.width:
+        console.print(line, soft_wrap=True)
+        return
+    found = _COMMAND_AT_END.search(line.plain)
+    if found is None:
+        console.print(line)
+        return
+    prose, _, command = line.divide([found.start() + 1, found.end()])
+    console.print(prose)
+    console.print(command, soft_wrap=True)
 
 
 def file_console(file: IO[str]) -> Console:
