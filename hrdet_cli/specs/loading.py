@@ -24,7 +24,7 @@ from hrdet_cli.specs.layers import (
     spec_file_layers,
 )
 from hrdet_cli.specs.yaml_text import format_yaml, shown
-from hrdet_cli.wording import shortened
+from hrdet_cli.wording import command, shortened
 
 _MOST_SHOWN = 100
 
@@ -161,20 +161,21 @@ def _hint(key: str, field: FieldInfo, value: Any) -> str:
     if type(value) is int and abs(value) > MAX_COUNT:
         return f"; no number goes beyond {MAX_COUNT}"
     if field.annotation is str and isinstance(value, int | float):
-        return f"; in quotes it is one: --set \"{key}='{value}'\""
+        quoted = f'{key}="{value}"'
+        return f"; in quotes it is one: {command('--set', quoted)}"
     kinds = {tag for member in spec_classes(field.annotation) if (tag := kind_of(member)) is not None}
     if isinstance(value, str) and value in kinds:
         name = "policy" if key == "padding" else "kind"
-        return f"; did you mean --set {key}.{name}={value}?"
+        return f"; write --set {key}.{name}={value}"
     is_list_of_numbers = get_origin(field.annotation) is tuple and not key.endswith("_pixels")
     if isinstance(value, int | float) and is_list_of_numbers and Ellipsis in get_args(field.annotation):
-        return f"; did you mean --set '{key}=[{shown(value)}]'?"
+        return f"; write {command('--set', f'{key}=[{shown(value)}]')}"
     if get_origin(field.annotation) is Literal:
         near = get_close_matches(str(value), map(str, get_args(field.annotation)), n=1, cutoff=0.5)
         return f"; did you mean {near[0]}?" if near else ""
     is_pair = isinstance(value, list) and len(value) == 2 and all(type(edge) is int for edge in value)
     if is_pair and key.endswith("scales_pixels"):
-        return f"; did you mean --set '{key}=[{shown(value)}]'?"
+        return f"; write {command('--set', f'{key}=[{shown(value)}]')}"
     return ""
 
 
