@@ -11,10 +11,29 @@ if TYPE_CHECKING:
 
 PRESET_PANEL = "Which experiment"
 
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Names of presets that begin so, for the shell."""
+    from hrdet_cli.specs.presets import all_presets
+
+    return [name for name in all_presets() if name.startswith(incomplete)]
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """Keys of specs that begin so, for the shell; it is left to say what they are set to."""
+    from hrdet_cli.specs.known_keys import all_keys
+
+    return [f"{key}=" for key in all_keys() if key.startswith(incomplete)]
+
+
 PresetOption = Annotated[
     str | None,
     typer.Option(
-        "--preset", metavar="NAME", help="A preset; see `hrdet presets list`.", rich_help_panel=PRESET_PANEL
+        "--preset",
+        metavar="NAME",
+        help="A preset; see `hrdet presets list`.",
+        rich_help_panel=PRESET_PANEL,
+        autocompletion=complete_preset,
     ),
 ]
 SpecOption = Annotated[
@@ -34,6 +53,7 @@ SetOption = Annotated[
         metavar="KEY=VALUE",
         help="Change one value, such as optimisation.num_epochs=24; repeatable.",
         rich_help_panel=PRESET_PANEL,
+        autocompletion=complete_setting,
     ),
 ]
 TrainDataOption = Annotated[

@@ -7,14 +7,15 @@ import typer
 from rich.table import Table
 
 from hrdet_cli.cli.display.console import stdout_console
-from hrdet_cli.cli.options import JsonOption
+from hrdet_cli.cli.options import JsonOption, complete_preset
+from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.errors import OutputError
 from hrdet_cli.wording import command
 
-presets_app = typer.Typer(help="List, show and copy the presets.", no_args_is_help=True)
+presets_app = typer.Typer(help="List, show and copy the presets.", cls=HrdetGroup, no_args_is_help=True)
 
 
-@presets_app.command("list")
+@presets_app.command("list", cls=HrdetCommand)
 def list_presets(as_json: JsonOption = False) -> None:
     """List every preset with what it is."""
     from hrdet_cli.specs.loading import load_spec
@@ -34,9 +35,9 @@ def list_presets(as_json: JsonOption = False) -> None:
     stdout_console().print(table)
 
 
-@presets_app.command("show")
+@presets_app.command("show", cls=HrdetCommand)
 def show_preset(
-    name: Annotated[str, typer.Argument(help="Name of a preset.")],
+    name: Annotated[str, typer.Argument(help="Name of a preset.", autocompletion=complete_preset)],
     resolved: Annotated[
         bool, typer.Option("--resolved", help="With its bases and all defaults filled in.")
     ] = False,
@@ -48,7 +49,7 @@ def show_preset(
     typer.echo(format_spec(load_spec(preset=name).spec) if resolved else find_preset(name).read(), nl=False)
 
 
-@presets_app.command("copy")
+@presets_app.command("copy", cls=HrdetCommand)
 def copy_preset(
     name: Annotated[str, typer.Argument(help="Name of a preset.")],
     to: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],

@@ -10,10 +10,10 @@ import yaml
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.foreign_names import all_synonyms, answer_to
 from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
-from hrdet_cli.specs.synonyms import all_synonyms, answer_to
 
 MINIMAL = """
 name: mine
