@@ -1,9 +1,12 @@
 """Options that several commands share, and what they mean together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.specs.layers import Layer
@@ -135,17 +138,44 @@ def load_from_options(
     train_data: tuple[Path, Path] | None = None,
     val_data: tuple[Path, Path] | None = None,
     weights: str | None = None,
+    from_scratch: bool = False,
 ) -> "LoadedSpec":
     """The spec that the options describe.
 
     Raises:
-        SpecError: With every problem found.
+        SpecError: With every problem found, or where options contradict each other.
     """
     from hrdet_cli.specs.loading import load_spec
 
+    _refuse_two_weights(weights, settings or [], from_scratch=from_scratch)
     return load_spec(
         preset=preset,
         spec_file=spec_file,
         extra_layers=[*data_layers(train=train_data, val=val_data), *weights_layers(weights)],
         settings=settings or [],
+        from_scratch=from_scratch,
     )
+
+
+def _refuse_two_weights(weights: str | None, settings: Sequence[str], *, from_scratch: bool) -> None:
+    """``--weights`` says what to start from; nothing else may say another thing.
+
+    Raises:
+        SpecError: Something does.
+    """
+    from hrdet_cli.specs.keys import leaves
+    from hrdet_cli.specs.layers import setting_layers
+
+    if weights is None:
+        return
+    others = [
+        layer.source
+        for layer in setting_layers(settings)
+        for key, value in leaves(layer.values)
+        if key == "model.weights" and value != weights
+    ]
+    if from_scratch:
+        others.append("--from-scratch")
+    if others:
+        problem = f"--weights {weights}: contradicts {' and '.join(others)}; leave one of them away"
+        raise SpecError([problem])

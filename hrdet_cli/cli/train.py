@@ -66,6 +66,14 @@ def train(
             rich_help_panel=PRESET_PANEL,
         ),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Start from random weights, and train all that the preset would keep of trained ones.",
+            rich_help_panel=PRESET_PANEL,
+        ),
+    ] = False,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the run goes; default runs/NAME.")
     ] = None,
@@ -115,6 +123,7 @@ def train(
         train_data=train_data,
         val_data=val_data,
         weights=weights,
+        from_scratch=from_scratch,
     )
     if dry_run:
         _print_plan(loaded, processes, as_json=as_json)

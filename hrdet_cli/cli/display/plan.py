@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import first_few
@@ -76,7 +77,8 @@ def _weights(plan: Plan) -> str:
         return "random"
     if plan.has_weights:
         return plan.weights
-    return f"{plan.weights} (not there yet)"
+    origin = origin_of(plan.weights)
+    return f"{plan.weights} (not there yet{f'; --weights {origin.name} fetches them' if origin else ''})"
 
 
 def _classes(names: tuple[str, ...]) -> str:
