@@ -1,14 +1,14 @@
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.palette import INK, PAPER, Colour, class_colour
+from tests.unit.engine.visualisation.conftest import assert_apart
 
 NAMES = ("cat", "dog", "猫 кошка")
 GREEN: Colour = (10, 200, 90)
@@ -67,23 +67,12 @@ def test_a_false_detection_is_crossed_out_and_called_so(written: list[str]) -> N
     assert "0 of 0 found, 1 false" in written
 
 
-def test_captions_of_narrow_pictures_stay_in_their_own_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    places: list[tuple[float, float, float]] = []
-    draw_text = ImageDraw.ImageDraw.text
-
-    def record(
-        draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, *args: Any, **more: Any
-    ) -> None:
-        places.append((at[1], at[0], draw.textlength(text, args[1] if len(args) > 1 else more["font"])))
-        draw_text(draw, at, text, *args, **more)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+def test_captions_of_narrow_pictures_stay_in_their_own_column(
+    text_places: list[tuple[int, float, float]],
+) -> None:
     panels = [make_panel(size=(400, 20), title=f"a_long_name_of_a_file_{n}.jpg") for n in range(4)]
     sheet = draw_detection_sheet(panels, NAMES)
-    assert len(set(places)) > 8
-    for (y, x, length), (other_y, other_x, _) in itertools.combinations(sorted(set(places)), 2):
-        assert y != other_y or x + length < other_x
-        assert x + length <= sheet.width
+    assert_apart(text_places, width=sheet.width)
 
 
 def test_ground_truth_is_dashed() -> None:
