@@ -27,9 +27,8 @@ from hrdet_cli.runs.build import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.layers import Layer, setting_layers
+from hrdet_cli.specs.layers import Layer, parse_spec, setting_layers
 from hrdet_cli.specs.loading import load_spec, validate_layers
-from hrdet_cli.specs.yaml_text import parse_yaml
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
 """What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
@@ -181,7 +180,7 @@ def spec_of_checkpoint(text: str, source: str, layers: Sequence[Layer] = ()) -> 
     Raises:
         SpecError: It is not valid, or a change is not.
     """
-    return validate_layers([Layer(source, parse_yaml(text, source=source)), *layers]).spec
+    return validate_layers([Layer(source, parse_spec(text, source=source)), *layers]).spec
 
 
 def compare_with_spec(weights: Mapping[str, Tensor], spec: ExperimentSpec) -> LoadReport:
