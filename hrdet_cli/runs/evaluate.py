@@ -22,6 +22,7 @@ from hrdet_cli.engine.evaluation.inference import (
 )
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
+from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
@@ -270,14 +271,12 @@ def _panel(findings: _Findings, picture: PictureDetections) -> DetectionPanel:
     index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
     name = str(annotations.file_names[index])
     pixels = decode_rgb(images.read(name), expected=annotations.size_of(index), name=name)
-    true_boxes, true_labels = annotations.targets_of(index)
     is_shown = picture.scores >= PICTURED_MIN_SCORE
     return DetectionPanel(
         pixels=pixels.permute(1, 2, 0).numpy(),
         title=name,
-        boxes=picture.boxes[is_shown].numpy(),
-        labels=picture.labels[is_shown].numpy(),
+        found=LabelledBoxes(picture.boxes[is_shown].numpy(), picture.labels[is_shown].numpy()),
         scores=picture.scores[is_shown].numpy(),
-        true_boxes=true_boxes,
-        true_labels=true_labels,
+        true=LabelledBoxes(*annotations.targets_of(index)),
+        crowd=LabelledBoxes(*annotations.crowd_of(index)),
     )

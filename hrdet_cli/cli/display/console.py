@@ -5,10 +5,15 @@ import sys
 from collections.abc import Iterable
 from typing import IO
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 
+from hrdet_cli.wording import shortened
+
 PIPE_WIDTH = 160
+_SHORTEST_NAME = 16
 _COMMAND_AT_END = re.compile(r": (?=(?:hrdet|pip|git|make|ulimit) )")
 
 
@@ -49,3 +54,27 @@ def print_line(console: Console, line: Text) -> None:
 def file_console(file: IO[str]) -> Console:
     """A log file: plain lines."""
     return Console(file=file, highlight=False, markup=False, width=PIPE_WIDTH)
+
+
+class Name:
+    """A name in a table, which loses its middle where the column is too narrow: names differ at their ends.
+
+    Args:
+        text: The whole name.
+        most: Columns that it takes at most.
+    """
+
+    def __init__(self, text: str, *, most: int = 60) -> None:
+        self._text = text
+        self._most = most
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = min(cell_len(self._text), self._most)
+        return Measurement(min(width, _SHORTEST_NAME), width).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = min(options.max_width, self._most)
+        text, kept = self._text, room
+        while cell_len(text) > room and kept > 3:  # a letter may be two columns wide
+            text, kept = shortened(self._text, kept), kept - 1
+        yield Text(text, no_wrap=True)

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import Name
 from hrdet_cli.runs.evaluate import EvaluationReport
 from hrdet_cli.wording import counted, first_and_count, shortened
 
@@ -51,7 +52,7 @@ def _draw_classes(classes: Mapping[str, Mapping[str, Any]]) -> list[RenderableTy
     scored = {name: row for name, row in classes.items() if row["num_boxes"]}
     without = [shortened(name, NAME_WIDTH) for name in classes if name not in scored]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("class", style="cyan", no_wrap=True)
+    table.add_column("class", style="cyan")
     for heading in ("AP", "AP50", "boxes"):
         table.add_column(heading, justify="right")
     if len(scored) <= MOST_CLASSES:
@@ -73,4 +74,4 @@ def _draw_classes(classes: Mapping[str, Mapping[str, Any]]) -> list[RenderableTy
 def _add_rows(table: Table, classes: Mapping[str, Mapping[str, Any]]) -> None:
     for name, row in classes.items():
         cells = (format_ap(row["AP"]), format_ap(row["AP50"]), str(row["num_boxes"]))
-        table.add_row(shortened(name, NAME_WIDTH), *cells)
+        table.add_row(Name(name, most=NAME_WIDTH), *cells)
