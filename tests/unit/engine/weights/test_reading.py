@@ -179,7 +179,7 @@ def test_an_absent_file_is_named_with_where_to_get_one(tmp_path: Path) -> None:
         read_weights(str(path))
     assert str(caught.value).startswith(f"weights {path}: there is no such file. --weights timm:hrnet_w18")
     assert "https://github.com/HRNet/HRNet-Image-Classification" in str(caught.value)
-    with pytest.raises(WeightsError, match="there is no such file. Public files are"):
+    with pytest.raises(WeightsError, match=r"there is no such file\. Public files are"):
         read_weights(str(tmp_path / "mine.pth"))
 
 
