@@ -1,6 +1,7 @@
 """Options that several commands share, and what they mean together."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,16 +146,34 @@ def load_from_options(
     Raises:
         SpecError: With every problem found, or where options contradict each other.
     """
+    from hrdet_cli.specs.layers import Layer
     from hrdet_cli.specs.loading import load_spec
 
     _refuse_two_weights(weights, settings or [], from_scratch=from_scratch)
-    return load_spec(
+    load = partial(
+        load_spec,
         preset=preset,
         spec_file=spec_file,
-        extra_layers=[*data_layers(train=train_data, val=val_data), *weights_layers(weights)],
         settings=settings or [],
         from_scratch=from_scratch,
     )
+    layers = [*data_layers(train=train_data, val=val_data), *weights_layers(weights)]
+    loaded = load(extra_layers=layers)
+    if train_data is not None and val_data is None and _has_foreign_validation(loaded):
+        return load(extra_layers=[*layers, Layer("--train-data without --val-data", {"data": {"val": None}})])
+    return loaded
+
+
+def _has_foreign_validation(loaded: "LoadedSpec") -> bool:
+    """Whether the validation data are those a preset names, which do not go with training data of one's own.
+
+    Where they are there, as with a part of COCO to train on, they are taken.
+    """
+    data = loaded.spec.data
+    source = loaded.sources.get("data.val.annotations", "")
+    if data.val is None or not source.startswith("preset "):
+        return False
+    return source == "preset demo" or not data.locate("val").annotations.exists()
 
 
 def _refuse_two_weights(weights: str | None, settings: Sequence[str], *, from_scratch: bool) -> None:

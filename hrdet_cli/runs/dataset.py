@@ -21,10 +21,10 @@ LoadAnnotations = Callable[[Path], CocoAnnotations]
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Both parts of a data set, with the same classes."""
+    """Both parts of a data set, with the same classes; without validation data there is one."""
 
     train: "DatasetPart"
-    val: "DatasetPart"
+    val: "DatasetPart | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,12 @@ def open_training_data(data: DataSpec, *, load: LoadAnnotations = load_coco) -> 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    opened = TrainingData(train=open_part(data, "train", load=load), val=open_part(data, "val", load=load))
-    _check_classes_agree(opened.train.annotations, opened.val.annotations)
-    return opened
+    train = open_part(data, "train", load=load)
+    if data.val is None:
+        return TrainingData(train, None)
+    val = open_part(data, "val", load=load)
+    _check_classes_agree(train.annotations, val.annotations)
+    return TrainingData(train, val)
 
 
 def open_part(

@@ -11,6 +11,7 @@ from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import NonFiniteLossError
+from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
     Evaluated,
@@ -28,6 +29,11 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
+
+_NOTHING_MATCHED = (
+    "in the whole first epoch no anchor matched a box (rpn_box 0 in every step), so the detector learns to "
+    "find nothing: stop, and see with --dry-run what the boxes are and which model.rpn.anchor_scale fits them"
+)
 
 
 def train(
@@ -79,8 +85,10 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
 
     A batch that gives no finite loss is kept; a picture that cannot be read costs no step before it.
     """
+    is_first_epoch, num_steps_with_boxes = run.trainer.step == 0, 0
     try:
         for report in run.trainer.train_epoch():
+            num_steps_with_boxes += report.losses["rpn_box"] > 0
             if run.is_first and report.step <= run.spec.run.num_pictured_batches:
                 _picture_batch(run, report.step)
             run.log({"kind": "step", **report.to_json()})
@@ -97,6 +105,8 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             step=error.step,
             batch_file=_keep_bad_batch(run),
         ) from error
+    if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
+        yield Notice(_NOTHING_MATCHED)
 
 
 def _keep_bad_batch(run: TrainingRun) -> Path | None:
@@ -134,11 +144,11 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     """Save, evaluate when it is time, and keep the best and every n-th checkpoint."""
     epoch, spec = run.trainer.num_finished_epochs, run.spec
     every = spec.evaluation.every_num_epochs
-    if every and (epoch % every == 0 or run.trainer.is_finished):
+    if run.data.val is not None and every and (epoch % every == 0 or run.trainer.is_finished):
         yield run.save(run.folder.last_checkpoint)  # whatever the evaluation meets, the epoch is safe
         best: list[Path] = []
         for weights in run.evaluated_detectors:
-            evaluated = yield from _evaluate(run, epoch, weights)
+            evaluated = yield from _evaluate(run, run.data.val, epoch, weights)
             if evaluated.is_best:
                 best.append(_best_checkpoint(run.folder, weights))
             yield evaluated
@@ -154,14 +164,16 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
             run.folder.keep_newest_epochs(spec.run.num_epoch_checkpoints)
 
 
-def _evaluate(run: TrainingRun, epoch: int, weights: EvaluatedWeights) -> Generator[Event, None, Evaluated]:
+def _evaluate(
+    run: TrainingRun, part: DatasetPart, epoch: int, weights: EvaluatedWeights
+) -> Generator[Event, None, Evaluated]:
     evaluation = yield from evaluate_detector(
         run.evaluated_detectors[weights],
         run.spec,
-        run.data.val,
+        part,
         class_names=run.plan.class_names,
         device=run.device,
-        origin=run.evaluation_origin(weights),
+        origin=run.evaluation_origin(part, weights),
         out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
     )

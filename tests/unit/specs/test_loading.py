@@ -88,9 +88,9 @@ def test_all_problems_come_at_once_each_with_its_source_and_key(tmp_path: Path) 
 
 
 def test_what_is_missing_is_named_with_the_option_that_gives_it(tmp_path: Path) -> None:
-    text = MINIMAL.replace("  val: {annotations: b.json, images: b}\n", "")
+    text = MINIMAL.replace("  train: {annotations: a.json, images: a}\n", "")
     assert problems_of(tmp_path, text) == [
-        "data.val: is needed and no layer sets it; add --val-data JSON IMAGES"
+        "data.train: is needed and no layer sets it; add --train-data JSON IMAGES"
     ]
 
 
