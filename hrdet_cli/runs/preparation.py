@@ -169,7 +169,7 @@ def prepare_run(
         )
     if start.goes_on:
         yield from _go_on(run, start)
-    largest_step = None if trainer.is_finished else rehearse_largest_step(run)
+    largest_step = None if trainer.is_finished else (yield from rehearse_largest_step(run))
     entry = describe_launch(
         plan,
         seed=spec.run.seed,

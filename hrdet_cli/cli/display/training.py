@@ -19,8 +19,10 @@ from hrdet_cli.runs.events import (
     Event,
     Notice,
     RunFinished,
+    RunForecast,
     RunStarted,
     RunStopped,
+    StepForecast,
 )
 from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.specs.run import RunSpec
@@ -84,6 +86,8 @@ class TrainingDisplay:
                 self._show_evaluated(event)
             case Notice():
                 self._print(Text.assemble(("note: ", "yellow"), event.message))
+            case StepForecast() | RunForecast():
+                self._print(_describe_forecast(event))
             case CheckpointSaved() if not event.is_routine:
                 self._print(Text(f"saved {event.path}", style="dim"))
             case RunStopped():
@@ -163,6 +167,20 @@ class TrainingDisplay:
         if self._num_processes == 1:
             return f"go on with: {again}"
         return f"go on, with the same options for processes, with: {again}"
+
+
+def _describe_forecast(event: StepForecast | RunForecast) -> str:
+    if isinstance(event, RunForecast):
+        return (
+            f"on this CPU an epoch takes about {format_duration(event.epoch_seconds)}, and the run "
+            f"{format_duration(event.seconds)}, evaluation not counted; smaller augmentation.scales_pixels "
+            "and padding, or a smaller model.backbone, take less"
+        )
+    pictures = counted(event.num_pictures, "picture")
+    return (
+        f"trying the largest step once: {event.canvas}, {pictures}; on this CPU it takes about "
+        f"{format_duration(event.seconds)} and {event.peak_memory_bytes / 2**30:.1f} GiB"
+    )
 
 
 def _describe_largest_step(step: LargestStep) -> str:
