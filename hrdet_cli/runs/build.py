@@ -22,7 +22,6 @@ from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
-from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.build_heads import build_anchors, build_roi_head, build_rpn
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.parameter_groups import build_parameter_groups
@@ -207,19 +206,6 @@ def build_trainer(
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
     )
-
-
-def select_device(run: RunSpec) -> torch.device:
-    """The device a run computes on.
-
-    Raises:
-        SpecError: A GPU was asked for and there is none.
-    """
-    if run.device == "cuda" and not torch.cuda.is_available():
-        raise SpecError(["run.device: 'cuda' was asked for, but torch sees no GPU; set run.device=auto"])
-    if run.device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", torch.cuda.current_device())
 
 
 def place_detector(detector: FasterRCNN, run: RunSpec, device: torch.device) -> FasterRCNN:

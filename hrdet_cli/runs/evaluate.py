@@ -25,8 +25,9 @@ from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
+from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader
 from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin, evaluation_folder, origin_of

@@ -22,9 +22,9 @@ from hrdet_cli.runs.build import (
     place_detector,
     precision_name,
     require_trainable_norm,
-    select_device,
 )
 from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import (
     Event,
     Notice,
