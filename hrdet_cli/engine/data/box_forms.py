@@ -31,7 +31,8 @@ _MANY_OUT = 0.05
 _MANY_CORNERS_OUT = 0.2
 _FAR_OUT = 0.4
 _FEWEST_CENTRES = 20
-_NEAR = 0.05  # of the edge
+_NEAR = 0.08  # of the edge
+_MANY_EXPECTED = 6.0  # none of them is then a case of one in 400
 _HARDLY_ANY = 0.02
 _NEARLY_ALL = 0.995
 _SIDE_TOLERANCE = 0.01  # of the edge, and a pixel
@@ -214,8 +215,9 @@ def _reach_far_out(boxes: Boxes, edges: Boxes) -> bool:
 def _look_like_centres(boxes: Boxes, edges: Boxes) -> bool:
     """Whether boxes reach out to the right and to the bottom only, and come near all four sides as centres.
 
-    Objects lie all over the pictures. Boxes that only seem to fit, shifted by half their size, leave a side
-    free.
+    Objects lie all over the pictures. So would some of their near corners lie less than half their size from a
+    side, if corners they were: ``num_expected`` of them. And boxes that only seem to fit, shifted by half their
+    size, leave a side free.
     """
     if len(boxes) < _FEWEST_CENTRES:
         return False
@@ -224,12 +226,15 @@ def _look_like_centres(boxes: Boxes, edges: Boxes) -> bool:
     converted = _from_centres(boxes)
     comes_near = converted[:, :2] <= 1 + _NEAR * edges
     comes_far = converted[:, :2] + converted[:, 2:] >= (1 - _NEAR) * edges - 1
+    room = np.maximum(edges - boxes[:, 2:], 1)
+    num_expected = np.clip((boxes[:, 2:] / 2 - 1 - _SIDE_TOLERANCE * edges) / room, 0, 1).sum()
     touched_as_read = (np.abs(boxes[:, :2]) <= 1).any(axis=1)
     return bool(
         is_out.any(axis=1).mean() >= _MANY_OUT
         and (is_out.sum(axis=0) >= 2).all()
-        and (comes_near.sum(axis=0) >= 2).all()
-        and (comes_far.sum(axis=0) >= 2).all()
+        and comes_near.any(axis=0).all()
+        and comes_far.any(axis=0).all()
+        and num_expected >= _MANY_EXPECTED
         and touched_as_read.mean() <= _HARDLY_ANY
     )
 
