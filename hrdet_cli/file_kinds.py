@@ -62,6 +62,17 @@ _KIND_BY_START: tuple[tuple[bytes, FileKind], ...] = (
     (b"\x7fELF", FileKind("a program")),
 )
 _TAR_PLACE, _TAR = slice(257, 262), FileKind("a tar archive", "Unpack it with tar -xf.")
+_CONVERT = "Convert it to JPEG or PNG."
+_HEIC = FileKind("a HEIC picture", _CONVERT)
+_VIDEO = FileKind("a video", "Take pictures out of it, for instance with ffmpeg.")
+_BRAND_PLACE = slice(4, 12)  # of the family of MP4, after the size of the first box
+_KIND_BY_BRAND: tuple[tuple[bytes, FileKind], ...] = (
+    (b"ftypavi", FileKind("an AVIF picture", _CONVERT)),
+    *((b"ftyp" + brand, _HEIC) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
+    (b"ftyp", _VIDEO),
+)
+_FORM_PLACE = slice(8, 12)  # of RIFF, after the file's size
+_KIND_BY_FORM = {b"WEBP": FileKind("a WebP picture", _CONVERT), b"AVI ": _VIDEO}
 
 
 def kind_of_file(start: bytes) -> FileKind | None:
@@ -78,6 +89,11 @@ def kind_of_file(start: bytes) -> FileKind | None:
             return kind
     if start[_TAR_PLACE] == b"ustar":
         return _TAR
+    for mark, kind in _KIND_BY_BRAND:
+        if start[_BRAND_PLACE].startswith(mark):
+            return kind
+    if start.startswith(b"RIFF") and start[_FORM_PLACE] in _KIND_BY_FORM:
+        return _KIND_BY_FORM[start[_FORM_PLACE]]
     return _kind_of_markup(start)
 
 

@@ -183,7 +183,8 @@ def _open_pictures(
     for opened in open_all(source, named, num_workers=_num_workers(options)):
         for fault in opened.faults:
             row = rows[fault.position]
-            unusable.add(row)
+            if fault.kind.is_error:
+                unusable.add(row)
             item = pictures.entries.item(row)
             log.add_one(Problem(fault.kind, named[fault.position].name, item, fault.what))
         yield WorkProgress(f"opening {root.name}", opened.num_done, len(rows))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from hrdet_cli.engine.data.batch import BrokenPicture
+from hrdet_cli.engine.data.batch import PictureFault
 
-_TOLD_OTHERWISE = ("broken_pictures", "lacks_next_batch", "stop_asked")
+_TOLD_OTHERWISE = ("broken_pictures", "damaged_pictures", "lacks_next_batch", "stop_asked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class StepReport:
         step_seconds: Time from asking for the batch to the end of the step, waiting included.
         peak_memory_bytes: See `peak_memory_bytes`.
         broken_pictures: Pictures that could not be read and were replaced, on all processes.
+        damaged_pictures: JPEGs with damaged pixels, on all processes; each process tells a picture only once.
         lacks_next_batch: Whether any process could not read its next batch, with which training ends; the
             same on every process.
         stop_asked: Whether any process was asked to stop; the same on every process.
@@ -45,7 +46,8 @@ class StepReport:
     data_seconds: float
     step_seconds: float
     peak_memory_bytes: int
-    broken_pictures: tuple[BrokenPicture, ...]
+    broken_pictures: tuple[PictureFault, ...]
+    damaged_pictures: tuple[PictureFault, ...]
     lacks_next_batch: bool
     stop_asked: bool
 

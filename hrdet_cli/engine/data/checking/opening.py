@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset
 
-from hrdet_cli.engine.data.checking.problems import UNREADABLE_PICTURE, WRONG_SIZE, ProblemKind
-from hrdet_cli.engine.data.decoding import WrongSizeError, decode_rgb
+from hrdet_cli.engine.data.checking.problems import (
+    DAMAGED_PIXELS,
+    UNREADABLE_PICTURE,
+    WRONG_SIZE,
+    ProblemKind,
+)
+from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.images import ImageSource
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting
 from hrdet_cli.engine.geometry import Size
@@ -28,11 +33,11 @@ class NamedSize:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a picture cannot be used.
+    """Why a picture cannot be used, or only with damage.
 
     Attributes:
         position: Of the picture in the sequence that was opened.
-        kind: ``UNREADABLE_PICTURE`` or ``WRONG_SIZE``.
+        kind: ``UNREADABLE_PICTURE``, ``WRONG_SIZE`` or ``DAMAGED_PIXELS``.
         what: What is wrong, and what to do.
     """
 
@@ -104,11 +109,15 @@ class _Chunks(Dataset[list[Fault]]):
         faults = []
         for position, picture in enumerate(self._pictures[first : first + _PICTURES_AT_ONCE], start=first):
             try:
-                decode_rgb(self._images.read(picture.name), expected=picture.size, name=picture.name)
+                data = self._images.read(picture.name)
+                damage = decode_picture(data, expected=picture.size, name=picture.name).damage
             except DataError as error:
                 kind = WRONG_SIZE if isinstance(error, WrongSizeError) else UNREADABLE_PICTURE
                 what = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
                 faults.append(Fault(position, kind, what))
+            else:
+                if damage is not None:
+                    faults.append(Fault(position, DAMAGED_PIXELS, damage))
         return faults
 
 

@@ -47,6 +47,7 @@ NON_FINITE = ProblemKind("NaN or Infinity", False, "null")
 THIN_BOX = ProblemKind("box thinner than a pixel", False, LEFT_OUT)
 OUTSIDE_BOX = ProblemKind("box outside its picture", False, LEFT_OUT)
 OVERHANGING_BOX = ProblemKind("box reaching out of its picture", False, "clipped to the picture")
+DAMAGED_PIXELS = ProblemKind("damaged JPEG data", False, "kept")
 IMPOSSIBLE_AREA = ProblemKind("impossible area", False, "the box's area")
 REPEATED_BOX = ProblemKind("box repeated", False, "kept")
 
