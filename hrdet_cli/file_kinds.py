@@ -5,6 +5,9 @@ the file, the web page of a login in place of a download, an archive that still 
 """
 
 import codecs
+import errno
+import stat
+from pathlib import Path
 from typing import NamedTuple
 
 NUM_BYTES_NEEDED = 512
@@ -95,6 +98,29 @@ def kind_of_file(start: bytes) -> FileKind | None:
     if start.startswith(b"RIFF") and start[_FORM_PLACE] in _KIND_BY_FORM:
         return _KIND_BY_FORM[start[_FORM_PLACE]]
     return _kind_of_markup(start)
+
+
+def why_no_file(path: Path) -> str | None:
+    """Why a path is not a file that can be read, to go behind it: ``does not exist``; None for a file.
+
+    Opens nothing: a pipe would be waited for.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.is_symlink():
+            return "does not exist"
+        return f"is a symbolic link to {path.readlink()}, which does not exist"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a symbolic link that leads in a circle"
+        return f"cannot be read: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file"
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return f"is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
 
 
 def _kind_of_markup(start: bytes) -> FileKind | None:

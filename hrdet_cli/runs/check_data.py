@@ -13,7 +13,8 @@ from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lin
 from hrdet_cli.engine.data.checking.opening import NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
 from hrdet_cli.engine.data.checking.problems import NO_TARGETS, OTHER_CATEGORIES, Problem, ProblemLog
-from hrdet_cli.engine.data.images import ImageSource, open_images
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
@@ -145,7 +146,8 @@ def _check_part(
     unusable, num_unnamed = set[int](), None
     if images is not None and source is not None:
         presence = check_presence(file.pictures, source, images, log)
-        unusable, num_unnamed = set(presence.missing_rows), presence.num_unnamed
+        unusable, num_unnamed = set(presence.unusable_rows), presence.num_unnamed
+        notes += presence.notes
         if options.opens_pictures:
             unusable |= yield from _open_pictures(file, images, source, unusable, options, log)
     report = PartReport(

@@ -134,7 +134,7 @@ def evaluate_trained(
         metrics=evaluation.metrics,
         unknown_classes=tuple(name for name in names_in_file if name not in class_names),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
-        notices=(*trained.notices, *evaluation.notices()),
+        notices=(*trained.notices, *part.notices, *evaluation.notices()),
         files=evaluation.files,
     )
 

@@ -112,6 +112,7 @@ def prepare_run(
     start = from_first(lambda: _look_into(folder, lock, spec, launch), what="state of the run folder")
     yield from map(Notice, start.notices)
     data = open_training_data(spec.data, load=load_coco_once)
+    yield from map(Notice, data.notices)
     device = select_device(spec.run)
     require_trainable_norm(spec.norm, device)
     if spec.data.batch_size_per_process == "auto":

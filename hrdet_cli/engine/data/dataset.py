@@ -5,7 +5,7 @@ import torch
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_picture
-from hrdet_cli.engine.data.images import ImageSource
+from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.steps import place_picture

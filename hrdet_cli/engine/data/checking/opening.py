@@ -15,7 +15,7 @@ from hrdet_cli.engine.data.checking.problems import (
     ProblemKind,
 )
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
-from hrdet_cli.engine.data.images import ImageSource
+from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, LostProcessError
