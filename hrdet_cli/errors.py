@@ -20,6 +20,8 @@ file, the item, what is wrong and what to do.
 
 from pathlib import Path
 
+from hrdet_cli.wording import command
+
 
 class HrdetError(Exception):
     """Base of all errors that a user can cause or mend."""
@@ -80,7 +82,8 @@ class NonFiniteLossError(HrdetError):
             "Try a lower optimisation.base_learning_rate, a longer warm-up or run.precision=float32."
         )
         if batch_file is not None:
-            message += f"\nThe batch was saved; look at it with: hrdet inspect-batch --batch {batch_file}"
+            look = command("hrdet", "inspect-batch", "--batch", batch_file)
+            message += f"\nThe batch was saved; look at it with: {look}"
         super().__init__(message)
 
 

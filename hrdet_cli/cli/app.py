@@ -1,5 +1,6 @@
 """The ``hrdet`` command: its subcommands, and how errors end it."""
 
+import errno
 import traceback
 from typing import Annotated, NoReturn
 
@@ -23,6 +24,18 @@ from hrdet_cli.cli.stopping import end_on_stop_signals
 from hrdet_cli.cli.train import train
 from hrdet_cli.cli.weights import weights_app
 from hrdet_cli.errors import HrdetError
+from hrdet_cli.wording import shortened
+
+_FAULTS_OF_PATHS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EIO,
+    errno.ESTALE,
+)
+"""What can be wrong with a path that was given, wherever it is first looked at."""
 
 app = typer.Typer(
     name="hrdet",
@@ -85,7 +98,10 @@ def _run() -> int:
     except HrdetError as error:
         print_error(error)
         return error.exit_code
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except Exception as error:
+        if not isinstance(error, OSError) or error.filename is None or error.errno not in _FAULTS_OF_PATHS:
+            traceback.print_exc()
+            return 1
+        print_error(HrdetError(f"{shortened(str(error.filename), 200)}: {error.strerror}"))
+        return HrdetError.exit_code
     return 0

@@ -127,9 +127,9 @@ def _show(report: "EvaluationReport", *, as_json: bool) -> None:
         )
     print_notices(notices)
     if as_json:
-        typer.echo(json.dumps(report.metrics.to_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.evaluation.to_json(), indent=2, ensure_ascii=False))
         return
     console = stdout_console()
     console.print(draw_report(report))
-    for path in report.files:
+    for path in report.evaluation.files:
         console.print(str(path), style="dim", soft_wrap=True)

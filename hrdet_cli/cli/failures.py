@@ -1,16 +1,16 @@
 """Errors on the screen."""
 
-from rich.console import Console
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import print_line, stderr_console
 from hrdet_cli.errors import HrdetError, SpecError
 
 
 def print_error(error: HrdetError) -> None:
     """Write an error to stderr: all its problems, a line each."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = stderr_console()
     for row, line in enumerate(error_lines(error)):
-        console.print(Text(f"       {line}") if row else Text.assemble(("error: ", "bold red"), line))
+        print_line(console, Text(f"       {line}") if row else Text.assemble(("error: ", "bold red"), line))
 
 
 def error_lines(error: HrdetError) -> list[str]:

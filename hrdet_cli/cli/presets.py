@@ -9,6 +9,7 @@ from rich.table import Table
 from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import JsonOption
 from hrdet_cli.errors import OutputError
+from hrdet_cli.wording import command
 
 presets_app = typer.Typer(help="List, show and copy the presets.", no_args_is_help=True)
 
@@ -61,4 +62,4 @@ def copy_preset(
             file.write(text)
     except OSError as error:
         raise OutputError(f"{to}: cannot write the preset there: {error.strerror}") from error
-    typer.echo(f"wrote {to}; use it with: hrdet train --spec {to}")
+    typer.echo(f"wrote {to}; use it with: {command('hrdet', 'train', '--spec', to)}")

@@ -23,7 +23,7 @@ import hrdet_cli
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.leaving import end_at_once
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
-from hrdet_cli.cli.rank_log import rank_log
+from hrdet_cli.cli.rank_log import log_of_one, rank_log
 from hrdet_cli.cli.standard_streams import refuse_lost_result
 from hrdet_cli.cli.stopping import stop_request
 from hrdet_cli.errors import HrdetError, SpecError
@@ -41,7 +41,7 @@ class Process:
     Attributes:
         is_first: It draws and writes; the others only log.
         stop_asked: Whether this process was asked to stop.
-        log: Where its lines go beside the terminal; None in a process of its own.
+        log: Where its lines go beside the terminal; None for none.
         hosts: Name of each process's node, by rank.
         launch_id: The same in all processes of a launch, and after a restart; None where hrdet did not
             launch.
@@ -62,7 +62,13 @@ Work = Callable[[Process], bool]
 
 
 def run_in_processes(
-    work: Work, options: ProcessOptions, *, device: str, logs: Path | None, stop_message: str
+    work: Work,
+    options: ProcessOptions,
+    *,
+    device: str,
+    logs: Path | None,
+    stop_message: str,
+    logs_alone: bool = False,
 ) -> None:
     """Do a command's work in as many processes as were asked for, or take part in it.
 
@@ -72,6 +78,7 @@ def run_in_processes(
         device: ``run.device`` of the spec.
         logs: Folder for a log file of each rank, where there are several; None logs nothing.
         stop_message: What a process of its own says when it is asked to stop.
+        logs_alone: Whether a process of its own has a log file too.
 
     Raises:
         HrdetError: The work's, or the group's.
@@ -88,7 +95,7 @@ def run_in_processes(
     if membership is not None:
         _work_as_member(work, membership, options, device=device, logs=logs)
     elif num_processes(options, device=device) == 1 and options.max_restarts == 0:
-        _work_alone(work, stop_message)
+        _work_alone(work, stop_message, log_file=logs / "rank-0.log" if logs and logs_alone else None)
     else:
         _launch(options, device=device)
 
@@ -133,12 +140,12 @@ def _membership(options: ProcessOptions) -> "Membership | None":
     return None
 
 
-def _work_alone(work: Work, stop_message: str) -> None:
-    with stop_request(says=stop_message) as stop:
+def _work_alone(work: Work, stop_message: str, *, log_file: Path | None) -> None:
+    with stop_request(says=stop_message) as stop, log_of_one(log_file) as log:
         process = Process(
             is_first=True,
             stop_asked=stop.is_asked,
-            log=None,
+            log=log,
             hosts=(socket.gethostname(),),
             launch_id=None,
         )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -63,7 +64,8 @@ class StopRequest:
             self.is_urgent = True
             raise KeyboardInterrupt
         if self._says is not None:
-            typer.echo(self._says, err=True)
+            sys.stderr.write(f"{self._says}\n")  # above a live bar, into which typer.echo would write
+            sys.stderr.flush()
 
 
 @contextmanager

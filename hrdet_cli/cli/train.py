@@ -172,6 +172,7 @@ def _train(
         device=loaded.spec.run.device,
         logs=folder.logs,
         stop_message="finishing the step and saving; Ctrl-C again stops at once and loses it",
+        logs_alone=True,
     )
 
 

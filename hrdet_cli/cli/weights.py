@@ -15,6 +15,7 @@ from hrdet_cli.cli.options import (
     SpecOption,
     load_from_options,
 )
+from hrdet_cli.wording import command
 
 weights_app = typer.Typer(
     help="Look at weights of any family, and make checkpoints of them.", no_args_is_help=True
@@ -82,6 +83,6 @@ def convert(
     print_notices(done.notices)
     stdout_console().print(
         f"wrote {done.path}: {done.spec_name}, {done.num_tensors} tensors, {len(done.class_names)} classes; "
-        f"score it with: hrdet eval {done.path} --val-data JSON IMAGES",
+        f"score it with: {command('hrdet', 'eval', done.path)} --val-data JSON IMAGES",
         soft_wrap=True,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +24,15 @@ from hrdet_cli.engine.evaluation.inference import (
 )
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
+from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
+from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin, evaluation_folder, origin_of
+from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_few
 
@@ -45,21 +48,21 @@ class Evaluation:
         files: metrics.json, detections.json and the pictures.
         broken: Pictures that could not be read and do not count.
         damaged: JPEGs with damaged pixels, which count as they were decoded.
-        num_pictures: Those that count.
     """
 
+    origin: Origin
     metrics: CocoMetrics
     files: tuple[Path, ...]
-    broken: tuple[PictureFault, ...]
-    damaged: tuple[PictureFault, ...]
-    num_pictures: int
+    broken: tuple[PictureFault, ...] = ()
+    damaged: tuple[PictureFault, ...] = ()
 
     def notices(self) -> Iterator[str]:
         """What the user should be told of the pictures."""
         if self.broken:
             yield (
                 f"scored without {counted(len(self.broken), 'picture')} that cannot be read, on the other "
-                f"{self.num_pictures:,}; the first: {self.broken[0].reason} hrdet check-data names all"
+                f"{self.origin.num_pictures - len(self.broken):,}; the first: {self.broken[0].reason} "
+                "hrdet check-data names all"
             )
         if self.damaged:
             first = self.damaged[0]
@@ -68,26 +71,31 @@ class Evaluation:
                 f"the first: {first.file_name} ({first.reason}); hrdet check-data names all"
             )
 
+    def to_json(self) -> dict[str, Any]:
+        """What ``metrics.json`` holds; broken and damaged pictures where there are some."""
+        kinds = {"broken_pictures": self.broken, "damaged_pictures": self.damaged}
+        faults = {
+            kind: {fault.file_name: fault.reason for fault in faults}
+            for kind, faults in kinds.items()
+            if faults
+        }
+        return {MADE_FROM: self.origin.to_json(), **faults, **self.metrics.to_json()}
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
     """A finished ``hrdet eval``; the same on every process.
 
     Attributes:
-        source: Where the weights come from.
         unknown_classes: Classes of the data that the detector does not know; their AP is 0.
         left_out_classes: Classes of the detector that the data lack; detections of these were left out.
         notices: What else the user should be told.
-        files: metrics.json, detections.json and the pictures.
     """
 
-    source: str
-    num_pictures: int
-    metrics: CocoMetrics
+    evaluation: Evaluation
     unknown_classes: tuple[str, ...]
     left_out_classes: tuple[str, ...]
     notices: tuple[str, ...]
-    files: tuple[Path, ...]
 
 
 def never() -> bool:
@@ -117,25 +125,24 @@ def evaluate_trained(
     spec, class_names = trained.spec, trained.class_names
     part = open_part(spec.data, "val", load=load_coco_once)
     device = select_device(spec.run)
+    origin = origin_of(trained, part)
     evaluation = yield from evaluate_detector(
         build_trained_detector(trained, device),
         spec,
         part,
         class_names=class_names,
         device=device,
-        out=out or results_folder(trained, "eval"),
+        origin=origin,
+        out=out or from_first(lambda: evaluation_folder(trained, origin), what="folder for the results"),
         stop_asked=stop_asked,
         leaves_out_broken=spec.data.broken_pictures == "skip",
     )
     names_in_file = part.annotations.class_names
     return EvaluationReport(
-        source=trained.source if trained.file is None else str(trained.file),
-        num_pictures=evaluation.num_pictures,
-        metrics=evaluation.metrics,
+        evaluation=evaluation,
         unknown_classes=tuple(name for name in names_in_file if name not in class_names),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
         notices=(*trained.notices, *part.notices, *evaluation.notices()),
-        files=evaluation.files,
     )
 
 
@@ -164,6 +171,7 @@ def evaluate_detector(
     *,
     class_names: Sequence[str],
     device: torch.device,
+    origin: Origin,
     out: Path,
     stop_asked: Callable[[], bool] = never,
     leaves_out_broken: bool = False,
@@ -181,6 +189,7 @@ def evaluate_detector(
         part: The data.
         class_names: The detector's classes in the order of its labels.
         device: Where to compute.
+        origin: What the results are made from.
         out: Folder for the results; made where it is missing.
         stop_asked: Whether this process was asked to stop.
         leaves_out_broken: Whether pictures that cannot be read are left out and named. Else one is an error.
@@ -211,7 +220,7 @@ def evaluate_detector(
     everything = gather_pictures(pictures) or []
     known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
     findings = _Findings(part, known, tuple(gather_faults(broken)), tuple(gather_faults(damaged)))
-    return from_first(lambda: _score_and_write(out, findings), what="metrics")
+    return from_first(lambda: _score_and_write(out, origin, findings), what="metrics")
 
 
 def _take_buffers_of_first(detector: FasterRCNN) -> None:
@@ -248,17 +257,8 @@ class _Findings:
         names = [fault.file_name for fault in self.broken]
         return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
 
-    def faults(self) -> dict[str, dict[str, str]]:
-        """What is wrong with pictures, by name, as ``metrics.json`` has it; only kinds that there are."""
-        kinds = {"broken_pictures": self.broken, "damaged_pictures": self.damaged}
-        return {
-            kind: {fault.file_name: fault.reason for fault in faults}
-            for kind, faults in kinds.items()
-            if faults
-        }
 
-
-def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
+def _score_and_write(folder: Path, origin: Origin, findings: _Findings) -> Evaluation:
     """Write ``metrics.json``, ``detections.json`` and two pictures into a folder."""
     annotations = findings.part.annotations
     if findings.broken and not findings.pictures:
@@ -268,10 +268,13 @@ def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
         )
     results = to_coco_results(findings.pictures, annotations.category_ids)
     scores = score_detections(annotations, results, left_out=findings.ids_left_out())
-    metrics, detections = folder / "metrics.json", folder / "detections.json"
-    write_json(metrics, scores.to_json() | findings.faults())
-    write_json(detections, list(results))
+    metrics, detections = folder / METRICS, folder / "detections.json"
     sheet, curves = folder / "detections.png", folder / "precision-recall.png"
+    evaluation = Evaluation(
+        origin, scores, (metrics, detections, sheet, curves), findings.broken, findings.damaged
+    )
+    write_json(metrics, evaluation.to_json())
+    write_json(detections, list(results))
     save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)
     save_picture(
         draw_precision_recall(
@@ -281,13 +284,7 @@ def _score_and_write(folder: Path, findings: _Findings) -> Evaluation:
         ),
         curves,
     )
-    return Evaluation(
-        scores,
-        (metrics, detections, sheet, curves),
-        broken=findings.broken,
-        damaged=findings.damaged,
-        num_pictures=len(findings.pictures),
-    )
+    return evaluation
 
 
 def _labels_in_file(part: DatasetPart, class_names: Sequence[str]) -> NDArray[np.int64]:
@@ -327,14 +324,12 @@ def _panel(findings: _Findings, picture: PictureDetections) -> DetectionPanel:
     index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
     name = str(annotations.file_names[index])
     pixels = decode_rgb(images.read(name), expected=annotations.size_of(index), name=name)
-    true_boxes, true_labels = annotations.targets_of(index)
     is_shown = picture.scores >= PICTURED_MIN_SCORE
     return DetectionPanel(
         pixels=pixels.permute(1, 2, 0).numpy(),
         title=name,
-        boxes=picture.boxes[is_shown].numpy(),
-        labels=picture.labels[is_shown].numpy(),
+        found=LabelledBoxes(picture.boxes[is_shown].numpy(), picture.labels[is_shown].numpy()),
         scores=picture.scores[is_shown].numpy(),
-        true_boxes=true_boxes,
-        true_labels=true_labels,
+        true=LabelledBoxes(*annotations.targets_of(index)),
+        crowd=LabelledBoxes(*annotations.crowd_of(index)),
     )

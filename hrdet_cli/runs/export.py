@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.export.check_pictures import DRAWN_SIZES, draw_picture, resize_picture
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
 from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
+from hrdet_cli.extras import install_command
 from hrdet_cli.runs.output_files import write_bytes
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
@@ -117,7 +118,7 @@ def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture:
     """Find out what will not work before any work is done."""
     missing = [package for package in _PACKAGES.get(to, ()) if find_spec(package) is None]
     if missing:
-        install = f'pip install "hrdet[{_EXTRA[to]}]"'
+        install = install_command(_EXTRA[to])
         raise SpecError([f"--to {to}: needs the package {', '.join(missing)}; install it with: {install}"])
     if check_picture is not None and to != "onnx":
         raise SpecError([f"--check-picture: is for --to onnx alone; leave it away with --to {to}"])

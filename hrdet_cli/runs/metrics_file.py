@@ -7,6 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
+import msgspec
+import numpy as np
+
+from hrdet_cli.engine.visualisation.training_curves import EvaluatedEpoch, TrainingHistory
 from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.output_files import write_text
 from hrdet_cli.wording import first_few
@@ -100,6 +104,51 @@ class MetricsFile:
 
     def _cannot_be_written(self, error: OSError) -> OutputError:
         return OutputError(f"{self._path}: cannot be written: {error.strerror}")
+
+
+class _Line(msgspec.Struct):
+    """What curves need of a line, of either kind."""
+
+    kind: str
+    step: int
+    epoch: int
+    loss: float = 0.0
+    losses: dict[str, float] = {}
+    learning_rate: float = 0.0
+    weights: str = "raw"
+    box: dict[str, float | None] = {}
+
+
+def read_history(path: Path) -> TrainingHistory | None:
+    """What a run measured so far; None where no step is in the file. Damaged lines are left out.
+
+    Raises:
+        OutputError: The file cannot be read.
+    """
+    decoder = msgspec.json.Decoder(_Line)
+    lines = []
+    try:
+        with path.open("rb") as file:
+            for text in file:
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    lines.append(decoder.decode(text))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
+    steps = [line for line in lines if line.kind == "step"]
+    if not steps:
+        return None
+    evaluations: dict[str, list[EvaluatedEpoch]] = {}
+    for line in lines:
+        if line.kind == "evaluation":
+            evaluations.setdefault(line.weights, []).append(EvaluatedEpoch(line.epoch, line.box))
+    names = steps[-1].losses
+    return TrainingHistory(
+        steps=np.array([line.step for line in steps], dtype=np.float64),
+        loss=np.array([line.loss for line in steps]),
+        losses={name: np.array([line.losses.get(name, 0.0) for line in steps]) for name in names},
+        learning_rates=np.array([line.learning_rate for line in steps]),
+        evaluations=evaluations,
+    )
 
 
 def _parse(text: str) -> dict[str, Any] | None:

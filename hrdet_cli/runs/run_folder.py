@@ -8,8 +8,8 @@
     │                      Pictures that could not be read
     ├── metrics.jsonl      a line per step and per evaluation
     ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...; best-ema.pt where an average is kept
-    ├── pictures/          the first training batches
-    ├── logs/              rank-0.log, rank-1.log, ...: of runs in several processes, on each one's node
+    ├── pictures/          the first training batches; curves.png, of losses, rate and AP
+    ├── logs/              rank-0.log; of runs in several processes rank-1.log, ... too, on each one's node
     ├── run.lock           while a process trains in it: which one
     ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
     └── evaluation-ema/    the same of the average of the weights, where one is kept
@@ -47,6 +47,7 @@ class RunFolder:
         self.metrics_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.pictures = path / "pictures"
+        self.curves_file = self.pictures / "curves.png"
         self.evaluation = path / "evaluation"
         self.ema_evaluation = path / "evaluation-ema"
         self.logs = path / "logs"

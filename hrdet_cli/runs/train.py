@@ -9,6 +9,7 @@ from hrdet_cli.engine.distributed.collectives import gather_everywhere
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
+from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import DataError, NonFiniteLossError
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
@@ -20,6 +21,7 @@ from hrdet_cli.runs.events import (
     RunFinished,
     RunStopped,
 )
+from hrdet_cli.runs.metrics_file import read_history
 from hrdet_cli.runs.output_files import save_picture
 from hrdet_cli.runs.preparation import Launch, prepare_run
 from hrdet_cli.runs.run_folder import RunFolder
@@ -143,6 +145,12 @@ def _picture_batch(run: TrainingRun, step: int) -> None:
         save_picture(sheet, run.folder.pictures / f"train-batch-{step}.png")
 
 
+def _picture_curves(run: TrainingRun) -> None:
+    history = read_history(run.folder.metrics_file) if run.is_first else None
+    if history is not None:
+        save_picture(draw_training_curves(history, title=run.spec.name), run.folder.curves_file)
+
+
 def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     """Save, evaluate when it is time, and keep the best and every n-th checkpoint."""
     epoch, spec = run.trainer.num_finished_epochs, run.spec
@@ -158,6 +166,7 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
             if evaluated.is_best:
                 best.append(_best_checkpoint(run.folder, weights))
             yield evaluated
+        _picture_curves(run)
         run.num_closed_epochs = epoch
         for path in best:
             yield run.save(path)
@@ -176,6 +185,7 @@ def _evaluate(run: TrainingRun, epoch: int, weights: EvaluatedWeights) -> Genera
         run.data.val,
         class_names=run.plan.class_names,
         device=run.device,
+        origin=run.evaluation_origin(weights),
         out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
         leaves_out_broken=True,  # days of training must not end with one picture

@@ -27,9 +27,8 @@ from hrdet_cli.runs.build import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.layers import Layer, setting_layers
+from hrdet_cli.specs.layers import Layer, parse_spec, setting_layers
 from hrdet_cli.specs.loading import load_spec, validate_layers
-from hrdet_cli.specs.yaml_text import parse_yaml
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
 """What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
@@ -48,6 +47,9 @@ class TrainedDetector:
         category_ids: K ids of the classes in the annotations they come from; None where nobody says.
         weights: By the names of our detector's tensors; complete.
         is_of_run: Whether a training run left them, so that the spec's data are those it was trained on.
+        base_spec: The spec before the command line changed it.
+        step: Steps they were trained for; None where nobody says.
+        epoch: Whole epochs, likewise.
         notices: What the user should be told.
     """
 
@@ -59,6 +61,9 @@ class TrainedDetector:
     category_ids: tuple[int, ...] | None
     weights: Mapping[str, Tensor]
     is_of_run: bool
+    base_spec: ExperimentSpec
+    step: int | None = None
+    epoch: int | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -106,20 +111,22 @@ def read_trained_detector(
         require_keys(checkpoint or path, state, _CHECKPOINT_KEYS)
         if not isinstance(state["spec"], str):
             raise WeightsError(f"{checkpoint or path}: its spec is no text; it was not written by hrdet")
+        base = spec_of_checkpoint(state["spec"], source)
         spec = spec_of_checkpoint(state["spec"], source, [*extra_layers, *setting_layers(settings)])
-        return _of_checkpoint(source, checkpoint or path, file, state, spec, use_ema=use_ema)
+        return _of_checkpoint(source, checkpoint or path, file, base, spec, use_ema=use_ema)
     if use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
     if preset is None and spec_file is None:
         raise SpecError([_describe_unknown(file)])
     weights_layer = Layer(source, {"model": {"weights": source}})  # not those that the preset names
-    loaded = load_spec(
+    base = load_spec(preset=preset, spec_file=spec_file, extra_layers=[weights_layer]).spec
+    spec = load_spec(
         preset=preset,
         spec_file=spec_file,
         extra_layers=[weights_layer, *extra_layers],
         settings=settings,
-    )
-    return _of_foreign_weights(path if path.is_file() else None, file, loaded.spec, classes)
+    ).spec
+    return _of_foreign_weights(path if path.is_file() else None, file, base, spec, classes)
 
 
 def build_trained_detector(trained: TrainedDetector, device: torch.device) -> FasterRCNN:
@@ -154,18 +161,6 @@ def _describe_norms(report: LoadReport, spec: ExperimentSpec) -> Iterator[str]:
         yield f"norm.kind={spec.norm.kind} has no place for {num_unused} running statistics"
 
 
-def results_folder(trained: TrainedDetector, what: str) -> Path:
-    """Where results go unless told otherwise.
-
-    ``RUN/eval-best`` for ``RUN/checkpoints/best.pt``, ``eval-STEM`` beside any other file, and
-    ``runs/eval-NAME`` for weights that have a name and no file.
-    """
-    if trained.file is None:
-        return Path("runs") / f"{what}-{trained.name}"
-    folder = trained.file.parent
-    return (folder.parent if folder.name == "checkpoints" else folder) / f"{what}-{trained.name}"
-
-
 def require_keys(checkpoint: Path, state: Mapping[str, Any], keys: Sequence[str]) -> None:
     """A checkpoint must hold certain entries.
 
@@ -185,7 +180,7 @@ def spec_of_checkpoint(text: str, source: str, layers: Sequence[Layer] = ()) -> 
     Raises:
         SpecError: It is not valid, or a change is not.
     """
-    return validate_layers([Layer(source, parse_yaml(text, source=source)), *layers]).spec
+    return validate_layers([Layer(source, parse_spec(text, source=source)), *layers]).spec
 
 
 def compare_with_spec(weights: Mapping[str, Tensor], spec: ExperimentSpec) -> LoadReport:
@@ -216,11 +211,12 @@ def _of_checkpoint(
     source: str,
     file: Path,
     content: WeightsFile,
-    state: Mapping[str, Any],
+    base_spec: ExperimentSpec,
     spec: ExperimentSpec,
     *,
     use_ema: bool | None,
 ) -> TrainedDetector:
+    state = content.checkpoint or {}
     key = "ema_model" if use_ema else "model"
     if use_ema and key not in state:
         raise WeightsError(
@@ -245,11 +241,18 @@ def _of_checkpoint(
         category_ids=None if ids is None else tuple(ids),
         weights=weights,
         is_of_run="optimiser" in state,
+        base_spec=base_spec,
+        step=_whole_number(state.get("step")),
+        epoch=_whole_number(state.get("num_finished_epochs")),
         notices=(
             *((_describe_average(source, file),) if is_average_missed else ()),
             *_left_out(spec, weights),
         ),
     )
+
+
+def _whole_number(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _describe_average(source: str, file: Path) -> str:
@@ -286,7 +289,11 @@ def _describe_unknown(content: WeightsFile) -> str:
 
 
 def _of_foreign_weights(
-    file: Path | None, content: WeightsFile, spec: ExperimentSpec, classes: Path | None
+    file: Path | None,
+    content: WeightsFile,
+    base_spec: ExperimentSpec,
+    spec: ExperimentSpec,
+    classes: Path | None,
 ) -> TrainedDetector:
     source, family = content.source, recognise(content.tensors, source=content.source)
     if not family.is_detector:
@@ -308,6 +315,7 @@ def _of_foreign_weights(
         category_ids=ids,
         weights=weights,
         is_of_run=False,
+        base_spec=base_spec,
         notices=(
             *contradictions(content, family, recognise_backbone(weights), spec.model),
             *_left_out(spec, weights),

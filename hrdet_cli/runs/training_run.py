@@ -18,6 +18,7 @@ from hrdet_cli.runs.dataset import TrainingData
 from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -68,6 +69,19 @@ class TrainingRun:
         if self.trainer.averaged_model is not None:
             detectors["ema"] = cast("FasterRCNN", self.trainer.averaged_model)
         return detectors
+
+    def evaluation_origin(self, weights: EvaluatedWeights) -> Origin:
+        """What an evaluation that is made now is made from."""
+        annotations = self.data.val.annotations
+        return Origin(
+            weights=f"{self.folder.path}, {'raw weights' if weights == 'raw' else 'average of the weights'}",
+            step=self.trainer.step,
+            epoch=self.trainer.num_finished_epochs,
+            annotations=annotations.path,
+            images=self.spec.data.locate("val").images,
+            fingerprint=annotations.fingerprint,
+            num_pictures=len(annotations),
+        )
 
     def remember_if_best(self, box_ap: float | None, weights: EvaluatedWeights) -> bool:
         """Whether an AP is the highest so far of weights of a kind."""

@@ -1,5 +1,7 @@
 """The base of every spec, and the kinds of values that several of them share."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -15,16 +17,17 @@ class Spec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_truth_for_number(cls, values: Any) -> Any:
-        """To Python True is 1; nobody who writes it means a number."""
+    def _refuse_what_python_takes_for_a_number(cls, values: Any) -> Any:
+        """To Python True is 1, and a count may have any size; nobody who writes such a thing means it."""
         given = values if isinstance(values, dict) else {}
-        problems = [
-            (key, f"cannot be true or false; got {given[key]!r:.100}")
+        wrong = [
+            key
             for key, field in cls.model_fields.items()
-            if _holds_bool(given.get(key)) and not _allows_bool(field.annotation)
+            if (_holds_bool(given.get(key)) and not _allows_bool(field.annotation))
+            or (type(given.get(key)) is int and abs(given[key]) > MAX_COUNT)
         ]
-        if problems:
-            raise PydanticCustomError("parts", "{problems}", {"problems": problems})
+        if wrong:
+            raise PydanticCustomError("values", "{keys}", {"keys": wrong})
         return values
 
 
@@ -34,6 +37,9 @@ def _holds_bool(value: Any) -> bool:
 
 def _allows_bool(annotation: Any) -> bool:
     return annotation is bool or any(map(_allows_bool, get_args(annotation)))
+
+
+MAX_COUNT = 2**31 - 1
 
 
 def _long_edge_first(edges: tuple[int, int]) -> tuple[int, int]:
@@ -46,6 +52,19 @@ def _long_edge_first(edges: tuple[int, int]) -> tuple[int, int]:
 MAX_EDGE_PIXELS = 16384
 
 PositiveEdge = Annotated[int, Field(gt=0, le=MAX_EDGE_PIXELS)]
+
+MAX_PATH_BYTES, MAX_NAME_BYTES = 4000, 255  # what file systems take; a relative path gets longer
+
+
+def _refuse_overlong(path: Path) -> Path:
+    raw = os.fsencode(path)
+    if len(raw) > MAX_PATH_BYTES or max(map(len, raw.split(b"/"))) > MAX_NAME_BYTES:
+        raise ValueError("is longer than a file's name can be")
+    return path
+
+
+SpecPath = Annotated[Path, AfterValidator(_refuse_overlong)]
+"""A path that a file can have."""
 
 LongShort = Annotated[tuple[PositiveEdge, PositiveEdge], AfterValidator(_long_edge_first)]
 """Long and short edge in pixels, long edge first; turns with the orientation of the picture."""

@@ -6,15 +6,16 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.base import Fraction, LongShort, Spec
+from hrdet_cli.specs.base import Fraction, LongShort, Spec, SpecPath
 
 DEFAULT_NUM_CANVASES = 6
+MAX_BATCH_SIZE = 4096
 
 
 def _refuse_other_sizes(value: object) -> object:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+    if value == "auto" or (isinstance(value, int) and 0 < value <= MAX_BATCH_SIZE):
         return value
-    raise ValueError("is a number above 0, or auto")
+    raise ValueError(f"is a number from 1 to {MAX_BATCH_SIZE}, or auto")
 
 
 BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(_refuse_other_sizes)]
@@ -24,9 +25,9 @@ BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(_refuse_oth
 class DatasetSpec(Spec):
     """Pictures with annotations in COCO format."""
 
-    annotations: Path
+    annotations: SpecPath
     """COCO JSON file; a relative path starts at `data.root`."""
-    images: Path
+    images: SpecPath
     """Folder or .zip with the pictures; a relative path starts at `data.root`."""
 
 
@@ -44,7 +45,7 @@ class DemoDataSpec(Spec):
 class DataSpec(Spec):
     """The data set and how it is read."""
 
-    root: Path = Path()
+    root: SpecPath = Path()
     """Where relative paths of the data set start; itself relative to the folder the command runs in."""
     train: DatasetSpec
     """Pictures to train on."""

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hrdet_cli.specs.base import LongShort, Spec
+from hrdet_cli.specs.base import MAX_NAME_BYTES, MAX_PATH_BYTES, LongShort, Spec
 from hrdet_cli.specs.data import (
     AugmentationSpec,
     CanvasesPaddingSpec,
@@ -20,6 +20,7 @@ from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import BatchNormSpec, FrozenNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
 from hrdet_cli.specs.run import EvaluationSpec, RunSpec
+from hrdet_cli.specs.yaml_text import shown
 
 CANVAS_DIVISOR_PIXELS = 32
 MIN_CANVAS_PIXELS = 64
@@ -28,8 +29,8 @@ MIN_CANVAS_PIXELS = 64
 class ExperimentSpec(Spec):
     """Everything that decides a run's result."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Names the run folder; letters, digits, dots, dashes and underscores."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
+    """Names the run folder; letters, digits, dots, dashes and underscores, 200 at most."""
     description: str = ""
     """What the experiment is, in a line."""
     model: ModelSpec = ModelSpec()
@@ -174,7 +175,9 @@ def _largest_pictures(augmentation: AugmentationSpec) -> Iterator[tuple[str, Lon
 def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     key, weights = "model.weights", spec.model.weights
     if weights is not None:
-        if not weights.strip() or weights.endswith((":", "/")):
+        if len(weights) > MAX_PATH_BYTES or max(map(len, weights.split("/"))) > MAX_NAME_BYTES:
+            yield key, f"{shown(weights)} is longer than a file's name can be"
+        elif not weights.strip() or weights.endswith((":", "/")):
             yield key, f"{weights!r} names none; give a file, timm:NAME, torchvision:NAME, a URL or null"
         return
     if isinstance(spec.norm, FrozenNormSpec):

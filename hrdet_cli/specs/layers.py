@@ -5,16 +5,22 @@ option.  Later layers win key by key.  A layer that changes what a section *is* 
 starts that section afresh, since the old keys belong to something else.
 """
 
+import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hrdet_cli.errors import SpecError
+from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 from hrdet_cli.specs.presets import find_preset
-from hrdet_cli.specs.yaml_text import parse_yaml
+from hrdet_cli.specs.yaml_text import parse_yaml, shown
+from hrdet_cli.wording import shortened
 
 SECTION_KINDS = ("kind", "policy")
+_MOST_PARTS, _MOST_SHOWN = 20, 100
+_MOST_BYTES = 2**20
+"""Specs have a few kilobytes; annotations given in place of one have many megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +96,29 @@ def setting_layers(settings: Sequence[str]) -> list[Layer]:
 
 def _setting_layer(setting: str) -> Layer:
     key, equals, text = setting.partition("=")
-    source = f"--set {setting}"
+    source = f"--set {shortened(setting, _MOST_SHOWN)}"
     parts = key.strip().split(".")
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > _MOST_PARTS:
         raise SpecError([f"{source}: write it as --set section.key=value"])
+    if not _is_text(key):
+        raise SpecError([f"{source}: the key is not UTF-8 text; write it as --set section.key=value"])
     value = parse_yaml(text, source=source)
     for part in reversed(parts):
         value = {part: value}
     return Layer(source, value)
 
 
+def _is_text(key: str) -> bool:
+    """Whether an argument of the command line was text: bytes that are not come as halves of characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in key)
+
+
 def _file_layers(path: Path, source: str, *, chain: Sequence[str]) -> Iterator[Layer]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise SpecError([f"{path}: cannot be read as a spec: {reason}"]) from error
-    values = parse_yaml(text, source=str(path))
-    if not isinstance(values, dict):
-        raise SpecError([f"{path}: a spec is a mapping of sections, not {type(values).__name__}"])
+    values = parse_spec(read_spec_text(path), source=str(path))
     base = values.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
-            raise SpecError([f"{path}: base: must be the name of a preset, not {base!r}"])
+            raise SpecError([f"{path}: base: must be the name of a preset, not {shown(base)}"])
         if base in chain:
             raise SpecError([f"{path}: base: the presets {' -> '.join([*chain, base])} go round in a circle"])
         try:
@@ -121,3 +127,46 @@ def _file_layers(path: Path, source: str, *, chain: Sequence[str]) -> Iterator[L
             raise SpecError([f"{path}: base: {problem}" for problem in error.problems]) from error
         yield from _file_layers(preset.path, f"preset {base}", chain=[*chain, base])
     yield Layer(source, values)
+
+
+def parse_spec(text: str, *, source: str) -> dict[str, Any]:
+    """The sections that a text has.
+
+    Raises:
+        SpecError: It is not YAML, or no mapping.
+    """
+    values = parse_yaml(text, source=source)
+    if values is None:
+        raise SpecError([f"{source}: is empty; a spec is a mapping of sections"])
+    if not isinstance(values, dict):
+        raise SpecError([f"{source}: a spec is a mapping of sections, not {shown(values)}"])
+    return values
+
+
+def read_spec_text(path: Path) -> str:
+    """The text of a spec file, which must be one.
+
+    Raises:
+        SpecError: The file cannot be read, or is something else; says what.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # the latter of NUL in a path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SpecError([f"{path}: cannot be read as a spec: {reason}"]) from error
+    kind = kind_of_file(raw[:NUM_BYTES_NEEDED])
+    if kind is not None:
+        remedy = kind.remedy or "Give the spec, a YAML file."
+        raise SpecError([f"{path}: is {kind.name}, not a spec. {remedy}"])
+    if len(raw) > _MOST_BYTES:
+        raise SpecError(
+            [f"{path}: has more than {_MOST_BYTES:,} bytes, which no spec has: is it the right file?"]
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = raw.count(b"\n", 0, error.start) + 1
+        is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        what = "is UTF-16" if is_utf16 else f"is not UTF-8 text (line {row})"
+        raise SpecError([f"{path}: cannot be read as a spec: {what}; save it as UTF-8"]) from error

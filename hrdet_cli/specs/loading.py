@@ -1,16 +1,20 @@
 """From preset, file and command line to a validated spec, or to every problem at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hrdet_cli.errors import SpecError
+from hrdet_cli.specs.base import MAX_COUNT
+from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.known_keys import find_field, kind_of, spec_classes, suggest_key
 from hrdet_cli.specs.layers import (
     SECTION_KINDS,
     Layer,
@@ -19,7 +23,10 @@ from hrdet_cli.specs.layers import (
     setting_layers,
     spec_file_layers,
 )
-from hrdet_cli.specs.yaml_text import format_yaml
+from hrdet_cli.specs.yaml_text import format_yaml, shown
+from hrdet_cli.wording import command, shortened
+
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,7 @@ def validate_layers(layers: Sequence[Layer]) -> LoadedSpec:
     try:
         spec = ExperimentSpec.model_validate(layered.values)
     except ValidationError as error:
-        problems = [line for details in error.errors() for line in _describe(details, layered)]
-        raise SpecError(problems) from error
+        raise SpecError(list(_problems(error, layered))) from error
     changed = {key: source for key, source in layered.sources.items() if not _is_default(key, spec)}
     return LoadedSpec(spec, changed)
 
@@ -96,35 +102,96 @@ def _is_default(key: str, spec: ExperimentSpec) -> bool:
     return not field.is_required() and getattr(section, name) == field.get_default()
 
 
-def _describe(details: ErrorDetails, layered: Layered) -> list[str]:
-    path = _plain_path(details["loc"], layered.values)
-    if details["type"] == "parts":
-        keys = [(".".join(map(str, [*path, key])), what) for key, what in details["ctx"]["problems"]]
-        return [_place(key, layered) + what for key, what in keys]
-    key = ".".join(map(str, path))
-    if details["type"] == "extra_forbidden":
-        return [f"{_place(key, layered)}unknown key; {_suggest(path, layered.values)}"]
-    if details["type"] == "missing":
-        return [f"{key}: is needed and no layer sets it; add --set {key}=..."]
+def _problems(error: ValidationError, layered: Layered) -> Iterator[str]:
+    """A line for every field at fault, however many of its parts are; our own words go first."""
+    line_by_key: dict[str, tuple[bool, str]] = {}
+    for details in error.errors(include_url=False):
+        path = _plain_path(details["loc"], layered.values)
+        if details["type"] == "parts":
+            for name, what in details["ctx"]["problems"]:
+                key = ".".join(map(str, [*path, name]))
+                line_by_key[f"{key} {what}"] = (True, _place(key, layered) + what)
+            continue
+        names = details["ctx"]["keys"] if details["type"] == "values" else [None]
+        for name in names:
+            key, line = _describe(details, path if name is None else [*path, name], layered)
+            is_own = details["type"] == "value_error"
+            if key not in line_by_key or (is_own and not line_by_key[key][0]):
+                line_by_key[key] = (is_own, line)
+    for _, line in line_by_key.values():
+        yield line
+
+
+def _describe(details: ErrorDetails, path: Sequence[int | str], layered: Layered) -> tuple[str, str]:
+    """The key of the field at fault, and what is wrong with it."""
+    key, kind = ".".join(map(str, path)), details["type"]
+    if kind == "extra_forbidden":
+        return key, f"{_place(key, layered)}unknown key; {suggest_key(path, layered.values)}"
+    section, field = find_field([part for part in path if isinstance(part, str)], layered.values)
+    field_key = ".".join(section)
+    if kind == "value_error":
+        message = details["msg"].removeprefix("Value error, ")
+        return field_key, f"{_place(key, layered)}{message}; got {shown(details['input'])}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return field_key, _describe_kind(field_key, details, layered)
+    value = _value_at(section, layered.values)
+    if value is None and kind == "missing":
+        return field_key, f"{field_key}: is needed and no layer sets it; {_remedy(field_key, field)}"
+    what = f"must be {expected(field)}; got {shown(value)}{_hint(field_key, field, value)}"
+    return field_key, _place(field_key, layered) + what
+
+
+def _describe_kind(key: str, details: ErrorDetails, layered: Layered) -> str:
+    """A section that says not, or wrongly, which of several it is."""
+    kind = f"{key}.{details['ctx']['discriminator'].strip(chr(39))}"
     if details["type"] == "union_tag_not_found":
-        kind = f"{key}.{details['ctx']['discriminator'].strip(chr(39))}"
-        return [f"{kind}: is needed to know what {key} is; add --set {kind}=..."]
-    if details["type"] == "union_tag_invalid":
-        context = details["ctx"]
-        kind = f"{key}.{context['discriminator'].strip(chr(39))}"
-        return [
-            f"{_place(kind, layered)}{context['tag']!r} is unknown; choose from {context['expected_tags']}"
-        ]
-    message = details["msg"].removeprefix("Value error, ")
-    return [f"{_place(key, layered)}{message}; got {details['input']!r:.100}"]
+        return f"{kind}: is needed to know what {key} is; add --set {kind}=..."
+    given = shown(_value_at(kind.split("."), layered.values))
+    return f"{_place(kind, layered)}{given} is unknown; choose from {details['ctx']['expected_tags']}"
+
+
+def _remedy(key: str, field: FieldInfo) -> str:
+    if key in ("data.train", "data.val"):
+        return f"add --{key.removeprefix('data.')}-data JSON IMAGES"
+    return f"add --set {key}=..., {expected(field)}"
+
+
+def _hint(key: str, field: FieldInfo, value: Any) -> str:
+    """How a value is written that was probably meant."""
+    if type(value) is int and abs(value) > MAX_COUNT:
+        return f"; no number goes beyond {MAX_COUNT}"
+    if field.annotation is str and isinstance(value, int | float):
+        quoted = f'{key}="{value}"'
+        return f"; in quotes it is one: {command('--set', quoted)}"
+    kinds = {tag for member in spec_classes(field.annotation) if (tag := kind_of(member)) is not None}
+    if isinstance(value, str) and value in kinds:
+        name = "policy" if key == "padding" else "kind"
+        return f"; write --set {key}.{name}={value}"
+    is_list_of_numbers = get_origin(field.annotation) is tuple and not key.endswith("_pixels")
+    if isinstance(value, int | float) and is_list_of_numbers and Ellipsis in get_args(field.annotation):
+        return f"; write {command('--set', f'{key}=[{shown(value)}]')}"
+    if get_origin(field.annotation) is Literal:
+        near = get_close_matches(str(value), map(str, get_args(field.annotation)), n=1, cutoff=0.5)
+        return f"; did you mean {near[0]}?" if near else ""
+    is_pair = isinstance(value, list) and len(value) == 2 and all(type(edge) is int for edge in value)
+    if is_pair and key.endswith("scales_pixels"):
+        return f"; write {command('--set', f'{key}=[{shown(value)}]')}"
+    return ""
+
+
+def _value_at(path: Sequence[str], values: Any) -> Any:
+    for part in path:
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
 
 
 def _place(key: str, layered: Layered) -> str:
     """``source: key: `` for a key, or for the nearest key above or below it that a layer set."""
+    label = f"{shortened(key, _MOST_SHOWN)}: "
     for known, source in layered.sources.items():
         if known == key or known.startswith(f"{key}.") or key.startswith(f"{known}."):
-            return f"{source}: {key}: "
-    return f"{key}: "
+            return f"{source}: {label}"
+    return label
 
 
 def _plain_path(location: Sequence[int | str], values: Any) -> list[int | str]:
@@ -141,38 +208,3 @@ def _plain_path(location: Sequence[int | str], values: Any) -> list[int | str]:
             values = values[part] if part < len(values) else None
         path.append(part)
     return path
-
-
-def _suggest(path: Sequence[int | str], values: Any) -> str:
-    """What an unknown key may have meant: a near key of its section, or of any other."""
-    *section, key = (str(part) for part in path)
-    keys = list(_section_class(section, values).model_fields)
-    near = get_close_matches(str(key), keys, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {'.'.join([*section, near[0]])}?"
-    return f"{'.'.join(section) or 'a spec'} has: {', '.join(keys)}"
-
-
-def _section_class(section: Sequence[str], values: Any) -> type[BaseModel]:
-    """The spec class behind a path of keys, the union's member chosen by its kind."""
-    current: type[BaseModel] = ExperimentSpec
-    for key in section:
-        values = values.get(key, {}) if isinstance(values, Mapping) else {}
-        candidates = _spec_classes(current.model_fields[key].annotation)
-        kinds = {values.get(kind) for kind in SECTION_KINDS}
-        chosen = [member for member in candidates if _tag(member) in kinds]
-        current = (chosen or candidates)[0]
-    return current
-
-
-def _spec_classes(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in get_args(annotation) for found in _spec_classes(argument)]
-
-
-def _tag(spec_class: type[BaseModel]) -> Any:
-    for kind in SECTION_KINDS:
-        if kind in spec_class.model_fields:
-            return get_args(spec_class.model_fields[kind].annotation)[0]
-    return None

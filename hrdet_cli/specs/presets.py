@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hrdet_cli
 from hrdet_cli.errors import SpecError
+from hrdet_cli.wording import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ def find_preset(name: str) -> Preset:
     presets = all_presets()
     if name in presets:
         return presets[name]
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        raise SpecError([f"there is no preset '{shortened(name)}'; a file is given with --spec FILE"])
     near = get_close_matches(name, presets, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `hrdet presets list`"
-    raise SpecError([f"there is no preset '{name}'; {hint}"])
+    raise SpecError([f"there is no preset '{shortened(name)}'; {hint}"])

@@ -6,35 +6,88 @@ from typing import Any
 import yaml
 
 from hrdet_cli.errors import SpecError
+from hrdet_cli.wording import shortened
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars instead of PyYAML's 1.1, and no duplicate keys."""
+    """YAML 1.2's scalars in place of PyYAML's 1.1, no key twice, and an error where a tag does not fit."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise _error_at(node, f"{_text_of(node)} is no mapping, as its tag has it")
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not a text", key_node.start_mark
-                )
+                raise _error_at(key_node, f"the key {_text_of(key_node)} is not a text")
+            if key == "<<":
+                raise _error_at(key_node, "a spec has no merge keys (<<); write the keys out")
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' is given twice", key_node.start_mark
-                )
+                raise _error_at(key_node, f"the key '{shortened(key)}' is given twice")
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
-    def construct_int(self, node: yaml.ScalarNode) -> int:
+    def construct_sequence(self, node: yaml.Node, deep: bool = False) -> list[Any]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise _error_at(node, f"{_text_of(node)} is no list, as its tag has it")
+        return super().construct_sequence(node, deep=deep)
+
+    def construct_text(self, node: yaml.Node) -> str:
+        """A text that can be written again and be a path: escapes can make half a character and NUL."""
+        if not isinstance(node, yaml.ScalarNode):
+            raise _error_at(node, "a list or mapping is no single value, as its tag has it")
+        text = str(node.value)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise _error_at(node, f"{_text_of(node)} has half a character in it (of a UTF-16 pair)")
+        if "\0" in text:
+            raise _error_at(node, f"{_text_of(node)} has the character NUL in it")
+        return text
+
+    def construct_int(self, node: yaml.Node) -> int:
         """Decimal with or without zeros in front (PyYAML takes them for octal), ``0o17`` or ``0x1f``."""
-        text = self.construct_scalar(node)
-        try:
-            return int(text, 0 if text[:2] in ("0o", "0x") else 10)
-        except ValueError as error:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{text:.40} is no whole number that can be read", node.start_mark
-            ) from error
+        text = self.construct_text(node)
+        if not _INT.match(text):
+            raise _error_at(node, f"{_text_of(node)} is no whole number")
+        if len(text) > _MOST_DIGITS:
+            raise _error_at(
+                node, f"{_text_of(node)}, with {len(text):,} characters, is too long for a number"
+            )
+        return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+
+    def construct_float(self, node: yaml.Node) -> float:
+        """As YAML 1.2 writes numbers; ``.inf`` and ``.nan`` are some."""
+        text = self.construct_text(node)
+        if not (_FLOAT.match(text) or _DECIMAL.match(text)):
+            raise _error_at(node, f"{_text_of(node)} is no number")
+        return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
+
+    def construct_bool(self, node: yaml.Node) -> bool:
+        """``true`` or ``false``."""
+        text = self.construct_text(node)
+        if not _BOOL.match(text):
+            raise _error_at(node, f"{_text_of(node)} is neither true nor false")
+        return text.lower() == "true"
+
+    def construct_null(self, node: yaml.Node) -> None:
+        """``null``, ``~`` or nothing."""
+        if self.construct_text(node) not in ("", "~", "null", "Null", "NULL"):
+            raise _error_at(node, f"{_text_of(node)} is not null")
+
+    def refuse_tag(self, node: yaml.Node) -> None:
+        """Tags stand for types of other programs."""
+        tag = shortened(node.tag.replace(_TAG, "!!"))
+        raise _error_at(node, f"a spec has no values of the type {tag}; leave the tag away")
+
+
+def _error_at(node: yaml.Node, what: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+def _text_of(node: yaml.Node) -> str:
+    """What stands there, to be shown."""
+    if isinstance(node, yaml.ScalarNode):
+        return repr(shortened(str(node.value)))
+    return "[...]" if isinstance(node, yaml.SequenceNode) else "{...}"
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -46,26 +99,32 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.yaml_constructors = {
     tag: constructor
     for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
-    if tag is None or tag.removeprefix(_TAG) in ("null", "bool", "int", "float", "str", "seq", "map")
+    if (tag or "").removeprefix(_TAG) in ("seq", "map")
 }
 
-
-def _add_scalar(name: str, pattern: str, first: str) -> None:
-    _Loader.add_implicit_resolver(_TAG + name, re.compile(pattern), list(first))
-
-
-_add_scalar("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF")
-_add_scalar("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789")
-_add_scalar(
-    "float",
+_MOST_DIGITS = 30
+_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+_INT = re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
+_DECIMAL = re.compile(r"^[-+]?[0-9]+$")
+_FLOAT = re.compile(
     r"^[-+]?(?:(?:D+\.D*|\.D+)(?:[eE][-+]?D+)?|D+[eE][-+]?D+|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$".replace(
         "D", "[0-9]"
-    ),
-    "-+.0123456789",
+    )
 )
-_Loader.add_constructor(_TAG + "int", _Loader.construct_int)
+_Loader.add_constructor(None, _Loader.refuse_tag)
+for _name, _construct, _pattern, _first in (
+    ("null", _Loader.construct_null, None, ""),
+    ("bool", _Loader.construct_bool, _BOOL, "tTfF"),
+    ("int", _Loader.construct_int, _INT, "-+0123456789"),
+    ("float", _Loader.construct_float, _FLOAT, "-+.0123456789"),
+    ("str", _Loader.construct_text, None, ""),
+):
+    _Loader.add_constructor(_TAG + _name, _construct)
+    if _pattern is not None:
+        _Loader.add_implicit_resolver(_TAG + _name, _pattern, list(_first))
 
 _MAX_VALUES, _MAX_DEPTH = 100_000, 100
+_MOST_SHOWN = 80
 
 
 def parse_yaml(text: str, *, source: str) -> Any:
@@ -81,17 +140,29 @@ def parse_yaml(text: str, *, source: str) -> Any:
     """
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        what = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise SpecError([f"{source}{where}: not valid YAML: {what}"]) from error
     except RecursionError as error:
         raise _unwieldy(source) from error
-    except Exception as error:  # PyYAML lets out whatever an impossible scalar raises
-        raise SpecError([f"{source}: not valid YAML: {error}"]) from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+    ) as error:  # the latter of escapes and %YAML
+        where, what = _describe(error, text)
+        raise SpecError([f"{source}{where}: not valid YAML: {what}"]) from error
     _refuse_unwieldy(value, source)
     return value
+
+
+def _describe(error: Exception, text: str) -> tuple[str, str]:
+    """Where in a text something is wrong, to go behind its source, and what."""
+    if isinstance(error, yaml.reader.ReaderError):
+        row = text.count("\n", 0, error.position) + 1
+        return f", line {row}", f"the character {text[error.position]!a} cannot be in a spec; take it out"
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "", "an escape or a directive in it has a number that is too large"
+    mark = error.problem_mark or error.context_mark
+    where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+    return where, shortened(", ".join(part for part in (error.context, error.problem) if part), 200)
 
 
 def _refuse_unwieldy(value: Any, source: str) -> None:
@@ -118,6 +189,16 @@ def _unwieldy(source: str) -> SpecError:
 def format_yaml(value: Any) -> str:
     """A value of plain types as YAML, keys in their order, short lists on one line."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def shown(value: Any) -> str:
+    """A value of plain types as it would be written in a spec, in a line and cut short, for messages."""
+    if isinstance(value, str):
+        return repr(shortened(value, _MOST_SHOWN))
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
+    )
+    return shortened(text.removesuffix("\n").removesuffix("\n..."), _MOST_SHOWN)
 
 
 class _Dumper(yaml.SafeDumper):

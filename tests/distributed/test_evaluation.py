@@ -13,6 +13,7 @@ from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
+from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.trained_detector import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
@@ -77,6 +78,15 @@ def evaluate_with_own_statistics(folder: Path, *, rank: int) -> None:
             part,
             class_names=part.annotations.class_names,
             device=torch.device("cpu"),
+            origin=Origin(
+                weights="random",
+                step=None,
+                epoch=None,
+                annotations=part.annotations.path,
+                images=folder,
+                fingerprint=part.annotations.fingerprint,
+                num_pictures=len(part.annotations),
+            ),
             out=folder / "own-statistics",
         )
     )
@@ -95,9 +105,9 @@ def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[st
             event = next(events)
         except StopIteration as end:
             report: EvaluationReport = end.value
-            box = dict(report.metrics.box)
-            files = [str(file) for file in report.files]
-            return Outcome(progress, box, report.num_pictures, files)
+            evaluation = report.evaluation
+            files = [str(file) for file in evaluation.files]
+            return Outcome(progress, dict(evaluation.metrics.box), evaluation.origin.num_pictures, files)
         progress.append((event.num_done, event.num_pictures, event.stop_asked))
 
 

@@ -8,6 +8,7 @@ import importlib
 import multiprocessing
 import os
 import random
+import re
 import resource
 import signal
 import warnings
@@ -40,6 +41,10 @@ NUM_TRIALS = 2000
 SECONDS_A_TRIAL = 20
 _EXTRA_BYTES = 4 * 2**30  # above what the child has when it starts
 _NUM_TRIALS_A_CHILD = 500
+_WORDS_OF_LIBRARIES = re.compile(
+    r"Input should|valid tuple|object at 0x|could not determine|not enough values to unpack|invalid literal|"
+    r"unhashable|NoneType|has no attribute|codec can't|list index"
+)
 _MOST_MESSAGE_LINES, _MOST_MESSAGE_CHARACTERS = 40, 8000
 
 
@@ -102,6 +107,8 @@ def describe_unclear(error: HrdetError, named: Sequence[str]) -> str | None:
         return f"{len(lines)} lines, {len(text)} characters"
     if not any(name in text for name in named):
         return f"names none of {', '.join(named)}: {text!r:.200}"
+    if found := _WORDS_OF_LIBRARIES.search(text):
+        return f"words of a library: {found[0]}"
     if not all(line.isprintable() for line in lines):
         return f"unprintable: {text!r:.200}"
     return None

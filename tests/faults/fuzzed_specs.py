@@ -72,8 +72,8 @@ _TREES = (
 _TINY = ({"seed": 1, "num_train_images": 4, "num_val_images": 2}, "data")
 
 
-_SECTIONS = [f"{name}." for name in ExperimentSpec.model_fields] + list(ExperimentSpec.model_fields)
-"""A message may name the key instead of the file."""
+_NAMED = ["/etc/passwd", *(f"{name}." for name in ExperimentSpec.model_fields), *ExperimentSpec.model_fields]
+"""A message may name the key instead of the file, or the file that a key names."""
 
 
 class Fuzzed:
@@ -95,10 +95,10 @@ class Fuzzed:
         if rng.random() < 0.25:
             setting = self._setting(rng)
             self._path.write_text("base: demo\n")
-            return Case(setting[:100], ["--set", *_SECTIONS], lambda: self._attempt([setting]))
+            return Case(setting[:100], ["--set", *_NAMED], lambda: self._attempt([setting]))
         what, raw = self._broken_file(rng)
         self._path.write_bytes(raw)
-        return Case(what, [str(self._path), *_SECTIONS], lambda: self._attempt(settings))
+        return Case(what, [str(self._path), *_NAMED], lambda: self._attempt(settings))
 
     def _setting(self, rng: random.Random) -> str:
         keys = [".".join(map(str, path)) for path, _ in _scalars(self._whole)]
@@ -162,11 +162,12 @@ def _what_is_wrong(path: Path, loaded: LoadedSpec, settings: Sequence[str]) -> s
     if again != loaded.spec.model_dump():
         return "does not read back as the same spec"
     values = loaded.spec.model_dump(mode="json")
-    layers = [yaml.compose(path.read_text("utf-8-sig"), Loader=yaml.SafeLoader)]
+    roots: list[tuple[tuple[str, ...], yaml.Node | None]] = [((), yaml.compose(path.read_text("utf-8-sig")))]
     for setting in settings:
         key, _, text = setting.partition("=")
-        layers = [yaml.compose(f"{{{': {'.join(key.strip().split('.'))}: {text}{'}' * len(key.split('.'))}")]
-    for location, node in (pair for layer in layers if layer is not None for pair in _nodes(layer)):
+        roots = [(tuple(key.strip().split(".")), yaml.compose(text))]
+    nodes = (pair for keys, root in roots if root is not None for pair in _nodes(root, keys))
+    for location, node in nodes:
         if location[0] != "base" and not _is_meant(node, _at(values, location)):
             return f"{'.'.join(map(str, location))}: {node.value!r:.40} became {_at(values, location)!r:.40}"
     return None

@@ -184,3 +184,11 @@ def test_benchmark_pad_names_the_policies_there_are(finished_run: FinishedRun, h
     outcome = hrdet("benchmark-pad", *options, "--policies", "fixed,tight")
     assert outcome.exit_code == 2
     assert "--policies: 'tight' is unknown; choose from fixed, canvases, batch" in outcome.stderr
+
+
+def test_a_path_that_no_file_system_takes_is_an_error_without_a_traceback(hrdet: Hrdet) -> None:
+    outcome = hrdet("eval", "x" * 5000)
+    assert outcome.exit_code == 1
+    assert outcome.stderr.startswith("error: xxx")
+    assert "File name too long" in outcome.stderr
+    assert len(outcome.stderr) < 300

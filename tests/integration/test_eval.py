@@ -1,6 +1,7 @@
 """``hrdet eval`` from the outside."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,26 @@ def test_data_with_other_category_ids_is_matched_by_name(
     assert json.loads(other.stdout)["box"] == json.loads(plain.stdout)["box"]
     ids = {d["category_id"] for d in json.loads((tmp_path / "b" / "detections.json").read_text())}
     assert all(number > 1000 for number in ids)
+
+
+def test_results_on_other_data_lie_apart_and_say_what_they_were_made_from(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    other = tmp_path / "test set.json"
+    other.write_bytes((finished_run.data_root / "val.json").read_bytes())
+    run = tmp_path / "run"
+    shutil.copytree(finished_run.folder, run)
+    assert hrdet("eval", run).exit_code == 0
+    own = json.loads((run / "eval-best" / "metrics.json").read_text())["made_from"]
+    assert hrdet("eval", run, "--val-data", other, finished_run.data_root / "images.zip").exit_code == 0
+    apart = json.loads((run / "eval-best-on-test set" / "metrics.json").read_text())["made_from"]
+    assert (own["step"], own["epoch"]) == (apart["step"], apart["epoch"])
+    assert own["annotations"] == str(finished_run.data_root / "val.json")
+    assert apart["annotations"] == str(other)
+    assert own["weights"] == apart["weights"] == str(run / "checkpoints" / "best.pt")
+    assert json.loads((run / "eval-best" / "metrics.json").read_text())["made_from"] == own
+    while_training = json.loads((run / "evaluation" / "metrics.json").read_text())["made_from"]
+    assert while_training["weights"].endswith("raw weights")
 
 
 def _rename_categories(finished_run: FinishedRun, path: Path, *, num_renamed: int) -> list[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.families import MMDETECTION, to_ours
+from hrdet_cli.extras import install_command
 from tests.integration.conftest import FinishedRun, Hrdet
 from tests.onnx_models import model_that_finds
 
@@ -116,7 +117,7 @@ def test_a_missing_package_is_named_with_its_extra(
     refused = hrdet("export", "no-such-run", "--to", "onnx", "--out", tmp_path / "x.onnx")
     assert refused.exit_code == 2
     assert refused.stderr.endswith(
-        '--to onnx: needs the package onnxscript; install it with: pip install "hrdet[export]"\n'
+        f"--to onnx: needs the package onnxscript; install it with: {install_command('export')}\n"
     )
 
 

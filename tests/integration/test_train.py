@@ -34,6 +34,8 @@ def test_a_run_leaves_everything_behind(finished_run: FinishedRun) -> None:
         "checkpoints/epoch-002.pt",
         "pictures/train-batch-1.png",
         "pictures/train-batch-2.png",
+        "pictures/curves.png",
+        "logs/rank-0.log",
         "evaluation/metrics.json",
         "evaluation/detections.json",
         "evaluation/detections.png",

@@ -26,6 +26,6 @@ def test_a_long_text_loses_its_middle_and_no_more_than_it_must() -> None:
 
 
 def test_a_printed_command_is_read_by_a_shell_as_the_words_it_was_made_of() -> None:
-    words = ["hrdet", "check-data", Path("my data/it's.json"), "--set", "a={b: 1}"]
+    words: list[str | Path] = ["hrdet", "check-data", Path("my data/it's.json"), "--set", "a={b: 1}"]
     assert shlex.split(command(*words)) == [str(word) for word in words]
     assert command("hrdet", "eval", Path("runs/mine")) == "hrdet eval runs/mine"

@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import Name
 from hrdet_cli.runs.inspect_batch.inspection import Inspection
 from hrdet_cli.runs.inspect_batch.tables import TextTable, batch_table, summary_tables
 
@@ -42,5 +43,5 @@ def _draw_table(table: TextTable) -> Table:
             no_wrap=number > 0 and bool(table.headings),
         )
     for row in table.rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(Name(row[0]), *map(Text, row[1:]))
     return drawn

@@ -1,13 +1,20 @@
 """Consoles for people and for pipes."""
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import IO
 
-import typer
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.text import Text
+
+from hrdet_cli.wording import shortened
 
 PIPE_WIDTH = 160
+_SHORTEST_NAME = 16
+_COMMAND_AT_END = re.compile(r": (?=(?:hrdet|pip|git|make|ulimit) )")
 
 
 def stdout_console() -> Console:
@@ -15,12 +22,59 @@ def stdout_console() -> Console:
     return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
+def stderr_console() -> Console:
+    """Standard error, for what the user should be told."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
 def print_notices(notices: Iterable[str]) -> None:
     """What the user should be told, on standard error; commands do it before their results."""
+    console = stderr_console()
     for notice in notices:
-        typer.echo(f"note: {notice}", err=True)
+        print_line(console, Text(f"note: {notice}"))
+
+
+def print_line(console: Console, line: Text) -> None:
+    """Print a message: one line in a pipe or file, broken between words on a terminal.
+
+    A command at its end, behind a colon, stays whole on a line of its own there, so that it can be pasted.
+    """
+    if not console.is_terminal or line.cell_len <= console.width:
+        console.print(line, soft_wrap=True)
+        return
+    found = _COMMAND_AT_END.search(line.plain)
+    if found is None:
+        console.print(line)
+        return
+    prose, _, command = line.divide([found.start() + 1, found.end()])
+    console.print(prose)
+    console.print(command, soft_wrap=True)
 
 
 def file_console(file: IO[str]) -> Console:
     """A log file: plain lines."""
     return Console(file=file, highlight=False, markup=False, width=PIPE_WIDTH)
+
+
+class Name:
+    """A name in a table, which loses its middle where the column is too narrow: names differ at their ends.
+
+    Args:
+        text: The whole name.
+        most: Columns that it takes at most.
+    """
+
+    def __init__(self, text: str, *, most: int = 60) -> None:
+        self._text = text
+        self._most = most
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = min(cell_len(self._text), self._most)
+        return Measurement(min(width, _SHORTEST_NAME), width).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = min(options.max_width, self._most)
+        text, kept = self._text, room
+        while cell_len(text) > room and kept > 3:  # a letter may be two columns wide
+            text, kept = shortened(self._text, kept), kept - 1
+        yield Text(text, no_wrap=True)

@@ -1,27 +1,34 @@
 """COCO's numbers as tables."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import Name
 from hrdet_cli.runs.evaluate import EvaluationReport
+from hrdet_cli.wording import counted, first_and_count, shortened
+
+MOST_CLASSES = 100
+"""So many classes with boxes are all listed; of more, only the best and the worst."""
+NUM_BEST, NUM_WORST = 15, 15
+NAME_WIDTH = 40
 
 
 def draw_report(report: EvaluationReport) -> RenderableType:
-    """The twelve numbers and a row for each class."""
-    document = report.metrics.to_json()
-    classes = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    classes.add_column("class", style="cyan")
-    for heading in ("AP", "AP50", "boxes"):
-        classes.add_column(heading, justify="right")
-    for name, numbers in document["classes"].items():
-        classes.add_row(name, format_ap(numbers["AP"]), format_ap(numbers["AP50"]), str(numbers["num_boxes"]))
+    """The twelve numbers, and a row for each class that has boxes."""
+    evaluation = report.evaluation
+    document, origin = evaluation.to_json(), evaluation.origin
     head = Text.assemble(
-        ("box AP on ", ""), (f"{report.num_pictures} pictures", "bold"), f", {report.source}"
+        "box AP on ",
+        (counted(origin.num_pictures, "picture"), "bold"),
+        f" of {origin.annotations}, {origin.weights}",
     )
-    return Group(head, Text(), draw_box_numbers(document["box"]), Text(), classes, Text())
+    return Group(
+        head, Text(), draw_box_numbers(document["box"]), Text(), *_draw_classes(document["classes"]), Text()
+    )
 
 
 def draw_box_numbers(box: Mapping[str, float | None]) -> Table:
@@ -38,3 +45,33 @@ def draw_box_numbers(box: Mapping[str, float | None]) -> Table:
 def format_ap(value: float | None) -> str:
     """Three decimals, or a dash where there is nothing to average."""
     return "-" if value is None else f"{value:.3f}"
+
+
+def _draw_classes(classes: Mapping[str, Mapping[str, Any]]) -> list[RenderableType]:
+    """Classes that have boxes, or the best and the worst of many; and how many have none."""
+    scored = {name: row for name, row in classes.items() if row["num_boxes"]}
+    without = [shortened(name, NAME_WIDTH) for name in classes if name not in scored]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("class", style="cyan")
+    for heading in ("AP", "AP50", "boxes"):
+        table.add_column(heading, justify="right")
+    if len(scored) <= MOST_CLASSES:
+        _add_rows(table, scored)
+    else:
+        by_ap = sorted(scored.items(), key=lambda item: item[1]["AP"], reverse=True)
+        _add_rows(table, dict(by_ap[:NUM_BEST]))
+        table.add_row(f"... {counted(len(by_ap) - NUM_BEST - NUM_WORST, 'class', 'classes')} between")
+        _add_rows(table, dict(by_ap[-NUM_WORST:]))
+    lines: list[RenderableType] = [table]
+    if len(scored) > MOST_CLASSES:
+        lines.append("metrics.json has all of them")
+    if without:
+        number = counted(len(without), "class", "classes")
+        lines.append(f"{number} without boxes in these data: {first_and_count(without)}")
+    return lines
+
+
+def _add_rows(table: Table, classes: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, row in classes.items():
+        cells = (format_ap(row["AP"]), format_ap(row["AP50"]), str(row["num_boxes"]))
+        table.add_row(Name(name, most=NAME_WIDTH), *cells)

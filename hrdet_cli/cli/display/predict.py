@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import Name
 from hrdet_cli.runs.predict.document import PredictedPicture
 from hrdet_cli.runs.predict.prediction import Prediction
 from hrdet_cli.wording import first_few
@@ -59,18 +60,8 @@ def _draw_table(pictures: Sequence[PredictedPicture], class_names: Sequence[str]
         rows.append((_shown(picture.name), str(picture.size), str(len(found.scores)), _shown(best)))
     others = max(sum(2 + max(cell_len(text), 5) for text in row[1:]) for row in rows)
     for name, *texts in rows:
-        table.add_row(*map(Text, (_end_of(name, max(width - others, width // 2)), *texts)))
+        table.add_row(Name(name, most=max(width - others, width // 2)), *map(Text, texts))
     return table
-
-
-def _end_of(name: str, width: int) -> str:
-    """A name in so many cells of the terminal; a long one loses its start, for the end tells files apart."""
-    if cell_len(name) <= width:
-        return name
-    end = name
-    while cell_len(end) >= width:
-        end = end[1:]
-    return f"…{end}"
 
 
 def _best_classes(labels: Sequence[int], scores: Sequence[float], class_names: Sequence[str]) -> str:

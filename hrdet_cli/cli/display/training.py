@@ -1,13 +1,16 @@
-"""A training run on the screen: a live bar on a terminal, plain lines elsewhere."""
+"""A training run on the screen: a live bar and its figures on a terminal, plain lines elsewhere."""
 
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.evaluation import format_ap
+from hrdet_cli.cli.display.pace import Pace, format_duration
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import (
     CheckpointSaved,
@@ -21,9 +24,10 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.specs.run import RunSpec
+from hrdet_cli.wording import command, counted
 
-FULL_WIDTH = 160
-"""Columns that a bar with all figures needs; narrower terminals get the loss, the count and the time left."""
+PARTS_WIDTH = 150
+"""Columns that a line of all figures needs; narrower terminals get those of the loss's parts on another."""
 
 
 class TrainingDisplay:
@@ -41,26 +45,31 @@ class TrainingDisplay:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[unit]}"),
             TextColumn("ETA"),
             TimeRemainingColumn(),
             console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
+        self._figures = Text()
+        self._live = Live(console=console, get_renderable=self._draw, transient=True)
+        self._pace = Pace(run.log_every_steps)
         self._training: TaskID | None = None
         self._evaluating: TaskID | None = None
         self._num_steps = 0
         self._num_processes = 1
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
+
+    def _draw(self) -> RenderableType:
+        return Group(self._bar, self._figures) if self._figures else self._bar
 
     def show(self, event: Event) -> None:
         """Draw one event."""
@@ -78,18 +87,18 @@ class TrainingDisplay:
             case CheckpointSaved() if not event.is_routine:
                 self._print(Text(f"saved {event.path}", style="dim"))
             case RunStopped():
-                self._print(f"stopped after step {event.step}; go on with: {self._resume_command(event)}")
+                self._print(f"stopped after step {event.step}; {self._describe_resuming(event)}")
             case RunFinished():
-                minutes = event.seconds / 60
                 best = format_ap(event.best_box_ap)
                 if event.best_ema_box_ap is not None:
                     best += f", of the average {format_ap(event.best_ema_box_ap)}"
                 self._print(
-                    f"finished in {minutes:.1f} min, best box AP {best}; everything is in {event.folder}"
+                    f"finished in {format_duration(event.seconds)}, best box AP {best}; "
+                    f"everything is in {event.folder}"
                 )
 
     def _print(self, line: str | Text) -> None:
-        self._bar.console.print(line, soft_wrap=True)
+        print_line(self._console, Text(line) if isinstance(line, str) else line)
 
     def _show_start(self, event: RunStarted) -> None:
         plan = event.plan
@@ -100,7 +109,8 @@ class TrainingDisplay:
             f"weights {event.weights}, {event.device} in {event.precision}"
         )
         self._print(
-            f"{plan.train.num_used} training and {plan.val.num_used} validation pictures, "
+            f"{counted(plan.train.num_used, 'training picture')} and "
+            f"{counted(plan.val.num_used, 'validation picture')}, "
             f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
@@ -109,33 +119,34 @@ class TrainingDisplay:
         if event.largest_step is not None:
             self._print(_describe_largest_step(event.largest_step))
         self._training = self._bar.add_task(
-            "training", total=event.num_steps, completed=event.resumed_at_step, detail=""
+            "training", total=event.num_steps, completed=event.resumed_at_step, unit="steps"
         )
 
     def _show_step(self, report: StepReport) -> None:
         if self._training is None:
             return
+        self._pace.add(report)
         parts = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+        loss = f"loss {report.loss:.3f}"
         speed = (
-            f"lr {report.learning_rate:.2g}  {report.images_per_second:.1f} img/s  "
-            f"{report.peak_memory_bytes / 2**30:.1f} GiB"
+            f"lr {report.learning_rate:.2g}  {self._pace.images_per_second:.1f} img/s  "
+            f"data wait {self._pace.data_wait:.0%}  {report.peak_memory_bytes / 2**30:.1f} GiB"
         )
-        detail = f"loss {report.loss:.3f}"
-        if self._console.width >= FULL_WIDTH:
-            detail += f" ({parts})  {speed}"
-        self._bar.update(
-            self._training, completed=report.step, description=f"epoch {report.epoch}", detail=detail
+        separator = "  " if self._console.width >= PARTS_WIDTH else "\n"
+        self._figures = Text(
+            f"{loss}  {speed}{separator}{parts}", style="dim", overflow="ellipsis", no_wrap=True
         )
+        self._bar.update(self._training, completed=report.step, description=f"epoch {report.epoch}")
         if not self._console.is_terminal and report.step % self._log_every_steps == 0:
-            remaining = (self._num_steps - report.step) * report.step_seconds
+            remaining = (self._num_steps - report.step) * self._pace.step_seconds
             self._print(
-                f"epoch {report.epoch}  step {report.step}/{self._num_steps}  "
-                f"loss {report.loss:.3f} ({parts})  {speed}  ETA {remaining / 60:.0f} min"
+                f"epoch {report.epoch}  step {report.step}/{self._num_steps}  {loss} ({parts})  {speed}  "
+                f"ETA {format_duration(remaining)}"
             )
 
     def _show_evaluation_progress(self, event: EvaluationProgress) -> None:
         if self._evaluating is None:
-            self._evaluating = self._bar.add_task("evaluating", total=event.num_pictures, detail="pictures")
+            self._evaluating = self._bar.add_task("evaluating", total=event.num_pictures, unit="pictures")
         self._bar.update(self._evaluating, completed=event.num_done)
 
     def _show_evaluated(self, event: Evaluated) -> None:
@@ -146,14 +157,16 @@ class TrainingDisplay:
         what = "evaluated" if event.weights == "raw" else "evaluated the average"
         self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
 
-    def _resume_command(self, event: RunStopped) -> str:
-        command = f"hrdet train --resume --run-dir {event.folder}"
-        return command if self._num_processes == 1 else f"{command} and the same options for processes"
+    def _describe_resuming(self, event: RunStopped) -> str:
+        again = command("hrdet", "train", "--resume", "--run-dir", event.folder)
+        if self._num_processes == 1:
+            return f"go on with: {again}"
+        return f"go on, with the same options for processes, with: {again}"
 
 
 def _describe_largest_step(step: LargestStep) -> str:
-    pictures = "1 picture" if step.num_pictures == 1 else f"{step.num_pictures} pictures"
     return (
-        f"largest step, tried and undone: {step.canvas}, {pictures}, {step.num_box_rows} rows of boxes: "
+        f"largest step, tried and undone: {step.canvas}, {counted(step.num_pictures, 'picture')}, "
+        f"{counted(step.num_box_rows, 'row')} of boxes: "
         f"{step.peak_memory_bytes / 2**30:.1f} GiB, {step.seconds:.1f} s"
     )

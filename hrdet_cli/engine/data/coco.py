@@ -86,10 +86,11 @@ class CocoAnnotations:
         is_target = ~self.is_crowd[rows]
         return self.boxes[rows][is_target], self.labels[rows][is_target]
 
-    def crowd_boxes_of(self, index: int) -> NDArray[np.float32]:
-        """Crowd regions ``(I, 4)`` of picture ``index``."""
+    def crowd_of(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Crowd regions ``(I, 4)`` and their labels ``(I,)`` of picture ``index``."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
-        return self.boxes[rows][self.is_crowd[rows]]
+        is_crowd = self.is_crowd[rows]
+        return self.boxes[rows][is_crowd], self.labels[rows][is_crowd]
 
 
 def load_coco(path: Path) -> CocoAnnotations:

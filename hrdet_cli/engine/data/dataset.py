@@ -61,7 +61,7 @@ class PictureDataset:
         pixels, damage = decode_picture(self._images.read(name), expected=original, name=name)
         boxes, labels = self.annotations.targets_of(index)
         moved, is_kept = move_boxes(boxes, original, placement)
-        crowd, _ = move_boxes(self.annotations.crowd_boxes_of(index), original, placement)
+        crowd, _ = move_boxes(self.annotations.crowd_of(index)[0], original, placement)
         is_seen = (crowd[:, 2:] > crowd[:, :2]).all(axis=1)
         return Sample(
             pixels=move_pixels(pixels, placement),

@@ -30,10 +30,10 @@ class StepReport:
         step_seconds: Time from asking for the batch to the end of the step, waiting included.
         peak_memory_bytes: See `peak_memory_bytes`.
         broken_pictures: Pictures that could not be read and were replaced, on all processes.
-        damaged_pictures: JPEGs with damaged pixels, on all processes; each process tells a picture only once.
         lacks_next_batch: Whether any process could not read its next batch, with which training ends; the
             same on every process.
         stop_asked: Whether any process was asked to stop; the same on every process.
+        damaged_pictures: JPEGs with damaged pixels, on all processes; each process tells a picture only once.
     """
 
     epoch: int
@@ -47,9 +47,9 @@ class StepReport:
     step_seconds: float
     peak_memory_bytes: int
     broken_pictures: tuple[PictureFault, ...]
-    damaged_pictures: tuple[PictureFault, ...]
     lacks_next_batch: bool
     stop_asked: bool
+    damaged_pictures: tuple[PictureFault, ...] = ()
 
     @property
     def images_per_second(self) -> float:

@@ -31,12 +31,13 @@ class _Layout:
     """Where things go; all in pixels of the sheet."""
 
     num_columns: int
+    column_width: int
     zoom: float
     tile: Size
 
     @property
     def content_width(self) -> int:
-        return self.num_columns * (self.tile.width + _GAP) - _GAP
+        return self.num_columns * (self.column_width + _GAP) - _GAP
 
 
 def draw_batch_sheet(batch: Batch, class_names: Sequence[str], *, whose: str = "") -> Image.Image:
@@ -54,7 +55,7 @@ def draw_batch_sheet(batch: Batch, class_names: Sequence[str], *, whose: str = "
         An RGB picture at most 1600 pixels wide.
     """
     layout = _choose_layout(len(batch.records), batch.images.canvas)
-    captions = [_caption(batch, index, layout.tile.width) for index in range(len(batch.records))]
+    captions = [_caption(batch, index, layout.column_width) for index in range(len(batch.records))]
     caption_height = _LINE * max(len(lines) for lines in captions) + 12
     width = max(layout.content_width, _SMALLEST_WIDTH - 2 * _MARGIN) + 2 * _MARGIN
     off_the_sheet = Image.new("RGB", (width, 1))
@@ -65,7 +66,7 @@ def draw_batch_sheet(batch: Batch, class_names: Sequence[str], *, whose: str = "
     _draw_header(sheet, batch, class_names, whose)
     for index, lines in enumerate(captions):
         row, column = divmod(index, layout.num_columns)
-        left = _MARGIN + column * (layout.tile.width + _GAP)
+        left = _MARGIN + column * (layout.column_width + _GAP)
         top = header_height + row * row_height
         _draw_caption(sheet, lines, left=left, top=top)
         tile = draw_canvas_tile(batch, index, class_names, zoom=layout.zoom)
@@ -82,7 +83,9 @@ def _choose_layout(num_pictures: int, canvas: Size) -> _Layout:
         if layouts and column_width < _SMALLEST_TILE:
             break
         zoom = min(column_width / canvas.width, _TALLEST_TILE / canvas.height, _LARGEST_ZOOM)
-        layouts.append(_Layout(num_columns, zoom, tile_size(canvas, zoom)))
+        tile = tile_size(canvas, zoom)
+        captioned_width = min(column_width, max(tile.width, _SMALLEST_TILE))
+        layouts.append(_Layout(num_columns, captioned_width, zoom, tile))
         if num_rows * (layouts[-1].tile.height + 2 * _LINE + _GAP) <= _WANTED_HEIGHT:
             break
     return layouts[-1]

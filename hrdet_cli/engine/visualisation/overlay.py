@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hrdet_cli.engine.visualisation.lettering import Rectangle, font
+from hrdet_cli.engine.visualisation.lettering import Rectangle, font, shorten
 from hrdet_cli.engine.visualisation.palette import HATCH_GROUND, HATCH_LINE, INK, PAPER, RULE, Colour
 
 _HATCH_PITCH = 9
 _LEGEND_ROW = 22
+_LONGEST_ENTRY = 320
 _SWATCH = 14
 
 
@@ -20,7 +21,7 @@ class LegendEntry:
     """One line of a legend: a mark and what it means."""
 
     text: str
-    mark: Literal["class", "dashed", "hatched"]
+    mark: Literal["class", "dashed", "hatched", "crossed"]
     colour: Colour = INK
 
 
@@ -45,6 +46,13 @@ def draw_dashed_box(draw: ImageDraw.ImageDraw, box: Rectangle, *, dash: int = 5)
         draw.line((x2, y, x2, end), fill=PAPER)
 
 
+def draw_cross(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour) -> None:
+    """Cross a box out, from corner to corner."""
+    x1, y1, x2, y2 = _pixel_edges(box)
+    draw.line((x1, y1, x2, y2), fill=colour)
+    draw.line((x1, y2, x2, y1), fill=colour)
+
+
 def hatched(width: int, height: int) -> Image.Image:
     """A picture of thin diagonal lines on a light ground."""
     rows, columns = np.ogrid[:height, :width]
@@ -63,11 +71,12 @@ def draw_legend(
     draw, face = ImageDraw.Draw(sheet), font(13)
     x, y = left, top
     for entry in entries:
-        width = _SWATCH + 7 + round(face.getlength(entry.text))
+        text = shorten(entry.text, face, min(_LONGEST_ENTRY, right - left - _SWATCH - 7))
+        width = _SWATCH + 7 + round(face.getlength(text))
         if x > left and x + width > right:
             x, y = left, y + _LEGEND_ROW
         _draw_mark(sheet, entry, x, y + (_LEGEND_ROW - _SWATCH) // 2)
-        draw.text((x + _SWATCH + 7, y + _LEGEND_ROW / 2), entry.text, fill=INK, font=face, anchor="lm")
+        draw.text((x + _SWATCH + 7, y + _LEGEND_ROW / 2), text, fill=INK, font=face, anchor="lm")
         x += width + 20
     return y + _LEGEND_ROW
 
@@ -78,6 +87,9 @@ def _draw_mark(sheet: Image.Image, entry: LegendEntry, x: int, y: int) -> None:
         draw.rounded_rectangle((x, y, x + _SWATCH - 1, y + _SWATCH - 1), radius=3, fill=entry.colour)
     elif entry.mark == "dashed":
         draw_dashed_box(draw, (x, y, x + _SWATCH, y + _SWATCH), dash=2)
+    elif entry.mark == "crossed":
+        draw.rectangle((x, y, x + _SWATCH - 1, y + _SWATCH - 1), outline=entry.colour)
+        draw_cross(draw, (x, y, x + _SWATCH, y + _SWATCH), entry.colour)
     else:
         sheet.paste(hatched(_SWATCH, _SWATCH), (x, y))
         draw.rectangle((x, y, x + _SWATCH - 1, y + _SWATCH - 1), outline=RULE)

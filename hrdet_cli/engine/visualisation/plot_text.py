@@ -16,7 +16,7 @@ def write(
     *,
     bold: bool = False,
     size: float = 10,
-    align: Literal["left", "right"] = "left",
+    align: Literal["left", "center", "right"] = "left",
 ) -> None:
     """Write at a place given in shares of the panel; a dollar sign is only a dollar sign."""
     weight = "bold" if bold else "normal"

@@ -20,6 +20,11 @@ from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER
 
 _WIDTH, _WANTED_HEIGHT = 1600, 1700
 _SMALLEST_WIDTH = 760
+_COLUMN_WIDTHS = (
+    160,
+    120,
+    80,
+)  # narrower tiles leave no room for their captions: the widest that fits is taken
 _MARGIN, _GAP, _GROUP_GAP = 28, 12, 36
 _LINE, _NAME_HEIGHT, _SPACE_BELOW = 17, 26, 24
 _LARGEST_ZOOM = 2.0
@@ -45,12 +50,12 @@ class _Layout:
 
     groups_in_row: int
     zoom: float
-    tile_widths: tuple[int, ...]
+    column_widths: tuple[int, ...]
     tile_height: int
 
     @property
     def group_width(self) -> int:
-        return sum(self.tile_widths) + (len(self.tile_widths) - 1) * _GAP
+        return sum(self.column_widths) + (len(self.column_widths) - 1) * _GAP
 
 
 def draw_scale_sheet(
@@ -73,7 +78,7 @@ def draw_scale_sheet(
     captions = [
         [
             _caption(at_scale, index, width)
-            for at_scale, width in zip(pictures, layout.tile_widths, strict=True)
+            for at_scale, width in zip(pictures, layout.column_widths, strict=True)
         ]
         for index in range(num_pictures)
     ]
@@ -90,11 +95,13 @@ def draw_scale_sheet(
         left = _MARGIN + column * (layout.group_width + _GROUP_GAP)
         top = header_height + row * group_height
         _draw_name(sheet, pictures[0].batch, index, left=left, top=top, width=layout.group_width)
-        for at_scale, tile_width, lines in zip(pictures, layout.tile_widths, captions[index], strict=True):
+        for at_scale, column_width, lines in zip(
+            pictures, layout.column_widths, captions[index], strict=True
+        ):
             _draw_lines(sheet, lines, left=left, top=top + _NAME_HEIGHT)
             tile = draw_canvas_tile(at_scale.batch, index, class_names, zoom=layout.zoom, letters=11)
             sheet.paste(tile, (left, top + _NAME_HEIGHT + caption_height))
-            left += tile_width + _GAP
+            left += column_width + _GAP
     return sheet
 
 
@@ -111,11 +118,19 @@ def _choose_layout(pictures: Sequence[PicturesAtScale]) -> _Layout:
         height = _WANTED_HEIGHT / num_rows - _NAME_HEIGHT - 2 * _LINE - _SPACE_BELOW
         zoom = min(room / (groups_in_row * sum_of_widths), height / largest_height, _LARGEST_ZOOM)
         tiles = [tile_size(canvas, zoom) for canvas in canvases]
-        layouts.append(
-            _Layout(groups_in_row, zoom, tuple(t.width for t in tiles), max(t.height for t in tiles))
-        )
+        columns = _column_widths([tile.width for tile in tiles], room // groups_in_row)
+        layouts.append(_Layout(groups_in_row, zoom, columns, max(tile.height for tile in tiles)))
     largest_zoom = max(layout.zoom for layout in layouts)
     return [layout for layout in layouts if layout.zoom >= _LEAST_SHARE_OF_ZOOM * largest_zoom][-1]
+
+
+def _column_widths(tile_widths: Sequence[int], room: int) -> tuple[int, ...]:
+    """Widths of the tiles, or wider ones for their captions where there is room."""
+    for smallest in _COLUMN_WIDTHS:
+        widths = tuple(max(width, smallest) for width in tile_widths)
+        if sum(widths) <= room:
+            return widths
+    return tuple(tile_widths)
 
 
 def _draw_header(
@@ -146,10 +161,12 @@ def _how_scales_look() -> str:
 def _draw_name(sheet: Image.Image, batch: Batch, index: int, *, left: int, top: int, width: int) -> None:
     """File and original size of a picture, above all its tiles."""
     draw, record = ImageDraw.Draw(sheet), batch.records[index]
-    bold, size = font(13, bold=True), f"  {in_words(record.original)}"
-    name = shorten(record.file_name, bold, width - font(13).getlength(size))
+    bold, plain = font(13, bold=True), font(13)
+    size = f"  {in_words(record.original)}"
+    name = shorten(record.file_name, bold, max(width / 2, width - plain.getlength(size)))
     draw.text((left, top + 16), name, INK, bold, "ls")
-    draw.text((left + bold.getlength(name), top + 16), size, MUTED, font(13), "ls")
+    used = bold.getlength(name)
+    draw.text((left + used, top + 16), shorten(size, plain, width - used), MUTED, plain, "ls")
 
 
 def _caption(at_scale: PicturesAtScale, index: int, width: int) -> list[str]:

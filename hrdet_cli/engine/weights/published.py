@@ -13,6 +13,7 @@ from torchvision.models import get_weight
 
 from hrdet_cli.engine.weights.names import TIMM, TORCHVISION
 from hrdet_cli.errors import WeightsError
+from hrdet_cli.extras import install_command
 
 _PROBE_SECONDS = 10
 _QUIET_LOGGERS = ("huggingface_hub", "timm")
@@ -54,7 +55,7 @@ def read_timm_weights(name: str) -> dict[str, Tensor]:
         import timm
     except ImportError as error:
         raise WeightsError(
-            f'{TIMM}{name}: needs the package timm; install it with: pip install "hrdet[timm]"'
+            f"{TIMM}{name}: needs the package timm; install it with: {install_command('timm')}"
         ) from error
     if not timm.is_model(name):
         known = ", ".join(timm.list_models("hrnet*"))

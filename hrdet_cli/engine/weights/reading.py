@@ -17,6 +17,7 @@ from hrdet_cli.engine.weights.pickles import STORAGES
 from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
 from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
+from hrdet_cli.extras import install_command
 
 _EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
 """What `hrdet export` puts into the header of a safetensors file, and nobody else."""
@@ -140,7 +141,7 @@ def _read_safetensors(path: Path, source: str) -> dict[str, Any]:
         from safetensors.torch import load_file
     except ImportError as error:
         raise WeightsError(
-            f'weights {source} need the package safetensors; install it: pip install "hrdet[safetensors]"'
+            f"weights {source}: need safetensors; install it with: {install_command('safetensors')}"
         ) from error
     try:
         tensors = dict(load_file(path))

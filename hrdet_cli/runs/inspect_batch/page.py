@@ -10,9 +10,11 @@ from pathlib import Path
 from PIL import Image
 
 from hrdet_cli.runs.inspect_batch.tables import TextTable
+from hrdet_cli.wording import shortened
 
 _MOST_BYTES = 9_000_000
 _JPEG_QUALITY = 85
+_NAME_LENGTH = 40
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #181c24; --muted: #5c6470; --rule: #d8dce2;
@@ -38,6 +40,8 @@ thead th { color: var(--muted); font-weight: 400; }
 tbody th, thead th:first-child { text-align: left; }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; width: 100%; }
 figure { margin: 2rem 0; }
+@media (max-width: 60rem) { figure .scroll { margin: 0 calc(-1 * clamp(1rem, 4vw, 3rem)); }
+  figure .scroll img { width: auto; max-width: none; border-radius: 0; } }
 figcaption { margin-bottom: .5rem; font-weight: 600; overflow-wrap: anywhere; }
 img { display: block; width: 100%; height: auto; max-width: max-content; border-radius: .5rem; }
 details { margin-top: .5rem; font-size: .875rem; }
@@ -100,7 +104,7 @@ def _panel(table: TextTable) -> str:
 def _table(table: TextTable) -> str:
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in table.headings)
     rows = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
+        f'<tr><th scope="row">{_name(row[0])}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
         + "</tr>"
         for row in table.rows
@@ -113,6 +117,12 @@ def _table(table: TextTable) -> str:
     )
 
 
+def _name(text: str) -> str:
+    """A name that leaves room for the figures; the whole one is shown where the pointer rests."""
+    short = shortened(text, _NAME_LENGTH)
+    return escape(text) if short == text else f'<span title="{escape(text)}">{escape(short)}</span>'
+
+
 def _figures(figures: Sequence[Figure]) -> Iterator[str]:
     num_bytes = 0
     for figure in figures:
@@ -121,7 +131,10 @@ def _figures(figures: Sequence[Figure]) -> Iterator[str]:
         num_bytes += len(encoded)
         if num_bytes <= _MOST_BYTES:
             source = f"data:image/jpeg;base64,{encoded}"
-            picture = f'<img src="{source}" width="{width}" height="{height}" alt="{caption}">'
+            image = f'<img src="{source}" width="{width}" height="{height}" alt="{caption}">'
+            picture = (
+                f'<div class="scroll">{image}</div>'  # a small screen shows a part, in letters to be read
+            )
         else:
             picture = f"<p>Not in this page, which is large enough: see {name} beside it.</p>"
         more = ""

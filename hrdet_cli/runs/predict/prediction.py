@@ -28,7 +28,8 @@ from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, PictureInput, find_pictures
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, results_folder
+from hrdet_cli.runs.results import results_folder
+from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 _LONGEST_JPEG_EDGE = 65500

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hrdet_cli.engine.visualisation.training_curves import EvaluatedEpoch
 from hrdet_cli.errors import OutputError
-from hrdet_cli.runs.metrics_file import MetricsFile
+from hrdet_cli.runs.metrics_file import MetricsFile, read_history
 
 LINES: list[dict[str, object]] = [
     {"kind": "step", "step": 1, "epoch": 1},
@@ -98,3 +99,27 @@ def test_lines_keep_one_descriptor(tmp_path: Path) -> None:
             metrics.append(line)
         assert count_descriptors() == before
     assert count_descriptors() == before - 1
+
+
+def test_the_history_has_steps_and_evaluations_and_no_damaged_lines(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    steps = [
+        {"kind": "step", "epoch": 1, "step": n, "loss": 3.0 * n, "losses": {"a": n, "b": 2 * n}, "x": [n]}
+        | {"learning_rate": 0.1 * n}
+        for n in (1, 2)
+    ]
+    evaluation = {"kind": "evaluation", "weights": "ema", "epoch": 1, "step": 2, "box": {"AP": None}}
+    texts = [json.dumps(line) for line in (steps[0], steps[1], evaluation)]
+    file.write_text("\n".join([texts[0], "\x00" * 40, texts[1], '{"kind": 3}', texts[2], texts[0][:20]]))
+    history = read_history(file)
+    assert history is not None
+    assert history.steps.tolist() == [1, 2]
+    assert history.loss.tolist() == [3, 6]
+    assert {name: values.tolist() for name, values in history.losses.items()} == {"a": [1, 2], "b": [2, 4]}
+    assert history.learning_rates.tolist() == [0.1, 0.2]
+    assert history.evaluations == {"ema": [EvaluatedEpoch(1, {"AP": None})]}
+
+
+def test_a_run_without_a_step_has_no_history(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("")
+    assert read_history(tmp_path / "metrics.jsonl") is None

@@ -13,11 +13,11 @@ from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoin
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.results import results_folder
 from hrdet_cli.runs.trained_detector import (
     TrainedDetector,
     build_trained_detector,
     read_trained_detector,
-    results_folder,
 )
 from hrdet_cli.specs.loading import format_spec, load_spec
 

@@ -1,5 +1,7 @@
 """Putting a spec together: layers, sources, and every problem at once."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,11 @@ import yaml
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
+from hrdet_cli.specs.synonyms import all_synonyms, answer_to
 
 MINIMAL = """
 name: mine
@@ -76,18 +81,17 @@ def test_all_problems_come_at_once_each_with_its_source_and_key(tmp_path: Path) 
     assert problems == [
         "--set model.backbone.wdth=w18: model.backbone.wdth: unknown key; did you mean model.backbone.width?",
         f"{file}: norm.kind: 'off' is unknown; choose from 'batch', 'sync', 'frozen', 'group'",
-        f"{file}: optimisation.num_epochs: Input should be a valid integer, "
-        "unable to parse string as an integer; got 'many'",
-        f"{file}: optimisation.lr: unknown key; optimisation has: base_learning_rate, base_batch_size, "
-        "learning_rate_scaling, momentum, weight_decay, parameter_groups, ema, clip_norm, num_epochs, "
-        "drop_epochs, drop_factor, warmup_steps, warmup_factor",
-        "--set run.seed=-1: run.seed: Input should be greater than or equal to 0; got -1",
+        f"{file}: optimisation.num_epochs: must be a whole number above 0; got 'many'",
+        f"{file}: optimisation.lr: unknown key; did you mean optimisation.base_learning_rate?",
+        "--set run.seed=-1: run.seed: must be a whole number of at least 0 and below 2147483648; got -1",
     ]
 
 
 def test_what_is_missing_is_named_with_the_option_that_gives_it(tmp_path: Path) -> None:
     text = MINIMAL.replace("  val: {annotations: b.json, images: b}\n", "")
-    assert problems_of(tmp_path, text) == ["data.val: is needed and no layer sets it; add --set data.val=..."]
+    assert problems_of(tmp_path, text) == [
+        "data.val: is needed and no layer sets it; add --val-data JSON IMAGES"
+    ]
 
 
 def test_a_union_without_its_kind_says_so(tmp_path: Path) -> None:
@@ -229,7 +233,7 @@ def test_a_spec_file_may_be_based_on_a_preset(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("name: [", "not valid YAML"),
-        ("- 1", "a spec is a mapping of sections, not list"),
+        ("- 1", "a spec is a mapping of sections, not [1]"),
         ("name: a\nname: b", "line 2, column 1: not valid YAML: the key 'name' is given twice"),
         ("base: 3", "base: must be the name of a preset, not 3"),
         ("base: hrnet-w81", "there is no preset 'hrnet-w81'; did you mean hrnet-w18"),
@@ -261,7 +265,7 @@ def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str
     with pytest.raises(SpecError) as caught:
         load_spec(preset="demo", settings=[f"data.batch_size_per_process={value}"])
     (problem,) = caught.value.problems
-    assert "data.batch_size_per_process: is a number above 0, or auto; got " in problem
+    assert "data.batch_size_per_process: is a number from 1 to 4096, or auto; got " in problem
     auto = load_spec(preset="demo", settings=["data.batch_size_per_process=auto"]).spec.data
     with pytest.raises(SpecError, match=r"add --set data\.batch_size_per_process=N"):
         _ = auto.num_pictures_per_process
@@ -280,14 +284,15 @@ def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str
 def test_a_truth_value_is_no_number(tmp_path: Path, setting: str) -> None:
     (problem,) = problems_of(tmp_path, MINIMAL, setting)
     key, _, value = setting.partition("=")
-    assert problem == f"--set {setting}: {key}: cannot be true or false; got {value.title()}"
+    assert problem.startswith(f"--set {setting}: {key}: must be a ")
+    assert problem.endswith(f"; got {value}")
 
 
 def test_a_truth_value_in_a_list_of_numbers_is_refused(tmp_path: Path) -> None:
     problems = problems_of(tmp_path, MINIMAL, "optimisation.drop_epochs=[8, true]", "data.num_workers=-1")
     assert problems[1] == (
-        "--set optimisation.drop_epochs=[8, true]: optimisation.drop_epochs: cannot be true or false; "
-        "got [8, True]"
+        "--set optimisation.drop_epochs=[8, true]: optimisation.drop_epochs: must be a list of whole numbers "
+        "above 0; got [8, true]"
     )
     assert len(problems) == 2, "those of other sections are told too"
 
@@ -299,4 +304,159 @@ def test_an_unknown_base_is_told_with_the_file_that_names_it(tmp_path: Path) -> 
 
 def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, MINIMAL, f"data.num_workers=[{', '.join(['1'] * 500)}]")
-    assert len(problem.rpartition("got ")[2]) == 100
+    assert len(problem.rpartition("got ")[2]) == 80
+    assert len(problem.partition(": data.num_workers")[0]) == len("--set ") + 100
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("lr=0.1", "did you mean optimisation.base_learning_rate?"),
+        ("model.lr=0.1", "did you mean optimisation.base_learning_rate?"),
+        ("epochs=3", "did you mean optimisation.num_epochs?"),
+        ("schedule.epochs=3", "did you mean optimisation.num_epochs?"),
+        (
+            "optimizer={lr: 0.1, weight_decay: 0}",
+            "mean optimisation.base_learning_rate and optimisation.weight",
+        ),
+        ("Batch-Size=3", "did you mean data.batch_size_per_process?"),
+        ("canvas_pixels=[1344, 800]", "did you mean padding.canvas_pixels (with padding.policy=fixed)?"),
+        ("padding.canvas_pixels=[1344, 800]", "it is for padding.policy=fixed; set that too"),
+        ("model.backbone.depth=50", "it is for model.backbone.kind=resnet; set that too"),
+        ("momentum=0.8", "did you mean optimisation.momentum?"),
+        ("seed=1", "did you mean run.seed?"),
+        ("num_classes=3", "the classes come from the training annotations"),
+        ("model.roi_head.num_classes=3", "the classes come from the training annotations"),
+        ("optimizer=SGD", "the optimiser is SGD with momentum"),
+        ("max_iters=100", "counted in epochs: --set optimisation.num_epochs=12"),
+        ("work_dir=x", "hrdet train: --run-dir DIR"),
+        ("run.x=1", "run has: seed, device"),
+    ],
+)
+def test_an_unknown_key_leads_to_the_right_one(setting: str, meant: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18", settings=[setting])
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"--set {setting}: ")
+    assert "unknown key; " in problem
+    assert meant in problem
+
+
+def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None:
+    keys = set(all_keys())
+    for name, (key, _) in all_synonyms():
+        assert key in keys | {"optimisation.ema"}, name
+        assert name == "seed" or name not in ExperimentSpec.model_fields
+        assert answer_to(name) is None, name
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("optimisation.num_epochs=1.5", "must be a whole number above 0; got 1.5"),
+        ("optimisation.num_epochs=null", "must be a whole number above 0; got null"),
+        ("optimisation.num_epochs=100000000000", "got 100000000000; no number goes beyond 2147483647"),
+        ("optimisation.base_learning_rate=1e999", "must be a number above 0; got .inf"),
+        ("optimisation.momentum=.nan", "must be a number from 0 to 1; got .nan"),
+        ("optimisation.ema=3", "must be a section with the keys decay or null; got 3"),
+        (
+            "optimisation.drop_epochs=8",
+            "whole numbers above 0; got 8; write --set 'optimisation.drop_",
+        ),
+        ("optimisation.drop_epochs=[8, x, -1]", "must be a list of whole numbers above 0; got [8, x, -1]"),
+        (
+            "augmentation.scales_pixels=[1333, 800]",
+            "write --set 'augmentation.scales_pixels=[[1333, 800]]'",
+        ),
+        ("augmentation.scales_pixels=[]", "such as [[1333, 800]]; got []"),
+        ("augmentation.scales_pixels=[[133300, 800]]", "of at most 16384 pixels"),
+        ("evaluation.scale_pixels=[1, 2, 3]", "must be a pair [long edge, short edge]"),
+        ("model.pixel_mean=[1, 2]", "must be a list of 3 numbers; got [1, 2]"),
+        ("model.box_corners=x", "must be one of 'exclusive', 'inclusive'; got 'x'"),
+        ("model.backbone.width=18", "'small'; got 18; did you mean w18?"),
+        ("run.precision=fp16", "got 'fp16'; did you mean bfloat16?"),
+        ("model.weights=3", "must be a text or null; got 3"),
+        ("name=2024", "with a letter or digit first; got 2024; in quotes it is one: --set 'name=\"2024\"'"),
+        ("data.keep_pictures_without_boxes=2", "must be true or false; got 2"),
+        ("data.root=[a]", "must be a path; got [a]"),
+        ("data.train=x.json", "must be a section with the keys annotations, images; got 'x.json'"),
+        (
+            "norm=batch",
+            "of one of the kinds batch, sync, frozen, group; got 'batch'; write --set norm.k",
+        ),
+        ("norm.kind=[1]", "[1] is unknown; choose from 'batch', 'sync', 'frozen', 'group'"),
+        ("padding.divisor_pixels=33", "must be a whole number above 0 and a multiple of 32; got 33"),
+        ("run.seed.x=3", "must be a whole number of at least 0 and below 2147483648; got {x: 3}"),
+    ],
+)
+def test_a_wrong_value_is_one_problem_in_our_own_words(setting: str, what: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18", settings=[setting])
+    (problem,) = caught.value.problems
+    assert what in problem
+    assert problem.startswith(f"--set {setting}: {setting.partition('=')[0].removesuffix('.x')}")
+
+
+def _wrong_values() -> Iterator[tuple[str, str]]:
+    for key in all_keys():
+        for value in ("[[x]]", "{x: 1}", "-1", "null"):
+            yield key, value
+
+
+def test_no_key_answers_a_wrong_value_with_words_of_a_library() -> None:
+    num_problems = 0
+    for key, value in _wrong_values():
+        try:
+            load_spec(preset="demo", settings=[f"{key}={value}"])
+        except SpecError as error:
+            num_problems += 1
+            for problem in error.problems:
+                assert not re.search(r"Input should|valid tuple|unable to|instance|NoneType|dict", problem), (
+                    problem
+                )
+    assert num_problems > 250
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"", "is empty (0 bytes), not a spec. Copy or download it again."),
+        (b"# only a comment\n", "is empty; a spec is a mapping of sections"),
+        (b"PK\x03\x04 and more", "is a ZIP archive, not a spec. Unpack it"),
+        (b"<!DOCTYPE html><html>", "is a web page (HTML), not a spec."),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        (
+            "name: ä".encode("latin-1"),
+            "cannot be read as a spec: is not UTF-8 text (line 1); save it as UTF-8",
+        ),
+        ("name: a".encode("utf-16"), "cannot be read as a spec: is UTF-16; save it as UTF-8"),
+        (b"[" + b"1, " * 400_000 + b"1]", "has more than 1,048,576 bytes, which no spec has"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_named_with_what_it_is(tmp_path: Path, raw: bytes, what: str) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_bytes(raw)
+    with pytest.raises(SpecError) as caught:
+        load_spec(spec_file=file)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{file}: {what}")
+
+
+def test_a_folder_is_no_spec(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot be read as a spec: Is a directory"):
+        load_spec(spec_file=tmp_path)
+
+
+def test_a_mark_before_a_spec_is_overlooked(tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load_spec(spec_file=file).spec.name == "mine"
+
+
+@pytest.mark.parametrize("setting", [".".join("a" * 3000) + "=1", "x" * 5000 + "=1", "run.\udc80=1"])
+def test_an_endless_or_broken_setting_is_one_short_problem(setting: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=[setting])
+    (problem,) = caught.value.problems
+    assert len(problem) < 500
+    assert problem.startswith("--set ")

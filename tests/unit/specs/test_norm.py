@@ -92,7 +92,7 @@ def test_anchors_of_the_padding_do_not_go_with_statistics_that_ignore_it(
 def test_norms_without_statistics_of_the_batch_have_no_choice_of_pixels(kind: str) -> None:
     (problem,) = problems(f"norm.kind={kind}", "norm.statistics=valid")
 
-    assert "norm.statistics: unknown key; norm has: kind" in problem
+    assert "norm.statistics: unknown key; it is for norm.kind=batch or norm.kind=sync" in problem
 
 
 @pytest.mark.parametrize("kind", ["batch, keep_statistics: false", "sync"])

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
+from hrdet_cli.cli.display.console import print_line
+from hrdet_cli.cli.display.pace import Pace, format_duration
 from hrdet_cli.cli.display.training import TrainingDisplay
+from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinished
 from hrdet_cli.specs.run import RunSpec
 
@@ -40,4 +44,53 @@ def test_an_evaluation_says_whose_weights_it_is_of(
 )
 def test_the_end_of_a_run_tells_both_best_aps(best_ema: float | None, told: str) -> None:
     (line,) = shown(RunFinished(Path("runs/a"), 0.25, best_ema, 90))
-    assert line == f"finished in 1.5 min, {told} everything is in runs/a"
+    assert line == f"finished in 2 min, {told} everything is in runs/a"
+
+
+def make_step(step: int, *, seconds: float, data_seconds: float = 0.0) -> StepReport:
+    return StepReport(
+        epoch=1,
+        step=step,
+        learning_rate=0.01,
+        loss=0.75,
+        losses={"rpn_box": 0.5, "roi_box": 0.25},
+        gradient_norm=1.0,
+        num_images=4,
+        data_seconds=data_seconds,
+        step_seconds=seconds,
+        peak_memory_bytes=3 * 2**30,
+        broken_pictures=(),
+        lacks_next_batch=False,
+        stop_asked=False,
+    )
+
+
+def test_the_pace_is_that_of_the_last_steps_and_not_of_one() -> None:
+    pace = Pace(2)
+    for step, seconds in ((1, 100.0), (2, 1.0), (3, 3.0)):
+        pace.add(make_step(step, seconds=seconds, data_seconds=seconds / 4))
+    assert pace.images_per_second == 8 / 4
+    assert pace.step_seconds == 2
+    assert pace.data_wait == 0.25
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min"), (273600, "3 d 4 h")],
+)
+def test_durations_are_said_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_on_a_terminal_prose_is_broken_between_words_and_a_command_is_left_whole() -> None:
+    file = StringIO()
+    console = Console(file=file, width=40, force_terminal=True, color_system=None)
+    prose = "stopped after step 128 of the run that was begun yesterday; go on with"
+    again = "hrdet train --resume --run-dir '/a folder/with a very long name/and another'"
+    print_line(console, Text(f"{prose}: {again}"))
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert lines == [
+        "stopped after step 128 of the run that",
+        "was begun yesterday; go on with:",
+        again,
+    ]

@@ -45,8 +45,9 @@ def test_annotations_are_grouped_by_picture_in_the_order_of_the_file(tmp_path: P
     assert coco.offsets.tolist() == [0, 1, 3]
     assert coco.targets_of(0)[0].tolist() == [[10.5, 20, 40.5, 45.5]]
     assert coco.targets_of(1)[0].tolist() == [[1, 2, 4, 6]]
-    assert coco.crowd_boxes_of(1).tolist() == [[0, 0, 40, 80]]
-    assert len(coco.crowd_boxes_of(0)) == 0
+    boxes, labels = coco.crowd_of(1)
+    assert (boxes.tolist(), labels.shape) == ([[0, 0, 40, 80]], (1,))
+    assert [len(values) for values in coco.crowd_of(0)] == [0, 0]
     assert coco.num_boxes.tolist() == [1, 1]
 
 
@@ -267,7 +268,7 @@ def test_real_annotations_agree_with_pycocotools(
             boxes, expected, atol=0.02
         )  # official boxes reach over the border by rounding
         assert [coco.category_ids[label] for label in labels.tolist()] == [a["category_id"] for a in known]
-        num_seen += len(boxes) + len(coco.crowd_boxes_of(index))
+        num_seen += len(boxes) + len(coco.crowd_of(index)[0])
     assert num_seen + sum(coco.dropped_boxes.values()) == len(oracle.anns)
 
 

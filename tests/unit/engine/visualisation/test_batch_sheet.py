@@ -21,6 +21,7 @@ from hrdet_cli.engine.visualisation.palette import (
     Colour,
     class_colour,
 )
+from tests.unit.engine.visualisation.conftest import assert_apart
 
 NAMES = ("cat", "dog", "Ελλάδα кошка 猫 $x$")
 MAGENTA: Colour = (250, 0, 250)
@@ -214,3 +215,14 @@ def test_drawing_changes_nothing_in_the_batch_and_repeats_itself() -> None:
     before = batch.images.pixels.clone()
     assert draw_batch_sheet(batch, NAMES).tobytes() == draw_batch_sheet(batch, NAMES).tobytes()
     assert torch.equal(batch.images.pixels, before)
+
+
+@pytest.mark.parametrize("canvas", [Size(1600, 64), Size(64, 1600), Size(320, 320)])
+@pytest.mark.parametrize("num_pictures", [1, 2, 6, 16])
+def test_captions_stay_in_their_own_column(
+    canvas: Size, num_pictures: int, text_places: list[tuple[int, float, float]]
+) -> None:
+    batch = make_batch(canvas=canvas, sizes=[canvas] * num_pictures)
+    sheet = draw_batch_sheet(batch, NAMES, whose="rank 63 in a group of 64")
+    assert sheet.width <= 1600
+    assert_apart(text_places, width=sheet.width)

@@ -2,10 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
+from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.palette import INK, PAPER, Colour, class_colour
+from tests.unit.engine.visualisation.conftest import assert_apart
 
 NAMES = ("cat", "dog", "猫 кошка")
 GREEN: Colour = (10, 200, 90)
@@ -18,19 +21,22 @@ def make_panel(
     title: str = "a.jpg",
     found: tuple[tuple[float, float, float, float, int, float], ...] = (),
     true: tuple[tuple[float, float, float, float, int], ...] = (),
+    crowd: tuple[tuple[float, float, float, float, int], ...] = (),
 ) -> DetectionPanel:
     """A flat picture; detections are ``(x1, y1, x2, y2, label, score)``."""
     detections = np.array(found, dtype=np.float32).reshape(-1, 6)
-    truth = np.array(true, dtype=np.float32).reshape(-1, 5)
     return DetectionPanel(
         pixels=np.full((*size, 3), colour, dtype=np.uint8),
         title=title,
-        boxes=detections[:, :4],
-        labels=detections[:, 4].astype(np.int64),
+        found=labelled(detections[:, :5]),
         scores=detections[:, 5],
-        true_boxes=truth[:, :4],
-        true_labels=truth[:, 4].astype(np.int64),
+        true=labelled(np.array(true, dtype=np.float32).reshape(-1, 5)),
+        crowd=labelled(np.array(crowd, dtype=np.float32).reshape(-1, 5)),
     )
+
+
+def labelled(rows: NDArray[np.float32]) -> LabelledBoxes:
+    return LabelledBoxes(rows[:, :4], rows[:, 4].astype(np.int64))
 
 
 def extent(sheet: Image.Image, colour: Colour) -> tuple[int, int, int, int]:
@@ -40,14 +46,33 @@ def extent(sheet: Image.Image, colour: Colour) -> tuple[int, int, int, int]:
 
 
 def test_a_detection_is_solid_and_labelled_with_its_score(written: list[str]) -> None:
-    sheet = draw_detection_sheet([make_panel(found=((50, 30, 150, 90, 1, 0.876),))], NAMES)
+    found, true = ((50, 30, 150, 90, 1, 0.876),), ((52, 30, 150, 90, 1),)
+    sheet = draw_detection_sheet([make_panel(found=found, true=true)], NAMES)
     left, top, right, _ = extent(sheet, GREEN)
     zoom = (right - left) / 200
     is_red = (np.asarray(sheet) == class_colour(1)).all(axis=2)
     x = round(left + 50 * zoom)
     assert is_red[round(top + 31 * zoom) : round(top + 89 * zoom), x].all()
     assert "dog 0.88" in written
-    assert "  0 of 0 found" in written
+    assert "1 of 1 found, 0 false" in written
+
+
+def test_a_false_detection_is_crossed_out_and_called_so(written: list[str]) -> None:
+    sheet = draw_detection_sheet([make_panel(found=((50, 30, 150, 90, 1, 0.876),))], NAMES)
+    left, top, right, _ = extent(sheet, GREEN)
+    zoom = (right - left) / 200
+    middle = np.asarray(sheet)[round(top + 60 * zoom), round(left + 100 * zoom)]
+    assert (middle == class_colour(1)).all()
+    assert "false: dog 0.88" in written
+    assert "0 of 0 found, 1 false" in written
+
+
+def test_captions_of_narrow_pictures_stay_in_their_own_column(
+    text_places: list[tuple[int, float, float]],
+) -> None:
+    panels = [make_panel(size=(400, 20), title=f"a_long_name_of_a_file_{n}.jpg") for n in range(4)]
+    sheet = draw_detection_sheet(panels, NAMES)
+    assert_apart(text_places, width=sheet.width)
 
 
 def test_ground_truth_is_dashed() -> None:
@@ -65,14 +90,14 @@ def test_objects_without_a_detection_of_their_class_are_called_missed(written: l
     )
     draw_detection_sheet([panel], NAMES)
     # found; another class; 19 of 40 rows overlap, an IoU of 0.475; nothing there
-    assert "  1 of 4 found" in written
+    assert "1 of 4 found, 2 false" in written
     assert written.count("missed: cat") == 2
     assert written.count(f"missed: {NAMES[2]}") == 1
 
 
 def test_a_half_overlap_is_enough(written: list[str]) -> None:
     draw_detection_sheet([make_panel(found=((0, 0, 40, 20, 0, 0.9),), true=((0, 0, 40, 40, 0),))], NAMES)
-    assert "  1 of 1 found" in written
+    assert "1 of 1 found, 0 false" in written
 
 
 def test_full_rows_are_as_wide_as_the_sheet_and_pictures_keep_their_shape() -> None:
@@ -99,3 +124,10 @@ def test_every_picture_is_on_the_sheet(num_pictures: int, written: list[str]) ->
     sheet = draw_detection_sheet(panels, NAMES)
     assert sheet.width <= 1600
     assert [text for text in written if text.endswith(".jpg")] == [panel.title for panel in panels]
+
+
+def test_long_class_names_lose_their_middle(written: list[str]) -> None:
+    names = ("the " * 40 + "end",)
+    draw_detection_sheet([make_panel(found=((0, 0, 90, 90, 0, 0.9),), true=((0, 0, 90, 90, 0),))], names)
+    assert sum("…" in text and "end" in text for text in written) >= 2
+    assert not any(names[0] in text for text in written)

@@ -12,6 +12,7 @@ from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.visualisation.palette import Colour
 from hrdet_cli.engine.visualisation.scale_sheet import PicturesAtScale, draw_scale_sheet
+from tests.unit.engine.visualisation.conftest import assert_apart
 
 NAMES = ("cat", "dog")
 
@@ -128,3 +129,22 @@ def test_the_legend_names_a_class_once_however_many_scales_show_it(written: list
     legend = written[: written.index("padding") + 1]
     assert sorted(legend[-3:-1]) == ["cat", "dog"]
     assert legend.count("dog") == 1
+
+
+@pytest.mark.parametrize("canvas", [Size(1600, 32), Size(32, 1600), Size(160, 160)])
+@pytest.mark.parametrize(("num_pictures", "num_scales"), [(1, 11), (8, 2), (3, 5)])
+def test_names_and_captions_stay_in_their_own_column(
+    canvas: Size, num_pictures: int, num_scales: int, text_places: list[tuple[int, float, float]]
+) -> None:
+    pictures = [
+        at_scale(
+            Scale(1333, 800),
+            canvas=canvas,
+            placements=[Placement(canvas)] * num_pictures,
+            colours=[(1, 2, 3)] * num_pictures,
+        )
+        for _ in range(num_scales)
+    ]
+    sheet = draw_scale_sheet(pictures, NAMES)
+    assert sheet.width <= 1600
+    assert_apart(text_places, width=sheet.width)

@@ -94,6 +94,6 @@ def test_a_model_that_timm_does_not_know_is_named() -> None:
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(
-        WeightsError, match=r'needs the package timm; install it with: pip install "hrdet\[timm\]"'
+        WeightsError, match=r"needs the package timm; install it with: .*python.* -m pip install .timm>="
     ):
         read_timm_weights("hrnet_w18")

@@ -90,3 +90,15 @@ def test_pictures_that_would_make_the_page_too_large_are_only_named(
     document = Document(make_page(title="", facts=[], tables=[], figures=figures))
     assert len(document.named("img")) == 2
     assert "Not in this page, which is large enough: see batch-3.png beside it." in document.texts
+
+
+def test_a_long_name_is_cut_in_the_middle_and_whole_where_the_pointer_rests() -> None:
+    name = "folder/" * 10 + "1.jpg"
+    page = make_page(title="t", facts=[], tables=[TextTable("t", ("a", "b"), ((name, "1"),))], figures=[])
+    assert f'<span title="{name}">folder/folder/folde...older/folder/1.jpg</span>' in page
+
+
+def test_a_sheet_keeps_its_size_on_a_small_screen_and_scrolls(tmp_path: Path) -> None:
+    page = make_page(title="t", facts=[], tables=[], figures=[Figure(saved_noise(tmp_path / "a.png"), "c")])
+    assert '<div class="scroll"><img ' in page
+    assert "@media (max-width: 60rem)" in page

@@ -1,0 +1,169 @@
+"""How a run went: its losses and rate over the steps, its average precision over the epochs."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
+from hrdet_cli.engine.visualisation.plot_text import hex_of, write
+from hrdet_cli.wording import shortened
+
+_NUM_POINTS = 400  # of a line; more steps are averaged in groups
+_SMOOTHED_SHARE = 0.05  # of the points, over which a line is averaged
+_ROW = 0.075  # of the list of lines, as a share of the panel's height
+_PRECISIONS = ("AP", "AP50", "AP75")
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingHistory:
+    """What a run measured.
+
+    Attributes:
+        steps: ``(S,)`` numbers of the steps, rising.
+        loss: ``(S,)`` sums of the losses.
+        losses: Their parts, each ``(S,)``, by name.
+        learning_rates: ``(S,)``.
+        evaluations: Of each kind of weights that was evaluated, by name, one after the other.
+    """
+
+    steps: Values
+    loss: Values
+    losses: Mapping[str, Values]
+    learning_rates: Values
+    evaluations: Mapping[str, Sequence["EvaluatedEpoch"]]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedEpoch:
+    """An evaluation; ``box`` has COCO's numbers by name, None where there is nothing to average."""
+
+    epoch: int
+    box: Mapping[str, float | None]
+
+
+def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image:
+    """Draw losses above the learning rate, and beside them average precision.
+
+    Losses are thin lines with their moving averages on top; dotted lines are of an average of the weights.
+
+    Args:
+        history: At least one step; evaluations may be none.
+        title: Such as the run's name.
+
+    Returns:
+        An RGB picture of 1400 x 600 pixels.
+    """
+    figure = Figure(figsize=(14, 6), facecolor="white")
+    loss, rate = (figure.add_axes((0.05, *place)) for place in ((0.30, 0.36, 0.60), (0.09, 0.36, 0.14)))
+    precision = figure.add_axes((0.615, 0.09, 0.25, 0.81))
+    _dress(loss, f"{shortened(title, 40)}: losses")
+    _draw_losses(loss, history)
+    _dress(rate, "")
+    rate.plot(*_thinned(history.steps, history.learning_rates), color=hex_of(INK), linewidth=1.5)
+    rate.set_ylim(bottom=0)
+    rate.set_xlabel("step", color=hex_of(MUTED))
+    rate.set_ylabel("rate", color=hex_of(MUTED))
+    loss.sharex(rate)
+    loss.tick_params(labelbottom=False)
+    _dress(precision, "box AP on the validation data")
+    _draw_precision(precision, history.evaluations)
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format="png", dpi=100)
+    return Image.open(encoded).convert("RGB")
+
+
+def _draw_losses(axes: Axes, history: TrainingHistory) -> None:
+    lines = {"sum": history.loss, **history.losses}
+    highest = 0.0
+    for number, (name, values) in enumerate(lines.items()):
+        colour = INK if name == "sum" else class_colour(number - 1)
+        steps, points = _thinned(history.steps, values)
+        smooth = _moving_average(points)
+        axes.plot(steps, points, color=hex_of(colour), linewidth=0.6, alpha=0.25)
+        axes.plot(steps, smooth, color=hex_of(colour), linewidth=2.0)
+        highest = max(highest, float(np.nanpercentile(points, 99)))
+        _list_line(axes, number, name, f"{smooth[-1]:.3f}", colour)
+    axes.set_ylim(0, 1.1 * highest or 1.0)
+
+
+def _draw_precision(axes: Axes, evaluations: Mapping[str, Sequence[EvaluatedEpoch]]) -> None:
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("epoch", color=hex_of(MUTED))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    row = 0
+    for kind, evaluated in evaluations.items():
+        is_raw = kind == "raw"
+        for number, name in enumerate(_PRECISIONS):
+            known = [(e.epoch, value) for e in evaluated if (value := e.box.get(name)) is not None]
+            if not known:
+                continue
+            colour = INK if number == 0 else class_colour(number - 1)
+            style = "-" if is_raw else ":"
+            epochs, values = zip(*known, strict=True)
+            axes.plot(epochs, values, style, marker="o", markersize=4, color=hex_of(colour), linewidth=2)
+            label = name if is_raw else f"{name}, average"
+            _list_line(axes, row, label, f"{values[-1]:.3f}", colour, style)
+            row += 1
+        best = max((e for e in evaluated if e.box.get("AP") is not None), key=_ap, default=None)
+        if best is not None:
+            write(axes, 1.08, 0.96 - row * _ROW, f"best AP {_ap(best):.3f},", MUTED)
+            write(axes, 1.08, 0.96 - (row + 0.8) * _ROW, f"epoch {best.epoch}", MUTED)
+            row += 2
+    if not any(evaluations.values()):
+        write(axes, 0.5, 0.5, "not evaluated", MUTED, align="center")
+
+
+def _ap(evaluated: EvaluatedEpoch) -> float:
+    return evaluated.box.get("AP") or 0.0
+
+
+def _list_line(axes: Axes, number: int, name: str, value: str, colour: Colour, style: str = "-") -> None:
+    """Look, name and last value of a line, to the right of the panel."""
+    y = 0.96 - number * _ROW
+    axes.plot(
+        (1.02, 1.06),
+        (y, y),
+        style,
+        color=hex_of(colour),
+        linewidth=2.4,
+        transform=axes.transAxes,
+        clip_on=False,
+    )
+    write(axes, 1.08, y, f"{name}  {value}", INK)
+
+
+def _dress(axes: Axes, title: str) -> None:
+    """Quiet axes: a light grid, no frame, the title flush left."""
+    write(axes, 0.0, 1.06, title, INK, bold=True, size=13)
+    axes.grid(color=hex_of(RULE), linewidth=0.6, alpha=0.7)
+    axes.tick_params(length=0, colors=hex_of(MUTED), labelsize=10)
+    axes.spines[:].set_visible(False)
+    axes.spines.bottom.set(visible=True, color=hex_of(MUTED))
+    axes.set_axisbelow(True)
+
+
+def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
+    """Means over groups of steps, so that a line has no more points than can be seen."""
+    size = -(-len(steps) // _NUM_POINTS)
+    starts = np.arange(0, len(steps), size)
+    counts = np.diff(np.append(starts, len(steps)))
+    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
+
+
+def _moving_average(points: Values) -> Values:
+    """Each point's mean with those around it; near the ends with fewer."""
+    reach = round(_SMOOTHED_SHARE * len(points) / 2)
+    sums = np.cumsum(np.insert(points, 0, 0.0))
+    places = np.arange(len(points))
+    begins, ends = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(points))
+    averages: Values = (sums[ends] - sums[begins]) / (ends - begins)
+    return averages

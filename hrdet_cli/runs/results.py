@@ -1,0 +1,128 @@
+"""Where results go, and what they say they were made from."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import hrdet_cli
+from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.trained_detector import TrainedDetector
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import is_within, leaves
+
+METRICS, MADE_FROM = "metrics.json", "made_from"
+_WITHOUT_EFFECT = ("data", "name", "optimisation", "run")
+"""Sections of a spec that no result depends on, but for the data, which are named by themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the results of an evaluation were made from.
+
+    Attributes:
+        weights: The file or name of the weights, or the run that trained them.
+        step: Steps they were trained for; None where nobody says.
+        epoch: Whole epochs, likewise.
+        annotations: File of the data.
+        images: Folder or archive of its pictures.
+        fingerprint: SHA-256 of the annotation file.
+        num_pictures: Pictures in it.
+        changes: What the command line changed in the spec of the weights, by dotted key.
+    """
+
+    weights: str
+    step: int | None
+    epoch: int | None
+    annotations: Path
+    images: Path
+    fingerprint: str
+    num_pictures: int
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``metrics.json`` has it under ``made_from``."""
+        return {
+            "weights": self.weights,
+            "step": self.step,
+            "epoch": self.epoch,
+            "annotations": str(self.annotations),
+            "annotations_sha256": self.fingerprint,
+            "images": str(self.images),
+            "num_pictures": self.num_pictures,
+            "changes": dict(self.changes),
+            "hrdet": hrdet_cli.__version__,
+        }
+
+
+def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
+    """What the results of a detector on the validation part of its spec are made from."""
+    return Origin(
+        weights=trained.source if trained.file is None else str(trained.file),
+        step=trained.step,
+        epoch=trained.epoch,
+        annotations=part.annotations.path,
+        images=trained.spec.data.locate("val").images,
+        fingerprint=part.annotations.fingerprint,
+        num_pictures=len(part.annotations),
+        changes=_changes(trained.base_spec, trained.spec),
+    )
+
+
+def results_folder(trained: TrainedDetector, what: str) -> Path:
+    """Where results go unless told otherwise.
+
+    ``RUN/eval-best`` for ``RUN/checkpoints/best.pt``, ``eval-STEM`` beside any other file, and
+    ``runs/eval-NAME`` for weights that have a name and no file.
+    """
+    if trained.file is None:
+        return Path("runs") / f"{what}-{trained.name}"
+    folder = trained.file.parent
+    return (folder.parent if folder.name == "checkpoints" else folder) / f"{what}-{trained.name}"
+
+
+def evaluation_folder(trained: TrainedDetector, origin: Origin) -> Path:
+    """The same of an evaluation: results of other data, or of a changed spec, lie apart.
+
+    A run's results on its own validation data are in ``eval-best``; those on ``test.json`` in
+    ``eval-best-on-test``, and with a changed spec in ``eval-best-changed``. Where such a folder holds the
+    results of another evaluation, a number follows. The same evaluation again takes the same folder.
+    """
+    plain = results_folder(trained, "eval")
+    is_own = not trained.is_of_run or trained.spec.data.locate("val") == trained.base_spec.data.locate("val")
+    if trained.is_of_run and is_own and not origin.changes:
+        return plain
+    name = plain.name if is_own else f"{plain.name}-on-{origin.annotations.stem}"
+    name += "-changed" if origin.changes else ""
+    return next(folder for folder in _numbered(plain.with_name(name)) if _is_for(origin, folder))
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+
+
+def _is_for(origin: Origin, folder: Path) -> bool:
+    """Whether a folder holds no results, or those of the same evaluation."""
+    try:
+        document = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, RecursionError):
+        return False
+    held = document.get(MADE_FROM) if isinstance(document, dict) else None
+    asked = json.loads(json.dumps(origin.to_json()))
+    same = ("annotations", "images", "changes")
+    return isinstance(held, dict) and all(held.get(key) == asked[key] for key in same)
+
+
+def _changes(before: ExperimentSpec, after: ExperimentSpec) -> dict[str, Any]:
+    old = dict(leaves(before.model_dump(mode="json")))
+    new = dict(leaves(after.model_dump(mode="json")))
+    return {
+        key: new.get(key)
+        for key in {**old, **new}
+        if new.get(key) != old.get(key) and not is_within(key, _WITHOUT_EFFECT)
+    }

@@ -1,0 +1,66 @@
+"""The picture of a run's course."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hrdet_cli.engine.visualisation.palette import INK, Colour, class_colour
+from hrdet_cli.engine.visualisation.training_curves import (
+    EvaluatedEpoch,
+    TrainingHistory,
+    draw_training_curves,
+)
+
+LEFT, RIGHT = slice(75, 570), slice(870, 1205)  # columns of the panels
+LOSS_TOP, LOSS_BOTTOM = 60, 420  # rows of the panel of losses
+
+
+def make_history(num_steps: int, *, aps: tuple[float | None, ...] = ()) -> TrainingHistory:
+    """The sum is 2, its one part falls from 1 to 0."""
+    steps = np.arange(1, num_steps + 1, dtype=np.float64)
+    return TrainingHistory(
+        steps=steps,
+        loss=np.full(num_steps, 2.0),
+        losses={"rpn_box": 1 - steps / num_steps},
+        learning_rates=np.full(num_steps, 0.01),
+        evaluations={"raw": [EvaluatedEpoch(n, {"AP": ap}) for n, ap in enumerate(aps, start=1)]},
+    )
+
+
+def heights(picture: Image.Image, colour: Colour, columns: slice) -> np.ndarray:
+    """Mean row of a colour in each of the columns that have it, above the panel of the rate."""
+    pixels = np.asarray(picture).astype(np.int64)[LOSS_TOP:LOSS_BOTTOM, columns]
+    is_near: NDArray[np.bool_] = np.abs(pixels - np.array(colour)).max(axis=2) < 24
+    has_colour = is_near.any(axis=0)
+    rows = np.arange(LOSS_TOP, LOSS_BOTTOM)[:, None]
+    means: np.ndarray = (rows * is_near).sum(axis=0)[has_colour] / is_near.sum(axis=0)[has_colour]
+    return means
+
+
+def test_losses_are_where_their_values_are() -> None:
+    picture = draw_training_curves(make_history(1000), title="a")
+    assert picture.size == (1400, 600)
+    part = heights(picture, class_colour(0), LEFT)
+    assert len(part) > 400
+    pixels_of_one = (LOSS_BOTTOM - LOSS_TOP) / 2.2  # the panel ends a tenth above the highest value
+    assert abs((part[-1] - part[0]) - pixels_of_one) < 0.12 * pixels_of_one
+    assert (np.diff(part) > -0.6).all(), "it falls all the time"
+
+
+def test_a_hundred_thousand_steps_look_like_a_thousand() -> None:
+    few = np.asarray(draw_training_curves(make_history(1000), title="a"), dtype=int)
+    many = np.asarray(draw_training_curves(make_history(100_000), title="a"), dtype=int)
+    differ = (abs(few - many) > 64).any(axis=2)[LOSS_TOP:LOSS_BOTTOM, LEFT]
+    assert differ.mean() < 0.02, "but for where the grid of the steps lies"
+
+
+def test_average_precision_is_drawn_from_nought_to_one() -> None:
+    picture = draw_training_curves(make_history(10, aps=(0.5, 0.5, 0.5)), title="a")
+    line = heights(picture, INK, RIGHT)
+    assert len(line) > 250
+    assert abs(np.median(line) - 303) < 3, "half way between rows 60 and 546"
+
+
+def test_runs_without_evaluations_or_with_one_step_are_drawn_too() -> None:
+    for history in (make_history(1), make_history(3, aps=(None,))):
+        assert draw_training_curves(history, title="$x$ " * 40).size == (1400, 600)
