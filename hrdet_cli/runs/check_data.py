@@ -1,6 +1,6 @@
 """``hrdet check-data``: everything that is wrong with a data set, and a cleaned annotation file."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,28 +8,37 @@ import numpy as np
 
 from hrdet_cli.engine.data.annotation_file import without_cycle_search
 from hrdet_cli.engine.data.box_forms import XYWH, BoxForm
-from hrdet_cli.engine.data.checking.annotations import CheckedFile, check_annotations, read_json
+from hrdet_cli.engine.data.checking.annotations import (
+    CheckedFile,
+    CheckedPictures,
+    check_annotations,
+    read_json,
+)
 from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.categories import note_spare_categories
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
-from hrdet_cli.engine.data.checking.opening import NamedSize, TrueSizes, open_all
+from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
 from hrdet_cli.engine.data.checking.problems import (
+    DAMAGED_PIXELS,
     NO_TARGETS,
     NO_TARGETS_ALONE,
+    ODD_NAMES,
     OTHER_CATEGORIES,
     SHARED_PICTURES,
     UNREADABLE_PICTURE,
     Problem,
+    ProblemKind,
     ProblemLog,
 )
 from hrdet_cli.engine.data.checking.sizes import OpenedPictures, settle_sizes
-from hrdet_cli.engine.data.images import ImageSource, open_images
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
-from hrdet_cli.runs.dataset import locate_part
+from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.data import DataSpec
@@ -65,9 +74,11 @@ def check_file(
         fix_out: Where a cleaned file goes; None writes nothing.
 
     Raises:
-        DataError: The file is no JSON object, or the image root cannot be opened.
+        DataError: The file is no JSON object, or the image root cannot be opened, or they are exchanged.
         OutputError: ``fix_out`` exists or cannot be written.
     """
+    if images is not None:
+        refuse_exchanged(annotations, images)
     if fix_out is not None and fix_out.exists():
         raise OutputError(f"{fix_out}: exists already; name a new file with --fix-out")
     part = yield from _check_part(annotations, images, options)
@@ -152,7 +163,9 @@ def _check_part(
     unusable, num_unnamed = set[int](), None
     if images is not None and source is not None:
         presence = check_presence(file.pictures, source, images, log)
-        unusable, num_unnamed = set(presence.missing_rows), presence.num_unnamed
+        unusable, num_unnamed = set(presence.unusable_rows), presence.num_unnamed
+        for note in presence.notes:
+            log.add_one(Problem(ODD_NAMES, file.path.name, None, note))
         if options.opens_pictures:
             opened = yield from _open_pictures(file, images, source, unusable, options, log)
             file, of_another_size = settle_sizes(file, opened, log)
@@ -197,24 +210,25 @@ def _open_pictures(
         for row, (height, width) in zip(rows, pictures.sizes[rows].tolist(), strict=True)
     ]
     yield WorkProgress(f"opening {root.name}", 0, len(rows))
-    faults: dict[int, str] = {}
-    true_sizes: dict[int, TrueSizes] = {}
+    found: dict[int, Finding] = {}
     for opened in open_all(source, named, num_workers=_num_workers(options)):
-        for finding in opened.findings:
-            row = rows[finding.position]
-            if finding.fault is not None:
-                faults[row] = finding.fault
-            if finding.true_sizes is not None:
-                true_sizes[row] = finding.true_sizes
+        found |= {rows[finding.position]: finding for finding in opened.findings}
         yield WorkProgress(f"opening {root.name}", opened.num_done, len(rows))
-    log.add(
-        UNREADABLE_PICTURE,
-        list(faults),
-        lambda row: Problem(
-            UNREADABLE_PICTURE, pictures.names[row] or "", pictures.entries.item(row), faults[row]
-        ),
-    )
+    faults = {row: finding.fault for row, finding in found.items() if finding.fault is not None}
+    damage = {row: finding.damage for row, finding in found.items() if finding.damage is not None}
+    for kind, what_by_row in ((UNREADABLE_PICTURE, faults), (DAMAGED_PIXELS, damage)):
+        _report_pictures(pictures, kind, what_by_row, log)
+    true_sizes = {row: finding.true_sizes for row, finding in found.items() if finding.true_sizes is not None}
     return OpenedPictures(rows, set(faults), true_sizes)
+
+
+def _report_pictures(
+    pictures: CheckedPictures, kind: ProblemKind, what_by_row: Mapping[int, str], log: ProblemLog
+) -> None:
+    def describe(row: int) -> Problem:
+        return Problem(kind, pictures.names[row] or "", pictures.entries.item(row), what_by_row[row])
+
+    log.add(kind, list(what_by_row), describe)
 
 
 def _check_targets(file: CheckedFile, part: PartName | None, log: ProblemLog, *, needs_boxes: bool) -> None:

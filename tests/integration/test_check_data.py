@@ -85,6 +85,30 @@ def test_each_problem_has_a_line_and_errors_end_with_3(data: Path, hrdet: Hrdet)
     assert outcome.stderr == ""
 
 
+def test_a_name_spelt_otherwise_than_its_file_is_found_by_all_commands_alike(
+    data: Path, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((data / "train.json").read_text())
+    for entry in content["images"]:
+        entry["file_name"] = f"pictures\\Caf\u00e9 {entry['file_name']}"
+    (data / "train.json").write_text(json.dumps(content))
+    for file in [*(data / "images").iterdir()]:
+        file.rename(file.with_name(f"Cafe\u0301%20{file.name}"))
+    note = (
+        "4 names found though the file's differs in folders, such as pictures\\Caf\u00e9 0.jpg, which is Cafe"
+    )
+    outcome = hrdet("check-data", data / "train.json", data / "images")
+    assert outcome.exit_code == 0, outcome.stdout
+    assert "4 pictures" in outcome.stdout
+    assert note in " ".join(outcome.stdout.split())
+    paths = (data / "train.json", data / "images")
+    options = ("--preset", "demo", "--train-data", *paths, "--val-data", *paths)
+    for command in (("train", "--dry-run"), ("inspect-batch", "--out", tmp_path / "sheets")):
+        outcome = hrdet(*command, *options)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.stderr.count(note) == 1
+
+
 def test_fix_out_writes_what_can_be_used_and_never_touches_the_input(data: Path, hrdet: Hrdet) -> None:
     _damage(data)
     before = (data / "train.json").read_bytes()

@@ -77,9 +77,16 @@ class Judgement:
     @property
     def what(self) -> str:
         """The form and the reason, in words."""
-        if self.form is None:
-            return self.reason
-        return f"they are {self.form.what} ({self.reason})"
+        verb = "are" if self.is_certain else "may be"
+        return self.reason if self.form is None else f"they {verb} {self.form.what} ({self.reason})"
+
+    @property
+    def suspicion(self) -> str:
+        """What is said of boxes that may be right."""
+        remedy = (
+            "" if self.form is None else f"; if so, hrdet check-data --boxes {self.form.name} converts them"
+        )
+        return f"look at the boxes with hrdet inspect-batch: {self.what}{remedy}"
 
 
 def _xywh(boxes: Boxes) -> Boxes:
@@ -215,9 +222,8 @@ def _reach_far_out(boxes: Boxes, edges: Boxes) -> bool:
 def _look_like_centres(boxes: Boxes, edges: Boxes) -> bool:
     """Whether boxes reach out to the right and to the bottom only, and come near all four sides as centres.
 
-    Objects lie all over the pictures. So would some of their near corners lie less than half their size from a
-    side, if corners they were: ``num_expected`` of them. And boxes that only seem to fit, shifted by half their
-    size, leave a side free.
+    Objects lie all over the pictures. If these were near corners, some, ``num_expected`` of them, would lie
+    less than half the box from a side. And boxes that only seem to fit when they are shifted leave a side free.
     """
     if len(boxes) < _FEWEST_CENTRES:
         return False
@@ -248,7 +254,7 @@ def declares_coco_form(info: Any) -> bool:
     return isinstance(info, dict) and info.get(FORM_KEY) == XYWH.name
 
 
-def refuse_foreign_boxes(path: Path, boxes: Boxes, sizes: NDArray[np.integer]) -> None:
+def refuse_foreign_boxes(path: Path, boxes: Boxes, sizes: NDArray[np.integer]) -> str | None:
     """Refuse a file whose boxes are surely written in another form than COCO's.
 
     Args:
@@ -256,12 +262,15 @@ def refuse_foreign_boxes(path: Path, boxes: Boxes, sizes: NDArray[np.integer]) -
         boxes: ``(B, 4)`` as they stand in it.
         sizes: ``(B, 2)`` height and width of their pictures.
 
+    Returns:
+        What makes one doubt them, where that is not sure; None where nothing does.
+
     Raises:
         DataError: They are; says how to convert them.
     """
     judgement = judge_form(boxes, edges_of(sizes))
     if judgement is None or not judgement.is_certain:
-        return
+        return None if judgement is None else judgement.suspicion
     words: list[str | Path] = [
         "hrdet",
         "check-data",

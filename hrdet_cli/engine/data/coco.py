@@ -46,6 +46,7 @@ class CocoAnnotations:
         class_names: K names; label k is ``class_names[k]``.
         category_ids: K ids; label k is ``category_ids[k]`` in the file.
         dropped_boxes: How many boxes were left out, by reason.
+        box_suspicion: What makes one doubt that the boxes are in COCO's form; None where nothing does.
         spare_categories: What is said of categories that stand for no object, by label.
     """
 
@@ -61,6 +62,7 @@ class CocoAnnotations:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     dropped_boxes: Mapping[str, int]
+    box_suspicion: str | None = None
     spare_categories: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -128,8 +130,9 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
 
     sizes = np.array([heights, widths], dtype=np.int32).T.copy()
     given_boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    suspicion = None
     if not declares_coco_form(file.info):
-        refuse_foreign_boxes(path, given_boxes, sizes[image_index])
+        suspicion = refuse_foreign_boxes(path, given_boxes, sizes[image_index])
     clipped, is_kept, dropped = _clip_boxes(given_boxes, sizes[image_index])
     order = np.flatnonzero(is_kept)[np.argsort(image_index[is_kept], kind="stable")]
     counts = np.bincount(image_index[is_kept], minlength=len(names))
@@ -146,6 +149,7 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
         dropped_boxes=dropped,
+        box_suspicion=suspicion,
         spare_categories=spare_categories(
             class_names, supercategories, np.isin(np.arange(len(class_names)), labels).tolist()
         ),

@@ -40,8 +40,7 @@ def with_coco_boxes(file: CheckedFile, log: ProblemLog, *, form: BoxForm | None)
     if judgement is None:
         return file
     if not judgement.is_certain:
-        what = f"look at them with hrdet inspect-batch: {judgement.what}"
-        log.add_one(Problem(SUSPECT_BOXES, file.path.name, None, what))
+        log.add_one(Problem(SUSPECT_BOXES, file.path.name, None, judgement.suspicion))
         return file
     kind = FOREIGN_SHARES if judgement.form is None else FOREIGN_BOXES
     what = f"the boxes are no [x, y, width, height] in pixels, as COCO's are: {judgement.what}"

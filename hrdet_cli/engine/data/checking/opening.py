@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
-from hrdet_cli.engine.data.decoding import WrongSizeError, bomb_warnings_ignored, decode_rgb
-from hrdet_cli.engine.data.images import ImageSource
+from hrdet_cli.engine.data.decoding import WrongSizeError, bomb_warnings_ignored, decode_picture
+from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, LostProcessError
@@ -54,11 +54,13 @@ class Finding:
         position: Of the picture in the sequence that was opened.
         fault: Why it cannot be read; None where it can.
         true_sizes: Its sizes, where it can be read and its annotations give none or another.
+        damage: What is damaged in a picture that can be read all the same.
     """
 
     position: int
     fault: str | None = None
     true_sizes: TrueSizes | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +126,31 @@ class _Chunks(Dataset[list[Finding]]):
         findings = []
         for position, picture in enumerate(self._pictures[first : first + _PICTURES_AT_ONCE], start=first):
             try:
-                sizes = _open(self._images.read(picture.name), picture)
+                finding = _open(self._images.read(picture.name), picture, position)
             except DataError as error:
                 what = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
-                findings.append(Finding(position, fault=what))
-            else:
-                if sizes is not None:
-                    findings.append(Finding(position, true_sizes=sizes))
+                finding = Finding(position, fault=what)
+            if finding != Finding(position):
+                findings.append(finding)
         return findings
 
 
-def _open(data: bytes, picture: NamedSize) -> TrueSizes | None:
-    """Decode a picture; its sizes where its annotations give none or another.
+def _open(data: bytes, picture: NamedSize, position: int) -> Finding:
+    """Decode a picture.
 
     Raises:
         DataError: It cannot be read, whatever its size.
     """
+    has_size = picture.size is not None
     try:
-        decode_rgb(data, expected=picture.size, name=picture.name)
+        damage = decode_picture(data, expected=picture.size, name=picture.name).damage
     except WrongSizeError:
-        decode_rgb(data, expected=None, name=picture.name)
-    else:
-        if picture.size is not None:
-            return None
+        has_size = False
+        damage = decode_picture(data, expected=None, name=picture.name).damage
+    return Finding(position, true_sizes=None if has_size else _true_sizes(data), damage=damage)
+
+
+def _true_sizes(data: bytes) -> TrueSizes:
     with bomb_warnings_ignored(), Image.open(io.BytesIO(data)) as image:
         stored = Size(image.height, image.width)
         is_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_ON_ITS_SIDE

@@ -57,6 +57,9 @@ UNKNOWN_CATEGORY = ProblemKind("unknown category", "error", REFUSED, LEFT_OUT)
 BROKEN_ID = ProblemKind("annotation id missing or repeated", "error", REFUSED, "a new id")
 BROKEN_AREA = ProblemKind("broken area", "error", REFUSED, "the box's area")
 MISSING_PICTURE = ProblemKind("picture missing", "error", "refuses the data", LEFT_OUT_WITH_BOXES)
+CONTRADICTORY_PICTURE = ProblemKind(
+    "several members of one name", "error", "refuses the data", LEFT_OUT_WITH_BOXES
+)
 UNREADABLE_PICTURE = ProblemKind("picture unreadable", "error", MEETS_IT, LEFT_OUT_WITH_BOXES)
 WRONG_SIZE = ProblemKind("picture of another size", "error", MEETS_IT, LEFT_OUT_WITH_BOXES)
 EXCHANGED_SIZES = ProblemKind("width and height exchanged", "error", MEETS_IT, "exchanged back")
@@ -67,11 +70,13 @@ OUTSIDE_BOX = ProblemKind("box outside its picture", "warning", LEAVES_OUT, LEFT
 OVERHANGING_BOX = ProblemKind(
     "box reaching out of its picture", "warning", "clips it", "clipped to the picture"
 )
+DAMAGED_PIXELS = ProblemKind("damaged JPEG data", "warning", "trains on it, and counts such pictures", KEPT)
 IMPOSSIBLE_AREA = ProblemKind("impossible area", "warning", UNAWARE, "the box's area")
 REPEATED_BOX = ProblemKind("box repeated", "warning", "learns it twice", KEPT)
 SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", UNAWARE, KEPT)
 NO_TARGETS_ALONE = ProblemKind("no box in a file by itself", "note", "refuses it as training part", KEPT)
 SHARED_PICTURES = ProblemKind("pictures of both parts", "note", UNAWARE, KEPT)
+ODD_NAMES = ProblemKind("names spelt otherwise", "note", "finds the pictures all the same, and says so", KEPT)
 SPARE_CATEGORY = ProblemKind("category of no object", "note", "learns a class that nothing is of", KEPT)
 RESCALED_PICTURES = ProblemKind("pictures scaled or turned", "note", MEETS_IT, LEFT_OUT_WITH_BOXES)
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, TrueSizes, open_all
 from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import LostProcessError
 
@@ -62,8 +63,14 @@ class _DeadlyImages:
     def read(self, name: str) -> bytes:
         os._exit(len(name))
 
-    def missing(self, names: Sequence[str]) -> list[str]:
-        return list(names)
+    def find(self, names: Sequence[str]) -> FoundNames:
+        return FoundNames(list(names), [], {})
+
+    def why_missing(self, name: str) -> str:
+        return f"is not {name}"
+
+    def notes(self) -> Sequence[str]:
+        return ()
 
 
 def test_a_process_that_dies_is_told() -> None:
