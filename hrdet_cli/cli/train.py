@@ -163,7 +163,9 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
     from hrdet_cli.runs.plan import make_plan
 
     count = num_processes(processes, device=loaded.spec.run.device)
-    plan = make_plan(loaded, open_training_data(loaded.spec.data), num_processes=count)
+    data = open_training_data(loaded.spec.data)
+    print_notices(data.notices)
+    plan = make_plan(loaded, data, num_processes=count)
     if as_json:
         spec = loaded.spec.model_dump(mode="json")
         typer.echo(json.dumps({"plan": plan.to_json(), "spec": spec}, indent=2, ensure_ascii=False))

@@ -135,7 +135,7 @@ def build_training_loader(
 
 
 def build_evaluation_loader(
-    spec: ExperimentSpec, part: DatasetPart, device: torch.device
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, leaves_out_broken: bool = False
 ) -> EvaluationLoader:
     """This process's share of a part's pictures, at the evaluation scale."""
     return EvaluationLoader(
@@ -150,6 +150,7 @@ def build_evaluation_loader(
         padding=SmallestCanvas(),
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
+        leaves_out_broken=leaves_out_broken,
     )
 
 

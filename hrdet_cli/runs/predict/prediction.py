@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hrdet_cli.engine.data.decoding import bomb_warnings_ignored, decode_rgb
-from hrdet_cli.engine.data.images import MissingPictureError
+from hrdet_cli.engine.data.image_source import MissingPictureError
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.data.unlabelled import (
