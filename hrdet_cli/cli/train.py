@@ -36,6 +36,7 @@ from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
 from hrdet_cli.cli.refusal import refused_for_all
 from hrdet_cli.cli.standard_streams import do_without_stdout
 from hrdet_cli.errors import OutputError, SpecError
+from hrdet_cli.wording import command, shortened
 
 if TYPE_CHECKING:
     from hrdet_cli.runs.events import Event
@@ -44,6 +45,14 @@ if TYPE_CHECKING:
 
 
 def train(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN",
+            help="With --resume or --auto-resume: the run folder, as --run-dir.",
+            readable=False,
+        ),
+    ] = None,
     preset: PresetOption = None,
     spec_file: SpecOption = None,
     settings: SetOption = None,
@@ -59,6 +68,14 @@ def train(
             rich_help_panel=PRESET_PANEL,
         ),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Start from random weights, and train all that the preset would keep of trained ones.",
+            rich_help_panel=PRESET_PANEL,
+        ),
+    ] = False,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the run goes; default runs/NAME.")
     ] = None,
@@ -96,6 +113,7 @@ def train(
     if sum(chosen.values()) > 1:
         names = " and ".join(name for name, is_given in chosen.items() if is_given)
         raise SpecError([f"{names} exclude each other"])
+    run_dir = _run_folder(run, run_dir, resumes=resume or auto_resume)
     if as_json and not dry_run:
         raise SpecError(["--json goes with --dry-run; a run writes metrics.jsonl into its folder"])
     mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
@@ -110,6 +128,7 @@ def train(
             train_data=train_data,
             val_data=val_data,
             weights=weights,
+            from_scratch=from_scratch,
         )
         path = run_dir or Path("runs") / loaded.spec.name
         if not dry_run and waits_for_others(processes):
@@ -118,6 +137,35 @@ def train(
         _print_plan(loaded, processes, as_json=as_json)
         return
     _train(loaded, path, processes, resume=mode, overwrite=overwrite)
+
+
+def _run_folder(run: Path | None, run_dir: Path | None, *, resumes: bool) -> Path | None:
+    """The run folder that the options name; a word without an option can only be one to go on with.
+
+    Raises:
+        SpecError: It is something else.
+    """
+    if run is None:
+        return run_dir
+    if resumes and run_dir in (None, run):
+        return run
+    if resumes:
+        raise SpecError([f"{run}: --run-dir is {run_dir}; name one run to go on with"])
+    raise SpecError([f"hrdet train takes no {shortened(str(run))} without an option; {_meant_by(run)}"])
+
+
+def _meant_by(word: Path) -> str:
+    from hrdet_cli.specs.presets import all_presets
+
+    if str(word) in all_presets():
+        return f"write {command('--preset', word)}"
+    if word.suffix in (".yaml", ".yml"):
+        return f"write {command('--spec', word)}"
+    if word.is_dir():
+        return f"to go on with a run, write {command('--resume', '--run-dir', word)}"
+    if "=" in str(word):
+        return f"write {command('--set', word)}"
+    return "give data with --train-data JSON IMAGES, a preset with --preset NAME, a spec with --spec FILE"
 
 
 def _saved_spec(run_dir: Path | None, processes: ProcessOptions) -> Path:

@@ -148,13 +148,20 @@ def evaluate_trained(
 
 
 def refuse_without_data(trained: TrainedDetector) -> None:
-    """Weights that no run left have no data of their own: those of a preset must be there to be used.
+    """There must be data: a run may have had none, and of a preset's, which no run used, none may be there.
 
     Nothing is drawn for them, which a spec with demo data would do.
 
     Raises:
         SpecError: They are not there.
     """
+    if trained.spec.data.val is None:
+        raise SpecError(
+            [
+                f"{trained.source}: was trained without validation data; name data to score it on: "
+                "--val-data JSON IMAGES"
+            ]
+        )
     annotations = trained.spec.data.locate("val").annotations
     if not trained.is_of_run and not annotations.exists():
         raise SpecError(

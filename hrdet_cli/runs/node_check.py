@@ -53,4 +53,5 @@ def check_node(
         )
     if spec.data.demo is None:
         open_images(locate_part(spec.data, "train").images)
-        open_images(locate_part(spec.data, "val").images)
+        if spec.data.val is not None:
+            open_images(locate_part(spec.data, "val").images)

@@ -92,12 +92,13 @@ class TrainingDisplay:
             case RunStopped():
                 self._print(f"stopped after step {event.step}; {self._describe_resuming(event)}")
             case RunFinished():
-                best = format_ap(event.best_box_ap)
+                best = f"best box AP {format_ap(event.best_box_ap)}"
+                if event.best_box_ap is None:
+                    best = "nothing was evaluated"
                 if event.best_ema_box_ap is not None:
                     best += f", of the average {format_ap(event.best_ema_box_ap)}"
                 self._print(
-                    f"finished in {format_duration(event.seconds)}, best box AP {best}; "
-                    f"everything is in {event.folder}"
+                    f"finished in {format_duration(event.seconds)}, {best}; everything is in {event.folder}"
                 )
 
     def _print(self, line: str | Text) -> None:
@@ -113,7 +114,7 @@ class TrainingDisplay:
         )
         self._print(
             f"{counted(plan.train.num_used, 'training picture')} and "
-            f"{counted(plan.val.num_used, 'validation picture')}, "
+            f"{counted(plan.val.num_used if plan.val else 0, 'validation picture')}, "
             f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
