@@ -121,6 +121,8 @@ def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkPro
     )
     report, gist = train.report, _gist_of(train.file, located.images)
     del train  # its annotations are large
+    if data.val is None:
+        return DataReport([report])
     located = locate_part(data, "val")
     val = yield from _check_part(located.annotations, located.images, options, part="val", other=gist)
     return DataReport([report, val.report])

@@ -23,15 +23,16 @@ LoadAnnotations = Callable[[Path], CocoAnnotations]
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Both parts of a data set, with the same classes."""
+    """Both parts of a data set, with the same classes; without validation data there is one."""
 
     train: "DatasetPart"
-    val: "DatasetPart"
+    val: "DatasetPart | None"
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Those of both parts."""
-        return tuple(dict.fromkeys((*self.train.notices, *self.val.notices)))
+        parts = [part for part in (self.train, self.val) if part is not None]
+        return tuple(dict.fromkeys(notice for part in parts for notice in part.notices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,12 @@ def open_training_data(data: DataSpec, *, load: LoadAnnotations = load_coco) -> 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    opened = TrainingData(train=open_part(data, "train", load=load), val=open_part(data, "val", load=load))
-    _check_classes_agree(opened.train.annotations, opened.val.annotations)
-    return opened
+    train = open_part(data, "train", load=load)
+    if data.val is None:
+        return TrainingData(train, None)
+    val = open_part(data, "val", load=load)
+    _check_classes_agree(train.annotations, val.annotations)
+    return TrainingData(train, val)
 
 
 def open_part(

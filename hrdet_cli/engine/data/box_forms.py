@@ -230,8 +230,7 @@ def _look_like_centres(boxes: Boxes, edges: Boxes) -> bool:
     """Whether boxes reach out to the right and to the bottom only, and come near all four sides as centres.
 
     Objects lie all over the pictures. If these were near corners, some, ``num_expected`` of them, would lie
-    less than half the box from a side. And boxes that seem to fit only when they are shifted leave a side
-    free.
+    less than half the box from a side. And boxes that only seem to fit when shifted leave a side free.
     """
     if len(boxes) < _FEWEST_CENTRES:
         return False
