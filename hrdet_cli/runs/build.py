@@ -194,7 +194,7 @@ def build_trainer(
         ),
         schedule=StepSchedule(
             learning_rate=learning_rate,
-            warmup_steps=optimisation.warmup_steps_of(loader.steps.num_steps * optimisation.num_epochs),
+            warmup_steps=optimisation.warmup_steps_of(loader.num_steps_per_epoch * optimisation.num_epochs),
             warmup_factor=optimisation.warmup_factor,
             drop_epochs=optimisation.drop_epochs,
             drop_factor=optimisation.drop_factor,
