@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.engine.data.checking.problems import MEETS_IT, Problem
+from hrdet_cli.cli.display.console import print_line
+from hrdet_cli.engine.data.checking.problems import BY_FORM, BY_HAND, MEETS_IT, Problem
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
-from hrdet_cli.wording import counted
+from hrdet_cli.wording import command, counted
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 _TITLES = {"train": "training data", "val": "validation data"}
@@ -30,6 +31,9 @@ def print_report(report: DataReport, console: Console) -> None:
         console.print()
     if report.cleaned is not None:
         console.print(_written(report.cleaned))
+    elif report.why_not_cleaned is None:
+        for part in report.parts:
+            _print_remedy(part, console)
     console.print(_verdict(report))
 
 
@@ -94,6 +98,16 @@ def _draw_kinds(part: PartReport) -> Table:
     for kind, count in part.counts.items():
         table.add_row(Text(kind.severity, style=_STYLES[kind.severity]), kind.name, f"{count:,}", kind.fix)
     return table
+
+
+def _print_remedy(part: PartReport, console: Console) -> None:
+    """The command that mends a part, where one does."""
+    if not part.num_errors or any(kind.fix in (BY_HAND, BY_FORM) for kind in part.counts):
+        return
+    places = [part.annotations] if part.images is None else [part.annotations, part.images]
+    mended = part.annotations.with_name(f"{part.annotations.stem}-mended.json")
+    words = command("hrdet", "check-data", *places, "--fix-out", mended)
+    print_line(console, Text(f"a copy that training takes: {words}"))
 
 
 def _written(cleaned: WrittenFile) -> Text:

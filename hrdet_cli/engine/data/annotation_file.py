@@ -8,7 +8,7 @@ that Python writes: harmless among what is not used, and otherwise found by the 
 
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +147,7 @@ def _parse(text: bytes, path: Path) -> _Lists:
             name: msgspec.json.decode(raw_by_name[name], type=list[kind])  # type: ignore[valid-type]
             for name, kind in _KIND_BY_LIST.items()
         }
-        if has_repeated_keys(text, raw_by_name):
+        if _begins_without_box(content["annotations"]) or has_repeated_keys(text, raw_by_name):
             return _parse_leniently(text, path)
         repeated = {
             name: repeated_in_list(raw_by_name[name], content[name], keys)
@@ -157,6 +157,11 @@ def _parse(text: bytes, path: Path) -> _Lists:
     except (msgspec.MsgspecError, KeyError, RecursionError):
         return _parse_leniently(text, path)
     return _Lists(content, repeated, [], info)
+
+
+def _begins_without_box(annotations: Sequence[Any]) -> bool:
+    """Whether the annotations may be of a kind that has no boxes, such as captions."""
+    return bool(annotations) and annotations[0].bbox is msgspec.UNSET
 
 
 def _parse_leniently(text: bytes, path: Path) -> _Lists:

@@ -166,10 +166,14 @@ def _judge_pixels(boxes: Boxes, edges: Boxes) -> Judgement | None:
         if is_out_then.mean() > min(_HARDLY_ANY, is_out.mean() / 10):
             continue
         reason = (
-            f"as they are read {int(is_out.sum()):,} of {len(boxes):,} boxes reach out of their pictures, "
-            f"as {form.what} {int(is_out_then.sum()):,}"
+            f"read as COCO's, {int(is_out.sum()):,} of {len(boxes):,} boxes reach out of their pictures; "
+            f"read so, {int(is_out_then.sum()):,}"
         )
-        if _look_like_centres(boxes, edges) if form is _CXCYWH else _reach_far_out(boxes, edges):
+        if form is _CXCYWH:
+            is_certain = _look_like_centres(boxes, edges)
+        else:
+            is_certain = is_out.mean() >= _MANY_CORNERS_OUT and _reach_far_out(converted, edges)
+        if is_certain:
             return Judgement(form, True, reason)
         if suspicion is None and form is not _YXYX and is_out.sum() >= _FEWEST_OUT:
             suspicion = Judgement(form, False, reason)
@@ -206,17 +210,20 @@ def _is_out(boxes: Boxes, edges: Boxes, tolerance: Boxes | float) -> NDArray[np.
     return is_out
 
 
-def _reach_far_out(boxes: Boxes, edges: Boxes) -> bool:
-    """Whether boxes reach out as corners do when they are read as sizes: by nearly half a picture.
+def _reach_far_out(converted: Boxes, edges: Boxes) -> bool:
+    """Whether corners reach far out when they are read as sizes: by nearly half a picture.
 
     The far corner of an object in the right half is added to its near one. No box that was merely drawn past
     the border reaches so far.
+
+    Args:
+        converted: The boxes, were they corners.
+        edges: Of their pictures.
     """
-    far = boxes[:, :2] + boxes[:, 2:]
-    num_out = (far > (1 + _FAR_OUT) * edges[:, :2]).sum(axis=0)
-    is_out = (far > (1 + 2 * _SIDE_TOLERANCE) * edges[:, :2] + 2).any(axis=1)
-    share = (_from_corners(boxes)[:, 2:] / edges[:, 2:]).min(axis=1)
-    return bool((num_out >= 1).all() and is_out.mean() >= _MANY_CORNERS_OUT and np.median(share) <= _FAR_OUT)
+    near_and_far = 2 * converted[:, :2] + converted[:, 2:]
+    reaches_far = (near_and_far > (1 + _FAR_OUT) * edges[:, :2]).any(axis=0)
+    share = (converted[:, 2:] / edges[:, 2:]).min(axis=1)
+    return bool(reaches_far.all() and np.median(share) <= _FAR_OUT)
 
 
 def _look_like_centres(boxes: Boxes, edges: Boxes) -> bool:
@@ -281,7 +288,6 @@ def refuse_foreign_boxes(path: Path, boxes: Boxes, sizes: NDArray[np.integer]) -
     if judgement.form is None:
         words += ["--boxes", _SHARES[0].name]
     raise DataError(
-        f"{path}: the boxes are no {XYWH.what}, as COCO's are: {judgement.what}. Convert them with: "
-        f"{command(*words)}. If they are COCO's all the same, add "
-        "--boxes xywh: the file then says so."
+        f"{path}: the boxes are no {XYWH.what}, as COCO's are: {judgement.what}. This converts them; with "
+        f"--boxes xywh besides, it makes a file that says they are COCO's all the same: {command(*words)}"
     )

@@ -14,7 +14,7 @@ from typing import Any
 from hrdet_cli.engine.data.other_formats import format_of, format_of_text, wrong_format
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
-from hrdet_cli.wording import command, first_few
+from hrdet_cli.wording import command, first_and_count
 
 _BYTES_AT_ONCE = 1 << 20
 _UTF8, _UTF8_WITH_MARK = "utf-8", "utf-8-sig"
@@ -43,7 +43,7 @@ def read_bytes(path: Path) -> bytes:
     """
     if path.is_dir():
         found = sorted(str(file.relative_to(path)) for file in [*path.glob("*.json"), *path.glob("*/*.json")])
-        remedy = f"There are in it: {first_few(found)}." if found else "There is no .json file in it."
+        remedy = f"There are in it: {first_and_count(found)}." if found else "There is no .json file in it."
         raise DataError(wrong_format(path, "a folder", remedy))
     try:
         return path.read_bytes()

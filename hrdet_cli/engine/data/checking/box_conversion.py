@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.box_forms import BoxForm, Judgement, declares_coco_form, edges_of, judge_form
+from hrdet_cli.engine.data.box_forms import XYWH, BoxForm, Judgement, declares_coco_form, edges_of, judge_form
 from hrdet_cli.engine.data.checking.annotations import CheckedFile
 from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations
 from hrdet_cli.engine.data.checking.problems import (
     FOREIGN_BOXES,
     FOREIGN_SHARES,
     SUSPECT_BOXES,
+    UNDECLARED_BOXES,
     Problem,
     ProblemLog,
 )
@@ -33,9 +34,12 @@ def with_coco_boxes(file: CheckedFile, log: ProblemLog, *, form: BoxForm | None)
     if form is None and declares_coco_form(file.content.get("info")):
         return file
     judgement = judge_form(annotations.boxes[is_known], edges_of(sizes[is_known]))
+    if form is XYWH:
+        if judgement is not None and judgement.is_certain:
+            what = f"training doubts the boxes until the file says what they are: {judgement.what}"
+            log.add_one(Problem(UNDECLARED_BOXES, file.path.name, None, what))
+        return file
     if form is not None:
-        if form.name == "xywh":
-            return file
         judgement = Judgement(form, True, "as --boxes says")
     if judgement is None:
         return file

@@ -45,6 +45,7 @@ BROKEN_CATEGORY = ProblemKind("broken category", "error", REFUSED, BY_HAND)
 OTHER_CATEGORIES = ProblemKind("categories differ", "error", "refuses the two files", BY_HAND)
 NO_TARGETS = ProblemKind("no picture has a box", "error", REFUSED, BY_HAND)
 FOREIGN_BOXES = ProblemKind("boxes in another form", "error", REFUSED, "converted")
+UNDECLARED_BOXES = ProblemKind("boxes as in another form", "error", REFUSED, "said to be COCO's")
 FOREIGN_SHARES = ProblemKind("boxes in shares of some form", "error", REFUSED, BY_FORM)
 NUMBER_FORM = ProblemKind("number in another form", "error", REFUSED, "the number")
 BROKEN_PICTURE = ProblemKind("broken picture entry", "error", REFUSED, LEFT_OUT_WITH_BOXES)
@@ -73,11 +74,13 @@ OVERHANGING_BOX = ProblemKind(
 DAMAGED_PIXELS = ProblemKind("damaged JPEG data", "warning", "trains on it, and counts such pictures", KEPT)
 IMPOSSIBLE_AREA = ProblemKind("impossible area", "warning", UNAWARE, "the box's area")
 REPEATED_BOX = ProblemKind("box repeated", "warning", "learns it twice", KEPT)
-SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", UNAWARE, KEPT)
+SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", "says so", KEPT)
 NO_TARGETS_ALONE = ProblemKind("no box in a file by itself", "note", "refuses it as training part", KEPT)
 SHARED_PICTURES = ProblemKind("pictures of both parts", "note", UNAWARE, KEPT)
 ODD_NAMES = ProblemKind("names spelt otherwise", "note", "finds the pictures all the same, and says so", KEPT)
-SPARE_CATEGORY = ProblemKind("category of no object", "note", "learns a class that nothing is of", KEPT)
+SPARE_CATEGORY = ProblemKind(
+    "category of no object", "note", "says so, and learns a class that nothing is of", KEPT
+)
 RESCALED_PICTURES = ProblemKind("pictures scaled or turned", "note", MEETS_IT, LEFT_OUT_WITH_BOXES)
 
 
