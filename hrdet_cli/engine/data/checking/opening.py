@@ -16,9 +16,10 @@ from hrdet_cli.engine.data.checking.problems import (
 )
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
-from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting
+from hrdet_cli.engine.data.shortages import shortage_of
+from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.errors import DataError, LostProcessError
+from hrdet_cli.errors import DataError, HrdetError, LostProcessError
 
 _PICTURES_AT_ONCE = 16
 
@@ -72,30 +73,36 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
 
     Raises:
         LostProcessError: One of the processes died.
+        OutOfMemoryError: They may not be started, or open no more files.
     """
     chunks = _Chunks(images, pictures)
-    loader: DataLoader[list[Fault]] = DataLoader(
+    loader: DataLoader[list[Fault] | HrdetError] = DataLoader(
         chunks,
         batch_size=None,
         num_workers=min(num_workers, len(chunks)),
         worker_init_fn=_leave_memory_shared,
     )
-    with _interrupts_held_back(), deaths_noticed_when_waiting():
-        faults_by_chunk = iter(loader)
     num_done = 0
     try:
+        with _interrupts_held_back(), deaths_noticed_when_waiting(), started_all_or_none([]):
+            faults_by_chunk = iter(loader)
         for faults in faults_by_chunk:
+            if isinstance(faults, HrdetError):
+                raise faults
             num_done = min(num_done + _PICTURES_AT_ONCE, len(pictures))
             yield Opened(num_done, faults)
-    except RuntimeError as error:  # torch's word for a worker that died
+    except (RuntimeError, OSError) as error:  # the first is torch's word for a worker that died
+        shortage = shortage_of(error, remedy="open fewer at once with --workers")
+        if shortage is not None:
+            raise shortage from error
         raise LostProcessError(
             f"a process that opens pictures died after {num_done} of {len(pictures)}, perhaps for want of "
             "memory; try fewer with --workers"
         ) from error
 
 
-class _Chunks(Dataset[list[Fault]]):
-    """The faults among a few consecutive pictures."""
+class _Chunks(Dataset["list[Fault] | HrdetError"]):
+    """The faults among a few consecutive pictures; an error is returned, as torch would bury its message."""
 
     def __init__(self, images: ImageSource, pictures: Sequence[NamedSize]) -> None:
         self._images = images
@@ -104,7 +111,13 @@ class _Chunks(Dataset[list[Fault]]):
     def __len__(self) -> int:
         return -(-len(self._pictures) // _PICTURES_AT_ONCE)
 
-    def __getitem__(self, chunk: int) -> list[Fault]:
+    def __getitem__(self, chunk: int) -> list[Fault] | HrdetError:
+        try:
+            return self._faults_of(chunk)
+        except HrdetError as error:
+            return error
+
+    def _faults_of(self, chunk: int) -> list[Fault]:
         first = chunk * _PICTURES_AT_ONCE
         faults = []
         for position, picture in enumerate(self._pictures[first : first + _PICTURES_AT_ONCE], start=first):
