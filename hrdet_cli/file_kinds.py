@@ -5,6 +5,9 @@ the file, the web page of a login in place of a download, an archive that still 
 """
 
 import codecs
+import errno
+import stat
+from pathlib import Path
 from typing import NamedTuple
 
 NUM_BYTES_NEEDED = 512
@@ -60,8 +63,25 @@ _KIND_BY_START: tuple[tuple[bytes, FileKind], ...] = (
     (b"\x80\x04", FileKind("a Python pickle")),
     (b"\x80\x05", FileKind("a Python pickle")),
     (b"\x7fELF", FileKind("a program")),
+    (b"\x08\x01\x12", FileKind("a TensorFlow model", "Convert it first.")),
+    *(
+        (bytes((8, version, 0x12)), FileKind("an ONNX model", "Convert it first."))
+        for version in range(3, 32)
+    ),
+    (b"GGUF", FileKind("a GGUF model", "Convert it first.")),
 )
 _TAR_PLACE, _TAR = slice(257, 262), FileKind("a tar archive", "Unpack it with tar -xf.")
+_CONVERT = "Convert it to JPEG or PNG."
+_HEIC = FileKind("a HEIC picture", _CONVERT)
+_VIDEO = FileKind("a video", "Take pictures out of it, for instance with ffmpeg.")
+_BRAND_PLACE = slice(4, 12)  # of the family of MP4, after the size of the first box
+_KIND_BY_BRAND: tuple[tuple[bytes, FileKind], ...] = (
+    (b"ftypavi", FileKind("an AVIF picture", _CONVERT)),
+    *((b"ftyp" + brand, _HEIC) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
+    (b"ftyp", _VIDEO),
+)
+_FORM_PLACE = slice(8, 12)  # of RIFF, after the file's size
+_KIND_BY_FORM = {b"WEBP": FileKind("a WebP picture", _CONVERT), b"AVI ": _VIDEO}
 
 
 def kind_of_file(start: bytes) -> FileKind | None:
@@ -78,16 +98,45 @@ def kind_of_file(start: bytes) -> FileKind | None:
             return kind
     if start[_TAR_PLACE] == b"ustar":
         return _TAR
+    for mark, kind in _KIND_BY_BRAND:
+        if start[_BRAND_PLACE].startswith(mark):
+            return kind
+    if start.startswith(b"RIFF") and start[_FORM_PLACE] in _KIND_BY_FORM:
+        return _KIND_BY_FORM[start[_FORM_PLACE]]
     return _kind_of_markup(start)
+
+
+def why_no_file(path: Path) -> str | None:
+    """Why a path is not a file that can be read, to go behind it: ``does not exist``; None for a file.
+
+    Opens nothing: a pipe would be waited for.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.is_symlink():
+            return "does not exist"
+        return f"is a symbolic link to {path.readlink()}, which does not exist"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a symbolic link that leads in a circle"
+        return f"cannot be read: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file"
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return f"is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
 
 
 def _kind_of_markup(start: bytes) -> FileKind | None:
     text = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if not text.startswith(b"<"):
+        return None
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<script")) or b"<html" in text:
         return _PAGE
-    if text.startswith(b"<annotation"):
+    if b"<annotations" in text:
+        return FileKind("CVAT's XML")
+    if b"<annotation" in text:
         return FileKind("Pascal VOC's XML of one picture")
-    if text.startswith((b"<?xml", b"<error")):
-        is_voc = b"<annotation" in text
-        return FileKind("Pascal VOC's XML of one picture" if is_voc else "XML")
-    return None
+    return FileKind("XML") if text.startswith((b"<?xml", b"<error")) else None

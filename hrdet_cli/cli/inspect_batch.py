@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import print_notices, stdout_console
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -87,6 +87,7 @@ def inspect_batch(
             out=out,
             command=command,
         )
+    print_notices(inspection.notices)
     if as_json:
         typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
         return

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from hrdet_cli.cli.display.console import file_console, print_notices, stdout_console
+from hrdet_cli.cli.membership import is_first_node, waits_for_others
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
     JsonOption,
@@ -32,8 +33,9 @@ from hrdet_cli.cli.process_options import (
     TimeoutOption,
 )
 from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
+from hrdet_cli.cli.refusal import refused_for_all
 from hrdet_cli.cli.standard_streams import do_without_stdout
-from hrdet_cli.errors import SpecError
+from hrdet_cli.errors import OutputError, SpecError
 from hrdet_cli.wording import command, shortened
 
 if TYPE_CHECKING:
@@ -114,22 +116,26 @@ def train(
     run_dir = _run_folder(run, run_dir, resumes=resume or auto_resume)
     if as_json and not dry_run:
         raise SpecError(["--json goes with --dry-run; a run writes metrics.jsonl into its folder"])
-    if (resume or auto_resume) and preset is None and spec_file is None:
-        spec_file = _saved_spec(run_dir)
-    loaded = load_from_options(
-        preset=preset,
-        spec_file=spec_file,
-        settings=settings,
-        train_data=train_data,
-        val_data=val_data,
-        weights=weights,
-        from_scratch=from_scratch,
-    )
+    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
+    processes.check()
+    with refused_for_all(processes):
+        if mode != "never" and preset is None and spec_file is None:
+            spec_file = _saved_spec(run_dir, processes)
+        loaded = load_from_options(
+            preset=preset,
+            spec_file=spec_file,
+            settings=settings,
+            train_data=train_data,
+            val_data=val_data,
+            weights=weights,
+            from_scratch=from_scratch,
+        )
+        path = run_dir or Path("runs") / loaded.spec.name
+        if not dry_run and waits_for_others(processes):
+            _check_node(loaded, path, processes, resume=mode, overwrite=overwrite)
     if dry_run:
         _print_plan(loaded, processes, as_json=as_json)
         return
-    path = run_dir or Path("runs") / loaded.spec.name
-    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
     _train(loaded, path, processes, resume=mode, overwrite=overwrite)
 
 
@@ -162,7 +168,7 @@ def _meant_by(word: Path) -> str:
     return "give data with --train-data JSON IMAGES, a preset with --preset NAME, a spec with --spec FILE"
 
 
-def _saved_spec(run_dir: Path | None) -> Path:
+def _saved_spec(run_dir: Path | None, processes: ProcessOptions) -> Path:
     from hrdet_cli.runs.resume import mend_spec
     from hrdet_cli.runs.run_folder import RunFolder
 
@@ -171,9 +177,33 @@ def _saved_spec(run_dir: Path | None) -> Path:
             ["give --run-dir DIR, the folder of the run to go on with, or --preset NAME or --spec FILE"]
         )
     folder = RunFolder(run_dir)
-    mended = mend_spec(folder)
+    try:
+        mended = mend_spec(folder)
+    except OutputError as error:
+        if not waits_for_others(processes):
+            raise
+        raise OutputError(
+            f"{error}. A node that does not share the first one's disk cannot read the run's spec there: "
+            "give the run's --preset or --spec, data and --set beside --resume"
+        ) from error
     print_notices([mended] if mended else [])
     return folder.spec_file
+
+
+def _check_node(
+    loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: "Resume", overwrite: bool
+) -> None:
+    from hrdet_cli.runs.node_check import check_node
+    from hrdet_cli.runs.run_folder import RunFolder
+
+    check_node(
+        loaded.spec,
+        RunFolder(path),
+        keeps_folder=is_first_node(processes),
+        resume=resume,
+        overwrite=overwrite,
+        num_processes=processes.processes_per_node,
+    )
 
 
 def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: bool) -> None:
@@ -181,7 +211,9 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
     from hrdet_cli.runs.plan import make_plan
 
     count = num_processes(processes, device=loaded.spec.run.device)
-    plan = make_plan(loaded, open_training_data(loaded.spec.data), num_processes=count)
+    data = open_training_data(loaded.spec.data)
+    print_notices(data.notices)
+    plan = make_plan(loaded, data, num_processes=count)
     if as_json:
         spec = loaded.spec.model_dump(mode="json")
         typer.echo(json.dumps({"plan": plan.to_json(), "spec": spec}, indent=2, ensure_ascii=False))

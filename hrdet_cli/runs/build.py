@@ -21,7 +21,6 @@ from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
-from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.anchors import counts_valid_pixels
 from hrdet_cli.runs.build_heads import build_roi_head, build_rpn
 from hrdet_cli.runs.dataset import DatasetPart
@@ -136,7 +135,7 @@ def build_training_loader(
 
 
 def build_evaluation_loader(
-    spec: ExperimentSpec, part: DatasetPart, device: torch.device
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, leaves_out_broken: bool = False
 ) -> EvaluationLoader:
     """This process's share of a part's pictures, at the evaluation scale."""
     return EvaluationLoader(
@@ -151,6 +150,7 @@ def build_evaluation_loader(
         padding=SmallestCanvas(),
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
+        leaves_out_broken=leaves_out_broken,
     )
 
 
@@ -194,7 +194,7 @@ def build_trainer(
         ),
         schedule=StepSchedule(
             learning_rate=learning_rate,
-            warmup_steps=optimisation.warmup_steps_of(loader.steps.num_steps * optimisation.num_epochs),
+            warmup_steps=optimisation.warmup_steps_of(loader.num_steps_per_epoch * optimisation.num_epochs),
             warmup_factor=optimisation.warmup_factor,
             drop_epochs=optimisation.drop_epochs,
             drop_factor=optimisation.drop_factor,
@@ -207,19 +207,6 @@ def build_trainer(
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
     )
-
-
-def select_device(run: RunSpec) -> torch.device:
-    """The device a run computes on.
-
-    Raises:
-        SpecError: A GPU was asked for and there is none.
-    """
-    if run.device == "cuda" and not torch.cuda.is_available():
-        raise SpecError(["run.device: 'cuda' was asked for, but torch sees no GPU; set run.device=auto"])
-    if run.device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", torch.cuda.current_device())
 
 
 def place_detector(detector: FasterRCNN, run: RunSpec, device: torch.device) -> FasterRCNN:

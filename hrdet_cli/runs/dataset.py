@@ -8,11 +8,13 @@ from typing import Literal
 import numpy as np
 
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
-from hrdet_cli.engine.data.images import ImageSource, open_images
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
+from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.specs.data import DatasetSpec, DataSpec
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import command, first_few
 
 MAX_NAMES_SHOWN = 5
 
@@ -26,13 +28,24 @@ class TrainingData:
     train: "DatasetPart"
     val: "DatasetPart | None"
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Those of both parts."""
+        parts = [part for part in (self.train, self.val) if part is not None]
+        return tuple(dict.fromkeys(notice for part in parts for notice in part.notices))
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetPart:
-    """Annotations and the pictures they speak of, all of them present."""
+    """Annotations and the pictures they speak of, all of them present.
+
+    Attributes:
+        notices: What the user should know of the pictures' names and of the annotations.
+    """
 
     annotations: CocoAnnotations
     images: ImageSource
+    notices: tuple[str, ...] = ()
 
 
 def open_training_data(data: DataSpec, *, load: LoadAnnotations = load_coco) -> TrainingData:
@@ -69,14 +82,42 @@ def open_part(
     located = locate_part(data, part)
     annotations = load(located.annotations)
     images = open_images(located.images)
-    missing = images.missing(annotations.file_names.tolist())
-    if missing:
+    found = images.find(annotations.file_names.tolist())
+    if found.missing:
+        first = found.missing[0]
         raise DataError(
-            f"{located.images}: {len(missing)} of the {len(annotations)} pictures that {located.annotations} "
-            f"names are missing: {first_few(missing)}. Check data.{part}.images, or take them out of the "
-            "annotations."
+            f"{located.images}: {len(found.missing)} of the {len(annotations)} pictures that "
+            f"{located.annotations} names are missing: {first_few(found.missing)}. {first} "
+            f"{images.why_missing(first)}. Check data.{part}.images, or take them out of the annotations."
         )
-    return DatasetPart(annotations, images)
+    if found.contradictory:
+        raise DataError(
+            f"{located.images}: members of different content have one name, so nobody knows which one "
+            f"{located.annotations} means: {first_few(found.contradictory)}. Make the archive again."
+        )
+    notices = [f"{located.images}: {note}" for note in found.notes()]
+    notices += [f"{located.annotations}: {note}" for note in _doubts_about(annotations, part)]
+    return DatasetPart(annotations, images, tuple(notices))
+
+
+def refuse_exchanged(annotations: Path, images: Path) -> None:
+    """Refuse a folder or an archive where annotations should be, and a JSON file where pictures should be.
+
+    Raises:
+        DataError: The two are exchanged.
+    """
+    looks_like_images = annotations.is_dir() or annotations.suffix.lower() == ".zip"
+    if looks_like_images and images.is_file() and images.suffix.lower() == ".json":
+        raise DataError(
+            f"{annotations} and {images} are exchanged: the annotations come first, then the pictures. Give: "
+            f"{command(images, annotations)}"
+        )
+
+
+def _doubts_about(annotations: CocoAnnotations, part: Literal["train", "val"]) -> list[str]:
+    """What may be wrong with annotations; a validation part may lack boxes of any category."""
+    doubts = [] if annotations.box_suspicion is None else [annotations.box_suspicion]
+    return doubts + (list(annotations.spare_categories.values()) if part == "train" else [])
 
 
 def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
@@ -94,11 +135,13 @@ def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
         )
     located = data.locate(part)
     for key, path in (("annotations", located.annotations), ("images", located.images)):
-        if not path.exists():
+        reason = why_no_file(path)
+        if reason is not None and not path.is_dir():
             raise DataError(
-                f"{path}: does not exist; data.{part}.{key} points there. "
+                f"{path}: {reason}; data.{part}.{key} points there. "
                 f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
             )
+    refuse_exchanged(located.annotations, located.images)
     return located
 
 

@@ -1,6 +1,6 @@
 """``hrdet eval``: a trained detector in, COCO's numbers, detections and pictures out."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.shared_annotations import load_coco_once
 from hrdet_cli.engine.distributed.collectives import from_first
@@ -17,6 +18,7 @@ from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, score_detectio
 from hrdet_cli.engine.evaluation.inference import (
     PictureDetections,
     detect_all,
+    gather_faults,
     gather_pictures,
     to_coco_results,
 )
@@ -25,14 +27,15 @@ from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
+from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader
 from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin, evaluation_folder, origin_of
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import counted, first_few
 
 NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
@@ -44,15 +47,40 @@ class Evaluation:
 
     Attributes:
         files: metrics.json, detections.json and the pictures.
+        broken: Pictures that could not be read and do not count.
+        damaged: JPEGs with damaged pixels, which count as they were decoded.
     """
 
     origin: Origin
     metrics: CocoMetrics
     files: tuple[Path, ...]
+    broken: tuple[PictureFault, ...] = ()
+    damaged: tuple[PictureFault, ...] = ()
+
+    def notices(self) -> Iterator[str]:
+        """What the user should be told of the pictures."""
+        if self.broken:
+            yield (
+                f"scored without {counted(len(self.broken), 'picture')} that cannot be read, on the other "
+                f"{self.origin.num_pictures - len(self.broken):,}; the first: {self.broken[0].reason} "
+                "hrdet check-data names all"
+            )
+        if self.damaged:
+            first = self.damaged[0]
+            yield (
+                f"damaged JPEG data in {counted(len(self.damaged), 'picture')}, scored as far as decoded; "
+                f"the first: {first.file_name} ({first.reason}); hrdet check-data names all"
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds."""
-        return {MADE_FROM: self.origin.to_json(), **self.metrics.to_json()}
+        """What ``metrics.json`` holds; broken and damaged pictures where there are some."""
+        kinds = {"broken_pictures": self.broken, "damaged_pictures": self.damaged}
+        faults = {
+            kind: {fault.file_name: fault.reason for fault in faults}
+            for kind, faults in kinds.items()
+            if faults
+        }
+        return {MADE_FROM: self.origin.to_json(), **faults, **self.metrics.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +136,14 @@ def evaluate_trained(
         origin=origin,
         out=out or from_first(lambda: evaluation_folder(trained, origin), what="folder for the results"),
         stop_asked=stop_asked,
+        leaves_out_broken=spec.data.broken_pictures == "skip",
     )
     names_in_file = part.annotations.class_names
     return EvaluationReport(
         evaluation=evaluation,
         unknown_classes=tuple(name for name in names_in_file if name not in class_names),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
-        notices=trained.notices,
+        notices=(*trained.notices, *part.notices, *evaluation.notices()),
     )
 
 
@@ -153,6 +182,7 @@ def evaluate_detector(
     origin: Origin,
     out: Path,
     stop_asked: Callable[[], bool] = never,
+    leaves_out_broken: bool = False,
 ) -> Generator[EvaluationProgress, None, Evaluation]:
     """Detect in every picture of a part, score the detections and write the results.
 
@@ -170,9 +200,11 @@ def evaluate_detector(
         origin: What the results are made from.
         out: Folder for the results; made where it is missing.
         stop_asked: Whether this process was asked to stop.
+        leaves_out_broken: Whether pictures that cannot be read are left out and named. Else one is an error.
 
     Raises:
-        DataError: The annotations have no class that the detector knows, or a picture cannot be read.
+        DataError: The annotations have no class that the detector knows, or a picture, or none of those left,
+            can be read.
         OutputError: The results cannot be written; known before the work where the folder cannot be made.
     """
     labels_in_file = _labels_in_file(part, class_names)
@@ -180,18 +212,23 @@ def evaluate_detector(
     _take_buffers_of_first(detector)
     dtype = autocast_dtype(spec.run, device)
     pictures: list[PictureDetections] = []
+    broken: list[PictureFault] = []
+    damaged: list[PictureFault] = []
     with (
-        build_evaluation_loader(spec, part, device) as loader,
+        build_evaluation_loader(spec, part, device, leaves_out_broken=leaves_out_broken) as loader,
         closing(
             detect_all(detector, loader, device=device, autocast_dtype=dtype, stop_asked=stop_asked)
         ) as rounds,
     ):
         for done in rounds:
             pictures += done.pictures
+            broken += done.broken
+            damaged += done.damaged
             yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
     everything = gather_pictures(pictures) or []
     known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
-    return from_first(lambda: _score_and_write(out, origin, _Findings(part, known)), what="metrics")
+    findings = _Findings(part, known, tuple(gather_faults(broken)), tuple(gather_faults(damaged)))
+    return from_first(lambda: _score_and_write(out, origin, findings), what="metrics")
 
 
 def _take_buffers_of_first(detector: FasterRCNN) -> None:
@@ -212,21 +249,38 @@ class _Findings:
     """A data set's detections.
 
     Attributes:
-        pictures: All of them, by image id; labels are those of the annotations.
+        pictures: All that were read, by image id; labels are those of the annotations.
+        broken: Those that could not be read, by name.
+        damaged: JPEGs with damaged pixels, likewise.
     """
 
     part: DatasetPart
     pictures: Sequence[PictureDetections]
+    broken: tuple[PictureFault, ...]
+    damaged: tuple[PictureFault, ...]
+
+    def ids_left_out(self) -> set[int]:
+        """Ids of the broken pictures."""
+        annotations = self.part.annotations
+        names = [fault.file_name for fault in self.broken]
+        return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
 
 
 def _score_and_write(folder: Path, origin: Origin, findings: _Findings) -> Evaluation:
     """Write ``metrics.json``, ``detections.json`` and two pictures into a folder."""
     annotations = findings.part.annotations
+    if findings.broken and not findings.pictures:
+        raise DataError(
+            f"{annotations.path}: none of its {len(annotations)} pictures can be read; the first: "
+            f"{findings.broken[0].reason}"
+        )
     results = to_coco_results(findings.pictures, annotations.category_ids)
-    scores = score_detections(annotations, results)
+    scores = score_detections(annotations, results, left_out=findings.ids_left_out())
     metrics, detections = folder / METRICS, folder / "detections.json"
     sheet, curves = folder / "detections.png", folder / "precision-recall.png"
-    evaluation = Evaluation(origin, scores, (metrics, detections, sheet, curves))
+    evaluation = Evaluation(
+        origin, scores, (metrics, detections, sheet, curves), findings.broken, findings.damaged
+    )
     write_json(metrics, evaluation.to_json())
     write_json(detections, list(results))
     save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)

@@ -22,9 +22,9 @@ from hrdet_cli.runs.build import (
     place_detector,
     precision_name,
     require_trainable_norm,
-    select_device,
 )
 from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import (
     Event,
     Notice,
@@ -39,8 +39,8 @@ from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
 from hrdet_cli.runs.resume import (
     as_begun,
-    check_same_data,
     check_same_spec,
+    compare_data,
     keys_since,
     mend_spec,
     saved_batch_size,
@@ -125,6 +125,7 @@ def prepare_run(
         loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
         spec = loaded.spec
     data = open_training_data(spec.data, load=load_coco_once)
+    yield from map(Notice, data.notices)
     device = select_device(spec.run)
     require_trainable_norm(spec.norm, device)
     if spec.data.batch_size_per_process == "auto":
@@ -274,16 +275,15 @@ def _go_on(run: TrainingRun, start: _Start) -> Iterator[Notice]:
     if start.has_checkpoint:
         yield from _restore(run, start)
     else:
-        check_same_data(run.plan, run.record, run.folder)
+        yield from map(Notice, compare_data(run.plan, run.record, run.folder))
         yield Notice(f"{run.folder.path} has no checkpoint yet: begins with the first step once more")
     if start.record is None:
         yield Notice(f"{run.folder.record_file}: was missing or damaged, and is written anew")
 
 
 def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
-    path, state, skipped = from_first(lambda: _read_newest(run, start), what="checkpoint")
-    for reason in skipped:
-        yield Notice(f"skipped a checkpoint: {reason}")
+    path, state, notices = from_first(lambda: _read_newest(run, start), what="checkpoint")
+    yield from map(Notice, notices)
     run.record = _record_of(start, state)
     moved = run.trainer.load_state_dict(state)
     run.num_closed_epochs = state["num_closed_epochs"]
@@ -300,8 +300,8 @@ def _read_newest(run: TrainingRun, start: _Start) -> tuple[Path, dict[str, Any],
     path, state, skipped = newest_valid(run.folder.checkpoints_newest_first())
     require_keys(path, state, ("num_closed_epochs", "best_box_ap", "best_ema_box_ap"))
     check_same_spec(run.spec, str(state.get("spec", "")), file=path)  # spec.yaml may have been changed
-    check_same_data(run.plan, _record_of(start, state), run.folder)
-    return path, state, skipped
+    skipped = [f"skipped a checkpoint: {reason}" for reason in skipped]
+    return path, state, [*skipped, *compare_data(run.plan, _record_of(start, state), run.folder)]
 
 
 def _record_of(start: _Start, state: Mapping[str, Any]) -> RunRecord:
@@ -313,12 +313,18 @@ def _record_of(start: _Start, state: Mapping[str, Any]) -> RunRecord:
 
 def _describe_move(run: TrainingRun, moved: PositionMoved) -> str:
     plan = run.plan
-    changes = (
-        f"{moved.new_batch_size} pictures a step now ({plan.num_processes} processes), "
-        f"{moved.old_batch_size} before; so the learning rate is {plan.learning_rate:g} = "
-        f"{plan.learning_rate_rule}, and an epoch has {moved.new_num_steps_per_epoch} steps, not "
-        f"{moved.old_num_steps_per_epoch}"
-    )
+    if moved.new_batch_size == moved.old_batch_size:
+        changes = (
+            f"an epoch has {moved.new_num_steps_per_epoch} steps now, not {moved.old_num_steps_per_epoch}, "
+            "for its pictures are more or fewer"
+        )
+    else:
+        changes = (
+            f"{moved.new_batch_size} pictures a step now ({plan.num_processes} processes), "
+            f"{moved.old_batch_size} before; so the learning rate is {plan.learning_rate:g} = "
+            f"{plan.learning_rate_rule}, and an epoch has {moved.new_num_steps_per_epoch} steps, not "
+            f"{moved.old_num_steps_per_epoch}"
+        )
     if moved.old_step_in_epoch == 0:
         return changes
     return (

@@ -142,16 +142,51 @@ def saved_batch_size(folder: RunFolder) -> int | None:
     return found if type(found) is int else None
 
 
-def check_same_data(plan: Plan, record: RunRecord, folder: RunFolder) -> None:
-    """The annotation files must be those the run began with.
+def compare_data(plan: Plan, record: RunRecord, folder: RunFolder) -> list[str]:
+    """Compare the annotation files with those that the run had last.
+
+    Validation data may be others.  Training data may have lost pictures and boxes, as where ``check-data
+    --fix-out`` cleaned the file or somebody took broken pictures out of it, but must have the same classes.
+
+    Returns:
+        What has changed, in words.
 
     Raises:
-        DataError: One was changed since.
+        DataError: The training data are others.
     """
+    changes = []
     for part, counts in (("train", plan.train), ("val", plan.val)):
-        began_with = record.data_fingerprint(part)
-        if counts is not None and began_with is not None and counts.fingerprint != began_with:
-            raise DataError(
-                f"{counts.annotations}: was changed since {folder.path} began; "
-                "put the old file back to go on exactly, or start a new run"
+        had = record.data_fingerprint(part)
+        if counts is None or had is None or counts.fingerprint == had:
+            continue
+        if part == "train":
+            changes.append(_compare_training_data(plan, record, folder))
+        else:
+            changes.append(
+                f"{counts.annotations}: the validation data are not those of before, so scores of before and "
+                "from now on do not compare; nor does the best of them"
             )
+    return changes
+
+
+def _compare_training_data(plan: Plan, record: RunRecord, folder: RunFolder) -> str:
+    counts, began_with = plan.train, record.data_counts("train")
+    other = f"{counts.annotations}: has other content than the training data that {folder.path} began with"
+    remedy = "put the old file back to go on exactly, or start a new run"
+    if began_with is None:
+        raise DataError(f"{other}; {remedy}")
+    classes = record.class_names()
+    if classes is not None and classes != plan.class_names:
+        raise DataError(f"{other}: its classes are others, or in another order; {remedy}")
+    num_pictures, num_boxes = began_with
+    if counts.num_pictures > num_pictures or counts.num_boxes > num_boxes:
+        raise DataError(
+            f"{other}: it has {counts.num_pictures:,} pictures with {counts.num_boxes:,} boxes, there were "
+            f"{num_pictures:,} with {num_boxes:,}. A run may go on without some of them, not with others: "
+            f"{remedy}"
+        )
+    return (
+        f"{counts.annotations}: the training data have changed: {counts.num_pictures:,} pictures with "
+        f"{counts.num_boxes:,} boxes, the run began with {num_pictures:,} and {num_boxes:,}. Pictures come "
+        "in another order from here on"
+    )

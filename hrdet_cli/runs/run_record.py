@@ -13,10 +13,12 @@ class RunRecord:
     Attributes:
         launches: An entry for the start and one for each resume, see `runs.record.describe_launch`.
         broken_pictures: Why each picture that could not be read was replaced, by its name.
+        damaged_pictures: What is damaged in each JPEG that was decoded all the same, by its name.
     """
 
     launches: tuple[Mapping[str, Any], ...] = ()
     broken_pictures: Mapping[str, str] = field(default_factory=dict)
+    damaged_pictures: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -29,16 +31,17 @@ class RunRecord:
         launches = document.get("launches") if isinstance(document, dict) else None
         if not isinstance(launches, list) or not all(isinstance(launch, dict) for launch in launches):
             raise ValueError("it has no list of launches")
-        broken = document.get("broken_pictures", {})
-        if not isinstance(broken, dict):
-            raise ValueError("its broken_pictures are no mapping")
-        return cls(tuple(launches), {str(name): str(reason) for name, reason in broken.items()})
+        return cls(
+            tuple(launches), _reasons(document, "broken_pictures"), _reasons(document, "damaged_pictures")
+        )
 
     def text(self) -> str:
-        """The record as JSON; ``broken_pictures`` is only there where there are some."""
+        """The record as JSON; broken and damaged pictures are only there where there are some."""
         document: dict[str, Any] = {"launches": list(self.launches)}
         if self.broken_pictures:
             document["broken_pictures"] = dict(self.broken_pictures)
+        if self.damaged_pictures:
+            document["damaged_pictures"] = dict(self.damaged_pictures)
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def with_launch(self, launch: Mapping[str, Any]) -> Self:
@@ -49,13 +52,38 @@ class RunRecord:
         """With more broken pictures; one that is there already keeps its reason."""
         return replace(self, broken_pictures={**reason_by_name, **self.broken_pictures})
 
+    def with_damaged_pictures(self, reason_by_name: Mapping[str, str]) -> Self:
+        """With more damaged pictures."""
+        return replace(self, damaged_pictures={**self.damaged_pictures, **reason_by_name})
+
     def was_begun_by(self, launch_id: str) -> bool:
         """Whether a launch is in the record already."""
         return any(launch.get("launch_id") == launch_id for launch in self.launches)
 
     def data_fingerprint(self, part: str) -> str | None:
-        """Of the annotations of ``train`` or ``val`` that the run began with; None where nobody says."""
+        """Of the annotations of ``train`` or ``val`` that the last launch had; None where nobody says."""
         if not self.launches:
             return None
-        found = self.launches[0].get("data_fingerprints", {}).get(part)
+        found = self.launches[-1].get("data_fingerprints", {}).get(part)
         return None if found is None else str(found)
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the data that the run began with; None where nobody says."""
+        found = self.launches[0].get("plan", {}).get("class_names") if self.launches else None
+        return tuple(map(str, found)) if isinstance(found, list) else None
+
+    def data_counts(self, part: str) -> tuple[int, int] | None:
+        """Pictures and boxes that the run began with in ``train`` or ``val``; None where nobody says."""
+        counts = self.launches[0].get("plan", {}).get(part, {}) if self.launches else {}
+        num_pictures, num_boxes = counts.get("num_pictures"), counts.get("num_boxes")
+        if isinstance(num_pictures, int) and isinstance(num_boxes, int):
+            return num_pictures, num_boxes
+        return None
+
+
+def _reasons(document: Mapping[str, Any], key: str) -> dict[str, str]:
+    """What is wrong with pictures, by their names."""
+    found = document.get(key, {})
+    if not isinstance(found, dict):
+        raise ValueError(f"its {key} are no mapping")
+    return {str(name): str(reason) for name, reason in found.items()}

@@ -10,7 +10,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
-from hrdet_cli.errors import NonFiniteLossError
+from hrdet_cli.errors import DataError, NonFiniteLossError
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
@@ -29,6 +29,7 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
+from hrdet_cli.wording import command
 
 _NOTHING_MATCHED = (
     "in the whole first epoch no anchor matched a box (rpn_box 0 in every step), so the detector learns to "
@@ -83,7 +84,8 @@ def _work(run: TrainingRun) -> Iterator[Event]:
 def _train_epoch(run: TrainingRun) -> Iterator[Event]:
     """Train the rest of an epoch and log it; pictures the first batches.
 
-    A batch that gives no finite loss is kept; a picture that cannot be read costs no step before it.
+    A batch that gives no finite loss is kept; a picture that cannot be read costs no step before it, and the
+    error says how to go on.
     """
     is_first_epoch, num_steps_with_boxes = run.trainer.step == 0, 0
     try:
@@ -94,6 +96,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             run.log({"kind": "step", **report.to_json()})
             for broken in run.note_broken(report.broken_pictures):
                 yield Notice(f"another picture takes the place of a broken one: {broken.reason}")
+            run.note_damaged(report.damaged_pictures)
             run.save_when_due()
             yield report
             if report.lacks_next_batch:  # the trainer raises the error next, on all processes together
@@ -105,8 +108,26 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             step=error.step,
             batch_file=_keep_bad_batch(run),
         ) from error
+    except DataError as error:
+        raise DataError(f"{error}\n{_ways_to_go_on(run)}") from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
         yield Notice(_NOTHING_MATCHED)
+
+
+def _ways_to_go_on(run: TrainingRun) -> str:
+    """What to do where a training picture cannot be read; each command works as it stands."""
+    train = run.spec.data.locate("train")
+    cleaned = train.annotations.with_name(f"{train.annotations.stem}-cleaned.json")
+    check = command("hrdet", "check-data", train.annotations, train.images, "--fix-out", cleaned)
+
+    def resume(*more: str | Path) -> str:
+        return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
+
+    return (
+        f"The run can go on. Once the picture is mended: {resume()}\n"
+        f"With others in place of broken ones: {resume('--set', 'data.broken_pictures=skip')}\n"
+        f"Without broken ones: {check}, and then {resume('--train-data', cleaned, train.images)}"
+    )
 
 
 def _keep_bad_batch(run: TrainingRun) -> Path | None:
@@ -143,8 +164,12 @@ def _picture_curves(run: TrainingRun) -> None:
 def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     """Save, evaluate when it is time, and keep the best and every n-th checkpoint."""
     epoch, spec = run.trainer.num_finished_epochs, run.spec
+    damage = run.untold_damage()
+    if damage is not None:
+        yield Notice(damage)
     every = spec.evaluation.every_num_epochs
-    if run.data.val is not None and every and (epoch % every == 0 or run.trainer.is_finished):
+    is_due = every > 0 and (epoch % every == 0 or run.trainer.is_finished)
+    if run.data.val is not None and is_due:
         yield run.save(run.folder.last_checkpoint)  # whatever the evaluation meets, the epoch is safe
         best: list[Path] = []
         for weights in run.evaluated_detectors:
@@ -152,10 +177,11 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
             if evaluated.is_best:
                 best.append(_best_checkpoint(run.folder, weights))
             yield evaluated
-        _picture_curves(run)
         run.num_closed_epochs = epoch
         for path in best:
             yield run.save(path)
+    if is_due or run.trainer.is_finished:
+        _picture_curves(run)
     run.num_closed_epochs = epoch
     yield run.save(run.folder.last_checkpoint)
     if epoch % spec.run.checkpoint_every_epochs == 0:
@@ -176,9 +202,21 @@ def _evaluate(
         origin=run.evaluation_origin(part, weights),
         out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
+        leaves_out_broken=True,  # days of training must not end with one picture
     )
+    yield from map(Notice, run.untold(evaluation.notices()))
+    left_out = {"num_broken_pictures": len(evaluation.broken)} if evaluation.broken else {}
     box = evaluation.metrics.to_json()["box"]
-    run.log({"kind": "evaluation", "weights": weights, "epoch": epoch, "step": run.trainer.step, "box": box})
+    run.log(
+        {
+            "kind": "evaluation",
+            "weights": weights,
+            "epoch": epoch,
+            "step": run.trainer.step,
+            "box": box,
+            **left_out,
+        }
+    )
     return Evaluated(epoch, weights, box, run.remember_if_best(box["AP"], weights))
 
 

@@ -1,14 +1,14 @@
 """A training run's parts, and what it writes."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from hrdet_cli.engine.data.batch import BrokenPicture
+from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
@@ -23,6 +23,7 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
+from hrdet_cli.wording import counted
 
 
 @dataclass(slots=True)
@@ -52,6 +53,9 @@ class TrainingRun:
     best_box_ap: float | None = None
     best_ema_box_ap: float | None = None
     _saved_at: float = field(default_factory=time.monotonic)
+    _told: set[str] = field(default_factory=set)
+    _num_told_damaged: int = 0
+    _num_written_damaged: int = 0
 
     @property
     def is_first(self) -> bool:
@@ -95,7 +99,7 @@ class TrainingRun:
         if self.is_first:
             self.metrics.append(line)
 
-    def note_broken(self, pictures: Sequence[BrokenPicture]) -> list[BrokenPicture]:
+    def note_broken(self, pictures: Sequence[PictureFault]) -> list[PictureFault]:
         """Write pictures that cannot be read into the record; returns those that were not in it yet."""
         reason_by_name = {
             picture.file_name: picture.reason
@@ -106,11 +110,41 @@ class TrainingRun:
             self.record = self.record.with_broken_pictures(reason_by_name)
             if self.is_first:
                 self.folder.write_record(self.record)
-        return [BrokenPicture(name, reason) for name, reason in reason_by_name.items()]
+        return [PictureFault(name, reason) for name, reason in reason_by_name.items()]
+
+    def note_damaged(self, pictures: Sequence[PictureFault]) -> None:
+        """Add JPEGs with damaged pixels to the record, which is written with the next checkpoint."""
+        reason_by_name = {
+            picture.file_name: picture.reason
+            for picture in pictures
+            if picture.file_name not in self.record.damaged_pictures
+        }
+        if reason_by_name:
+            self.record = self.record.with_damaged_pictures(reason_by_name)
+
+    def untold_damage(self) -> str | None:
+        """How many training pictures are damaged, in words; None where that was said already."""
+        num_damaged = len(self.record.damaged_pictures)
+        if num_damaged == self._num_told_damaged:
+            return None
+        self._num_told_damaged = num_damaged
+        name, reason = next(iter(self.record.damaged_pictures.items()))
+        return (
+            f"damaged JPEG data in {counted(num_damaged, 'training picture')} so far, trained on as far as "
+            f"decoded; the first: {name} ({reason}). {self.folder.record_file.name} names all so far, "
+            "hrdet check-data all there are"
+        )
+
+    def untold(self, notices: Iterable[str]) -> list[str]:
+        """Those of an evaluation's notices that no evaluation before it had."""
+        new = [notice for notice in notices if notice not in self._told]
+        self._told.update(new)
+        return new
 
     def save(self, path: Path) -> CheckpointSaved:
         """Write a checkpoint that training can go on from and evaluation can start from."""
         if self.is_first:
+            self._write_new_damage()
             self.metrics.sync()
             self.writer.write(path, self._state())
             self._saved_at = time.monotonic()
@@ -126,9 +160,16 @@ class TrainingRun:
             return
         self.writer.check()
         if time.monotonic() - self._saved_at >= 60 * minutes:
+            self._write_new_damage()
             self.metrics.sync()
             self.writer.begin(self.folder.last_checkpoint, self._state())
             self._saved_at = time.monotonic()
+
+    def _write_new_damage(self) -> None:
+        """Not with each new picture: where there are many, the record is long."""
+        if len(self.record.damaged_pictures) != self._num_written_damaged:
+            self._num_written_damaged = len(self.record.damaged_pictures)
+            self.folder.write_record(self.record)
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -68,9 +68,10 @@ class DataSpec(Spec):
     keep_pictures_without_boxes: bool = False
     """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
     broken_pictures: Literal["error", "skip"] = "error"
-    """What a training picture does that turns out to be damaged, of another size than annotated, or gone:
-    `error` saves and ends the run; `skip` trains on another one in its place, and names it once in run.json.
-    Pictures that are missing before the run starts are an error in any case."""
+    """What a picture does that turns out to be unreadable, of another size than annotated, or gone: `error`
+    saves and ends a training run, and ends `hrdet eval`; `skip` trains on another one in its place, names it
+    once in run.json, and evaluates the others. The evaluations of a training run leave it out in any case
+    and say so. Pictures that are missing before the run starts are an error in any case."""
 
     @property
     def num_pictures_per_process(self) -> int:

@@ -16,6 +16,7 @@ import torch
 
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.runs.build import build_training_loader
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.specs.loading import load_spec
@@ -60,8 +61,14 @@ class SamePicture:
     def read(self, name: str) -> bytes:  # noqa: ARG002
         return self._data
 
-    def missing(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002
-        return []
+    def find(self, names: Sequence[str]) -> FoundNames:  # noqa: ARG002
+        return FoundNames([], [], {})
+
+    def why_missing(self, name: str) -> str:
+        return f"{name} is not missing"
+
+    def notes(self) -> Sequence[str]:
+        return ()
 
 
 def measure(path: Path, archive: Path) -> list[list[str]]:

@@ -72,17 +72,41 @@ def test_each_problem_has_a_line_and_errors_end_with_3(data: Path, hrdet: Hrdet)
         "[x, y, width, height] from -1e+09 to 1e+09 -> left out",
         f"error: 3.jpg: images[3] (id 3): is not in {data / 'images'}; there is sub/3.JPG "
         "-> left out with its annotations",
+        lines[2],
         "error: 1.jpg: images[1] (id 1): is 20x30 but its annotations say 30x20, width x height. "
         "Correct the size and boxes in the annotation file, or the picture -> left out with its annotations",
-        lines[3],
     ]
-    assert lines[3].startswith("error: 2.jpg: images[2] (id 2): cannot be decoded: ")
+    assert lines[2].startswith("error: 2.jpg: images[2] (id 2): cannot be decoded: ")
     assert (
         "warning: 0.jpg: annotations[0] (id 0): bbox is [20, 1, 20, 9] in a picture of 30x20"
         in outcome.stdout
     )
     assert lines[-1] == "4 errors, 2 warnings; training refuses these data"
     assert outcome.stderr == ""
+
+
+def test_a_name_spelt_otherwise_than_its_file_is_found_by_all_commands_alike(
+    data: Path, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((data / "train.json").read_text())
+    for entry in content["images"]:
+        entry["file_name"] = f"pictures\\Caf\u00e9 {entry['file_name']}"
+    (data / "train.json").write_text(json.dumps(content))
+    for file in [*(data / "images").iterdir()]:
+        file.rename(file.with_name(f"Cafe\u0301%20{file.name}"))
+    note = (
+        "4 names found though the file's differs in folders, such as pictures\\Caf\u00e9 0.jpg, which is Cafe"
+    )
+    outcome = hrdet("check-data", data / "train.json", data / "images")
+    assert outcome.exit_code == 0, outcome.stdout
+    assert "4 pictures" in outcome.stdout
+    assert note in " ".join(outcome.stdout.split())
+    paths = (data / "train.json", data / "images")
+    options = ("--preset", "demo", "--train-data", *paths, "--val-data", *paths)
+    for command in (("train", "--dry-run"), ("inspect-batch", "--out", tmp_path / "sheets")):
+        outcome = hrdet(*command, *options)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.stderr.count(note) == 1
 
 
 def test_fix_out_writes_what_can_be_used_and_never_touches_the_input(data: Path, hrdet: Hrdet) -> None:

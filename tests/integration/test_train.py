@@ -151,35 +151,6 @@ def test_a_run_stopped_at_the_end_of_an_epoch_still_evaluates_it(
 
 
 @pytest.mark.slow
-def test_an_evaluation_that_fails_does_not_cost_the_epoch(
-    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
-) -> None:
-    folder, data_root = tmp_path / "run", tmp_path / "data"
-    shutil.copytree(finished_run.data_root, data_root)
-    pictures = tmp_path / "pictures"
-    shutil.unpack_archive(data_root / "images.zip", pictures)
-    name = json.loads((data_root / "val.json").read_text())["images"][0]["file_name"]
-    broken = next(pictures.rglob(name))
-    content = broken.read_bytes()
-    broken.write_bytes(content[: len(content) // 2])
-    settings = ("optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
-    data = ("--val-data", data_root / "val.json", pictures / "images")
-    options = [
-        *tiny_options(data_root, *settings),
-        "--train-data",
-        data_root / "train.json",
-        pictures / "images",
-    ]
-    outcome = hrdet("train", *options, *data, "--run-dir", folder)
-    assert outcome.exit_code == 3
-    assert name in outcome.stderr
-    broken.write_bytes(content)
-    outcome = hrdet("train", "--resume", "--run-dir", folder)
-    assert outcome.exit_code == 0, outcome.stderr
-    assert (folder / "checkpoints" / "best.pt").is_file()
-
-
-@pytest.mark.slow
 def test_a_resumed_run_may_be_made_longer_and_remembers_it(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
@@ -262,19 +233,6 @@ def test_data_that_moved_may_be_named_anew_and_a_finished_run_says_so(
     outcome = hrdet("train", "--resume", "--run-dir", folder, *data)
     assert outcome.exit_code == 0, outcome.stderr
     assert "all epochs are done already" in outcome.stdout
-
-
-def test_changed_annotations_stop_a_resume(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:
-    folder, data_root = tmp_path / "run", tmp_path / "data"
-    shutil.copytree(finished_run.folder, folder)
-    shutil.copytree(finished_run.data_root, data_root)
-    spec_file = folder / "spec.yaml"
-    spec_file.write_text(spec_file.read_text().replace(str(finished_run.data_root), str(data_root)))
-    annotations = data_root / "train.json"
-    annotations.write_text(annotations.read_text() + "\n")
-    outcome = hrdet("train", "--resume", "--run-dir", folder)
-    assert outcome.exit_code == 3
-    assert f"{annotations}: was changed since {folder} began" in outcome.stderr
 
 
 def test_weights_that_are_not_there_are_named_with_a_remedy_and_leave_no_half_run(

@@ -17,7 +17,8 @@ from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.decoding import decode_rgb
-from hrdet_cli.engine.data.images import ImageSource, open_images
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import PixelFilter, ResizeAugmentation, Resizing
 from hrdet_cli.engine.evaluation.coco_metrics import score_detections

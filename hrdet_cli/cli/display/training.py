@@ -1,5 +1,8 @@
 """A training run on the screen: a live bar and its figures on a terminal, plain lines elsewhere."""
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -163,10 +166,23 @@ class TrainingDisplay:
         self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
 
     def _describe_resuming(self, event: RunStopped) -> str:
-        again = command("hrdet", "train", "--resume", "--run-dir", event.folder)
         if self._num_processes == 1:
-            return f"go on with: {again}"
-        return f"go on, with the same options for processes, with: {again}"
+            return f"go on with: {command('hrdet', 'train', '--resume', '--run-dir', event.folder)}"
+        again = command_to_resume(sys.argv[1:], event.folder)
+        return f"go on, on every node that was started so, with: {again}"
+
+
+def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
+    """The same command again, to go on with its run; without a shared disk it tells every node the spec.
+
+    Args:
+        arguments: Those of the command that was stopped.
+        folder: Its run folder.
+    """
+    kept = [word for word in arguments if word not in ("--overwrite", "--auto-resume", "--resume")]
+    if not any(word.partition("=")[0] == "--run-dir" for word in kept):
+        kept += ["--run-dir", str(folder)]
+    return command("hrdet", *kept, "--resume")
 
 
 def _describe_forecast(event: StepForecast | RunForecast) -> str:

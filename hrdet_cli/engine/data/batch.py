@@ -1,7 +1,7 @@
 """What the data path hands over: one sample, and a batch of them on one canvas with its history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ class Sample:
         labels: ``(G,)`` int64.
         key: The picture's random key.
         record: Where it comes from.
+        damage: What is damaged in a JPEG that was decoded all the same; None for a sound picture.
     """
 
     pixels: Tensor
@@ -58,15 +59,16 @@ class Sample:
     labels: Tensor
     key: int
     record: PictureRecord
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenPicture:
-    """A picture that could not be read.
+class PictureFault:
+    """A picture that could not be read, or only with damage.
 
     Attributes:
         file_name: Its file, relative to the image root.
-        reason: The error, in words.
+        reason: What is wrong with it, in words.
     """
 
     file_name: str
@@ -81,13 +83,16 @@ class Batch:
         images: Pixels, sizes and keys.
         targets: Boxes and labels, padded to a number of rows out of 8, 16, 32, 64, ...
         records: N records, in the order of the pictures.
-        broken: Pictures that could not be read, in whose places others are; not saved with the batch.
+        broken: Pictures that could not be read: others are in their places in training, none in evaluation.
+            Not saved with the batch.
+        damaged: Pictures of the batch that are JPEGs with damaged pixels. Not saved either.
     """
 
     images: ImageBatch
     targets: Targets
     records: tuple[PictureRecord, ...]
-    broken: tuple[BrokenPicture, ...] = ()
+    broken: tuple[PictureFault, ...] = ()
+    damaged: tuple[PictureFault, ...] = ()
 
     def __len__(self) -> int:
         """Number of pictures N."""
@@ -100,12 +105,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """Copy to a device, asynchronously where the memory is pinned; the records stay."""
-        return type(self)(self.images.to(device), self.targets.to(device), self.records, self.broken)
+        return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
     def pin_memory(self) -> Self:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
-        images, targets = self.images.pin_memory(), self.targets.pin_memory()
-        return type(self)(images, targets, self.records, self.broken)
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
 
     def save(self, path: Path, *, class_names: Sequence[str]) -> None:
         """Write the batch and its K class names as tensors and plain values, for ``load_batch``.

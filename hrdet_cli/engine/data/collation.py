@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.data.batch import Batch, Sample
+from hrdet_cli.engine.data.batch import Batch, PictureFault, Sample
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -21,7 +21,7 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
     static shapes, and no box is ever left out.
 
     Args:
-        samples: Pictures that fit the canvas.
+        samples: Pictures that fit the canvas; there may be none.
         canvas: What they lie on.
         memory: Where the pixels go; None gets new memory.
     """
@@ -32,10 +32,15 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
     _pad_pixels(samples, rows_of_triples)
     images = ImageBatch(
         pixels=rows_of_triples.permute(0, 3, 1, 2),
-        sizes=torch.tensor([(size.height, size.width) for size in sizes]),
-        keys=torch.tensor([sample.key for sample in samples]),
+        sizes=torch.tensor([(size.height, size.width) for size in sizes], dtype=torch.int64).reshape(-1, 2),
+        keys=torch.tensor([sample.key for sample in samples], dtype=torch.int64),
     )
-    return Batch(images=images, targets=_pad_targets(samples), records=records)
+    damaged = tuple(
+        PictureFault(sample.record.file_name, sample.damage)
+        for sample in samples
+        if sample.damage is not None
+    )
+    return Batch(images=images, targets=_pad_targets(samples), records=records, damaged=damaged)
 
 
 def _pad_pixels(samples: Sequence[Sample], rows_of_triples: Tensor) -> None:
@@ -62,7 +67,7 @@ def num_box_rows(most_boxes: int) -> int:
 
 
 def _pad_targets(samples: Sequence[Sample]) -> Targets:
-    num_rows = num_box_rows(max(len(sample.labels) for sample in samples))
+    num_rows = num_box_rows(max((len(sample.labels) for sample in samples), default=0))
     boxes = torch.zeros((len(samples), num_rows, 4))
     labels = torch.zeros((len(samples), num_rows), dtype=torch.int64)
     is_valid = torch.zeros((len(samples), num_rows), dtype=torch.bool)

@@ -4,8 +4,8 @@ import torch
 
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.decoding import decode_rgb
-from hrdet_cli.engine.data.images import ImageSource
+from hrdet_cli.engine.data.decoding import decode_picture
+from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.steps import place_picture
@@ -58,7 +58,7 @@ class PictureDataset:
         name = str(self.annotations.file_names[index])
         original = self.annotations.size_of(index)
         placement = self.placement_of(epoch, index, scale=scale)
-        pixels = decode_rgb(self._images.read(name), expected=original, name=name)
+        pixels, damage = decode_picture(self._images.read(name), expected=original, name=name)
         boxes, labels = self.annotations.targets_of(index)
         moved, is_kept = move_boxes(boxes, original, placement)
         crowd, _ = move_boxes(self.annotations.crowd_of(index)[0], original, placement)
@@ -76,4 +76,5 @@ class PictureDataset:
                 placement=placement,
                 ignored_boxes=torch.from_numpy(crowd[is_seen]),
             ),
+            damage=damage,
         )

@@ -12,22 +12,26 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from hrdet_cli.engine.data.jpeg_damage import damage_of_jpeg
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
+from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 
 MAX_PICTURE_PIXELS = 178_956_970
 """Twice Pillow's ``MAX_IMAGE_PIXELS``, where it stops warning and refuses; half a gigabyte as RGB."""
 
 _JPEG_START = b"\xff\xd8\xff"
-_EXIF_MARKER = b"\xff\xe1"  # of APP1; pixels never have these bytes next to each other
+_EXIF_MARKER = b"\xff\xe1"  # of APP1, EXIF's or XMP's; pixels never have these bytes next to each other
+_UPRIGHT, _ON_THEIR_SIDE = 1, (5, 6, 7, 8)  # orientations
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
 _PLAIN_COLOURS = ("YCbCr", "Gray")
@@ -48,7 +52,24 @@ class WrongSizeError(DataError):
     """A picture is sound, but not of the size that its annotations give."""
 
 
+class DecodedPicture(NamedTuple):
+    """A picture's pixels, and how far they can be trusted.
+
+    Attributes:
+        pixels: ``(3, H, W)`` uint8 RGB.
+        damage: What is damaged in a JPEG that was decoded all the same, in libjpeg's words; None for others.
+    """
+
+    pixels: Tensor
+    damage: str | None
+
+
 def decode_rgb(data: bytes, *, expected: Size | None, name: str) -> Tensor:
+    """The pixels that `decode_picture` gives, whatever damage a JPEG may have."""
+    return decode_picture(data, expected=expected, name=name).pixels
+
+
+def decode_picture(data: bytes, *, expected: Size | None, name: str) -> DecodedPicture:
     """Decode a picture.
 
     Alpha and palette transparency are dropped, not blended, as COCO's tools do; 16-bit grey keeps its high
@@ -65,41 +86,73 @@ def decode_rgb(data: bytes, *, expected: Size | None, name: str) -> Tensor:
         name: What errors call the picture.
 
     Returns:
-        ``(3, H, W)`` uint8 RGB, of the expected size where there is one.
+        The picture, of the expected size where there is one.  A JPEG whose coded pixels are damaged is
+        decoded as far as it goes, as every decoder does it, and its damage told.
 
     Raises:
         WrongSizeError: The picture is not of the expected size.
         DataError: The picture is damaged, of an unknown kind or too large.
     """
-    pixels = _decode_plain_jpeg(data, expected)
+    pixels, damage = _decode_plain_jpeg(data, expected), None
     if pixels is None:
         pixels = _decode_with_pillow(data, expected, name)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+        damage = damage_of_jpeg(data) if data.startswith(_JPEG_START) else None
+    return DecodedPicture(torch.from_numpy(pixels).permute(2, 0, 1), damage)
 
 
 def _decode_plain_jpeg(data: bytes, expected: Size | None) -> NDArray[np.uint8] | None:
     """Pixels as ``(H, W, 3)`` of a JPEG in ordinary colours, of the expected size, without any fault.
 
-    None for everything else, which is Pillow's: it knows what EXIF and CMYK mean and whether a fault matters
-    (bytes between segments do not, a missing end does), and says what is wrong.
+    None for everything else, which is Pillow's: it knows what CMYK means and whether a fault matters (bytes
+    between segments do not, a missing end does), and says what is wrong.
     """
     if not data.startswith(_JPEG_START):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        is_too_large = height * width > MAX_PICTURE_PIXELS
-        is_as_wanted = _has_no_exif(data) if expected is None else Size(height, width) == expected
-        if not is_as_wanted or colours not in _PLAIN_COLOURS or is_too_large:
+        if colours not in _PLAIN_COLOURS or height * width > MAX_PICTURE_PIXELS:
+            return None
+        stored = Size(height, width)
+        orientation = _UPRIGHT if stored == expected else _orientation_of(data)
+        if expected not in (None, Size(width, height) if orientation in _ON_THEIR_SIDE else stored):
             return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
-        return pixels
     except ValueError:
         return None
+    return _make_upright(pixels, orientation)
 
 
-def _has_no_exif(data: bytes) -> bool:
-    """Whether a JPEG is without the segment in which EXIF or XMP could say how to turn it."""
-    return _EXIF_MARKER not in data
+def _orientation_of(jpeg: bytes) -> int:
+    """The orientation that EXIF or XMP gives, of 1 to 8; upright where it gives none."""
+    if _EXIF_MARKER not in jpeg:
+        return _UPRIGHT
+    try:
+        with bomb_warnings_ignored():
+            return int(Image.open(io.BytesIO(jpeg)).getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
+    except Exception as error:  # as in `_decode_with_pillow`, which will say what is wrong
+        raise ValueError("its EXIF cannot be read") from error
+
+
+def _make_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn and mirror ``(H, W, 3)`` so that the scene stands as Exif 2.3, table 6 says."""
+    match orientation:
+        case 2:
+            turned = pixels[:, ::-1]
+        case 3:
+            turned = pixels[::-1, ::-1]
+        case 4:
+            turned = pixels[::-1]
+        case 5:
+            turned = pixels.transpose(1, 0, 2)
+        case 6:
+            turned = np.rot90(pixels, k=-1)
+        case 7:
+            turned = pixels.transpose(1, 0, 2)[::-1, ::-1]
+        case 8:
+            turned = np.rot90(pixels)
+        case _:
+            return pixels
+    return np.ascontiguousarray(turned)
 
 
 def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArray[np.uint8]:
@@ -120,9 +173,13 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArra
         ) from error
     except Exception as error:  # decoders meet hostile bytes: there is no list of what they raise
         is_unknown = isinstance(error, UnidentifiedImageError)
-        reason = "its format is not known" if is_unknown else str(error) or type(error).__name__
-        remedy = "" if expected is None else " Replace it or remove it from the annotations."
-        raise DataError(f"picture {name} cannot be decoded: {reason}.{remedy}") from error
+        kind = kind_of_file(data[:NUM_BYTES_NEEDED]) if is_unknown else None
+        unknown = "its format is not known" if kind is None else f"it is {kind.name}"
+        reason = unknown if is_unknown else str(error) or type(error).__name__
+        remedies = [kind.remedy] if kind is not None and kind.remedy else []
+        if expected is not None and not remedies:
+            remedies.append("Replace it or remove it from the annotations.")
+        raise DataError(" ".join([f"picture {name} cannot be decoded: {reason}.", *remedies])) from error
     raise WrongSizeError(
         f"picture {name} is {stored} but its annotations say {expected}, width x height. "
         "Correct the size and boxes in the annotation file, or the picture."

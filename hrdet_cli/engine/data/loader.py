@@ -7,7 +7,7 @@ from typing import Self
 
 from torch.utils.data import Dataset, get_worker_info
 
-from hrdet_cli.engine.data.batch import Batch, BrokenPicture, Sample
+from hrdet_cli.engine.data.batch import Batch, PictureFault, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
@@ -111,6 +111,8 @@ class EvaluationLoader:
         padding: The canvas of each picture.
         num_workers: As for ``TrainingLoader``.
         pin_memory: As for ``TrainingLoader``.
+        leaves_out_broken: Whether a picture that cannot be read is left out of its batch, in which there may
+            be no picture then; see ``Batch.broken``.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class EvaluationLoader:
         padding: SmallestCanvas,
         num_workers: int,
         pin_memory: bool,
+        leaves_out_broken: bool = False,
     ) -> None:
         placed = [dataset.placement_of(0, index).placed for index in range(len(dataset))]
         self._num_pictures = len(dataset)
@@ -131,7 +134,9 @@ class EvaluationLoader:
         self._num_rounds = math.ceil(len(batches) / world.size)
         self._batches = batches[world.rank :: world.size]
         self._workers = BatchWorkers(
-            _PaddedBatches(dataset, padding), num_workers=num_workers, pin_memory=pin_memory
+            _PaddedBatches(dataset, padding, leaves_out_broken=leaves_out_broken),
+            num_workers=num_workers,
+            pin_memory=pin_memory,
         )
 
     def __len__(self) -> int:
@@ -169,32 +174,43 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
     """
 
     def __init__(
-        self, pictures: PictureDataset, padding: PaddingPolicy, *, spares: SparePictures | None = None
+        self,
+        pictures: PictureDataset,
+        padding: PaddingPolicy,
+        *,
+        spares: SparePictures | None = None,
+        leaves_out_broken: bool = False,
     ) -> None:
         self._pictures = pictures
         self._padding = padding
         self._spares = spares
+        self._leaves_out_broken = leaves_out_broken
         self._memory = WorkerMemory(NUM_BATCHES_AHEAD + 1)
 
     def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
-        broken: list[BrokenPicture] = []
+        broken: list[PictureFault] = []
         try:
             canvas = self._canvas_of(request)
-            samples = [self._sample(index, request, canvas, broken) for index in request.indices]
+            drawn = [self._sample(index, request, canvas, broken) for index in request.indices]
+            samples = [sample for sample in drawn if sample is not None]
             memory = None if get_worker_info() is None else self._memory
             return replace(pad_pictures(samples, canvas, memory=memory), broken=tuple(broken))
         except (DataError, OutOfMemoryError) as error:
             return error
 
-    def _sample(self, index: int, request: BatchRequest, canvas: Size, broken: list[BrokenPicture]) -> Sample:
-        """A picture's sample; where it cannot be read and there are spares, one of these, and it is noted."""
+    def _sample(
+        self, index: int, request: BatchRequest, canvas: Size, broken: list[PictureFault]
+    ) -> Sample | None:
+        """A picture's sample; where it cannot be read, a spare one or none, if that is wanted, and a note."""
         epoch, scale = request.epoch, request.scale
         try:
             return self._pictures.sample(epoch, index, scale=scale)
         except DataError as error:
-            if self._spares is None:
+            if self._spares is None and not self._leaves_out_broken:
                 raise
-            broken.append(BrokenPicture(str(self._pictures.annotations.file_names[index]), str(error)))
+            broken.append(PictureFault(str(self._pictures.annotations.file_names[index]), str(error)))
+            if self._spares is None:
+                return None
             return self._spares.replace(index, error, epoch=epoch, scale=scale, canvas=canvas)
 
     def _canvas_of(self, request: BatchRequest) -> Size:

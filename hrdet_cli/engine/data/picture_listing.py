@@ -1,9 +1,10 @@
 """Which files of a folder or an archive are pictures, as far as their names tell."""
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from hrdet_cli.engine.data.zip_images import list_members
 
 _PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
@@ -32,8 +33,7 @@ def list_pictures(root: Path) -> PictureListing:
             (Path(folder).relative_to(root) / file).as_posix() for folder, _, some in walk for file in some
         ]
     else:
-        with zipfile.ZipFile(root) as archive:
-            files = [info.filename for info in archive.infolist() if not info.is_dir()]
+        files = [info.filename for info in list_members(root) if info.filename]
     names = sorted({name for name in files if looks_like_picture(name)})
     num_others = sum(not looks_like_picture(name) for name in files)
     return PictureListing(names, num_others, unreadable)

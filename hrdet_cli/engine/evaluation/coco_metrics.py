@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet_cli.engine.data.annotation_file import (
-    AREA,
-    BOX,
-    FLAG,
-    ID,
-    annotation_file_of,
-    without_cycle_search,
-)
+from hrdet_cli.engine.data.annotation_file import annotation_file_of, without_cycle_search
+from hrdet_cli.engine.data.annotation_values import AREA, BOX, FLAG, ID
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.evaluation.inference import CocoResult
 from hrdet_cli.errors import DataError
@@ -76,22 +70,26 @@ class CocoMetrics:
         return {"box": dict(self.box), "classes": classes}
 
 
-def score_detections(annotations: CocoAnnotations, results: Sequence[CocoResult]) -> CocoMetrics:
+def score_detections(
+    annotations: CocoAnnotations, results: Sequence[CocoResult], *, left_out: Collection[int] = ()
+) -> CocoMetrics:
     """Compare detections with the ground truth.
 
-    All pictures of the annotation file count, also those without a detection. Boxes that training drops as
-    too thin count too, as in everybody's COCO numbers. Annotations without ``area`` get their box's.
+    All pictures of the annotation file count, but for those left out, also those without a detection. Boxes
+    that training drops as too thin count too, as in everybody's COCO numbers. Annotations without ``area``
+    get their box's.
 
     Args:
         annotations: Ground truth, as `load_coco` read it; its file is read again for what training drops.
         results: As `to_coco_results` writes them; only read. May be empty.
+        left_out: Ids of pictures that do not count, for nobody has looked at them.
 
     Raises:
         DataError: A result names a picture or a category that the ground truth does not have, or the
             file has changed since it was loaded.
     """
     _refuse_unknown(annotations, results)
-    truth = _truth_of(annotations)
+    truth = [item for item in _truth_of(annotations) if item["image_id"] not in left_out]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation = COCOeval(
             _index(annotations, truth),

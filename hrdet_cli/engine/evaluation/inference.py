@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hrdet_cli.engine.data.batch import Batch, PictureRecord
+from hrdet_cli.engine.data.batch import Batch, PictureFault, PictureRecord
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
 from hrdet_cli.engine.structures import Detections, ImageBatch
@@ -66,11 +66,15 @@ class DetectionRound:
 
     Attributes:
         pictures: What this process found, in its batch's order; nothing where it had none left.
-        num_done: Pictures finished so far, over all processes.
+        broken: Pictures of the batch that could not be read and were left out.
+        damaged: JPEGs of the batch whose pixels are damaged.
+        num_done: Pictures finished so far, over all processes, those left out among them.
         stop_asked: Whether any process was asked to stop; the same on every process.
     """
 
     pictures: Sequence[PictureDetections]
+    broken: Sequence[PictureFault]
+    damaged: Sequence[PictureFault]
     num_done: int
     stop_asked: bool
 
@@ -115,10 +119,12 @@ def detect_all(
         for _ in range(loader.num_rounds):
             batch = next(batches, None)
             pictures = [] if batch is None else detect_batch(model, batch, device, autocast_dtype)
-            told = torch.tensor([len(pictures), stop_asked()])  # in host memory: nothing waits for a GPU
+            broken, damaged = ((), ()) if batch is None else (batch.broken, batch.damaged)
+            # In host memory: nothing waits for a GPU.
+            told = torch.tensor([len(pictures) + len(broken), stop_asked()])
             num_new, num_asked = sum_over_processes(told, what="round of the evaluation").tolist()
             num_done += num_new
-            yield DetectionRound(pictures, num_done, stop_asked=num_asked > 0)
+            yield DetectionRound(pictures, broken, damaged, num_done, stop_asked=num_asked > 0)
     finally:
         for module, mode in modes:
             module.training = mode
@@ -138,6 +144,12 @@ def gather_pictures(pictures: Sequence[PictureDetections]) -> list[PictureDetect
         return None
     everything = [picture for parcel in parcels for picture in parcel.pictures()]
     return sorted(everything, key=lambda picture: picture.image_id)
+
+
+def gather_faults(faults: Sequence[PictureFault]) -> list[PictureFault]:
+    """Bring what each process has to say of its pictures to the first, by name; none on the others."""
+    parts = gather_to_first(tuple(faults), what="names of broken pictures") or []
+    return sorted((fault for part in parts for fault in part), key=lambda fault: fault.file_name)
 
 
 def to_coco_results(pictures: Iterable[PictureDetections], category_ids: Sequence[int]) -> list[CocoResult]:
@@ -207,6 +219,8 @@ def detect_batch(
     model: Detector, batch: Batch, device: torch.device, autocast_dtype: torch.dtype | None
 ) -> list[PictureDetections]:
     """Detect in the pictures of one batch, in its order; the arguments are those of `detect_all`."""
+    if not len(batch):
+        return []
     with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
         detections = model.detect(batch.images.to(device))
     return list(_detections_by_picture(detections.cpu(), batch.records))

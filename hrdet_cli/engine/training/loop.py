@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.data.batch import Batch, BrokenPicture
+from hrdet_cli.engine.data.batch import Batch, PictureFault
 from hrdet_cli.engine.data.device_feed import DeviceFeed
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.agreement import raise_together
@@ -52,19 +52,27 @@ class _StepOutcome:
         gradient_norm: Before clipping.
         stop_asked: Whether any process was asked to stop.
         lacks_next_batch: Whether any process could not read its next batch.
-        has_broken_pictures: Whether any process trained on other pictures than were drawn.
+        has_faulty_pictures: Whether any process trained on other pictures than were drawn, or has met damaged
+            pictures that it has not told yet.
     """
 
     losses: dict[str, float]
     gradient_norm: float
     stop_asked: bool
     lacks_next_batch: bool
-    has_broken_pictures: bool
+    has_faulty_pictures: bool
 
 
-def _gather_broken(batch: Batch) -> tuple[BrokenPicture, ...]:
-    """The broken pictures of a step, of all processes."""
-    return tuple(chain.from_iterable(gather_everywhere(batch.broken, what="names of broken pictures")))
+class _FaultyPictures(NamedTuple):
+    """The pictures of a step that could not be read, and those that could with damage."""
+
+    broken: tuple[PictureFault, ...] = ()
+    damaged: tuple[PictureFault, ...] = ()
+
+    def everywhere(self) -> "_FaultyPictures":
+        """Those of all processes."""
+        parts = gather_everywhere(self, what="names of broken pictures")
+        return _FaultyPictures(*(tuple(chain.from_iterable(kind)) for kind in zip(*parts, strict=True)))
 
 
 class Trainer:
@@ -123,6 +131,7 @@ class Trainer:
         self._position = Position()
         self.last_batch: Batch | None = None
         self.is_last_batch_suspect = False
+        self._told_damaged: set[str] = set()
 
     @property
     def step(self) -> int:
@@ -181,7 +190,10 @@ class Trainer:
             enter_phase(f"step {self.step + 1}")
             self.last_batch = batch
             learning_rate = self._set_learning_rate()
-            outcome = self._train_on(on_device, ahead=feed)
+            faulty = self._untold_faults(batch)
+            outcome = self._train_on(on_device, ahead=feed, has_faulty=any(faulty))
+            if outcome.has_faulty_pictures:
+                faulty = faulty.everywhere()
             if self._average is not None:
                 self._average.update(self._model)
             self._position = self._position.after_step(num_steps_per_epoch=self._loader.num_steps_per_epoch)
@@ -196,7 +208,8 @@ class Trainer:
                 data_seconds=feed.waited_seconds(),
                 step_seconds=time.perf_counter() - started,
                 peak_memory_bytes=peak_memory_bytes(self._device),
-                broken_pictures=_gather_broken(batch) if outcome.has_broken_pictures else (),
+                broken_pictures=faulty.broken,
+                damaged_pictures=faulty.damaged,
                 lacks_next_batch=outcome.lacks_next_batch,
                 stop_asked=outcome.stop_asked,
             )
@@ -245,7 +258,15 @@ class Trainer:
             group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate
 
-    def _train_on(self, batch: Batch, *, ahead: DeviceFeed | None = None) -> _StepOutcome:
+    def _untold_faults(self, batch: Batch) -> _FaultyPictures:
+        """What this process has to tell of its batch: damaged pictures come again in every epoch."""
+        damaged = tuple(fault for fault in batch.damaged if fault.file_name not in self._told_damaged)
+        self._told_damaged.update(fault.file_name for fault in damaged)
+        return _FaultyPictures(batch.broken, damaged)
+
+    def _train_on(
+        self, batch: Batch, *, ahead: DeviceFeed | None = None, has_faulty: bool = False
+    ) -> _StepOutcome:
         """Make one step.
 
         The host waits for the device exactly once, when the losses' means, what the processes tell each other
@@ -257,6 +278,7 @@ class Trainer:
         Args:
             batch: On the device.
             ahead: Where the next batch comes from; None where there is none.
+            has_faulty: Whether this process has broken or damaged pictures to tell.
         """
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
@@ -274,7 +296,7 @@ class Trainer:
             lacks_next = ahead.failure() is not None
         told = [
             own.new_full((1,), float(flag))  # filled on the device: a copy would wait
-            for flag in (self._stop_asked(), lacks_next, bool(batch.broken))
+            for flag in (self._stop_asked(), lacks_next, has_faulty)
         ]
         means = mean_over_processes(torch.cat([own, gradient_norm[None], *told]), what="mean of the losses")
         with waiting_for("losses of the step"):
@@ -329,8 +351,8 @@ class Trainer:
     def load_state_dict(self, state: Mapping[str, Any]) -> PositionMoved | None:
         """Go on where another trainer stopped.
 
-        With as many pictures a step as there, over however many processes, the position is exactly the same.
-        With more or fewer it is moved to the same share of the epoch.
+        With as many pictures a step and as many steps an epoch as there, over however many processes, the
+        position is exactly the same.  With more or fewer it is moved to the same share of the epoch.
 
         Args:
             state: What `state_dict` gave there, on any device; other keys in it are left alone.
@@ -364,12 +386,7 @@ class Trainer:
             num_finished_epochs=state["num_finished_epochs"],
             step_in_epoch=state["step_in_epoch"],
         )
-        if old_batch_size == new_batch_size:
-            if old_num_steps != new_num_steps:
-                raise WeightsError(
-                    f"the checkpoint counts {old_num_steps} steps an epoch, this run {new_num_steps} with as "
-                    "many pictures a step; resume with the data it was trained with"
-                )
+        if (old_batch_size, old_num_steps) == (new_batch_size, new_num_steps):
             return position, None
         moved = PositionMoved(
             old_batch_size=old_batch_size,

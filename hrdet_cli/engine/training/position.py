@@ -32,10 +32,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionMoved:
-    """A run goes on with another number of pictures a step, so its epoch is divided differently.
+    """A run goes on with another number of pictures a step or in all, so its epoch is divided differently.
 
     The share of the epoch that is done stays the same, rounded down to whole steps. The order of the pictures
-    depends on the batch size, so of this one epoch some pictures are seen twice and others not at all.
+    depends on both numbers, so of this one epoch some pictures are seen twice and others not at all.
 
     Attributes:
         old_batch_size: Pictures a step over all processes, until now.

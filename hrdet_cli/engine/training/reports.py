@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from hrdet_cli.engine.data.batch import BrokenPicture
+from hrdet_cli.engine.data.batch import PictureFault
 
-_TOLD_OTHERWISE = ("broken_pictures", "lacks_next_batch", "stop_asked")
+_TOLD_OTHERWISE = ("broken_pictures", "damaged_pictures", "lacks_next_batch", "stop_asked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class StepReport:
         lacks_next_batch: Whether any process could not read its next batch, with which training ends; the
             same on every process.
         stop_asked: Whether any process was asked to stop; the same on every process.
+        damaged_pictures: JPEGs with damaged pixels, on all processes; each process tells a picture only once.
     """
 
     epoch: int
@@ -45,9 +46,10 @@ class StepReport:
     data_seconds: float
     step_seconds: float
     peak_memory_bytes: int
-    broken_pictures: tuple[BrokenPicture, ...]
+    broken_pictures: tuple[PictureFault, ...]
     lacks_next_batch: bool
     stop_asked: bool
+    damaged_pictures: tuple[PictureFault, ...] = ()
 
     @property
     def images_per_second(self) -> float:

@@ -45,11 +45,13 @@ class Inspection:
         batches: By batch, then by rank.
         summary: None for a batch that a run saved: it knows no others.
         files: What was written.
+        notices: What the user should be told of the data.
     """
 
     batches: tuple[PicturedBatch, ...]
     summary: Summary | None
     files: tuple[Path, ...]
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -97,7 +99,7 @@ def inspect_training_batches(
     )
     write_text(out / _PAGE_FILE, page)
     files = (*(batch.sheet for batch in batches), scales_file, out / _PAGE_FILE)
-    return Inspection(batches, summary, files)
+    return Inspection(batches, summary, files, part.notices)
 
 
 def inspect_saved_batch(file: Path, *, out: Path, command: str) -> Inspection:

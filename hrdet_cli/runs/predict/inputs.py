@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hrdet_cli.engine.data.images import FolderImages, ImageSource, open_images
+from hrdet_cli.engine.data.folder_images import FolderImages
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_listing import PictureListing, list_pictures
 from hrdet_cli.errors import DataError, OutputError
 

@@ -23,8 +23,9 @@ def test_the_first_reason_stays() -> None:
     }
 
 
-def test_a_launch_and_the_data_it_began_with_are_known() -> None:
-    record = RunRecord(({"launch_id": "a", "data_fingerprints": {"train": "12"}}, {"launch_id": "b"}))
+def test_launches_and_the_data_of_the_last_are_known() -> None:
+    fingerprints = [{"data_fingerprints": {"train": name}} for name in ("9", "12")]
+    record = RunRecord(({"launch_id": "a", **fingerprints[0]}, {"launch_id": "b", **fingerprints[1]}))
     assert record.was_begun_by("b")
     assert not record.was_begun_by("c")
     assert record.data_fingerprint("train") == "12"

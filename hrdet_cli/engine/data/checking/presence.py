@@ -1,11 +1,16 @@
 """Which of the pictures that an annotation file names are there, and how many it does not name."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hrdet_cli.engine.data.checking.annotations import CheckedPictures
-from hrdet_cli.engine.data.checking.problems import MISSING_PICTURE, Problem, ProblemLog
-from hrdet_cli.engine.data.images import ImageSource
+from hrdet_cli.engine.data.checking.problems import (
+    CONTRADICTORY_PICTURE,
+    MISSING_PICTURE,
+    Problem,
+    ProblemLog,
+)
+from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.picture_listing import list_pictures, looks_like_picture
 
 
@@ -14,12 +19,14 @@ class Presence:
     """Annotation file and image root compared.
 
     Attributes:
-        missing_rows: Entries whose picture is not there.
+        unusable_rows: Entries whose picture is not there, or is several ones.
         num_unnamed: Pictures there that no entry names, as far as file names tell what a picture is.
+        notes: What is odd about names, and does no harm.
     """
 
-    missing_rows: list[int]
+    unusable_rows: list[int]
     num_unnamed: int
+    notes: list[str]
 
 
 def check_presence(pictures: CheckedPictures, images: ImageSource, root: Path, log: ProblemLog) -> Presence:
@@ -33,21 +40,22 @@ def check_presence(pictures: CheckedPictures, images: ImageSource, root: Path, l
     """
     present = list_pictures(root).names
     name_by_row = {row: name for row, name in enumerate(pictures.names) if name is not None}
-    missing = set(images.missing(list(name_by_row.values())))
-    place_by_name = {_bare(place): place for place in reversed(present)} if missing else {}
+    found = images.find(list(name_by_row.values()))
+    kinds = dict.fromkeys(found.missing, MISSING_PICTURE)
+    kinds |= dict.fromkeys(found.contradictory, CONTRADICTORY_PICTURE)
 
     def describe(row: int) -> Problem:
-        place = place_by_name.get(_bare(name_by_row[row]))
-        hint = f"; there is {place}" if place else ""
-        item = pictures.entries.item(row)
-        return Problem(MISSING_PICTURE, name_by_row[row], item, f"is not in {root}{hint}")
+        name, item = name_by_row[row], pictures.entries.item(row)
+        kind = kinds[name]
+        what = (
+            images.why_missing(name) if kind is MISSING_PICTURE else f"is several different members of {root}"
+        )
+        return Problem(kind, name, item, what)
 
-    rows = [row for row, name in name_by_row.items() if name in missing]
-    log.add(MISSING_PICTURE, rows, describe)
-    found = {name for name in name_by_row.values() if name not in missing and looks_like_picture(name)}
-    return Presence(rows, num_unnamed=max(0, len(present) - len(found)))
-
-
-def _bare(name: str) -> str:
-    """A name as people mistake it: without folders, in small letters."""
-    return PurePosixPath(name).name.lower()
+    rows = [row for row, name in name_by_row.items() if name in kinds]
+    for kind in (MISSING_PICTURE, CONTRADICTORY_PICTURE):
+        log.add(kind, [row for row in rows if kinds[name_by_row[row]] is kind], describe)
+    usable = {name for name in name_by_row.values() if name not in kinds and looks_like_picture(name)}
+    return Presence(
+        rows, num_unnamed=max(0, len(present) - len(usable)), notes=[*found.notes(), *images.notes()]
+    )

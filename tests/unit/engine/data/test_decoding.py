@@ -175,8 +175,36 @@ def test_a_picture_cut_anywhere_is_refused_by_name(format_name: str) -> None:
 
 
 def test_what_is_no_picture_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"picture page\.jpg cannot be decoded: its format is not known"):
-        decode_rgb(b"<!DOCTYPE html>", expected=_SIZE, name="page.jpg")
+    with pytest.raises(DataError) as raised:
+        decode_rgb(b"some words", expected=_SIZE, name="page.jpg")
+    assert str(raised.value) == (
+        "picture page.jpg cannot be decoded: its format is not known. "
+        "Replace it or remove it from the annotations."
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "it is empty (0 bytes). Copy or download it again."),
+        (bytes(900), "it is nothing but zero bytes. The copy or download was cut short: make it again."),
+        (b"<!DOCTYPE html><html>", "it is a web page (HTML). The download gave a page in place of the file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "it is a Git LFS pointer, not the file it stands for. Fetch the file with: git lfs pull",
+        ),
+        (b"PK\x03\x04" + bytes(99), "it is a ZIP archive. Unpack it, and give the file that was in it."),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "it is a HEIC picture. Convert it to JPEG or PNG."),
+        (b"\0\0\0\x18ftypisom" + bytes(99), "it is a video. Take pictures out of it"),
+    ],
+)
+@pytest.mark.parametrize("expected", [_SIZE, None])
+def test_another_file_in_the_place_of_a_picture_is_called_what_it_is(
+    data: bytes, what: str, expected: Size | None
+) -> None:
+    with pytest.raises(DataError) as raised:
+        decode_rgb(data, expected=expected, name="x.jpg")
+    assert str(raised.value).startswith(f"picture x.jpg cannot be decoded: {what}")
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG"])

@@ -1,15 +1,19 @@
 import multiprocessing
 import os
 import pickle
+import stat
 import struct
 import subprocess
 import warnings
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from hrdet_cli.engine.data.images import MAX_FILE_BYTES, ImageSource, open_images
+from hrdet_cli.engine.data.image_source import MAX_FILE_BYTES, ImageSource
+from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.picture_listing import list_pictures
 from hrdet_cli.errors import DataError
 
 _FILES = {"a.jpg": b"alpha" * 1000, "sub/b.png": b"\x00\xffbeta", "c.jpg": b""}
@@ -59,19 +63,11 @@ def test_extra_folders_of_macos_do_not_hide_the_common_folder(tmp_path: Path) ->
 def test_an_archive_of_several_folders_is_read_by_full_names(tmp_path: Path) -> None:
     source = open_images(_zip(tmp_path / "x.zip", {"train/a.jpg": b"1", "val/a.jpg": b"2"}))
     assert source.read("val/a.jpg") == b"2"
-    assert source.missing(["a.jpg", "train/a.jpg"]) == ["a.jpg"]
-
-
-def test_of_two_members_with_one_name_the_last_counts(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zipfile warns of what other programs do
-        for name, data in [("b.jpg", b"1"), ("a.jpg", b"2"), ("b.jpg", b"3")]:
-            archive.writestr(name, data)
-    assert open_images(tmp_path / "x.zip").read("b.jpg") == b"3"
+    assert source.find(["a.jpg", "train/a.jpg"]).missing == ["a.jpg"], "it may be that of val"
 
 
 def test_an_archive_without_members_holds_nothing(tmp_path: Path) -> None:
-    assert open_images(_zip(tmp_path / "x.zip", {})).missing(["a.jpg", ""]) == ["a.jpg", ""]
+    assert open_images(_zip(tmp_path / "x.zip", {})).find(["a.jpg", ""]).missing == ["a.jpg", ""]
 
 
 def test_names_in_any_script_are_found_and_prefixes_of_names_are_not(tmp_path: Path) -> None:
@@ -79,7 +75,7 @@ def test_names_in_any_script_are_found_and_prefixes_of_names_are_not(tmp_path: P
     source = open_images(_zip(tmp_path / "x.zip", {name: name.encode() for name in names}))
     assert [source.read(name).decode() for name in names] == names
     absent = ["", "a", "a.jpg", "zebra.jpg ", "東", "~", "zebra.jpg" * 50]
-    assert source.missing([*names, *absent]) == absent
+    assert source.find([*names, *absent]).missing == absent
 
 
 def test_absurdly_long_names_are_refused(tmp_path: Path) -> None:
@@ -100,8 +96,8 @@ def test_an_archive_made_by_another_program_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_zip", [False, True])
 def test_missing_names_are_found_without_reading(tmp_path: Path, is_zip: bool) -> None:
     source = open_images(_zip(tmp_path / "x.zip", _FILES) if is_zip else _folder(tmp_path / "root"))
-    names = ["a.jpg", "sub/a.jpg", "sub/b.png", "nowhere/c.jpg", "A.jpg"]
-    assert source.missing(names) == ["sub/a.jpg", "nowhere/c.jpg", "A.jpg"]
+    names = ["a.jpg", "sub/a.jpg", "sub/b.png", "nowhere/d.jpg", "A.jpg"]
+    assert source.find(names).missing == ["sub/a.jpg", "nowhere/d.jpg", "A.jpg"]
 
 
 @pytest.mark.parametrize("is_zip", [False, True])
@@ -109,7 +105,7 @@ def test_reading_a_missing_picture_names_it_and_those_like_it(tmp_path: Path, is
     root = _zip(tmp_path / "x.zip", _FILES) if is_zip else _folder(tmp_path / "root")
     with pytest.raises(DataError) as caught:
         open_images(root).read("a.jpeg")
-    assert str(caught.value).startswith(f"picture a.jpeg is not in {root}. Similar names there: a.jpg")
+    assert str(caught.value).startswith(f"picture a.jpeg is not in {root}; there is a.jpg")
 
 
 def test_a_root_that_does_not_exist_or_is_no_archive_is_refused(tmp_path: Path) -> None:
@@ -118,8 +114,118 @@ def test_a_root_that_does_not_exist_or_is_no_archive_is_refused(tmp_path: Path) 
     ):
         open_images(tmp_path / "gone")
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 not really")
-    with pytest.raises(DataError, match=r"x\.zip is neither a folder nor a ZIP archive that can be read"):
+    with pytest.raises(
+        DataError, match=r"x\.zip is neither a folder nor a ZIP archive that can be read: File"
+    ):
         open_images(tmp_path / "x.zip")
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(
+        DataError, match=r"link is a symbolic link to gone, which does not exist\. Give a folder"
+    ):
+        open_images(tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe is a pipe, not a file\. Give a folder"):
+        open_images(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "it is empty (0 bytes). Copy or download it again."),
+        (bytes(257) + b"ustar" + bytes(300), "it is a tar archive. Unpack it with tar -xf."),
+        (b"\x1f\x8b\x08" + bytes(300), "it is compressed with gzip. Unpack it with gunzip, or tar -xzf"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(300), "it is a 7-Zip archive. Unpack it"),
+        (b"Rar!\x1a\x07" + bytes(300), "it is a RAR archive. Unpack it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "it is a Git LFS pointer, not the file it stands for.",
+        ),
+        (b"<!DOCTYPE html><html>", "it is a web page (HTML)."),
+        (b"\xff\xd8\xff\xe0" + bytes(300), "it is a JPEG picture. Give the folder with all pictures."),
+        (b'{"images": []}', "it looks like JSON. The annotation file comes first, the pictures second."),
+    ],
+)
+def test_another_file_in_the_place_of_an_archive_is_called_what_it_is(
+    tmp_path: Path, content: bytes, what: str
+) -> None:
+    path = tmp_path / "images.zip"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        open_images(path)
+    assert str(raised.value).startswith(
+        f"{path} is neither a folder nor a ZIP archive that can be read: {what}"
+    )
+
+
+def _zip_of_members(path: Path, members: Sequence[tuple[str, bytes]]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of what other programs do
+        for name, data in members:
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_name_that_members_of_different_content_have_is_told_and_not_read(tmp_path: Path) -> None:
+    members = [("b.jpg", b"1"), ("a.jpg", b"2"), ("b.jpg", b"3"), ("c.jpg", b"4"), ("c.jpg", b"4")]
+    source = open_images(_zip_of_members(tmp_path / "x.zip", members))
+    found = source.find(["a.jpg", "b.jpg", "c.jpg"])
+    assert (found.missing, found.contradictory) == ([], ["b.jpg"])
+    with pytest.raises(DataError, match=r"b\.jpg in .*x\.zip is there several times, and not the same"):
+        source.read("b.jpg")
+    assert source.read("c.jpg") == b"4"
+    assert source.notes() == [f"{tmp_path / 'x.zip'}: 1 member again, with the same content"]
+
+
+def test_a_member_without_a_name_is_told_and_harms_no_other(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"a.jpg": b"1", "b.jpg": b"2"})
+    raw = path.read_bytes()
+    start = raw.index(b"PK\x01\x02")
+    entry = bytearray(raw[start : start + 46])
+    struct.pack_into("<H", entry, 28, 0)  # the length of its name
+    end = bytearray(raw[raw.index(b"PK\x05\x06") :])
+    size = struct.unpack_from("<I", end, 12)[0] - len("a.jpg")
+    struct.pack_into("<I", end, 12, size)
+    path.write_bytes(raw[:start] + entry + raw[start + 46 + len("a.jpg") : raw.index(b"PK\x05\x06")] + end)
+    source = open_images(path)
+    assert source.find(["a.jpg", "b.jpg"]).missing == ["a.jpg"]
+    assert source.read("b.jpg") == b"2"
+    assert list_pictures(path).names == ["b.jpg"]
+    assert source.notes() == [f"{path}: 1 member without a name; nothing reads them"]
+
+
+def test_a_symbolic_link_in_an_archive_is_called_what_it_is(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("a.jpg")
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(member, "../elsewhere/a.jpg")
+    with pytest.raises(DataError, match=r"a\.jpg in .*x\.zip is a symbolic link\. Make the archive again"):
+        open_images(tmp_path / "x.zip").read("a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (
+            lambda path: path.symlink_to("gone/b.jpg"),
+            "is a symbolic link to gone/b.jpg, which does not exist",
+        ),
+        (lambda path: path.symlink_to(path), "is a symbolic link that leads in a circle"),
+        (lambda path: path.mkdir(), "is a folder, not a file"),
+        (os.mkfifo, "is a pipe, not a file"),
+        (lambda path: path.symlink_to("/dev/null"), "is a device, not a file"),
+    ],
+    ids=["broken link", "circle", "folder", "pipe", "device"],
+)
+def test_what_is_no_file_is_called_what_it_is_and_not_waited_for(
+    tmp_path: Path, make: Callable[[Path], object], why: str
+) -> None:
+    make(tmp_path / "a.jpg")
+    (tmp_path / "A.JPG").write_bytes(b"1")
+    source = open_images(tmp_path)
+    assert source.find(["a.jpg"]).missing == ["a.jpg"]
+    assert source.why_missing("a.jpg") == why
+    with pytest.raises(DataError, match=why):
+        source.read("a.jpg")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

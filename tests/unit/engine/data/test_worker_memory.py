@@ -14,9 +14,11 @@ from PIL import Image
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.dataset import PictureDataset
-from hrdet_cli.engine.data.images import ImageSource, open_images
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.data.padding import FixedCanvas
+from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
@@ -46,8 +48,14 @@ class MeasuredImages:
                 log.write(f"{private_bytes()}\n")
         return self._images.read(name)
 
-    def missing(self, names: Sequence[str]) -> list[str]:
-        return self._images.missing(names)
+    def find(self, names: Sequence[str]) -> FoundNames:
+        return self._images.find(names)
+
+    def why_missing(self, name: str) -> str:
+        return self._images.why_missing(name)
+
+    def notes(self) -> Sequence[str]:
+        return self._images.notes()
 
 
 def private_bytes() -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrdet_cli.engine.data.batch import Batch, BrokenPicture, PictureRecord
+from hrdet_cli.engine.data.batch import Batch, PictureFault, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -337,7 +337,7 @@ def test_a_broken_picture_in_an_epochs_first_batch_is_an_error_before_any_step()
 
 
 def test_broken_pictures_are_reported_with_the_step_that_replaced_them() -> None:
-    broken = BrokenPicture("b.jpg", "b.jpg: is damaged")
+    broken = PictureFault("b.jpg", "b.jpg: is damaged")
 
     class Replacing(FakeLoader):
         def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
@@ -347,6 +347,19 @@ def test_broken_pictures_are_reported_with_the_step_that_replaced_them() -> None
     reports = list(build_trainer(loader=Replacing()).train_epoch())
     assert [report.broken_pictures for report in reports] == [(), (broken,), ()]
     assert [report.to_json()["num_broken_pictures"] for report in reports] == [0, 1, 0]
+
+
+def test_a_damaged_picture_is_reported_once_however_often_it_comes() -> None:
+    first, second = (PictureFault(name, "Corrupt JPEG data") for name in "ab")
+
+    class Damaged(FakeLoader):
+        def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+            for step, batch in enumerate(super().batches(epoch, first_step=first_step)):
+                yield replace(batch, damaged=((first,), (second, first), (second,))[step])
+
+    trainer = build_trainer(loader=Damaged())
+    reports = [*trainer.train_epoch(), *trainer.train_epoch()]
+    assert [report.damaged_pictures for report in reports] == [(first,), (second,), (), (), (), ()]
 
 
 class Spoilt(TinyDetector):
@@ -411,18 +424,13 @@ def test_autocast_runs_the_forward_pass_in_the_reduced_precision() -> None:
     assert model.conv.weight.dtype == torch.float32
 
 
-def test_other_data_is_told_by_its_number_of_steps_and_refused() -> None:
-    state = build_trainer().state_dict()
-    message = "counts 3 steps an epoch, this run 5 with as many pictures a step; resume with the data"
-    with pytest.raises(WeightsError, match=message):
-        build_trainer(loader=FakeLoader(num_steps_per_epoch=5)).load_state_dict(state)
-
-
 @pytest.mark.parametrize(
     ("steps_before", "new_loader", "new_step_in_epoch", "num_steps"),
     [
         # Epochs of 7 steps of 2 pictures; stopped in the second after 4 of them, 4/7 of the epoch.
         (11, FakeLoader(num_steps_per_epoch=4, num_images_per_step=4), 2, 11 + 2 + 2 * 4),  # 4/7 * 4 = 2.29
+        # Pictures were taken out of the data: 4/7 * 6 = 3.43.
+        (11, FakeLoader(num_steps_per_epoch=6, num_images_per_step=2), 3, 11 + 3 + 2 * 6),
         (11, FakeLoader(num_steps_per_epoch=14, num_images_per_step=1), 8, 11 + 6 + 2 * 14),
         (8, FakeLoader(num_steps_per_epoch=3, num_images_per_step=5), 0, 8 + 3 + 2 * 3),  # 1/7 * 3 = 0.43
         (13, FakeLoader(num_steps_per_epoch=1, num_images_per_step=20), 0, 13 + 1 + 2 * 1),
