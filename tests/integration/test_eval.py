@@ -221,3 +221,14 @@ def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(
     assert outcome.exit_code == 4
     assert "its weights do not fit the detector that the spec describes" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_with_more_boxes_than_detections_are_named_with_the_settings(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    setting = ("--set", "model.roi_head.max_detections=2")
+    outcome = hrdet("eval", finished_run.folder, *setting, "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "more boxes than the 2 detections that are kept of one" in outcome.stderr
+    assert "out of reach: --set model.roi_head.max_detections=100" in outcome.stderr
+    assert "out of reach" not in hrdet("eval", finished_run.folder, "--out", tmp_path).stderr
