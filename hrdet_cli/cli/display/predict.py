@@ -11,7 +11,7 @@ from rich.text import Text
 from hrdet_cli.cli.display.console import Name
 from hrdet_cli.runs.predict.document import PredictedPicture
 from hrdet_cli.runs.predict.prediction import Prediction
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import counted, first_few
 
 NUM_ROWS = 30
 _NUM_CLASSES = 3
@@ -93,4 +93,4 @@ def _summary(prediction: Prediction) -> Text:
 
 
 def _pictures(number: int) -> str:
-    return "1 picture" if number == 1 else f"{number} pictures"
+    return counted(number, "picture")
