@@ -338,8 +338,8 @@ def _classes_of(
             raise SpecError(
                 [
                     f"--classes {classes}: names {counted(num_named, 'category', 'categories')}, but "
-                    f"{source} has {counted(num_classes, 'class', 'classes')}; name the annotations that it was "
-                    "trained on"
+                    f"{source} has {counted(num_classes, 'class', 'classes')}; name the annotations that it "
+                    "was trained on"
                 ]
             )
         return annotations.class_names, annotations.category_ids
