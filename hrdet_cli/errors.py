@@ -11,7 +11,8 @@
     ├── NonFiniteLossError    6   training produced a loss that is not a finite number
     ├── GroupError            7   processes or nodes that could not form a group, or contradict each other
     ├── LostProcessError      8   a process of the group that died, or was not heard of any more
-    └── OutOfMemoryError      9   a training step, or a batch on its way, that does not fit into memory
+    └── OutOfMemoryError      9   a training step or a batch on its way that does not fit into memory, or data
+                                  workers that the system does not give enough files, processes or threads
 
 Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved; SIGHUP, SIGUSR1 and SIGUSR2
 likewise with 128 and their number.  Only the command line exits; everything else raises.  A message names the
@@ -100,6 +101,6 @@ class LostProcessError(HrdetError):
 
 
 class OutOfMemoryError(HrdetError):
-    """A training step does not fit into memory, or the batches of data workers not into shared memory."""
+    """A training step does not fit into memory, or the system gives data workers too little to work."""
 
     exit_code = 9

@@ -63,6 +63,12 @@ _KIND_BY_START: tuple[tuple[bytes, FileKind], ...] = (
     (b"\x80\x04", FileKind("a Python pickle")),
     (b"\x80\x05", FileKind("a Python pickle")),
     (b"\x7fELF", FileKind("a program")),
+    (b"\x08\x01\x12", FileKind("a TensorFlow model", "Convert it first.")),
+    *(
+        (bytes((8, version, 0x12)), FileKind("an ONNX model", "Convert it first."))
+        for version in range(3, 32)
+    ),
+    (b"GGUF", FileKind("a GGUF model", "Convert it first.")),
 )
 _TAR_PLACE, _TAR = slice(257, 262), FileKind("a tar archive", "Unpack it with tar -xf.")
 _CONVERT = "Convert it to JPEG or PNG."

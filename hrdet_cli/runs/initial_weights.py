@@ -50,9 +50,11 @@ def load_initial_weights(
     tensors = to_ours(file.tensors, family, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)
     counts = f"{len(report.matched)} tensors, {len(report.left_over) + len(report.surplus)} left over"
+    place = "" if file.state_dict_key is None else f"{file.state_dict_key}, "
     return InitialWeights(
-        description=f"{model.weights} ({family.name}: {counts})",
+        description=f"{model.weights} ({place}{family.name}: {counts})",
         notices=(
+            *file.notices(),
             *contradictions(file, family, recognise_backbone(tensors), model),
             *_norm_notices(report),
             *_class_notices(file, report, class_names),

@@ -23,6 +23,7 @@ from hrdet_cli.engine.weights.loading import (
 from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_name
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.errors import SpecError, WeightsError
+from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.build import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
@@ -100,8 +101,8 @@ def read_trained_detector(
         if (unknown := describe_unknown_scheme(source)) is not None:
             raise WeightsError(f"{source}: {unknown}")
         raise WeightsError(
-            f"{source}: does not exist; give a run folder, a checkpoint, weights of other code, or a name "
-            "such as torchvision:fasterrcnn_resnet50_fpn"
+            f"{source}: {why_no_file(path)}; give a run folder, a checkpoint, weights of other code, or a "
+            "name such as torchvision:fasterrcnn_resnet50_fpn"
         )
     checkpoint = RunFolder(path).checkpoint_to_use(use_ema=bool(use_ema)) if path.is_dir() else None
     file = read_weights(str(checkpoint or source))
@@ -317,6 +318,7 @@ def _of_foreign_weights(
         is_of_run=False,
         base_spec=base_spec,
         notices=(
+            *content.notices(),
             *contradictions(content, family, recognise_backbone(weights), spec.model),
             *_left_out(spec, weights),
         ),

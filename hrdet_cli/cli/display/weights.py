@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hrdet_cli.engine.weights.loading import describe_architecture, describe_misfits
 from hrdet_cli.runs.weights.inspection import Fit, Inspection
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import first_and_count, first_few
 
 _NUM_NAMES_SHOWN = 6
 
@@ -27,6 +27,12 @@ def draw_inspection(inspection: Inspection) -> RenderableType:
     dtypes = ", ".join(f"{count} {dtype}" for dtype, count in inspection.num_tensors_by_dtype.items())
     facts.add_row("tensors", f"{inspection.num_tensors} ({dtypes})")
     facts.add_row("parameters", f"{inspection.num_parameters / 1e6:.2f} M")
+    if inspection.state_dict_key is not None:
+        others = f", not {first_few(inspection.other_state_dicts)}" if inspection.other_state_dicts else ""
+        facts.add_row("state dict", f"{inspection.state_dict_key}{others}")
+    if inspection.impossible_values:
+        what = f"NaN, infinity or a negative variance: {first_and_count(inspection.impossible_values)}"
+        facts.add_row("unusable", Text(f"{what}; no command takes them", style="red"))
     if inspection.entries:
         facts.add_row("entries", ", ".join(inspection.entries))
     facts.add_row("likely preset", inspection.likely_preset or "none")

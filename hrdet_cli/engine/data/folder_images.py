@@ -8,6 +8,7 @@ from typing import Any
 
 from hrdet_cli.engine.data.image_source import missing_picture, refuse_too_large
 from hrdet_cli.engine.data.picture_names import FileNames, FoundNames, RenamedFiles
+from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
 
@@ -64,6 +65,9 @@ class FolderImages:
         except FileNotFoundError as error:
             raise missing_picture(name, self.why_missing(name)) from error
         except OSError as error:
+            shortage = shortage_of(error)
+            if shortage is not None:  # not the picture's fault
+                raise shortage from error
             reason = why_no_file(path) or f"cannot be read: {error.strerror}"
             raise DataError(f"{path} {reason}") from error
 

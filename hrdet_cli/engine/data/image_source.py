@@ -38,6 +38,7 @@ class ImageSource(Protocol):
         Raises:
             MissingPictureError: There is no such file.
             DataError: It cannot be read whole.
+            OutOfMemoryError: This process may open no more files.
         """
 
 

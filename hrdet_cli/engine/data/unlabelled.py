@@ -19,6 +19,7 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.keys import generator_for, picture_key
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.geometry import Size
 
@@ -123,15 +124,28 @@ def read_ahead(
         items: What to read.
         num_threads: How many are read at once.
         num_ahead: How many results may wait to be taken.
+
+    Raises:
+        OutOfMemoryError: Not even one thread may be started; while iterating.
     """
     pool = ThreadPoolExecutor(num_threads)
     results: deque[Future[Read]] = deque()
     try:
         for item in items:
-            results.append(pool.submit(read, item))
+            results.append(_submitted(pool, read, item))
             if len(results) > num_ahead:
                 yield results.popleft().result()
         while results:
             yield results.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _submitted(pool: ThreadPoolExecutor, read: Callable[[Item], Read], item: Item) -> Future[Read]:
+    try:
+        return pool.submit(read, item)
+    except RuntimeError as error:
+        shortage = shortage_of(error, remedy="take fewer threads: --set data.num_workers=1")
+        if shortage is None:
+            raise
+        raise shortage from error

@@ -6,18 +6,23 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import tempfile
 import threading
+import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.shortages import lack_of_open_files, lack_of_processes, shortage_of
 from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.data.worker_memory import lack_of_shared_memory, require_shared_memory
 from hrdet_cli.engine.distributed.worker import die_with
@@ -27,7 +32,8 @@ NUM_BATCHES_AHEAD = 2
 """That each worker makes before they are asked for."""
 
 _QUEUE_BYTES = 1 << 16  # a worker's locks and events lie in shared memory, each on a page of its own
-_CANNOT_SEND = 75
+_CANNOT_SEND, _CANNOT_OPEN, _CANNOT_START_THREAD = 75, 76, 77  # exit codes
+_FEWER = "take fewer data workers: --set data.num_workers=0 has none"
 _SECONDS_TO_END = 3.0
 
 
@@ -55,7 +61,8 @@ class BatchWorkers:
         Raises:
             HrdetError: Of a batch; while iterating.
             LostProcessError: A worker died; while iterating.
-            OutOfMemoryError: There is too little shared memory; while iterating.
+            OutOfMemoryError: There is too little shared memory, or too few open files, processes or threads
+                are allowed; while iterating.
         """
         self._end_pass()
         self._requests[:] = requests
@@ -69,9 +76,15 @@ class BatchWorkers:
         """
         self._end_pass()
         killer = threading.Timer(_SECONDS_TO_END, self._kill)
-        killer.start()
+        try:
+            killer.start()
+        except RuntimeError:  # no thread is to be had
+            self._kill()
         self._loader = None  # torch tells the workers to end, and waits until they have
         killer.cancel()
+        self._kill()  # those of a loader that the traceback of an error keeps
+        for process in self._processes:
+            process.join()
         self._processes.clear()
 
     def _kill(self) -> None:
@@ -86,10 +99,17 @@ class BatchWorkers:
                 # A worker will use the memory again; where batches are pinned, that was a copy already.
                 yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
         except (RuntimeError, OSError, EOFError) as error:  # as torch noticed it, or a pipe that was cut
-            exit_codes = self._exit_codes()
-            if not exit_codes:
-                raise
-            raise _death_of_worker(exit_codes) from error
+            raise self._why(error) from error
+
+    def _why(self, error: Exception) -> HrdetError:
+        """What became of the workers; raises the error itself where they are in order."""
+        shortage = shortage_of(error, remedy=_FEWER) if self._num_workers > 0 else None
+        if shortage is not None:
+            return shortage
+        exit_codes = self._exit_codes()
+        if not exit_codes:
+            raise error
+        return _death_of_worker(exit_codes)
 
     def _start_pass(self) -> Iterator[Batch | HrdetError]:
         with warnings.catch_warnings():
@@ -98,12 +118,10 @@ class BatchWorkers:
             warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
             if self._loader is None:
                 require_shared_memory(self._num_workers * _QUEUE_BYTES)
+                _settle_temporary_folder()
                 self._loader = self._start()
-            others = multiprocessing.active_children()
-            with deaths_noticed_when_waiting():
-                items = iter(self._loader)
-            self._processes += [p for p in multiprocessing.active_children() if p not in others]
-            return items
+            with deaths_noticed_when_waiting(), started_all_or_none(self._processes):
+                return iter(self._loader)
 
     def _start(self) -> "DataLoader[Batch | HrdetError]":
         return DataLoader(
@@ -136,6 +154,10 @@ def _death_of_worker(exit_codes: Sequence[int]) -> HrdetError:
     """Why workers are gone, in a line."""
     if _CANNOT_SEND in exit_codes:
         return lack_of_shared_memory()
+    if _CANNOT_OPEN in exit_codes:
+        return lack_of_open_files(_FEWER)
+    if _CANNOT_START_THREAD in exit_codes:
+        return lack_of_processes(_FEWER)
     ends = ", ".join(map(_describe_end, exit_codes))
     return LostProcessError(
         f"a data worker ended ({ends}); where its memory ran out, fewer workers need less: "
@@ -168,6 +190,47 @@ def deaths_noticed_when_waiting() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, before)
 
 
+@contextmanager
+def started_all_or_none(processes: list[BaseProcess]) -> Iterator[None]:
+    """Note the processes that a loader starts inside; where it cannot start all, none stays.
+
+    Args:
+        processes: Those started are added.
+
+    Raises:
+        OSError | RuntimeError: As the loader raised it.
+    """
+    others = multiprocessing.active_children()
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.kill()
+                process.join()
+        _forget_half_started(error)
+        raise
+    processes += [process for process in multiprocessing.active_children() if process not in others]
+
+
+def _forget_half_started(error: BaseException) -> None:
+    """Keep torch from shutting down what it has not finished to make, which would fail with a traceback."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        loader = frame.f_locals.get("self")
+        if isinstance(loader, _BaseDataLoaderIter):
+            loader._shutdown = True  # type: ignore[attr-defined]  # there is no public way
+
+
+def _settle_temporary_folder() -> None:
+    """Choose the folder in which workers make their sockets.
+
+    They would choose it by writing into some, and call it a lack of folders where they may open no file.
+    """
+    with Path(os.devnull).open(), Path(os.devnull).open():
+        pass
+    tempfile.gettempdir()
+
+
 def _start_worker(_worker: int) -> None:
     """Leave signals to the parent, and its memory alone; end with it, or when a batch cannot be sent.
 
@@ -180,9 +243,16 @@ def _start_worker(_worker: int) -> None:
         signal.signal(getattr(signal, number), signal.SIG_IGN)
     Queue._on_queue_feeder_error = staticmethod(_end_without_sending)  # type: ignore[attr-defined]
     gc.freeze()
+    try:
+        threading.Thread(target=gc.get_count).start()  # it will need some
+    except RuntimeError:
+        os._exit(_CANNOT_START_THREAD)
 
 
 def _end_without_sending(error: BaseException, _batch: object) -> None:
     """End a worker whose batch did not fit into shared memory; Python would forget the batch and go on."""
+    shortage = shortage_of(error)
+    if shortage is not None:
+        os._exit(_CANNOT_OPEN if str(shortage) == str(lack_of_open_files()) else _CANNOT_START_THREAD)
     print(f"a data worker cannot send its batch: {error}", file=sys.stderr, flush=True)  # noqa: T201
     os._exit(_CANNOT_SEND)

@@ -16,6 +16,7 @@ import numpy as np
 
 from hrdet_cli.engine.data.image_source import missing_picture, refuse_too_large
 from hrdet_cli.engine.data.picture_names import FileNames, FoundNames, RenamedFiles
+from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 from hrdet_cli.wording import counted
@@ -146,6 +147,9 @@ class ZipImages:
             stored = self._read_stored(offset, stored_size, name_crc)
             data = stored if method == _STORED else _inflate(stored, size)
         except (OSError, zlib.error) as error:
+            shortage = shortage_of(error)
+            if shortage is not None:  # not the picture's fault
+                raise shortage from error
             raise DataError(f"{where} cannot be read: {error}. Is the archive complete?") from error
         if len(data) != size or zlib.crc32(data) != crc:
             raise DataError(f"{where} is damaged: its checksum is wrong. Copy or make the archive again.")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.weights.archive import refuse_damaged_archive
 from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, without_format
+from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
 from hrdet_cli.errors import OutputError, WeightsError
 
 _PLAIN_TYPES = (type(None), bool, int, float, str, bytes)
@@ -95,7 +96,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_valid(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
-    """Load the newest checkpoint that is whole.
+    """Load the newest checkpoint that is whole, and whose weights are numbers to work with.
 
     Args:
         paths: Checkpoints, the newest first. The order is the caller's: the times of files do not survive
@@ -110,12 +111,25 @@ def newest_valid(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]
     skipped: list[str] = []
     for path in paths:
         try:
-            return path, load_checkpoint(path), skipped
+            state = load_checkpoint(path)
+            _refuse_impossible_values(path, state)
+            return path, state, skipped
         except WeightsError as error:
             skipped.append(str(error))
     raise WeightsError(
         "\n".join(["no checkpoint can be loaded; start the run anew with --overwrite", *skipped])
     )
+
+
+def _refuse_impossible_values(path: Path, state: Mapping[str, Any]) -> None:
+    """The weights and their average must be finite, or the first loss would not be."""
+    for key in ("model", "ema_model"):
+        held = state.get(key)
+        items = held.items() if isinstance(held, dict) else ()
+        tensors = {str(name): value for name, value in items if isinstance(value, Tensor)}
+        found = describe_impossible_values(tensors)
+        if found is not None:
+            raise WeightsError(f"{path}: {found} (in '{key}'). Nothing can be trained or found with them.")
 
 
 def _refuse_objects(value: object, where: str) -> None:

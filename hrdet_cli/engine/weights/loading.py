@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from hrdet_cli.engine.weights.families import CLASSIFIER, REGRESSOR, num_classes_of
+from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.wording import first_and_count
 
@@ -134,17 +135,9 @@ def load_weights(
 
 def _refuse_impossible_values(detector: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     state = detector.state_dict()
-    bad = [key for key, tensor in tensors.items() if not _is_possible(key, tensor.to(state[key].dtype))]
-    if bad:
-        raise WeightsError(
-            f"weights {source}: {len(bad)} tensors hold NaN, infinity or a negative variance: "
-            f"{first_and_count(bad)}. No detector works with them; use another file."
-        )
-
-
-def _is_possible(key: str, tensor: Tensor) -> bool:
-    is_variance = key.endswith(".running_var")
-    return bool(tensor.isfinite().all()) and not (is_variance and bool((tensor < 0).any()))
+    found = describe_impossible_values({key: value.to(state[key].dtype) for key, value in tensors.items()})
+    if found is not None:
+        raise WeightsError(f"weights {source}: {found}. No detector works with them; use another file.")
 
 
 def describe_misfits(report: LoadReport) -> Iterator[str]:

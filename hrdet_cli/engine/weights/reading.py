@@ -1,7 +1,7 @@
 """One way to read weights, wherever they are and whoever wrote them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS, descri
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.engine.weights.pickles import STORAGES
 from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
+from hrdet_cli.engine.weights.state_dicts import find_state_dict
 from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.extras import install_command
+from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.wording import first_and_count
 
 _EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
 """What `hrdet export` puts into the header of a safetensors file, and nobody else."""
-_STATE_DICT_KEYS = ("state_dict", "model")
+_ENDINGS = (".pt", ".pth", ".safetensors", ".bin")
 _DTYPES = frozenset(STORAGES.values())
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
 """What data-parallel, compiling, averaging and training wrappers put in front of every key."""
@@ -50,6 +53,9 @@ class WeightsFile:
         config_text: The configuration that mmdetection leaves in its files.
         checkpoint: All entries of a checkpoint of hrdet (``spec``, ``class_names``, ``model``, ...), or what
             the header of an exported safetensors file has of them; else None.
+        state_dict_key: Where among the file's entries the tensors were; None where they are the file itself,
+            and of checkpoints of hrdet.
+        other_state_dicts: Where others are, which were not taken.
     """
 
     source: str
@@ -57,6 +63,16 @@ class WeightsFile:
     class_names: tuple[str, ...] | None
     config_text: str | None
     checkpoint: Mapping[str, Any] | None
+    state_dict_key: str | None = None
+    other_state_dicts: tuple[str, ...] = ()
+
+    def notices(self) -> Iterator[str]:
+        """Which of several state dicts was taken."""
+        if self.other_state_dicts:
+            yield (
+                f"weights {self.source}: taken is {self.state_dict_key}, not "
+                f"{first_and_count(self.other_state_dicts)}"
+            )
 
 
 def read_weights(source: str) -> WeightsFile:
@@ -111,12 +127,15 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     content = _plain_dict(document)
     meta = _plain_dict(content.get("meta"))
     checkpoint = without_format(content, source) if is_checkpoint(content) else None
+    found = None if checkpoint else find_state_dict(content, source=source)
     return WeightsFile(
         source=source,
-        tensors=plain_tensors(content.get("model") if checkpoint else _state_dict(content), source),
+        tensors=plain_tensors(content.get("model") if found is None else found.content, source),
         class_names=_names(content.get("class_names")) if checkpoint else _class_names(meta),
         config_text=next((meta[key] for key in ("cfg", "config") if type(meta.get(key)) is str), None),
         checkpoint=checkpoint,
+        state_dict_key=None if found is None else found.key,
+        other_state_dicts=() if found is None else found.others,
     )
 
 
@@ -132,9 +151,26 @@ def _describe_absent(source: str) -> str:
 
 def _read_document(path: Path, source: str) -> object:
     """Tell by the content what a file is."""
+    reason = why_no_file(path)
+    if path.is_dir():
+        raise WeightsError(f"weights {source}: is a folder. Give a file of weights{_weights_in(path)}.")
+    if reason is not None and (path.exists() or path.is_symlink()):
+        raise WeightsError(f"weights {source}: {reason}. Give a readable file.")
     with path.open("rb") as file:
         is_safetensors = _is_start_of_safetensors(file.read(9))
     return _read_safetensors(path, source) if is_safetensors else read_torch_file(path, source=source)
+
+
+def _weights_in(folder: Path) -> str:
+    """Files of weights in a folder, or in a run's folder of checkpoints, as an example."""
+    files = sorted(
+        file
+        for inner in (folder / "checkpoints", folder)
+        if inner.is_dir()
+        for file in inner.iterdir()
+        if file.suffix in _ENDINGS
+    )
+    return f", such as {files[0]}" if files else ""
 
 
 def _read_safetensors(path: Path, source: str) -> dict[str, Any]:
@@ -176,11 +212,6 @@ def _as_checkpoint(tensors: Mapping[str, Tensor], header: Mapping[str, str], sou
 def _plain_dict(value: object) -> dict[Any, Any]:
     """A dictionary, or an empty one for all else."""
     return value if isinstance(value, dict) else {}
-
-
-def _state_dict(content: dict[Any, Any]) -> dict[Any, Any]:
-    inner = (_plain_dict(content.get(key)) for key in _STATE_DICT_KEYS)
-    return next((tensors for tensors in inner if tensors), content)
 
 
 def plain_tensors(value: object, source: str) -> dict[str, Tensor]:

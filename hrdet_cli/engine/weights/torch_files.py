@@ -9,6 +9,7 @@ import pickle
 import re
 import struct
 import zipfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ import torch
 from hrdet_cli.engine.weights.archive import refuse_damaged_archive
 from hrdet_cli.engine.weights.pickles import Storage, read_pickle
 from hrdet_cli.errors import WeightsError
+from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 from hrdet_cli.wording import first_few
 
 ZIP_START = b"PK\x03\x04"
@@ -25,6 +27,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 OLD_START = pickle.dumps(_MAGIC, protocol=2)
 """torch's magic number, at the start of files from before version 1.6."""
 _OLD_VERSION = 1001
+_NO_TEXT = re.compile(rb"[^\t\n\r -~\x80-\xff]")
 
 
 def read_torch_file(path: Path, *, source: str) -> object:
@@ -52,9 +55,14 @@ def read_torch_file(path: Path, *, source: str) -> object:
             elif start == OLD_START:
                 content, unknown = _read_old(file.read())
             else:
-                raise _no_weights(source)
+                file.seek(0)
+                raise _no_weights(source, file.read(NUM_BYTES_NEEDED))
         except (WeightsError, MemoryError):
             raise
+        except _OtherArchiveError as error:
+            raise WeightsError(
+                f"weights {source} {error} Give a file of torch.save or of safetensors."
+            ) from None
         except zipfile.BadZipFile as error:
             raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
         except pickle.UnpicklingError as error:
@@ -69,6 +77,8 @@ def read_torch_file(path: Path, *, source: str) -> object:
 
 def _read_archive(file: IO[bytes]) -> tuple[object, list[str]]:
     """Read today's format: a pickle, and a member for the memory of each key."""
+    with zipfile.ZipFile(file) as archive:
+        _refuse_other_archives(archive.namelist())
     refuse_damaged_archive(file)
     with zipfile.ZipFile(file) as archive:
         (name,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
@@ -88,6 +98,32 @@ def _read_archive(file: IO[bytes]) -> tuple[object, list[str]]:
             return Storage(contents[key], dtype)
 
         return read_pickle(BytesIO(archive.read(name)), storage_of=storage_of)
+
+
+def _refuse_other_archives(names: Sequence[str]) -> None:
+    """An archive must be one that `torch.save` wrote.
+
+    Raises:
+        _OtherArchiveError: It is another; says which.
+    """
+    ends = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in ends:
+        raise _OtherArchiveError(
+            "are a TorchScript program. Save its tensors: "
+            "torch.save(torch.jit.load(FILE).state_dict(), OTHER)."
+        )
+    if "data.pkl" in ends:
+        return
+    inner = [name for name in names if name.endswith((".pth", ".pt", ".bin", ".safetensors"))]
+    if inner:
+        raise _OtherArchiveError(f"are a ZIP archive with {first_few(inner)} in it. Unpack it.")
+    if names and all(name.endswith(".npy") for name in names):
+        raise _OtherArchiveError("are NumPy arrays (.npz). Save them as tensors.")
+    raise _OtherArchiveError("are a ZIP archive that torch.save did not write.")
+
+
+class _OtherArchiveError(Exception):
+    """What an archive is, to go behind the name of the weights."""
 
 
 def _read_old(written: bytes) -> tuple[object, list[str]]:
@@ -139,11 +175,26 @@ def _fill(content: torch.Tensor, file: IO[bytes]) -> None:
         raise zipfile.BadZipFile("it ends too early")
 
 
-def _no_weights(source: str) -> WeightsError:
-    return WeightsError(
-        f"weights {source} are damaged, or are no weights at all. "
-        "Give a file of torch.save or of safetensors."
-    )
+def _no_weights(source: str, start: bytes | None = None) -> WeightsError:
+    """The error of a file that is none of torch's.
+
+    Args:
+        source: What to call it.
+        start: Its first bytes, where they may tell what else it is.
+    """
+    what = "are damaged, or are no weights at all." if start is None else _what_else(start)
+    return WeightsError(f"weights {source} {what} Give a file of torch.save or of safetensors.")
+
+
+def _what_else(start: bytes) -> str:
+    """What a file is, with a remedy, to go behind its name."""
+    kind = kind_of_file(start)
+    if kind is not None:
+        return " ".join([f"are {kind.name}.", *([kind.remedy] if kind.remedy else [])])
+    if not _NO_TEXT.search(start):
+        is_json = start.lstrip().startswith((b"{", b"["))
+        return f"are no weights but {'JSON' if is_json else 'a text, such as a configuration'}."
+    return "are damaged, or are no weights at all."
 
 
 def _refusal(source: str, what: str) -> WeightsError:

@@ -1,7 +1,7 @@
 """What a source of weights holds, and how it fits a spec."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from torch import Tensor
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.families import Family, num_classes_of, recognise, to_ours
+from hrdet_cli.engine.weights.impossible_values import find_impossible_values
 from hrdet_cli.engine.weights.loading import LoadReport
-from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.runs.trained_detector import compare_with_spec, spec_of_checkpoint
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
@@ -46,6 +47,9 @@ class Inspection:
         names_are_coco: Whether they were told by their number alone.
         num_parameters: Elements of all tensors except running statistics and counters.
         num_tensors_by_dtype: ``float32`` and so on.
+        state_dict_key: Where in the file the tensors are; None where they are the file itself.
+        other_state_dicts: Where others are.
+        impossible_values: NaN, infinity and negative variances, a line for each tensor that holds some.
         entries: What else a checkpoint of hrdet holds.
         likely_preset: For which the weights were probably made, and which they fit.
         fit: To the spec that was asked for, or to the likely preset.
@@ -61,6 +65,9 @@ class Inspection:
     num_tensors: int
     num_parameters: int
     num_tensors_by_dtype: Mapping[str, int]
+    state_dict_key: str | None
+    other_state_dicts: tuple[str, ...]
+    impossible_values: tuple[str, ...]
     entries: tuple[str, ...]
     likely_preset: str | None
     fit: Fit | None
@@ -104,10 +111,22 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         num_tensors_by_dtype=dict(
             Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
         ),
+        state_dict_key=file.state_dict_key,
+        other_state_dicts=file.other_state_dicts,
+        impossible_values=tuple(_impossible_values(file, tensors)),
         entries=tuple(key for key in file.checkpoint or () if type(key) is str and key.isprintable()),
         likely_preset=preset if likely and likely.report.fits else None,
         fit=likely if spec is None else _fit(file, family, tensors, spec),
     )
+
+
+def _impossible_values(file: WeightsFile, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    """Of the weights, and of their average in a checkpoint of hrdet."""
+    yield from map(str, find_impossible_values(tensors))
+    average = (file.checkpoint or {}).get("ema_model")
+    if isinstance(average, dict) and average:
+        found = find_impossible_values(plain_tensors(average, f"{file.source} (ema_model)"))
+        yield from (f"ema_model: {values}" for values in found)
 
 
 def _own_spec(file: WeightsFile) -> ExperimentSpec | None:

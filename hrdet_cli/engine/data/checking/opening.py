@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from hrdet_cli.engine.data.decoding import WrongSizeError, bomb_warnings_ignored, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
-from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting
+from hrdet_cli.engine.data.shortages import shortage_of
+from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.errors import DataError, LostProcessError
+from hrdet_cli.errors import DataError, HrdetError, LostProcessError
 
 _PICTURES_AT_ONCE = 16
 _FIRST_ON_ITS_SIDE = 5  # of EXIF's orientations
@@ -89,30 +90,36 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
 
     Raises:
         LostProcessError: One of the processes died.
+        OutOfMemoryError: They may not be started, or open no more files.
     """
     chunks = _Chunks(images, pictures)
-    loader: DataLoader[list[Finding]] = DataLoader(
+    loader: DataLoader[list[Finding] | HrdetError] = DataLoader(
         chunks,
         batch_size=None,
         num_workers=min(num_workers, len(chunks)),
         worker_init_fn=_leave_memory_shared,
     )
-    with _interrupts_held_back(), deaths_noticed_when_waiting():
-        findings_by_chunk = iter(loader)
     num_done = 0
     try:
+        with _interrupts_held_back(), deaths_noticed_when_waiting(), started_all_or_none([]):
+            findings_by_chunk = iter(loader)
         for findings in findings_by_chunk:
+            if isinstance(findings, HrdetError):
+                raise findings
             num_done = min(num_done + _PICTURES_AT_ONCE, len(pictures))
             yield Opened(num_done, findings)
-    except RuntimeError as error:  # torch's word for a worker that died
+    except (RuntimeError, OSError) as error:  # the first is torch's word for a worker that died
+        shortage = shortage_of(error, remedy="open fewer at once with --workers")
+        if shortage is not None:
+            raise shortage from error
         raise LostProcessError(
             f"a process that opens pictures died after {num_done} of {len(pictures)}, perhaps for want of "
             "memory; try fewer with --workers"
         ) from error
 
 
-class _Chunks(Dataset[list[Finding]]):
-    """What there is to say of a few consecutive pictures."""
+class _Chunks(Dataset["list[Finding] | HrdetError"]):
+    """What there is to say of a few consecutive pictures; an error is returned: torch would bury its words."""
 
     def __init__(self, images: ImageSource, pictures: Sequence[NamedSize]) -> None:
         self._images = images
@@ -121,7 +128,13 @@ class _Chunks(Dataset[list[Finding]]):
     def __len__(self) -> int:
         return -(-len(self._pictures) // _PICTURES_AT_ONCE)
 
-    def __getitem__(self, chunk: int) -> list[Finding]:
+    def __getitem__(self, chunk: int) -> list[Finding] | HrdetError:
+        try:
+            return self._findings_of(chunk)
+        except HrdetError as error:
+            return error
+
+    def _findings_of(self, chunk: int) -> list[Finding]:
         first = chunk * _PICTURES_AT_ONCE
         findings = []
         for position, picture in enumerate(self._pictures[first : first + _PICTURES_AT_ONCE], start=first):

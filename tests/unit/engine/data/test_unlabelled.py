@@ -15,6 +15,7 @@ from hrdet_cli.engine.data.unlabelled import (
     read_ahead,
 )
 from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.errors import OutOfMemoryError
 
 PADDING = SmallestCanvas()
 AT_128 = ResizeAugmentation(scales=(Scale(128, 96),), mode="choice", flip_probability=0)
@@ -92,3 +93,12 @@ def test_no_more_is_read_than_may_wait_and_nothing_after_the_end() -> None:
     before = begun[0]
     time.sleep(0.05)
     assert begun[0] == before
+
+
+def test_a_thread_that_the_system_does_not_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(OutOfMemoryError, match=r"or take fewer threads: --set data\.num_workers=1"):
+        list(read_ahead(str, [1, 2], num_threads=2, num_ahead=2))

@@ -1,5 +1,6 @@
 """Data workers that hang, die or find no room end in one clear error, and never hold up the end of a run."""
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -18,7 +19,7 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.data.workers import BatchWorkers
 from hrdet_cli.engine.structures import ImageBatch, Targets
-from hrdet_cli.errors import DataError, HrdetError, LostProcessError
+from hrdet_cli.errors import DataError, HrdetError, LostProcessError, OutOfMemoryError
 from tests.process_ids import is_running
 
 PLENTY = [BatchRequest(0, (number,)) for number in range(200)]
@@ -145,6 +146,62 @@ def test_too_little_shared_memory_is_one_error_and_no_hang(size: str) -> None:
     assert "is too small for the batches of the data workers " in done.stdout
     assert "--shm-size=8g" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+FEW_FILES = """
+import multiprocessing, os, resource
+from tests.unit.engine.data.test_workers import PLENTY, Numbered, workers_of
+from hrdet_cli.errors import OutOfMemoryError
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+used = len(os.listdir("/proc/self/fd"))
+for spare in (0, 4, 8, 14, 22, 30, 40, 1000):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, most))
+    workers = workers_of(Numbered(), 4)
+    try:
+        print(spare, sum(1 for _ in workers.make(PLENTY[:40])))
+    except OutOfMemoryError as error:
+        print(spare, str(error).replace(f"have {used + spare} here", "have N here"))
+    workers.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print(multiprocessing.active_children())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the files that a process has open in /proc")
+def test_too_few_open_files_are_one_error_that_leaves_no_process_whatever_they_are_missing_for() -> None:
+    done = run_python([sys.executable, "-c", FEW_FILES])
+    assert done.stderr == ""
+    told = (
+        "too many open files: a process may have N here. Allow more, as with ulimit -n 4096, or take fewer "
+        "data workers: --set data.num_workers=0 has none"
+    )
+    ends = [f"{spare} {told}" for spare in (0, 4, 8, 14, 22, 30, 40)]
+    assert done.stdout.splitlines() == [line for end in [*ends, "1000 40"] for line in (end, "[]")]
+
+
+@pytest.mark.parametrize("num_started", [0, 1])
+def test_a_worker_that_the_system_does_not_start_is_one_error_and_those_started_end(
+    monkeypatch: pytest.MonkeyPatch, num_started: int
+) -> None:
+    fork, num_forks = os.fork, 0
+
+    def refuse_later() -> int:
+        nonlocal num_forks
+        num_forks += 1
+        if num_forks > num_started:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", refuse_later)
+    workers = workers_of(Numbered())
+    with pytest.raises(OutOfMemoryError) as raised:
+        next(workers.make(PLENTY))
+    assert str(raised.value) == (
+        "the system starts no more processes or threads here. Allow more (ulimit -u, or a container's limit "
+        "of pids), or take fewer data workers: --set data.num_workers=0 has none"
+    )
+    assert multiprocessing.active_children() == []
+    workers.close()
 
 
 def run_python(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

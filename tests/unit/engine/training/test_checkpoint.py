@@ -354,6 +354,18 @@ def test_the_newest_whole_checkpoint_is_taken_and_the_skipped_ones_are_told(tmp_
     assert [line.split(":")[0] for line in skipped] == [str(newest), str(middle)]
 
 
+@pytest.mark.parametrize("key", ["model", "ema_model"])
+def test_a_checkpoint_with_nan_in_its_weights_is_skipped_and_says_where(key: str, tmp_path: Path) -> None:
+    newest, older = tmp_path / "last.pt", tmp_path / "epoch-1.pt"
+    save_checkpoint(older, state_of(1))
+    save_checkpoint(newest, state_of(2) | {key: {"conv.weight": torch.tensor([1, float("nan"), 2])}})
+    path, _, (reason,) = newest_valid([newest, older])
+    assert path == older
+    assert reason.startswith(
+        f"{newest}: 1 tensor holds NaN, infinity or a negative variance: conv.weight (1 NaN of 3) (in '{key}"
+    )
+
+
 def test_without_a_whole_checkpoint_every_reason_is_given(tmp_path: Path) -> None:
     paths = [tmp_path / "last.pt", tmp_path / "epoch-1.pt"]
     with pytest.raises(WeightsError, match=r"(?s)no checkpoint can be loaded.*last\.pt.*epoch-1\.pt"):

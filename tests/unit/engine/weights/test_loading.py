@@ -217,19 +217,25 @@ def test_comparing_needs_no_memory_for_the_detector() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "dtype"),
+    ("key", "value", "dtype", "kind"),
     [
-        ("neck.bias", float("nan"), torch.float32),
-        ("roi_head.classifier.weight", float("-inf"), torch.float16),
-        ("neck.weight", 1e300, torch.float64),  # more than float32 holds
-        ("backbone.1.running_var", -1.0, torch.float32),
+        ("neck.bias", float("nan"), torch.float32, "NaN"),
+        ("roi_head.classifier.weight", float("-inf"), torch.float16, "infinite"),
+        ("neck.weight", 1e300, torch.float64, "infinite"),  # more than float32 holds
+        ("backbone.1.running_var", -1.0, torch.float32, "negative"),
     ],
 )
-def test_values_that_no_detector_works_with_are_refused(key: str, value: float, dtype: torch.dtype) -> None:
+def test_values_that_no_detector_works_with_are_refused(
+    key: str, value: float, dtype: torch.dtype, kind: str
+) -> None:
     detector, tensors = Detector(), trained(Detector())
     before = values(detector)
     tensors[key] = tensors[key].to(dtype)
     tensors[key].view(-1)[1] = value
-    with pytest.raises(WeightsError, match=f"weights w.pth: 1 tensors hold NaN, .*: {key}. No detector"):
+    with pytest.raises(WeightsError) as raised:
         load_weights(detector, tensors, strict=True, source="w.pth")
+    assert str(raised.value) == (
+        f"weights w.pth: 1 tensor holds NaN, infinity or a negative variance: {key} (1 {kind} of "
+        f"{tensors[key].numel()}). No detector works with them; use another file."
+    )
     assert equal(values(detector), before)

@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 import sys
 from collections import OrderedDict
@@ -57,6 +58,54 @@ def test_every_usual_wrapping_is_taken_off(wrap: Callable[[State], object], tmp_
     assert all(torch.equal(tensor, state()[key]) for key, tensor in file.tensors.items())
     assert not any(tensor.requires_grad for tensor in file.tensors.values())
     assert (file.class_names, file.config_text, file.checkpoint) == (None, None, None)
+
+
+OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
+SAVED_BY_LOOPS: dict[str, tuple[Callable[[State], object], str, tuple[str, ...]]] = {
+    "net": (lambda state: {"epoch": 3, "net": state, "optimizer": OPTIMISER}, "net", ()),
+    "model_state_dict": (lambda state: {"model_state_dict": state, "loss": 0.1}, "model_state_dict", ()),
+    "any word": (lambda state: {"generator": state, "rng": torch.zeros(9)}, "generator", ()),
+    "two deep": (lambda state: {"checkpoint": {"model": state}, "args": {"lr": 1}}, "checkpoint.model", ()),
+    "three deep": (lambda state: {"a": {"b": {"c": state}}}, "a.b.c", ()),
+    "timm": (
+        lambda state: {"state_dict": state, "state_dict_ema": state},
+        "state_dict",
+        ("state_dict_ema",),
+    ),
+    "an average": (lambda state: {"net": state, "ema": {"shadow": state}}, "net", ("ema.shadow",)),
+    "lightning": (
+        lambda state: {"state_dict": prefixed("model.")(state), "optimizer_states": [OPTIMISER]},
+        "state_dict",
+        (),
+    ),
+    "random states": (
+        lambda state: {"weights": state, "rng": {"cpu": torch.zeros(9, dtype=torch.uint8)}},
+        "weights",
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrap", "key", "others"), SAVED_BY_LOOPS.values(), ids=SAVED_BY_LOOPS)
+def test_the_one_state_dict_that_a_training_loop_saves_is_taken_and_named(
+    wrap: Callable[[State], object], key: str, others: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = saved(wrap(state()), tmp_path)
+    file = read_weights(path)
+    assert file.tensors.keys() == state().keys()
+    assert (file.state_dict_key, file.other_state_dicts) == (key, others)
+    told = [f"weights {path}: taken is {key}, not {', '.join(others)}"] if others else []
+    assert list(file.notices()) == told
+
+
+def test_of_several_state_dicts_none_is_taken_where_nobody_knows_which(tmp_path: Path) -> None:
+    path = saved({"teacher": state(), "student": state(), "optim": OPTIMISER}, tmp_path)
+    with pytest.raises(WeightsError) as raised:
+        read_weights(path)
+    assert str(raised.value) == (
+        f"weights {path} hold 2 dictionaries of tensors, and nobody says which is the network's: teacher, "
+        "student. Save that one alone: torch.save(content[KEY], FILE)"
+    )
 
 
 def test_a_prefix_that_only_some_have_stays(tmp_path: Path) -> None:
@@ -224,10 +273,22 @@ def test_a_header_that_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        WeightsError, match=rf"^weights {tmp_path} cannot be read: Is a directory\. Give a readable file\.$"
-    ):
+    with pytest.raises(WeightsError, match=rf"^weights {tmp_path}: is a folder\. Give a file of weights\.$"):
         read_weights(str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    best = tmp_path / "checkpoints" / "best.pt"
+    best.touch()
+    with pytest.raises(WeightsError, match=rf"is a folder\. Give a file of weights, such as {best}\.$"):
+        read_weights(str(tmp_path))
+
+
+def test_a_link_that_leads_nowhere_and_a_pipe_are_called_that(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").symlink_to("gone.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth: is a symbolic link to gone\.pth, which does not exist"):
+        read_weights(str(tmp_path / "w.pth"))
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(WeightsError, match=r"pipe\.pth: is a pipe, not a file"):
+        read_weights(str(tmp_path / "pipe.pth"))
 
 
 def expanded(numel: int) -> Tensor:

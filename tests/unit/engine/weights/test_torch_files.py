@@ -284,17 +284,49 @@ def test_a_damaged_archive_is_refused(damage: Callable[[Path], None], reason: st
         read(path)
 
 
+def zip_of(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"no weights at all", b"<!DOCTYPE html>", pickle.dumps({"a": 1}), pickle.dumps(torch.ones(1))],
-    ids=["empty", "text", "page", "plain pickle", "pickled tensor"],
+    ("content", "what"),
+    [
+        (b"", "are empty (0 bytes). Copy or download it again."),
+        (bytes(100), "are nothing but zero bytes. The copy or download was cut short: make it again."),
+        (b"name: hrnet\nmodel: x\n", "are no weights but a text, such as a configuration."),
+        (b'{"images": [], "annotations": []}', "are no weights but JSON."),
+        (b"<!DOCTYPE html>", "are a web page (HTML). The download gave a page in place of the file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "are a Git LFS pointer, not the file it stands for.",
+        ),
+        (pickle.dumps({"a": 1}), "are a Python pickle."),
+        (pickle.dumps(torch.ones(1)), "are a Python pickle."),
+        (b"\x1f\x8b\x08" + bytes(100), "are compressed with gzip. Unpack it with gunzip"),
+        (b"\x08\x07\x12\x07pytorch" + bytes(100), "are an ONNX model. Convert it first."),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "are an HDF5 file. Convert it first."),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "are a JPEG picture."),
+        (zip_of("a/b.pth", "a/c.txt"), "are a ZIP archive with a/b.pth in it. Unpack it."),
+        (zip_of("images/1.jpg"), "are a ZIP archive that torch.save did not write."),
+        (zip_of("w.npy", "b.npy"), "are NumPy arrays (.npz). Save them as tensors."),
+        (
+            zip_of("net/data.pkl", "net/constants.pkl", "net/code/net.py"),
+            "are a TorchScript program. Save its tensors: torch.save(torch.jit.load(FILE).state_dict(), ",
+        ),
+        (b"\x00\x01\x02 anything" * 40, "are damaged, or are no weights at all."),
+    ],
 )
-def test_what_is_no_torch_file_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_what_is_no_torch_file_is_called_what_it_is(content: bytes, what: str, tmp_path: Path) -> None:
     path = tmp_path / SOURCE
     path.write_bytes(content)
     with pytest.raises(WeightsError) as caught:
         read(path)
-    assert str(caught.value) == NO_WEIGHTS
+    assert str(caught.value).startswith(f"weights {SOURCE} {what}")
+    assert str(caught.value).endswith("Give a file of torch.save or of safetensors.")
 
 
 TENSOR = (
@@ -400,7 +432,7 @@ def test_the_oldest_format_a_tar_is_refused_and_nothing_is_unpacked(tmp_path: Pa
         archive.addfile(entry, io.BytesIO(content))
     with pytest.raises(WeightsError) as caught:
         read(path)
-    assert str(caught.value) == NO_WEIGHTS
+    assert str(caught.value).startswith(f"weights {SOURCE} are a tar archive.")
     assert [p.name for p in tmp_path.iterdir()] == [SOURCE]
 
 

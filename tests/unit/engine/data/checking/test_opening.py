@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +9,9 @@ from PIL import Image
 from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, TrueSizes, open_all
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames
+from hrdet_cli.engine.data.shortages import lack_of_open_files
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.errors import LostProcessError
+from hrdet_cli.errors import LostProcessError, OutOfMemoryError
 
 _SIZE = Size(height=20, width=30)
 
@@ -76,3 +78,29 @@ class _DeadlyImages:
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(LostProcessError, match="died after 0 of 1, perhaps for want of memory"):
         list(open_all(_DeadlyImages(), [NamedSize("a.jpg", _SIZE)], num_workers=1))
+
+
+def test_a_process_that_the_system_does_not_start_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(
+        OutOfMemoryError, match=r"starts no more processes .* or open fewer at once with --workers"
+    ):
+        list(open_all(open_images(tmp_path), [NamedSize("a.jpg", _SIZE)], num_workers=1))
+
+
+class _ShortImages(_DeadlyImages):
+    """A source of a process that may open no more files."""
+
+    def read(self, name: str) -> bytes:
+        raise lack_of_open_files() from OSError(errno.EMFILE, name)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_picture_is_not_blamed_where_no_more_files_may_be_open(num_workers: int) -> None:
+    with pytest.raises(OutOfMemoryError, match=r"^too many open files: a process may have \d+ here"):
+        list(open_all(_ShortImages(), [NamedSize("a.jpg", _SIZE)], num_workers=num_workers))
