@@ -131,11 +131,12 @@ def why_no_file(path: Path) -> str | None:
 
 def _kind_of_markup(start: bytes) -> FileKind | None:
     text = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if not text.startswith(b"<"):
+        return None
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<script")) or b"<html" in text:
         return _PAGE
-    if text.startswith(b"<annotation"):
+    if b"<annotations" in text:
+        return FileKind("CVAT's XML")
+    if b"<annotation" in text:
         return FileKind("Pascal VOC's XML of one picture")
-    if text.startswith((b"<?xml", b"<error")):
-        is_voc = b"<annotation" in text
-        return FileKind("Pascal VOC's XML of one picture" if is_voc else "XML")
-    return None
+    return FileKind("XML") if text.startswith((b"<?xml", b"<error")) else None

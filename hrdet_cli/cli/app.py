@@ -22,6 +22,7 @@ from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
 from hrdet_cli.cli.stopping import end_on_stop_signals
 from hrdet_cli.cli.train import train
+from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.cli.weights import weights_app
 from hrdet_cli.errors import HrdetError
 from hrdet_cli.wording import shortened
@@ -40,23 +41,24 @@ _FAULTS_OF_PATHS = (
 app = typer.Typer(
     name="hrdet",
     help="Train and evaluate HRNet object detectors with SyncBN and padded multi-scale batches.",
+    cls=HrdetGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done, 1 other error, 2 spec or usage, 3 data, 4 weights or checkpoint, "
     "5 run folder, 6 non-finite loss, 7 processes that cannot form a group, 8 a lost process, "
     "9 out of memory, 128 + N stopped by signal N: 130 by Ctrl-C, 143 by SIGTERM.",
 )
-app.command("train")(train)
-app.command("eval")(evaluate)
-app.command("predict")(predict)
-app.command("export")(export)
-app.command("inspect-batch")(inspect_batch)
-app.command("benchmark-pad")(benchmark_pad)
-app.command("benchmark-syncbn")(benchmark_syncbn)
-app.command("check-data")(check_data)
-app.command("doctor")(doctor)
+app.command("train", cls=HrdetCommand)(train)
+app.command("eval", cls=HrdetCommand)(evaluate)
+app.command("predict", cls=HrdetCommand)(predict)
+app.command("export", cls=HrdetCommand)(export)
+app.command("inspect-batch", cls=HrdetCommand)(inspect_batch)
+app.command("benchmark-pad", cls=HrdetCommand)(benchmark_pad)
+app.command("benchmark-syncbn", cls=HrdetCommand)(benchmark_syncbn)
+app.command("check-data", cls=HrdetCommand)(check_data)
+app.command("doctor", cls=HrdetCommand)(doctor)
 app.add_typer(presets_app, name="presets")
 app.add_typer(weights_app, name="weights")
 

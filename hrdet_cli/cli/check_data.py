@@ -22,6 +22,7 @@ from hrdet_cli.errors import DataError, SpecError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from hrdet_cli.engine.data.box_forms import BoxForm
     from hrdet_cli.runs.data_report import DataReport
     from hrdet_cli.runs.progress import WorkProgress
 
@@ -65,6 +66,15 @@ def check_data(
     num_shown: Annotated[
         int, typer.Option("--show", metavar="N", min=0, help="Problems shown of each kind; 0 shows all.")
     ] = 10,
+    box_form: Annotated[
+        str | None,
+        typer.Option(
+            "--boxes",
+            metavar="FORM",
+            help="The form of the boxes, where they do not tell or tell wrong: xywh (COCO's), xyxy, yxyx, "
+            "cxcywh, cxcywh-shares, xywh-shares or xyxy-shares.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find everything wrong with annotations and pictures: JSON IMAGES, or both parts of an experiment.
@@ -78,7 +88,12 @@ def check_data(
 
     if no_open and num_workers is not None:
         raise SpecError(["--workers is about opening pictures, and --no-open opens none: give one of them"])
-    options = CheckOptions(opens_pictures=not no_open, num_workers=num_workers, num_shown=num_shown or None)
+    options = CheckOptions(
+        opens_pictures=not no_open,
+        num_workers=num_workers,
+        num_shown=num_shown or None,
+        box_form=_box_form(box_form),
+    )
     names_experiment = any((preset, spec_file, settings, train_data, val_data))
     check: Generator[WorkProgress, None, DataReport]
     if annotations is not None:
@@ -91,6 +106,8 @@ def check_data(
     else:
         if fix_out is not None:
             raise SpecError(["--fix-out cleans one file: name it and its pictures, as JSON IMAGES"])
+        if box_form is not None:
+            raise SpecError(["--boxes is about one file: name it and its pictures, as JSON IMAGES"])
         if not names_experiment:
             raise SpecError(["give JSON IMAGES, or an experiment with --preset or --spec"])
         loaded = load_from_options(
@@ -106,3 +123,11 @@ def check_data(
         raise DataError(report.why_not_cleaned)
     if report.num_errors:
         raise typer.Exit(DataError.exit_code)
+
+
+def _box_form(name: str | None) -> "BoxForm | None":
+    from hrdet_cli.engine.data.box_forms import BOX_FORMS
+
+    if name is not None and name not in BOX_FORMS:
+        raise SpecError([f"--boxes {name}: no such form of boxes; there are {', '.join(BOX_FORMS)}"])
+    return None if name is None else BOX_FORMS[name]

@@ -1,5 +1,6 @@
 """``hrdet export``."""
 
+import json
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from hrdet_cli.cli.display.console import print_notices, stdout_console
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
+    JsonOption,
     PresetOption,
     SetOption,
     SourceArgument,
@@ -54,6 +56,7 @@ def export(
     settings: SetOption = None,
     classes: ClassesOption = None,
     use_ema: EmaOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a trained detector in the format of another program.
 
@@ -76,4 +79,7 @@ def export(
     work = export_detector(read, to=to.value, out=out, overwrite=overwrite, check_picture=check_picture)
     report = drive_work(work, Console(stderr=True))
     print_notices(report.notices)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        return
     print_export(report, stdout_console())

@@ -1,9 +1,13 @@
 """Options that several commands share, and what they mean together."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.specs.layers import Layer
@@ -11,10 +15,29 @@ if TYPE_CHECKING:
 
 PRESET_PANEL = "Which experiment"
 
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Names of presets that begin so, for the shell."""
+    from hrdet_cli.specs.presets import all_presets
+
+    return [name for name in all_presets() if name.startswith(incomplete)]
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """Keys of specs that begin so, for the shell; it is left to say what they are set to."""
+    from hrdet_cli.specs.known_keys import all_keys
+
+    return [f"{key}=" for key in all_keys() if key.startswith(incomplete)]
+
+
 PresetOption = Annotated[
     str | None,
     typer.Option(
-        "--preset", metavar="NAME", help="A preset; see `hrdet presets list`.", rich_help_panel=PRESET_PANEL
+        "--preset",
+        metavar="NAME",
+        help="A preset; see `hrdet presets list`.",
+        rich_help_panel=PRESET_PANEL,
+        autocompletion=complete_preset,
     ),
 ]
 SpecOption = Annotated[
@@ -34,6 +57,7 @@ SetOption = Annotated[
         metavar="KEY=VALUE",
         help="Change one value, such as optimisation.num_epochs=24; repeatable.",
         rich_help_panel=PRESET_PANEL,
+        autocompletion=complete_setting,
     ),
 ]
 TrainDataOption = Annotated[
@@ -115,17 +139,62 @@ def load_from_options(
     train_data: tuple[Path, Path] | None = None,
     val_data: tuple[Path, Path] | None = None,
     weights: str | None = None,
+    from_scratch: bool = False,
 ) -> "LoadedSpec":
     """The spec that the options describe.
 
     Raises:
-        SpecError: With every problem found.
+        SpecError: With every problem found, or where options contradict each other.
     """
+    from hrdet_cli.specs.layers import Layer
     from hrdet_cli.specs.loading import load_spec
 
-    return load_spec(
+    _refuse_two_weights(weights, settings or [], from_scratch=from_scratch)
+    load = partial(
+        load_spec,
         preset=preset,
         spec_file=spec_file,
-        extra_layers=[*data_layers(train=train_data, val=val_data), *weights_layers(weights)],
         settings=settings or [],
+        from_scratch=from_scratch,
     )
+    layers = [*data_layers(train=train_data, val=val_data), *weights_layers(weights)]
+    loaded = load(extra_layers=layers)
+    if train_data is not None and val_data is None and _has_foreign_validation(loaded):
+        return load(extra_layers=[*layers, Layer("--train-data without --val-data", {"data": {"val": None}})])
+    return loaded
+
+
+def _has_foreign_validation(loaded: "LoadedSpec") -> bool:
+    """Whether the validation data are those a preset names, which do not go with training data of one's own.
+
+    Where they are there, as with a part of COCO to train on, they are taken.
+    """
+    data = loaded.spec.data
+    source = loaded.sources.get("data.val.annotations", "")
+    if data.val is None or not source.startswith("preset "):
+        return False
+    return source == "preset demo" or not data.locate("val").annotations.exists()
+
+
+def _refuse_two_weights(weights: str | None, settings: Sequence[str], *, from_scratch: bool) -> None:
+    """``--weights`` says what to start from; nothing else may say another thing.
+
+    Raises:
+        SpecError: Something does.
+    """
+    from hrdet_cli.specs.keys import leaves
+    from hrdet_cli.specs.layers import setting_layers
+
+    if weights is None:
+        return
+    others = [
+        layer.source
+        for layer in setting_layers(settings)
+        for key, value in leaves(layer.values)
+        if key == "model.weights" and value != weights
+    ]
+    if from_scratch:
+        others.append("--from-scratch")
+    if others:
+        problem = f"--weights {weights}: contradicts {' and '.join(others)}; leave one of them away"
+        raise SpecError([problem])

@@ -22,6 +22,7 @@ import typer
 import hrdet_cli
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.leaving import end_at_once
+from hrdet_cli.cli.membership import describe_membership, membership_of
 from hrdet_cli.cli.process_options import DEFAULT_PORT, ProcessOptions
 from hrdet_cli.cli.rank_log import log_of_one, rank_log
 from hrdet_cli.cli.standard_streams import refuse_lost_result
@@ -91,7 +92,7 @@ def run_in_processes(
     if folder is not None:
         _work_for_launcher(work, folder, device=device, logs=logs)
         return
-    membership = _membership(options)
+    membership = membership_of(options)
     if membership is not None:
         _work_as_member(work, membership, options, device=device, logs=logs)
     elif num_processes(options, device=device) == 1 and options.max_restarts == 0:
@@ -117,27 +118,6 @@ def _device_type(device: str) -> str:
     import torch
 
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _membership(options: ProcessOptions) -> "Membership | None":
-    """The group that another launcher started this process into, unless hrdet is to launch."""
-    from hrdet_cli.engine.distributed.environment import detect_membership
-
-    membership = detect_membership(os.environ, default_port=options.master_port)
-    if membership is None:
-        return None
-    if options.nodes is None and options.processes_per_node is None:
-        options.refuse_for_members(membership.started_by)
-        return membership
-    if membership.started_by == "torchrun" or membership.size != (options.nodes or 1):
-        raise SpecError(
-            [
-                f"--nodes {options.nodes or 1}: {membership.started_by} has started {membership.size} "
-                "processes already; leave --nodes and --processes-per-node away to use them, or start one "
-                "process on each node"
-            ]
-        )
-    return None
 
 
 def _work_alone(work: Work, stop_message: str, *, log_file: Path | None) -> None:
@@ -173,8 +153,8 @@ def _launch(options: ProcessOptions, *, device: str) -> None:
         versions=f"hrdet {hrdet_cli.__version__}, torch {torch.__version__}",
     )
     logging.disable()  # torch elastic tells of every step it takes; what goes wrong it raises
-    command = [sys.executable, "-m", "hrdet_cli", *sys.argv[1:]]
-    stopped = launch(request, command, say=lambda line: typer.echo(line, err=True), abort=_leave)
+    worker = [sys.executable, "-m", "hrdet_cli", *sys.argv[1:]]
+    stopped = launch(request, worker, say=lambda line: typer.echo(line, err=True), abort=_leave)
     if stopped is not None:
         raise typer.Exit(stopped.exit_code)
 
@@ -183,6 +163,8 @@ def _work_as_member(
     work: Work, membership: "Membership", options: ProcessOptions, *, device: str, logs: Path | None
 ) -> None:
     """Take part in a group that torchrun, Slurm or MPI started."""
+    if membership.rank == 0 and membership.size > 1:
+        typer.echo(describe_membership(membership), err=True)
     with stop_request(says=None) as stop:
         was_stopped = _join_and_work(
             work,

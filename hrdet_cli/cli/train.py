@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from hrdet_cli.cli.display.console import file_console, print_notices, stdout_console
+from hrdet_cli.cli.membership import is_first_node, waits_for_others
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
     JsonOption,
@@ -32,8 +33,10 @@ from hrdet_cli.cli.process_options import (
     TimeoutOption,
 )
 from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
+from hrdet_cli.cli.refusal import refused_for_all
 from hrdet_cli.cli.standard_streams import do_without_stdout
-from hrdet_cli.errors import SpecError
+from hrdet_cli.errors import OutputError, SpecError
+from hrdet_cli.wording import command, shortened
 
 if TYPE_CHECKING:
     from hrdet_cli.runs.events import Event
@@ -42,6 +45,14 @@ if TYPE_CHECKING:
 
 
 def train(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN",
+            help="With --resume or --auto-resume: the run folder, as --run-dir.",
+            readable=False,
+        ),
+    ] = None,
     preset: PresetOption = None,
     spec_file: SpecOption = None,
     settings: SetOption = None,
@@ -57,6 +68,14 @@ def train(
             rich_help_panel=PRESET_PANEL,
         ),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Start from random weights, and train all that the preset would keep of trained ones.",
+            rich_help_panel=PRESET_PANEL,
+        ),
+    ] = False,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the run goes; default runs/NAME.")
     ] = None,
@@ -94,27 +113,62 @@ def train(
     if sum(chosen.values()) > 1:
         names = " and ".join(name for name, is_given in chosen.items() if is_given)
         raise SpecError([f"{names} exclude each other"])
+    run_dir = _run_folder(run, run_dir, resumes=resume or auto_resume)
     if as_json and not dry_run:
         raise SpecError(["--json goes with --dry-run; a run writes metrics.jsonl into its folder"])
-    if (resume or auto_resume) and preset is None and spec_file is None:
-        spec_file = _saved_spec(run_dir)
-    loaded = load_from_options(
-        preset=preset,
-        spec_file=spec_file,
-        settings=settings,
-        train_data=train_data,
-        val_data=val_data,
-        weights=weights,
-    )
+    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
+    processes.check()
+    with refused_for_all(processes):
+        if mode != "never" and preset is None and spec_file is None:
+            spec_file = _saved_spec(run_dir, processes)
+        loaded = load_from_options(
+            preset=preset,
+            spec_file=spec_file,
+            settings=settings,
+            train_data=train_data,
+            val_data=val_data,
+            weights=weights,
+            from_scratch=from_scratch,
+        )
+        path = run_dir or Path("runs") / loaded.spec.name
+        if not dry_run and waits_for_others(processes):
+            _check_node(loaded, path, processes, resume=mode, overwrite=overwrite)
     if dry_run:
         _print_plan(loaded, processes, as_json=as_json)
         return
-    path = run_dir or Path("runs") / loaded.spec.name
-    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
     _train(loaded, path, processes, resume=mode, overwrite=overwrite)
 
 
-def _saved_spec(run_dir: Path | None) -> Path:
+def _run_folder(run: Path | None, run_dir: Path | None, *, resumes: bool) -> Path | None:
+    """The run folder that the options name; a word without an option can only be one to go on with.
+
+    Raises:
+        SpecError: It is something else.
+    """
+    if run is None:
+        return run_dir
+    if resumes and run_dir in (None, run):
+        return run
+    if resumes:
+        raise SpecError([f"{run}: --run-dir is {run_dir}; name one run to go on with"])
+    raise SpecError([f"hrdet train takes no {shortened(str(run))} without an option; {_meant_by(run)}"])
+
+
+def _meant_by(word: Path) -> str:
+    from hrdet_cli.specs.presets import all_presets
+
+    if str(word) in all_presets():
+        return f"write {command('--preset', word)}"
+    if word.suffix in (".yaml", ".yml"):
+        return f"write {command('--spec', word)}"
+    if word.is_dir():
+        return f"to go on with a run, write {command('--resume', '--run-dir', word)}"
+    if "=" in str(word):
+        return f"write {command('--set', word)}"
+    return "give data with --train-data JSON IMAGES, a preset with --preset NAME, a spec with --spec FILE"
+
+
+def _saved_spec(run_dir: Path | None, processes: ProcessOptions) -> Path:
     from hrdet_cli.runs.resume import mend_spec
     from hrdet_cli.runs.run_folder import RunFolder
 
@@ -123,9 +177,33 @@ def _saved_spec(run_dir: Path | None) -> Path:
             ["give --run-dir DIR, the folder of the run to go on with, or --preset NAME or --spec FILE"]
         )
     folder = RunFolder(run_dir)
-    mended = mend_spec(folder)
+    try:
+        mended = mend_spec(folder)
+    except OutputError as error:
+        if not waits_for_others(processes):
+            raise
+        raise OutputError(
+            f"{error}. A node that does not share the first one's disk cannot read the run's spec there: "
+            "give the run's --preset or --spec, data and --set beside --resume"
+        ) from error
     print_notices([mended] if mended else [])
     return folder.spec_file
+
+
+def _check_node(
+    loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: "Resume", overwrite: bool
+) -> None:
+    from hrdet_cli.runs.node_check import check_node
+    from hrdet_cli.runs.run_folder import RunFolder
+
+    check_node(
+        loaded.spec,
+        RunFolder(path),
+        keeps_folder=is_first_node(processes),
+        resume=resume,
+        overwrite=overwrite,
+        num_processes=processes.processes_per_node,
+    )
 
 
 def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: bool) -> None:

@@ -15,10 +15,11 @@ from hrdet_cli.cli.options import (
     SpecOption,
     load_from_options,
 )
+from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.wording import command
 
 weights_app = typer.Typer(
-    help="Look at weights of any family, and make checkpoints of them.", no_args_is_help=True
+    help="Look at weights of any family, and make checkpoints of them.", cls=HrdetGroup, no_args_is_help=True
 )
 
 WeightsArgument = Annotated[
@@ -31,7 +32,7 @@ WeightsArgument = Annotated[
 ]
 
 
-@weights_app.command("inspect")
+@weights_app.command("inspect", cls=HrdetCommand)
 def inspect(
     source: WeightsArgument,
     preset: PresetOption = None,
@@ -54,7 +55,7 @@ def inspect(
     stdout_console().print(draw_inspection(inspection))
 
 
-@weights_app.command("convert")
+@weights_app.command("convert", cls=HrdetCommand)
 def convert(
     source: WeightsArgument,
     out: Annotated[

@@ -10,7 +10,6 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.geometry import Scale
-from hrdet_cli.engine.models.anchor_fit import AnchorFit
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.models.fpn import FPN
 from hrdet_cli.engine.models.hrfpn import HRFPN
@@ -22,8 +21,8 @@ from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
-from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.build_heads import build_anchors, build_roi_head, build_rpn
+from hrdet_cli.runs.anchors import counts_valid_pixels
+from hrdet_cli.runs.build_heads import build_roi_head, build_rpn
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.parameter_groups import build_parameter_groups
 from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps
@@ -86,7 +85,7 @@ def build_plain_detector(model: ModelSpec, *, num_classes: int) -> FasterRCNN:
 
 def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
     """Convert the norms of a plain detector to the kind the spec asks for, in place."""
-    detector.hides_padding = _counts_valid_pixels(norm)
+    detector.hides_padding = counts_valid_pixels(norm)
     return convert_norm(
         detector,
         kind=norm.kind,
@@ -110,7 +109,7 @@ def require_trainable_norm(norm: NormSpec, device: torch.device) -> None:
 def describe_norms(report: NormReport, norm: NormSpec) -> str:
     """What was converted, in words."""
     kind = report.kind if report.back_end in (None, "coalesced") else f"{report.kind}, {report.back_end}"
-    if _counts_valid_pixels(norm):
+    if counts_valid_pixels(norm):
         kind += ", valid pixels"
     return f"{kind} ({report.num_converted} layers, {report.num_left_frozen} frozen)"
 
@@ -195,7 +194,7 @@ def build_trainer(
         ),
         schedule=StepSchedule(
             learning_rate=learning_rate,
-            warmup_steps=optimisation.warmup_steps,
+            warmup_steps=optimisation.warmup_steps_of(loader.num_steps_per_epoch * optimisation.num_epochs),
             warmup_factor=optimisation.warmup_factor,
             drop_epochs=optimisation.drop_epochs,
             drop_factor=optimisation.drop_factor,
@@ -208,19 +207,6 @@ def build_trainer(
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
     )
-
-
-def select_device(run: RunSpec) -> torch.device:
-    """The device a run computes on.
-
-    Raises:
-        SpecError: A GPU was asked for and there is none.
-    """
-    if run.device == "cuda" and not torch.cuda.is_available():
-        raise SpecError(["run.device: 'cuda' was asked for, but torch sees no GPU; set run.device=auto"])
-    if run.device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", torch.cuda.current_device())
 
 
 def place_detector(detector: FasterRCNN, run: RunSpec, device: torch.device) -> FasterRCNN:
@@ -242,18 +228,3 @@ def autocast_dtype(run: RunSpec, device: torch.device) -> torch.dtype | None:
     if run.precision == "auto" and device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     return None
-
-
-def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit:
-    """The anchors that training would use, without the detector around them."""
-    is_resnet = isinstance(spec.model.backbone, ResNetBackboneSpec)
-    neck = (FPN if is_resnet else HRFPN)(in_channels=(1, 1, 1, 1), out_channels=1)  # for its strides
-    return AnchorFit(
-        anchors=build_anchors(spec.model.rpn, strides=neck.strides),
-        allowed_border=spec.model.rpn.allowed_border_pixels,
-        rounds_up=is_resnet or _counts_valid_pixels(spec.norm),
-    )
-
-
-def _counts_valid_pixels(norm: NormSpec) -> bool:
-    return isinstance(norm, BatchNormSpec | SyncBatchNormSpec) and norm.statistics == "valid"

@@ -1,6 +1,6 @@
 """From spec to engine: anchors, the region proposal network and the region head."""
 
-from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
+from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
@@ -12,25 +12,11 @@ from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
 from hrdet_cli.engine.models.soft_nms import SoftNms
+from hrdet_cli.runs.anchors import build_anchor_layout
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, RoiHeadSpec, RpnSpec, SoftNmsSpec
 
 _RPN_STREAM, _ROI_STREAM = 0, 1
 """Each sampler draws from its own stream of a picture's key."""
-
-
-def build_anchors(rpn: RpnSpec, *, strides: tuple[int, ...]) -> AnchorGenerator:
-    """The anchors of a pyramid whose levels have these strides."""
-    return AnchorGenerator(
-        strides=strides,
-        scale=rpn.anchor_scale,
-        aspect_ratios=rpn.anchor_aspect_ratios,
-        layout=AnchorLayout(
-            offset=rpn.anchor_offset,
-            is_rounded=rpn.round_anchors,
-            step=rpn.anchor_step,
-            area=rpn.anchor_area,
-        ),
-    )
 
 
 def build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNetwork:
@@ -39,7 +25,12 @@ def build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNe
     clipping = BoxClipping(corners=model.box_corners, min_side_pixels=rpn.min_side_pixels)
     return RegionProposalNetwork(
         in_channels=model.neck_channels,
-        anchor_generator=build_anchors(rpn, strides=strides),
+        anchor_generator=AnchorGenerator(
+            strides=strides,
+            scale=rpn.anchor_scale,
+            aspect_ratios=rpn.anchor_aspect_ratios,
+            layout=build_anchor_layout(rpn),
+        ),
         coder=_build_coder(rpn),
         matcher=Matcher(
             positive_iou=rpn.positive_iou,

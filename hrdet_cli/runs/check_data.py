@@ -1,27 +1,48 @@
 """``hrdet check-data``: everything that is wrong with a data set, and a cleaned annotation file."""
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hrdet_cli.engine.data.annotation_file import without_cycle_search
-from hrdet_cli.engine.data.checking.annotations import CheckedFile, check_annotations, read_json
-from hrdet_cli.engine.data.checking.box_hints import hints_about_boxes
+from hrdet_cli.engine.data.box_forms import XYWH, BoxForm
+from hrdet_cli.engine.data.checking.annotations import (
+    CheckedFile,
+    CheckedPictures,
+    check_annotations,
+    read_json,
+)
+from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
+from hrdet_cli.engine.data.checking.boxes import check_places
+from hrdet_cli.engine.data.checking.categories import note_spare_categories
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
-from hrdet_cli.engine.data.checking.opening import NamedSize, open_all
+from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
-from hrdet_cli.engine.data.checking.problems import NO_TARGETS, OTHER_CATEGORIES, Problem, ProblemLog
+from hrdet_cli.engine.data.checking.problems import (
+    DAMAGED_PIXELS,
+    NO_TARGETS,
+    NO_TARGETS_ALONE,
+    ODD_NAMES,
+    OTHER_CATEGORIES,
+    SHARED_PICTURES,
+    UNREADABLE_PICTURE,
+    Problem,
+    ProblemKind,
+    ProblemLog,
+)
+from hrdet_cli.engine.data.checking.sizes import OpenedPictures, settle_sizes
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
-from hrdet_cli.runs.dataset import locate_part
+from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.data import DataSpec
+from hrdet_cli.wording import first_few
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +53,13 @@ class CheckOptions:
         opens_pictures: Decode every picture, not only look whether it is there.
         num_workers: Processes that decode, at most one for each core that may be used; None takes as many.
         num_shown: How many problems of each kind to describe; None describes all.
+        box_form: The form of the boxes, where it is known; COCO's own says that they are not to be judged.
     """
 
     opens_pictures: bool = True
     num_workers: int | None = None
     num_shown: int | None = None
+    box_form: BoxForm | None = None
 
 
 def check_file(
@@ -51,16 +74,23 @@ def check_file(
         fix_out: Where a cleaned file goes; None writes nothing.
 
     Raises:
-        DataError: The file is no JSON object, or the image root cannot be opened.
+        DataError: The file is no JSON object, or the image root cannot be opened, or they are exchanged.
         OutputError: ``fix_out`` exists or cannot be written.
     """
+    if images is not None:
+        refuse_exchanged(annotations, images)
     if fix_out is not None and fix_out.exists():
         raise OutputError(f"{fix_out}: exists already; name a new file with --fix-out")
     part = yield from _check_part(annotations, images, options)
     if fix_out is None:
         return DataReport([part.report])
     try:
-        cleaned = clean(part.file, part.report.counts, unusable_pictures=part.unusable_pictures)
+        cleaned = clean(
+            part.file,
+            part.report.counts,
+            unusable_pictures=part.unusable_pictures,
+            declares_form=options.box_form is XYWH,
+        )
     except DataError as error:
         return DataReport([part.report], why_not_cleaned=str(error))
     yield WorkProgress(f"writing {fix_out.name}")
@@ -68,6 +98,7 @@ def check_file(
     written = WrittenFile(
         fix_out,
         cleaned.num_pictures_left_out,
+        cleaned.num_pictures_changed,
         cleaned.num_annotations_left_out,
         cleaned.num_annotations_changed,
     )
@@ -90,6 +121,8 @@ def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkPro
     )
     report, gist = train.report, _gist_of(train.file, located.images)
     del train  # its annotations are large
+    if data.val is None:
+        return DataReport([report])
     located = locate_part(data, "val")
     val = yield from _check_part(located.annotations, located.images, options, part="val", other=gist)
     return DataReport([report, val.report])
@@ -129,27 +162,22 @@ def _check_part(
     yield WorkProgress(f"reading {annotations.name}")
     with without_cycle_search():
         file = check_annotations(read_json(annotations), log)
-    notes = hints_about_boxes(file)
-    if 0 < len(file.pictures.entries) == file.num_pictures_without_boxes:
-        if part is None:
-            notes.append(
-                "no picture has a box to train on; training refuses that unless "
-                "data.keep_pictures_without_boxes=true"
-            )
-        elif needs_boxes:
-            what = "set data.keep_pictures_without_boxes=true to train on empty pictures"
-            log.add_one(
-                Problem(NO_TARGETS, file.path.name, None, f"no picture has a box to train on; {what}")
-            )
-    if other is not None:
-        notes += _compare(file, images, other, log)
     unusable, num_unnamed = set[int](), None
     if images is not None and source is not None:
         presence = check_presence(file.pictures, source, images, log)
         unusable, num_unnamed = set(presence.unusable_rows), presence.num_unnamed
-        notes += presence.notes
+        for note in presence.notes:
+            log.add_one(Problem(ODD_NAMES, file.path.name, None, note))
         if options.opens_pictures:
-            unusable |= yield from _open_pictures(file, images, source, unusable, options, log)
+            opened = yield from _open_pictures(file, images, source, unusable, options, log)
+            file, of_another_size = settle_sizes(file, opened, log)
+            unusable |= opened.unusable | of_another_size
+    file = with_coco_boxes(file, log, form=options.box_form)
+    file = replace(file, annotations=check_places(file.annotations, file.pictures.sizes))
+    note_spare_categories(file, log)
+    _check_targets(file, part, log, needs_boxes=needs_boxes)
+    if other is not None:
+        _compare(file, images, other, log)
     report = PartReport(
         part=part,
         annotations=annotations,
@@ -157,13 +185,13 @@ def _check_part(
         opened=images is not None and options.opens_pictures,
         num_pictures=len(file.pictures.entries),
         num_annotations=len(file.annotations.entries),
-        num_categories=file.num_categories,
+        num_categories=len(file.kinds),
         num_pictures_without_boxes=file.num_pictures_without_boxes,
         num_categories_without_boxes=file.num_categories_without_boxes,
         num_unnamed_pictures=num_unnamed,
         counts=log.counts,
         problems=log.described(),
-        notes=notes,
+        notes=[problem.what for problem in log.notes],
     )
     return _CheckedPart(file, unusable, report)
 
@@ -175,22 +203,52 @@ def _open_pictures(
     missing: set[int],
     options: CheckOptions,
     log: ProblemLog,
-) -> Generator[WorkProgress, None, set[int]]:
-    """Open the pictures that are there and whose size is known; rows of those that cannot be used."""
+) -> Generator[WorkProgress, None, OpenedPictures]:
+    """Open the pictures that are there."""
     pictures = file.pictures
-    rows = [row for row in np.flatnonzero(pictures.is_sound).tolist() if row not in missing]
-    named = [NamedSize(pictures.names[row] or "", Size(*pictures.sizes[row].tolist())) for row in rows]
+    rows = [row for row in np.flatnonzero(pictures.is_named).tolist() if row not in missing]
+    named = [
+        NamedSize(pictures.names[row] or "", Size(height, width) if height and width else None)
+        for row, (height, width) in zip(rows, pictures.sizes[rows].tolist(), strict=True)
+    ]
     yield WorkProgress(f"opening {root.name}", 0, len(rows))
-    unusable = set()
+    found: dict[int, Finding] = {}
     for opened in open_all(source, named, num_workers=_num_workers(options)):
-        for fault in opened.faults:
-            row = rows[fault.position]
-            if fault.kind.is_error:
-                unusable.add(row)
-            item = pictures.entries.item(row)
-            log.add_one(Problem(fault.kind, named[fault.position].name, item, fault.what))
+        found |= {rows[finding.position]: finding for finding in opened.findings}
         yield WorkProgress(f"opening {root.name}", opened.num_done, len(rows))
-    return unusable
+    faults = {row: finding.fault for row, finding in found.items() if finding.fault is not None}
+    damage = {row: finding.damage for row, finding in found.items() if finding.damage is not None}
+    for kind, what_by_row in ((UNREADABLE_PICTURE, faults), (DAMAGED_PIXELS, damage)):
+        _report_pictures(pictures, kind, what_by_row, log)
+    true_sizes = {row: finding.true_sizes for row, finding in found.items() if finding.true_sizes is not None}
+    return OpenedPictures(rows, set(faults), true_sizes)
+
+
+def _report_pictures(
+    pictures: CheckedPictures, kind: ProblemKind, what_by_row: Mapping[int, str], log: ProblemLog
+) -> None:
+    def describe(row: int) -> Problem:
+        return Problem(kind, pictures.names[row] or "", pictures.entries.item(row), what_by_row[row])
+
+    log.add(kind, list(what_by_row), describe)
+
+
+def _check_targets(file: CheckedFile, part: PartName | None, log: ProblemLog, *, needs_boxes: bool) -> None:
+    """Whether there is anything to learn."""
+    if not len(file.pictures.entries) or len(file.pictures.entries) != file.num_pictures_without_boxes:
+        return
+    if part is None:
+        what = (
+            "no picture has a box to train on; training refuses that unless "
+            "data.keep_pictures_without_boxes=true"
+        )
+        log.add_one(Problem(NO_TARGETS_ALONE, file.path.name, None, what))
+    elif needs_boxes:
+        what = (
+            "no picture has a box to train on; set data.keep_pictures_without_boxes=true to train on empty "
+            "pictures"
+        )
+        log.add_one(Problem(NO_TARGETS, file.path.name, None, what))
 
 
 def _num_workers(options: CheckOptions) -> int:
@@ -198,17 +256,18 @@ def _num_workers(options: CheckOptions) -> int:
     return num_cores if options.num_workers is None else min(options.num_workers, num_cores)
 
 
-def _compare(file: CheckedFile, images: Path | None, train: _Gist, log: ProblemLog) -> list[str]:
+def _compare(file: CheckedFile, images: Path | None, train: _Gist, log: ProblemLog) -> None:
     """What is wrong between a validation part and its training part."""
     if file.categories != train.categories:
         differing = sorted(set(file.categories) ^ set(train.categories))
-        detail = ", ".join(f"{name} (id {number})" for number, name in differing[:5]) or "their order"
+        detail = first_few([f"{name} (id {number})" for number, name in differing]) or "their order"
         what = f"its categories are not those of the training data; they differ in {detail}"
         log.add_one(Problem(OTHER_CATEGORIES, file.path.name, None, what))
     num_shared = len(train.names.intersection(file.pictures.names) - {None})
-    if not num_shared or images is None or images.resolve() != train.images:
-        return []
-    return [f"{num_shared} of its pictures are training pictures too: its scores will flatter"]
+    if num_shared and images is not None and images.resolve() == train.images:
+        are = "is a training picture" if num_shared == 1 else "are training pictures"
+        what = f"{num_shared:,} of its pictures {are} too: its scores will flatter"
+        log.add_one(Problem(SHARED_PICTURES, file.path.name, None, what))
 
 
 def _write(path: Path, cleaned: CleanedFile) -> None:

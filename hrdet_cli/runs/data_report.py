@@ -73,6 +73,7 @@ class PartReport:
                     "file": problem.file,
                     "item": problem.item,
                     "what": problem.what,
+                    "count": problem.count,
                 }
                 for problem in self.problems
             ],
@@ -86,6 +87,7 @@ class WrittenFile:
 
     path: Path
     num_pictures_left_out: int
+    num_pictures_changed: int
     num_annotations_left_out: int
     num_annotations_changed: int
 

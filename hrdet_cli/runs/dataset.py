@@ -14,7 +14,7 @@ from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.specs.data import DatasetSpec, DataSpec
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import command, first_few
 
 MAX_NAMES_SHOWN = 5
 
@@ -23,15 +23,16 @@ LoadAnnotations = Callable[[Path], CocoAnnotations]
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Both parts of a data set, with the same classes."""
+    """Both parts of a data set, with the same classes; without validation data there is one."""
 
     train: "DatasetPart"
-    val: "DatasetPart"
+    val: "DatasetPart | None"
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Those of both parts."""
-        return tuple(dict.fromkeys((*self.train.notices, *self.val.notices)))
+        parts = [part for part in (self.train, self.val) if part is not None]
+        return tuple(dict.fromkeys(notice for part in parts for notice in part.notices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class DatasetPart:
     """Annotations and the pictures they speak of, all of them present.
 
     Attributes:
-        notices: What the user should know of the pictures' names.
+        notices: What the user should know of the pictures' names and of the annotations.
     """
 
     annotations: CocoAnnotations
@@ -57,9 +58,12 @@ def open_training_data(data: DataSpec, *, load: LoadAnnotations = load_coco) -> 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    opened = TrainingData(train=open_part(data, "train", load=load), val=open_part(data, "val", load=load))
-    _check_classes_agree(opened.train.annotations, opened.val.annotations)
-    return opened
+    train = open_part(data, "train", load=load)
+    if data.val is None:
+        return TrainingData(train, None)
+    val = open_part(data, "val", load=load)
+    _check_classes_agree(train.annotations, val.annotations)
+    return TrainingData(train, val)
 
 
 def open_part(
@@ -91,7 +95,29 @@ def open_part(
             f"{located.images}: members of different content have one name, so nobody knows which one "
             f"{located.annotations} means: {first_few(found.contradictory)}. Make the archive again."
         )
-    return DatasetPart(annotations, images, tuple(f"{located.images}: {note}" for note in found.notes()))
+    notices = [f"{located.images}: {note}" for note in found.notes()]
+    notices += [f"{located.annotations}: {note}" for note in _doubts_about(annotations, part)]
+    return DatasetPart(annotations, images, tuple(notices))
+
+
+def refuse_exchanged(annotations: Path, images: Path) -> None:
+    """Refuse a folder or an archive where annotations should be, and a JSON file where pictures should be.
+
+    Raises:
+        DataError: The two are exchanged.
+    """
+    looks_like_images = annotations.is_dir() or annotations.suffix.lower() == ".zip"
+    if looks_like_images and images.is_file() and images.suffix.lower() == ".json":
+        raise DataError(
+            f"{annotations} and {images} are exchanged: the annotations come first, then the pictures. Give: "
+            f"{command(images, annotations)}"
+        )
+
+
+def _doubts_about(annotations: CocoAnnotations, part: Literal["train", "val"]) -> list[str]:
+    """What may be wrong with annotations; a validation part may lack boxes of any category."""
+    doubts = [] if annotations.box_suspicion is None else [annotations.box_suspicion]
+    return doubts + (list(annotations.spare_categories.values()) if part == "train" else [])
 
 
 def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
@@ -115,6 +141,7 @@ def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
                 f"{path}: {reason}; data.{part}.{key} points there. "
                 f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
             )
+    refuse_exchanged(located.annotations, located.images)
     return located
 
 

@@ -27,8 +27,9 @@ from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader, select_device
+from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader
 from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin, evaluation_folder, origin_of
@@ -147,13 +148,20 @@ def evaluate_trained(
 
 
 def refuse_without_data(trained: TrainedDetector) -> None:
-    """Weights that no run left have no data of their own: those of a preset must be there to be used.
+    """There must be data: a run may have had none, and of a preset's, which no run used, none may be there.
 
     Nothing is drawn for them, which a spec with demo data would do.
 
     Raises:
         SpecError: They are not there.
     """
+    if trained.spec.data.val is None:
+        raise SpecError(
+            [
+                f"{trained.source}: was trained without validation data; name data to score it on: "
+                "--val-data JSON IMAGES"
+            ]
+        )
     annotations = trained.spec.data.locate("val").annotations
     if not trained.is_of_run and not annotations.exists():
         raise SpecError(

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -45,10 +45,22 @@ class ExportReport:
     """
 
     path: Path
+    format: Format
     num_bytes: int
     num_tensors: int
     agreements: tuple["Agreement", ...]
     notices: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same in plain types."""
+        return {
+            "path": str(self.path),
+            "format": self.format,
+            "num_bytes": self.num_bytes,
+            "num_tensors": self.num_tensors,
+            "agreements": [{**asdict(found), "size": str(found.size)} for found in self.agreements],
+            "notices": list(self.notices),
+        }
 
 
 def export_detector(
@@ -87,7 +99,7 @@ def export_detector(
         from hrdet_cli.engine.export.onnx_check import compare_with_onnxruntime
         from hrdet_cli.engine.export.onnx_model import build_onnx_model
 
-        yield WorkProgress("translating (a minute or more)")
+        yield WorkProgress("translating to ONNX", takes="a minute or more")
         content = build_onnx_model(detector.float(), _metadata(trained)).SerializeToString()
         yield WorkProgress("checking", 0, len(pictures))
         for agreement in compare_with_onnxruntime(content, detector, pictures):
@@ -111,7 +123,7 @@ def export_detector(
             "nothing was found in the check pictures, so the check says little; give it a picture with "
             "objects: --check-picture FILE"
         )
-    return ExportReport(out, len(content), len(tensors), tuple(agreements), tuple(notices))
+    return ExportReport(out, to, len(content), len(tensors), tuple(agreements), tuple(notices))
 
 
 def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture: Path | None) -> None:

@@ -118,7 +118,8 @@ def _facts(
         if not is_within(key, MAY_DIFFER):
             yield key, str(value)
     yield "content of the training annotations (SHA-256)", plan.train.fingerprint
-    yield "content of the validation annotations (SHA-256)", plan.val.fingerprint
+    val = "none" if plan.val is None else plan.val.fingerprint
+    yield "content of the validation annotations (SHA-256)", val
     yield "initial weights (CRC-32)", f"{weights_checksum(model):08x}"
     yield "device", device_kind(device)
 

@@ -45,7 +45,7 @@ def load_initial_weights(
     try:
         file = read_weights(model.weights)
     except WeightsError as error:
-        raise WeightsError(f"{error}\nTo train from scratch: --set model.weights=null") from error
+        raise WeightsError(f"{error}\nTo train from random weights: --from-scratch") from error
     family = recognise(file.tensors, source=model.weights)
     tensors = to_ours(file.tensors, family, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)

@@ -1,6 +1,6 @@
 """What a training run will do, counted before it starts. Does not import torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,10 +10,12 @@ import numpy as np
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import SmallestCanvas
-from hrdet_cli.engine.data.steps import TrainingSteps
+from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.runs.dataset import TrainingData
+from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.runs.run_notes.kinds import Note, find_notes
 from hrdet_cli.runs.steps import build_steps, with_batch_size
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
@@ -70,17 +72,19 @@ class Plan:
         has_weights: Whether that file is there, or a name will be fetched.
         learning_rate: The rate after warm-up, before the first drop.
         learning_rate_rule: How it came about, in words.
+        warmup_steps: Steps over which the rate rises.
         parameter_groups: Those with factors other than 1.
         canvases: The canvases batches lie on, ``WIDTHxHEIGHT``, or the rule that gives them.
         useful_pixel_share: Share of the pixels of the first epoch's batches that belong to pictures, not to
             padding; of the first batches, where there are many.
         sources: The layer that set each value that is not a default.
+        notes: What can ruin the run, and what to do.
     """
 
     name: str
     class_names: tuple[str, ...]
     train: PartCounts
-    val: PartCounts
+    val: PartCounts | None
     num_processes: int
     batch_size: int
     finds_batch_size: bool
@@ -91,10 +95,12 @@ class Plan:
     has_weights: bool
     learning_rate: float
     learning_rate_rule: str
+    warmup_steps: int
     parameter_groups: tuple[GroupRates, ...]
     canvases: tuple[str, ...]
     useful_pixel_share: float
     sources: Mapping[str, str]
+    notes: tuple[Note, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -134,30 +140,44 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     finds_batch_size = spec.data.batch_size_per_process == "auto"
     if finds_batch_size:
         spec = with_batch_size(spec, 1)
-    train, val = data.train.annotations, data.val.annotations
+    train = data.train.annotations
+    val = None if data.val is None else data.val.annotations
     weights = spec.model.weights
     steps = build_steps(spec, train, num_processes=num_processes)
     batch_size, steps_per_epoch = steps.batch_size, steps.num_steps
     learning_rate = spec.optimisation.learning_rate_for(batch_size)
+    layouts = _first_layouts(steps, num_processes)
+    figures = RunFigures(
+        spec=spec,
+        train=train,
+        val=val,
+        steps=steps,
+        layouts=layouts,
+        num_processes=num_processes,
+        knows_batch_size=not finds_batch_size,
+    )
+    kept = (Note("section-kept", text) for text in loaded.notes)
     return Plan(
         name=spec.name,
         class_names=train.class_names,
         train=_count(train, steps.num_pictures),
-        val=_count(val, len(val)),
+        val=None if val is None else _count(val, len(val)),
         num_processes=num_processes,
         batch_size=batch_size,
         finds_batch_size=finds_batch_size,
         steps_per_epoch=steps_per_epoch,
         num_repeats_per_epoch=steps_per_epoch * batch_size - steps.num_pictures,
-        num_steps=steps_per_epoch * spec.optimisation.num_epochs,
+        num_steps=figures.num_steps,
         weights=weights,
         has_weights=weights is not None and (is_weights_name(weights) or Path(weights).is_file()),
         learning_rate=learning_rate,
         learning_rate_rule=_learning_rate_rule(spec, batch_size),
+        warmup_steps=figures.warmup_steps,
         parameter_groups=tuple(_group_rates(spec.optimisation, learning_rate)),
         canvases=_canvases(steps),
-        useful_pixel_share=_useful_pixel_share(steps, num_processes),
+        useful_pixel_share=_useful_pixel_share(layouts),
         sources=dict(loaded.sources),
+        notes=(*kept, *find_notes(figures)),
     )
 
 
@@ -201,9 +221,12 @@ def _canvases(steps: TrainingSteps) -> tuple[str, ...]:
     return tuple(str(canvas) for canvas in steps.canvases)
 
 
-def _useful_pixel_share(steps: TrainingSteps, num_processes: int) -> float:
-    """Of the steps' first pictures: all processes' batches have about the same, so one process's will do."""
+def _first_layouts(steps: TrainingSteps, num_processes: int) -> list[StepLayout]:
+    """The steps' first pictures: all processes' batches have about the same, so one process's will do."""
     num_steps = -(-_MOST_PICTURES_LAID_OUT * num_processes // steps.batch_size)
-    layouts = list(islice(steps.layouts(0, World(0, num_processes)), num_steps))
+    return list(islice(steps.layouts(0, World(0, num_processes)), num_steps))
+
+
+def _useful_pixel_share(layouts: Sequence[StepLayout]) -> float:
     num_useful = sum(layout.num_useful_pixels for layout in layouts)
     return num_useful / sum(layout.num_pixels for layout in layouts)

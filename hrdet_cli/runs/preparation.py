@@ -22,9 +22,9 @@ from hrdet_cli.runs.build import (
     place_detector,
     precision_name,
     require_trainable_norm,
-    select_device,
 )
 from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import (
     Event,
     Notice,
@@ -37,7 +37,14 @@ from hrdet_cli.runs.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
-from hrdet_cli.runs.resume import check_same_spec, compare_data, mend_spec, saved_batch_size
+from hrdet_cli.runs.resume import (
+    as_begun,
+    check_same_spec,
+    compare_data,
+    keys_since,
+    mend_spec,
+    saved_batch_size,
+)
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
@@ -77,6 +84,7 @@ class _Start:
         has_checkpoint: Whether it has one.
         is_restart: Whether this same launch was in the folder before, and lost a process.
         record: Of the run that goes on; None where it is missing or damaged.
+        keys_since: Keys of the spec that the hrdet which began the run did not have.
         batch_size: Pictures of each process that the run was begun with, where it goes on with as many and
             does not look for another number.
         notices: What the user should know of the folder.
@@ -86,6 +94,7 @@ class _Start:
     has_checkpoint: bool
     is_restart: bool
     record: RunRecord | None
+    keys_since: tuple[str, ...]
     batch_size: int | None
     notices: tuple[str, ...]
 
@@ -111,6 +120,9 @@ def prepare_run(
     spec = loaded.spec
     start = from_first(lambda: _look_into(folder, lock, spec, launch), what="state of the run folder")
     yield from map(Notice, start.notices)
+    if start.keys_since:
+        loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
+        spec = loaded.spec
     data = open_training_data(spec.data, load=load_coco_once)
     yield from map(Notice, data.notices)
     device = select_device(spec.run)
@@ -121,6 +133,7 @@ def prepare_run(
         spec = loaded.spec
         yield Notice(f"data.batch_size_per_process is auto: {num_pictures} pictures fit on each process")
     plan = make_plan(loaded, data, num_processes=current_world().size)
+    yield from (Notice(note.text) for note in plan.notes)
     torch.manual_seed(spec.run.seed)  # for the initial weights; nothing else draws from torch's generator
     detector = build_plain_detector(spec.model, num_classes=len(plan.class_names))
     norms = normalise_detector(detector, spec.norm)
@@ -202,7 +215,7 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
     is_restart = launch.launch_id is not None and record is not None and record.was_begun_by(launch.launch_id)
     if not is_restart and (launch.resume == "never" or not folder.holds_run()):
         folder.refuse_if_taken(overwrite=launch.overwrite)
-        return _Start(False, False, False, None, None, ())
+        return _Start(False, False, False, None, (), None, ())
     mended = mend_spec(folder)
     check_same_spec(spec, folder.read_spec(), file=folder.spec_file)
     notices = [mended] if mended else []
@@ -213,6 +226,7 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
         has_checkpoint=bool(folder.checkpoints_newest_first()),
         is_restart=is_restart,
         record=record,
+        keys_since=keys_since(folder.read_spec(), spec),
         batch_size=None if launch.resume == "always" and not is_restart else saved_batch_size(folder),
         notices=tuple(notices),
     )

@@ -38,7 +38,10 @@ def describe_launch(
         "device": device,
         "precision": precision,
         "first_step": first_step,
-        "data_fingerprints": {"train": plan.train.fingerprint, "val": plan.val.fingerprint},
+        "data_fingerprints": {
+            "train": plan.train.fingerprint,
+            "val": None if plan.val is None else plan.val.fingerprint,
+        },
         "plan": plan.to_json(),
         "largest_step": None if largest_step is None else largest_step.to_json(),
     }

@@ -91,7 +91,10 @@ def evaluation_folder(trained: TrainedDetector, origin: Origin) -> Path:
     results of another evaluation, a number follows. The same evaluation again takes the same folder.
     """
     plain = results_folder(trained, "eval")
-    is_own = not trained.is_of_run or trained.spec.data.locate("val") == trained.base_spec.data.locate("val")
+    has_own = trained.base_spec.data.val is not None
+    is_own = not trained.is_of_run or (
+        has_own and trained.spec.data.locate("val") == trained.base_spec.data.locate("val")
+    )
     if trained.is_of_run and is_own and not origin.changes:
         return plain
     name = plain.name if is_own else f"{plain.name}-on-{origin.annotations.stem}"

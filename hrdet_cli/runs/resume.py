@@ -1,5 +1,6 @@
 """Going on with a run: with its own spec, on its own data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,26 @@ def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
         raise SpecError(problems)
 
 
+def keys_since(saved: str, spec: ExperimentSpec) -> tuple[str, ...]:
+    """Keys that the hrdet which saved a spec did not have; none where the text is no spec."""
+    known = _keys_of(_parse_spec(saved))
+    return tuple(sorted(_keys_of(_parse_spec(format_spec(spec))) - known)) if known else ()
+
+
+def as_begun(spec: ExperimentSpec, keys: Sequence[str]) -> ExperimentSpec:
+    """A spec with the defaults of keys that its run was begun without, so that it goes on as it was."""
+    values = _parse_spec(format_spec(spec))
+    for key in keys:
+        *sections, name = key.split(".")
+        section = _value_at(values, ".".join(sections)) if sections else values
+        if isinstance(section, dict):
+            section.pop(name, None)
+    try:
+        return validate_layers([Layer("the resumed spec", values)]).spec
+    except SpecError:
+        return spec  # what is missing has no default: it is of a section that is of another kind
+
+
 def _value_at(values: Any, key: str) -> Any:
     """What a dotted key has, be it a section; None where a section on the way is switched off."""
     for part in key.split("."):
@@ -136,7 +157,7 @@ def compare_data(plan: Plan, record: RunRecord, folder: RunFolder) -> list[str]:
     changes = []
     for part, counts in (("train", plan.train), ("val", plan.val)):
         had = record.data_fingerprint(part)
-        if had is None or counts.fingerprint == had:
+        if counts is None or had is None or counts.fingerprint == had:
             continue
         if part == "train":
             changes.append(_compare_training_data(plan, record, folder))

@@ -11,6 +11,7 @@ from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import DataError, NonFiniteLossError
+from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
     Evaluated,
@@ -29,6 +30,11 @@ from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.wording import command
+
+_NOTHING_MATCHED = (
+    "in the whole first epoch no anchor matched a box (rpn_box 0 in every step), so the detector learns to "
+    "find nothing: stop, and see with --dry-run what the boxes are and which model.rpn.anchor_scale fits them"
+)
 
 
 def train(
@@ -81,8 +87,10 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
     A batch that gives no finite loss is kept; a picture that cannot be read costs no step before it, and the
     error says how to go on.
     """
+    is_first_epoch, num_steps_with_boxes = run.trainer.step == 0, 0
     try:
         for report in run.trainer.train_epoch():
+            num_steps_with_boxes += report.losses["rpn_box"] > 0
             if run.is_first and report.step <= run.spec.run.num_pictured_batches:
                 _picture_batch(run, report.step)
             run.log({"kind": "step", **report.to_json()})
@@ -102,6 +110,8 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
         ) from error
     except DataError as error:
         raise DataError(f"{error}\n{_ways_to_go_on(run)}") from error
+    if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
+        yield Notice(_NOTHING_MATCHED)
 
 
 def _ways_to_go_on(run: TrainingRun) -> str:
@@ -158,18 +168,20 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     if damage is not None:
         yield Notice(damage)
     every = spec.evaluation.every_num_epochs
-    if every and (epoch % every == 0 or run.trainer.is_finished):
+    is_due = every > 0 and (epoch % every == 0 or run.trainer.is_finished)
+    if run.data.val is not None and is_due:
         yield run.save(run.folder.last_checkpoint)  # whatever the evaluation meets, the epoch is safe
         best: list[Path] = []
         for weights in run.evaluated_detectors:
-            evaluated = yield from _evaluate(run, epoch, weights)
+            evaluated = yield from _evaluate(run, run.data.val, epoch, weights)
             if evaluated.is_best:
                 best.append(_best_checkpoint(run.folder, weights))
             yield evaluated
-        _picture_curves(run)
         run.num_closed_epochs = epoch
         for path in best:
             yield run.save(path)
+    if is_due or run.trainer.is_finished:
+        _picture_curves(run)
     run.num_closed_epochs = epoch
     yield run.save(run.folder.last_checkpoint)
     if epoch % spec.run.checkpoint_every_epochs == 0:
@@ -178,14 +190,16 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
             run.folder.keep_newest_epochs(spec.run.num_epoch_checkpoints)
 
 
-def _evaluate(run: TrainingRun, epoch: int, weights: EvaluatedWeights) -> Generator[Event, None, Evaluated]:
+def _evaluate(
+    run: TrainingRun, part: DatasetPart, epoch: int, weights: EvaluatedWeights
+) -> Generator[Event, None, Evaluated]:
     evaluation = yield from evaluate_detector(
         run.evaluated_detectors[weights],
         run.spec,
-        run.data.val,
+        part,
         class_names=run.plan.class_names,
         device=run.device,
-        origin=run.evaluation_origin(weights),
+        origin=run.evaluation_origin(part, weights),
         out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
         leaves_out_broken=True,  # days of training must not end with one picture

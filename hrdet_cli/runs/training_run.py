@@ -14,7 +14,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.runs.dataset import TrainingData
+from hrdet_cli.runs.dataset import DatasetPart, TrainingData
 from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.plan import Plan
@@ -70,9 +70,9 @@ class TrainingRun:
             detectors["ema"] = cast("FasterRCNN", self.trainer.averaged_model)
         return detectors
 
-    def evaluation_origin(self, weights: EvaluatedWeights) -> Origin:
-        """What an evaluation that is made now is made from."""
-        annotations = self.data.val.annotations
+    def evaluation_origin(self, part: DatasetPart, weights: EvaluatedWeights) -> Origin:
+        """What an evaluation on the validation part that is made now is made from."""
+        annotations = part.annotations
         return Origin(
             weights=f"{self.folder.path}, {'raw weights' if weights == 'raw' else 'average of the weights'}",
             step=self.trainer.step,

@@ -49,8 +49,8 @@ class DataSpec(Spec):
     """Where relative paths of the data set start; itself relative to the folder the command runs in."""
     train: DatasetSpec
     """Pictures to train on."""
-    val: DatasetSpec
-    """Pictures to evaluate on."""
+    val: DatasetSpec | None = None
+    """Pictures to evaluate on; null evaluates nothing, so that there is no best checkpoint."""
     demo: DemoDataSpec | None = None
     """Draw the built-in demo data into `data.root` first; null for data of your own."""
     batch_size_per_process: BatchSize = 2
@@ -90,8 +90,14 @@ class DataSpec(Spec):
         return self.batch_size_per_process
 
     def locate(self, part: Literal["train", "val"]) -> DatasetSpec:
-        """The paths of a part with `data.root` in front."""
-        dataset: DatasetSpec = getattr(self, part)
+        """The paths of a part with `data.root` in front.
+
+        Raises:
+            SpecError: The spec has no such part.
+        """
+        dataset: DatasetSpec | None = getattr(self, part)
+        if dataset is None:
+            raise SpecError([f"data.{part}: is null; name data with --{part}-data JSON IMAGES"])
         return DatasetSpec(annotations=self.root / dataset.annotations, images=self.root / dataset.images)
 
 

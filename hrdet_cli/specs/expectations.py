@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from hrdet_cli.specs.base import MAX_EDGE_PIXELS, LongShort
-from hrdet_cli.specs.known_keys import kind_of, spec_classes
+from hrdet_cli.specs.known_keys import kind_of, spec_classes, type_of
 from hrdet_cli.specs.yaml_text import shown
 
 _NOUNS: dict[Any, tuple[str, str]] = {
@@ -26,11 +26,6 @@ _NAMES = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 def expected(field: FieldInfo) -> str:
     """What a field takes: ``a whole number above 0``, ``one of 'a', 'b'``, ``a list of numbers``."""
     return _describe(type_of(field), many=False)
-
-
-def type_of(field: FieldInfo) -> Any:
-    """A field's annotation with the constraints that pydantic takes off it."""
-    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def _describe(annotation: Any, *, many: bool) -> str:

@@ -180,23 +180,19 @@ def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
         elif not weights.strip() or weights.endswith((":", "/")):
             yield key, f"{weights!r} names none; give a file, timm:NAME, torchvision:NAME, a URL or null"
         return
+    keeping: dict[str, str] = {}
     if isinstance(spec.norm, FrozenNormSpec):
-        yield (
-            key,
-            "is null, but norm.kind=frozen keeps trained norms; give weights or set norm.kind=batch",
-        )
+        keeping["norm.kind=frozen"] = "norm.kind=batch"
     if isinstance(spec.norm, BatchNormSpec) and spec.norm.keep_statistics:
+        keeping["norm.keep_statistics=true"] = "norm.keep_statistics=false"
+    if (num_frozen := spec.model.backbone.frozen_stages) > 0:
+        keeping[f"model.backbone.frozen_stages={num_frozen}"] = "model.backbone.frozen_stages=0"
+    if keeping:
+        remedies = " ".join(f"--set {remedy}" for remedy in keeping.values())
         yield (
             key,
-            "is null, but norm.keep_statistics=true keeps the statistics of trained weights; "
-            "give weights or set norm.keep_statistics=false",
-        )
-    backbone = spec.model.backbone
-    if backbone.frozen_stages > 0:
-        yield (
-            key,
-            f"is null, but model.backbone.frozen_stages={backbone.frozen_stages} freezes trained weights; "
-            "give weights or set model.backbone.frozen_stages=0",
+            f"is null, but {' and '.join(keeping)} would keep random weights as they are; give weights, or "
+            f"train everything: hrdet train --from-scratch, elsewhere {remedies}",
         )
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.foreign_names import answer_to, plain_name, synonym_of
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import SECTION_KINDS
-from hrdet_cli.specs.synonyms import answer_to, plain_name, synonym_of
+from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
 _MOST_SUGGESTED = 3
 
@@ -64,6 +66,64 @@ def _meant_inside(value: Any) -> Iterator[str]:
 def all_keys() -> list[str]:
     """Every dotted key that some spec has, sections left out."""
     return list(dict.fromkeys(_keys_of(ExperimentSpec, "")))
+
+
+def settings_for(name: str, value: str | None) -> list[str]:
+    """What to give ``--set`` in place of an option of other code, or of one that is called like a key.
+
+    Args:
+        name: The option, such as ``--epochs``.
+        value: What was given to it; it is kept where the key takes it.
+
+    Returns:
+        Settings that belong together; empty where nothing is known of the name.
+    """
+    synonym = synonym_of(name)
+    if synonym is None and answer_to(name) is not None:
+        return []
+    dotted = name.lstrip("-").replace("-", "_")
+    named = [key for key in all_keys() if dotted in (key, key.rpartition(".")[2])]
+    key, example = synonym or (named[0] if named else "", None)
+    if not key:
+        return []
+    _, field = find_field(key.split("."), _values_with(key))
+    if example is None:
+        example = "VALUE" if field.is_required() else shown(field.get_default()).strip("'")
+    if value is not None and _takes(field, value):
+        example = value
+    label, kinds = _owners(key)
+    needs_kind = kinds and _default_kind(label) not in kinds
+    return [*([f"{label}={kinds[0]}"] if needs_kind else []), f"{key}={example}"]
+
+
+def _takes(field: FieldInfo, text: str) -> bool:
+    """Whether a text is a value of a field."""
+    try:
+        TypeAdapter(type_of(field)).validate_python(parse_yaml(text, source="it"))
+    except (SpecError, ValidationError):
+        return False
+    return True
+
+
+def _values_with(key: str) -> dict[str, Any]:
+    """Values of a spec that has a key, as far as they decide it."""
+    label, kinds = _owners(key)
+    value: Any = kinds[0] if kinds else None
+    for part in reversed(label.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _default_kind(label: str) -> str | None:
+    """The kind that a section has where nothing sets it."""
+    *section, name = label.split(".")
+    _, field = find_field(section, {})
+    return getattr(field.default, name, None)
+
+
+def type_of(field: FieldInfo) -> Any:
+    """A field's annotation with the constraints that pydantic takes off it."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def find_field(path: Sequence[str], values: Any) -> tuple[list[str], FieldInfo]:

@@ -29,30 +29,55 @@ class Layer:
 
     source: str
     values: Mapping[str, Any]
+    is_preset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A section whose kind a layer names again, so that the section stays as it was.
+
+    Attributes:
+        section: Its dotted key.
+        layer: The source of the layer.
+        named: The keys of the section that the layer has.
+    """
+
+    section: str
+    layer: str
+    named: frozenset[str]
 
 
 @dataclass(slots=True)
 class Layered:
-    """Layers merged, with the source of every leaf by its dotted key."""
+    """Layers merged, with the source of every leaf by its dotted key.
+
+    Attributes:
+        kept: What layers that are no presets said again; people may think that they began it afresh.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
 
     def add(self, layer: Layer) -> None:
         """Put a layer on top."""
-        self._merge(self.values, layer.values, prefix="", source=layer.source)
+        self._merge(self.values, layer.values, prefix="", layer=layer)
 
-    def _merge(self, below: dict[str, Any], above: Mapping[str, Any], *, prefix: str, source: str) -> None:
-        if any(kind in above and kind in below and above[kind] != below[kind] for kind in SECTION_KINDS):
+    def _merge(self, below: dict[str, Any], above: Mapping[str, Any], *, prefix: str, layer: Layer) -> None:
+        again = [kind for kind in SECTION_KINDS if kind in above and kind in below]
+        if any(above[kind] != below[kind] for kind in again):
             below.clear()
             self._forget(prefix)
+        elif again and not layer.is_preset:
+            self.kept.append(Kept(prefix.removesuffix("."), layer.source, frozenset(above)))
+        source = layer.source
         for key, value in above.items():
             dotted = f"{prefix}{key}"
             if isinstance(value, Mapping):
                 if not isinstance(below.get(key), dict):
                     self.sources.pop(dotted, None)
                     below[key] = {}
-                self._merge(below[key], value, prefix=f"{dotted}.", source=source)
+                self._merge(below[key], value, prefix=f"{dotted}.", layer=layer)
             else:
                 self._forget(f"{dotted}.")
                 below[key] = value
@@ -65,7 +90,7 @@ class Layered:
 
 def preset_layers(name: str) -> list[Layer]:
     """A preset and the presets it is based on, lowest first."""
-    return list(_file_layers(find_preset(name).path, f"preset {name}", chain=()))
+    return list(_file_layers(find_preset(name).path, f"preset {name}", chain=(), is_preset=True))
 
 
 def spec_file_layers(path: Path) -> list[Layer]:
@@ -113,7 +138,9 @@ def _is_text(key: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in key)
 
 
-def _file_layers(path: Path, source: str, *, chain: Sequence[str]) -> Iterator[Layer]:
+def _file_layers(
+    path: Path, source: str, *, chain: Sequence[str], is_preset: bool = False
+) -> Iterator[Layer]:
     values = parse_spec(read_spec_text(path), source=str(path))
     base = values.pop("base", None)
     if base is not None:
@@ -125,8 +152,8 @@ def _file_layers(path: Path, source: str, *, chain: Sequence[str]) -> Iterator[L
             preset = find_preset(base)
         except SpecError as error:
             raise SpecError([f"{path}: base: {problem}" for problem in error.problems]) from error
-        yield from _file_layers(preset.path, f"preset {base}", chain=[*chain, base])
-    yield Layer(source, values)
+        yield from _file_layers(preset.path, f"preset {base}", chain=[*chain, base], is_preset=True)
+    yield Layer(source, values, is_preset=is_preset)
 
 
 def parse_spec(text: str, *, source: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import MAX_COUNT
 from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.from_scratch import from_scratch_layer
 from hrdet_cli.specs.known_keys import find_field, kind_of, spec_classes, suggest_key
 from hrdet_cli.specs.layers import (
     SECTION_KINDS,
@@ -36,10 +37,12 @@ class LoadedSpec:
     Attributes:
         spec: The experiment.
         sources: For each dotted key that is not a default, the layer that set it.
+        notes: What the layers may not have meant, a sentence each.
     """
 
     spec: ExperimentSpec
     sources: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def load_spec(
@@ -48,6 +51,7 @@ def load_spec(
     spec_file: Path | None = None,
     extra_layers: Sequence[Layer] = (),
     settings: Sequence[str] = (),
+    from_scratch: bool = False,
 ) -> LoadedSpec:
     """Put an experiment together and validate it.
 
@@ -56,6 +60,7 @@ def load_spec(
         spec_file: A YAML file of one's own, which may name a preset as its ``base:``.
         extra_layers: Layers above the preset or file, such as options that stand for several keys.
         settings: ``key=value`` texts, the topmost layers, in their order.
+        from_scratch: Change what needs trained weights, so that random ones are trained.
 
     Raises:
         SpecError: With every problem found, each naming its source and key.
@@ -63,11 +68,16 @@ def load_spec(
     if (preset is None) == (spec_file is None):
         raise SpecError(["give one of --preset NAME and --spec FILE; `hrdet presets list` shows the presets"])
     layers = preset_layers(preset) if preset is not None else spec_file_layers(Path(spec_file or ""))
-    return validate_layers([*layers, *extra_layers, *setting_layers(settings)])
+    layers = [*layers, *extra_layers, *setting_layers(settings)]
+    return validate_layers(layers, from_scratch=from_scratch)
 
 
-def validate_layers(layers: Sequence[Layer]) -> LoadedSpec:
+def validate_layers(layers: Sequence[Layer], *, from_scratch: bool = False) -> LoadedSpec:
     """Merge layers, lowest first, and validate the result.
+
+    Args:
+        layers: The lowest first.
+        from_scratch: As of `load_spec`.
 
     Raises:
         SpecError: With every problem found.
@@ -75,12 +85,33 @@ def validate_layers(layers: Sequence[Layer]) -> LoadedSpec:
     layered = Layered()
     for layer in layers:
         layered.add(layer)
+    if from_scratch:
+        layered.add(from_scratch_layer(layered))
     try:
         spec = ExperimentSpec.model_validate(layered.values)
     except ValidationError as error:
         raise SpecError(list(_problems(error, layered))) from error
     changed = {key: source for key, source in layered.sources.items() if not _is_default(key, spec)}
-    return LoadedSpec(spec, changed)
+    return LoadedSpec(spec, changed, tuple(dict.fromkeys(_notes(layered, changed))))
+
+
+def _notes(layered: Layered, changed: Mapping[str, str]) -> Iterator[str]:
+    """Values of a section that stay though a layer names the section's kind again."""
+    for kept in layered.kept:
+        staying = {
+            key: source
+            for key, source in changed.items()
+            if key.startswith(f"{kept.section}.")
+            and key.removeprefix(f"{kept.section}.").partition(".")[0] not in kept.named
+            and source != kept.layer
+            and not source.startswith("--")
+        }
+        for key, source in staying.items():
+            value = shown(_value_at(key.split("."), layered.values))
+            yield (
+                f"{kept.layer}: {kept.section} was of this kind already, so {key}={value} of {source} stays; "
+                f"--set {key}=... changes it"
+            )
 
 
 def format_spec(spec: ExperimentSpec) -> str:

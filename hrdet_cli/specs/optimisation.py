@@ -62,8 +62,17 @@ class OptimisationSpec(Spec):
     """Factor of each drop."""
     warmup_steps: NonNegativeInt = 500
     """Steps over which the rate rises linearly to its full value."""
+    max_warmup_share: Fraction | None = None
+    """Largest share of the run's steps that the warm-up takes: a longer one, as on few pictures, is cut to
+    it; null never cuts."""
     warmup_factor: Annotated[float, Field(gt=0, le=1)] = 1 / 3
     """Share of the full rate at the first step."""
+
+    def warmup_steps_of(self, num_steps: int) -> int:
+        """Steps of the warm-up of a run of ``num_steps``."""
+        if self.max_warmup_share is None:
+            return self.warmup_steps
+        return min(self.warmup_steps, int(self.max_warmup_share * num_steps))
 
     def learning_rate_for(self, batch_size: int) -> float:
         """The learning rate at ``batch_size`` pictures a step over all processes."""

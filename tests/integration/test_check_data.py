@@ -72,11 +72,11 @@ def test_each_problem_has_a_line_and_errors_end_with_3(data: Path, hrdet: Hrdet)
         "[x, y, width, height] from -1e+09 to 1e+09 -> left out",
         f"error: 3.jpg: images[3] (id 3): is not in {data / 'images'}; there is sub/3.JPG "
         "-> left out with its annotations",
+        lines[2],
         "error: 1.jpg: images[1] (id 1): is 20x30 but its annotations say 30x20, width x height. "
         "Correct the size and boxes in the annotation file, or the picture -> left out with its annotations",
-        lines[3],
     ]
-    assert lines[3].startswith("error: 2.jpg: images[2] (id 2): cannot be decoded: ")
+    assert lines[2].startswith("error: 2.jpg: images[2] (id 2): cannot be decoded: ")
     assert (
         "warning: 0.jpg: annotations[0] (id 0): bbox is [20, 1, 20, 9] in a picture of 30x20"
         in outcome.stdout

@@ -242,7 +242,7 @@ def test_weights_that_are_not_there_are_named_with_a_remedy_and_leave_no_half_ru
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 4
     assert "nowhere.pth" in outcome.stderr
-    assert "--set model.weights=null" in outcome.stderr
+    assert "--from-scratch" in outcome.stderr
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 4, "a run that never began must not be in the way of the next try"
 

@@ -41,6 +41,7 @@ _NAME_BY_CONTENT = {
     b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'>": "a web page (HTML)",
     b"<annotation><folder>VOC2007</folder>": "Pascal VOC's XML of one picture",
     b"<?xml version='1.0'?>\n<annotation>": "Pascal VOC's XML of one picture",
+    b"<?xml version='1.0'?>\n<annotations><version>1.1</version><meta>": "CVAT's XML",
     b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "XML",
     _picture("JPEG"): "a JPEG picture",
     _picture("PNG"): "a PNG picture",
@@ -56,7 +57,15 @@ def test_a_file_is_known_by_its_first_bytes(content: bytes, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"{}", b' {"images": []}', b"preset: demo\n", b"0 0.5 0.5 0.1 0.1\n", b"\0\0"]
+    "content",
+    [
+        b"{}",
+        b' {"images": []}',
+        b'{"info": "<html><annotation>"}',
+        b"preset: demo\n",
+        b"0 0.5 0.5 0.1 0.1\n",
+        b"\0\0",
+    ],
 )
 def test_what_has_no_mark_of_its_own_is_not_guessed(content: bytes) -> None:
     assert kind_of_file(content) is None

@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.engine.data.checking.problems import Problem
+from hrdet_cli.cli.display.console import print_line
+from hrdet_cli.engine.data.checking.problems import BY_FORM, BY_HAND, MEETS_IT, Problem
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
+from hrdet_cli.wording import command, counted
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 _TITLES = {"train": "training data", "val": "validation data"}
@@ -29,6 +31,9 @@ def print_report(report: DataReport, console: Console) -> None:
         console.print()
     if report.cleaned is not None:
         console.print(_written(report.cleaned))
+    elif report.why_not_cleaned is None:
+        for part in report.parts:
+            _print_remedy(part, console)
     console.print(_verdict(report))
 
 
@@ -38,8 +43,9 @@ def _print_problems(part: PartReport, console: Console) -> None:
         return
     lines = Table.grid(padding=(0, 1))
     for kind, group in itertools.groupby(part.problems, key=lambda problem: problem.kind):
-        texts = [_describe(problem, part) for problem in group]
-        num_more = part.counts[kind] - len(texts)
+        problems = list(group)
+        texts = [_describe(problem, part) for problem in problems]
+        num_more = part.counts[kind] - sum(problem.count for problem in problems)
         if num_more:
             more = f"{num_more} more of the kind '{kind.name}'; --show 0 shows all"
             texts.append(Text(_in_part(part) + more, style="dim"))
@@ -68,17 +74,18 @@ def _overview(part: PartReport) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", overflow="fold")
     table.add_column()
+    categories = counted(part.num_categories, "category", "categories")
     table.add_row(
         part.annotations.name,
-        f"{_count(part.num_pictures, 'picture')} ({part.num_pictures_without_boxes:,} without boxes), "
-        f"{_count(part.num_annotations, 'annotation')}, "
-        f"{_count(part.num_categories, 'category')} ({part.num_categories_without_boxes:,} without boxes)",
+        f"{counted(part.num_pictures, 'picture')} ({part.num_pictures_without_boxes:,} without boxes), "
+        f"{counted(part.num_annotations, 'annotation')}, "
+        f"{categories} ({part.num_categories_without_boxes:,} without boxes)",
     )
     if part.images is None:
         table.add_row("pictures", "not looked at; give IMAGES too")
         return table
     how = "all opened" if part.opened else "looked for, none opened"
-    table.add_row(part.images.name, f"{how}; {_count(part.num_unnamed_pictures or 0, 'picture')} not named")
+    table.add_row(part.images.name, f"{how}; {counted(part.num_unnamed_pictures or 0, 'picture')} not named")
     return table
 
 
@@ -93,11 +100,23 @@ def _draw_kinds(part: PartReport) -> Table:
     return table
 
 
+def _print_remedy(part: PartReport, console: Console) -> None:
+    """The command that mends a part, where one does."""
+    if not part.num_errors or any(kind.fix in (BY_HAND, BY_FORM) for kind in part.counts):
+        return
+    places = [part.annotations] if part.images is None else [part.annotations, part.images]
+    mended = part.annotations.with_name(f"{part.annotations.stem}-mended.json")
+    words = command("hrdet", "check-data", *places, "--fix-out", mended)
+    print_line(console, Text(f"a copy that training takes: {words}"))
+
+
 def _written(cleaned: WrittenFile) -> Text:
+    changed = counted(cleaned.num_annotations_changed, "annotation")
+    if cleaned.num_pictures_changed:
+        changed = f"{counted(cleaned.num_pictures_changed, 'picture')} and {changed}"
     return Text(
-        f"wrote {cleaned.path}: {_count(cleaned.num_pictures_left_out, 'picture')} and "
-        f"{_count(cleaned.num_annotations_left_out, 'annotation')} left out, "
-        f"{_count(cleaned.num_annotations_changed, 'annotation')} changed"
+        f"wrote {cleaned.path}: {counted(cleaned.num_pictures_left_out, 'picture')} and "
+        f"{counted(cleaned.num_annotations_left_out, 'annotation')} left out, {changed} changed"
     )
 
 
@@ -107,16 +126,15 @@ def _verdict(report: DataReport) -> Text:
     num_notes = sum(len(part.notes) for part in report.parts)
     if num_notes and not report.num_errors:
         notes = "the note" if num_notes == 1 else "the notes"
-        return Text(f"no errors, {_count(num_warnings, 'warning')}; but see {notes} above", style="bold")
+        return Text(f"no errors, {counted(num_warnings, 'warning')}; but see {notes} above", style="bold")
     if not num_problems:
         return Text("nothing wrong", style="bold green")
     if not report.num_errors:
-        return Text(f"{_count(num_warnings, 'warning')}; training takes these data", style="bold")
-    counts = f"{_count(report.num_errors, 'error')}, {_count(num_warnings, 'warning')}"
-    return Text(f"{counts}; training refuses these data", style="bold")
-
-
-def _count(number: int, noun: str) -> str:
-    """A number with its noun: ``1 box``, ``1,200 pictures``."""
-    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
+        return Text(f"{counted(num_warnings, 'warning')}; training takes these data", style="bold")
+    counts = f"{counted(report.num_errors, 'error')}, {counted(num_warnings, 'warning')}"
+    errors = {kind for part in report.parts for kind in part.counts if kind.is_error}
+    if all(kind.training == MEETS_IT for kind in errors):
+        what = "training ends where it meets such a picture (data.broken_pictures says how)"
+    else:
+        what = "training refuses these data"
+    return Text(f"{counts}; {what}", style="bold")

@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import counted, first_few
 
 
 def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
@@ -19,12 +20,13 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     facts.add_column()
     facts.add_row("experiment", plan.name)
     facts.add_row("training data", _describe(plan.train))
-    facts.add_row("validation data", _describe(plan.val))
+    facts.add_row("validation data", _describe(plan.val) if plan.val else "none")
     facts.add_row("classes", _classes(plan.class_names))
     facts.add_row("processes", str(plan.num_processes))
     facts.add_row("pictures a step", _batch_size(plan))
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
+    facts.add_row("warm-up", _warmup(plan, spec))
     for group in plan.parameter_groups:
         facts.add_row(f"parameters of {group.name}", _rates(group))
     if spec.optimisation.ema is not None:
@@ -39,7 +41,16 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     values = spec.model_dump(mode="json")
     for key, source in sorted(plan.sources.items()):
         sources.add_row(key, str(reduce(getitem, key.split("."), values)), source)
-    return Group(facts, Text(), sources)
+    notes = [Text.assemble(("note: ", "yellow"), note.text) for note in plan.notes]
+    return Group(facts, Text(), *notes, *([Text()] if notes else []), sources)
+
+
+def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
+    optimisation = spec.optimisation
+    text = counted(plan.warmup_steps, "step")
+    if plan.warmup_steps < optimisation.warmup_steps:
+        text += f", not {optimisation.warmup_steps:,}: {optimisation.max_warmup_share:.0%} of the run at most"
+    return text
 
 
 def _describe(part: PartCounts) -> str:
@@ -76,7 +87,8 @@ def _weights(plan: Plan) -> str:
         return "random"
     if plan.has_weights:
         return plan.weights
-    return f"{plan.weights} (not there yet)"
+    origin = origin_of(plan.weights)
+    return f"{plan.weights} (not there yet{f'; --weights {origin.name} fetches them' if origin else ''})"
 
 
 def _classes(names: tuple[str, ...]) -> str:

@@ -43,7 +43,10 @@ def drive_evaluation(events: Generator[EvaluationProgress, None, Result], consol
 
 
 def drive_work(progress: Generator[WorkProgress, None, Result], console: Console) -> Result:
-    """Do a piece of work to its end behind a progress bar and return its result."""
+    """Do a piece of work to its end behind a progress bar and return its result.
+
+    Without a terminal there is no bar, but a line for what takes long.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
@@ -53,4 +56,7 @@ def drive_work(progress: Generator[WorkProgress, None, Result], console: Console
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            bar.update(task, description=event.what, completed=event.num_done, total=event.num_in_all)
+            text = f"{event.what}, which takes {event.takes}" if event.takes else event.what
+            if event.takes and not console.is_terminal:
+                console.print(text, soft_wrap=True)
+            bar.update(task, description=text, completed=event.num_done, total=event.num_in_all)

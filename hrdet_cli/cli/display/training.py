@@ -1,5 +1,8 @@
 """A training run on the screen: a live bar and its figures on a terminal, plain lines elsewhere."""
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -89,12 +92,13 @@ class TrainingDisplay:
             case RunStopped():
                 self._print(f"stopped after step {event.step}; {self._describe_resuming(event)}")
             case RunFinished():
-                best = format_ap(event.best_box_ap)
+                best = f"best box AP {format_ap(event.best_box_ap)}"
+                if event.best_box_ap is None:
+                    best = "nothing was evaluated"
                 if event.best_ema_box_ap is not None:
                     best += f", of the average {format_ap(event.best_ema_box_ap)}"
                 self._print(
-                    f"finished in {format_duration(event.seconds)}, best box AP {best}; "
-                    f"everything is in {event.folder}"
+                    f"finished in {format_duration(event.seconds)}, {best}; everything is in {event.folder}"
                 )
 
     def _print(self, line: str | Text) -> None:
@@ -110,7 +114,7 @@ class TrainingDisplay:
         )
         self._print(
             f"{counted(plan.train.num_used, 'training picture')} and "
-            f"{counted(plan.val.num_used, 'validation picture')}, "
+            f"{counted(plan.val.num_used if plan.val else 0, 'validation picture')}, "
             f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
@@ -158,10 +162,23 @@ class TrainingDisplay:
         self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
 
     def _describe_resuming(self, event: RunStopped) -> str:
-        again = command("hrdet", "train", "--resume", "--run-dir", event.folder)
         if self._num_processes == 1:
-            return f"go on with: {again}"
-        return f"go on, with the same options for processes, with: {again}"
+            return f"go on with: {command('hrdet', 'train', '--resume', '--run-dir', event.folder)}"
+        again = command_to_resume(sys.argv[1:], event.folder)
+        return f"go on, on every node that was started so, with: {again}"
+
+
+def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
+    """The same command again, to go on with its run; without a shared disk it tells every node the spec.
+
+    Args:
+        arguments: Those of the command that was stopped.
+        folder: Its run folder.
+    """
+    kept = [word for word in arguments if word not in ("--overwrite", "--auto-resume", "--resume")]
+    if not any(word.partition("=")[0] == "--run-dir" for word in kept):
+        kept += ["--run-dir", str(folder)]
+    return command("hrdet", *kept, "--resume")
 
 
 def _describe_largest_step(step: LargestStep) -> str:

@@ -5,24 +5,20 @@ A file that is structurally wrong is refused with all its problems at once.  Box
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_file import (
-    AREA,
-    BOX,
-    EDGE,
-    FILE_NAME,
-    FLAG,
-    ID,
-    NAME,
     AnnotationFile,
     read_annotation_file,
     without_cycle_search,
 )
+from hrdet_cli.engine.data.annotation_values import ANYTHING, AREA, BOX, EDGE, FILE_NAME, FLAG, ID, NAME
+from hrdet_cli.engine.data.box_forms import declares_coco_form, refuse_foreign_boxes
+from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
 
 TOO_SMALL = "narrower or lower than one pixel"
@@ -50,6 +46,8 @@ class CocoAnnotations:
         class_names: K names; label k is ``class_names[k]``.
         category_ids: K ids; label k is ``category_ids[k]`` in the file.
         dropped_boxes: How many boxes were left out, by reason.
+        box_suspicion: What makes one doubt that the boxes are in COCO's form; None where nothing does.
+        spare_categories: What is said of categories that stand for no object, by label.
     """
 
     path: Path
@@ -64,6 +62,8 @@ class CocoAnnotations:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     dropped_boxes: Mapping[str, int]
+    box_suspicion: str | None = None
+    spare_categories: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of pictures M."""
@@ -101,7 +101,8 @@ def load_coco(path: Path) -> CocoAnnotations:
     the picture.
 
     Raises:
-        DataError: The file cannot be read or breaks COCO's structure; the message lists the problems.
+        DataError: The file cannot be read or breaks COCO's structure; the message lists the problems. Or its
+            boxes are surely written in another form than COCO's.
     """
     with without_cycle_search():
         return _annotations_of(path, read_annotation_file(path))
@@ -112,6 +113,7 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
     image_ids, names = images.column("id", ID), images.column("file_name", FILE_NAME)
     heights, widths = images.column("height", EDGE), images.column("width", EDGE)
     category_ids, class_names = categories.column("id", ID), categories.column("name", NAME)
+    supercategories = categories.column("supercategory", ANYTHING)
     annotation_ids, boxes = annotations.column("id", ID), annotations.column("bbox", BOX)
     annotations.column("area", AREA)  # only evaluation uses it, but a fault should show at once
     owners, kinds = annotations.column("image_id", ID), annotations.column("category_id", ID)
@@ -127,7 +129,11 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
     file.problems.raise_if_any()
 
     sizes = np.array([heights, widths], dtype=np.int32).T.copy()
-    clipped, is_kept, dropped = _clip_boxes(np.array(boxes, dtype=np.float64), sizes[image_index])
+    given_boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    suspicion = None
+    if not declares_coco_form(file.info):
+        suspicion = refuse_foreign_boxes(path, given_boxes, sizes[image_index])
+    clipped, is_kept, dropped = _clip_boxes(given_boxes, sizes[image_index])
     order = np.flatnonzero(is_kept)[np.argsort(image_index[is_kept], kind="stable")]
     counts = np.bincount(image_index[is_kept], minlength=len(names))
     return CocoAnnotations(
@@ -143,6 +149,10 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
         dropped_boxes=dropped,
+        box_suspicion=suspicion,
+        spare_categories=spare_categories(
+            class_names, supercategories, np.isin(np.arange(len(class_names)), labels).tolist()
+        ),
     )
 
 
@@ -150,7 +160,6 @@ def _clip_boxes(
     boxes: NDArray[np.float64], sizes: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], dict[str, int]]:
     """Turn ``[x, y, width, height]`` into clipped corners; say which rows stay, and count the others."""
-    boxes = boxes.reshape(-1, 4)
     edges = sizes[:, ::-1].astype(np.float64)
     top_left = np.clip(boxes[:, :2], 0, edges)
     bottom_right = np.clip(boxes[:, :2] + boxes[:, 2:], 0, edges)

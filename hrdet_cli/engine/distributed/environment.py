@@ -23,6 +23,10 @@ LAST_STEP_NUMBER = 0xFFFFFFF0
 """Slurm numbers the steps of ``srun`` from 0 to this; beyond are batch scripts and interactive shells."""
 
 
+_SIGNS = ("RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Variables that tell of a launcher; a process that has none of them was started alone."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Membership:
     """This process's place in a group that somebody else started.
@@ -71,6 +75,11 @@ def detect_membership(environ: Mapping[str, str], *, default_port: int) -> Membe
     if _is_step_of_several_tasks(environ):
         return _started_by_slurm(environ, default_port)
     return None
+
+
+def signs_of_launchers(environ: Mapping[str, str]) -> list[str]:
+    """The variables without which this process would be one that was started alone."""
+    return [name for name in _SIGNS if environ.get(name)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,24 @@ def joined_group(
         raise
 
 
+def refuse_for_group(membership: Membership, error: HrdetError, *, timeout_seconds: float) -> None:
+    """Come to the group's meeting only to tell the others why this process ends.
+
+    Args:
+        membership: What whoever started this process says of it.
+        error: What keeps it away.
+        timeout_seconds: For the others to come; silent where they do not.
+    """
+    host = socket.gethostname()
+    try:
+        meeting = meet(membership, Place(host), timeout_seconds=timeout_seconds)
+    except GroupError:
+        return
+    board = FailureBoard(PrefixStore("board", meeting.store), rank=meeting.rank, size=len(meeting.hosts))
+    board.publish(failure_of(error, rank=meeting.rank, host=host))
+    board.wait_for_readers(seconds=_NOTICE_SECONDS)
+
+
 def _publish(board: FailureBoard, failure: Failure) -> None:
     """Tell the others why this process ends, unless the store is silent, which nobody watches any more."""
     thread = StoreThread(lambda: board.publish(failure), name="last words")

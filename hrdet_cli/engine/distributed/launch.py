@@ -110,10 +110,9 @@ def launch(
                     timeout_seconds=request.timeout_seconds,
                     command=shlex.join(["hrdet", *command[3:]]),
                     on_wait=say,
-                    abort=abort_tidily,
                 )
                 with rendezvous:
-                    _gather(rendezvous, request)
+                    _gather(rendezvous, request, abort=abort_tidily)
                     folder.write_orders(_orders(rendezvous, request))
                     _run_workers(rendezvous, request, command, folder)
             except SignalException:
@@ -121,7 +120,9 @@ def launch(
         return _stopped(folder) if folder.was_stopped() else None
 
 
-def _gather(rendezvous: Rendezvous, request: LaunchRequest) -> None:
+def _gather(
+    rendezvous: Rendezvous, request: LaunchRequest, *, abort: Callable[[HrdetError], NoReturn]
+) -> None:
     rendezvous.gather(
         Node(
             host=request.host,
@@ -130,7 +131,8 @@ def _gather(rendezvous: Rendezvous, request: LaunchRequest) -> None:
             num_processes=request.num_processes,
             node_rank=request.node_rank,
             versions=request.versions,
-        )
+        ),
+        abort=abort,
     )
 
 

@@ -29,6 +29,16 @@ from hrdet_cli.errors import GroupError, HrdetError, LostProcessError
 _STORE_TIMEOUT = timedelta(seconds=30)
 _POLL_SECONDS = 0.2
 _REFUSAL_KEY = "refusal"
+_NOTICE_SECONDS = 5.0
+"""So long a node that cannot take part looks for others that wait, and they for what it says."""
+
+
+class NodeError(HrdetError):
+    """An error that keeps another node, or the nodes together, from taking part; has its exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,6 @@ class Rendezvous:
         timeout_seconds: float,
         command: str,
         on_wait: Callable[[str], None],
-        abort: Callable[[HrdetError], NoReturn],
     ) -> None:
         """Hold the store where the address is one's own, else wait until it answers.
 
@@ -82,7 +91,6 @@ class Rendezvous:
             timeout_seconds: How long to wait for the others.
             command: What the user ran, for messages.
             on_wait: Told what is waited for.
-            abort: Ends this process with an error, from another thread; must not return.
 
         Raises:
             GroupError: The address is unknown, the port is taken, or nothing answers in time.
@@ -91,7 +99,6 @@ class Rendezvous:
         self._timeout_seconds = timeout_seconds
         self._command = command
         self._on_wait = on_wait
-        self._abort = abort
         _, self.address = resolve(master_address, master_port)
         self.is_holder = is_own_address(self.address)
         if self.is_holder:
@@ -131,14 +138,19 @@ class Rendezvous:
         """Address and port, as text."""
         return format_endpoint(self.address, self.port)
 
-    def gather(self, node: Node) -> tuple[Node, ...]:
+    def gather(self, node: Node, *, abort: Callable[[HrdetError], NoReturn]) -> tuple[Node, ...]:
         """Sign in and wait until all nodes have.
+
+        Args:
+            node: This one.
+            abort: Ends this process with an error, from another thread; must not return.
 
         Returns:
             The nodes, in the order they came.
 
         Raises:
             GroupError: A node does not come in time, was started otherwise, or there is no place left.
+            NodeError: Another node cannot take part.
         """
         with self._holder_needed():
             number = self._store.add("num-nodes", 1) - 1
@@ -149,7 +161,7 @@ class Rendezvous:
             number=number,
             num_nodes=node.num_nodes,
             timeout_seconds=self._timeout_seconds,
-            abort=self._abort,
+            abort=abort,
         )
         self._life.start()
         try:
@@ -196,17 +208,22 @@ class Rendezvous:
         self._compare(nodes)
         return nodes
 
-    def _tell_all(self, error: GroupError) -> None:
+    def refuse(self, error: HrdetError, *, host: str) -> None:
+        """Tell those that wait, or come in the next seconds, why this node cannot take part."""
+        own = NodeError(f"on {host} ({self.local_address}): {error}", error.exit_code)
+        self._tell_all(own, seconds=_NOTICE_SECONDS if self.is_holder else 10 * _POLL_SECONDS)
+
+    def _tell_all(self, error: HrdetError, *, seconds: float = 10 * _POLL_SECONDS) -> None:
         """Others that wait hear why this node ends; one that comes later does not."""
         with suppress(RuntimeError):  # of a store whose node has ended: then they have heard it from that one
-            self._store.set(_REFUSAL_KEY, str(error))
-            time.sleep(10 * _POLL_SECONDS)
+            self._store.set(_REFUSAL_KEY, json.dumps({"message": str(error), "exit_code": error.exit_code}))
+            time.sleep(seconds)
             self._store.delete_key(_REFUSAL_KEY)
 
     def _heed_refusal(self) -> None:
         with self._holder_needed():
             if self._store.check([_REFUSAL_KEY]):
-                raise GroupError(self._store.get(_REFUSAL_KEY).decode())
+                raise NodeError(**json.loads(self._store.get(_REFUSAL_KEY)))
 
     def _signed_in(self) -> dict[int, Node]:
         with self._holder_needed():
@@ -261,6 +278,26 @@ class Rendezvous:
             f"{len(nodes)} of {num_nodes} nodes joined {self.endpoint} in "
             f"{self._timeout_seconds:.0f} s: {came}. On {other} run: {self._command}"
         )
+
+
+def refuse_for_all(error: HrdetError, *, master_address: str, master_port: int, host: str) -> None:
+    """Tell the nodes that wait at a master address why this one cannot take part, where there are any.
+
+    Args:
+        error: What keeps it away.
+        master_address: As for `Rendezvous`.
+        master_port: As for `Rendezvous`.
+        host: Name of this node.
+    """
+    with suppress(HrdetError):  # nobody is there, or an address that is wrong: no reason to say more
+        place = Rendezvous(
+            master_address=master_address,
+            master_port=master_port,
+            timeout_seconds=_NOTICE_SECONDS,
+            command="",
+            on_wait=lambda _: None,
+        )
+        place.refuse(error, host=host)
 
 
 def _contradictions(nodes: tuple[Node, ...]) -> Iterator[str]:

@@ -13,14 +13,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet_cli.engine.data.annotation_file import (
-    AREA,
-    BOX,
-    FLAG,
-    ID,
-    annotation_file_of,
-    without_cycle_search,
-)
+from hrdet_cli.engine.data.annotation_file import annotation_file_of, without_cycle_search
+from hrdet_cli.engine.data.annotation_values import AREA, BOX, FLAG, ID
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.evaluation.inference import CocoResult
 from hrdet_cli.errors import DataError

@@ -1,4 +1,4 @@
-"""How closely anchors can fit boxes, without laying all anchors of a canvas.
+"""How closely anchors can fit boxes, without laying all anchors of a canvas, and without torch.
 
 What a box and an anchor of a given shape have in common is the product of two lengths, and each falls as the
 distance of the two centres on its axis grows. So of all anchors of one shape on one level, the one on the
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
-from hrdet_cli.engine.models.anchors import AnchorGenerator
+from hrdet_cli.engine.models.anchor_shapes import AnchorShapes
 
 Vector = NDArray[np.float64]
 Pixels = NDArray[np.int64]
@@ -44,7 +44,7 @@ class AnchorFit:
             divide the canvas, as FPN's has and HRFPN's has not.
     """
 
-    anchors: AnchorGenerator
+    anchors: AnchorShapes
     allowed_border: float | None
     rounds_up: bool
 
@@ -55,7 +55,7 @@ class AnchorFit:
             ``(B,)`` float64; 0 where no anchor takes part.
         """
         best = np.zeros(len(placed.boxes))
-        cells = self.anchors.cells.double().numpy()
+        cells = self.anchors.cells.astype(np.float64)
         for stride, shapes in zip(self.anchors.strides, cells, strict=True):
             for left, top, right, bottom in shapes.tolist():
                 common = [

@@ -1,43 +1,18 @@
 """The boxes that the region proposal network starts from."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
+from hrdet_cli.engine.models.anchor_shapes import AnchorArea, AnchorLayout, AnchorShapes
 from hrdet_cli.engine.structures import Size
 
-AnchorArea = Literal["picture", "padded", "canvas"]
-
+_PLAIN = AnchorLayout()
 _MOST_CELLS = 2**12
 """Along an edge of the finest level: of 16,384 pixels at stride 4."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnchorLayout:
-    """Where anchors lie, in which families of detectors differ.
-
-    Attributes:
-        offset: Where in its cell an anchor is centred, in strides: 0 is the top left corner (mmdetection 2
-            and 3, torchvision), 0.5 the middle (the 2019 code).
-        is_rounded: Corners, as at the origin, are whole pixels, halves the even ones (the 2019 code,
-            torchvision).
-        step: Pixels from one cell to the next. ``"canvas"``, as in torchvision, is the canvas's side divided
-            by the number of cells and rounded down: less than a stride where that does not divide the canvas
-            and the network adds a cell for the rest, more where it drops the rest.
-        area: Whose cells have anchors that train and propose: the picture's, or all (torchvision).
-            ``"padded"``, as in mmdetection: those of the picture with its sides rounded up to multiples of 32
-            train, and all propose.
-    """
-
-    offset: float = 0.0
-    is_rounded: bool = False
-    step: Literal["stride", "canvas"] = "stride"
-    area: AnchorArea = "picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +88,17 @@ class AnchorGenerator(nn.Module):
         strides: Sequence[int],
         scale: float = 8,
         aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
-        layout: AnchorLayout = AnchorLayout(),
+        layout: AnchorLayout = _PLAIN,
     ) -> None:
-        """Create the generator.
-
-        Args:
-            strides: Pixels from one cell to the next, for each level.
-            scale: Square root of an anchor's area in units of its level's stride.
-            aspect_ratios: Height over width of each anchor of a cell.
-            layout: Where the anchors lie; by default as in mmdetection 3.
-        """
+        """Create the generator; arguments as of `AnchorShapes`."""
         super().__init__()
         self.strides = tuple(strides)
         self.layout = layout
         self.num_per_cell = len(aspect_ratios)
-        half_roots = [0.5 * math.sqrt(ratio) for ratio in aspect_ratios]
-        shapes = [(-0.25 / half, -half, 0.25 / half, half) for half in half_roots]
-        level_strides = torch.tensor(self.strides)[:, None, None]
-        cells = torch.tensor(shapes) * scale * level_strides + layout.offset * level_strides
-        self.register_buffer("cells", cells.round() if layout.is_rounded else cells, persistent=False)
+        self.shapes = AnchorShapes(
+            strides=self.strides, scale=scale, aspect_ratios=tuple(aspect_ratios), layout=layout
+        )
+        self.register_buffer("cells", torch.from_numpy(self.shapes.cells), persistent=False)
 
     def forward(self, grids: Sequence[Size]) -> Anchors:
         """Lay the anchors.

@@ -22,7 +22,7 @@ _CHECK = (
 )
 _REMEDY = (
     f"{_CHECK} To take what fits: --set model.strict_weights=false. "
-    "To train from scratch: --set model.weights=null"
+    "To train from random weights: --from-scratch"
 )
 
 

@@ -13,6 +13,7 @@ from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_che
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.download import download
 from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS, describe_unknown_scheme
+from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.engine.weights.pickles import STORAGES
 from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
 from hrdet_cli.engine.weights.state_dicts import find_state_dict
@@ -142,6 +143,8 @@ def _describe_absent(source: str) -> str:
     """What is wrong with a path that leads nowhere, and where files of its name come from."""
     if (unknown := describe_unknown_scheme(source)) is not None:
         return unknown
+    if (origin := origin_of(source)) is not None:
+        return f"there is no such file. {origin.describe(source)}"
     is_detector = Path(source).name.startswith("faster_rcnn")
     return f"there is no such file. {_DETECTORS if is_detector else _BACKBONES}"
 

@@ -36,9 +36,9 @@ from hrdet_cli.runs.build import (
     build_trainer,
     build_training_loader,
     place_detector,
-    select_device,
 )
 from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.runs.progress import WorkProgress

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.runs.build import build_anchor_fit
+from hrdet_cli.runs.anchors import build_anchor_fit
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, summarise_epoch
 from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary, listed_scales, summarise_scale
 from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps

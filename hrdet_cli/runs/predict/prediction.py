@@ -23,7 +23,8 @@ from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batc
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
-from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation, select_device
+from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation
+from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, PictureInput, find_pictures

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hrdet_cli.engine.models.anchors import AnchorLayout
+from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
@@ -11,7 +11,8 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import ProposalSelector
 from hrdet_cli.engine.models.soft_nms import SoftNms
-from hrdet_cli.runs.build import build_anchor_fit, build_plain_detector
+from hrdet_cli.runs.anchors import build_anchor_fit
+from hrdet_cli.runs.build import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
 
 
@@ -100,7 +101,8 @@ def test_a_family_of_weights_has_its_anchors_and_corners_in_training_and_in_the_
     assert detector.rpn.anchor_generator.layout == layout
     assert detector.rpn.test_selector.clipping.corners == corners
     assert detector.roi_head.selector.clipping.corners == corners
-    assert build_anchor_fit(load_spec(preset=preset).spec).anchors.layout == layout
+    fit = build_anchor_fit(load_spec(preset=preset).spec)
+    assert fit.anchors == detector.rpn.anchor_generator.shapes
 
 
 def test_without_settings_boxes_are_class_wise_and_hard_nms_drops() -> None:

@@ -133,7 +133,7 @@ def test_weights_that_cannot_be_read_need_not_be_there() -> None:
         load_initial_weights(build(), model, class_names=CLASSES)
     first, advice = str(caught.value).splitlines()
     assert first.startswith("weights nowhere.pth: there is no such file. Public files are")
-    assert advice == "To train from scratch: --set model.weights=null"
+    assert advice == "To train from random weights: --from-scratch"
 
 
 def test_conventions_that_a_file_states_otherwise_are_told(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import yaml
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.foreign_names import all_synonyms, answer_to
 from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
-from hrdet_cli.specs.synonyms import all_synonyms, answer_to
 
 MINIMAL = """
 name: mine
@@ -88,9 +88,9 @@ def test_all_problems_come_at_once_each_with_its_source_and_key(tmp_path: Path) 
 
 
 def test_what_is_missing_is_named_with_the_option_that_gives_it(tmp_path: Path) -> None:
-    text = MINIMAL.replace("  val: {annotations: b.json, images: b}\n", "")
+    text = MINIMAL.replace("  train: {annotations: a.json, images: a}\n", "")
     assert problems_of(tmp_path, text) == [
-        "data.val: is needed and no layer sets it; add --val-data JSON IMAGES"
+        "data.train: is needed and no layer sets it; add --train-data JSON IMAGES"
     ]
 
 
@@ -188,6 +188,61 @@ def test_freezing_random_weights_is_refused_with_a_remedy_that_works(
         load_spec(preset=preset, settings=settings)
     assert remedy in str(caught.value)
     load_spec(preset=preset, settings=[*settings, remedy])
+
+
+def test_all_that_random_weights_need_is_told_in_one_problem() -> None:
+    settings = ["model.backbone.frozen_stages=2", "model.weights=null"]
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18", settings=settings)
+    assert caught.value.problems == [
+        "--set model.weights=null: model.weights: is null, but norm.keep_statistics=true and "
+        "model.backbone.frozen_stages=2 would keep random weights as they are; give weights, or train "
+        "everything: hrdet train --from-scratch, elsewhere --set norm.keep_statistics=false "
+        "--set model.backbone.frozen_stages=0"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting", "notes"),
+    [
+        (
+            "hrnet-w18",
+            "norm={kind: batch}",
+            [
+                "--set norm={kind: batch}: norm was of this kind already, so norm.keep_statistics=true of "
+                "preset hrnet-w18 stays; --set norm.keep_statistics=... changes it"
+            ],
+        ),
+        ("hrnet-w18", "norm={kind: batch, keep_statistics: false}", []),
+        ("hrnet-w18", "norm={kind: sync}", []),
+        ("hrnet-w18", "norm.keep_statistics=false", []),
+        ("hrnet-w18", "norm.epsilon=1e-3", []),
+        (
+            "finetune-w18",
+            "model={backbone: {kind: hrnet, width: w18}}",
+            [
+                "--set model={backbone: {kind: hrnet, width: w18}}: model.backbone was of this kind already, "
+                "so model.backbone.frozen_stages=1 of preset finetune-w18 stays; --set "
+                "model.backbone.frozen_stages=... changes it"
+            ],
+        ),
+    ],
+)
+def test_what_stays_of_a_section_whose_kind_is_set_again_is_noted(
+    preset: str, setting: str, notes: list[str]
+) -> None:
+    assert list(load_spec(preset=preset, settings=[setting]).notes) == notes
+
+
+def test_a_file_that_names_a_kind_again_gets_a_note_and_a_preset_none(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: mmdet3-hrnet-w18\nname: mine\nnorm: {kind: batch}\n")
+    (note,) = load_spec(spec_file=file).notes
+    assert note.startswith(
+        f"{file}: norm was of this kind already, so norm.keep_statistics=true of preset hrnet"
+    )
+    file.write_text(format_spec(load_spec(spec_file=file).spec))
+    assert load_spec(spec_file=file).notes == ()
 
 
 @pytest.mark.parametrize("name", ["''", "' '", "'timm:'", "'torchvision:'", "weights/", "https://"])

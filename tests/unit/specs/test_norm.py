@@ -112,4 +112,4 @@ def test_frozen_stages_of_random_weights_are_refused_for_every_backbone() -> Non
         "norm.keep_statistics=false", "model.weights=null", "model.backbone.frozen_stages=2"
     )
 
-    assert "frozen_stages=2 freezes trained weights" in problem
+    assert "model.backbone.frozen_stages=2 would keep random weights as they are" in problem

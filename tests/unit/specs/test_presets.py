@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import FixedPaddingSpec, ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -65,6 +67,62 @@ def test_every_preset_is_named_like_its_file_and_says_how_to_launch_it(name: str
     header = [line for line in text.splitlines() if line.startswith("#")]
     assert any(re.search(rf"hrdet (train|eval \S+) --preset {name}( |$)", line) for line in header)
     assert any(re.match(r"# Not ", line) for line in header)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_that_starts_from_a_file_says_what_fetches_the_same_weights(name: str) -> None:
+    weights = spec_of(name).model.weights
+    if weights is None or is_weights_name(weights):
+        return
+    origin = origin_of(weights)
+    header = " ".join(line for line in find_preset(name).read().splitlines() if line.startswith("#"))
+    assert origin is not None
+    assert is_weights_name(origin.name)
+    assert f"# Weights: {weights}" in header
+    assert "--weights" in header
+    assert origin.name in header
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_can_be_trained_from_scratch(name: str) -> None:
+    spec = load_spec(preset=name, from_scratch=True).spec
+    assert spec.model.weights is None
+    assert spec.model.backbone.frozen_stages == 0
+    assert spec.norm.kind in ("batch", "sync")
+    assert not getattr(spec.norm, "keep_statistics", False)
+    assert spec.norm.epsilon > 0
+    assert spec.optimisation.parameter_groups.backbone.learning_rate_factor >= 1
+    trained = spec_of(name)
+    assert (spec.data, spec.augmentation, spec.padding) == (
+        trained.data,
+        trained.augmentation,
+        trained.padding,
+    )
+    assert spec.optimisation.num_epochs == trained.optimisation.num_epochs
+
+
+def test_from_scratch_also_trains_what_a_setting_brings_in() -> None:
+    settings = ["model.backbone.kind=resnet", "name=mine"]
+    spec = load_spec(preset="hrnet-w18", settings=settings, from_scratch=True).spec
+    assert spec.model.backbone == ResNetBackboneSpec(kind="resnet", frozen_stages=0)
+    assert spec.name == "mine"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "norm.kind=frozen",
+        "norm.keep_statistics=true",
+        "model.backbone.frozen_stages=1",
+        "model.weights=w.pth",
+        "optimisation.parameter_groups.backbone.learning_rate_factor=0",
+    ],
+)
+def test_from_scratch_contradicts_settings_that_keep_trained_weights(setting: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="hrnet-w18", settings=[setting], from_scratch=True)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"--from-scratch: contradicts --set {setting}: ")
 
 
 def test_every_yaml_file_in_the_folder_is_a_preset() -> None:

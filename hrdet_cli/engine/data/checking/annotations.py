@@ -4,7 +4,7 @@ Errors are what ``load_coco`` refuses, warnings are what training leaves out, cl
 is read whole by ``json``, because a cleaned copy keeps what training does not look at.
 """
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.annotation_file import EDGE, FILE_NAME, NAME, int_of, refuse_other_than_utf8
-from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations, check_boxes
-from hrdet_cli.engine.data.checking.entries import Entries
+from hrdet_cli.engine.data.annotation_file import KEYS_BY_LIST
+from hrdet_cli.engine.data.annotation_values import EDGE, FILE_NAME, NAME
+from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations, check_entries
+from hrdet_cli.engine.data.checking.entries import Entries, unusable
 from hrdet_cli.engine.data.checking.problems import (
     BROKEN_ANNOTATION,
     BROKEN_CATEGORY,
+    BROKEN_LIST,
     BROKEN_PICTURE,
+    MISSING_SIZE,
     NON_FINITE,
     REPEATED_FILE,
+    REPEATED_KEY,
     REPEATED_PICTURE_ID,
     Problem,
     ProblemLog,
 )
-from hrdet_cli.errors import DataError
+from hrdet_cli.engine.data.json_text import (
+    ObjectWithRepeatedKeys,
+    object_of,
+    object_of_pairs,
+    read_bytes,
+    utf8_of,
+)
+from hrdet_cli.engine.data.repeated_keys import contradictions
+from hrdet_cli.wording import counted, first_few
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +46,13 @@ class JsonFile:
 
     Attributes:
         num_non_finite: How often NaN or Infinity stands in it.
+        repeated: Objects in it of which a key is given more than once.
     """
 
     path: Path
     content: dict[str, Any]
-    num_non_finite: int
+    num_non_finite: int = 0
+    repeated: Sequence[ObjectWithRepeatedKeys] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +64,7 @@ class CheckedPictures:
         has_id: ``(M,)`` which can be referred to.
         names: The M file names; None where there is none.
         sizes: ``(M, 2)`` height and width; 0 where there is none.
-        is_sound: ``(M,)`` which have an id, a file name and a size.
+        is_named: ``(M,)`` which have an id and a file name, and do not contradict themselves.
     """
 
     entries: Entries
@@ -58,7 +72,12 @@ class CheckedPictures:
     has_id: NDArray[np.bool_]
     names: list[str | None]
     sizes: NDArray[np.int64]
-    is_sound: NDArray[np.bool_]
+    is_named: NDArray[np.bool_]
+
+    @property
+    def is_sound(self) -> NDArray[np.bool_]:
+        """``(M,)`` which are named and have a size."""
+        return np.logical_and(self.is_named, self.sizes.all(axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +86,7 @@ class CheckedFile:
 
     Attributes:
         content: What it holds.
-        num_categories: Entries of the list of categories.
+        kinds: Its list of categories.
         categories: Id and name of those that have both.
     """
 
@@ -75,7 +94,7 @@ class CheckedFile:
     content: dict[str, Any]
     pictures: CheckedPictures
     annotations: CheckedAnnotations
-    num_categories: int
+    kinds: Entries
     categories: list[tuple[int, str]]
 
     @property
@@ -87,41 +106,40 @@ class CheckedFile:
     @property
     def num_categories_without_boxes(self) -> int:
         """Categories of which no picture has a box."""
-        return self.num_categories - len(np.unique(self.annotations.labels[self.annotations.is_sound]))
+        return len(self.kinds) - len(np.unique(self.annotations.labels[self.annotations.is_sound]))
 
 
 def read_json(path: Path) -> JsonFile:
     """Read a file that may hold anything, NaN and Infinity included.
 
     Raises:
-        DataError: It cannot be read, or is not a JSON object.
+        DataError: It cannot be read, or is no JSON object that could be COCO's.
     """
-    num_non_finite = 0
+    non_finite: list[str] = []
+    repeated: list[ObjectWithRepeatedKeys] = []
 
-    def count(text: str) -> float:
-        nonlocal num_non_finite
-        num_non_finite += 1
+    def float_of(text: str) -> float:
+        non_finite.append(text)
         return float(text)
 
-    try:
-        raw = path.read_bytes()
-        refuse_other_than_utf8(raw, path=path)
-        content = json.loads(raw, parse_constant=count, parse_int=int_of)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}. Give the path of a COCO annotation file."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}. Is the file complete?") from error
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise DataError(f"{path} holds a {kind}, not an object with images, annotations and categories.")
-    return JsonFile(path, content, num_non_finite)
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = object_of_pairs(pairs)
+        if isinstance(built, ObjectWithRepeatedKeys):
+            repeated.append(built)
+        return built
+
+    text = utf8_of(read_bytes(path), path=path)
+    content = object_of(text, path=path, parse_constant=float_of, object_pairs_hook=note)
+    return JsonFile(path, content, len(non_finite), repeated)
 
 
 def check_annotations(file: JsonFile, log: ProblemLog) -> CheckedFile:
-    """Look at everything in a file that training or evaluation uses."""
+    """Look at everything in a file that training or evaluation uses, but for where boxes lie.
+
+    That is `check_places`' work, once the sizes of pictures are settled.
+    """
     name = file.path.name
+    _check_repeated_keys(file, log)
     pictures = _check_pictures(Entries("images", file.content, file=name, broken=BROKEN_PICTURE, log=log))
     kinds = Entries("categories", file.content, file=name, broken=BROKEN_CATEGORY, log=log)
     category_ids, has_category_id = kinds.ids("id")
@@ -132,19 +150,19 @@ def check_annotations(file: JsonFile, log: ProblemLog) -> CheckedFile:
     entries = Entries(
         "annotations", file.content, file=name, broken=BROKEN_ANNOTATION, log=log, may_be_empty=True
     )
-    annotations = check_boxes(
+    annotations = check_entries(
         entries,
         picture_row_by_id=_row_by_id(pictures.ids, pictures.has_id),
         picture_names=pictures.names,
-        picture_sizes=pictures.sizes,
         label_by_category_id=_row_by_id(category_ids, has_category_id),
     )
     if file.num_non_finite:
-        what = f"has NaN or Infinity {file.num_non_finite} times; strict readers of JSON refuse that"
+        times = counted(file.num_non_finite, "time")
+        what = f"has NaN or Infinity {times}; strict readers of JSON refuse that"
         log.add_one(Problem(NON_FINITE, name, None, what))
     is_whole = has_category_id & has_class_name
     categories = [(int(category_ids[row]), class_names[row]) for row in np.flatnonzero(is_whole).tolist()]
-    return CheckedFile(file.path, file.content, pictures, annotations, len(kinds), categories)
+    return CheckedFile(file.path, file.content, pictures, annotations, kinds, categories)
 
 
 def _check_pictures(entries: Entries) -> CheckedPictures:
@@ -153,18 +171,56 @@ def _check_pictures(entries: Entries) -> CheckedPictures:
     in_file = entries.file_of
     entries.file_of = lambda row: names[row] or in_file(row)
     ids, has_id = entries.ids("id")
-    edges = [entries.column(key, EDGE) for key in ("height", "width")]
-    has_size = edges[0][1] & edges[1][1]
-    sizes = np.array(
-        [
-            (height, width) if valid else (0, 0)
-            for height, width, valid in zip(edges[0][0], edges[1][0], has_size.tolist(), strict=True)
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 2)
+    sizes = _sizes_of(entries)
     entries.report_repeated(REPEATED_PICTURE_ID, "id", ids.tolist(), has_id)
     entries.report_repeated(REPEATED_FILE, "file_name", names, has_name)
-    return CheckedPictures(entries, ids, has_id, names, sizes, has_id & has_name & has_size)
+    return CheckedPictures(entries, ids, has_id, names, sizes, has_id & has_name & ~entries.is_contradictory)
+
+
+def _sizes_of(entries: Entries) -> NDArray[np.int64]:
+    """Height and width of each entry, 0 where one is missing or unusable."""
+    columns = {key: entries.values(key, EDGE) for key in ("height", "width")}
+    has_size = columns["height"][1] & columns["width"][1]
+    entries.report(
+        MISSING_SIZE,
+        ~has_size & entries.is_object,
+        lambda row: "; ".join(
+            unusable(key, values[row], EDGE)
+            for key, (values, is_valid) in columns.items()
+            if not is_valid[row]
+        ),
+    )
+    edges = [
+        [value if valid else 0 for value, valid in zip(values, is_valid.tolist(), strict=True)]
+        for values, is_valid in columns.values()
+    ]
+    return np.array(edges, dtype=np.int64).T.reshape(-1, 2)
+
+
+def _check_repeated_keys(file: JsonFile, log: ProblemLog) -> None:
+    """Lists given twice, and keys given twice where that is no harm; `Entries` tells of the others."""
+    if isinstance(file.content, ObjectWithRepeatedKeys):
+        for key in KEYS_BY_LIST.keys() & file.content.values_by_key.keys():
+            log.add_one(Problem(BROKEN_LIST, file.path.name, None, f"'{key}' is given more than once"))
+    harmful = {
+        id(item)
+        for name, keys in KEYS_BY_LIST.items()
+        if isinstance(items := file.content.get(name), list)
+        for item in items
+        if contradictions(item, keys)
+    }
+    keys_by_object = [
+        item.values_by_key.keys() - (KEYS_BY_LIST.keys() if item is file.content else ())
+        for item in file.repeated
+        if id(item) not in harmful
+    ]
+    harmless = [keys for keys in keys_by_object if keys]
+    if harmless:
+        names = first_few(sorted(set[str]().union(*harmless)))
+        what = (
+            f"{names} given more than once in {counted(len(harmless), 'object')}; readers take the last value"
+        )
+        log.add_one(Problem(REPEATED_KEY, file.path.name, None, what, count=len(harmless)))
 
 
 def _row_by_id(ids: NDArray[np.int64], has_id: NDArray[np.bool_]) -> dict[int, int]:

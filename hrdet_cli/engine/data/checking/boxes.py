@@ -1,12 +1,12 @@
 """Finds what is wrong with the annotations of a file whose pictures and categories were looked at."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.annotation_file import AREA, BOX, FLAG
+from hrdet_cli.engine.data.annotation_values import AREA, BOX, FLAG
 from hrdet_cli.engine.data.checking.entries import Entries
 from hrdet_cli.engine.data.checking.problems import (
     BROKEN_AREA,
@@ -34,7 +34,9 @@ class CheckedAnnotations:
         picture_rows: ``(B,)`` the first picture entry with the id referred to; -1 where there is none.
         labels: ``(B,)`` the first category entry with the id referred to; -1 where there is none.
         boxes: ``(B, 4)`` float64 ``[x, y, width, height]``; 0 where there is none.
+        areas: ``(B,)`` float64; NaN where there is none.
         is_crowd: ``(B,)`` bool.
+        has_box: ``(B,)`` which have four numbers.
         is_sound: ``(B,)`` which have a box that training would use, in a known picture, of a known category.
         reaches_out: ``(B,)`` which of those have to be clipped.
         has_wrong_area: ``(B,)`` which say an area that cannot be.
@@ -46,27 +48,32 @@ class CheckedAnnotations:
     picture_rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
     is_crowd: NDArray[np.bool_]
+    has_box: NDArray[np.bool_]
     is_sound: NDArray[np.bool_]
     reaches_out: NDArray[np.bool_]
     has_wrong_area: NDArray[np.bool_]
 
+    def sizes_in(self, picture_sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``(B, 2)`` sizes of the annotations' pictures, of the ``(M, 2)`` of all; 0 where unknown."""
+        sizes = np.concatenate([picture_sizes, np.zeros((1, 2), dtype=np.int64)])  # row -1 is of none
+        return sizes[self.picture_rows]
 
-def check_boxes(
+
+def check_entries(
     entries: Entries,
     *,
     picture_row_by_id: Mapping[int, int],
     picture_names: Sequence[str | None],
-    picture_sizes: NDArray[np.int64],
     label_by_category_id: Mapping[int, int],
 ) -> CheckedAnnotations:
-    """Look at everything in the annotations that training or evaluation uses.
+    """Look at everything in the annotations that training or evaluation uses, but for where boxes lie.
 
     Args:
         entries: The annotations; they learn the names of their pictures.
         picture_row_by_id: Row of each picture that can be referred to.
         picture_names: Names by row; None where a picture has none.
-        picture_sizes: ``(M, 2)`` height and width by row; 0 where a picture has none.
         label_by_category_id: Row of each category that can be referred to.
     """
     owners, has_owner = entries.ids("image_id")
@@ -83,18 +90,12 @@ def check_boxes(
     entries.report(
         UNKNOWN_CATEGORY, has_kind & (labels < 0), lambda row: f"there is no category_id {kinds[row]}"
     )
-    flags, has_flag = entries.column("iscrowd", FLAG, default=0)
-    is_crowd = has_flag & np.fromiter((flag == 1 for flag in flags), dtype=np.bool_, count=len(flags))
+    flags, has_flag = entries.column("iscrowd", FLAG)
     ids, has_id = entries.ids("id", broken=BROKEN_ID)
     entries.report_repeated(BROKEN_ID, "id", ids.tolist(), has_id)
-
+    areas, has_area = entries.column("area", AREA, broken=BROKEN_AREA)
     boxes, has_box = _boxes_of(entries)
-    is_sound = entries.is_object & has_flag & has_box & (picture_rows >= 0) & (labels >= 0)
-    sizes = picture_sizes[picture_rows] if len(picture_sizes) else np.zeros((len(entries), 2), dtype=np.int64)
-    is_comparable = has_box & (picture_rows >= 0) & sizes.all(axis=1)
-    is_useless, reaches_out = _check_places(entries, boxes, sizes, is_comparable)
-    is_sound &= ~is_useless
-    _check_repeated(entries, picture_rows, labels, boxes, is_sound)
+    is_whole = has_flag & has_box & (picture_rows >= 0) & (labels >= 0) & ~entries.is_contradictory
     return CheckedAnnotations(
         entries=entries,
         ids=ids,
@@ -102,10 +103,39 @@ def check_boxes(
         picture_rows=picture_rows,
         labels=labels,
         boxes=boxes,
-        is_crowd=is_crowd,
+        areas=np.array(
+            [value if valid else np.nan for value, valid in zip(areas, has_area.tolist(), strict=True)],
+            dtype=np.float64,
+        ),
+        is_crowd=has_flag & np.fromiter((flag == 1 for flag in flags), dtype=np.bool_, count=len(flags)),
+        has_box=has_box,
+        is_sound=is_whole,
+        reaches_out=np.zeros(len(entries), dtype=np.bool_),
+        has_wrong_area=~has_area & entries.is_object,
+    )
+
+
+def check_places(annotations: CheckedAnnotations, picture_sizes: NDArray[np.int64]) -> CheckedAnnotations:
+    """Compare the boxes with their pictures, with each other and with their areas.
+
+    Args:
+        annotations: As `check_entries` found them.
+        picture_sizes: ``(M, 2)`` height and width by row; 0 where a picture has none.
+
+    Returns:
+        The same without what training leaves out.
+    """
+    entries, boxes, is_sound = annotations.entries, annotations.boxes, annotations.is_sound
+    sizes = annotations.sizes_in(picture_sizes)
+    is_useless, reaches_out = _check_places(entries, boxes, sizes, annotations.has_box & sizes.all(axis=1))
+    is_sound = is_sound & ~is_useless
+    _check_repeated(entries, annotations.picture_rows, annotations.labels, boxes, is_sound)
+    is_impossible = _find_impossible_areas(annotations, is_sound)
+    return replace(
+        annotations,
         is_sound=is_sound,
         reaches_out=reaches_out & is_sound,
-        has_wrong_area=_check_areas(entries, boxes, is_sound),
+        has_wrong_area=annotations.has_wrong_area | is_impossible,
     )
 
 
@@ -139,12 +169,12 @@ def _check_places(
 
     def place(row: int) -> str:
         height, width = sizes[row].tolist()
-        return f"bbox is {entries.items[row]['bbox']!r:.60} in a picture of {width}x{height}"
+        return f"bbox is {entries.value(row, 'bbox')!r:.60} in a picture of {width}x{height}"
 
     entries.report(
         THIN_BOX,
         is_thin,
-        lambda row: f"bbox is {entries.items[row]['bbox']!r:.60}; width and height must be at least 1",
+        lambda row: f"bbox is {entries.value(row, 'bbox')!r:.60}; width and height must be at least 1",
     )
     entries.report(OUTSIDE_BOX, is_outside, lambda row: f"{place(row)}: less than a pixel of it is inside")
     entries.report(
@@ -153,30 +183,24 @@ def _check_places(
     return is_thin | is_outside, reaches_out
 
 
-def _check_areas(
-    entries: Entries, boxes: NDArray[np.float64], is_sound: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Areas, which evaluation sorts objects by; which are none or impossible.
+def _find_impossible_areas(annotations: CheckedAnnotations, is_sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which areas, by which evaluation sorts objects, cannot be.
 
     An area is that of the object's mask: less than its box's, but not nothing, and never more than the pixels
     that the box touches.
     """
-    values, is_valid = entries.column("area", AREA, default=None, broken=BROKEN_AREA)
-    areas = np.array(
-        [
-            np.nan if value is None or not valid else value
-            for value, valid in zip(values, is_valid.tolist(), strict=True)
-        ],
-        dtype=np.float64,
-    )
+    areas, boxes = annotations.areas, annotations.boxes
     most = np.prod(np.ceil(boxes[:, 2:]) + 1, axis=1)
     is_impossible: NDArray[np.bool_] = is_sound & ((areas == 0) | (areas > most))
-    entries.report(
+    annotations.entries.report(
         IMPOSSIBLE_AREA,
         is_impossible,
-        lambda row: f"area is {values[row]!r:.40} in a box of {boxes[row, 2]:g}x{boxes[row, 3]:g}",
+        lambda row: (
+            f"area is {annotations.entries.value(row, 'area')!r:.40} in a box of "
+            f"{boxes[row, 2]:g}x{boxes[row, 3]:g}"
+        ),
     )
-    return np.logical_or(is_impossible, ~is_valid)
+    return is_impossible
 
 
 def _check_repeated(
@@ -201,6 +225,6 @@ def _check_repeated(
         REPEATED_BOX,
         is_repeated,
         lambda row: (
-            f"bbox {entries.items[row]['bbox']!r:.60}: an earlier annotation has the same box and category"
+            f"bbox {entries.value(row, 'bbox')!r:.60}: an earlier annotation has the same box and category"
         ),
     )

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from hrdet_cli.engine.data.box_forms import FORM_KEY, XYWH
 from hrdet_cli.engine.data.checking.annotations import CheckedFile, CheckedPictures
 from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations
-from hrdet_cli.engine.data.checking.problems import BY_HAND, ProblemKind
+from hrdet_cli.engine.data.checking.problems import BY_FORM, BY_HAND, ProblemKind
 from hrdet_cli.errors import DataError
+from hrdet_cli.wording import counted, first_few
 
 _DECIMALS = 3  # of a clipped coordinate, in pixels; the official files have two
 _EQUAL_AREAS = 1e-3  # relative
@@ -30,29 +32,37 @@ class CleanedFile:
     Attributes:
         content: The JSON object; shares what did not change with the file it was made from.
         num_pictures_left_out: Entries of the file that are not in it.
-        num_annotations_left_out: Likewise.
+        num_pictures_changed: Entries with another id, width or height.
+        num_annotations_left_out: Annotations of the file that are not in it.
         num_annotations_changed: Annotations with another id, picture id, box or area.
     """
 
     content: dict[str, Any]
     num_pictures_left_out: int
+    num_pictures_changed: int
     num_annotations_left_out: int
     num_annotations_changed: int
 
 
 def clean(
-    file: CheckedFile, kinds: Collection[ProblemKind], *, unusable_pictures: Collection[int]
+    file: CheckedFile,
+    kinds: Mapping[ProblemKind, int],
+    *,
+    unusable_pictures: Collection[int],
+    declares_form: bool = False,
 ) -> CleanedFile:
     """Make a copy that ``load_coco`` takes, and of which it drops no box.
 
     Args:
         file: The file, checked.
-        kinds: The kinds of problems it has.
+        kinds: How many problems of each kind it has.
         unusable_pictures: Rows of entries whose pictures are missing, damaged or of another size.
+        declares_form: Whether the copy says that its boxes are COCO's, whatever they look like.
 
     Raises:
-        DataError: Something has to be mended by hand first, or no picture would be left.
+        DataError: Something has to be mended by hand first, or no picture or no annotation would be left.
     """
+    _refuse_what_is_not_known(file, kinds, unusable_pictures)
     by_hand = [kind.name for kind in kinds if kind.fix == BY_HAND]
     if by_hand:
         raise DataError(
@@ -62,23 +72,59 @@ def clean(
     pictures, annotations = file.pictures, file.annotations
     entry_by_row = _entries_to_keep(pictures, unusable_pictures)
     if not entry_by_row:
-        raise DataError(f"{file.path}: a cleaned file would have no picture left; see what is wrong first")
+        raise DataError(_nothing_left(file, kinds, "picture"))
     kept_pictures = sorted(set(entry_by_row.values()))
     has_picture = np.isin(annotations.picture_rows, list(entry_by_row))
     rows, new_ids = _distinct(annotations, np.flatnonzero(annotations.is_sound & has_picture).tolist())
     new_values = {row: {"id": number} for row, number in new_ids.items()}
-    cleaned, num_changed = [], 0
+    entries, cleaned = annotations.entries, []
     for row in rows:
         changes = new_values.get(row, {}) | _changes(row, pictures, annotations, entry_by_row)
-        num_changed += bool(changes)
-        item = annotations.entries.items[row]
-        cleaned.append(item | changes if changes else item)
+        cleaned.append(entries.cleaned(row, changes))
+    if len(entries) and not cleaned:
+        raise DataError(_nothing_left(file, kinds, "annotation"))
     return CleanedFile(
-        content=file.content
-        | {"images": [pictures.entries.items[row] for row in kept_pictures], "annotations": cleaned},
+        content={
+            **file.content,
+            **({"info": _declaration(file.content.get("info"))} if declares_form else {}),
+            "images": [pictures.entries.cleaned(row, {}) for row in kept_pictures],
+            "annotations": cleaned,
+            "categories": [file.kinds.cleaned(row, {}) for row in range(len(file.kinds))],
+        },
         num_pictures_left_out=len(pictures.entries) - len(kept_pictures),
+        num_pictures_changed=sum(row in pictures.entries.new_values for row in kept_pictures),
         num_annotations_left_out=len(annotations.entries) - len(cleaned),
-        num_annotations_changed=num_changed,
+        num_annotations_changed=sum(
+            item is not entries.items[row] for row, item in zip(rows, cleaned, strict=True)
+        ),
+    )
+
+
+def _refuse_what_is_not_known(
+    file: CheckedFile, kinds: Collection[ProblemKind], unusable_pictures: Collection[int]
+) -> None:
+    """What only the user, or the pictures, can tell."""
+    if any(kind.fix == BY_FORM for kind in kinds):
+        raise DataError(f"{file.path}: nothing was written. Say with --boxes in which form its boxes are")
+    has_no_size = file.pictures.is_named & ~file.pictures.is_sound
+    rows = [row for row in np.flatnonzero(has_no_size).tolist() if row not in unusable_pictures]
+    if rows:
+        raise DataError(
+            f"{file.path}: nothing was written: {counted(len(rows), 'picture')} without width or height. "
+            "Give the pictures too, as JSON IMAGES and without --no-open, to have them filled in"
+        )
+
+
+def _declaration(info: Any) -> dict[str, Any]:
+    about = info if isinstance(info, dict) else {} if info is None else {"description": info}
+    return {**about, FORM_KEY: XYWH.name}
+
+
+def _nothing_left(file: CheckedFile, kinds: Mapping[ProblemKind, int], noun: str) -> str:
+    faults = first_few([f"{kind.name} ({count:,})" for kind, count in kinds.items()])
+    return (
+        f"{file.path}: nothing was written, for no {noun} would be left. What is wrong: {faults}. "
+        "Mend the file at its source."
     )
 
 
@@ -148,15 +194,18 @@ def _changes(
 ) -> dict[str, Any]:
     """New values of the keys of one annotation, its id apart."""
     changes: dict[str, Any] = {}
-    item, picture = annotations.entries.items[row], int(annotations.picture_rows[row])
+    entries, picture = annotations.entries, int(annotations.picture_rows[row])
+    given_box, given_area = entries.value(row, "bbox"), entries.value(row, "area")
     entry = entry_by_row[picture]
     if pictures.ids[entry] != pictures.ids[picture]:
         changes["image_id"] = int(pictures.ids[entry])
     if annotations.reaches_out[row]:
         height, width = pictures.sizes[picture].tolist()
-        changes["bbox"] = _clip(item["bbox"], width=width, height=height)
-    box = changes.get("bbox", item["bbox"])
-    if annotations.has_wrong_area[row] or ("bbox" in changes and _follows_box(item, new_box=box)):
+        changes["bbox"] = _clip(given_box, width=width, height=height)
+    box = changes.get("bbox", given_box)
+    if annotations.has_wrong_area[row] or (
+        "bbox" in changes and _follows_box(given_area, box=given_box, new_box=box)
+    ):
         changes["area"] = _area_of(box)
     return changes
 
@@ -177,12 +226,11 @@ def _clip_side(start: float, end: float, edge: int) -> tuple[float, float]:
     return start, round(end - start, _DECIMALS)
 
 
-def _follows_box(item: Mapping[str, Any], *, new_box: Sequence[float]) -> bool:
+def _follows_box(area: float | None, *, box: Sequence[float], new_box: Sequence[float]) -> bool:
     """Whether the area of an annotation has to change with its box: it is the box's, or too large now."""
-    area = item.get("area")
     if area is None:
         return False
-    return math.isclose(area, _area_of(item["bbox"]), rel_tol=_EQUAL_AREAS) or area > _area_of(new_box)
+    return math.isclose(area, _area_of(box), rel_tol=_EQUAL_AREAS) or area > _area_of(new_box)
 
 
 def _area_of(box: Sequence[float]) -> float:

@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.annotation_file import ID, Kind
-from hrdet_cli.engine.data.checking.problems import BROKEN_LIST, Problem, ProblemKind, ProblemLog
+from hrdet_cli.engine.data.annotation_file import KEYS_BY_LIST
+from hrdet_cli.engine.data.annotation_values import ID, Kind
+from hrdet_cli.engine.data.checking.problems import (
+    BROKEN_LIST,
+    NUMBER_FORM,
+    Problem,
+    ProblemKind,
+    ProblemLog,
+)
+from hrdet_cli.engine.data.repeated_keys import contradictions, repetition
 
 _ABSENT = object()
 
@@ -25,7 +33,9 @@ class Entries:
 
     Attributes:
         items: The entries; an empty object stands for what is no object.
+        new_values: What a cleaned file has in place of values, by row and key.
         is_object: ``(N,)`` which entries are objects.
+        is_contradictory: ``(N,)`` which give a key that is used several times with different values.
         file_of: What problems call the file of an entry, by its row.
     """
 
@@ -40,6 +50,7 @@ class Entries:
         may_be_empty: bool = False,
     ) -> None:
         self._name = name
+        self._file = file
         self._broken = broken
         self._log = log
         self.file_of: Callable[[int], str] = lambda _: file
@@ -50,9 +61,11 @@ class Entries:
             log.add_one(Problem(BROKEN_LIST, file, None, what))
         elif not items and not may_be_empty:
             log.add_one(Problem(BROKEN_LIST, file, None, f"'{name}' is empty"))
-        self.is_object = _flags(items, lambda item: type(item) is dict)
-        self.items: list[dict[str, Any]] = [item if type(item) is dict else {} for item in items]
+        self.is_object = _flags(items, lambda item: isinstance(item, dict))
+        self.items: list[dict[str, Any]] = [item if isinstance(item, dict) else {} for item in items]
+        self.new_values: dict[int, dict[str, Any]] = {}
         self.report(broken, ~self.is_object, lambda _: "is not an object")
+        self.is_contradictory = self._report_contradictions()
 
     def __len__(self) -> int:
         """Number of entries."""
@@ -64,24 +77,53 @@ class Entries:
         self._log.add(kind, rows, lambda row: Problem(kind, self.file_of(row), self.item(row), what(row)))
 
     def column(
-        self, key: str, kind: Kind, *, default: Any = _ABSENT, broken: ProblemKind | None = None
+        self, key: str, kind: Kind, *, broken: ProblemKind | None = None
     ) -> tuple[list[Any], NDArray[np.bool_]]:
         """Values of one key, and which of them can be used; a problem for each that cannot.
 
         Args:
             key: The key.
             kind: What it may hold.
-            default: Stands for an absent value; without it, absence is a problem.
             broken: Kind of the problems, where it is not that of the entry.
         """
-        values = [item.get(key, default) for item in self.items]
-        is_valid = _flags(values, kind.is_valid)
+        values, is_valid = self.values(key, kind)
         self.report(
-            broken or self._broken,
-            ~is_valid & self.is_object,
-            lambda row: f"{key} {_given(values[row])}; expected {kind.expected}",
+            broken or self._broken, ~is_valid & self.is_object, lambda row: unusable(key, values[row], kind)
         )
         return values, is_valid & self.is_object
+
+    def values(self, key: str, kind: Kind) -> tuple[list[Any], NDArray[np.bool_]]:
+        """Values of one key, and which of them can be used.
+
+        A number that is only written in another way is taken for the number: one problem for all of them.
+        """
+        values = [item.get(key, _ABSENT) for item in self.items]
+        if kind.is_optional:
+            values = [kind.default if value is None or value is _ABSENT else value for value in values]
+        is_valid = _flags(values, kind.is_valid)
+        mended = []
+        for row in np.flatnonzero(~is_valid).tolist():
+            value = kind.mend(values[row])
+            if kind.is_valid(value):
+                mended.append(row)
+                values[row], is_valid[row] = value, True
+                self.change(row, key, value)
+        if mended:
+            self._log.add_one(self._number_form(key, mended))
+        return values, is_valid
+
+    def value(self, row: int, key: str) -> Any:
+        """The value of one key as a cleaned file has it; None where there is none."""
+        return self.new_values.get(row, {}).get(key, self.items[row].get(key))
+
+    def change(self, row: int, key: str, value: Any) -> None:
+        """Have another value in a cleaned file."""
+        self.new_values.setdefault(row, {})[key] = value
+
+    def cleaned(self, row: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry as a cleaned file has it; the entry itself where nothing of it changes."""
+        changes = {**self.new_values.get(row, {}), **changes}
+        return {**self.items[row], **changes} if changes else self.items[row]
 
     def ids(
         self, key: str, *, broken: ProblemKind | None = None
@@ -114,10 +156,31 @@ class Entries:
             return f"{self._name}[{row}]"
         return f"{self._name}[{row}] (id {self.items[row]['id']!r:.40})"
 
+    def _report_contradictions(self) -> NDArray[np.bool_]:
+        keys = KEYS_BY_LIST[self._name]
+        found = {row: values for row, item in enumerate(self.items) if (values := contradictions(item, keys))}
+        is_contradictory = np.zeros(len(self.items), dtype=np.bool_)
+        is_contradictory[list(found)] = True
+        self.report(
+            self._broken,
+            is_contradictory,
+            lambda row: " and ".join(repetition(key, values) for key, values in found[row].items()),
+        )
+        return is_contradictory
+
+    def _number_form(self, key: str, rows: Sequence[int]) -> Problem:
+        first = rows[0]
+        item, given = self.item(first), self.items[first].get(key)
+        so_in = f"; so in {len(rows):,} entries" if len(rows) > 1 else ""
+        what = f"{key} is {given!r:.60} where the number {self.value(first, key)!r:.60} is meant{so_in}"
+        return Problem(NUMBER_FORM, self._file, item, what, count=len(rows))
+
+
+def unusable(key: str, value: Any, kind: Kind) -> str:
+    """What is said of a value that cannot be used."""
+    given = "is missing" if value is _ABSENT else f"is {value!r:.60}"
+    return f"{key} {given}; expected {kind.expected}"
+
 
 def _flags(values: Sequence[Any], test: Callable[[Any], bool]) -> NDArray[np.bool_]:
     return np.fromiter(map(test, values), dtype=np.bool_, count=len(values))
-
-
-def _given(value: Any) -> str:
-    return "is missing" if value is _ABSENT else f"is {value!r:.60}"

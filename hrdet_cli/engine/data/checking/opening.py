@@ -1,20 +1,16 @@
 """Opens every picture of a data set, in several processes, to find those that training could not use."""
 
 import gc
+import io
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
-from hrdet_cli.engine.data.checking.problems import (
-    DAMAGED_PIXELS,
-    UNREADABLE_PICTURE,
-    WRONG_SIZE,
-    ProblemKind,
-)
-from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
+from hrdet_cli.engine.data.decoding import WrongSizeError, bomb_warnings_ignored, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
@@ -22,29 +18,50 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, HrdetError, LostProcessError
 
 _PICTURES_AT_ONCE = 16
+_FIRST_ON_ITS_SIDE = 5  # of EXIF's orientations
 
 
 @dataclass(frozen=True, slots=True)
 class NamedSize:
-    """A picture and the size its annotations give."""
+    """A picture and the size its annotations give; None where they give none."""
 
     name: str
-    size: Size
+    size: Size | None
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a picture cannot be used, or only with damage.
+class TrueSizes:
+    """Sizes that a picture may be said to have.
+
+    Attributes:
+        stored: As its pixels are stored.
+        turned: As EXIF's orientation turns it.
+    """
+
+    stored: Size
+    turned: Size
+
+    @property
+    def both(self) -> tuple[Size, Size]:
+        """Turned, as people see it, and stored."""
+        return self.turned, self.stored
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What there is to say of a picture.
 
     Attributes:
         position: Of the picture in the sequence that was opened.
-        kind: ``UNREADABLE_PICTURE``, ``WRONG_SIZE`` or ``DAMAGED_PIXELS``.
-        what: What is wrong, and what to do.
+        fault: Why it cannot be read; None where it can.
+        true_sizes: Its sizes, where it can be read and its annotations give none or another.
+        damage: What is damaged in a picture that can be read all the same.
     """
 
     position: int
-    kind: ProblemKind
-    what: str
+    fault: str | None = None
+    true_sizes: TrueSizes | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +70,11 @@ class Opened:
 
     Attributes:
         num_done: How many in total.
-        faults: Of those that are new.
+        findings: Of those that are new.
     """
 
     num_done: int
-    faults: Sequence[Fault]
+    findings: Sequence[Finding]
 
 
 def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers: int) -> Iterator[Opened]:
@@ -76,7 +93,7 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
         OutOfMemoryError: They may not be started, or open no more files.
     """
     chunks = _Chunks(images, pictures)
-    loader: DataLoader[list[Fault] | HrdetError] = DataLoader(
+    loader: DataLoader[list[Finding] | HrdetError] = DataLoader(
         chunks,
         batch_size=None,
         num_workers=min(num_workers, len(chunks)),
@@ -85,12 +102,12 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
     num_done = 0
     try:
         with _interrupts_held_back(), deaths_noticed_when_waiting(), started_all_or_none([]):
-            faults_by_chunk = iter(loader)
-        for faults in faults_by_chunk:
-            if isinstance(faults, HrdetError):
-                raise faults
+            findings_by_chunk = iter(loader)
+        for findings in findings_by_chunk:
+            if isinstance(findings, HrdetError):
+                raise findings
             num_done = min(num_done + _PICTURES_AT_ONCE, len(pictures))
-            yield Opened(num_done, faults)
+            yield Opened(num_done, findings)
     except (RuntimeError, OSError) as error:  # the first is torch's word for a worker that died
         shortage = shortage_of(error, remedy="open fewer at once with --workers")
         if shortage is not None:
@@ -101,8 +118,8 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
         ) from error
 
 
-class _Chunks(Dataset["list[Fault] | HrdetError"]):
-    """The faults among a few consecutive pictures; an error is returned, as torch would bury its message."""
+class _Chunks(Dataset["list[Finding] | HrdetError"]):
+    """What there is to say of a few consecutive pictures; an error is returned: torch would bury its words."""
 
     def __init__(self, images: ImageSource, pictures: Sequence[NamedSize]) -> None:
         self._images = images
@@ -111,27 +128,46 @@ class _Chunks(Dataset["list[Fault] | HrdetError"]):
     def __len__(self) -> int:
         return -(-len(self._pictures) // _PICTURES_AT_ONCE)
 
-    def __getitem__(self, chunk: int) -> list[Fault] | HrdetError:
+    def __getitem__(self, chunk: int) -> list[Finding] | HrdetError:
         try:
-            return self._faults_of(chunk)
+            return self._findings_of(chunk)
         except HrdetError as error:
             return error
 
-    def _faults_of(self, chunk: int) -> list[Fault]:
+    def _findings_of(self, chunk: int) -> list[Finding]:
         first = chunk * _PICTURES_AT_ONCE
-        faults = []
+        findings = []
         for position, picture in enumerate(self._pictures[first : first + _PICTURES_AT_ONCE], start=first):
             try:
-                data = self._images.read(picture.name)
-                damage = decode_picture(data, expected=picture.size, name=picture.name).damage
+                finding = _open(self._images.read(picture.name), picture, position)
             except DataError as error:
-                kind = WRONG_SIZE if isinstance(error, WrongSizeError) else UNREADABLE_PICTURE
                 what = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
-                faults.append(Fault(position, kind, what))
-            else:
-                if damage is not None:
-                    faults.append(Fault(position, DAMAGED_PIXELS, damage))
-        return faults
+                finding = Finding(position, fault=what)
+            if finding != Finding(position):
+                findings.append(finding)
+        return findings
+
+
+def _open(data: bytes, picture: NamedSize, position: int) -> Finding:
+    """Decode a picture.
+
+    Raises:
+        DataError: It cannot be read, whatever its size.
+    """
+    has_size = picture.size is not None
+    try:
+        damage = decode_picture(data, expected=picture.size, name=picture.name).damage
+    except WrongSizeError:
+        has_size = False
+        damage = decode_picture(data, expected=None, name=picture.name).damage
+    return Finding(position, true_sizes=None if has_size else _true_sizes(data), damage=damage)
+
+
+def _true_sizes(data: bytes) -> TrueSizes:
+    with bomb_warnings_ignored(), Image.open(io.BytesIO(data)) as image:
+        stored = Size(image.height, image.width)
+        is_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_ON_ITS_SIDE
+    return TrueSizes(stored, Size(stored.width, stored.height) if is_on_its_side else stored)
 
 
 def _leave_memory_shared(_worker: int) -> None:

@@ -2,55 +2,86 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
 
 LEFT_OUT = "left out"
 LEFT_OUT_WITH_BOXES = "left out with its annotations"
 BY_HAND = "mend it by hand"
+BY_FORM = "converted where --boxes names the form"
+KEPT = "kept"
+REFUSED = "refuses the file"
+LEAVES_OUT = "leaves it out, and counts it"
+MEETS_IT = "ends where it meets one, or takes another (data.broken_pictures)"
+UNAWARE = "does not look"
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """A kind of problem.
+    """A kind of problem. docs/data.md has a row for each, with these words.
 
     Attributes:
         name: A few words that stand before a count.
-        is_error: Training refuses such data; otherwise it goes on.
+        severity: ``error`` where training refuses such data or cannot use a picture, ``warning`` where it
+            goes on without what is wrong, ``note`` for what may be wrong with the data as a whole.
+        training: What training, evaluation and the plan do about it.
         fix: What becomes of it in a cleaned file; ``BY_HAND`` where no cleaned file can be made.
     """
 
     name: str
-    is_error: bool
+    severity: Severity
+    training: str
     fix: str
 
     @property
-    def severity(self) -> str:
-        """``error`` or ``warning``."""
-        return "error" if self.is_error else "warning"
+    def is_error(self) -> bool:
+        """Whether training could not use such data as they are."""
+        return self.severity == "error"
 
 
-BROKEN_LIST = ProblemKind("broken list", True, BY_HAND)
-BROKEN_CATEGORY = ProblemKind("broken category", True, BY_HAND)
-OTHER_CATEGORIES = ProblemKind("categories differ", True, BY_HAND)
-NO_TARGETS = ProblemKind("no picture has a box", True, BY_HAND)
-BROKEN_PICTURE = ProblemKind("broken picture entry", True, LEFT_OUT_WITH_BOXES)
-REPEATED_PICTURE_ID = ProblemKind("picture id repeated", True, LEFT_OUT_WITH_BOXES)
-REPEATED_FILE = ProblemKind("file listed again", True, "joined with the first entry of its file")
-BROKEN_ANNOTATION = ProblemKind("broken annotation", True, LEFT_OUT)
-UNKNOWN_PICTURE = ProblemKind("unknown picture", True, LEFT_OUT)
-UNKNOWN_CATEGORY = ProblemKind("unknown category", True, LEFT_OUT)
-BROKEN_ID = ProblemKind("annotation id missing or repeated", True, "a new id")
-BROKEN_AREA = ProblemKind("broken area", True, "the box's area")
-MISSING_PICTURE = ProblemKind("picture missing", True, LEFT_OUT_WITH_BOXES)
-CONTRADICTORY_PICTURE = ProblemKind("several members of one name", True, LEFT_OUT_WITH_BOXES)
-UNREADABLE_PICTURE = ProblemKind("picture unreadable", True, LEFT_OUT_WITH_BOXES)
-WRONG_SIZE = ProblemKind("picture of another size", True, LEFT_OUT_WITH_BOXES)
-NON_FINITE = ProblemKind("NaN or Infinity", False, "null")
-THIN_BOX = ProblemKind("box thinner than a pixel", False, LEFT_OUT)
-OUTSIDE_BOX = ProblemKind("box outside its picture", False, LEFT_OUT)
-OVERHANGING_BOX = ProblemKind("box reaching out of its picture", False, "clipped to the picture")
-DAMAGED_PIXELS = ProblemKind("damaged JPEG data", False, "kept")
-IMPOSSIBLE_AREA = ProblemKind("impossible area", False, "the box's area")
-REPEATED_BOX = ProblemKind("box repeated", False, "kept")
+BROKEN_LIST = ProblemKind("broken list", "error", REFUSED, BY_HAND)
+BROKEN_CATEGORY = ProblemKind("broken category", "error", REFUSED, BY_HAND)
+OTHER_CATEGORIES = ProblemKind("categories differ", "error", "refuses the two files", BY_HAND)
+NO_TARGETS = ProblemKind("no picture has a box", "error", REFUSED, BY_HAND)
+FOREIGN_BOXES = ProblemKind("boxes in another form", "error", REFUSED, "converted")
+UNDECLARED_BOXES = ProblemKind("boxes as in another form", "error", REFUSED, "said to be COCO's")
+FOREIGN_SHARES = ProblemKind("boxes in shares of some form", "error", REFUSED, BY_FORM)
+NUMBER_FORM = ProblemKind("number in another form", "error", REFUSED, "the number")
+BROKEN_PICTURE = ProblemKind("broken picture entry", "error", REFUSED, LEFT_OUT_WITH_BOXES)
+MISSING_SIZE = ProblemKind("width or height missing", "error", REFUSED, "the opened picture's")
+REPEATED_PICTURE_ID = ProblemKind("picture id repeated", "error", REFUSED, LEFT_OUT_WITH_BOXES)
+REPEATED_FILE = ProblemKind("file listed again", "error", REFUSED, "joined with the first entry of its file")
+BROKEN_ANNOTATION = ProblemKind("broken annotation", "error", REFUSED, LEFT_OUT)
+UNKNOWN_PICTURE = ProblemKind("unknown picture", "error", REFUSED, LEFT_OUT)
+UNKNOWN_CATEGORY = ProblemKind("unknown category", "error", REFUSED, LEFT_OUT)
+BROKEN_ID = ProblemKind("annotation id missing or repeated", "error", REFUSED, "a new id")
+BROKEN_AREA = ProblemKind("broken area", "error", REFUSED, "the box's area")
+MISSING_PICTURE = ProblemKind("picture missing", "error", "refuses the data", LEFT_OUT_WITH_BOXES)
+CONTRADICTORY_PICTURE = ProblemKind(
+    "several members of one name", "error", "refuses the data", LEFT_OUT_WITH_BOXES
+)
+UNREADABLE_PICTURE = ProblemKind("picture unreadable", "error", MEETS_IT, LEFT_OUT_WITH_BOXES)
+WRONG_SIZE = ProblemKind("picture of another size", "error", MEETS_IT, LEFT_OUT_WITH_BOXES)
+EXCHANGED_SIZES = ProblemKind("width and height exchanged", "error", MEETS_IT, "exchanged back")
+NON_FINITE = ProblemKind("NaN or Infinity", "warning", UNAWARE, "null")
+REPEATED_KEY = ProblemKind("key given twice", "warning", UNAWARE, "the last value")
+THIN_BOX = ProblemKind("box thinner than a pixel", "warning", LEAVES_OUT, LEFT_OUT)
+OUTSIDE_BOX = ProblemKind("box outside its picture", "warning", LEAVES_OUT, LEFT_OUT)
+OVERHANGING_BOX = ProblemKind(
+    "box reaching out of its picture", "warning", "clips it", "clipped to the picture"
+)
+DAMAGED_PIXELS = ProblemKind("damaged JPEG data", "warning", "trains on it, and counts such pictures", KEPT)
+IMPOSSIBLE_AREA = ProblemKind("impossible area", "warning", UNAWARE, "the box's area")
+REPEATED_BOX = ProblemKind("box repeated", "warning", "learns it twice", KEPT)
+SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", "says so", KEPT)
+NO_TARGETS_ALONE = ProblemKind("no box in a file by itself", "note", "refuses it as training part", KEPT)
+SHARED_PICTURES = ProblemKind("pictures of both parts", "note", UNAWARE, KEPT)
+ODD_NAMES = ProblemKind("names spelt otherwise", "note", "finds the pictures all the same, and says so", KEPT)
+SPARE_CATEGORY = ProblemKind(
+    "category of no object", "note", "says so, and learns a class that nothing is of", KEPT
+)
+RESCALED_PICTURES = ProblemKind("pictures scaled or turned", "note", MEETS_IT, LEFT_OUT_WITH_BOXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +93,14 @@ class Problem:
         file: The picture it concerns, or the annotation file.
         item: The entry, such as ``annotations[12] (id 345)``; None for the file as a whole.
         what: What is wrong there, and with what was expected.
+        count: How many problems of one cause it stands for.
     """
 
     kind: ProblemKind
     file: str
     item: str | None
     what: str
+    count: int = 1
 
 
 class ProblemLog:
@@ -92,13 +125,28 @@ class ProblemLog:
         self._counts[kind] = self._counts.get(kind, 0) + len(rows)
 
     def add_one(self, problem: Problem) -> None:
-        """Count one problem."""
-        self.add(problem.kind, [0], lambda _: problem)
+        """Count one problem, or those of one cause that it stands for; it is described whatever the limit."""
+        self._problems.setdefault(problem.kind, []).append(problem)
+        self._counts[problem.kind] = self._counts.get(problem.kind, 0) + problem.count
 
     @property
     def counts(self) -> dict[ProblemKind, int]:
-        """How many problems there are of each kind: errors first, else in the order they were found."""
-        return {kind: self._counts[kind] for kind in sorted(self._counts, key=lambda kind: not kind.is_error)}
+        """How many problems there are of each kind: errors first, else in the order they were found.
+
+        Notes are not among them.
+        """
+        kinds = sorted(self._counts, key=lambda kind: not kind.is_error)
+        return {kind: self._counts[kind] for kind in kinds if kind.severity != "note"}
+
+    @property
+    def notes(self) -> list[Problem]:
+        """What may be wrong with the data as a whole."""
+        return [
+            problem
+            for kind, problems in self._problems.items()
+            if kind.severity == "note"
+            for problem in problems
+        ]
 
     def described(self) -> list[Problem]:
         """The described problems, kind by kind in the order of ``counts``."""

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.pace import Pace, format_duration
-from hrdet_cli.cli.display.training import TrainingDisplay
+from hrdet_cli.cli.display.training import TrainingDisplay, command_to_resume
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinished
 from hrdet_cli.specs.run import RunSpec
@@ -94,3 +94,21 @@ def test_on_a_terminal_prose_is_broken_between_words_and_a_command_is_left_whole
         "was begun yesterday; go on with:",
         again,
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [
+        (
+            "train --preset demo --overwrite --nodes 2",
+            "train --preset demo --nodes 2 --run-dir runs/a --resume",
+        ),
+        (
+            "train --spec s.yaml --run-dir=runs/a --auto-resume",
+            "train --spec s.yaml --run-dir=runs/a --resume",
+        ),
+        ("train --resume --run-dir runs/a --nodes 2", "train --run-dir runs/a --nodes 2 --resume"),
+    ],
+)
+def test_many_processes_go_on_with_their_own_command(given: str, again: str) -> None:
+    assert command_to_resume(given.split(), Path("runs/a")) == f"hrdet {again}"

@@ -224,14 +224,17 @@ _WITH_INFO = (
     ("text", "message"),
     [
         ('{"images": [', "is not JSON: Expecting value"),
-        ("[]", "holds a list, not an object with images, annotations and categories"),
+        ("[]", "is a JSON list (0 items), not COCO annotations. Give the JSON file with images,"),
         ("[" * 100_000, "is not JSON"),
-        ("\udcff", "is not JSON"),
-        (_WITH_INFO.replace("INFO", "\udcf6l"), "can't decode byte 0xf6 in position 10"),  # Latin-1
-        (_WITH_INFO.replace('"x"', '"\udcf6l"'), "can't decode byte 0xf6"),
+        ("\udcff", "is not in UTF-8"),
+        (
+            _WITH_INFO.replace("INFO", "\udcf6l"),
+            "is not in UTF-8, as JSON is: byte 10, in line 1, is 0xf6",
+        ),  # Latin-1
+        (_WITH_INFO.replace('"x"', '"\udcf6l"'), "is 0xf6"),
         (
             '{"info": "\udcc3',
-            "is not JSON: 'utf-8' codec can't decode byte 0xc3 in position 0: unexpected end",
+            "is not JSON: it ends in the middle of a character. It is not complete: copy it again.",
         ),
     ],
 )

@@ -32,7 +32,6 @@ def meet(port: int, *, timeout_seconds: float = 20) -> Rendezvous:
         timeout_seconds=timeout_seconds,
         command="hrdet train --nodes 2 --master-addr 127.0.0.1",
         on_wait=lambda _line: None,
-        abort=fail,
     )
 
 
@@ -57,14 +56,14 @@ def visitor(holder: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> Rendezvous:
 
 def gather_both(
     first: tuple[Rendezvous, Node], second: tuple[Rendezvous, Node]
-) -> list[tuple[Node, ...] | GroupError]:
+) -> list[tuple[Node, ...] | HrdetError]:
     """What each of two nodes gets from the gathering."""
-    results: dict[int, tuple[Node, ...] | GroupError] = {}
+    results: dict[int, tuple[Node, ...] | HrdetError] = {}
 
     def gather(index: int, place: Rendezvous, itself: Node) -> None:
         try:
-            results[index] = place.gather(itself)
-        except GroupError as error:
+            results[index] = place.gather(itself, abort=fail)
+        except HrdetError as error:
             results[index] = error
 
     threads = [threading.Thread(target=gather, args=(i, *pair)) for i, pair in enumerate((first, second))]
@@ -82,7 +81,7 @@ def test_nodes_find_each_other_and_agree_on_the_launch(
     with other:
         ours, theirs = gather_both((holder, node("a")), (other, node("b")))
     assert ours == theirs
-    assert not isinstance(ours, GroupError)
+    assert not isinstance(ours, HrdetError)
     assert {found.host for found in ours} == {"a", "b"}
     assert holder.launch_id() == other.launch_id()
     assert (holder.is_holder, other.is_holder) == (True, False)
@@ -102,7 +101,8 @@ def test_nodes_that_were_started_otherwise_are_told_apart_on_both(
     with other:
         errors = gather_both((holder, node("a")), (other, theirs))
     for error in errors:
-        assert isinstance(error, GroupError)
+        assert isinstance(error, HrdetError)
+        assert error.exit_code == GroupError.exit_code
         assert told in str(error)
         assert "a (127.0.0.1)" in str(error)
         assert "b (127.0.0.1)" in str(error)
@@ -117,7 +117,7 @@ def test_node_ranks_are_given_to_all_or_to_none(holder: Rendezvous, monkeypatch:
 
 def test_a_node_that_does_not_come_is_missed_with_what_to_run_there() -> None:
     with meet(0, timeout_seconds=0.3) as alone, pytest.raises(GroupError) as raised:
-        alone.gather(node("a"))
+        alone.gather(node("a"), abort=fail)
     assert str(raised.value) == (
         f"1 of 2 nodes joined 127.0.0.1:{alone.port} in 0 s: a (127.0.0.1). "
         "On the other node run: hrdet train --nodes 2 --master-addr 127.0.0.1"
@@ -132,7 +132,8 @@ def test_a_node_that_does_not_come_is_missed_by_all_others_before_the_holder_lea
         with other:
             errors = gather_both((holder, node("a", num_nodes=3)), (other, node("b", num_nodes=3)))
     for error in errors:
-        assert isinstance(error, GroupError)
+        assert isinstance(error, HrdetError)
+        assert error.exit_code == GroupError.exit_code
         assert str(error).startswith(f"2 of 3 nodes joined 127.0.0.1:{holder.port} in ")
 
 
@@ -142,7 +143,7 @@ def test_a_node_too_many_is_sent_away(holder: Rendezvous, monkeypatch: pytest.Mo
     with second, third:
         gather_both((holder, node("a")), (second, node("b")))
         with pytest.raises(GroupError, match="leaves no place for c"):
-            third.gather(node("c"))
+            third.gather(node("c"), abort=fail)
 
 
 def test_the_successor_of_a_dead_node_is_welcome(holder: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +152,7 @@ def test_the_successor_of_a_dead_node_is_welcome(holder: Rendezvous, monkeypatch
     with third:
         with second:
             gather_both((holder, node("a")), (second, node("b")))
-        assert len(third.gather(node("b again"))) == 3
+        assert len(third.gather(node("b again"), abort=fail)) == 3
 
 
 def test_a_port_that_something_else_holds_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

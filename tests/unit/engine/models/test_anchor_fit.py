@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from hrdet_cli.engine.models.anchor_fit import AnchorFit, PlacedBoxes
-from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
+from hrdet_cli.engine.models.anchor_shapes import AnchorLayout, AnchorShapes
+from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import pairwise_iou
 from hrdet_cli.engine.models.fpn import FPN
 from hrdet_cli.engine.models.hrfpn import HRFPN
@@ -56,20 +57,20 @@ def test_the_best_overlap_is_that_of_all_anchors_the_network_trains_on(
     boxes = random_boxes(200, height=picture[0], width=picture[1])
     wanted = pairwise_iou(torch.tensor(boxes), anchors.boxes[takes_part]).amax(dim=1)
 
-    fit = AnchorFit(anchors=generator, allowed_border=allowed_border, rounds_up=neck == "fpn")
+    fit = AnchorFit(anchors=generator.shapes, allowed_border=allowed_border, rounds_up=neck == "fpn")
     found = fit.best_iou(placed(boxes, picture=picture, canvas=canvas))
     np.testing.assert_allclose(found, wanted.numpy(), atol=2e-6)
 
 
 def test_a_box_that_is_an_anchor_fits_entirely() -> None:
-    fit = AnchorFit(anchors=AnchorGenerator(strides=(4,), scale=8), allowed_border=0, rounds_up=True)
+    fit = AnchorFit(anchors=AnchorShapes(strides=(4,), scale=8), allowed_border=0, rounds_up=True)
     boxes = placed([[24, 28, 56, 60], [26, 30, 58, 62]], picture=(96, 96), canvas=(96, 96))
     # The second lies half a stride off on both axes: 30 x 30 of 2 x 32 x 32 - 30 x 30 are common.
     np.testing.assert_allclose(fit.best_iou(boxes), [1.0, 900 / 1148])
 
 
 def test_a_picture_too_small_for_every_anchor_fits_none() -> None:
-    fit = AnchorFit(anchors=AnchorGenerator(strides=(4, 8), scale=8), allowed_border=0, rounds_up=True)
+    fit = AnchorFit(anchors=AnchorShapes(strides=(4, 8), scale=8), allowed_border=0, rounds_up=True)
     boxes = placed([[2, 2, 18, 18]], picture=(20, 20), canvas=(64, 64))
     assert fit.best_iou(boxes).tolist() == [0.0]
     anywhere = AnchorFit(anchors=fit.anchors, allowed_border=None, rounds_up=True)
@@ -77,7 +78,7 @@ def test_a_picture_too_small_for_every_anchor_fits_none() -> None:
 
 
 def test_no_boxes_have_no_overlaps() -> None:
-    fit = AnchorFit(anchors=AnchorGenerator(strides=(4,)), allowed_border=0, rounds_up=True)
+    fit = AnchorFit(anchors=AnchorShapes(strides=(4,)), allowed_border=0, rounds_up=True)
     nothing = PlacedBoxes(
         np.zeros((0, 4)), np.zeros((0, 2), dtype=np.int64), np.zeros((0, 2), dtype=np.int64)
     )

@@ -3,7 +3,8 @@ import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator as TorchvisionAnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from hrdet_cli.engine.models.anchors import AnchorArea, AnchorGenerator, AnchorLayout, Anchors
+from hrdet_cli.engine.models.anchor_shapes import AnchorArea, AnchorLayout
+from hrdet_cli.engine.models.anchors import AnchorGenerator, Anchors
 from hrdet_cli.engine.structures import Size
 
 

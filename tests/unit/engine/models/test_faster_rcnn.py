@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from hrdet_cli.engine.models import nms, region_pooling
-from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
+from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
+from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector

@@ -8,7 +8,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hrdet_cli.engine.models.anchors import AnchorGenerator, AnchorLayout
+from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
+from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector

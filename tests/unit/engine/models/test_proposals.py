@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.anchors import AnchorArea, AnchorGenerator, AnchorLayout, Anchors
+from hrdet_cli.engine.models.anchor_shapes import AnchorArea, AnchorLayout
+from hrdet_cli.engine.models.anchors import AnchorGenerator, Anchors
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.proposals import AnchorPredictions, Proposals, ProposalSelector

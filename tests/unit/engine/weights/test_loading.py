@@ -156,7 +156,7 @@ def test_a_misfit_is_told_whole_and_changes_nothing() -> None:
         "neck.bias is (5,), needed (2,)\n"
         "7 tensors have no place in the model: extra.0, extra.1, extra.2, extra.3, extra.4 and 2 more\n"
         f"{CHECK} To take what fits: --set model.strict_weights=false. "
-        "To train from scratch: --set model.weights=null"
+        "To train from random weights: --from-scratch"
     )
     assert equal(values(detector), before)
 

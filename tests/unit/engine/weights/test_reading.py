@@ -226,14 +226,20 @@ def test_an_absent_file_is_named_with_where_to_get_one(tmp_path: Path) -> None:
     path = tmp_path / "hrnetv2_w18_imagenet_pretrained.pth"
     with pytest.raises(WeightsError) as caught:
         read_weights(str(path))
-    assert str(caught.value).startswith(f"weights {path}: there is no such file. Public files are ")
+    assert str(caught.value).startswith(f"weights {path}: there is no such file. --weights timm:hrnet_w18")
     assert "https://github.com/HRNet/HRNet-Image-Classification" in str(caught.value)
+    with pytest.raises(WeightsError, match=r"there is no such file\. Public files are"):
+        read_weights(str(tmp_path / "mine.pth"))
 
 
 def test_an_absent_detector_of_mmdetection_and_an_unknown_address_are_not_advised_of_backbones() -> None:
     for source, advice in (
         (
             "weights/faster_rcnn_hrnetv2p_w18_1x_coco.pth",
+            "there is no such file. --weights https://download.openmmlab.com/mmdetection/v2.0/hrnet/faster_rcnn",
+        ),
+        (
+            "weights/faster_rcnn_r50_fpn_1x_coco.pth",
             "there is no such file. mmdetection's detectors are listed at "
             "https://github.com/open-mmlab/mmdetection/tree/main/configs/hrnet",
         ),

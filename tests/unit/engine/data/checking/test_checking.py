@@ -1,6 +1,8 @@
 import copy
 import json
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrdet_cli.engine.data.checking.annotations import JsonFile, check_annotations, read_json
-from hrdet_cli.engine.data.checking.box_hints import hints_about_boxes
+from hrdet_cli.engine.data.box_forms import BOX_FORMS, XYWH, BoxForm
+from hrdet_cli.engine.data.checking.annotations import CheckedFile, JsonFile, check_annotations, read_json
+from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
+from hrdet_cli.engine.data.checking.boxes import check_places
+from hrdet_cli.engine.data.checking.categories import note_spare_categories
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
 from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.coco import load_coco
@@ -44,10 +49,16 @@ def _content() -> Content:
     }
 
 
+def _check(file: JsonFile, log: ProblemLog, *, form: BoxForm | None = None) -> CheckedFile:
+    """All checks of a file by itself, without its pictures."""
+    checked = with_coco_boxes(check_annotations(file, log), log, form=form)
+    return replace(checked, annotations=check_places(checked.annotations, checked.pictures.sizes))
+
+
 def _problems(content: Content) -> list[str]:
     """Severity, kind and words of each problem."""
     log = ProblemLog(num_described=None)
-    check_annotations(JsonFile(Path("train.json"), content, 0), log)
+    _check(JsonFile(Path("train.json"), content), log)
     return [
         ": ".join(filter(None, (problem.kind.severity, problem.file, problem.item, problem.what)))
         for problem in log.described()
@@ -56,7 +67,7 @@ def _problems(content: Content) -> list[str]:
 
 def _clean(content: Content, *, unusable: tuple[int, ...] = ()) -> CleanedFile:
     log = ProblemLog(num_described=0)
-    file = check_annotations(JsonFile(Path("train.json"), content, 0), log)
+    file = _check(JsonFile(Path("train.json"), content), log)
     return clean(file, log.counts, unusable_pictures=unusable)
 
 
@@ -174,9 +185,9 @@ def test_all_problems_are_found_at_once_however_many() -> None:
 
 def test_the_log_counts_what_it_does_not_describe() -> None:
     content = _content()
-    content["annotations"] = [dict(content["annotations"][0], id=i, image_id="4") for i in range(50)]
+    content["annotations"] = [dict(content["annotations"][0], id=i, image_id="four") for i in range(50)]
     log = ProblemLog(num_described=3)
-    check_annotations(JsonFile(Path("train.json"), content, 0), log)
+    _check(JsonFile(Path("train.json"), content), log)
     assert list(log.counts.values()) == [50]
     assert [problem.item for problem in log.described()] == [f"annotations[{i}] (id {i})" for i in range(3)]
 
@@ -185,7 +196,7 @@ def test_pictures_and_categories_without_boxes_are_counted() -> None:
     content = _content()
     del content["annotations"][3]  # the only box of five.jpg
     content["categories"].append({"id": 1, "name": "unicorn"})
-    file = check_annotations(JsonFile(Path("train.json"), content, 0), ProblemLog(num_described=0))
+    file = _check(JsonFile(Path("train.json"), content), ProblemLog(num_described=0))
     assert (file.num_pictures_without_boxes, file.num_categories_without_boxes) == (1, 1)
 
 
@@ -195,7 +206,7 @@ def test_nan_is_read_and_counted(tmp_path: Path) -> None:
     content["annotations"][1]["segmentation"] = [float("nan"), float("inf"), float("-inf")]
     path.write_text(json.dumps(content))
     log = ProblemLog(num_described=None)
-    check_annotations(read_json(path), log)
+    _check(read_json(path), log)
     assert [problem.what for problem in log.described()] == [
         "has NaN or Infinity 3 times; strict readers of JSON refuse that"
     ]
@@ -204,7 +215,7 @@ def test_nan_is_read_and_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[]", "holds a list"), ('{"images": [', "is not JSON"), ("[" * 100_000, "is not JSON")],
+    [("[]", "is a JSON list"), ('{"images": [', "is not JSON"), ("[" * 100_000, "is not JSON")],
 )
 def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "broken.json"
@@ -216,36 +227,14 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str, message: s
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(b'{"info": "\xf6l"}')
-    with pytest.raises(DataError, match="can't decode byte 0xf6 in position 10"):
+    with pytest.raises(DataError, match="is not in UTF-8, as JSON is: byte 10, in line 1, is 0xf6"):
         read_json(path)
 
 
 def test_a_number_too_long_for_python_is_no_fault_where_it_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "long.json"
-    path.write_text('{"info": ' + "9" * 5000 + ', "a": -' + "9" * 5000 + "}")
-    assert read_json(path).content == {"info": float("inf"), "a": float("-inf")}
-
-
-def test_boxes_in_another_form_are_suspected() -> None:
-    content = _content()
-    boxes = [[x, 5, x + 20, 25] for x in range(60, 75)]  # corners in a picture of 100x50
-    content["annotations"] = [
-        {"id": i, "image_id": 9, "category_id": 10, "bbox": box} for i, box in enumerate(boxes)
-    ]
-    log = ProblemLog(num_described=0)
-    assert (
-        "look like corners" in hints_about_boxes(check_annotations(JsonFile(Path("t"), content, 0), log))[0]
-    )
-    for annotation in content["annotations"]:
-        x, y, _, _ = annotation["bbox"]
-        annotation["bbox"] = [x, y, 20, 20]
-    assert hints_about_boxes(check_annotations(JsonFile(Path("t"), content, 0), log)) == []
-    for annotation in content["annotations"]:
-        annotation["bbox"] = [0.5, 0.5, 0.2, 0.4]
-    assert (
-        "shares of the picture"
-        in hints_about_boxes(check_annotations(JsonFile(Path("t"), content, 0), log))[0]
-    )
+    path.write_text('{"images": ' + "9" * 5000 + ', "annotations": -' + "9" * 5000 + "}")
+    assert read_json(path).content == {"images": float("inf"), "annotations": float("-inf")}
 
 
 # What a value may turn into: of each kind some that load_coco takes and some that it refuses.
@@ -321,7 +310,7 @@ def test_errors_are_what_load_coco_refuses_and_a_cleaned_file_is_taken_whole(
     path = tmp_path_factory.mktemp("damaged") / "train.json"
     path.write_text(before)
     log = ProblemLog(num_described=0)
-    file = check_annotations(read_json(path), log)
+    file = _check(read_json(path), log)
     is_refused = False
     try:
         dropped = sum(load_coco(path).dropped_boxes.values())
@@ -341,7 +330,7 @@ def test_errors_are_what_load_coco_refuses_and_a_cleaned_file_is_taken_whole(
     out.write_text("".join(json_lines(cleaned.content)))
     assert load_coco(out).dropped_boxes == {}
     again = ProblemLog(num_described=None)
-    check_annotations(read_json(out), again)
+    _check(read_json(out), again)
     assert {kind.name for kind in again.counts} <= {"box repeated"}
 
 
@@ -431,7 +420,9 @@ def test_annotations_get_new_ids_unless_they_only_repeat_an_earlier_one() -> Non
     [
         (_set("categories", 1, name="dog"), "before its broken category is mended by hand"),
         (lambda c: c.pop("annotations"), "before its broken list is mended by hand"),
-        (lambda c: [image.pop("width") for image in c["images"]], "would have no picture left"),
+        (lambda c: [image.pop("width") for image in c["images"]], "3 pictures without width or height"),
+        (lambda c: [image.pop("file_name") for image in c["images"]], "no picture would be left"),
+        (lambda c: [a.update(bbox=None) for a in c["annotations"]], "no annotation would be left"),
     ],
 )
 def test_what_would_be_guessing_is_refused(damage: Callable[[Content], None], message: str) -> None:
@@ -455,5 +446,172 @@ def test_a_cleaned_file_has_a_line_an_entry_and_no_nan() -> None:
 def test_real_annotations_have_a_warning_for_each_box_that_is_dropped(shared_data: Path, part: str) -> None:
     path = shared_data / f"{part}.json"
     log = ProblemLog(num_described=None)
-    check_annotations(read_json(path), log)
+    _check(read_json(path), log)
     assert sum(log.counts.values()) == sum(load_coco(path).dropped_boxes.values())
+
+
+def test_numbers_written_in_another_way_are_one_problem_for_each_key_and_mended() -> None:
+    expected, content = _content(), _content()
+    for annotation in content["annotations"]:
+        annotation["image_id"] = str(annotation["image_id"])
+        annotation["bbox"] = [float(value) for value in annotation["bbox"]]
+    content["annotations"][0] |= {"id": "1", "area": "12", "iscrowd": "0"}
+    content["annotations"][1]["bbox"] = ["10.5", "20", "30", "25.5"]
+    content["images"][0] |= {"width": 100.0, "height": "50"}
+    content["categories"][1]["id"] = "10"
+    assert _problems(content) == [
+        "error: train.json: images[0] (id 9): height is '50' where the number 50 is meant",
+        "error: train.json: images[0] (id 9): width is 100.0 where the number 100 is meant",
+        "error: train.json: categories[1] (id '10'): id is '10' where the number 10 is meant",
+        "error: train.json: annotations[0] (id '1'): image_id is '4' where the number 4 is meant; "
+        "so in 5 entries",
+        "error: train.json: annotations[0] (id '1'): iscrowd is '0' where the number 0 is meant",
+        "error: train.json: annotations[0] (id '1'): id is '1' where the number 1 is meant",
+        "error: train.json: annotations[0] (id '1'): area is '12' where the number 12 is meant",
+        "error: train.json: annotations[1] (id 2): bbox is ['10.5', '20', '30', '25.5'] where the number "
+        "[10.5, 20, 30, 25.5] is meant",
+    ]
+    cleaned = _clean(content)
+    assert cleaned.content == expected
+    assert (cleaned.num_pictures_changed, cleaned.num_annotations_changed) == (1, 5)
+    assert (cleaned.num_pictures_left_out, cleaned.num_annotations_left_out) == (0, 0)
+
+
+def test_null_in_an_optional_key_is_as_good_as_nothing(tmp_path: Path) -> None:
+    content = _content()
+    for annotation in content["annotations"]:
+        annotation |= {"iscrowd": None, "area": None, "segmentation": None}
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    assert load_coco(path).is_crowd.tolist() == [False] * 5
+    assert _problems(content) == []
+    assert _clean(content).content == content
+
+
+def test_what_repeats_a_key_with_two_values_is_left_out_and_other_repetitions_do_no_harm(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "train.json"
+    text = json.dumps(_content()).replace(
+        '"bbox": [1, 2, 3, 4]', '"bbox": [9, 9, 9, 9], "bbox": [1, 2, 3, 4]'
+    )
+    path.write_text(
+        text.replace('"note": ', '"note": "x", "note": ').replace('"info": ', '"info": 1, "info": ')
+    )
+    log = ProblemLog(num_described=None)
+    file = _check(read_json(path), log)
+    assert [(kind.name, count) for kind, count in log.counts.items()] == [
+        ("broken annotation", 1),
+        ("key given twice", 2),
+    ]
+    cleaned = clean(file, log.counts, unusable_pictures=[])
+    expected = _content()
+    del expected["annotations"][0]
+    assert json.loads("".join(json_lines(cleaned.content))) == expected
+
+
+def _with_corners(content: Content) -> Content:
+    """Thirty boxes more, all given as corners, and areas that go with them as sizes."""
+    rng = random.Random(0)
+    for number in range(10, 40):
+        x, y = rng.randrange(80), rng.randrange(35)
+        box = [x, y, x + rng.randrange(5, 20), y + rng.randrange(5, 15)]
+        area = box[2] * box[3]
+        content["annotations"].append(
+            {"id": number, "image_id": 9, "category_id": 10, "bbox": box, "area": area, "segmentation": [[1]]}
+        )
+    del content["annotations"][:5]
+    return content
+
+
+def test_boxes_of_another_form_are_one_error_and_converted_with_their_areas(tmp_path: Path) -> None:
+    content = _with_corners(_content())
+    (problem,) = _problems(content)
+    assert problem.startswith(
+        "error: train.json: the boxes are no [x, y, width, height] in pixels, as COCO's are: they are corners"
+    )
+    cleaned = _clean(content)
+    for old, new in zip(content["annotations"], cleaned.content["annotations"], strict=True):
+        x1, y1, x2, y2 = old["bbox"]
+        box = [x1, y1, x2 - x1, y2 - y1]
+        assert new == old | {"bbox": box, "area": box[2] * box[3]}
+        assert all(type(value) is int for value in new["bbox"])
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="they are corners"):
+        load_coco(path)
+    path.write_text("".join(json_lines(cleaned.content)))
+    assert len(load_coco(path).boxes) == 30
+
+
+def test_boxes_that_are_coco_s_whatever_they_look_like_make_a_file_that_says_so(tmp_path: Path) -> None:
+    content = _with_corners(_content())
+    log = ProblemLog(num_described=None)
+    file = _check(JsonFile(Path("train.json"), content), log, form=XYWH)
+    assert [kind.name for kind in log.counts if kind.is_error] == ["boxes as in another form"]
+    cleaned = clean(file, log.counts, unusable_pictures=[], declares_form=True)
+    assert cleaned.content["info"] == {"year": 2017, "box_format": "xywh"}
+    path = tmp_path / "train.json"
+    path.write_text("".join(json_lines(cleaned.content)))
+    again = ProblemLog(num_described=None)
+    _check(read_json(path), again)
+    assert not again.counts
+    assert len(load_coco(path).boxes) == 30
+
+
+def test_a_form_that_is_named_is_believed() -> None:
+    content = _content()
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["bbox"] = [x, y, x + width, y + height]
+    log = ProblemLog(num_described=None)
+    file = _check(JsonFile(Path("train.json"), content), log, form=BOX_FORMS["xyxy"])
+    cleaned = clean(file, log.counts, unusable_pictures=[]).content["annotations"]
+    assert [item["bbox"] for item in cleaned] == [item["bbox"] for item in _content()["annotations"]]
+
+
+def test_shares_of_which_the_form_is_not_clear_are_not_converted() -> None:
+    content = _content()
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [0.5, 0.5, 0.1, 0.2]
+    assert "do not tell" in _problems(content)[0]
+    with pytest.raises(DataError, match="Say with --boxes in which form its boxes are"):
+        _clean(content)
+
+
+@pytest.mark.parametrize(
+    ("categories", "what"),
+    [
+        (
+            [("cells", "none"), ("dog", "cells"), ("cat", "Cells")],
+            "category 'cells' has no box and is the supercategory of all others, as Roboflow writes it",
+        ),
+        ([("animal", None), ("dog", "animal"), ("cat", None)], "is the supercategory of 1 other, as"),
+        ([("__background__", None), ("dog", None), ("cat", None)], "is called as the background"),
+        ([("unicorn", "animal"), ("dog", "animal"), ("cat", "animal")], None),
+        ([("person", "person"), ("dog", "animal"), ("cat", "animal")], None),
+        ([("unicorn", 3), ("dog", ["x"]), ("cat", {})], None),
+    ],
+)
+def test_a_category_of_no_object_is_noted_in_training_and_here(
+    tmp_path: Path, categories: list[tuple[str, Any]], what: str | None
+) -> None:
+    content = _content()
+    content["categories"] = [
+        {"id": number, "name": name, "supercategory": group}
+        for number, (name, group) in zip((1, 30, 10), categories, strict=True)
+    ]
+    log = ProblemLog(num_described=None)
+    note_spare_categories(_check(JsonFile(Path("train.json"), content), log), log)
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    told = list(load_coco(path).spare_categories.values())
+    assert [note.what for note in log.notes] == told
+    assert len(told) == (what is not None)
+    if what is not None:
+        assert what in told[0]
+        assert "training learns 3 classes, one of which nothing is" in told[0]
+    assert not log.counts
+    content["annotations"][0]["category_id"] = 1
+    path.write_text(json.dumps(content))
+    assert not load_coco(path).spare_categories, "a category with boxes is one of objects"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hrdet_cli.engine.data.checking.opening import NamedSize, open_all
-from hrdet_cli.engine.data.checking.problems import UNREADABLE_PICTURE, WRONG_SIZE
+from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, TrueSizes, open_all
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.engine.data.shortages import lack_of_open_files
@@ -28,14 +27,12 @@ def test_every_picture_is_decoded_and_faults_come_in_order(tmp_path: Path, num_w
     pictures = [NamedSize(f"{index}.png", _SIZE) for index in range(40)]
     steps = list(open_all(open_images(tmp_path), pictures, num_workers=num_workers))
     assert [step.num_done for step in steps] == [16, 32, 40]
-    faults = [fault for step in steps for fault in step.faults]
-    assert [(fault.position, fault.kind) for fault in faults] == [
-        (3, WRONG_SIZE),
-        (21, UNREADABLE_PICTURE),
-        (39, UNREADABLE_PICTURE),
-    ]
-    assert faults[0].what.startswith("is 20x30 but its annotations say 30x20, width x height")
-    assert faults[1].what.startswith("cannot be decoded: ")
+    findings = [finding for step in steps for finding in step.findings]
+    assert [finding.position for finding in findings] == [3, 21, 39]
+    portrait = Size(height=30, width=20)
+    assert findings[0] == Finding(3, fault=None, true_sizes=TrueSizes(portrait, portrait))
+    assert (findings[1].fault or "").startswith("cannot be decoded: ")
+    assert findings[2].fault is not None
 
 
 def test_a_picture_that_exif_turns_to_the_annotated_size_is_sound(tmp_path: Path) -> None:
@@ -44,7 +41,22 @@ def test_a_picture_that_exif_turns_to_the_annotated_size_is_sound(tmp_path: Path
     Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
     both = [NamedSize("turned.jpg", _SIZE), NamedSize("turned.jpg", Size(height=30, width=20))]
     (step,) = open_all(open_images(tmp_path), both, num_workers=0)
-    assert step.faults == []
+    assert step.findings == []
+
+
+def test_a_picture_without_a_size_in_its_annotations_has_both_that_it_may_have(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    (step,) = open_all(open_images(tmp_path), [NamedSize("turned.jpg", None)], num_workers=0)
+    assert step.findings == [Finding(0, true_sizes=TrueSizes(stored=_SIZE, turned=Size(30, 20)))]
+
+
+def test_a_picture_of_another_size_that_is_cut_off_cannot_be_read(tmp_path: Path) -> None:
+    Image.effect_noise((20, 30), 80).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-100])
+    (step,) = open_all(open_images(tmp_path), [NamedSize("cut.png", _SIZE)], num_workers=0)
+    assert [finding.fault is not None for finding in step.findings] == [True]
 
 
 class _DeadlyImages:

@@ -50,7 +50,7 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("optimisation.ema", "{decay: 0.999}"): "model_ema use_ema ema_decay model_ema_decay",
         ("optimisation.learning_rate_scaling", "none"): "auto_scale_lr scale_lr autoscale_lr",
         ("run.seed", "0"): "seed random_seed manual_seed",
-        ("run.device", "cuda"): "cuda gpu_id gpu_ids no_cuda accelerator",
+        ("run.device", "cuda"): "device cuda gpu_id gpu_ids no_cuda accelerator",
         ("run.precision", "bfloat16"): "amp fp16 bf16 half mixed_precision dtype use_amp fp32 float16",
         ("augmentation.scales_pixels", "[[1333, 800]]"): "imgsz img_size img_scale image_size scales scale "
         "input_size min_size max_size multi_scale multiscale min_size_train max_size_train img_scales",
@@ -64,7 +64,7 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("model.backbone.frozen_stages", "1"): "freeze freeze_at trainable_layers trainable_backbone_layers "
         "frozen_layers num_frozen_stages",
         ("model.backbone.width", "w32"): "arch hrnet_width variant",
-        ("model.backbone.kind", "hrnet"): "backbone_name backbone_type model_type",
+        ("model.backbone.kind", "hrnet"): "backbone backbone_name backbone_type model_type",
         ("model.roi_head.max_detections", "300"): "max_det max_dets max_per_img detections_per_img "
         "topk_per_image detections_per_image box_detections_per_img test_topk_per_image",
         ("model.roi_head.score_threshold", "0.05"): "score_thr conf score_thresh box_score_thresh conf_thres "

@@ -1,0 +1,176 @@
+"""Command lines that cannot be understood, and what was probably meant: one error for all of it.
+
+Typer knows only that an option is not there.  People who come from other code type that code's options, and
+here most of these are keys of a spec.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import takewhile
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from hrdet_cli.errors import SpecError
+from hrdet_cli.wording import command, shortened
+
+_COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
+    **dict.fromkeys(("fit", "training", "finetune", "fine-tune", "resume"), "train"),
+    **dict.fromkeys(("test", "val", "validate", "evaluate", "evaluation", "score"), "eval"),
+    **dict.fromkeys(("detect", "infer", "inference", "demo", "inspect", "visualize"), "predict"),
+    **dict.fromkeys(("convert", "onnx", "deploy"), "export"),
+    **dict.fromkeys(("preset", "list", "models", "configs"), "presets list"),
+    **dict.fromkeys(("check", "data", "verify"), "check-data"),
+    **dict.fromkeys(("info", "env", "checks", "version"), "doctor"),
+}
+
+
+class HrdetCommand(TyperCommand):
+    """A command that answers options it does not have with what to write."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does, once every option is known to be one.
+
+        Raises:
+            SpecError: With every option that is none, or lacks its value.
+        """
+        if not ctx.resilient_parsing:  # as when a shell completes a line
+            usage = CommandUsage.of(self, ctx)
+            if problems := list(usage.problems(args)):
+                raise SpecError(problems)
+        return list(super().parse_args(ctx, args))
+
+
+class HrdetGroup(TyperGroup):
+    """A group of commands that knows what other code calls them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does.
+
+        Raises:
+            SpecError: An option of a command stands before it, or is none.
+        """
+        before = list(takewhile(_is_option, args))
+        usage = CommandUsage.of(self, ctx)
+        unknown = [word for word in before if word.partition("=")[0] not in usage.values_by_option]
+        if unknown and not ctx.resilient_parsing:
+            first = unknown[0].partition("=")[0]
+            here = f"{usage.name} COMMAND"
+            raise SpecError([f"{first}: options stand behind the command they are for: {here} {first}"])
+        return list(super().parse_args(ctx, args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer does.
+
+        Raises:
+            SpecError: There is no such command.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            meant: str | None = next(iter(get_close_matches(name, self.commands, n=1, cutoff=0.6)), None)
+            if ctx.parent is None:
+                meant = _COMMAND_BY_FOREIGN_NAME.get(name, meant)
+            words = ["hrdet", *ctx.command_path.split()[1:]]
+            answer = f"did you mean {command(*words, *meant.split())}?" if meant else _all_of(self.commands)
+            raise SpecError([f"there is no command {' '.join(words)} {shortened(name)}; {answer}"])
+        return super().resolve_command(ctx, args)
+
+
+def _all_of(names: Sequence[str] | Mapping[str, object]) -> str:
+    return f"there are {', '.join(names)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandUsage:
+    """What a command takes.
+
+    Attributes:
+        name: As it is typed: ``hrdet train``.
+        values_by_option: How many values each option takes; 0 for a switch.
+        metavars: What the values of an option are called.
+        options_of_others: The commands that have an option, by option.
+    """
+
+    name: str
+    values_by_option: Mapping[str, int]
+    metavars: Mapping[str, Sequence[str]]
+    options_of_others: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, parsed: Any, ctx: Any) -> "CommandUsage":
+        """The usage of a command of Typer's."""
+        values: dict[str, int] = {}
+        metavars: dict[str, Sequence[str]] = {}
+        for parameter in parsed.get_params(ctx):
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                if option.startswith("-"):
+                    is_switch = getattr(parameter, "is_flag", False) or getattr(parameter, "count", False)
+                    values[option] = 0 if is_switch else max(parameter.nargs, 1)
+                    metavars[option] = (parameter.metavar or "a value").split(" ")
+        return cls(" ".join(["hrdet", *ctx.command_path.split()[1:]]), values, metavars, _other_options(ctx))
+
+    def problems(self, arguments: Sequence[str]) -> Iterator[str]:
+        """What is wrong with arguments, before their values are looked at."""
+        left = list(arguments)
+        while left and (word := left.pop(0)) != "--":
+            if not _is_option(word):
+                continue
+            option, equals, value = word.partition("=")
+            if option not in self.values_by_option:
+                given = value if equals else next((item for item in left[:1] if not _is_option(item)), None)
+                yield f"{self.name} has no option {shortened(option)}; {self._answer(option, given)}"
+                continue
+            num_values = 0 if equals else self.values_by_option[option]
+            found = list(takewhile(lambda item: not _is_option(item), left[:num_values]))
+            if len(found) < num_values:
+                yield self._describe_missing(option, found, follower=next(iter(left[len(found) :]), None))
+            del left[: len(found)]
+
+    def _describe_missing(self, option: str, found: Sequence[str], *, follower: str | None) -> str:
+        wanted = self.metavars[option]
+        missing = " ".join(wanted[len(found) :])
+        behind = "" if follower is None else f", but {follower.partition('=')[0]} follows"
+        return f"{option} takes {' '.join(wanted)}: {missing} is missing{behind}"
+
+    def _answer(self, option: str, value: str | None) -> str:
+        """What to write in place of an option."""
+        if near := get_close_matches(option, self.values_by_option, n=1, cutoff=0.8):
+            return f"did you mean {near[0]}?"
+        answer = None
+        if option == "--run-dir":
+            answer = f"write {command(*self.name.split(), value or 'RUN')}"
+        elif option.startswith("--") and "--set" in self.values_by_option:
+            answer = self._setting_for(option, value)
+        if answer is None and (others := self.options_of_others.get(option)):
+            answer = f"it is an option of {' and '.join(others)}"
+        return answer or f"see {self.name} --help"
+
+    def _setting_for(self, option: str, value: str | None) -> str | None:
+        from hrdet_cli.specs.foreign_names import answer_to
+        from hrdet_cli.specs.known_keys import settings_for
+
+        settings = settings_for(option, value)
+        if not settings:
+            return answer_to(option)
+        if (weights := settings[0].removeprefix("model.weights=")) != settings[0]:
+            has_option = "--weights" in self.values_by_option
+            return f"write {command(*(['--weights'] if has_option else self.name.split()), weights)}"
+        return "write " + " ".join(command("--set", setting) for setting in settings)
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word of a command line is an option: ``-1`` and ``-`` are none."""
+    return word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
+
+
+def _other_options(ctx: Any) -> dict[str, list[str]]:
+    """The options of the other commands beside a command."""
+    if ctx.parent is None:
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, other in getattr(ctx.parent.command, "commands", {}).items():
+        for option in (option for parameter in other.params for option in parameter.opts):
+            if option.startswith("--"):
+                found.setdefault(option, []).append(f"hrdet {name}")
+    return found

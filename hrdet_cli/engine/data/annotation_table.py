@@ -1,0 +1,113 @@
+"""The lists of an annotation file, read strictly column by column, and what is wrong with them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.annotation_values import Kind
+from hrdet_cli.engine.data.repeated_keys import repetition
+from hrdet_cli.errors import DataError
+from hrdet_cli.wording import command
+
+_MAX_PROBLEMS_SHOWN = 20
+
+
+class Problems:
+    """Problems found in one file: counts all, remembers the first few."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._first: list[str] = []
+        self._count = 0
+
+    def add(self, problem: str) -> None:
+        """Note a problem."""
+        self._count += 1
+        if len(self._first) < _MAX_PROBLEMS_SHOWN:
+            self._first.append(problem)
+
+    def raise_if_any(self) -> None:
+        """Raise.
+
+        Raises:
+            DataError: There are problems; lists the first of them.
+        """
+        if not self._count:
+            return
+        lines = [
+            f"{self._path} is not a COCO annotation file that can be used. Regenerate it, or mend it; "
+            f"{command('hrdet', 'check-data', self._path, '--fix-out', 'mended.json')} mends what it can:"
+        ]
+        lines += [f"  {problem}" for problem in self._first]
+        if self._count > len(self._first):
+            lines.append(f"  and {self._count - len(self._first)} more")
+        raise DataError("\n".join(lines))
+
+
+class Table:
+    """One of the lists of an annotation file, read column by column; what is wrong goes to ``problems``."""
+
+    def __init__(
+        self,
+        name: str,
+        content: Mapping[str, Any],
+        problems: Problems,
+        *,
+        repeated: Mapping[int, Mapping[str, list[Any]]],
+        may_be_empty: bool = False,
+    ) -> None:
+        self._name = name
+        self._problems = problems
+        self._items: list[msgspec.Struct] = []
+        items = content.get(name)
+        if not isinstance(items, list):
+            problems.add(f"'{name}' is missing" if name not in content else f"'{name}' is not a list")
+        elif not items and not may_be_empty:
+            problems.add(f"'{name}' is empty")
+        else:
+            self._items = items
+            for row, item in enumerate(items):
+                if not isinstance(item, msgspec.Struct):
+                    problems.add(f"{name}[{row}] is not an object")
+            for row, values_by_key in repeated.items():
+                for key, values in values_by_key.items():
+                    problems.add(f"{self._item(row)}: {repetition(key, values)}")
+
+    def column(self, key: str, kind: Kind) -> list[Any]:
+        """Values of one key; a problem for each that is missing or of another kind.
+
+        Where the kind is optional, null is as good as nothing: both become its default.
+        """
+        values = [getattr(item, key) for item in self._items]
+        if kind.is_optional:
+            values = [kind.default if value is None or value is msgspec.UNSET else value for value in values]
+        for row, value in enumerate(values):
+            if not kind.is_valid(value):
+                given = "is missing" if value is msgspec.UNSET else f"is {value!r:.60}"
+                self._problems.add(f"{self._item(row)}: {key} {given}; expected {kind.expected}")
+        return values
+
+    def positions(self, key: str, values: list[Any]) -> dict[Any, int]:
+        """Position of each value; a problem for each that occurs twice."""
+        position_by_value: dict[Any, int] = {}
+        for row, value in enumerate(values):
+            first = position_by_value.setdefault(value, row)
+            if first != row:
+                self._problems.add(f"{self._item(row)}: {key} {value!r} is taken by {self._item(first)}")
+        return position_by_value
+
+    def look_up(self, key: str, ids: list[int], position_by_id: dict[int, int]) -> NDArray[np.int64]:
+        """Position of the item each row refers to; a problem for each row that refers to none."""
+        positions = [position_by_id.get(value, -1) for value in ids]
+        for row, position in enumerate(positions):
+            if position < 0:
+                self._problems.add(f"{self._item(row)}: there is no {key} {ids[row]}")
+        return np.array(positions, dtype=np.int64)
+
+    def _item(self, row: int) -> str:
+        given = getattr(self._items[row], "id", None)
+        return f"{self._name}[{row}] (id {None if given is msgspec.UNSET else given!r:.40})"

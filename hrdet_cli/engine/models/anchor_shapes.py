@@ -1,0 +1,62 @@
+"""Which anchors there are, as numbers: shapes, strides and layout. Does not import torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+PYRAMID_STRIDES = (4, 8, 16, 32, 64)
+"""Picture pixels per feature pixel of the levels of both necks."""
+
+AnchorArea = Literal["picture", "padded", "canvas"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnchorLayout:
+    """Where anchors lie, in which families of detectors differ.
+
+    Attributes:
+        offset: Where in its cell an anchor is centred, in strides: 0 is the top left corner (mmdetection 2
+            and 3, torchvision), 0.5 the middle (the 2019 code).
+        is_rounded: Corners, as at the origin, are whole pixels, halves the even ones (the 2019 code,
+            torchvision).
+        step: Pixels from one cell to the next. ``"canvas"``, as in torchvision, is the canvas's side divided
+            by the number of cells and rounded down: less than a stride where that does not divide the canvas
+            and the network adds a cell for the rest, more where it drops the rest.
+        area: Whose cells have anchors that train and propose: the picture's, or all (torchvision).
+            ``"padded"``, as in mmdetection: those of the picture with its sides rounded up to multiples of 32
+            train, and all propose.
+    """
+
+    offset: float = 0.0
+    is_rounded: bool = False
+    step: Literal["stride", "canvas"] = "stride"
+    area: AnchorArea = "picture"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnchorShapes:
+    """The anchors of every cell of every level of a pyramid.
+
+    Attributes:
+        strides: Pixels from one cell to the next, for each level.
+        scale: Square root of an anchor's area in units of its level's stride.
+        aspect_ratios: Height over width of each anchor of a cell.
+        layout: Where the anchors lie; by default as in mmdetection 3.
+    """
+
+    strides: tuple[int, ...]
+    scale: float = 8
+    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    layout: AnchorLayout = AnchorLayout()
+
+    @property
+    def cells(self) -> NDArray[np.float32]:
+        """``(L, shapes, 4)``: the anchors of each level's cell at the origin."""
+        half_roots = [0.5 * math.sqrt(ratio) for ratio in self.aspect_ratios]
+        shapes = np.array([(-0.25 / half, -half, 0.25 / half, half) for half in half_roots], dtype=np.float32)
+        strides = np.array(self.strides, dtype=np.float32)[:, None, None]
+        cells = shapes * np.float32(self.scale) * strides + np.float32(self.layout.offset) * strides
+        return cells.round() if self.layout.is_rounded else cells

@@ -1,0 +1,51 @@
+"""Where the weights files that presets name come from, and what fetches them. Does not import torch."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from hrdet_cli.engine.weights.names import TIMM, TORCHVISION
+from hrdet_cli.extras import install_command
+
+_MMDETECTION = "https://download.openmmlab.com"
+_HRNET_PAGE = "https://github.com/HRNet/HRNet-Image-Classification"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a published file's weights can be had.
+
+    Attributes:
+        name: What to give in place of the file: a name or an address, which hrdet fetches.
+        page: Where the file itself is, for people to download.
+        extra: The optional packages that fetching needs; None for none.
+    """
+
+    name: str
+    page: str
+    extra: str | None = None
+
+    def describe(self, file: str) -> str:
+        """How to get the weights without, and with, the file, in a sentence or two."""
+        needs = f" (needs timm: {install_command(self.extra)})" if self.extra else ""
+        place = "that" if self.page == self.name else f"it from {self.page}"
+        return f"--weights {self.name} fetches these weights{needs}. Or download {place} to {file}."
+
+
+def origin_of(file: str) -> Origin | None:
+    """The origin of a published file, by its name; None where that is not known."""
+    name = PurePath(file).name
+    if (found := re.fullmatch(r"hrnetv2_w(18|30|32|40|44|48|64)_imagenet_pretrained\.pth", name)) is not None:
+        return Origin(f"{TIMM}hrnet_w{found[1]}", _HRNET_PAGE, "timm")
+    if (found := re.fullmatch(r"(resnet(?:50|101))-(?:0676ba61|63fe2227)\.pth", name)) is not None:
+        return Origin(f"{TORCHVISION}{found[1]}", f"https://download.pytorch.org/models/{name}")
+    if name in ("resnet50_msra-5891d200.pth", "resnet101_msra-6cc46731.pth"):
+        return _at(f"{_MMDETECTION}/pretrain/third_party/{name}")
+    if name == "faster_rcnn_hrnetv2p_w18_1x_coco.pth":
+        folder = f"{_MMDETECTION}/mmdetection/v2.0/hrnet/faster_rcnn_hrnetv2p_w18_1x_coco"
+        return _at(f"{folder}/faster_rcnn_hrnetv2p_w18_1x_coco_20200130-56651a6d.pth")
+    return None
+
+
+def _at(address: str) -> Origin:
+    return Origin(address, address)

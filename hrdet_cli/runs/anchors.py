@@ -1,0 +1,38 @@
+"""From spec to anchors, before torch is needed."""
+
+from hrdet_cli.engine.models.anchor_fit import AnchorFit
+from hrdet_cli.engine.models.anchor_shapes import PYRAMID_STRIDES, AnchorLayout, AnchorShapes
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.model import ResNetBackboneSpec, RpnSpec
+from hrdet_cli.specs.norm import NormSpec
+
+
+def build_anchor_layout(rpn: RpnSpec) -> AnchorLayout:
+    """Where the anchors lie."""
+    return AnchorLayout(
+        offset=rpn.anchor_offset,
+        is_rounded=rpn.round_anchors,
+        step=rpn.anchor_step,
+        area=rpn.anchor_area,
+    )
+
+
+def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit:
+    """The anchors that training would use, without the detector around them."""
+    rpn = spec.model.rpn
+    shapes = AnchorShapes(
+        strides=PYRAMID_STRIDES,
+        scale=rpn.anchor_scale,
+        aspect_ratios=rpn.anchor_aspect_ratios,
+        layout=build_anchor_layout(rpn),
+    )
+    return AnchorFit(
+        anchors=shapes,
+        allowed_border=rpn.allowed_border_pixels,
+        rounds_up=isinstance(spec.model.backbone, ResNetBackboneSpec) or counts_valid_pixels(spec.norm),
+    )
+
+
+def counts_valid_pixels(norm: NormSpec) -> bool:
+    """Whether norms count the pixels of pictures only, so that levels have a last, incomplete cell."""
+    return getattr(norm, "statistics", "all") == "valid"

@@ -1,0 +1,165 @@
+"""Notes on pictures, boxes and classes: data that do not go with each other or with the settings."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.wording import counted, first_and_count
+
+_MOST_EMPTY = 0.5
+_MOST_ENLARGED = 2.5
+_SIDES = (("left", "right"), ("west", "east"))
+
+
+def describe_no_validation(run: RunFigures) -> str | None:
+    """Training that nobody sees the success of."""
+    if run.val is not None:
+        return None
+    return (
+        "there are no validation data: nothing is evaluated and no best.pt is kept; eval, predict and export "
+        "will take last.pt, and eval needs --val-data JSON IMAGES, which can be given here too"
+    )
+
+
+def describe_untrained_classes(run: RunFigures) -> str | None:
+    """Classes without a box to train on."""
+    counts = np.bincount(run.train.labels[~run.train.is_crowd], minlength=len(run.train.class_names))
+    missing = [repr(name) for name, count in zip(run.train.class_names, counts, strict=True) if not count]
+    if not missing:
+        return None
+    evaluated = ""
+    if run.val is not None:
+        val_counts = np.bincount(run.val.labels[~run.val.is_crowd], minlength=len(run.val.class_names))
+        num_boxes = int(val_counts[counts == 0].sum())
+        evaluated = f"; {counted(num_boxes, 'validation box is', 'validation boxes are')} of them"
+    return (
+        f"{counted(len(missing), 'class has', 'classes have')} no box to train on and will never be found: "
+        f"{first_and_count(missing)}{evaluated}. Split the data anew, or take these categories out"
+    )
+
+
+def describe_shared_pictures(run: RunFigures) -> str | None:
+    """Validation pictures that are trained on."""
+    if run.val is None:
+        return None
+    if run.val.fingerprint == run.train.fingerprint:
+        return "the validation data are the training data, so AP does not tell how well other pictures do"
+    located = [run.spec.data.locate(part) for part in ("train", "val")]
+    if located[0].images.absolute() != located[1].images.absolute():
+        return None
+    shared = np.intersect1d(run.train.file_names[run.steps.indices], run.val.file_names)
+    if not len(shared):
+        return None
+    return (
+        f"{counted(len(shared), 'validation picture is', 'validation pictures are')} trained on too, so AP "
+        f"promises too much: {first_and_count(shared.tolist())}. Take them out of one of the two files"
+    )
+
+
+def describe_mirrored_classes(run: RunFigures) -> str | None:
+    """Classes that a left-right flip exchanges."""
+    if not run.spec.augmentation.flip_probability:
+        return None
+    names = {name.lower() for name in run.train.class_names}
+    pairs = [
+        (one, other)
+        for one in sorted(names)
+        for here, there in _SIDES
+        if (other := re.sub(rf"(?<![a-z]){here}(?![a-z])", there, one)) != one and other in names
+    ]
+    if not pairs:
+        return None
+    shown = first_and_count([f"{one!r} and {other!r}" for one, other in pairs])
+    return f"flips exchange left and right, and with them {shown}: --set augmentation.flip_probability=0"
+
+
+def describe_empty_pictures(run: RunFigures) -> str | None:
+    """Training that mostly sees pictures without a box."""
+    if not run.spec.data.keep_pictures_without_boxes:
+        return None
+    share = float((run.train.num_boxes[run.steps.indices] == 0).mean())
+    if share <= _MOST_EMPTY:
+        return None
+    return (
+        f"{share:.0%} of the training pictures have no box, so most of the time nothing is shown: "
+        "--set data.keep_pictures_without_boxes=false"
+    )
+
+
+def describe_enlarged_pictures(run: RunFigures) -> str | None:
+    """Pictures that are enlarged so much that time is spent on no information."""
+    factors = [
+        placement.resized.width / run.train.size_of(index).width
+        for layout in run.layouts
+        for index, placement in zip(layout.request.indices, layout.placements, strict=True)
+    ]
+    factor = float(np.median(factors))
+    if factor <= _MOST_ENLARGED:
+        return None
+    return (
+        f"half of the pictures are enlarged {factor:.1f} times or more, which shows nothing new and makes a "
+        f"step {factor**2:.0f} times as slow: set smaller augmentation.scales_pixels, "
+        "evaluation.scale_pixels and canvases"
+    )
+
+
+def describe_unlike_scales(run: RunFigures) -> str | None:
+    """Evaluation at a scale that training never sees."""
+    trained = [long * short for long, short in run.spec.augmentation.scales_pixels]
+    long, short = run.spec.evaluation.scale_pixels
+    if min(trained) / 2.5 <= long * short <= max(trained) * 2.5:
+        return None
+    nearest = min(
+        run.spec.augmentation.scales_pixels, key=lambda scale: abs(scale[0] * scale[1] - long * short)
+    )
+    return (
+        f"pictures are evaluated at {long}x{short} but trained on at no scale like it, which costs AP: "
+        f"--set 'evaluation.scale_pixels={list(nearest)}'"
+    )
+
+
+def count_beyond(annotations: CocoAnnotations, most: int) -> tuple[int, int]:
+    """Pictures with more than ``most`` boxes, and their boxes beyond that number."""
+    beyond = np.maximum(annotations.num_boxes - most, 0)
+    return int(np.count_nonzero(beyond)), int(beyond.sum())
+
+
+def describe_detection_cap(run: RunFigures) -> str | None:
+    """Pictures with more boxes than detections are kept."""
+    if run.val is None:
+        return None
+    head, rpn = run.spec.model.roi_head, run.spec.model.rpn
+    cap = min(head.max_detections, rpn.num_test_proposals)
+    num_pictures, num_beyond = count_beyond(run.val, cap)
+    if not num_pictures:
+        return None
+    share = num_beyond / int(run.val.num_boxes.sum())
+    needed = -(-int(run.val.num_boxes.max()) // 100) * 100
+    settings = [
+        ("model.roi_head.max_detections", head.max_detections, needed),
+        ("model.rpn.num_test_proposals", rpn.num_test_proposals, 4 * needed),
+        ("model.rpn.num_test_candidates_per_level", rpn.num_test_candidates_per_level, 4 * needed),
+    ]
+    cure = " ".join(f"--set {key}={wanted}" for key, value, wanted in settings if value < wanted)
+    return (
+        f"{counted(num_pictures, 'validation picture has', 'validation pictures have')} more boxes than the "
+        f"{cap} detections that are kept of one, so {share:.1%} of the boxes are out of reach: {cure}"
+        f"{_describe_coco_cap(run.val)}"
+    )
+
+
+def _describe_coco_cap(val: CocoAnnotations) -> str:
+    """COCO's own rule, which no setting changes."""
+    picture_of_box = np.repeat(np.arange(len(val)), np.diff(val.offsets))
+    keys = np.stack([picture_of_box, val.labels])[:, ~val.is_crowd]
+    _, counts = np.unique(keys, axis=1, return_counts=True)
+    if not _any_above(counts.tolist(), 100):
+        return ""
+    return " (COCO's AP itself counts 100 detections of a class in a picture)"
+
+
+def _any_above(counts: Sequence[int], most: int) -> bool:
+    return any(count > most for count in counts)

@@ -1,0 +1,75 @@
+"""Notes on the detector: boxes that no anchor can stand for, and thresholds that hide detections."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.models.anchor_fit import AnchorFit, PlacedBoxes
+from hrdet_cli.runs.anchors import build_anchor_fit
+from hrdet_cli.runs.run_notes.figures import RunFigures
+
+_MOST_UNMATCHED = 0.2
+"""Of the boxes of COCO, about a twentieth are too small for the published anchors."""
+_SCALES = (1, 2, 3, 4, 6, 8, 12, 16)
+_HIGHEST_THRESHOLD = 0.3
+
+
+def describe_unmatched_boxes(run: RunFigures) -> str | None:
+    """Boxes for which no anchor can ever be positive."""
+    placed, anchors = run.placed_boxes(), build_anchor_fit(run.spec)
+    if not len(placed.boxes):
+        return None
+    share = _unmatched_share(anchors, placed, run)
+    if share <= _MOST_UNMATCHED:
+        return None
+    sides = np.sqrt((placed.boxes[:, 2:] - placed.boxes[:, :2]).prod(axis=1))
+    shapes = np.sqrt((anchors.anchors.cells[..., 2:] - anchors.anchors.cells[..., :2]).prod(axis=-1))
+    return (
+        f"{share:.0%} of the boxes can match no anchor, so the detector cannot learn to find them: half of "
+        f"the boxes have sides below {_pixels(sides)} pixels as training sees them, and anchors have "
+        f"{shapes.min():.0f} to {shapes.max():.0f}{_describe_cure(anchors, placed, run, share)}"
+    )
+
+
+def _pixels(sides: NDArray[np.float64]) -> str:
+    return f"{float(np.median(sides)):.0f}"
+
+
+def _unmatched_share(anchors: AnchorFit, placed: PlacedBoxes, run: RunFigures) -> float:
+    """Of boxes that neither reach ``positive_iou`` nor may claim their best anchors."""
+    rpn, best = run.spec.model.rpn, anchors.best_iou(placed)
+    needed = min(rpn.positive_iou, rpn.min_positive_iou)
+    return float(((best < needed) | (best <= 0)).mean())
+
+
+def _describe_cure(anchors: AnchorFit, placed: PlacedBoxes, run: RunFigures, share: float) -> str:
+    """The settings that leave the fewest boxes without an anchor, if any help."""
+    found: list[tuple[float, int, str]] = []
+    rpn = run.spec.model.rpn
+    for border, border_setting in {
+        anchors.allowed_border: "",
+        None: " --set model.rpn.allowed_border_pixels=null",
+    }.items():
+        for scale in {rpn.anchor_scale, *_SCALES}:
+            scale_setting = "" if scale == rpn.anchor_scale else f" --set model.rpn.anchor_scale={scale:g}"
+            trial = replace(anchors, anchors=replace(anchors.anchors, scale=scale), allowed_border=border)
+            settings = f"{scale_setting}{border_setting}"
+            if settings:
+                left = round(_unmatched_share(trial, placed, run), 2)
+                found.append((left, settings.count("--set"), settings))
+    left, _, settings = min(found)
+    if left > share / 2:
+        return "; set larger augmentation.scales_pixels and canvases"
+    return f":{settings} leaves {left:.0%}"
+
+
+def describe_high_threshold(run: RunFigures) -> str | None:
+    """A threshold that takes detections away from the score."""
+    threshold = run.spec.model.roi_head.score_threshold
+    if threshold < _HIGHEST_THRESHOLD:
+        return None
+    return (
+        f"detections with a score below {threshold:g} are dropped before they are scored, which costs AP: "
+        "--set model.roi_head.score_threshold=0.05 (hrdet predict has --min-score for what is drawn)"
+    )
