@@ -35,6 +35,36 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StepForecast:
+    """The largest step is tried next, on a CPU, where it takes a while.
+
+    Attributes:
+        canvas: ``WIDTHxHEIGHT``.
+        num_pictures: On each process.
+        peak_memory_bytes: About what each process will use.
+        seconds: About what it will take.
+    """
+
+    canvas: str
+    num_pictures: int
+    peak_memory_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """How long training will take, by its largest step, without evaluation.
+
+    Attributes:
+        epoch_seconds: For an epoch.
+        seconds: For all that is left to train.
+    """
+
+    epoch_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something the user should know, in a line."""
 
@@ -105,6 +135,8 @@ class RunFinished:
 
 Event = (
     RunStarted
+    | StepForecast
+    | RunForecast
     | StepReport
     | Notice
     | EvaluationProgress

@@ -1,6 +1,6 @@
 """Before the first step: does the largest one fit into memory, and how many pictures would?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 
@@ -10,16 +10,28 @@ from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
 from hrdet_cli.engine.distributed.world import current_world, working_alone
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.rehearsal import (
     StepCost,
     fits_into_memory,
     largest_fitting,
     release_memory,
 )
+from hrdet_cli.engine.training.reports import resident_memory_bytes
 from hrdet_cli.errors import OutOfMemoryError, SpecError
 from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, place_detector
 from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.doctor.limits import ControlGroups, free_memory_bytes
 from hrdet_cli.runs.evaluate import never
+from hrdet_cli.runs.events import Event, RunForecast, StepForecast
+from hrdet_cli.runs.forecast import (
+    FEWEST_PIXELS,
+    Probe,
+    extrapolate,
+    most_pixels,
+    num_local_processes,
+    probe_canvases,
+)
 from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.runs.steps import build_steps, with_batch_size
 from hrdet_cli.runs.training_run import TrainingRun
@@ -49,29 +61,36 @@ class LargestBatches:
         self._num_boxes = steps.most_boxes
         self._num_classes = num_classes
 
-    def make(self, num_pictures: int) -> Batch:
-        """A batch of so many pictures."""
+    def make(self, num_pictures: int, *, canvas: Size | None = None) -> Batch:
+        """A batch of so many pictures, on the largest canvas or on another."""
         return make_noise_batch(
-            self.canvas,
+            canvas or self.canvas,
             num_pictures=num_pictures,
             num_boxes=self._num_boxes,
             num_classes=self._num_classes,
         )
 
 
-def rehearse_largest_step(run: TrainingRun) -> LargestStep:
+def rehearse_largest_step(run: TrainingRun) -> Generator[Event, None, LargestStep]:
     """Make the largest step of a run once, together with all processes, and forget it.
 
-    A process that has too little memory looks, by itself, for the batch that it has enough for.
+    A process that has too little memory looks, by itself, for the batch that it has enough for. On a CPU,
+    which would kill a process that takes too much, a large step is forecast from small ones first.
 
     Args:
         run: Bit for bit as before afterwards.
+
+    Yields:
+        On a CPU what a large step will take, and then how long the run will.
 
     Raises:
         OutOfMemoryError: The step does not fit; says what would.
     """
     batches = LargestBatches(run.loader.steps, num_classes=len(run.plan.class_names))
     num_pictures = run.spec.data.num_pictures_per_process
+    is_large = num_pictures * batches.canvas.num_pixels >= FEWEST_PIXELS
+    if run.device.type == "cpu" and is_large:
+        yield _forecast_step(run, batches, num_pictures)
     costs: list[StepCost] = []
     if not fits_into_memory(lambda: costs.append(run.trainer.rehearse(batches.make(num_pictures)))):
         run.trainer.abandon()  # what it holds would make the others look larger than they are
@@ -79,12 +98,43 @@ def rehearse_largest_step(run: TrainingRun) -> LargestStep:
         fitting = find_most_pictures(run.spec, batches, run.data.train, run.device, most=most) if most else 0
         raise OutOfMemoryError(_describe_excess(run.spec, batches, num_pictures, run.device, fitting))
     all_costs = gather_everywhere(costs[0], what="memory of the processes")
+    seconds = max(cost.seconds for cost in all_costs)
+    if run.device.type == "cpu" and is_large:
+        num_left = run.trainer.num_steps - run.trainer.step
+        yield RunForecast(seconds * run.plan.steps_per_epoch, seconds * num_left)
     return LargestStep(
         canvas=str(batches.canvas),
         num_pictures=num_pictures,
         num_box_rows=batches.num_box_rows,
         peak_memory_bytes=max(cost.peak_memory_bytes for cost in all_costs),
-        seconds=max(cost.seconds for cost in all_costs),
+        seconds=seconds,
+    )
+
+
+def _forecast_step(run: TrainingRun, batches: LargestBatches, num_pictures: int) -> StepForecast:
+    """What the largest step will take on this CPU, by two small ones with one picture.
+
+    Raises:
+        OutOfMemoryError: It would take more memory than is left.
+    """
+    canvases = probe_canvases(batches.canvas)
+    run.trainer.rehearse(batches.make(1, canvas=canvases[0]))  # the first step of a process takes longer
+    smaller, larger = (
+        Probe(canvas.num_pixels, run.trainer.rehearse(batches.make(1, canvas=canvas))) for canvas in canvases
+    )
+    cost = extrapolate(smaller, larger, num_pictures * batches.canvas.num_pixels)
+    free = free_memory_bytes(ControlGroups())
+    room = None if free is None else resident_memory_bytes() + free // num_local_processes()
+    if room is not None and cost.peak_memory_bytes > room:
+        fitting = most_pixels(smaller, larger, room) // batches.canvas.num_pixels
+        needed = f"It would take about {cost.peak_memory_bytes / 2**30:.1f} GiB of {room / 2**30:.1f} GiB."
+        excess = _describe_excess(run.spec, batches, num_pictures, run.device, max(0, fitting))
+        raise OutOfMemoryError(f"{excess}\n{needed} It was not tried: the system would kill the process.")
+    return StepForecast(
+        canvas=str(batches.canvas),
+        num_pictures=num_pictures,
+        peak_memory_bytes=cost.peak_memory_bytes,
+        seconds=cost.seconds,
     )
 
 

@@ -1,6 +1,6 @@
 """How a training run begins: everything is built and checked before the folder is touched."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -121,6 +121,7 @@ def prepare_run(
     start = from_first(lambda: _look_into(folder, lock, spec, launch), what="state of the run folder")
     yield from map(Notice, start.notices)
     if start.keys_since:
+        _refuse_settings_since(loaded, start.keys_since)
         loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
         spec = loaded.spec
     data = open_training_data(spec.data, load=load_coco_once)
@@ -169,7 +170,7 @@ def prepare_run(
         )
     if start.goes_on:
         yield from _go_on(run, start)
-    largest_step = None if trainer.is_finished else rehearse_largest_step(run)
+    largest_step = None if trainer.is_finished else (yield from rehearse_largest_step(run))
     entry = describe_launch(
         plan,
         seed=spec.run.seed,
@@ -230,6 +231,17 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
         batch_size=None if launch.resume == "always" and not is_restart else saved_batch_size(folder),
         notices=tuple(notices),
     )
+
+
+def _refuse_settings_since(loaded: LoadedSpec, keys: Sequence[str]) -> None:
+    """What a run was begun without it cannot get later; a preset may have learned of it meanwhile."""
+    problems = [
+        f"{source}: {key} is new, and the run was begun without it; leave it away or start a new run"
+        for key in keys
+        if (source := loaded.sources.get(key, "")).startswith("--")
+    ]
+    if problems:
+        raise SpecError(problems)
 
 
 def _open_folder(run: TrainingRun, start: _Start, lock: RunLock, launch: Launch) -> list[str]:

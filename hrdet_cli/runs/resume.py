@@ -13,7 +13,7 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import format_spec, validate_layers
-from hrdet_cli.specs.yaml_text import parse_yaml
+from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
 MAY_CHANGE = (
     "data.batch_size_per_process",
@@ -100,7 +100,7 @@ def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
     """
     wanted = parse_yaml(format_spec(spec), source="the resumed spec")
     problems = [
-        f"{key}: is {value!r} in {file}, but {_value_at(wanted, key)!r} was asked for; "
+        f"{key}: is {shown(value)} in {file}, but {shown(_value_at(wanted, key))} was asked for; "
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
         for key, value in leaves(_parse_spec(saved))
         if _value_at(wanted, key) != value and not is_within(key, MAY_CHANGE)
@@ -111,8 +111,11 @@ def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
 
 def keys_since(saved: str, spec: ExperimentSpec) -> tuple[str, ...]:
     """Keys that the hrdet which saved a spec did not have; none where the text is no spec."""
-    known = _keys_of(_parse_spec(saved))
-    return tuple(sorted(_keys_of(_parse_spec(format_spec(spec))) - known)) if known else ()
+    known, wanted = _keys_of(_parse_spec(saved)), _keys_of(_parse_spec(format_spec(spec)))
+    new = [
+        key for key in sorted(wanted) if not any(is_within(key, [k]) or is_within(k, [key]) for k in known)
+    ]
+    return tuple(new) if known else ()
 
 
 def as_begun(spec: ExperimentSpec, keys: Sequence[str]) -> ExperimentSpec:
@@ -123,10 +126,7 @@ def as_begun(spec: ExperimentSpec, keys: Sequence[str]) -> ExperimentSpec:
         section = _value_at(values, ".".join(sections)) if sections else values
         if isinstance(section, dict):
             section.pop(name, None)
-    try:
-        return validate_layers([Layer("the resumed spec", values)]).spec
-    except SpecError:
-        return spec  # what is missing has no default: it is of a section that is of another kind
+    return validate_layers([Layer("the resumed spec", values)]).spec
 
 
 def _value_at(values: Any, key: str) -> Any:

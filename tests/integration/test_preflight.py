@@ -1,6 +1,7 @@
 """What happens before the first step: the largest one is tried, or looked for."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def test_the_largest_step_is_told_at_the_start_and_kept_in_the_record(finished_r
 def test_a_run_ends_with_the_same_bits_as_one_that_tried_nothing(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hrdet_cli.runs.preparation.rehearse_largest_step", lambda _: None)
+    monkeypatch.setattr("hrdet_cli.runs.preparation.rehearse_largest_step", lambda _: iter(()))
     folder = tmp_path / "run"
     outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", folder)
     assert outcome.exit_code == 0, outcome.stderr
@@ -93,6 +94,39 @@ def test_it_is_said_where_not_even_one_picture_fits_and_no_remedy_that_is_taken_
     assert outcome.stderr.endswith(
         "Not even one picture does; try smaller augmentation.scales_pixels and padding\n"
     )
+
+
+def test_a_step_that_a_cpu_has_no_memory_for_is_not_even_tried(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_for: Room
+) -> None:
+    room_for(1)  # the small ones that it is forecast from
+    monkeypatch.setattr("hrdet_cli.runs.preflight.FEWEST_PIXELS", 1)
+    monkeypatch.setattr("hrdet_cli.runs.preflight.free_memory_bytes", lambda _: 0)
+    monkeypatch.setattr("hrdet_cli.runs.preflight.resident_memory_bytes", lambda: 2**20)
+    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", tmp_path / "run")
+    assert outcome.exit_code == 9
+    assert (
+        "Not even one picture does; try --set model.activation_checkpointing=true, or smaller"
+        in outcome.stderr
+    )
+    assert "of 0.0 GiB. It was not tried: the system would kill the process.\n" in outcome.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_large_step_on_a_cpu_is_forecast_and_with_it_the_time_of_the_run(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hrdet_cli.runs.preflight.FEWEST_PIXELS", 1)
+    outcome = hrdet("train", *tiny_options(finished_run.data_root, *ONE_EPOCH), "--run-dir", tmp_path / "run")
+    assert outcome.exit_code == 0, outcome.stderr
+    lines = outcome.stdout.splitlines()
+    (forecast,) = [line for line in lines if line.startswith("trying the largest step once: ")]
+    assert re.search(r"2 pictures; on this CPU it takes about \d+ s and 0\.\d GiB$", forecast)
+    assert any(re.match(r"on this CPU an epoch takes about \d+ s, and the run \d+ s", line) for line in lines)
+    ends = [
+        torch.load(run / "checkpoints" / "epoch-001.pt") for run in (tmp_path / "run", finished_run.folder)
+    ]
+    assert all(torch.equal(ends[0]["model"][key], ends[1]["model"][key]) for key in ends[1]["model"])
 
 
 @pytest.mark.slow

@@ -366,3 +366,43 @@ def test_two_signals_while_a_checkpoint_is_written_end_with_their_code_and_blame
     assert done.returncode == 143
     assert done.stderr == "finishing the step and saving; Ctrl-C again stops at once and loses it\n"
     assert list((folder / "checkpoints").iterdir()) == []
+
+
+def test_a_run_without_validation_data_says_what_it_cannot_do_and_may_get_them_later(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    root, folder = finished_run.data_root, tmp_path / "run"
+    options = tiny_options(root, "optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    outcome = hrdet(
+        "train", *options, "--train-data", root / "train.json", root / "images.zip", "--run-dir", folder
+    )
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "there are no validation data: nothing is evaluated and no best.pt is kept" in outcome.stdout
+    assert "nothing was evaluated" in outcome.stdout
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == ["epoch-001.pt", "last.pt"]
+    assert [line for line in metric_lines(folder) if line["kind"] == "evaluation"] == []
+
+    outcome = hrdet("eval", folder)
+    assert outcome.exit_code == 2
+    assert (
+        "was trained without validation data; name data to score it on: --val-data JSON IMAGES"
+        in outcome.stderr
+    )
+
+    val = ("--val-data", root / "val.json", root / "images.zip")
+    outcome = hrdet("train", "--resume", folder, *val, "--set", "optimisation.num_epochs=2")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "epoch 2  evaluated: AP" in outcome.stdout
+    assert (folder / "checkpoints" / "best.pt").is_file()
+
+
+def test_no_anchor_that_matches_is_told_before_the_run_and_after_its_first_epoch(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    settings = ("model.rpn.anchor_scale=60", "model.rpn.allowed_border_pixels=0", "optimisation.num_epochs=1")
+    options = tiny_options(finished_run.data_root, *settings, "data.val=null", "optimisation.drop_epochs=[]")
+    outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "100% of the boxes can match no anchor" in outcome.stdout
+    assert "in the whole first epoch no anchor matched a box (rpn_box 0 in every step)" in outcome.stdout
+    assert "no anchor matched a box" not in finished_run.stdout

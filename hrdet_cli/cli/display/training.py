@@ -22,8 +22,10 @@ from hrdet_cli.runs.events import (
     Event,
     Notice,
     RunFinished,
+    RunForecast,
     RunStarted,
     RunStopped,
+    StepForecast,
 )
 from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.specs.run import RunSpec
@@ -87,6 +89,8 @@ class TrainingDisplay:
                 self._show_evaluated(event)
             case Notice():
                 self._print(Text.assemble(("note: ", "yellow"), event.message))
+            case StepForecast() | RunForecast():
+                self._print(_describe_forecast(event))
             case CheckpointSaved() if not event.is_routine:
                 self._print(Text(f"saved {event.path}", style="dim"))
             case RunStopped():
@@ -179,6 +183,20 @@ def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
     if not any(word.partition("=")[0] == "--run-dir" for word in kept):
         kept += ["--run-dir", str(folder)]
     return command("hrdet", *kept, "--resume")
+
+
+def _describe_forecast(event: StepForecast | RunForecast) -> str:
+    if isinstance(event, RunForecast):
+        return (
+            f"on this CPU an epoch takes about {format_duration(event.epoch_seconds)}, and the run "
+            f"{format_duration(event.seconds)}, evaluation not counted; smaller augmentation.scales_pixels "
+            "and padding, or a smaller model.backbone, take less"
+        )
+    pictures = counted(event.num_pictures, "picture")
+    return (
+        f"trying the largest step once: {event.canvas}, {pictures}; on this CPU it takes about "
+        f"{format_duration(event.seconds)} and {event.peak_memory_bytes / 2**30:.1f} GiB"
+    )
 
 
 def _describe_largest_step(step: LargestStep) -> str:

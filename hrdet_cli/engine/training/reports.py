@@ -74,6 +74,15 @@ def peak_memory_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def resident_memory_bytes() -> int:
+    """Memory of this process that lies in the machine's now; 0 outside Linux."""
+    try:
+        num_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return num_pages * resource.getpagesize()
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Let `peak_memory_bytes` forget what was; outside Linux, resident memory keeps its peak."""
     if device.type == "cuda":

@@ -46,6 +46,18 @@ class ControlGroups:
                 limits.append(int(words[0]))
         return min(limits, default=None)
 
+    def free_memory_bytes(self) -> int | None:
+        """Memory the groups still allow, caches that they can drop included; None without a limit."""
+        rooms = []
+        for folder in self._folders("memory"):
+            words = _words(folder / "memory.max") or _words(folder / "memory.limit_in_bytes")
+            used = _words(folder / "memory.current") or _words(folder / "memory.usage_in_bytes")
+            if words and used and words[0] != "max" and int(words[0]) < _NO_LIMIT:
+                statistics = _words(folder / "memory.stat")
+                cached = dict(zip(statistics[::2], statistics[1::2], strict=False)).get("inactive_file", "0")
+                rooms.append(int(words[0]) - int(used[0]) + int(cached))
+        return min(rooms, default=None)
+
     def _folders(self, controller: str) -> list[Path]:
         """This process's group and all groups it is inside of."""
         if not self.membership.is_file():
@@ -102,6 +114,14 @@ def measure_memory(groups: ControlGroups) -> Memory:
     """Memory this process may use."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Memory(usable=min(total, groups.memory_limit_bytes() or total), total=total)
+
+
+def free_memory_bytes(groups: ControlGroups, machine: Path = Path("/proc/meminfo")) -> int | None:
+    """Memory that this machine and this process's control groups have left; None where nobody says."""
+    words = _words(machine)
+    rooms = [int(words[words.index("MemAvailable:") + 1]) * 1024] if "MemAvailable:" in words else []
+    of_groups = groups.free_memory_bytes()
+    return min([*rooms, *([] if of_groups is None else [of_groups])], default=None)
 
 
 @dataclass(frozen=True, slots=True)

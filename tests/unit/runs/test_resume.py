@@ -4,7 +4,7 @@ import pytest
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError, SpecError
-from hrdet_cli.runs.resume import check_same_spec, mend_spec
+from hrdet_cli.runs.resume import as_begun, check_same_spec, keys_since, mend_spec
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -26,8 +26,8 @@ def folder_of(path: Path, spec: ExperimentSpec) -> RunFolder:
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
-        ([], ["optimisation.ema={}"], "optimisation.ema: is None in {file}, but {{'decay': 0.999}} was"),
-        (["optimisation.ema={}"], [], "optimisation.ema.decay: is 0.999 in {file}, but None was"),
+        ([], ["optimisation.ema={}"], "optimisation.ema: is null in {file}, but {{decay: 0.999}} was"),
+        (["optimisation.ema={}"], [], "optimisation.ema.decay: is 0.999 in {file}, but null was"),
         (
             ["optimisation.ema={}"],
             ["optimisation.ema={decay: 0.9}"],
@@ -38,7 +38,7 @@ def folder_of(path: Path, spec: ExperimentSpec) -> RunFolder:
             ["optimisation.parameter_groups.norm.weight_decay_factor=0"],
             "optimisation.parameter_groups.norm.weight_decay_factor: is 1.0 in {file}, but 0.0 was",
         ),
-        ([], ["model.roi_head.soft_nms={}"], "model.roi_head.soft_nms: is None in {file}, but {{'decay':"),
+        ([], ["model.roi_head.soft_nms={}"], "model.roi_head.soft_nms: is null in {file}, but {{decay:"),
     ],
 )
 def test_a_resumed_run_may_switch_nothing_on_or_off_that_decides_its_weights(
@@ -131,3 +131,22 @@ def test_without_a_checkpoint_a_damaged_spec_stays(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_cannot_be_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"is not a run folder .* check --run-dir"):
         mend_spec(RunFolder(tmp_path))
+
+
+def test_a_run_begun_without_a_key_goes_on_with_its_default_and_all_else_as_asked_for() -> None:
+    spec = load_spec(preset="hrnet-w18", settings=["data.val=null", "data.num_workers=1"]).spec
+    saved = format_spec(spec).replace("  max_warmup_share: 0.1\n", "")
+    assert keys_since(saved, spec) == ("optimisation.max_warmup_share",)
+    with_data = {"annotations": "v.json", "images": "v"}
+    wanted = load_spec(preset="hrnet-w18", settings=["data.num_workers=3", f"data.val={with_data}"]).spec
+    assert wanted.optimisation.max_warmup_share == 0.1
+    assert keys_since(saved, wanted) == ("optimisation.max_warmup_share",), "data.val was null, not unknown"
+    begun = as_begun(wanted, keys_since(saved, wanted))
+    assert begun.optimisation.max_warmup_share is None
+    assert begun.optimisation.warmup_steps_of(624) == 500
+    assert (begun.data.num_workers, begun.data.val) == (3, wanted.data.val)
+
+
+def test_a_text_that_is_no_spec_knows_no_keys() -> None:
+    assert keys_since("", demo()) == ()
+    assert keys_since(format_spec(demo()), demo()) == ()

@@ -9,6 +9,7 @@ import pytest
 from hrdet_cli.runs.doctor.limits import (
     ControlGroups,
     count_cores,
+    free_memory_bytes,
     measure_memory,
     measure_space,
     open_file_limit,
@@ -106,3 +107,27 @@ def test_a_folder_that_is_not_there_yet_has_the_room_of_where_it_would_be(tmp_pa
     space = measure_space(tmp_path / "runs" / "mine")
     assert space.total == numbers.f_blocks * numbers.f_frsize
     assert 0 < space.free <= space.total
+
+
+def test_memory_that_is_left_is_the_least_of_machine_and_groups_with_caches(
+    tmp_path: Path,
+) -> None:
+    machine = tmp_path / "meminfo"
+    machine.write_text("MemTotal:  99 kB\nMemFree:  1 kB\nMemAvailable:  8 kB\nBuffers: 3 kB\n")
+    settings = {
+        "job/memory.max": "9000",
+        "job/memory.current": "6000",
+        "job/memory.stat": "anon 5000\ninactive_file 700\nactive_file 300",
+        "memory.max": "max",
+        "memory.current": "100",
+    }
+    groups = groups_in(tmp_path, "0::/job\n", settings)
+    assert groups.free_memory_bytes() == 9000 - 6000 + 700
+    assert free_memory_bytes(groups, machine) == 3700
+    machine.write_text("MemAvailable:  2 kB\n")
+    assert free_memory_bytes(groups, machine) == 2048
+
+
+def test_where_nobody_says_what_is_left_nothing_is_promised(tmp_path: Path) -> None:
+    groups = groups_in(tmp_path, "0::/job\n", {"job/memory.max": "max"})
+    assert free_memory_bytes(groups, tmp_path / "nowhere") is None
