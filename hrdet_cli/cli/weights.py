@@ -16,7 +16,7 @@ from hrdet_cli.cli.options import (
     load_from_options,
 )
 from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
-from hrdet_cli.wording import command
+from hrdet_cli.wording import command, counted
 
 weights_app = typer.Typer(
     help="Look at weights of any family, and make checkpoints of them.", cls=HrdetGroup, no_args_is_help=True
@@ -82,8 +82,9 @@ def convert(
         out=out,
     )
     print_notices(done.notices)
+    holds = f"{counted(done.num_tensors, 'tensor')}, {counted(len(done.class_names), 'class', 'classes')}"
     stdout_console().print(
-        f"wrote {done.path}: {done.spec_name}, {done.num_tensors} tensors, {len(done.class_names)} classes; "
+        f"wrote {done.path}: {done.spec_name}, {holds}; "
         f"score it with: {command('hrdet', 'eval', done.path)} --val-data JSON IMAGES",
         soft_wrap=True,
     )

@@ -17,7 +17,7 @@ from hrdet_cli.engine.data.checking.annotations import (
 from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.categories import note_spare_categories
-from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
+from hrdet_cli.engine.data.checking.cleaning import CleanedFile, can_be_cleaned, clean, json_lines
 from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
 from hrdet_cli.engine.data.checking.problems import (
@@ -191,7 +191,8 @@ def _check_part(
         num_unnamed_pictures=num_unnamed,
         counts=log.counts,
         problems=log.described(),
-        notes=[problem.what for problem in log.notes],
+        notes=log.notes,
+        can_be_mended=can_be_cleaned(file, log.counts, unusable_pictures=unusable),
     )
     return _CheckedPart(file, unusable, report)
 

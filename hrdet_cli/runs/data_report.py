@@ -28,6 +28,7 @@ class PartReport:
         counts: How many problems of each kind; errors first.
         problems: The first of each kind.
         notes: What may be wrong with the data as a whole.
+        can_be_mended: Whether a cleaned copy can be made.
     """
 
     part: PartName | None
@@ -42,7 +43,8 @@ class PartReport:
     num_unnamed_pictures: int | None
     counts: Mapping[ProblemKind, int]
     problems: Sequence[Problem]
-    notes: Sequence[str]
+    notes: Sequence[Problem]
+    can_be_mended: bool
 
     @property
     def num_errors(self) -> int:
@@ -77,7 +79,9 @@ class PartReport:
                 }
                 for problem in self.problems
             ],
-            "notes": list(self.notes),
+            "notes": [note.what for note in self.notes],
+            "kinds_of_notes": [note.kind.name for note in self.notes],
+            "can_be_mended": self.can_be_mended,
         }
 
 

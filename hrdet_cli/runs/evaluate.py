@@ -273,7 +273,7 @@ def _score_and_write(folder: Path, origin: Origin, findings: _Findings) -> Evalu
     annotations = findings.part.annotations
     if findings.broken and not findings.pictures:
         raise DataError(
-            f"{annotations.path}: none of its {len(annotations)} pictures can be read; the first: "
+            f"{annotations.path}: none of its {counted(len(annotations), 'picture')} can be read; the first: "
             f"{findings.broken[0].reason}"
         )
     results = to_coco_results(findings.pictures, annotations.category_ids)

@@ -12,6 +12,7 @@ from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.weights.conventions import contradictions
 from hrdet_cli.specs.model import ModelSpec
+from hrdet_cli.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ def load_initial_weights(
     family = recognise(file.tensors, source=model.weights)
     tensors = to_ours(file.tensors, family, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)
-    counts = f"{len(report.matched)} tensors, {len(report.left_over) + len(report.surplus)} left over"
+    counts = (
+        f"{counted(len(report.matched), 'tensor')}, {len(report.left_over) + len(report.surplus)} left over"
+    )
     place = "" if file.state_dict_key is None else f"{file.state_dict_key}, "
     return InitialWeights(
         description=f"{model.weights} ({place}{family.name}: {counts})",
@@ -77,7 +80,8 @@ def _class_notices(file: WeightsFile, report: LoadReport, class_names: Sequence[
             f"layers of the region head start anew ({', '.join(report.remade)})"
         )
     elif report.num_classes == num_classes and file.class_names not in (None, tuple(class_names)):
+        number = counted(num_classes, "class", "classes")
         yield (
-            f"weights {file.source} are for {num_classes} classes of other names or in another order "
+            f"weights {file.source} are for {number} of other names or in another order "
             f"({', '.join((file.class_names or ())[:3])}, ...): the region head starts from them all the same"
         )

@@ -30,6 +30,7 @@ from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer, parse_spec, setting_layers
 from hrdet_cli.specs.loading import load_spec, validate_layers
+from hrdet_cli.wording import counted
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
 """What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
@@ -332,11 +333,13 @@ def _classes_of(
     source = content.source
     if classes is not None:
         annotations = load_coco(classes)
-        if len(annotations.class_names) != num_classes:
+        num_named = len(annotations.class_names)
+        if num_named != num_classes:
             raise SpecError(
                 [
-                    f"--classes {classes}: names {len(annotations.class_names)} categories, but {source} "
-                    f"has {num_classes} classes; name the annotations that it was trained on"
+                    f"--classes {classes}: names {counted(num_named, 'category', 'categories')}, but "
+                    f"{source} has {counted(num_classes, 'class', 'classes')}; name the annotations that it "
+                    "was trained on"
                 ]
             )
         return annotations.class_names, annotations.category_ids
@@ -344,12 +347,13 @@ def _classes_of(
     if names is None:
         raise SpecError(
             [
-                f"{source}: does not name its {num_classes} classes; name them with --classes JSON, the "
-                "annotations that it was trained on"
+                f"{source}: does not name its {counted(num_classes, 'class', 'classes')}; name them with "
+                "--classes JSON, the annotations that it was trained on"
             ]
         )
     if len(names) != num_classes:
         raise WeightsError(
-            f"{source}: names {len(names)} classes but has {num_classes}; name them with --classes JSON"
+            f"{source}: names {counted(len(names), 'class', 'classes')} but has {num_classes}; name them "
+            "with --classes JSON"
         )
     return names, coco_category_ids(names)

@@ -232,3 +232,20 @@ def test_pictures_with_more_boxes_than_detections_are_named_with_the_settings(
     assert "more boxes than the 2 detections that are kept of one" in outcome.stderr
     assert "out of reach: --set model.roi_head.max_detections=100" in outcome.stderr
     assert "out of reach" not in hrdet("eval", finished_run.folder, "--out", tmp_path).stderr
+
+
+def test_annotations_are_refused_as_training_refuses_them(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    content = json.loads((finished_run.data_root / "val.json").read_text())
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["bbox"] = [x, y, x + width, y + height]
+    path = tmp_path / "corners.json"
+    path.write_text(json.dumps(content))
+    options = ("eval", finished_run.folder, "--val-data", path, finished_run.data_root / "images.zip")
+    outcome = hrdet(*options)
+    assert (outcome.exit_code, "they are corners [x1, y1, x2, y2]" in outcome.stderr) == (3, True)
+    path.write_bytes(b'{"images": "\xf6l"}')
+    outcome = hrdet(*options)
+    assert (outcome.exit_code, "byte 12, in line 1, is 0xf6" in outcome.stderr) == (3, True)

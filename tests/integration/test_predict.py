@@ -84,7 +84,7 @@ def test_a_folder_gives_drawn_pictures_a_document_and_a_table(
     lines = outcome.stdout.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["picture", "a.png", "b.png", "sub/a.png"]
     num_found = len(read_json(out)["annotations"])
-    assert f"{num_found} found in 3 pictures; 1 other file" in lines
+    assert f"{num_found} found in 3 pictures; skipped 1 file: 1 .txt" in lines
 
 
 def test_the_document_can_be_read_as_coco_annotations(
@@ -155,7 +155,8 @@ def test_reasons_speak_of_pictures_not_of_annotations(
     (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
     outcome = hrdet("predict", finished_run.folder, tmp_path / "in", "--out", tmp_path / "out")
     assert outcome.exit_code == 3
-    assert "not read: link.jpg: is not there any more, or is a link that leads nowhere\n" in outcome.stdout
+    why = f"is a symbolic link to {tmp_path / 'nowhere.jpg'}, which does not exist"
+    assert f"not read: link.jpg: {why}\n" in outcome.stdout
 
 
 def test_nothing_readable_ends_with_3(finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_tensors_without_a_place_are_left_out_only_when_asked(
     command = ["weights", "convert", of_mmdetection, *spec_option(finished_run), "--out", tmp_path / "c.pt"]
     strict = hrdet(*command)
     assert strict.exit_code == 4
-    assert "1 tensors have no place in the model: mask_head.conv.weight" in strict.stderr
+    assert "1 tensor has no place in the model: mask_head.conv.weight" in strict.stderr
     assert not (tmp_path / "c.pt").exists()
     assert hrdet(*command, "--loose").exit_code == 0
     again = hrdet(*command, "--loose")

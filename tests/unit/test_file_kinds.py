@@ -35,7 +35,7 @@ _NAME_BY_CONTENT = {
     bytes(600): "nothing but zero bytes",
     _LFS: "a Git LFS pointer, not the file it stands for",
     _zip(): "a ZIP archive",
-    gzip.compress(b"{}"): "compressed with gzip",
+    gzip.compress(b"{}", mtime=0): "compressed with gzip",
     _tar(): "a tar archive",
     b"\xef\xbb\xbf\n<!DOCTYPE html><title>Sign in</title>": "a web page (HTML)",
     b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'>": "a web page (HTML)",

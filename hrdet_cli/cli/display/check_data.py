@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
-from hrdet_cli.engine.data.checking.problems import BY_FORM, BY_HAND, MEETS_IT, Problem
+from hrdet_cli.engine.data.checking.problems import MEETS_IT, Problem
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
 from hrdet_cli.wording import command, counted
 
@@ -27,7 +27,7 @@ def print_report(report: DataReport, console: Console) -> None:
             console.print(_draw_kinds(part))
         for note in part.notes:
             console.print()
-            console.print(Text.assemble(("note: ", "bold cyan"), note))
+            console.print(Text.assemble(("note: ", "bold cyan"), note.what))
         console.print()
     if report.cleaned is not None:
         console.print(_written(report.cleaned))
@@ -102,7 +102,7 @@ def _draw_kinds(part: PartReport) -> Table:
 
 def _print_remedy(part: PartReport, console: Console) -> None:
     """The command that mends a part, where one does."""
-    if not part.num_errors or any(kind.fix in (BY_HAND, BY_FORM) for kind in part.counts):
+    if not part.num_errors or not part.can_be_mended:
         return
     places = [part.annotations] if part.images is None else [part.annotations, part.images]
     mended = part.annotations.with_name(f"{part.annotations.stem}-mended.json")

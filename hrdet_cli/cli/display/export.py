@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hrdet_cli.runs.export import ExportReport
+from hrdet_cli.wording import counted
 
 if TYPE_CHECKING:
     from hrdet_cli.engine.export.onnx_check import Agreement
@@ -20,7 +21,9 @@ def print_export(report: ExportReport, console: Console) -> None:
         console.print(_draw_check(report.agreements))
         console.print()
     megabytes = report.num_bytes / _MEGABYTE
-    console.print(f"{report.path}: {report.num_tensors} tensors, {megabytes:.1f} MB", soft_wrap=True)
+    console.print(
+        f"{report.path}: {counted(report.num_tensors, 'tensor')}, {megabytes:.1f} MB", soft_wrap=True
+    )
 
 
 def _draw_check(agreements: Sequence["Agreement"]) -> Table:

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import Name
 from hrdet_cli.runs.predict.document import PredictedPicture
+from hrdet_cli.runs.predict.inputs import describe_skipped
 from hrdet_cli.runs.predict.prediction import Prediction
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import counted, first_few
 
 NUM_ROWS = 30
 _NUM_CLASSES = 3
@@ -85,12 +86,12 @@ def _summary(prediction: Prediction) -> Text:
     parts = [f"{num_found} found in {_pictures(len(prediction.pictures))}"]
     if prediction.failed:
         parts.append(f"{len(prediction.failed)} could not be read")
-    if prediction.num_others:
-        parts.append("1 other file" if prediction.num_others == 1 else f"{prediction.num_others} other files")
+    if prediction.skipped:
+        parts.append(f"skipped {describe_skipped(prediction.skipped)}")
     if prediction.num_not_done:
         parts.append(f"stopped before {_pictures(prediction.num_not_done)}")
     return Text("; ".join(parts), style="bold")
 
 
 def _pictures(number: int) -> str:
-    return "1 picture" if number == 1 else f"{number} pictures"
+    return counted(number, "picture")

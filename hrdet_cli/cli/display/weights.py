@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hrdet_cli.engine.weights.loading import describe_architecture, describe_misfits
 from hrdet_cli.runs.weights.inspection import Fit, Inspection
-from hrdet_cli.wording import first_and_count, first_few
+from hrdet_cli.wording import counted, first_and_count, first_few
 
 _NUM_NAMES_SHOWN = 6
 
@@ -53,10 +53,11 @@ def _classes(inspection: Inspection) -> str:
 
 def _fit(fit: Fit) -> Iterator[Text]:
     report = fit.report
+    matching = counted(len(report.matched), "tensor matches", "tensors match")
     if report.fits:
-        yield Text(f"fits {fit.spec_name}: {len(report.matched)} tensors match", style="green")
+        yield Text(f"fits {fit.spec_name}: {matching}", style="green")
     else:
-        yield Text(f"does not fit {fit.spec_name}: {len(report.matched)} tensors match", style="red")
+        yield Text(f"does not fit {fit.spec_name}: {matching}", style="red")
         for misfit in (*describe_misfits(report), *describe_architecture(report)):
             yield Text(f"  {misfit}")
     if report.surplus:

@@ -11,6 +11,7 @@ _MAX_DIGITS = 20
 _MAX_EXACT = 1 << 53  # from here on a float cannot hold every integer
 _MAX_COORDINATE = 1e9
 _MAX_EDGE = 1 << 20
+_BOX_KEYS = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _FLAG_BY_WORD = {"true": 1, "false": 0}
 
 
@@ -91,12 +92,16 @@ def _flag_of(value: Any) -> Any:
 
 
 def _box_of(value: Any) -> Any:
-    """The numbers of a box that are texts, or that are one text ``[1, 2, 3, 4]`` as tables have it."""
+    """The numbers of a box that are texts, one text ``[1, 2, 3, 4]`` as tables have it, named or nested."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return value
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):
+        value = next(([value[key] for key in keys] for keys in _BOX_KEYS if value.keys() == set(keys)), value)
     return list(map(_number_of, value)) if isinstance(value, list) else value
 
 

@@ -26,6 +26,7 @@ Boxes = NDArray[np.float64]
 
 _FEWEST_BOXES = 10  # fewer prove nothing
 _FEWEST_SHARES = 3
+_FEWEST_DOUBTED = 2
 _FEWEST_OUT = 5
 _MANY_OUT = 0.05
 _MANY_CORNERS_OUT = 0.2
@@ -134,21 +135,27 @@ def judge_form(boxes: Boxes, edges: Boxes) -> Judgement | None:
         None where they may well be COCO's.
     """
     num_in_unit = int(((boxes >= -0.01) & (boxes <= 1.01)).all(axis=1).sum())
-    if (
-        len(boxes) >= _FEWEST_SHARES
-        and num_in_unit >= _NEARLY_ALL * len(boxes)
-        and ((boxes % 1 != 0).any(axis=1).mean() > 0.5 or len(boxes) >= _FEWEST_BOXES)
-    ):
-        return _judge_shares(boxes, num_in_unit)
-    if len(boxes) < _FEWEST_BOXES:
+    if len(boxes) < _FEWEST_DOUBTED:
         return None
+    if num_in_unit >= _NEARLY_ALL * len(boxes):
+        return _judge_shares(boxes, num_in_unit)
+    if num_in_unit >= max(_FEWEST_OUT, _MANY_OUT * len(boxes)):
+        reason = (
+            f"{num_in_unit:,} of {len(boxes):,} lie between 0 and 1, as shares of the picture do, and the "
+            "others do not; was the file put together from two?"
+        )
+        return Judgement(None, False, reason)
     return _judge_pixels(boxes, edges) or _judge_grid(boxes, edges)
 
 
 def _judge_shares(boxes: Boxes, num_in_unit: int) -> Judgement | None:
+    if not (boxes % 1).any(axis=1).mean() > 0.5 and len(boxes) < _FEWEST_BOXES:
+        return None
     unit = np.ones_like(boxes)
     fitting = [form for form in _SHARES if _is_out(form.to_xywh(boxes), unit, 0.01).mean() <= _HARDLY_ANY]
     reason = f"of {counted(len(boxes), 'box', 'boxes')} {num_in_unit:,} lie between 0 and 1"
+    if len(boxes) < _FEWEST_SHARES and fitting:
+        return Judgement(None, False, reason)
     if len(fitting) == 1:
         return Judgement(fitting[0], True, reason)
     names = " or ".join(form.name for form in fitting)
@@ -173,9 +180,10 @@ def _judge_pixels(boxes: Boxes, edges: Boxes) -> Judgement | None:
             is_certain = _look_like_centres(boxes, edges)
         else:
             is_certain = is_out.mean() >= _MANY_CORNERS_OUT and _reach_far_out(converted, edges)
-        if is_certain:
+        if is_certain and len(boxes) >= _FEWEST_BOXES:
             return Judgement(form, True, reason)
-        if suspicion is None and form is not _YXYX and is_out.sum() >= _FEWEST_OUT:
+        most_are_out = is_out.sum() >= _FEWEST_DOUBTED and is_out.mean() > 0.5
+        if suspicion is None and form is not _YXYX and (is_out.sum() >= _FEWEST_OUT or most_are_out):
             suspicion = Judgement(form, False, reason)
     return suspicion
 

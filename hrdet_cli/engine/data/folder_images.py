@@ -57,9 +57,7 @@ class FolderImages:
             with open(path, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
-                    raise DataError(
-                        f"{path} {why_no_file(path)}. Replace it or take it out of the annotations."
-                    )
+                    raise DataError(f"picture {name} {why_no_file(path)}.")
                 refuse_too_large(status.st_size, f"{path}")
                 return file.read()
         except FileNotFoundError as error:
@@ -69,7 +67,7 @@ class FolderImages:
             if shortage is not None:  # not the picture's fault
                 raise shortage from error
             reason = why_no_file(path) or f"cannot be read: {error.strerror}"
-            raise DataError(f"{path} {reason}") from error
+            raise DataError(f"picture {name} {reason}.") from error
 
     def _file_names(self) -> FileNames:
         """All files; only asked for where one is missing."""

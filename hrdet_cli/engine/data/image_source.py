@@ -54,9 +54,4 @@ def refuse_too_large(num_bytes: int, where: str) -> None:
 
 def missing_picture(name: str, why: str) -> MissingPictureError:
     """The error of a picture that is not there, as ``ImageSource.why_missing`` says why."""
-    hint = (
-        ""
-        if ";" in why or "is not in" not in why
-        else " Do the image root and the annotations belong together?"
-    )
-    return MissingPictureError(f"picture {name} {why}.{hint}")
+    return MissingPictureError(f"picture {name} {why}.")

@@ -43,7 +43,7 @@ class UnlabelledPicture:
 
 
 def place_unlabelled(
-    pixels: Tensor, *, number: int, name: str, augmentation: Augmentation
+    pixels: Tensor, *, number: int, name: str, augmentation: Augmentation, damage: str | None = None
 ) -> UnlabelledPicture:
     """Resize a picture for a detector.
 
@@ -52,6 +52,7 @@ def place_unlabelled(
         number: Tells it from the others.
         name: Its file.
         augmentation: The one that pictures are evaluated with.
+        damage: What is damaged in it, where it was decoded all the same.
     """
     original = Size(pixels.shape[1], pixels.shape[2])
     key = picture_key(seed=0, epoch=0, index=number)
@@ -71,6 +72,7 @@ def place_unlabelled(
         labels=torch.zeros(0, dtype=torch.int64),
         key=key,
         record=record,
+        damage=damage,
     )
     return UnlabelledPicture(pixels, sample)
 

@@ -17,6 +17,7 @@ from hrdet_cli.engine.visualisation.canvas_tile import (
 from hrdet_cli.engine.visualisation.lettering import font, shorten, wrap
 from hrdet_cli.engine.visualisation.overlay import draw_legend
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER
+from hrdet_cli.wording import counted
 
 _WIDTH, _TALLEST_TILE, _WANTED_HEIGHT = 1600, 900, 1200
 _SMALLEST_WIDTH = 760
@@ -95,8 +96,7 @@ def _draw_header(sheet: Image.Image, batch: Batch, class_names: Sequence[str], w
     """Title, share of useful pixels and legend; returns the height they take."""
     draw = ImageDraw.Draw(sheet)
     num_pictures, canvas = len(batch.records), batch.images.canvas
-    noun = "picture" if num_pictures == 1 else "pictures"
-    title = f"{num_pictures} {noun} on a {in_words(canvas)} canvas"
+    title = f"{counted(num_pictures, 'picture')} on a {in_words(canvas)} canvas"
     draw.text((_MARGIN, 40), title, INK, font(24, bold=True), "ls")
     if whose:
         right_of_title = _MARGIN + font(24, bold=True).getlength(title) + 16
@@ -113,8 +113,7 @@ def _caption(batch: Batch, index: int, width: int) -> list[str]:
     record = batch.records[index]
     num_boxes = int(batch.targets.is_valid[index].sum())
     share = record.placement.placed.num_pixels / batch.images.canvas.num_pixels
-    count = f"{num_boxes} box" if num_boxes == 1 else f"{num_boxes} boxes"
-    count += f" · fills {share:.0%}"
+    count = f"{counted(num_boxes, 'box', 'boxes')} · fills {share:.0%}"
     bold = font(13, bold=True)
     name = shorten(record.file_name, bold, width - font(13).getlength(f"  {count}"))
     return [f"{name}\t{count}", *wrap(_placing_in_words(record), font(12), width)]

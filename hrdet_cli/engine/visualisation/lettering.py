@@ -57,6 +57,7 @@ class LabelWriter:
     """Writes labels at the boxes of one picture, none over another or over half of a box.
 
     Once labels cover a quarter of the picture no more are written: more letters than picture show nothing.
+    A label is compared only with the boxes near it, so that thousands of boxes take seconds.
 
     Args:
         draw: Where to write.
@@ -80,9 +81,11 @@ class LabelWriter:
         left, top, right, bottom = bounds
         self._most_covered = (num_picture_pixels or (right - left) * (bottom - top)) / 4
         self._boxes = np.array(boxes).reshape(-1, 4).round()
+        self._box_areas = _areas(self._boxes)
         self._face = font(size)
         self._height = size + 2 * _PADDING
         self._written = np.zeros((0, 4))
+        self._num_covered = 0.0
 
     def write(self, text: str, *, box: Rectangle, colour: Colour, filled: bool = True) -> bool:
         """Write a label at a box.
@@ -96,13 +99,16 @@ class LabelWriter:
         Returns:
             False when no place at the box is free; nothing is written then, the box's colour has to do.
         """
+        if self._num_covered > self._most_covered:
+            return False
         width = round(self._face.getlength(text)) + 2 * _PADDING
         places = self._free_places(box, width)
         if not len(places):
             return False
-        hidden = _common_areas(places, self._boxes).sum(axis=1)
+        hidden = _common_areas(places, self._boxes[self._near(places)]).sum(axis=1)
         place = places[hidden.argmin()]
         self._written = np.vstack([self._written, place])
+        self._num_covered += width * self._height
         left, top, right, bottom = place.tolist()
         ground, ink = (colour, ink_on(colour)) if filled else (PAPER, colour)
         self._draw.rectangle((left, top, right - 1, bottom - 1), fill=ground, outline=colour)
@@ -120,11 +126,22 @@ class LabelWriter:
         tops = (y1 - self._height, y2, y1, y2 - self._height)
         places = np.array([(x, y, x + width, y + self._height) for x in lefts for y in tops])
         is_inside = (places[:, :2] >= (leftmost, topmost)) & (places[:, 2:] <= (right, bottom))
-        hides_label = (_common_areas(places, self._written) > 0).any(axis=1)
-        hides_box = (_common_areas(places, self._boxes) > _areas(self._boxes) / 2).any(axis=1)
-        is_full = _areas(self._written).sum() > self._most_covered
-        free: Rectangles = places[is_inside.all(axis=1) & ~hides_label & ~hides_box & ~is_full]
+        places = places[is_inside.all(axis=1)]
+        places = places[~(_common_areas(places, self._written) > 0).any(axis=1)]
+        if not len(places):
+            return places
+        small = self._near(places) & (self._box_areas < 2 * width * self._height)  # no others are half hidden
+        is_hidden = _common_areas(places, self._boxes[small]) > self._box_areas[small] / 2
+        free: Rectangles = places[~is_hidden.any(axis=1)]
         return free
+
+    def _near(self, places: Rectangles) -> NDArray[np.bool_]:
+        """``(B,)`` which boxes may have pixels in common with one of the ``(P, 4)`` places."""
+        left, top = places[:, :2].min(axis=0)
+        right, bottom = places[:, 2:].max(axis=0)
+        x1, y1, x2, y2 = self._boxes.T
+        near: NDArray[np.bool_] = (x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)
+        return near
 
 
 def _areas(boxes: Rectangles) -> NDArray[np.float64]:

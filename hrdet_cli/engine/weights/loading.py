@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hrdet_cli.engine.weights.families import CLASSIFIER, REGRESSOR, num_classes_of
 from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.wording import first_and_count
+from hrdet_cli.wording import counted, first_and_count
 
 _BATCH_COUNTER = ".num_batches_tracked"
 """Old files and frozen norms lack it, and nothing depends on it."""
@@ -123,7 +123,7 @@ def load_weights(
     report = compare_weights(detector, tensors)
     if not report.matched:
         raise WeightsError(
-            f"weights {source}: not one of their {len(tensors)} tensors fits the model. {_CHECK}"
+            f"weights {source}: not one of their {counted(len(tensors), 'tensor')} fits the model. {_CHECK}"
         )
     if strict and not report.fits:
         misfits = (*describe_misfits(report), *describe_architecture(report))
@@ -144,12 +144,15 @@ def describe_misfits(report: LoadReport) -> Iterator[str]:
     """What does not fit, a line for each kind."""
     num_wanted = len(report.matched) + len(report.missing) + len(report.differing) + len(report.remade)
     if report.missing:
-        yield f"{len(report.missing)} of {num_wanted} tensors are missing: {first_and_count(report.missing)}"
+        what = (f"of {num_wanted} tensors is missing", f"of {num_wanted} tensors are missing")
+        yield f"{counted(len(report.missing), *what)}: {first_and_count(report.missing)}"
     if report.differing:
-        yield f"{len(report.differing)} tensors have another shape: {first_and_count(report.differing)}"
+        number = counted(len(report.differing), "tensor has", "tensors have")
+        yield f"{number} another shape: {first_and_count(report.differing)}"
     if report.left_over:
         shown = first_and_count(report.left_over)
-        yield f"{len(report.left_over)} tensors have no place in the model: {shown}"
+        number = counted(len(report.left_over), "tensor has", "tensors have")
+        yield f"{number} no place in the model: {shown}"
 
 
 def describe_architecture(report: LoadReport) -> Iterator[str]:

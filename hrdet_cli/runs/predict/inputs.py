@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,11 +12,21 @@ from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_listing import PictureListing, list_pictures
 from hrdet_cli.errors import DataError, OutputError
+from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.wording import counted, first_and_count
 
 DETECTIONS = "detections.json"
 DRAWN = "drawn"
 """What results are called: a file, and the folder of the drawn pictures beside it."""
 
+_REMEDIES = {
+    "convert them to JPEG or PNG first": frozenset(
+        (".heic", ".heif", ".hif", ".avif", ".jxl", ".svg", ".pdf", ".eps", ".cr2", ".cr3", ".nef", ".dng")
+    ),
+    "take pictures out of them first": frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")),
+    "name them too, or unpack them": frozenset((".zip",)),
+    "unpack them first": frozenset((".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")),
+}
 _LOSSLESS_ENDINGS = ("png", "bmp", "gif")
 _MAX_PART_BYTES = 200  # file systems take 255; some are left for a number and an ending
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path has lost the second slash
@@ -48,11 +59,18 @@ class FoundInputs:
 
     Attributes:
         pictures: Each once, in the order of the paths and by name within each.
-        num_others: Files in folders and archives that are no pictures, as their names tell.
+        skipped: How many files in folders and archives are no pictures, as their names tell, by ending.
     """
 
     pictures: tuple[PictureInput, ...]
-    num_others: int
+    skipped: Mapping[str, int]
+
+    def notices(self) -> Iterator[str]:
+        """What to do with pictures and the like that were skipped."""
+        for remedy, endings in _REMEDIES.items():
+            counts = {ending: self.skipped[ending] for ending in sorted(endings & self.skipped.keys())}
+            if counts:
+                yield f"skipped {describe_skipped(counts)}: {remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +99,7 @@ def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
         OutputError: A source lies in ``drawn``, where it could be drawn over.
     """
     places: dict[str, _Place] = {}
-    num_others = 0
+    skipped: Counter[str] = Counter()
     for source in sources:
         if source.resolve().is_relative_to(drawn.resolve()):
             raise OutputError(f"{source}: lies in {drawn}, where pictures are drawn; choose another --out")
@@ -90,14 +108,15 @@ def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
             places.setdefault(place.name, place)
             continue
         images, listing = _open(source)
-        num_others += listing.num_others
+        skipped.update(listing.skipped)
         prefix = "" if len(sources) == 1 else f"{source}/"
         for name in listing.names:
             if source.is_file() or not _is_drawn(source, name, drawn):
                 places.setdefault(prefix + name, _Place(prefix + name, images, name))
     if not places:
+        others = f" ({describe_skipped(skipped)})" if skipped else ""
         raise DataError(
-            f"{', '.join(map(str, sources))}: holds no picture ({num_others} other files); a file with an "
+            f"{', '.join(map(str, sources))}: holds no picture that can be read here{others}; a file with an "
             "unusual ending is tried when it is named itself"
         )
     names = _drawn_names([place.member for place in places.values()])
@@ -105,7 +124,14 @@ def find_pictures(sources: Sequence[Path], *, drawn: Path) -> FoundInputs:
         PictureInput(number, place.name, place.images, place.member, name)
         for number, (place, name) in enumerate(zip(places.values(), names, strict=True), start=1)
     ]
-    return FoundInputs(tuple(pictures), num_others)
+    return FoundInputs(tuple(pictures), dict(sorted(skipped.items())))
+
+
+def describe_skipped(skipped: Mapping[str, int]) -> str:
+    """``3 files: 2 .heic, 1 .txt``, the most frequent first."""
+    kinds = sorted(skipped.items(), key=lambda kind: -kind[1])
+    counts = [f"{count:,} {kind}" for kind, count in kinds]
+    return f"{counted(sum(skipped.values()), 'file')}: {first_and_count(counts)}"
 
 
 def _is_drawn(root: Path, name: str, drawn: Path) -> bool:
@@ -121,7 +147,7 @@ def _open(source: Path) -> tuple[ImageSource, PictureListing]:
     if not source.exists() and _ADDRESS.match(str(source)):
         raise DataError(f"{source}: is an address; fetch the pictures first, and give their files")
     if not source.exists():
-        raise DataError(f"{source}: does not exist; name pictures, folders or .zip archives")
+        raise DataError(f"{source}: {why_no_file(source)}; name pictures, folders or .zip archives")
     images, listing = open_images(source), list_pictures(source)
     if listing.unreadable:
         raise DataError(

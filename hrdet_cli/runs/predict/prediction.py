@@ -1,6 +1,6 @@
 """A trained detector over pictures: read ahead, detect in batches, draw, and write down."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from hrdet_cli.engine.data.decoding import bomb_warnings_ignored, decode_rgb
-from hrdet_cli.engine.data.image_source import MissingPictureError
+from hrdet_cli.engine.data.batch import PictureFault
+from hrdet_cli.engine.data.decoding import bomb_warnings_ignored, decode_picture
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.data.unlabelled import (
@@ -32,6 +32,7 @@ from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.results import results_folder
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.wording import counted
 
 _LONGEST_JPEG_EDGE = 65500
 _PADDING = SmallestCanvas()
@@ -47,7 +48,7 @@ class Prediction:
         pictures: Those that were looked at, in the order they were given.
         failed: Those that could not be read, likewise.
         num_not_done: Those that were not reached when it was stopped.
-        num_others: Files beside them that are no pictures.
+        skipped: How many files beside them are no pictures, by ending.
         document: What ``detections.json`` holds.
         notices: What the user should be told.
     """
@@ -57,7 +58,7 @@ class Prediction:
     pictures: tuple[PredictedPicture, ...]
     failed: tuple[FailedPicture, ...]
     num_not_done: int
-    num_others: int
+    skipped: Mapping[str, int]
     document: dict[str, Any]
     notices: tuple[str, ...]
 
@@ -95,12 +96,15 @@ def predict_pictures(
     make_folder(out)  # not before the weights are known to fit
     pictures: list[PredictedPicture] = []
     failed: list[FailedPicture] = []
+    damaged: list[PictureFault] = []
     with closing(_groups(inputs.pictures, failed, spec, batch_size or spec.evaluation.batch_size)) as groups:
         for group in groups:
             if stop_asked():
                 break
             for picture, detections in zip(group, detect(group), strict=True):
                 given = inputs.pictures[detections.image_id - 1]
+                if picture.sample.damage is not None:
+                    damaged.append(PictureFault(given.name, picture.sample.damage))
                 kept = _with_score(detections, min_score)
                 drawn = _draw(picture, kept, out / DRAWN / given.drawn, trained.class_names)
                 size = picture.sample.record.original
@@ -116,9 +120,14 @@ def predict_pictures(
         pictures=tuple(pictures),
         failed=tuple(failed),
         num_not_done=len(inputs.pictures) - len(pictures) - len(failed),
-        num_others=inputs.num_others,
+        skipped=inputs.skipped,
         document=document,
-        notices=(*trained.notices, *_notices(spec, min_score)),
+        notices=(
+            *trained.notices,
+            *inputs.notices(),
+            *_damage_notices(damaged),
+            *_notices(spec, min_score),
+        ),
     )
 
 
@@ -145,14 +154,13 @@ def _groups(
 def _read(picture: PictureInput, augmentation: Augmentation) -> UnlabelledPicture | FailedPicture:
     try:
         data = picture.images.read(picture.member)
-        pixels = decode_rgb(data, expected=None, name=picture.name)
-    except MissingPictureError:
-        reason = "is not there any more, or is a link that leads nowhere"
-        return FailedPicture(picture.number, picture.name, reason)
+        pixels, damage = decode_picture(data, expected=None, name=picture.name)
     except DataError as error:
-        reason = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
-        return FailedPicture(picture.number, picture.name, reason)
-    return place_unlabelled(pixels, number=picture.number, name=picture.name, augmentation=augmentation)
+        reason = str(error).removeprefix("picture ").removeprefix(f"{picture.member} ").removesuffix(".")
+        return FailedPicture(picture.number, picture.name, reason.removeprefix(f"{picture.name} "))
+    return place_unlabelled(
+        pixels, number=picture.number, name=picture.name, augmentation=augmentation, damage=damage
+    )
 
 
 def _sound(
@@ -215,6 +223,14 @@ def _draw(
     )
     save_picture(drawing, path)
     return path
+
+
+def _damage_notices(damaged: Sequence[PictureFault]) -> Iterator[str]:
+    if damaged:
+        yield (
+            f"damaged JPEG data in {counted(len(damaged), 'picture')}, looked at as far as decoded; the "
+            f"first: {damaged[0].file_name} ({damaged[0].reason})"
+        )
 
 
 def _notices(spec: ExperimentSpec, min_score: float) -> Iterator[str]:

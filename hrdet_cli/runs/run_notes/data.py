@@ -28,7 +28,8 @@ def describe_no_validation(run: RunFigures) -> str | None:
 def describe_untrained_classes(run: RunFigures) -> str | None:
     """Classes without a box to train on."""
     counts = np.bincount(run.train.labels[~run.train.is_crowd], minlength=len(run.train.class_names))
-    missing = [repr(name) for name, count in zip(run.train.class_names, counts, strict=True) if not count]
+    names, spare = run.train.class_names, run.train.spare_categories  # of which a notice tells already
+    missing = [repr(names[label]) for label in np.flatnonzero(counts == 0).tolist() if label not in spare]
     if not missing:
         return None
     evaluated = ""

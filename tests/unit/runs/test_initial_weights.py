@@ -98,8 +98,8 @@ def test_what_does_not_fit_is_an_error_or_told(tmp_path: Path) -> None:
     del tensors["rpn_head.rpn_conv.bias"]
     tensors["mask_head.bias"] = torch.ones(2)
     misfits = [
-        f"1 of {len(tensors)} tensors are missing: rpn.conv.bias",
-        "1 tensors have no place in the model: mask_head.bias",
+        f"1 of {len(tensors)} tensors is missing: rpn.conv.bias",
+        "1 tensor has no place in the model: mask_head.bias",
     ]
     with pytest.raises(WeightsError) as caught:
         load_initial_weights(build(), with_weights(tensors, tmp_path), class_names=CLASSES)

@@ -62,27 +62,15 @@ def clean(
     Raises:
         DataError: Something has to be mended by hand first, or no picture or no annotation would be left.
     """
-    _refuse_what_is_not_known(file, kinds, unusable_pictures)
-    by_hand = [kind.name for kind in kinds if kind.fix == BY_HAND]
-    if by_hand:
-        raise DataError(
-            f"{file.path}: no cleaned file can be made before its {' and '.join(by_hand)} "
-            "is mended by hand: guessing there could change what every box means"
-        )
+    entry_by_row, sound_rows = _what_is_left(file, kinds, unusable_pictures)
     pictures, annotations = file.pictures, file.annotations
-    entry_by_row = _entries_to_keep(pictures, unusable_pictures)
-    if not entry_by_row:
-        raise DataError(_nothing_left(file, kinds, "picture"))
     kept_pictures = sorted(set(entry_by_row.values()))
-    has_picture = np.isin(annotations.picture_rows, list(entry_by_row))
-    rows, new_ids = _distinct(annotations, np.flatnonzero(annotations.is_sound & has_picture).tolist())
+    rows, new_ids = _distinct(annotations, sound_rows)
     new_values = {row: {"id": number} for row, number in new_ids.items()}
     entries, cleaned = annotations.entries, []
     for row in rows:
         changes = new_values.get(row, {}) | _changes(row, pictures, annotations, entry_by_row)
         cleaned.append(entries.cleaned(row, changes))
-    if len(entries) and not cleaned:
-        raise DataError(_nothing_left(file, kinds, "annotation"))
     return CleanedFile(
         content={
             **file.content,
@@ -98,6 +86,42 @@ def clean(
             item is not entries.items[row] for row, item in zip(rows, cleaned, strict=True)
         ),
     )
+
+
+def can_be_cleaned(
+    file: CheckedFile, kinds: Mapping[ProblemKind, int], *, unusable_pictures: Collection[int]
+) -> bool:
+    """Whether `clean` would make a copy."""
+    try:
+        _what_is_left(file, kinds, unusable_pictures)
+    except DataError:
+        return False
+    return True
+
+
+def _what_is_left(
+    file: CheckedFile, kinds: Mapping[ProblemKind, int], unusable_pictures: Collection[int]
+) -> tuple[dict[int, int], list[int]]:
+    """The pictures of a copy, as `_entries_to_keep` gives them, and the rows of its annotations.
+
+    Raises:
+        DataError: No copy can be made.
+    """
+    _refuse_what_is_not_known(file, kinds, unusable_pictures)
+    by_hand = [kind.name for kind in kinds if kind.fix == BY_HAND]
+    if by_hand:
+        raise DataError(
+            f"{file.path}: no cleaned file can be made before its {' and '.join(by_hand)} "
+            "is mended by hand: guessing there could change what every box means"
+        )
+    entry_by_row = _entries_to_keep(file.pictures, unusable_pictures)
+    if not entry_by_row:
+        raise DataError(_nothing_left(file, kinds, "picture"))
+    has_picture = np.isin(file.annotations.picture_rows, list(entry_by_row))
+    rows: list[int] = np.flatnonzero(file.annotations.is_sound & has_picture).tolist()
+    if len(file.annotations.entries) and not rows:
+        raise DataError(_nothing_left(file, kinds, "annotation"))
+    return entry_by_row, rows
 
 
 def _refuse_what_is_not_known(

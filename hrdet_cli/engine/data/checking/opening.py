@@ -119,7 +119,7 @@ def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers:
 
 
 class _Chunks(Dataset["list[Finding] | HrdetError"]):
-    """What there is to say of a few consecutive pictures; an error is returned: torch would bury its words."""
+    """What there is to say of a few consecutive pictures; an error is returned, for torch would bury it."""
 
     def __init__(self, images: ImageSource, pictures: Sequence[NamedSize]) -> None:
         self._images = images

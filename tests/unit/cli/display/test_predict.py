@@ -29,7 +29,7 @@ def printed(*names: str, width: int, num_others: int = 0) -> list[str]:
         pictures=tuple(map(predicted, names)),
         failed=(),
         num_not_done=0,
-        num_others=num_others,
+        skipped={".txt": num_others} if num_others else {},
         document={},
         notices=(),
     )
@@ -54,6 +54,6 @@ def test_a_name_with_room_for_it_is_whole() -> None:
     assert printed(name, width=120)[1].split()[0] == name
 
 
-@pytest.mark.parametrize(("number", "said"), [(1, "1 other file"), (2, "2 other files")])
+@pytest.mark.parametrize(("number", "said"), [(1, "skipped 1 file: 1 .txt"), (2, "skipped 2 files: 2 .txt")])
 def test_other_files_are_counted(number: int, said: str) -> None:
     assert f"3 found in 1 picture; {said}" in printed("1.jpg", width=80, num_others=number)

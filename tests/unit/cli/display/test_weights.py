@@ -65,9 +65,9 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
         "  7 of 87 tensors are missing: backbone.stage2.0.weight,",
         "backbone.stage3.0.weight, backbone.stage4.0.weight, backbone.stage5.0.weight,",
         "backbone.stage6.0.weight and 2 more",
-        "  1 tensors have another shape: backbone.conv1.weight is (64, 3, 7, 7), needed",
+        "  1 tensor has another shape: backbone.conv1.weight is (64, 3, 7, 7), needed",
         "(64, 3, 3, 3)",
-        "  1 tensors have no place in the model: extra.bias",
+        "  1 tensor has no place in the model: extra.bias",
         "  1 more are not needed (classifier of ImageNet, counters)",
         "but weights w.pth were trained with model.pixel_order bgr, not rgb",
     ]

@@ -24,6 +24,9 @@ from hrdet_cli.engine.data.annotation_values import AREA, BOX, EDGE, FLAG, ID, K
         (AREA, "1e3", 1000.0),
         (BOX, ["1", "2.5", 3, "4"], [1, 2.5, 3, 4]),
         (BOX, "[1, 2.5, 3, 4]", [1, 2.5, 3, 4]),
+        (BOX, [[1, 2, "3", 4]], [1, 2, 3, 4]),
+        (BOX, {"height": 4, "x": 1, "y": 2, "width": "3"}, [1, 2, 3, 4]),
+        (BOX, {"left": 1, "top": 2, "width": 3, "height": 4}, [1, 2, 3, 4]),
     ],
 )
 def test_a_number_that_is_only_written_in_another_way_is_that_number(

@@ -158,6 +158,25 @@ def test_percents_and_thousandths_get_a_note(most: int, name: str) -> None:
     assert f"{name}, as [x, y, width, height]?" in judgement.suspicion
 
 
+def test_shares_among_pixels_get_a_note() -> None:
+    boxes, edges = _drawn(40, (300, 200), (0.05, 0.4))
+    boxes[::2] /= edges[::2]
+    judgement = judge_form(boxes, edges)
+    assert judgement is not None
+    assert not judgement.is_certain
+    assert "20 of 40 lie between 0 and 1, as shares of the picture do" in judgement.suspicion
+
+
+@pytest.mark.parametrize("form", ["xyxy", "cxcywh-shares"])
+def test_two_boxes_get_a_note_and_one_does_not(form: str) -> None:
+    boxes = np.array([[150, 120, 50, 40], [100, 90, 80, 60]], dtype=np.float64)
+    edges = np.tile([200.0, 160.0, 200.0, 160.0], (2, 1))
+    judgement = judge_form(_TO_FORM[form](boxes, edges), edges)
+    assert judgement is not None
+    assert not judgement.is_certain
+    assert judge_form(_TO_FORM[form](boxes, edges)[:1], edges[:1]) is None
+
+
 def test_empty_boxes_are_no_shares() -> None:
     assert judge_form(np.zeros((50, 4)), np.full((50, 4), 100.0)) is None
 

@@ -85,9 +85,7 @@ def test_statistics_of_batches_are_no_misfit_for_norms_that_keep_none() -> None:
 
 def test_statistics_of_a_norm_that_is_not_there_are_left_over() -> None:
     tensors = trained(Detector()) | {"backbone.9.running_mean": torch.ones(4)}
-    with pytest.raises(
-        WeightsError, match=r"1 tensors have no place in the model: backbone\.9\.running_mean"
-    ):
+    with pytest.raises(WeightsError, match=r"1 tensor has no place in the model: backbone\.9\.running_mean"):
         load_weights(Detector(), tensors, strict=True, source="w.pth")
 
 
@@ -190,7 +188,7 @@ def test_what_fits_is_taken_where_that_is_asked_for() -> None:
 def test_weights_of_which_nothing_fits_are_always_an_error(strict: bool) -> None:
     with pytest.raises(WeightsError) as caught:
         load_weights(Detector(), {"a": torch.ones(1)}, strict=strict, source="w.pth")
-    assert str(caught.value) == f"weights w.pth: not one of their 1 tensors fits the model. {CHECK}"
+    assert str(caught.value) == f"weights w.pth: not one of their 1 tensor fits the model. {CHECK}"
 
 
 def spoilt(key: str, tensor: Tensor) -> Callable[[State], State]:

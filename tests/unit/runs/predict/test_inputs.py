@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hrdet_cli.errors import DataError, OutputError
-from hrdet_cli.runs.predict.inputs import FoundInputs, find_pictures
+from hrdet_cli.runs.predict.inputs import FoundInputs, describe_skipped, find_pictures
 
 
 def make_files(folder: Path, *names: str) -> Path:
@@ -31,7 +31,7 @@ def test_a_folder_is_searched_with_its_subfolders_and_other_files_are_counted(tm
     found = find_pictures([folder], drawn=tmp_path / "drawn")
     assert drawn_by_name(found) == {"b.jpg": "b.jpg", "sub/deep/a.PNG": "sub/deep/a.png"}
     assert [picture.number for picture in found.pictures] == [1, 2]
-    assert found.num_others == 3
+    assert found.skipped == {".json": 1, ".txt": 1, "without ending": 1}
 
 
 def test_each_picture_is_read_from_where_it_was_found(tmp_path: Path) -> None:
@@ -119,8 +119,47 @@ def test_what_does_not_exist_or_holds_no_picture_is_refused(tmp_path: Path) -> N
     with pytest.raises(DataError, match="nowhere: does not exist; name pictures, folders or"):
         find_pictures([tmp_path / "nowhere"], drawn=tmp_path / "drawn")
     folder = make_files(tmp_path / "in", "a.txt", "b.json")
-    with pytest.raises(DataError, match=r"in: holds no picture \(2 other files\)"):
+    with pytest.raises(
+        DataError, match=r"in: holds no picture that can be read here \(2 files: 1 \.json, 1 \.txt\)"
+    ):
         find_pictures([folder], drawn=tmp_path / "drawn")
     (tmp_path / "broken.zip").write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"broken\.zip is neither a folder nor a ZIP archive"):
         find_pictures([tmp_path / "broken.zip"], drawn=tmp_path / "drawn")
+
+
+def test_every_format_that_can_be_read_here_is_looked_at_and_the_others_are_named(tmp_path: Path) -> None:
+    pictures = ["a.webp", "b.TIF", "c.jfif", "d.jp2", "e.ppm", "f.tga", "g.JPE", "h.mpo", "i.ico", "j.qoi"]
+    others = [
+        "1.heic",
+        "2.HEIC",
+        "clip.mp4",
+        "data.h5",
+        "note.txt",
+        ".DS_Store",
+        "sub/._a.webp",
+        "x.tar",
+        "y.ps",
+    ]
+    for source in (
+        make_files(tmp_path / "in", *pictures, *others),
+        make_archive(tmp_path / "in.zip", *pictures, *others),
+    ):
+        found = find_pictures([source], drawn=tmp_path / "drawn")
+        assert [picture.name for picture in found.pictures] == sorted(pictures)
+        assert describe_skipped(found.skipped) == (
+            "9 files: 2 .heic, 2 hidden, 1 .h5, 1 .mp4, 1 .ps and 2 more"
+        )
+        assert list(found.notices()) == [
+            "skipped 2 files: 2 .heic: convert them to JPEG or PNG first",
+            "skipped 1 file: 1 .mp4: take pictures out of them first",
+            "skipped 1 file: 1 .tar: unpack them first",
+        ]
+
+
+def test_a_link_that_leads_nowhere_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to("gone.jpg")
+    with pytest.raises(
+        DataError, match=r"a\.jpg: is a symbolic link to gone\.jpg, which does not exist; name"
+    ):
+        find_pictures([tmp_path / "a.jpg"], drawn=tmp_path / "drawn")

@@ -41,7 +41,7 @@ def test_what_was_said_of_the_file_is_not_said_of_the_checkpoint(tmp_path: Path)
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     source = of_mmdetection(tmp_path, {"mask_head.bias": torch.ones(1)})
     notices = convert(source, tmp_path / "out.pt", "model.strict_weights=false").notices
-    assert "model.strict_weights=false: 1 tensors have no place in the model: mask_head.bias" in notices
+    assert "model.strict_weights=false: 1 tensor has no place in the model: mask_head.bias" in notices
 
 
 def test_batch_norm_s_weights_do_not_become_group_norm_s(tmp_path: Path) -> None:
