@@ -502,6 +502,11 @@ def test_a_folder_is_no_spec(tmp_path: Path) -> None:
         load_spec(spec_file=tmp_path)
 
 
+def test_a_preset_given_as_a_file_is_told_so() -> None:
+    with pytest.raises(SpecError, match="No such file or directory; a preset is given with --preset demo"):
+        load_spec(spec_file=Path("demo"))
+
+
 def test_a_mark_before_a_spec_is_overlooked(tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
