@@ -202,7 +202,7 @@ def _sizes_of(entries: Entries) -> NDArray[np.int64]:
 def _check_repeated_keys(file: JsonFile, log: ProblemLog) -> None:
     """Lists given twice, and keys given twice where that is no harm; `Entries` tells of the others."""
     if isinstance(file.content, ObjectWithRepeatedKeys):
-        for key in KEYS_BY_LIST.keys() & file.content.values_by_key.keys():
+        for key in filter(file.content.values_by_key.__contains__, KEYS_BY_LIST):
             log.add_one(Problem(BROKEN_LIST, file.path.name, None, f"'{key}' is given more than once"))
     harmful = {
         id(item)

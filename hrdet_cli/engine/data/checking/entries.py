@@ -140,7 +140,7 @@ class Entries:
         self,
         key: str,
         *,
-        numbers: Mapping[str, int] = MappingProxyType({}),
+        numbers: Mapping[str, int] = _NO_NUMBERS,
         broken: ProblemKind | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Ids ``(N,)`` of one key, 0 where there is none, and which rows have one.
