@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.hrfpn import HRFPN
 from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.kernels import Kernels
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.norm.valid_kernels import ValidFusedKernels, ValidPlainKernels, valid_kernels_for
@@ -76,7 +77,7 @@ def test_features_on_the_device_get_the_kernels_with_fused_parts() -> None:
     assert isinstance(valid_kernels_for(torch.empty(2, 18, 16, 24, device=CUDA), cells), ValidFusedKernels)
 
 
-class Pyramid(torch.nn.Module):
+class Trunk(torch.nn.Module):
     """HRNet and its neck."""
 
     def __init__(self) -> None:
@@ -85,13 +86,13 @@ class Pyramid(torch.nn.Module):
         self.neck = HRFPN(in_channels=self.backbone.out_channels, out_channels=8)
 
     def forward(self, pixels: Tensor, area: ValidArea) -> tuple[Tensor, ...]:
-        levels: tuple[Tensor, ...] = self.neck(self.backbone(pixels, area), area)
-        return levels
+        pyramid: Pyramid = self.neck(self.backbone(pixels, area), area)
+        return pyramid.levels
 
 
 def test_a_network_on_the_device_equals_that_on_the_cpu_whatever_the_canvas() -> None:
     torch.manual_seed(0)
-    on_cpu = Pyramid().double()
+    on_cpu = Trunk().double()
     on_cuda = copy.deepcopy(on_cpu).to(CUDA, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = seeded((2, 3, CANVAS.height, CANVAS.width), 0)
     for picture, (height, width) in zip(pixels, SIZES.tolist(), strict=True):
@@ -113,7 +114,7 @@ def test_a_network_on_the_device_equals_that_on_the_cpu_whatever_the_canvas() ->
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_step_never_waits_for_the_device(autocast: bool) -> None:
-    network = Pyramid().to(CUDA, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Trunk().to(CUDA, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = torch.rand(2, 3, CANVAS.height, CANVAS.width, device=CUDA)
     sizes = SIZES.to(CUDA)
 

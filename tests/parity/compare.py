@@ -100,7 +100,7 @@ def compare_detection(
     backbone = detector.backbone(normalised, None)
     yield of_levels("backbone", backbone, dump["backbone"])
     neck = detector.neck(backbone, None)
-    yield of_levels("neck", neck, dump["neck"])
+    yield of_levels("neck", neck.levels, dump["neck"])
     predictions = detector.rpn(neck)
     yield difference("rpn scores", predictions.logits, _rows(dump["rpn_scores"], width=1)[..., 0])
     yield difference("rpn deltas", predictions.deltas, _rows(dump["rpn_deltas"], width=4))
@@ -133,13 +133,13 @@ def compare_training(
     # Detectors take a Sampler and no other; this stands in for one during a comparison only.
     detector.rpn.sampler, detector.roi_head.sampler = of_rpn, of_roi  # type: ignore[assignment]
     try:
-        features = detector.neck(detector.backbone(detector.normalise(batch.images), None), None)
-        predictions = detector.rpn(features)
+        pyramid = detector.pyramid(batch.images)
+        predictions = detector.rpn(pyramid)
         proposed = detector.rpn.propose(predictions, batch.images.sizes)
-        recorded = _recorded_proposals(dump, features[0].dtype)
+        recorded = _recorded_proposals(dump, pyramid.levels[0].dtype)
         losses = {
             **detector.rpn.losses(predictions, batch.images, batch.targets),
-            **detector.roi_head.losses(features, recorded, batch.images, batch.targets),
+            **detector.roi_head.losses(pyramid, recorded, batch.images, batch.targets),
         }
         detector.zero_grad()
         torch.autograd.backward(torch.stack(list(losses.values())).sum())

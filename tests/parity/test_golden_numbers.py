@@ -71,11 +71,11 @@ def test_features_and_predictions_are_those_of_mmdetection(
         normalised = detector.normalise(images)
         backbone = detector.backbone(normalised, None)
         neck = detector.neck(backbone, None)
-        hidden = [detector.rpn.conv(level).relu() for level in neck]
+        hidden = [detector.rpn.conv(level).relu() for level in neck.levels]
         proposals = detector.rpn.propose(detector.rpn(neck), images.sizes)
     _check([normalised], [golden["input"]])
     _check(backbone, golden["backbone"])
-    _check(neck, golden["neck"])
+    _check(neck.levels, golden["neck"])
     _check([detector.rpn.objectness(level) for level in hidden], golden["rpn_scores"])
     _check([detector.rpn.deltas(level) for level in hidden], golden["rpn_deltas"])
     assert proposals.is_valid.sum(dim=1).tolist() == golden["num_proposals"]

@@ -70,10 +70,9 @@ class DetectionGraph(nn.Module):
         """
         detector = self.detector
         images = ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
-        area = detector.area_of(images)
-        features = detector.neck(detector.backbone(detector.normalise(images), area), area)
-        proposals = detector.rpn.propose(detector.rpn(features), sizes)
-        boxes, scores = detector.roi_head.score(features, proposals, area)
+        pyramid = detector.pyramid(images)
+        proposals = detector.rpn.propose(detector.rpn(pyramid), sizes)
+        boxes, scores = detector.roi_head.score(pyramid, proposals)
         return _select(detector.roi_head.selector, boxes, scores, sizes)
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.norm.valid_area import ValidArea
@@ -41,7 +42,7 @@ class FasterRCNN(nn.Module):
         Args:
             backbone: ``(N, 3, H, W)`` float, and the area of the pictures or None, to a tuple of feature
                 maps.
-            neck: These, and the area, to a tuple of pyramid levels, one for each of the RPN's strides.
+            neck: These, and the area, to a ``Pyramid`` with a level for each of the RPN's strides.
             rpn: Proposes regions.
             roi_head: Classifies and refines them.
             pixel_mean: Red, green and blue, in 0 .. 255.
@@ -72,13 +73,12 @@ class FasterRCNN(nn.Module):
             Float32 scalars ``rpn_objectness``, ``rpn_box``, ``roi_class`` and ``roi_box``; train on their
             sum. Every parameter gets a gradient, of zero if there is nothing to learn.
         """
-        area = self.area_of(images)
-        features = self.neck(self.backbone(self.normalise(images), area), area)
-        predictions = self.rpn(features)
+        pyramid = self.pyramid(images)
+        predictions = self.rpn(pyramid)
         proposals = self.rpn.propose(predictions, images.sizes)
         return {
             **self.rpn.losses(predictions, images, targets),
-            **self.roi_head.losses(features, proposals, images, targets, area),
+            **self.roi_head.losses(pyramid, proposals, images, targets),
         }
 
     @torch.no_grad()
@@ -91,14 +91,15 @@ class FasterRCNN(nn.Module):
         Returns:
             Detections in canvas pixels.
         """
-        area = self.area_of(images)
-        features = self.neck(self.backbone(self.normalise(images), area), area)
-        proposals = self.rpn.propose(self.rpn(features), images.sizes)
-        return self.roi_head.detect(features, proposals, images.sizes, area)
+        pyramid = self.pyramid(images)
+        proposals = self.rpn.propose(self.rpn(pyramid), images.sizes)
+        return self.roi_head.detect(pyramid, proposals, images.sizes)
 
-    def area_of(self, images: ImageBatch) -> ValidArea | None:
-        """Where the pictures are, for parts that hide the padding; None if they do not."""
-        return ValidArea.on_canvas(images.canvas, images.sizes) if self.hides_padding else None
+    def pyramid(self, images: ImageBatch) -> Pyramid:
+        """What backbone and neck make of N pictures; with their area where padding is hidden."""
+        area = ValidArea.on_canvas(images.canvas, images.sizes) if self.hides_padding else None
+        pyramid: Pyramid = self.neck(self.backbone(self.normalise(images), area), area)
+        return pyramid
 
     def normalise(self, images: ImageBatch) -> Tensor:
         """What the backbone sees.

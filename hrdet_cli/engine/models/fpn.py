@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 
 
@@ -26,7 +27,7 @@ class FPN(nn.Module):
         self.strides = (4, 8, 16, 32, 64)
         self.pyramid = FeaturePyramidNetwork([*in_channels], out_channels)
 
-    def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> tuple[Tensor, ...]:
+    def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> Pyramid:
         """Build the pyramid.
 
         Args:
@@ -34,7 +35,7 @@ class FPN(nn.Module):
             area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
-            ``(N, out_channels, H / s, W / s)``, rounded up, for each of ``strides``.
+            ``(N, out_channels, H / s, W / s)``, rounded up, for each of ``strides``, and the area.
         """
         # Torchvision's modules, but not its forward pass, which cannot know of the padding.
         levels: list[Tensor] = []
@@ -46,4 +47,5 @@ class FPN(nn.Module):
                 own = own + F.interpolate(merged, size=own.shape[-2:], mode="nearest")
             merged = without_padding(own, area)
             levels.insert(0, without_padding(smooth(merged), area))
-        return *levels, F.max_pool2d(levels[-1], kernel_size=1, stride=2)
+        coarsest = F.max_pool2d(levels[-1], kernel_size=1, stride=2)
+        return Pyramid((*levels, coarsest), self.strides, area)

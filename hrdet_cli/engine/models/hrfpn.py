@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 
 Interpolation = Literal["bilinear", "nearest"]
@@ -57,7 +58,7 @@ class HRFPN(nn.Module):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             nn.init.zeros_(conv.bias)
 
-    def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> tuple[Tensor, ...]:
+    def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> Pyramid:
         """Build the pyramid.
 
         Args:
@@ -65,8 +66,8 @@ class HRFPN(nn.Module):
             area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
-            ``(N, out_channels, H / s, W / s)``, rounded down, for each of ``strides``; with an area rounded
-            up, where the last row and column are made of what there is.
+            ``(N, out_channels, H / s, W / s)``, rounded down, for each of ``strides``; with an area, which
+            it then has too, rounded up, where the last row and column are made of what there is.
         """
         pool = _averaged if self.pooling == "average" else _largest
         at_stride_4 = [
@@ -74,10 +75,11 @@ class HRFPN(nn.Module):
             for index, x in enumerate(features)
         ]
         mixed = without_padding(self.reduction_conv(torch.cat(at_stride_4, dim=1)), area)
-        return tuple(
+        levels = tuple(
             without_padding(conv(pool(mixed, 2**level, area)), area)
             for level, conv in enumerate(self.fpn_convs)
         )
+        return Pyramid(levels, self.strides, area)
 
 
 def _enlarged(x: Tensor, interpolation: Interpolation, *, scale: int, area: ValidArea | None) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
 # A region that is another level's business is moved here on this level: RoIAlign reads nothing so far out.
@@ -64,14 +65,13 @@ class RegionPooling(nn.Module):
         self.aligned = aligned
         self.finest_side_pixels = finest_side_pixels
 
-    def forward(self, features: Sequence[Tensor], regions: Tensor, area: ValidArea | None = None) -> Tensor:
+    def forward(self, pyramid: Pyramid, regions: Tensor) -> Tensor:
         """Pool.
 
         Args:
-            features: ``(N, C, H, W)`` for each level, at least as many as there are strides.
+            pyramid: With at least as many levels as there are strides. If it has an area, regions at the
+                edges of pictures find there what they would find at the edge of the canvas.
             regions: ``(N, R, 4)`` float32 in canvas pixels.
-            area: Where the pictures are, if regions at their edges are to find there what they would find at
-                the edge of the canvas.
 
         Returns:
             ``(N * R, C, cells, cells)`` in the features' dtype, picture by picture.
@@ -86,13 +86,13 @@ class RegionPooling(nn.Module):
         poolers = [
             partial(
                 roi_align,
-                level_features if area is None else self._extended(level_features, area),
+                level if pyramid.area is None else self._extended(level, pyramid.area),
                 output_size=self.cells,
                 spatial_scale=1 / stride,
                 sampling_ratio=self.sampling_ratio,
                 aligned=self.aligned,
             )
-            for level_features, stride in zip(features, self.strides, strict=False)
+            for level, stride in zip(pyramid.levels, self.strides, strict=False)
         ]
         pool = pool_everywhere if regions.is_cuda else pool_by_level
         return pool(poolers, rois, levels.flatten())

@@ -1,7 +1,5 @@
 """Region head: what is in each proposed region, and where exactly?"""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,9 +9,9 @@ from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.losses import BoxLoss, class_loss, mean_num_drawn
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import Proposals
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.sampling import Sampler
-from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 _FIRST_TARGET_NUMBER = 2**30
@@ -70,22 +68,19 @@ class RoIHead(nn.Module):
         self.box_loss = box_loss
         self.selector = selector
 
-    def forward(
-        self, features: Sequence[Tensor], regions: Tensor, area: ValidArea | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, pyramid: Pyramid, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Look at regions.
 
         Args:
-            features: ``(N, C, H, W)`` for each pyramid level, finest first.
+            pyramid: Of N pictures.
             regions: ``(N, R, 4)`` float32 in canvas pixels.
-            area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
             Class logits ``(N, R, K + 1)``, the background last, and deltas ``(N, R, K, 4)`` for each class
-            (the same for all if boxes are class-agnostic), both float32 whatever the features' dtype, or
+            (the same for all if boxes are class-agnostic), both float32 whatever the pyramid's dtype, or
             float64 where that is float64.
         """
-        hidden = self.pooling(features, regions, area).flatten(1)
+        hidden = self.pooling(pyramid, regions).flatten(1)
         hidden = F.relu(self.fc1(hidden), inplace=True)
         hidden = F.relu(self.fc2(hidden), inplace=True)
         logits = at_least_float32(self.classifier(hidden))
@@ -95,23 +90,17 @@ class RoIHead(nn.Module):
         return logits.view(*shape, self.num_classes + 1), deltas.expand(-1, -1, self.num_classes, -1)
 
     def losses(
-        self,
-        features: Sequence[Tensor],
-        proposals: Proposals,
-        images: ImageBatch,
-        targets: Targets,
-        area: ValidArea | None = None,
+        self, pyramid: Pyramid, proposals: Proposals, images: ImageBatch, targets: Targets
     ) -> dict[str, Tensor]:
         """Losses on a random sample of regions.
 
         The ground truth itself is put in front of the proposals, so that there is something to find early on.
 
         Args:
-            features: The pyramid.
+            pyramid: Of N pictures.
             proposals: From the region proposal network.
             images: The pictures' keys say which regions are drawn.
             targets: Ground truth.
-            area: As of ``forward``.
 
         Returns:
             Scalars ``roi_class`` and ``roi_box``.
@@ -126,7 +115,7 @@ class RoIHead(nn.Module):
         found_labels = take_rows(targets.labels, target_index)
         labels = found_labels.where(sample.is_positive, self.num_classes)
 
-        logits, deltas = self(features, regions, area)
+        logits, deltas = self(pyramid, regions)
         class_index = found_labels[..., None, None].expand(-1, -1, 1, 4)
         deltas = deltas.gather(2, class_index).squeeze(2)
         wanted = self.coder.encode(wanted_boxes, regions)
@@ -137,41 +126,31 @@ class RoIHead(nn.Module):
         }
 
     @torch.no_grad()
-    def detect(
-        self,
-        features: Sequence[Tensor],
-        proposals: Proposals,
-        sizes: Tensor,
-        area: ValidArea | None = None,
-    ) -> Detections:
+    def detect(self, pyramid: Pyramid, proposals: Proposals, sizes: Tensor) -> Detections:
         """Find the objects.
 
         Args:
-            features: The pyramid.
+            pyramid: Of N pictures.
             proposals: From the region proposal network.
             sizes: ``(N, 2)`` int64, height and width of each picture.
-            area: As of ``forward``.
 
         Returns:
             The best detections of each picture.
         """
-        boxes, scores = self.score(features, proposals, area)
+        boxes, scores = self.score(pyramid, proposals)
         return self.selector.select(boxes, scores, sizes)
 
-    def score(
-        self, features: Sequence[Tensor], proposals: Proposals, area: ValidArea | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def score(self, pyramid: Pyramid, proposals: Proposals) -> tuple[Tensor, Tensor]:
         """What each region would be as an object of each class, before any is selected.
 
         Args:
-            features: The pyramid.
+            pyramid: Of N pictures.
             proposals: From the region proposal network.
-            area: As of ``forward``.
 
         Returns:
             Boxes ``(N, R, K, 4)``, not clipped, and scores ``(N, R, K)``, 0 in padding rows.
         """
-        logits, deltas = self(features, proposals.boxes, area)
+        logits, deltas = self(pyramid, proposals.boxes)
         boxes = self.coder.decode(deltas, proposals.boxes[:, :, None])
         scores = logits.softmax(dim=-1)[..., :-1]
         return boxes, scores.where(proposals.is_valid[..., None], 0.0)

@@ -1,7 +1,5 @@
 """Region proposal network: where in a picture is anything at all?"""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +9,7 @@ from hrdet_cli.engine.models.boxes import BoxCoder, at_least_float32, take_rows
 from hrdet_cli.engine.models.losses import BoxLoss, mean_num_drawn, objectness_loss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import AnchorPredictions, Proposals, ProposalSelector
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.sampling import Sampler
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 
@@ -63,21 +62,21 @@ class RegionProposalNetwork(nn.Module):
         self.training_selector = training_selector
         self.test_selector = test_selector
 
-    def forward(self, features: Sequence[Tensor]) -> AnchorPredictions:
+    def forward(self, pyramid: Pyramid) -> AnchorPredictions:
         """Predict for every anchor.
 
         Args:
-            features: ``(N, C, H, W)`` for each level, finest first.
+            pyramid: With a level for each stride of the anchors.
 
         Returns:
-            Float32 predictions, whatever the features' dtype; float64 of float64 features.
+            Float32 predictions, whatever the pyramid's dtype; float64 of a float64 one.
         """
         logits, deltas = [], []
-        for level in features:
+        for level in pyramid.levels:
             hidden = F.relu(self.conv(level), inplace=True)
             logits.append(_rows_of_anchors(self.objectness(hidden), width=1).squeeze(-1))
             deltas.append(_rows_of_anchors(self.deltas(hidden), width=4))
-        grids = [Size(level.shape[-2], level.shape[-1]) for level in features]
+        grids = [Size(level.shape[-2], level.shape[-1]) for level in pyramid.levels]
         return AnchorPredictions(
             anchors=self.anchor_generator(grids),
             logits=at_least_float32(torch.cat(logits, dim=1)),

@@ -45,11 +45,11 @@ def _spread_predictions(detector: FasterRCNN, images: ImageBatch) -> None:
     def spread(layer: nn.Module, values: Tensor, *, wanted: float) -> None:
         layer.get_parameter("weight").mul_(wanted / values.std())
 
-    features = detector.neck(detector.backbone(detector.normalise(images), None), None)
-    predictions = detector.rpn(features)
+    pyramid = detector.pyramid(images)
+    predictions = detector.rpn(pyramid)
     spread(detector.rpn.objectness, predictions.logits, wanted=3.0)
     spread(detector.rpn.deltas, predictions.deltas, wanted=0.3)
-    proposals = detector.rpn.propose(detector.rpn(features), images.sizes)
-    logits, deltas = detector.roi_head(features, proposals.boxes)
+    proposals = detector.rpn.propose(detector.rpn(pyramid), images.sizes)
+    logits, deltas = detector.roi_head(pyramid, proposals.boxes)
     spread(detector.roi_head.classifier, logits - logits.mean(dim=1, keepdim=True), wanted=2.0)
     spread(detector.roi_head.regressor, deltas, wanted=1.0)

@@ -44,11 +44,11 @@ def test_the_best_overlap_is_that_of_all_anchors_the_network_trains_on(
     neck: str, allowed_border: float | None, picture: tuple[int, int], layout: AnchorLayout
 ) -> None:
     canvas = (160, 224)  # 64 divides neither
-    pyramid = (FPN if neck == "fpn" else HRFPN)(in_channels=(1, 1, 1, 1), out_channels=1)
+    network = (FPN if neck == "fpn" else HRFPN)(in_channels=(1, 1, 1, 1), out_channels=1)
     features = [torch.zeros(1, 1, canvas[0] // stride, canvas[1] // stride) for stride in (4, 8, 16, 32)]
-    grids = [Size(level.shape[2], level.shape[3]) for level in pyramid(features)]
+    grids = [Size(level.shape[2], level.shape[3]) for level in network(features).levels]
     generator = AnchorGenerator(
-        strides=pyramid.strides, scale=3, aspect_ratios=(0.4, 1.0, 2.0), layout=layout
+        strides=network.strides, scale=3, aspect_ratios=(0.4, 1.0, 2.0), layout=layout
     )
     anchors, size = generator(grids), torch.tensor([picture])
     takes_part = anchors.belong_to(size)[0]

@@ -1,5 +1,3 @@
-from collections.abc import Sequence
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
 from hrdet_cli.engine.models.losses import BoxLoss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import ProposalSelector
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
@@ -23,6 +22,7 @@ from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 NUM_CLASSES = 3
+STRIDES = (4, 8, 16, 32, 64)
 LOSSES = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
 PLAIN_LAYOUT, PLAIN_CLIPPING = AnchorLayout(), BoxClipping()
 
@@ -45,9 +45,8 @@ class TinyPyramid(nn.Module):
 class NoNeck(nn.Module):
     """The levels as they are."""
 
-    def forward(self, levels: Sequence[Tensor], area: ValidArea | None) -> Sequence[Tensor]:
-        del area  # the levels have no padding left
-        return levels
+    def forward(self, levels: tuple[Tensor, ...], area: ValidArea | None) -> Pyramid:
+        return Pyramid(levels, STRIDES, area)  # the levels have no padding left
 
 
 def make_detector(
@@ -59,7 +58,7 @@ def make_detector(
     )
     rpn = RegionProposalNetwork(
         in_channels=8,
-        anchor_generator=AnchorGenerator(strides=(4, 8, 16, 32, 64), layout=layout),
+        anchor_generator=AnchorGenerator(strides=STRIDES, layout=layout),
         coder=BoxCoder(stds=(1, 1, 1, 1)),
         matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3),
         sampler=Sampler(num_samples=64, positive_fraction=0.5, stream=0),

@@ -32,17 +32,17 @@ def test_the_pyramid_equals_a_short_rewrite() -> None:
     ]
     expected.append(expected[-1][:, :, ::2, ::2])
 
-    for ours, theirs in zip(neck(features), expected, strict=True):
+    for ours, theirs in zip(neck(features).levels, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
 def test_levels_have_the_strides_and_channels_that_are_announced() -> None:
     neck = FPN(in_channels=CHANNELS, out_channels=6)
 
-    levels = neck(random_features())
+    pyramid = neck(random_features())
 
-    assert neck.strides == (4, 8, 16, 32, 64)
-    assert [tuple(level.shape) for level in levels] == [
+    assert pyramid.strides == neck.strides == (4, 8, 16, 32, 64)
+    assert [tuple(level.shape) for level in pyramid.levels] == [
         (2, neck.out_channels, -(-96 // stride), -(-160 // stride)) for stride in neck.strides
     ]
 
@@ -50,7 +50,7 @@ def test_levels_have_the_strides_and_channels_that_are_announced() -> None:
 def test_every_parameter_gets_a_gradient() -> None:
     neck = FPN(in_channels=CHANNELS, out_channels=6)
 
-    loss = torch.stack([level.square().sum() for level in neck(random_features())]).sum()
+    loss = torch.stack([level.square().sum() for level in neck(random_features()).levels]).sum()
 
     assert all(gradient.any() for gradient in torch.autograd.grad(loss, [*neck.parameters()]))
 
@@ -64,7 +64,7 @@ def test_it_is_torchvisions_to_the_bit_and_has_its_names() -> None:
 
     expected = theirs({str(index): x for index, x in enumerate(features)})
 
-    assert all(torch.equal(a, b) for a, b in zip(neck(features), expected.values(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(neck(features).levels, expected.values(), strict=True))
 
 
 PICTURES = [Size(64, 64), Size(32, 96), Size(96, 160)]
@@ -92,10 +92,12 @@ def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(canvas: S
         alone.append(own)
     sizes = torch.tensor([[size.height, size.width] for size in PICTURES])
 
-    levels = neck(maps, ValidArea.on_canvas(canvas, sizes))
+    area = ValidArea.on_canvas(canvas, sizes)
+    pyramid = neck(maps, area)
 
+    assert pyramid.area is area
     for index, own in enumerate(alone):
-        for level, exact in zip(levels, neck(own), strict=True):
+        for level, exact in zip(pyramid.levels, neck(own).levels, strict=True):
             expected = torch.zeros_like(level[index])
             expected[:, : exact.shape[2], : exact.shape[3]] = exact[0]
             torch.testing.assert_close(level[index], expected, rtol=0, atol=1e-12)

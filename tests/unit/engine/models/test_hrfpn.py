@@ -78,7 +78,7 @@ def test_the_pyramid_equals_a_rewrite_without_torchs_interpolation_pooling_and_c
         for i in range(5)
     ]
 
-    for ours, theirs in zip(neck(features), expected, strict=True):
+    for ours, theirs in zip(neck(features).levels, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -86,10 +86,10 @@ def test_levels_have_the_strides_and_channels_that_are_announced() -> None:
     neck = HRFPN(in_channels=(2, 4, 8, 16), out_channels=8)
     height, width = 64, 128  # pixels
 
-    levels = neck(random_features((2, 4, 8, 16), height // 4, width // 4))
+    pyramid = neck(random_features((2, 4, 8, 16), height // 4, width // 4))
 
-    assert neck.strides == (4, 8, 16, 32, 64)
-    assert [tuple(level.shape) for level in levels] == [
+    assert pyramid.strides == neck.strides == (4, 8, 16, 32, 64)
+    assert [tuple(level.shape) for level in pyramid.levels] == [
         (2, neck.out_channels, height // stride, width // stride) for stride in neck.strides
     ]
 
@@ -110,7 +110,7 @@ def test_every_parameter_and_every_map_gets_a_gradient() -> None:
     neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4)
     features = [x.requires_grad_() for x in random_features((3, 6, 12, 24), 16, 16)]
 
-    loss = torch.stack([level.square().sum() for level in neck(features)]).sum()
+    loss = torch.stack([level.square().sum() for level in neck(features).levels]).sum()
 
     assert all(gradient.any() for gradient in torch.autograd.grad(loss, [*features, *neck.parameters()]))
 
@@ -146,11 +146,13 @@ def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(
             whole[index][at_stride(size, stride)] = part[0]
         alone.append([part[:1] for part in own])
 
-    levels = neck(maps, ValidArea.on_canvas(canvas, sizes_of(PICTURES)))
+    area = ValidArea.on_canvas(canvas, sizes_of(PICTURES))
+    pyramid = neck(maps, area)
 
+    assert pyramid.area is area
     for index, size in enumerate(PICTURES):
         expected = neck(alone[index], ValidArea.on_canvas(size, sizes_of([size])))
-        for level, exact, stride in zip(levels, expected, neck.strides, strict=True):
+        for level, exact, stride in zip(pyramid.levels, expected.levels, neck.strides, strict=True):
             torch.testing.assert_close(level[index][at_stride(size, stride)], exact[0], rtol=0, atol=1e-12)
             is_padding = torch.ones(level.shape[-2:], dtype=torch.bool)
             is_padding[at_stride(size, stride)[1:]] = False
@@ -165,7 +167,7 @@ def test_an_area_that_fills_the_canvas_changes_nothing(
     neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=4, interpolation=interpolation, pooling=pooling)
     features = random_features((3, 6, 12, 24), 32, 48)
     area = ValidArea.on_canvas(Size(128, 192), sizes_of([Size(128, 192)] * 2))
-    for with_area, without in zip(neck(features, area), neck(features), strict=True):
+    for with_area, without in zip(neck(features, area).levels, neck(features).levels, strict=True):
         torch.testing.assert_close(with_area, without)
 
 
@@ -184,7 +186,7 @@ def test_the_incomplete_cells_of_the_coarsest_level_are_made_of_the_picture_s_pi
     mapped = [torch.zeros_like(x[:1]) for x in features]
     mapped[0][..., :8, :24] = picture
 
-    coarsest = neck(mapped, area)[-1]
+    coarsest = neck(mapped, area).levels[-1]
 
     halves = picture[..., :16], picture[..., 16:]
     expected = torch.stack([half.mean() if pooling == "average" else half.max() for half in halves])

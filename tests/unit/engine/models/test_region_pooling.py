@@ -4,6 +4,7 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from hrdet_cli.engine.models import region_pooling
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.region_pooling import RegionPooling, pyramid_levels
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Size
@@ -11,12 +12,12 @@ from hrdet_cli.engine.structures import Size
 STRIDES = (4, 8, 16, 32)
 
 
-def pyramid(*, seed: int = 0) -> list[Tensor]:
+def random_features(*, seed: int = 0) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(seed)
-    return [
+    return tuple(
         torch.randn(2, 3, 512 // stride, 768 // stride, generator=generator).requires_grad_()
         for stride in STRIDES
-    ]
+    )
 
 
 def regions_of_all_levels() -> Tensor:
@@ -38,9 +39,9 @@ def test_levels_are_the_table() -> None:
 
 @pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, False), (0, True), (0, False)])
 def test_each_region_is_pooled_alone_on_its_level(sampling_ratio: int, aligned: bool) -> None:
-    features, regions = pyramid(), regions_of_all_levels()
+    features, regions = random_features(), regions_of_all_levels()
     pooled = RegionPooling(strides=STRIDES, cells=5, sampling_ratio=sampling_ratio, aligned=aligned)(
-        features, regions
+        Pyramid(features, STRIDES), regions
     ).view(2, 40, 3, 5, 5)
     levels = pyramid_levels(regions, num_levels=4, finest_side_pixels=56).long()
     assert set(levels.flatten().tolist()) == {0, 1, 2, 3}
@@ -59,8 +60,10 @@ def test_each_region_is_pooled_alone_on_its_level(sampling_ratio: int, aligned: 
 
 
 def test_pooling_equals_torchvisions() -> None:
-    features, regions = pyramid(), regions_of_all_levels()
-    pooled = RegionPooling(strides=STRIDES, cells=7, sampling_ratio=2, aligned=False)(features, regions)
+    features, regions = random_features(), regions_of_all_levels()
+    pooled = RegionPooling(strides=STRIDES, cells=7, sampling_ratio=2, aligned=False)(
+        Pyramid(features, STRIDES), regions
+    )
     theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
     named = {str(level): maps for level, maps in enumerate(features)}
     torch.testing.assert_close(pooled, theirs(named, [*regions], [(512, 768)] * 2))
@@ -75,8 +78,8 @@ def test_the_way_of_gpus_gives_the_same_bits_and_gradients(
     results = []
     for way in (region_pooling.pool_by_level, region_pooling.pool_everywhere):
         monkeypatch.setattr(region_pooling, "pool_by_level", way)
-        features = pyramid()
-        pooled = pooling(features, regions)
+        features = random_features()
+        pooled = pooling(Pyramid(features, STRIDES), regions)
         pooled.backward(torch.sin(torch.arange(pooled.numel())).view_as(pooled))
         results.append((pooled, [maps.grad for maps in features]))
     (by_level, by_level_gradients), (everywhere, everywhere_gradients) = results
@@ -89,8 +92,10 @@ def test_the_way_of_gpus_gives_the_same_bits_and_gradients(
 
 def test_a_batch_whose_regions_are_all_on_one_level_is_pooled() -> None:
     regions = torch.tensor([0.0, 0.0, 30.0, 30.0]).expand(2, 3, 4)
-    features = pyramid()
-    pooled = RegionPooling(strides=STRIDES, sampling_ratio=2, aligned=True)(features, regions)
+    features = random_features()
+    pooled = RegionPooling(strides=STRIDES, sampling_ratio=2, aligned=True)(
+        Pyramid(features, STRIDES), regions
+    )
     assert pooled.shape == (6, 3, 7, 7)
     pooled.sum().backward()
     assert all(maps.grad is not None for maps in features)
@@ -111,7 +116,7 @@ def regions_at_the_edges(height: int, width: int) -> Tensor:
     ).double()
 
 
-def on_a_canvas(canvas: Size, sizes: list[tuple[int, int]]) -> list[Tensor]:
+def on_a_canvas(canvas: Size, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
     """Maps of random pictures, each a function of its size."""
     maps = [torch.zeros(2, 3, canvas.height // s, canvas.width // s).double() for s in STRIDES]
     for index, (height, width) in enumerate(sizes):
@@ -119,7 +124,7 @@ def on_a_canvas(canvas: Size, sizes: list[tuple[int, int]]) -> list[Tensor]:
         for whole, stride in zip(maps, STRIDES, strict=True):
             part = torch.randn(3, height // stride, width // stride, generator=generator).double()
             whole[index, :, : part.shape[1], : part.shape[2]] = part
-    return [whole.requires_grad_() for whole in maps]
+    return tuple(whole.requires_grad_() for whole in maps)
 
 
 @pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, True), (2, False), (0, True), (0, False)])
@@ -135,7 +140,7 @@ def test_with_an_area_regions_at_a_picture_s_edge_do_not_see_how_far_it_is_to_th
     for canvas in (Size(128, 224), Size(128, 256), Size(256, 320)):
         features = on_a_canvas(canvas, sizes)
         area = ValidArea.on_canvas(canvas, torch.tensor(sizes))
-        pooled = pooling(features, regions, area)
+        pooled = pooling(Pyramid(features, STRIDES, area), regions)
         gradients = torch.autograd.grad(pooled.square().sum(), features)
         cut = [
             [gradient[i, :, : h // s, : w // s] for i, (h, w) in enumerate(sizes)]
@@ -146,9 +151,8 @@ def test_with_an_area_regions_at_a_picture_s_edge_do_not_see_how_far_it_is_to_th
         for one, other in zip(results[0], others, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
     if aligned:  # then reading stops at the edge of the map where the picture is as large as the canvas
-        alone = pooling(
-            [x[:1, :, : 128 // s, : 192 // s] for x, s in zip(features, STRIDES, strict=True)], regions[:1]
-        )
+        first = tuple(x[:1, :, : 128 // s, : 192 // s] for x, s in zip(features, STRIDES, strict=True))
+        alone = pooling(Pyramid(first, STRIDES), regions[:1])
         torch.testing.assert_close(results[-1][0][: len(alone)], alone, rtol=0, atol=1e-12)
 
 
@@ -157,6 +161,7 @@ def test_without_one_they_do() -> None:
     pooling = RegionPooling(strides=STRIDES, cells=5, sampling_ratio=2, aligned=True, finest_side_pixels=14)
     regions = torch.stack([regions_at_the_edges(*size) for size in sizes])
     tight, loose = (
-        pooling(on_a_canvas(canvas, sizes), regions) for canvas in (Size(128, 224), Size(256, 320))
+        pooling(Pyramid(on_a_canvas(canvas, sizes), STRIDES), regions)
+        for canvas in (Size(128, 224), Size(256, 320))
     )
     assert (tight - loose).abs().max() > 0.1

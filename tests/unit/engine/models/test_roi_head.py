@@ -1,12 +1,12 @@
 import pytest
 import torch
-from torch import Tensor
 
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.losses import BoxLoss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import Proposals
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.sampling import Sampler
@@ -45,19 +45,19 @@ def agnostic_and_class_wise() -> tuple[RoIHead, RoIHead]:
     return agnostic, class_wise
 
 
-def make_regions() -> tuple[list[Tensor], Proposals]:
+def make_regions() -> tuple[Pyramid, Proposals]:
     generator = torch.Generator().manual_seed(1)
     corners = torch.rand(2, 40, 2, generator=generator) * 30
     boxes = torch.cat((corners, corners + 5 + torch.rand(2, 40, 2, generator=generator) * 13), dim=-1)
-    features = [torch.randn(2, 4, 16, 16, generator=generator)]
-    return features, Proposals(boxes=boxes, is_valid=torch.ones(2, 40, dtype=torch.bool))
+    pyramid = Pyramid((torch.randn(2, 4, 16, 16, generator=generator),), strides=(4,))
+    return pyramid, Proposals(boxes=boxes, is_valid=torch.ones(2, 40, dtype=torch.bool))
 
 
 def test_class_agnostic_boxes_take_four_outputs_and_are_the_same_for_every_class() -> None:
     head = make_head(class_agnostic_boxes=True)
     assert head.regressor.weight.shape == (4, 16)
-    features, proposals = make_regions()
-    logits, deltas = head(features, proposals.boxes)
+    pyramid, proposals = make_regions()
+    logits, deltas = head(pyramid, proposals.boxes)
     assert logits.shape == (2, 40, NUM_CLASSES + 1)
     assert deltas.shape == (2, 40, NUM_CLASSES, 4)
     assert torch.equal(deltas, deltas[:, :, :1].expand_as(deltas))
@@ -65,14 +65,14 @@ def test_class_agnostic_boxes_take_four_outputs_and_are_the_same_for_every_class
 
 def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equal_classes() -> None:
     agnostic, class_wise = agnostic_and_class_wise()
-    features, proposals = make_regions()
+    pyramid, proposals = make_regions()
     images = ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), SIZES, torch.tensor([1, 2]))
     targets = Targets(
         boxes=proposals.boxes[:, :6] + 1.5,
         labels=torch.arange(6).expand(2, -1) % NUM_CLASSES,
         is_valid=torch.ones(2, 6, dtype=torch.bool),
     )
-    losses = [head.losses(features, proposals, images, targets) for head in (agnostic, class_wise)]
+    losses = [head.losses(pyramid, proposals, images, targets) for head in (agnostic, class_wise)]
     for name, loss in losses[0].items():
         torch.testing.assert_close(loss, losses[1][name], msg=name)
         assert loss > 0.01
@@ -84,7 +84,7 @@ def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equ
     assert (by_class != 0).flatten(1).any(dim=1).all()
     torch.testing.assert_close(agnostic.regressor.weight.grad, by_class.sum(dim=0))
 
-    found, wanted = (head.detect(features, proposals, SIZES) for head in (agnostic, class_wise))
+    found, wanted = (head.detect(pyramid, proposals, SIZES) for head in (agnostic, class_wise))
     assert found.is_valid.sum() > 20
     assert torch.equal(found.labels, wanted.labels)
     torch.testing.assert_close(found.boxes, wanted.boxes)

@@ -8,6 +8,7 @@ from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.losses import BoxLoss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import AnchorPredictions, ProposalSelector
+from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -38,14 +39,15 @@ def make_batch() -> tuple[ImageBatch, Targets]:
     return images, Targets(boxes=boxes, labels=torch.zeros(2, 2, dtype=torch.int64), is_valid=is_valid)
 
 
-def features() -> list[Tensor]:
+def random_pyramid() -> Pyramid:
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(2, 8, 64 // stride, 96 // stride, generator=generator) for stride in (8, 16)]
+    levels = [torch.randn(2, 8, 64 // stride, 96 // stride, generator=generator) for stride in (8, 16)]
+    return Pyramid(tuple(levels), strides=(8, 16))
 
 
 def trained_anchors(rpn: RegionProposalNetwork) -> tuple[AnchorPredictions, Tensor]:
     """Predictions, and which anchors ``(N, A)`` the objectness loss pulls at."""
-    predictions: AnchorPredictions = rpn(features())
+    predictions: AnchorPredictions = rpn(random_pyramid())
     leaf = AnchorPredictions(
         predictions.anchors, predictions.logits.detach().requires_grad_(), predictions.deltas.detach()
     )
@@ -79,7 +81,7 @@ def test_no_more_anchors_are_trained_on_than_samples_are_asked_for() -> None:
 def test_perfect_predictions_cost_nothing() -> None:
     rpn = make_rpn()
     images, targets = make_batch()
-    predictions: AnchorPredictions = rpn(features())
+    predictions: AnchorPredictions = rpn(random_pyramid())
     anchors = predictions.anchors
     everyone = anchors.belong_to(SIZES)
     matches = rpn.matcher.match(anchors.boxes.expand(2, -1, 4), everyone, targets)
@@ -103,7 +105,7 @@ def test_two_processes_with_a_picture_each_average_to_one_process_with_both(
 ) -> None:
     rpn = make_rpn()
     images, targets = make_batch()
-    predictions: AnchorPredictions = rpn(features())
+    predictions: AnchorPredictions = rpn(random_pyramid())
     both = rpn.losses(predictions, images, targets)
 
     num_anchors = predictions.anchors.belong_to(SIZES).sum(dim=1)
@@ -123,7 +125,7 @@ def test_two_processes_with_a_picture_each_average_to_one_process_with_both(
 
 def test_the_mode_decides_how_many_proposals_there_are() -> None:
     rpn = make_rpn()
-    predictions = rpn(features())
+    predictions = rpn(random_pyramid())
     assert rpn.propose(predictions, SIZES).boxes.shape == (2, 80, 4)
     rpn.eval()
     assert rpn.propose(predictions, SIZES).boxes.shape == (2, 20, 4)
@@ -131,7 +133,7 @@ def test_the_mode_decides_how_many_proposals_there_are() -> None:
 
 def test_predictions_of_half_precision_features_are_float32() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        predictions = make_rpn()(features())
+        predictions = make_rpn()(random_pyramid())
     assert predictions.logits.dtype == torch.float32
     assert predictions.deltas.dtype == torch.float32
 
