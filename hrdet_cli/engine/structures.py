@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.geometry import Size
 
-__all__ = ["Detections", "ImageBatch", "Size", "Targets"]
+__all__ = ["Candidates", "Detections", "ImageBatch", "Size", "Targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,19 @@ class Targets:
     def pin_memory(self) -> Self:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
         return type(self)(*(t.pin_memory() for t in (self.boxes, self.labels, self.is_valid)))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a head makes of R places in each of N pictures, before any is selected.
+
+    Attributes:
+        boxes: ``(N, R, K, 4)`` float32 in canvas pixels, one for each class; not clipped.
+        scores: ``(N, R, K)`` float32 in [0, 1]; 0 in padding rows.
+    """
+
+    boxes: Tensor
+    scores: Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from hrdet_cli.engine.export.class_nms import keep_after_class_nms
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
-from hrdet_cli.engine.structures import ImageBatch
+from hrdet_cli.engine.structures import Candidates, ImageBatch
 
 
 class PictureOnCanvas(nn.Module):
@@ -72,15 +72,16 @@ class DetectionGraph(nn.Module):
         images = ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
         pyramid = detector.pyramid(images)
         proposals = detector.rpn.propose(detector.rpn(pyramid), sizes)
-        boxes, scores = detector.roi_head.score(pyramid, proposals)
-        return _select(detector.roi_head.selector, boxes, scores, sizes)
+        candidates = detector.roi_head.candidates(pyramid, proposals)
+        return _select(detector.roi_head.selector, candidates, sizes)
 
 
 def _select(
-    selector: DetectionSelector, boxes: Tensor, scores: Tensor, sizes: Tensor
+    selector: DetectionSelector, candidates: Candidates, sizes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What ``selector.select`` finds in one picture."""
-    boxes, is_left = selector.clipping.clip(boxes, sizes)
+    boxes, is_left = selector.clipping.clip(candidates.boxes, sizes)
+    scores = candidates.scores
     scores = scores.where((scores > selector.score_threshold) & is_left, 0.0)
     is_kept = keep_after_class_nms(boxes[0].transpose(0, 1), scores[0].T, selector.nms_iou).T
     region, label = is_kept.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Turns a score for every region and class into the detections of a picture."""
+"""Turns candidates, a box and a score for every place and class, into the detections of a picture."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.nms import indices_after_class_nms
 from hrdet_cli.engine.models.soft_nms import SoftNms
-from hrdet_cli.engine.structures import Detections
+from hrdet_cli.engine.structures import Candidates, Detections
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,21 +29,20 @@ class DetectionSelector:
     clipping: BoxClipping = field(default_factory=BoxClipping)
     soft_nms: SoftNms | None = None
 
-    def select(self, boxes: Tensor, scores: Tensor, sizes: Tensor) -> Detections:
+    def select(self, candidates: Candidates, sizes: Tensor) -> Detections:
         """Select each picture's detections, whatever else is in the batch.
 
         Evaluation has no need for static shapes: only candidates above the threshold are compared.
 
         Args:
-            boxes: ``(N, R, K, 4)`` float32, a box for every region and class.
-            scores: ``(N, R, K)`` float32.
+            candidates: What a head found.
             sizes: ``(N, 2)`` int64, height and width of each picture.
 
         Returns:
             Detections with D rows per picture, clipped to the pictures.
         """
-        num_pictures = len(boxes)
-        boxes, is_left = self.clipping.clip(boxes, sizes)
+        scores, num_pictures = candidates.scores, len(candidates.boxes)
+        boxes, is_left = self.clipping.clip(candidates.boxes, sizes)
         is_candidate = (scores > self.score_threshold) & is_left
         found = Detections(
             boxes=boxes.new_zeros(num_pictures, self.max_detections, 4),

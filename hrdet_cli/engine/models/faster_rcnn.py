@@ -93,7 +93,8 @@ class FasterRCNN(nn.Module):
         """
         pyramid = self.pyramid(images)
         proposals = self.rpn.propose(self.rpn(pyramid), images.sizes)
-        return self.roi_head.detect(pyramid, proposals, images.sizes)
+        candidates = self.roi_head.candidates(pyramid, proposals)
+        return self.roi_head.selector.select(candidates, images.sizes)
 
     def pyramid(self, images: ImageBatch) -> Pyramid:
         """What backbone and neck make of N pictures; with their area where padding is hidden."""

@@ -12,7 +12,7 @@ from hrdet_cli.engine.models.proposals import Proposals
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.sampling import Sampler
-from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
 
 _FIRST_TARGET_NUMBER = 2**30
 """Beyond any number of proposals."""
@@ -125,35 +125,17 @@ class RoIHead(nn.Module):
             "roi_box": self.box_loss(deltas, wanted, sample.is_positive) / num_drawn,
         }
 
-    @torch.no_grad()
-    def detect(self, pyramid: Pyramid, proposals: Proposals, sizes: Tensor) -> Detections:
-        """Find the objects.
+    def candidates(self, pyramid: Pyramid, proposals: Proposals) -> Candidates:
+        """What each region would be as an object of each class.
 
         Args:
             pyramid: Of N pictures.
             proposals: From the region proposal network.
-            sizes: ``(N, 2)`` int64, height and width of each picture.
-
-        Returns:
-            The best detections of each picture.
-        """
-        boxes, scores = self.score(pyramid, proposals)
-        return self.selector.select(boxes, scores, sizes)
-
-    def score(self, pyramid: Pyramid, proposals: Proposals) -> tuple[Tensor, Tensor]:
-        """What each region would be as an object of each class, before any is selected.
-
-        Args:
-            pyramid: Of N pictures.
-            proposals: From the region proposal network.
-
-        Returns:
-            Boxes ``(N, R, K, 4)``, not clipped, and scores ``(N, R, K)``, 0 in padding rows.
         """
         logits, deltas = self(pyramid, proposals.boxes)
         boxes = self.coder.decode(deltas, proposals.boxes[:, :, None])
         scores = logits.softmax(dim=-1)[..., :-1]
-        return boxes, scores.where(proposals.is_valid[..., None], 0.0)
+        return Candidates(boxes=boxes, scores=scores.where(proposals.is_valid[..., None], 0.0))
 
 
 def _candidate_numbers(targets: Tensor, proposals: Tensor) -> Tensor:

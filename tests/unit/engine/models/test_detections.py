@@ -4,20 +4,20 @@ from torch import Tensor
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
 from hrdet_cli.engine.models.soft_nms import SoftNms
-from hrdet_cli.engine.structures import Detections
+from hrdet_cli.engine.structures import Candidates, Detections
 
 SELECTOR = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=12)
 SIZES = torch.tensor([[60, 80], [40, 50], [60, 80]])
 
 
-def random_candidates() -> tuple[Tensor, Tensor]:
+def random_candidates() -> Candidates:
     """Boxes ``(3, 30, 4, 4)`` that reach out of the pictures, and scores, in the last picture all too low."""
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(3, 30, 4, 2, generator=generator) * 80 - 15
     boxes = torch.cat((corners, corners + torch.rand(3, 30, 4, 2, generator=generator) * 50), dim=-1)
     scores = torch.rand(3, 30, 4, generator=generator)
     scores[2] *= 0.3
-    return boxes, scores
+    return Candidates(boxes, scores)
 
 
 def naive_detections(boxes: Tensor, scores: Tensor, size: Tensor) -> list[tuple[float, int, list[float]]]:
@@ -60,35 +60,35 @@ def assert_equal(detections: Detections, picture: int, wanted: list[tuple[float,
 
 
 def test_detections_equal_a_naive_rewrite_best_first() -> None:
-    boxes, scores = random_candidates()
+    candidates = random_candidates()
     many = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=200)
-    detections = many.select(boxes, scores, SIZES)
+    detections = many.select(candidates, SIZES)
     for picture in range(3):
-        wanted = naive_detections(boxes[picture], scores[picture], SIZES[picture])
+        wanted = naive_detections(candidates.boxes[picture], candidates.scores[picture], SIZES[picture])
         assert_equal(detections, picture, wanted)
         assert len(wanted) > 12 or picture == 2
 
 
 def test_the_best_of_all_classes_together_are_kept() -> None:
-    boxes, scores = random_candidates()
-    detections = SELECTOR.select(boxes, scores, SIZES)
+    candidates = random_candidates()
+    detections = SELECTOR.select(candidates, SIZES)
     assert detections.boxes.shape == (3, 12, 4)
     for picture in range(2):
-        wanted = naive_detections(boxes[picture], scores[picture], SIZES[picture])[:12]
+        wanted = naive_detections(candidates.boxes[picture], candidates.scores[picture], SIZES[picture])[:12]
         assert_equal(detections, picture, wanted)
 
 
 def test_soft_nms_keeps_clipped_boxes_with_lower_scores_and_the_hard_ones_best() -> None:
-    boxes, scores = random_candidates()
+    candidates = random_candidates()
     selector = DetectionSelector(
         score_threshold=0.3,
         nms_iou=0.5,
         max_detections=200,
         soft_nms=SoftNms(decay="linear", sigma=0.5, min_score=0.05),
     )
-    soft = selector.select(boxes, scores, SIZES)
+    soft = selector.select(candidates, SIZES)
     for picture in range(2):
-        hard = naive_detections(boxes[picture], scores[picture], SIZES[picture])
+        hard = naive_detections(candidates.boxes[picture], candidates.scores[picture], SIZES[picture])
         rows = soft.is_valid[picture]
         assert rows.sum() > len(hard)
         found = soft.scores[picture][rows]
@@ -103,21 +103,21 @@ def test_soft_nms_keeps_clipped_boxes_with_lower_scores_and_the_hard_ones_best()
 
 
 def test_detections_with_a_side_below_the_minimum_are_dropped() -> None:
-    boxes, scores = random_candidates()
+    candidates = random_candidates()
     picky = DetectionSelector(
         score_threshold=0.3,
         nms_iou=0.99,
         max_detections=200,
         clipping=BoxClipping(corners="inclusive", min_side_pixels=25),
     )
-    detections = picky.select(boxes, scores, SIZES)
+    detections = picky.select(candidates, SIZES)
     found = detections.boxes[detections.is_valid]
     assert len(found) > 10
     assert ((found[:, 2:] - found[:, :2]) >= 25).all()
 
 
 def test_a_picture_without_detections_has_zeros_in_all_rows() -> None:
-    detections = SELECTOR.select(*random_candidates(), SIZES)
+    detections = SELECTOR.select(random_candidates(), SIZES)
     assert not detections.is_valid[2].any()
     assert (detections.boxes[2] == 0).all()
     assert (detections.scores[2] == 0).all()
@@ -125,11 +125,11 @@ def test_a_picture_without_detections_has_zeros_in_all_rows() -> None:
 
 
 def test_a_picture_gets_the_same_detections_alone_and_in_a_batch() -> None:
-    boxes, scores = random_candidates()
-    together = SELECTOR.select(boxes, scores, SIZES)
+    candidates = random_candidates()
+    together = SELECTOR.select(candidates, SIZES)
     for picture in range(3):
         only = slice(picture, picture + 1)
-        alone = SELECTOR.select(boxes[only], scores[only], SIZES[only])
+        alone = SELECTOR.select(Candidates(candidates.boxes[only], candidates.scores[only]), SIZES[only])
         assert torch.equal(alone.boxes, together.boxes[only])
         assert torch.equal(alone.scores, together.scores[only])
         assert torch.equal(alone.labels, together.labels[only])
