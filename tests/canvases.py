@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.two_stage import two_stage
 
 NUM_CLASSES = 3
 PICTURES = (Size(90, 70), Size(64, 100), Size(33, 128))
@@ -23,7 +24,7 @@ RESNET = (
 """A preset and settings that make it small."""
 
 
-def lively_detector(network: tuple[str, Sequence[str]], *settings: str) -> FasterRCNN:
+def lively_detector(network: tuple[str, Sequence[str]], *settings: str) -> Detector:
     """In float64, with biases that are not zero and weights with which it detects something."""
     preset, small = network
     spec = load_spec(preset=preset, settings=[*small, *settings]).spec
@@ -33,10 +34,11 @@ def lively_detector(network: tuple[str, Sequence[str]], *settings: str) -> Faste
         for name, parameter in detector.named_parameters():
             if name.endswith("bias"):
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        detector.rpn.objectness.weight.mul_(30)
-        detector.rpn.deltas.weight.mul_(10)
-        detector.roi_head.classifier.weight.mul_(5)
-        detector.roi_head.regressor.weight.mul_(20)
+        head = two_stage(detector)
+        head.rpn.objectness.weight.mul_(30)
+        head.rpn.deltas.weight.mul_(10)
+        head.roi_head.classifier.weight.mul_(5)
+        head.roi_head.regressor.weight.mul_(20)
     return detector
 
 
@@ -72,7 +74,7 @@ def batch_on(
     return ImageBatch(pixels=pixels, sizes=sizes, keys=keys), Targets(boxes, labels, is_valid)
 
 
-def train_and_detect(detector: FasterRCNN, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+def train_and_detect(detector: Detector, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
     """Losses, gradients and running statistics of a training step, then detections."""
     losses = detector.train()(images, targets)
     torch.autograd.backward(torch.stack([*losses.values()]).sum())

@@ -10,7 +10,7 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.geometry import Scale
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.fpn import FPN
 from hrdet_cli.engine.models.hrfpn import HRFPN
 from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
@@ -22,7 +22,7 @@ from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.runs.anchors import counts_valid_pixels
-from hrdet_cli.runs.build_heads import build_roi_head, build_rpn
+from hrdet_cli.runs.build_heads import build_head
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.parameter_groups import build_parameter_groups
 from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps
@@ -32,7 +32,7 @@ from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec, SyncBat
 from hrdet_cli.specs.run import RunSpec
 
 
-def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> FasterRCNN:
+def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> Detector:
     """A detector on the CPU with random weights from torch's generator, normalised as the spec says.
 
     Args:
@@ -48,7 +48,7 @@ def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> F
     return detector
 
 
-def build_plain_detector(model: ModelSpec, *, num_classes: int) -> FasterRCNN:
+def build_plain_detector(model: ModelSpec, *, num_classes: int) -> Detector:
     """The detector with plain BatchNorm everywhere."""
     backbone: HRNet | ResNet
     neck: HRFPN | FPN
@@ -72,18 +72,17 @@ def build_plain_detector(model: ModelSpec, *, num_classes: int) -> FasterRCNN:
             interpolation=model.backbone.neck_interpolation,
             pooling=model.backbone.neck_pooling,
         )
-    return FasterRCNN(
+    return Detector(
         backbone=backbone,
         neck=neck,
-        rpn=build_rpn(model, strides=neck.strides),
-        roi_head=build_roi_head(model, num_classes=num_classes, strides=neck.strides),
+        head=build_head(model, num_classes=num_classes, strides=neck.strides),
         pixel_mean=model.pixel_mean,
         pixel_std=model.pixel_std,
         pixel_order=model.pixel_order,
     )
 
 
-def normalise_detector(detector: FasterRCNN, norm: NormSpec) -> NormReport:
+def normalise_detector(detector: Detector, norm: NormSpec) -> NormReport:
     """Convert the norms of a plain detector to the kind the spec asks for, in place."""
     detector.hides_padding = counts_valid_pixels(norm)
     return convert_norm(
@@ -166,7 +165,7 @@ def build_evaluation_augmentation(spec: ExperimentSpec) -> ResizeAugmentation:
 
 def build_trainer(
     spec: ExperimentSpec,
-    detector: FasterRCNN,
+    detector: Detector,
     loader: TrainingLoader,
     device: torch.device,
     *,
@@ -209,7 +208,7 @@ def build_trainer(
     )
 
 
-def place_detector(detector: FasterRCNN, run: RunSpec, device: torch.device) -> FasterRCNN:
+def place_detector(detector: Detector, run: RunSpec, device: torch.device) -> Detector:
     """Move a detector to its device, in the dtype its weights have there; returns it."""
     return detector.to(device, torch.float64 if run.precision == "float64" else torch.float32)
 

@@ -1,9 +1,10 @@
-"""From spec to engine: anchors, the region proposal network and the region head."""
+"""From spec to engine: the head, with its anchors, region proposal network and region head."""
 
 from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.losses import BoxLoss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import ProposalSelector
@@ -12,6 +13,7 @@ from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
 from hrdet_cli.engine.models.soft_nms import SoftNms
+from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.runs.anchors import build_anchor_layout
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, RoiHeadSpec, RpnSpec, SoftNmsSpec
 
@@ -19,7 +21,21 @@ _RPN_STREAM, _ROI_STREAM = 0, 1
 """Each sampler draws from its own stream of a picture's key."""
 
 
-def build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNetwork:
+def build_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> Head:
+    """The head that a spec asks for.
+
+    Args:
+        model: The spec.
+        num_classes: K, without the background.
+        strides: Of the pyramid's levels.
+    """
+    return TwoStageHead(
+        rpn=_build_rpn(model, strides=strides),
+        roi_head=_build_roi_head(model, num_classes=num_classes, strides=strides),
+    )
+
+
+def _build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNetwork:
     """The region proposal network on a pyramid whose levels have these strides."""
     rpn = model.rpn
     clipping = BoxClipping(corners=model.box_corners, min_side_pixels=rpn.min_side_pixels)
@@ -58,7 +74,7 @@ def build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNe
     )
 
 
-def build_roi_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> RoIHead:
+def _build_roi_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> RoIHead:
     """The region head on that pyramid, of which the coarsest level only proposes."""
     head = model.roi_head
     return RoIHead(

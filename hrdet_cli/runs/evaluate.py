@@ -22,7 +22,7 @@ from hrdet_cli.engine.evaluation.inference import (
     gather_pictures,
     to_coco_results,
 )
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
@@ -175,7 +175,7 @@ def refuse_without_data(trained: TrainedDetector) -> None:
 
 
 def evaluate_detector(
-    detector: FasterRCNN,
+    detector: Detector,
     spec: ExperimentSpec,
     part: DatasetPart,
     *,
@@ -233,7 +233,7 @@ def evaluate_detector(
     return from_first(lambda: _score_and_write(out, origin, findings), what="metrics")
 
 
-def _take_buffers_of_first(detector: FasterRCNN) -> None:
+def _take_buffers_of_first(detector: Detector) -> None:
     """Give every process the running statistics that checkpoints hold: those of the first one.
 
     A BatchNorm that is not synchronised has others on each process, which training never looks at.

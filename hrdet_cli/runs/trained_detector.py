@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.data.coco import load_coco
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
 from hrdet_cli.engine.weights.families import num_classes_of, recognise, to_ours
@@ -131,7 +131,7 @@ def read_trained_detector(
     return _of_foreign_weights(path if path.is_file() else None, file, base, spec, classes)
 
 
-def build_trained_detector(trained: TrainedDetector, device: torch.device) -> FasterRCNN:
+def build_trained_detector(trained: TrainedDetector, device: torch.device) -> Detector:
     """A detector with its weights on a device, in evaluation mode.
 
     Raises:

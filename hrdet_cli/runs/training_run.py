@@ -11,7 +11,7 @@ import torch
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.distributed.world import current_world
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.runs.dataset import DatasetPart, TrainingData
@@ -41,7 +41,7 @@ class TrainingRun:
     plan: Plan
     folder: RunFolder
     trainer: Trainer
-    detector: FasterRCNN
+    detector: Detector
     device: torch.device
     data: TrainingData
     loader: TrainingLoader
@@ -63,11 +63,11 @@ class TrainingRun:
         return current_world().rank == 0
 
     @property
-    def evaluated_detectors(self) -> dict[EvaluatedWeights, FasterRCNN]:
+    def evaluated_detectors(self) -> dict[EvaluatedWeights, Detector]:
         """The detector, and where an average of its weights is kept, the one with these."""
-        detectors: dict[EvaluatedWeights, FasterRCNN] = {"raw": self.detector}
+        detectors: dict[EvaluatedWeights, Detector] = {"raw": self.detector}
         if self.trainer.averaged_model is not None:
-            detectors["ema"] = cast("FasterRCNN", self.trainer.averaged_model)
+            detectors["ema"] = cast("Detector", self.trainer.averaged_model)
         return detectors
 
     def evaluation_origin(self, part: DatasetPart, weights: EvaluatedWeights) -> Origin:

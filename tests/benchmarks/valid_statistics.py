@@ -10,7 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
@@ -92,7 +92,7 @@ def backbone_steps(images: ImageBatch) -> Steps:
 def detector_steps(images: ImageBatch, targets: Targets) -> Steps:
     def step(statistics: str) -> Callable[[], Duration]:
         settings = [f"norm.statistics={statistics}"]
-        detector: FasterRCNN = build_detector(
+        detector: Detector = build_detector(
             load_spec(preset="demo", settings=settings).spec, num_classes=NUM_CLASSES, trains=True
         )
         return timed_step(detector, lambda: detector(images, targets))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.multiprocessing.spawn import spawn
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.runs.dataset import DatasetPart, open_part
@@ -46,7 +46,7 @@ def checkpoint_of(folder: Path) -> Path:
     return folder / "random.pt"
 
 
-def build_experiment(folder: Path) -> tuple[ExperimentSpec, DatasetPart, FasterRCNN]:
+def build_experiment(folder: Path) -> tuple[ExperimentSpec, DatasetPart, Detector]:
     """A detector with random weights: it finds much, though nothing that is there."""
     spec = load_spec(preset="demo", settings=[*SETTINGS, f"data.root={folder / 'data'}"]).spec
     part = open_part(spec.data, "val")

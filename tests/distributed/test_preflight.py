@@ -18,17 +18,17 @@ PROGRAM = """
 import os, sys
 import torch
 from hrdet_cli.cli.app import main
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.runs import preflight
 
-forward = FasterRCNN.forward
+forward = Detector.forward
 
 def limited(model, images, targets):
     if len(images.sizes) > ROOM[int(os.environ["RANK"])]:
         raise torch.OutOfMemoryError("CUDA out of memory")
     return forward(model, images, targets)
 
-FasterRCNN.forward = limited
+Detector.forward = limited
 preflight._require_gpu = lambda device: None
 preflight._occupy = lambda device, share: torch.zeros(1)
 main()

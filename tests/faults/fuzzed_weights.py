@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.runs.build import build_detector
@@ -42,7 +42,7 @@ class Fuzzed:
         self._whole = {key: _filled(value) for key, value in self._detector.state_dict().items()}
         self._other = {key: value.clone() for key, value in self._detector.state_dict().items()}
 
-    def _fresh(self) -> FasterRCNN:
+    def _fresh(self) -> Detector:
         return build_detector(self._spec, num_classes=_NUM_CLASSES, trains=False)
 
     def case(self, rng: random.Random) -> Case:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from tests.parity.filled_detector import build_filled, make_batch
 from tests.parity.golden_numbers import GOLDEN
 from tests.parity.summary import GOLDEN_BATCH, checksum
+from tests.two_stage import two_stage
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,20 +31,21 @@ def plain_float32() -> Iterator[None]:
 
 
 @pytest.fixture(params=list(GOLDEN))
-def filled(request: pytest.FixtureRequest) -> tuple[FasterRCNN, Mapping[str, Any]]:
+def filled(request: pytest.FixtureRequest) -> tuple[Detector, Mapping[str, Any]]:
     """A detector and its numbers."""
     return build_filled(request.param).to(CUDA).eval(), GOLDEN[request.param]
 
 
 def test_features_and_proposals_on_cuda_are_those_of_mmdetection(
-    filled: tuple[FasterRCNN, Mapping[str, Any]],
+    filled: tuple[Detector, Mapping[str, Any]],
 ) -> None:
     detector, golden = filled
     images = make_batch(GOLDEN_BATCH).images.to(CUDA)
     with torch.no_grad():
         backbone = detector.backbone(detector.normalise(images), None)
         neck = detector.neck(backbone, None)
-        proposals = detector.rpn.propose(detector.rpn(neck), images.sizes)
+        head = two_stage(detector)
+        proposals = head.rpn.propose(head.rpn(neck), images.sizes)
     for levels, wanted in ((backbone, golden["backbone"]), (neck, golden["neck"])):
         for level, (weighted, size) in zip(levels, wanted, strict=True):
             own_weighted, own_size = checksum(level.cpu())
@@ -52,7 +54,7 @@ def test_features_and_proposals_on_cuda_are_those_of_mmdetection(
     assert proposals.is_valid.sum(dim=1).tolist() == golden["num_proposals"]
 
 
-def test_detections_on_cuda_are_those_of_the_cpu(filled: tuple[FasterRCNN, Mapping[str, Any]]) -> None:
+def test_detections_on_cuda_are_those_of_the_cpu(filled: tuple[Detector, Mapping[str, Any]]) -> None:
     detector, _ = filled
     images = make_batch(GOLDEN_BATCH).images
     on_cuda = detector.detect(images.to(CUDA)).cpu()

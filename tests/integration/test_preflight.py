@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
 
@@ -21,15 +21,15 @@ Room = Callable[[int], None]
 @pytest.fixture
 def room_for(monkeypatch: pytest.MonkeyPatch) -> Room:
     """Pretends that a training step has memory for so many pictures and no more."""
-    forward = FasterRCNN.forward
+    forward = Detector.forward
 
     def limit(num_pictures: int) -> None:
-        def limited(model: FasterRCNN, images: ImageBatch, targets: Targets) -> dict[str, torch.Tensor]:
+        def limited(model: Detector, images: ImageBatch, targets: Targets) -> dict[str, torch.Tensor]:
             if len(images.sizes) > num_pictures:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return forward(model, images, targets)
 
-        monkeypatch.setattr(FasterRCNN, "forward", limited)
+        monkeypatch.setattr(Detector, "forward", limited)
 
     return limit
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_all
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.proposals import Proposals
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from tests.parity.cases import DETECTION_BATCHES, TRAINING_BATCHES
@@ -29,6 +29,7 @@ from tests.parity.filled_detector import (
     roi_draws,
     rpn_draws,
 )
+from tests.two_stage import two_stage
 
 _SAME_BOX_PIXELS = 0.05
 LOSSES = {
@@ -90,7 +91,7 @@ def show(batch: str, differences: Iterator[Difference]) -> None:
 
 @torch.no_grad()
 def compare_detection(
-    detector: FasterRCNN, sizes: Sequence[tuple[int, int]], dump: Mapping[str, Any]
+    detector: Detector, sizes: Sequence[tuple[int, int]], dump: Mapping[str, Any]
 ) -> Iterator[Difference]:
     """From pixels to boxes in original coordinates, each stage on what our own stage before it gave."""
     detector.eval()
@@ -101,10 +102,11 @@ def compare_detection(
     yield of_levels("backbone", backbone, dump["backbone"])
     neck = detector.neck(backbone, None)
     yield of_levels("neck", neck.levels, dump["neck"])
-    predictions = detector.rpn(neck)
+    head = two_stage(detector)
+    predictions = head.rpn(neck)
     yield difference("rpn scores", predictions.logits, _rows(dump["rpn_scores"], width=1)[..., 0])
     yield difference("rpn deltas", predictions.deltas, _rows(dump["rpn_deltas"], width=4))
-    proposals = detector.rpn.propose(predictions, batch.images.sizes)
+    proposals = head.rpn.propose(predictions, batch.images.sizes)
     found = [boxes[is_valid] for boxes, is_valid in zip(proposals.boxes, proposals.is_valid, strict=True)]
     yield of_boxes("proposals", found, [picture["boxes"] for picture in dump["proposals"]])
     yield from of_detections(
@@ -114,7 +116,7 @@ def compare_detection(
 
 
 def compare_training(
-    detector: FasterRCNN,
+    detector: Detector,
     sizes: Sequence[tuple[int, int]],
     dump: Mapping[str, Any],
     shapes: Mapping[str, Sequence[int]],
@@ -127,24 +129,25 @@ def compare_training(
     batch = make_batch(sizes)
     num_boxes = batch.targets.is_valid.sum(dim=1).tolist()
     num_rows = batch.targets.boxes.shape[1]
-    samplers = detector.rpn.sampler, detector.roi_head.sampler
+    head = two_stage(detector)
+    samplers = head.rpn.sampler, head.roi_head.sampler
     of_rpn = RecordedSampler(rpn_draws(dump))
     of_roi = RecordedSampler(roi_draws(dump, num_boxes, num_rows))
     # Detectors take a Sampler and no other; this stands in for one during a comparison only.
-    detector.rpn.sampler, detector.roi_head.sampler = of_rpn, of_roi  # type: ignore[assignment]
+    head.rpn.sampler, head.roi_head.sampler = of_rpn, of_roi  # type: ignore[assignment]
     try:
         pyramid = detector.pyramid(batch.images)
-        predictions = detector.rpn(pyramid)
-        proposed = detector.rpn.propose(predictions, batch.images.sizes)
+        predictions = head.rpn(pyramid)
+        proposed = head.rpn.propose(predictions, batch.images.sizes)
         recorded = _recorded_proposals(dump, pyramid.levels[0].dtype)
         losses = {
-            **detector.rpn.losses(predictions, batch.images, batch.targets),
-            **detector.roi_head.losses(pyramid, recorded, batch.images, batch.targets),
+            **head.rpn.losses(predictions, batch.images, batch.targets),
+            **head.roi_head.losses(pyramid, recorded, batch.images, batch.targets),
         }
         detector.zero_grad()
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
     finally:
-        detector.rpn.sampler, detector.roi_head.sampler = samplers
+        head.rpn.sampler, head.roi_head.sampler = samplers
     found = [boxes[is_valid] for boxes, is_valid in zip(proposed.boxes, proposed.is_valid, strict=True)]
     yield of_boxes("proposals", found, [picture["candidates"] for picture in dump["roi_draws"]])
     anchors = [scattered(*pair) for pair in zip(dump["rpn_takes_part"], dump["rpn_draws"], strict=True)]
@@ -234,7 +237,7 @@ def of_assignments(
 
 
 def of_gradients(
-    detector: FasterRCNN, norms: Mapping[str, float], shapes: Mapping[str, Sequence[int]]
+    detector: Detector, norms: Mapping[str, float], shapes: Mapping[str, Sequence[int]]
 ) -> Difference:
     """The norm of each parameter's gradient, relative to itself."""
     by_their_name = {name: torch.tensor(norm).expand(tuple(shapes[name])) for name, norm in norms.items()}
@@ -296,7 +299,7 @@ class _OneBatch:
         yield self._batch
 
 
-def detect_in(detector: FasterRCNN, batch: Any) -> Sequence[PictureDetections]:
+def detect_in(detector: Detector, batch: Any) -> Sequence[PictureDetections]:
     """What a detector finds in a batch, in original coordinates."""
     rounds = detect_all(
         detector,

@@ -24,7 +24,7 @@ from hrdet_cli.engine.data.transforms import PixelFilter, ResizeAugmentation, Re
 from hrdet_cli.engine.evaluation.coco_metrics import score_detections
 from hrdet_cli.engine.evaluation.inference import PictureDetections
 from hrdet_cli.engine.geometry import Scale
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from tests.parity.cases import CHAIN_SCALES
 from tests.parity.compare import detect_in
 from tests.parity.filled_detector import build_filled
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def compare(
-    detector: FasterRCNN,
+    detector: Detector,
     annotations: CocoAnnotations,
     images: ImageSource,
     scale: str,

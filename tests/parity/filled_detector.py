@@ -12,7 +12,7 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.matching import Matches
 from hrdet_cli.engine.models.sampling import Sample as Drawn
 from hrdet_cli.engine.weights.families import recognise, to_mmdetection, to_ours
@@ -35,7 +35,7 @@ PRESETS = {
 
 def build_filled(
     model: str, shapes: Mapping[str, Sequence[int]] | None = None, *, settings: Sequence[str] = ()
-) -> FasterRCNN:
+) -> Detector:
     """A detector of a preset, filled under the names of the code it is compared with.
 
     Args:

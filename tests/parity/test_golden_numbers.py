@@ -16,13 +16,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.matching import Matches
 from hrdet_cli.engine.models.sampling import Sample
 from tests.parity.compare import LOSSES, detect_in
 from tests.parity.filled_detector import build_filled, make_batch
 from tests.parity.golden_numbers import GOLDEN
 from tests.parity.summary import GOLDEN_BATCH, Checksum, checksum, spread
+from tests.two_stage import two_stage
 
 _TOLERANCE = 1e-4
 
@@ -56,13 +57,13 @@ class SpreadSampler:
 
 
 @pytest.fixture(scope="module", params=list(GOLDEN))
-def filled(request: pytest.FixtureRequest) -> tuple[FasterRCNN, Mapping[str, Any]]:
+def filled(request: pytest.FixtureRequest) -> tuple[Detector, Mapping[str, Any]]:
     """A detector and its numbers."""
     return build_filled(request.param), GOLDEN[request.param]
 
 
 def test_features_and_predictions_are_those_of_mmdetection(
-    filled: tuple[FasterRCNN, Mapping[str, Any]],
+    filled: tuple[Detector, Mapping[str, Any]],
 ) -> None:
     detector, golden = filled
     detector.eval()
@@ -71,18 +72,19 @@ def test_features_and_predictions_are_those_of_mmdetection(
         normalised = detector.normalise(images)
         backbone = detector.backbone(normalised, None)
         neck = detector.neck(backbone, None)
-        hidden = [detector.rpn.conv(level).relu() for level in neck.levels]
-        proposals = detector.rpn.propose(detector.rpn(neck), images.sizes)
+        head = two_stage(detector)
+        hidden = [head.rpn.conv(level).relu() for level in neck.levels]
+        proposals = head.rpn.propose(head.rpn(neck), images.sizes)
     _check([normalised], [golden["input"]])
     _check(backbone, golden["backbone"])
     _check(neck.levels, golden["neck"])
-    _check([detector.rpn.objectness(level) for level in hidden], golden["rpn_scores"])
-    _check([detector.rpn.deltas(level) for level in hidden], golden["rpn_deltas"])
+    _check([head.rpn.objectness(level) for level in hidden], golden["rpn_scores"])
+    _check([head.rpn.deltas(level) for level in hidden], golden["rpn_deltas"])
     assert proposals.is_valid.sum(dim=1).tolist() == golden["num_proposals"]
 
 
 def test_detections_in_original_coordinates_are_those_of_mmdetection(
-    filled: tuple[FasterRCNN, Mapping[str, Any]],
+    filled: tuple[Detector, Mapping[str, Any]],
 ) -> None:
     detector, golden = filled
     for found, wanted in zip(
@@ -96,12 +98,13 @@ def test_detections_in_original_coordinates_are_those_of_mmdetection(
 
 
 def test_losses_with_the_same_samples_are_those_of_mmdetection(
-    filled: tuple[FasterRCNN, Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+    filled: tuple[Detector, Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector, golden = filled
     detector.train()
     batch, drawn = make_batch(GOLDEN_BATCH), list[tuple[int, int]]()
-    for part in (detector.rpn, detector.roi_head):
+    head = two_stage(detector)
+    for part in (head.rpn, head.roi_head):
         sampler = part.sampler
         spreading = SpreadSampler(sampler.num_samples, sampler.positive_fraction, drawn)
         monkeypatch.setattr(part, "sampler", spreading)

@@ -19,8 +19,8 @@ from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_p
 from hrdet_cli.engine.structures import Detections, ImageBatch
 
 
-class Detector(Protocol):
-    """A module that finds boxes, such as ``FasterRCNN``."""
+class BoxFinder(Protocol):
+    """A module that finds boxes, such as ``Detector``."""
 
     def detect(self, images: ImageBatch) -> Detections:
         """Detections in canvas pixels, on the pictures' device, without gradients."""
@@ -89,7 +89,7 @@ class CocoResult(TypedDict):
 
 
 def detect_all(
-    model: Detector,
+    model: BoxFinder,
     loader: PictureLoader,
     *,
     device: torch.device,
@@ -216,7 +216,7 @@ class _Parcel:
 
 
 def detect_batch(
-    model: Detector, batch: Batch, device: torch.device, autocast_dtype: torch.dtype | None
+    model: BoxFinder, batch: Batch, device: torch.device, autocast_dtype: torch.dtype | None
 ) -> list[PictureDetections]:
     """Detect in the pictures of one batch, in its order; the arguments are those of `detect_all`."""
     if not len(batch):

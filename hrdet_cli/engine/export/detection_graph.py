@@ -14,7 +14,7 @@ from hrdet_cli.engine.data.padding import MIN_CANVAS_PIXELS
 from hrdet_cli.engine.export.class_nms import keep_after_class_nms
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.models.detections import DetectionSelector
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import Candidates, ImageBatch
 
 
@@ -41,9 +41,9 @@ def _padding(side: int) -> int:
 
 
 class DetectionGraph(nn.Module):
-    """A detector for one picture; what it finds is what ``FasterRCNN.detect`` finds."""
+    """A detector for one picture; what it finds is what ``Detector.detect`` finds."""
 
-    def __init__(self, detector: FasterRCNN) -> None:
+    def __init__(self, detector: Detector) -> None:
         """Wrap a detector, which is not copied.
 
         Args:
@@ -53,7 +53,7 @@ class DetectionGraph(nn.Module):
             ValueError: It selects by soft-NMS, whose boxes wait for each other.
         """
         super().__init__()
-        if detector.roi_head.selector.soft_nms is not None:
+        if detector.head.selector.soft_nms is not None:
             raise ValueError("soft-NMS cannot be written as a graph")
         self.detector = detector
 
@@ -68,12 +68,8 @@ class DetectionGraph(nn.Module):
             Boxes ``(D, 4)`` float32 in canvas pixels, clipped to the picture; scores ``(D,)`` float32,
             descending; labels ``(D,)`` int64.
         """
-        detector = self.detector
         images = ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
-        pyramid = detector.pyramid(images)
-        proposals = detector.rpn.propose(detector.rpn(pyramid), sizes)
-        candidates = detector.roi_head.candidates(pyramid, proposals)
-        return _select(detector.roi_head.selector, candidates, sizes)
+        return _select(self.detector.head.selector, self.detector.candidates(images), sizes)
 
 
 def _select(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.export.detection_graph import PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch
 
 _MAX_BOX_DIFFERENCE_PIXELS = 0.1
@@ -59,7 +59,7 @@ class _Found:
 
 
 def compare_with_onnxruntime(
-    model: bytes, detector: FasterRCNN, pictures: Sequence[Tensor]
+    model: bytes, detector: Detector, pictures: Sequence[Tensor]
 ) -> Iterator[Agreement]:
     """Run both on the CPU.
 
@@ -80,7 +80,7 @@ def compare_with_onnxruntime(
         yield _agreement(picture, _detect(detector, picture), _Found(boxes, scores, labels))
 
 
-def _detect(detector: FasterRCNN, picture: Tensor) -> _Found:
+def _detect(detector: Detector, picture: Tensor) -> _Found:
     """By the detector's own way, not by the graph that was exported."""
     pixels, sizes = PictureOnCanvas()(picture)
     found = detector.detect(ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64)))

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import hrdet_cli
 from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 
 _OPSET = 18
 op: Any = opset18  # whose annotations are about values in graphs, not about what stands for them here
@@ -34,7 +34,7 @@ _TRACED_HEIGHT, _TRACED_WIDTH = 512, 704
 """Of the canvas that stands for all others; large enough that no side of any level is one cell."""
 
 
-def build_onnx_model(detector: FasterRCNN, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def build_onnx_model(detector: Detector, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """Translate a detector.
 
     Args:

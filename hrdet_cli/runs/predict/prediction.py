@@ -20,7 +20,7 @@ from hrdet_cli.engine.data.unlabelled import (
     read_ahead,
 )
 from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
 from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation
@@ -177,7 +177,7 @@ def _sound(
 class _Detect:
     """A detector on its device."""
 
-    detector: FasterRCNN
+    detector: Detector
     device: torch.device
     autocast_dtype: torch.dtype | None
 

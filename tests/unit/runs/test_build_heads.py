@@ -7,41 +7,44 @@ from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import ProposalSelector
 from hrdet_cli.engine.models.soft_nms import SoftNms
 from hrdet_cli.runs.anchors import build_anchor_fit
 from hrdet_cli.runs.build import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.two_stage import two_stage
 
 
-def detector_of(preset: str, *settings: str) -> FasterRCNN:
+def detector_of(preset: str, *settings: str) -> Detector:
     with torch.device("meta"):
         return build_plain_detector(load_spec(preset=preset, settings=settings).spec.model, num_classes=3)
 
 
 def test_settings_of_the_rpn_are_those_of_the_network() -> None:
-    rpn = detector_of(
-        "demo",
-        "model.box_corners=inclusive",
-        "model.rpn.anchor_offset=0.25",
-        "model.rpn.round_anchors=true",
-        "model.rpn.anchor_step=canvas",
-        "model.rpn.anchor_area=canvas",
-        "model.rpn.positive_iou=0.8",
-        "model.rpn.negative_iou=0.2",
-        "model.rpn.min_positive_iou=0.1",
-        "model.rpn.low_quality_target=best",
-        "model.rpn.box_means=[0.1, 0.2, 0.3, 0.4]",
-        "model.rpn.box_stds=[0.5, 0.6, 0.7, 0.8]",
-        "model.rpn.box_clamp=enlarging",
-        "model.rpn.min_side_pixels=3",
-        "model.rpn.nms_iou=0.6",
-        "model.rpn.num_train_candidates_per_level=11",
-        "model.rpn.num_train_proposals=12",
-        "model.rpn.num_test_candidates_per_level=13",
-        "model.rpn.num_test_proposals=14",
+    rpn = two_stage(
+        detector_of(
+            "demo",
+            "model.box_corners=inclusive",
+            "model.rpn.anchor_offset=0.25",
+            "model.rpn.round_anchors=true",
+            "model.rpn.anchor_step=canvas",
+            "model.rpn.anchor_area=canvas",
+            "model.rpn.positive_iou=0.8",
+            "model.rpn.negative_iou=0.2",
+            "model.rpn.min_positive_iou=0.1",
+            "model.rpn.low_quality_target=best",
+            "model.rpn.box_means=[0.1, 0.2, 0.3, 0.4]",
+            "model.rpn.box_stds=[0.5, 0.6, 0.7, 0.8]",
+            "model.rpn.box_clamp=enlarging",
+            "model.rpn.min_side_pixels=3",
+            "model.rpn.nms_iou=0.6",
+            "model.rpn.num_train_candidates_per_level=11",
+            "model.rpn.num_train_proposals=12",
+            "model.rpn.num_test_candidates_per_level=13",
+            "model.rpn.num_test_proposals=14",
+        )
     ).rpn
     assert rpn.anchor_generator.layout == AnchorLayout(
         offset=0.25, is_rounded=True, step="canvas", area="canvas"
@@ -60,18 +63,20 @@ def test_settings_of_the_rpn_are_those_of_the_network() -> None:
 
 
 def test_settings_of_the_region_head_are_those_of_the_network() -> None:
-    head = detector_of(
-        "demo",
-        "model.box_corners=inclusive",
-        "model.roi_head.class_agnostic_boxes=true",
-        "model.roi_head.box_means=[0.1, 0.2, 0.3, 0.4]",
-        "model.roi_head.box_stds=[0.5, 0.6, 0.7, 0.8]",
-        "model.roi_head.box_clamp=enlarging",
-        "model.roi_head.min_side_pixels=3",
-        "model.roi_head.score_threshold=0.01",
-        "model.roi_head.nms_iou=0.3",
-        "model.roi_head.soft_nms={decay: gaussian, sigma: 0.7, min_score: 0.002}",
-        "model.roi_head.max_detections=17",
+    head = two_stage(
+        detector_of(
+            "demo",
+            "model.box_corners=inclusive",
+            "model.roi_head.class_agnostic_boxes=true",
+            "model.roi_head.box_means=[0.1, 0.2, 0.3, 0.4]",
+            "model.roi_head.box_stds=[0.5, 0.6, 0.7, 0.8]",
+            "model.roi_head.box_clamp=enlarging",
+            "model.roi_head.min_side_pixels=3",
+            "model.roi_head.score_threshold=0.01",
+            "model.roi_head.nms_iou=0.3",
+            "model.roi_head.soft_nms={decay: gaussian, sigma: 0.7, min_score: 0.002}",
+            "model.roi_head.max_detections=17",
+        )
     ).roi_head
     assert head.regressor.out_features == 4
     assert head.coder == BoxCoder(stds=(0.5, 0.6, 0.7, 0.8), means=(0.1, 0.2, 0.3, 0.4), clamp="enlarging")
@@ -98,15 +103,16 @@ def test_a_family_of_weights_has_its_anchors_and_corners_in_training_and_in_the_
     preset: str, layout: AnchorLayout, corners: str
 ) -> None:
     detector = detector_of(preset)
-    assert detector.rpn.anchor_generator.layout == layout
-    assert detector.rpn.test_selector.clipping.corners == corners
-    assert detector.roi_head.selector.clipping.corners == corners
+    head = two_stage(detector)
+    assert head.rpn.anchor_generator.layout == layout
+    assert head.rpn.test_selector.clipping.corners == corners
+    assert head.roi_head.selector.clipping.corners == corners
     fit = build_anchor_fit(load_spec(preset=preset).spec)
-    assert fit.anchors == detector.rpn.anchor_generator.shapes
+    assert fit.anchors == head.rpn.anchor_generator.shapes
 
 
 def test_without_settings_boxes_are_class_wise_and_hard_nms_drops() -> None:
-    head = detector_of("demo").roi_head
+    head = two_stage(detector_of("demo")).roi_head
     assert head.regressor.out_features == 12
     assert head.selector.soft_nms is None
     assert head.selector.clipping == BoxClipping()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import WeightsError
@@ -25,7 +25,7 @@ def small_model() -> ModelSpec:
     return model.model_copy(update={"neck_channels": 8, "roi_head": head})
 
 
-def build(num_classes: int = 3) -> FasterRCNN:
+def build(num_classes: int = 3) -> Detector:
     torch.manual_seed(0)
     return build_plain_detector(small_model(), num_classes=num_classes)
 
@@ -36,7 +36,7 @@ def with_weights(content: object, folder: Path, **settings: object) -> ModelSpec
     return small_model().model_copy(update={"weights": str(path), **settings})
 
 
-def shifted(detector: FasterRCNN) -> State:
+def shifted(detector: Detector) -> State:
     return {key: tensor + 1 for key, tensor in detector.state_dict().items()}
 
 

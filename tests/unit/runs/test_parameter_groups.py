@@ -1,14 +1,14 @@
 import torch
 from torch import nn
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.runs.parameter_groups import describe_parameter_groups
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.optimisation import OptimisationSpec
 
 
-def detector_and_optimisation(*settings: str) -> tuple[FasterRCNN, OptimisationSpec]:
+def detector_and_optimisation(*settings: str) -> tuple[Detector, OptimisationSpec]:
     spec = load_spec(preset="demo", settings=[*settings]).spec
     with torch.device("meta"):
         return build_detector(spec, num_classes=3, trains=True), spec.optimisation

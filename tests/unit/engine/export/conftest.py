@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from hrdet_cli.engine.export.check_pictures import draw_picture
 from hrdet_cli.engine.export.detection_graph import PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.two_stage import two_stage
 
 SETTINGS = (
     "model.backbone.width=small",
@@ -24,7 +25,7 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def detector() -> FasterRCNN:
+def detector() -> Detector:
     """mmdetection's conventions, our synchronised norms, recomputed activations."""
     spec = load_spec(preset="mmdet3-hrnet-w18", settings=SETTINGS).spec
     torch.manual_seed(0)
@@ -39,17 +40,18 @@ def batch_of(picture: Tensor) -> ImageBatch:
 
 
 @torch.no_grad()
-def _spread_predictions(detector: FasterRCNN, images: ImageBatch) -> None:
+def _spread_predictions(detector: Detector, images: ImageBatch) -> None:
     """Make layers that are initialised to say next to nothing as outspoken as trained ones."""
 
     def spread(layer: nn.Module, values: Tensor, *, wanted: float) -> None:
         layer.get_parameter("weight").mul_(wanted / values.std())
 
     pyramid = detector.pyramid(images)
-    predictions = detector.rpn(pyramid)
-    spread(detector.rpn.objectness, predictions.logits, wanted=3.0)
-    spread(detector.rpn.deltas, predictions.deltas, wanted=0.3)
-    proposals = detector.rpn.propose(detector.rpn(pyramid), images.sizes)
-    logits, deltas = detector.roi_head(pyramid, proposals.boxes)
-    spread(detector.roi_head.classifier, logits - logits.mean(dim=1, keepdim=True), wanted=2.0)
-    spread(detector.roi_head.regressor, deltas, wanted=1.0)
+    head = two_stage(detector)
+    predictions = head.rpn(pyramid)
+    spread(head.rpn.objectness, predictions.logits, wanted=3.0)
+    spread(head.rpn.deltas, predictions.deltas, wanted=0.3)
+    proposals = head.rpn.propose(head.rpn(pyramid), images.sizes)
+    logits, deltas = head.roi_head(pyramid, proposals.boxes)
+    spread(head.roi_head.classifier, logits - logits.mean(dim=1, keepdim=True), wanted=2.0)
+    spread(head.roi_head.regressor, deltas, wanted=1.0)

@@ -9,14 +9,15 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.export.check_pictures import draw_picture
 from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.soft_nms import SoftNms
 from hrdet_cli.engine.structures import ImageBatch
+from tests.two_stage import two_stage
 
 
 @pytest.mark.parametrize("size", [Size(128, 160), Size(100, 33), Size(97, 161)], ids=str)
 @torch.no_grad()
-def test_it_finds_what_the_detector_finds(detector: FasterRCNN, size: Size) -> None:
+def test_it_finds_what_the_detector_finds(detector: Detector, size: Size) -> None:
     pixels, sizes = PictureOnCanvas()(draw_picture(size))
     found = detector.detect(ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64)))
     is_valid = found.is_valid[0]
@@ -30,14 +31,15 @@ def test_it_finds_what_the_detector_finds(detector: FasterRCNN, size: Size) -> N
     assert boxes[:, 3].max() <= size.height
 
 
-def test_no_more_than_the_best_are_found(detector: FasterRCNN) -> None:
-    selector = detector.roi_head.selector
-    detector.roi_head.selector = replace(selector, max_detections=3)
+def test_no_more_than_the_best_are_found(detector: Detector) -> None:
+    head = two_stage(detector)
+    selector = head.roi_head.selector
+    head.roi_head.selector = replace(selector, max_detections=3)
     try:
         with torch.no_grad():
             boxes, scores, _ = DetectionGraph(detector)(*PictureOnCanvas()(draw_picture(Size(128, 160))))
     finally:
-        detector.roi_head.selector = selector
+        head.roi_head.selector = selector
     assert boxes.shape == (3, 4)
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
 
@@ -59,12 +61,13 @@ def test_a_picture_is_padded_with_zeros_right_and_below() -> None:
     assert sizes.tolist() == [[33, 64]]
 
 
-def test_soft_nms_has_no_graph(detector: FasterRCNN) -> None:
-    selector = detector.roi_head.selector
+def test_soft_nms_has_no_graph(detector: Detector) -> None:
+    head = two_stage(detector)
+    selector = head.roi_head.selector
     soft = SoftNms(decay="linear", sigma=0.5, min_score=0.05)
-    detector.roi_head.selector = replace(selector, soft_nms=soft)
+    head.roi_head.selector = replace(selector, soft_nms=soft)
     try:
         with pytest.raises(ValueError, match="soft-NMS cannot be written as a graph"):
             DetectionGraph(detector)
     finally:
-        detector.roi_head.selector = selector
+        head.roi_head.selector = selector

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import Detections, ImageBatch
 from tests.onnx_models import model_that_finds
 
@@ -45,7 +45,7 @@ class DetectorThatFinds:
 
 
 def compare(ours: Rows, theirs: Rows) -> Agreement:
-    detector = cast("FasterRCNN", DetectorThatFinds(ours))
+    detector = cast("Detector", DetectorThatFinds(ours))
     model = model_that_finds(
         boxes_of(theirs), [score for _, score, _ in theirs], [label for *_, label in theirs]
     )

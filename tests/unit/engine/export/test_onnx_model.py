@@ -10,7 +10,7 @@ import torch
 from hrdet_cli.engine.export.check_pictures import draw_picture
 from hrdet_cli.engine.export.detection_graph import PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch
 
 onnx = pytest.importorskip("onnx", reason='needs the extra "export"')
@@ -23,7 +23,7 @@ SIZES = (Size(128, 160), Size(160, 96), Size(150, 211))
 
 @pytest.mark.slow
 def test_one_model_finds_what_the_detector_finds_in_pictures_of_three_sizes(
-    detector: FasterRCNN, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    detector: Detector, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     from hrdet_cli.engine.export.onnx_model import build_onnx_model
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.families import MMDETECTION, OURS, recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.runs.build import build_plain_detector
@@ -29,7 +29,7 @@ def assert_same_bits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None
         assert torch.equal(theirs[name], tensor), name
 
 
-def test_a_state_dict_comes_back(detector: FasterRCNN, tmp_path: Path) -> None:
+def test_a_state_dict_comes_back(detector: Detector, tmp_path: Path) -> None:
     content = state_dict_file(detector.state_dict())
     file = reread(content, tmp_path / "weights.pth")
     assert recognise(file.tensors) == OURS
@@ -54,7 +54,7 @@ def test_an_mmdetection_file_comes_back(preset: str, tmp_path: Path) -> None:
     assert document["meta"] == {"dataset_meta": {"classes": NAMES}}
 
 
-def test_a_safetensors_file_comes_back_with_its_metadata(detector: FasterRCNN, tmp_path: Path) -> None:
+def test_a_safetensors_file_comes_back_with_its_metadata(detector: Detector, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors", reason='needs the extra "safetensors"')
     tensors = detector.state_dict()
     channels_last = {

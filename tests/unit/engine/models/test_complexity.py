@@ -10,27 +10,29 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.runs.build import build_plain_detector
 from hrdet_cli.specs.model import ModelSpec
+from tests.two_stage import two_stage
 
 NUM_COCO_CLASSES = 80
 
 
-def build_detector(width: str) -> FasterRCNN:
+def build_detector(width: str) -> Detector:
     """On the meta device, which knows shapes but computes nothing."""
     with torch.device("meta"):
         spec = ModelSpec.model_validate({"backbone": {"kind": "hrnet", "width": width}})
         return build_plain_detector(spec, num_classes=NUM_COCO_CLASSES)
 
 
-def count_multiply_adds(detector: FasterRCNN) -> int:
+def count_multiply_adds(detector: Detector) -> int:
     pixels = torch.empty(1, 3, 800, 1216, device="meta")
     regions = torch.empty(512, 256 * 7 * 7, device="meta")
     with FlopCounterMode(display=False) as counter:
-        detector.rpn(detector.neck(detector.backbone(pixels)))
-        detector.roi_head.fc2(detector.roi_head.fc1(regions))
+        head = two_stage(detector)
+        head.rpn(detector.neck(detector.backbone(pixels)))
+        head.roi_head.fc2(head.roi_head.fc1(regions))
     return int(counter.get_total_flops()) // 2
 
 

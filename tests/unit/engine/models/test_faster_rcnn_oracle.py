@@ -13,7 +13,7 @@ from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.fpn import FPN
 from hrdet_cli.engine.models.losses import BoxLoss
 from hrdet_cli.engine.models.matching import Matcher, Matches
@@ -23,6 +23,7 @@ from hrdet_cli.engine.models.resnet import ResNet
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 
 NUM_CLASSES = 5
@@ -41,7 +42,7 @@ ANCHOR_NUMBERS: Tensor = AnchorGenerator(strides=STRIDES)(
 REGION_NUMBERS = torch.cat((torch.arange(NUM_ROWS) + 2**30, torch.arange(NUM_PROPOSALS)))
 
 
-def make_ours() -> FasterRCNN:
+def make_ours() -> Detector:
     backbone = ResNet(depth=50, frozen_stages=0)
     neck = FPN(in_channels=backbone.out_channels)
     box_loss = BoxLoss(kind="smooth_l1", beta=1 / 9)
@@ -79,11 +80,10 @@ def make_ours() -> FasterRCNN:
             clipping=BoxClipping(min_side_pixels=1e-2),
         ),
     )
-    return FasterRCNN(
+    return Detector(
         backbone=backbone,
         neck=neck,
-        rpn=rpn,
-        roi_head=roi_head,
+        head=TwoStageHead(rpn=rpn, roi_head=roi_head),
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )
@@ -169,7 +169,7 @@ def make_lively(theirs: Any) -> None:
         theirs.roi_heads.box_predictor.bbox_pred.weight.mul_(3)
 
 
-def rename(ours: FasterRCNN) -> dict[str, str]:
+def rename(ours: Detector) -> dict[str, str]:
     """Our parameter and buffer names to theirs, where the tensors are the same; two heads are not."""
     body = {f"backbone.{name}": f"backbone.body.{name}" for name in ours.backbone.state_dict()}
     neck = {f"neck.{name}": name.replace("pyramid.", "backbone.fpn.") for name in ours.neck.state_dict()}
@@ -183,7 +183,7 @@ def rename(ours: FasterRCNN) -> dict[str, str]:
     return body | neck | {f"{a}.{end}": f"{b}.{end}" for a, b in heads.items() for end in ("weight", "bias")}
 
 
-def from_theirs(ours: FasterRCNN, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def from_theirs(ours: Detector, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors (weights or gradients) under our names, with the background moved from first to last."""
     renamed = {our_name: tensors[name] for our_name, name in rename(ours).items() if name in tensors}
     for end in ("weight", "bias"):
@@ -195,7 +195,7 @@ def from_theirs(ours: FasterRCNN, tensors: dict[str, Tensor]) -> dict[str, Tenso
 
 @dataclass
 class Case:
-    ours: FasterRCNN
+    ours: Detector
     theirs: Any
     images: ImageBatch
     targets: Targets

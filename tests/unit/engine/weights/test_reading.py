@@ -134,8 +134,8 @@ def test_class_names_are_those_that_mmdetection_leaves(
 
 @pytest.mark.parametrize("key", ["config", "cfg"])
 def test_mmdetection_s_configuration_is_kept_as_text(key: str, tmp_path: Path) -> None:
-    path = saved({"state_dict": state(), "meta": {key: "model = dict(type='FasterRCNN')"}}, tmp_path)
-    assert read_weights(path).config_text == "model = dict(type='FasterRCNN')"
+    path = saved({"state_dict": state(), "meta": {key: "model = dict(type='Detector')"}}, tmp_path)
+    assert read_weights(path).config_text == "model = dict(type='Detector')"
 
 
 def test_a_checkpoint_of_ours_keeps_all_its_entries(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_objects_of_known_libraries_are_replaced_by_ones_that_do_nothing(
             "best_score": np.float64(0.366),
             "counts": np.arange(3),
             "work_dir": Path("work_dirs"),
-            "cfg": ConfigDict(model=ConfigDict(type="FasterRCNN")),
+            "cfg": ConfigDict(model=ConfigDict(type="Detector")),
             "by_class": collections.defaultdict(list, {"person": [1]}),
             "milestones": collections.Counter([8, 11]),
             "dtype": torch.float32,

@@ -12,7 +12,7 @@ from hrdet_cli.specs.presets import all_presets
 CAFFE_2 = """
 img_norm_cfg = dict(
     mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], to_rgb=False)
-model = dict(type='FasterRCNN', backbone=dict(
+model = dict(type='Detector', backbone=dict(
         type='ResNet', depth=50, norm_cfg=dict(type='BN', requires_grad=False), style='caffe'))
 """
 CAFFE_3 = """

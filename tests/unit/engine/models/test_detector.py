@@ -9,7 +9,7 @@ from hrdet_cli.engine.models.anchors import AnchorGenerator
 from hrdet_cli.engine.models.boxes import BoxCoder
 from hrdet_cli.engine.models.clipping import BoxClipping
 from hrdet_cli.engine.models.detections import DetectionSelector
-from hrdet_cli.engine.models.faster_rcnn import FasterRCNN
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.losses import BoxLoss
 from hrdet_cli.engine.models.matching import Matcher
 from hrdet_cli.engine.models.proposals import ProposalSelector
@@ -18,8 +18,10 @@ from hrdet_cli.engine.models.region_pooling import RegionPooling
 from hrdet_cli.engine.models.roi_head import RoIHead
 from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+from tests.two_stage import two_stage
 
 NUM_CLASSES = 3
 STRIDES = (4, 8, 16, 32, 64)
@@ -51,7 +53,7 @@ class NoNeck(nn.Module):
 
 def make_detector(
     *, seed: int = 0, layout: AnchorLayout = PLAIN_LAYOUT, clipping: BoxClipping = PLAIN_CLIPPING
-) -> FasterRCNN:
+) -> Detector:
     torch.manual_seed(seed)
     proposes_200 = ProposalSelector(
         num_candidates_per_level=200, nms_iou=0.7, max_proposals=200, clipping=clipping
@@ -78,24 +80,24 @@ def make_detector(
         box_loss=BoxLoss(kind="l1"),
         selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
     )
-    return FasterRCNN(
+    return Detector(
         backbone=TinyPyramid(),
         neck=NoNeck(),
-        rpn=rpn,
-        roi_head=roi_head,
+        head=TwoStageHead(rpn=rpn, roi_head=roi_head),
         pixel_mean=(10.0, 20.0, 30.0),
         pixel_std=(2.0, 4.0, 5.0),
     )
 
 
-def make_lively_detector() -> FasterRCNN:
+def make_lively_detector() -> Detector:
     """One that detects something: weights larger than the initial ones."""
     detector = make_detector().eval()
     with torch.no_grad():
-        detector.rpn.objectness.weight.mul_(30)
-        detector.rpn.deltas.weight.mul_(10)
-        detector.roi_head.classifier.weight.mul_(5)
-        detector.roi_head.regressor.weight.mul_(100)
+        head = two_stage(detector)
+        head.rpn.objectness.weight.mul_(30)
+        head.rpn.deltas.weight.mul_(10)
+        head.roi_head.classifier.weight.mul_(5)
+        head.roi_head.regressor.weight.mul_(100)
     return detector
 
 
@@ -285,7 +287,7 @@ def test_detecting_works_in_inference_mode_and_leaves_no_gradient() -> None:
 def test_a_picture_that_nothing_is_found_in_has_no_valid_row() -> None:
     detector = make_detector().eval()
     with torch.no_grad():
-        detector.roi_head.classifier.bias[-1] = 20  # everything is background
+        two_stage(detector).roi_head.classifier.bias[-1] = 20  # everything is background
     assert not detector.detect(make_images(sizes=[[70, 90]])).is_valid.any()
 
 
@@ -307,7 +309,7 @@ def test_the_checkpoint_holds_parameters_with_readable_names_and_no_constants() 
 
 
 def test_the_region_head_starts_as_mmdetections_does() -> None:
-    head = make_detector().roi_head
+    head = two_stage(make_detector()).roi_head
     bound = (6 / (72 + 16)) ** 0.5  # Xavier: 8 channels * 3 * 3 cells in, 16 out
     assert 0.95 * bound < head.fc1.weight.abs().max() <= bound
     assert 0.005 < head.classifier.weight.std() < 0.015

@@ -1,4 +1,4 @@
-"""Faster R-CNN (https://arxiv.org/abs/1506.01497) on a feature pyramid, put together from its parts."""
+"""A detector, put together from its parts: the trunk, which all kinds have alike, and a head."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,19 +6,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.models.roi_head import RoIHead
-from hrdet_cli.engine.models.rpn import RegionProposalNetwork
 from hrdet_cli.engine.norm.valid_area import ValidArea
-from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, Detections, ImageBatch, Targets
 
 PixelOrder = Literal["rgb", "bgr"]
 
 
-class FasterRCNN(nn.Module):
+class Detector(nn.Module):
     """Pixels in, losses or detections out.
 
+    Its children, and the first words of its tensors' names, are ``backbone``, ``neck`` and the head's parts.
+
     Attributes:
+        head: See the constructor.
         hides_padding: See the constructor; can be changed, as the norms can.
     """
 
@@ -30,8 +32,7 @@ class FasterRCNN(nn.Module):
         *,
         backbone: nn.Module,
         neck: nn.Module,
-        rpn: RegionProposalNetwork,
-        roi_head: RoIHead,
+        head: Head,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         pixel_order: PixelOrder = "rgb",
@@ -42,9 +43,8 @@ class FasterRCNN(nn.Module):
         Args:
             backbone: ``(N, 3, H, W)`` float, and the area of the pictures or None, to a tuple of feature
                 maps.
-            neck: These, and the area, to a ``Pyramid`` with a level for each of the RPN's strides.
-            rpn: Proposes regions.
-            roi_head: Classifies and refines them.
+            neck: These, and the area, to a ``Pyramid``.
+            head: Makes losses and candidates of that.
             pixel_mean: Red, green and blue, in 0 .. 255.
             pixel_std: Likewise.
             pixel_order: Order of the colours that the backbone sees; pictures come as red, green, blue.
@@ -55,8 +55,9 @@ class FasterRCNN(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.neck = neck
-        self.rpn = rpn
-        self.roi_head = roi_head
+        for name, part in head.parts.items():
+            self.add_module(name, part)
+        self.head = head
         self.pixel_order = pixel_order
         self.hides_padding = hides_padding
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
@@ -70,16 +71,10 @@ class FasterRCNN(nn.Module):
             targets: Their ground truth, at least one row (which may be padding).
 
         Returns:
-            Float32 scalars ``rpn_objectness``, ``rpn_box``, ``roi_class`` and ``roi_box``; train on their
-            sum. Every parameter gets a gradient, of zero if there is nothing to learn.
+            Float32 scalars by the head's names; train on their sum. Every parameter gets a gradient, of zero
+            if there is nothing to learn.
         """
-        pyramid = self.pyramid(images)
-        predictions = self.rpn(pyramid)
-        proposals = self.rpn.propose(predictions, images.sizes)
-        return {
-            **self.rpn.losses(predictions, images, targets),
-            **self.roi_head.losses(pyramid, proposals, images, targets),
-        }
+        return self.head.losses(self.pyramid(images), images, targets)
 
     @torch.no_grad()
     def detect(self, images: ImageBatch) -> Detections:
@@ -91,10 +86,11 @@ class FasterRCNN(nn.Module):
         Returns:
             Detections in canvas pixels.
         """
-        pyramid = self.pyramid(images)
-        proposals = self.rpn.propose(self.rpn(pyramid), images.sizes)
-        candidates = self.roi_head.candidates(pyramid, proposals)
-        return self.roi_head.selector.select(candidates, images.sizes)
+        return self.head.selector.select(self.candidates(images), images.sizes)
+
+    def candidates(self, images: ImageBatch) -> Candidates:
+        """What there may be in N pictures, before any is selected."""
+        return self.head.candidates(self.pyramid(images), images.sizes)
 
     def pyramid(self, images: ImageBatch) -> Pyramid:
         """What backbone and neck make of N pictures; with their area where padding is hidden."""

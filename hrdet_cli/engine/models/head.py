@@ -1,0 +1,45 @@
+"""What kinds of detectors differ in: all that comes after the pyramid."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
+
+
+class Head(Protocol):
+    """Pyramid in, losses or candidates out.
+
+    A head is no module. It says what modules it is made of, and the detector holds them beside backbone and
+    neck, so that a tensor has the same name in a checkpoint whichever detector it is in.
+    """
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """All that trains, is moved to a device and is saved, by the names that tensors start with."""
+
+    @property
+    def selector(self) -> DetectionSelector:
+        """Makes detections of the candidates."""
+
+    def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        """Float32 scalars by name, to be summed.
+
+        Every parameter of the head gets a gradient, of zero if there is nothing to learn.
+
+        Args:
+            pyramid: Of N pictures.
+            images: Their sizes, and the keys that random choices are functions of.
+            targets: Their ground truth, at least one row (which may be padding).
+        """
+
+    def candidates(self, pyramid: Pyramid, sizes: Tensor) -> Candidates:
+        """What there may be, before any is selected; static shapes, so that it can be exported.
+
+        Args:
+            pyramid: Of N pictures.
+            sizes: ``(N, 2)`` int64, height and width of each picture.
+        """

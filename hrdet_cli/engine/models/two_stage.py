@@ -1,0 +1,49 @@
+"""The head of Faster R-CNN (https://arxiv.org/abs/1506.01497): propose regions, then look at each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.roi_head import RoIHead
+from hrdet_cli.engine.models.rpn import RegionProposalNetwork
+from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TwoStageHead:
+    """A region proposal network and a region head; see ``Head`` for what they do together.
+
+    Attributes:
+        rpn: Proposes regions.
+        roi_head: Classifies and refines them.
+    """
+
+    rpn: RegionProposalNetwork
+    roi_head: RoIHead
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Both stages."""
+        return {"rpn": self.rpn, "roi_head": self.roi_head}
+
+    @property
+    def selector(self) -> DetectionSelector:
+        """That of the region head."""
+        return self.roi_head.selector
+
+    def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        """Scalars ``rpn_objectness``, ``rpn_box``, ``roi_class``, ``roi_box``; arguments as of ``Head``."""
+        predictions = self.rpn(pyramid)
+        proposals = self.rpn.propose(predictions, images.sizes)
+        return {
+            **self.rpn.losses(predictions, images, targets),
+            **self.roi_head.losses(pyramid, proposals, images, targets),
+        }
+
+    def candidates(self, pyramid: Pyramid, sizes: Tensor) -> Candidates:
+        """What each proposed region would be as an object of each class; arguments as of ``Head``."""
+        proposals = self.rpn.propose(self.rpn(pyramid), sizes)
+        return self.roi_head.candidates(pyramid, proposals)
