@@ -1,7 +1,7 @@
 """From spec to anchors, before torch is needed."""
 
-from hrdet_cli.engine.models.anchor_fit import AnchorFit
-from hrdet_cli.engine.models.anchor_shapes import PYRAMID_STRIDES, AnchorLayout, AnchorShapes
+from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit
+from hrdet_cli.engine.models.dense.anchor_shapes import PYRAMID_STRIDES, AnchorLayout, AnchorShapes
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.model import ResNetBackboneSpec, RpnSpec
 from hrdet_cli.specs.norm import NormSpec

@@ -10,11 +10,11 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.geometry import Scale
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.fpn import FPN
-from hrdet_cli.engine.models.hrfpn import HRFPN
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
-from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.necks.fpn import FPN
+from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.norm.back_ends import require_back_end
 from hrdet_cli.engine.norm.convert import NormReport, convert_norm
 from hrdet_cli.engine.training.averaging import WeightAverage

@@ -1,18 +1,18 @@
 """From spec to engine: the head, with its anchors, region proposal network and region head."""
 
-from hrdet_cli.engine.models.anchors import AnchorGenerator
-from hrdet_cli.engine.models.boxes import BoxCoder
-from hrdet_cli.engine.models.clipping import BoxClipping
-from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
+from hrdet_cli.engine.models.boxes.clipping import BoxClipping
+from hrdet_cli.engine.models.boxes.losses import BoxLoss
+from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
+from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
+from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
+from hrdet_cli.engine.models.dense.proposals import ProposalSelector
+from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.head import Head
-from hrdet_cli.engine.models.losses import BoxLoss
-from hrdet_cli.engine.models.matching import Matcher
-from hrdet_cli.engine.models.proposals import ProposalSelector
-from hrdet_cli.engine.models.region_pooling import RegionPooling
-from hrdet_cli.engine.models.roi_head import RoIHead
-from hrdet_cli.engine.models.rpn import RegionProposalNetwork
-from hrdet_cli.engine.models.sampling import Sampler
-from hrdet_cli.engine.models.soft_nms import SoftNms
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.engine.models.regions.roi_head import RoIHead
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.runs.anchors import build_anchor_layout
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, RoiHeadSpec, RpnSpec, SoftNmsSpec

@@ -10,8 +10,8 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build import build_detector

@@ -21,8 +21,8 @@ from torch.multiprocessing.spawn import start_processes
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrdet_cli.engine.distributed.world import World
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
-from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.norm import known_answer
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.distributed import collectives
 from hrdet_cli.engine.distributed.world import World
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.norm import sync
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.norm.kernels import FusedKernels, PlainKernels

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.hrfpn import HRFPN
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.kernels import Kernels
 from hrdet_cli.engine.norm.valid_area import ValidArea

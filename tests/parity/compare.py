@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_all
+from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.proposals import Proposals
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from tests.parity.cases import DETECTION_BATCHES, TRAINING_BATCHES
 from tests.parity.filled_detector import (

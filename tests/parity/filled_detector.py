@@ -12,9 +12,9 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.models.boxes.matching import Matches
+from hrdet_cli.engine.models.boxes.sampling import Sample as Drawn
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.matching import Matches
-from hrdet_cli.engine.models.sampling import Sample as Drawn
 from hrdet_cli.engine.weights.families import recognise, to_mmdetection, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
 from hrdet_cli.runs.build import build_detector

@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.models.boxes.matching import Matches
+from hrdet_cli.engine.models.boxes.sampling import Sample
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.matching import Matches
-from hrdet_cli.engine.models.sampling import Sample
 from tests.parity.compare import LOSSES, detect_in
 from tests.parity.filled_detector import build_filled, make_batch
 from tests.parity.golden_numbers import GOLDEN

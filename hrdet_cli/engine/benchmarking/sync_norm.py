@@ -18,8 +18,8 @@ from hrdet_cli.engine.distributed.collectives import (
     wait_for_all,
 )
 from hrdet_cli.engine.distributed.world import current_world
-from hrdet_cli.engine.models.hrnet import HRNet
-from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNet
+from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import convert_norm
 

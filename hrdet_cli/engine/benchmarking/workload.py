@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
-from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.resnet import ResNet
 
 NETWORK_NAMES = (*(f"hrnet-{width}" for width in HRNET_CONFIGS), "resnet-50")
 

@@ -8,7 +8,7 @@ torch has no operator like that, so this module registers one.
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.nms import keep_after_nms
+from hrdet_cli.engine.models.boxes.nms import keep_after_nms
 
 
 @torch.library.custom_op("hrdet::keep_after_class_nms", mutates_args=())

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hrdet_cli.engine.data.padding import MIN_CANVAS_PIXELS
 from hrdet_cli.engine.export.class_nms import keep_after_class_nms
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
-from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import Candidates, ImageBatch
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
 

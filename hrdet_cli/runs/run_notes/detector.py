@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.models.anchor_fit import AnchorFit, PlacedBoxes
+from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit, PlacedBoxes
 from hrdet_cli.runs.anchors import build_anchor_fit
 from hrdet_cli.runs.run_notes.figures import RunFigures
 

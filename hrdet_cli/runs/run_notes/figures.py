@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
 from hrdet_cli.engine.data.transforms import move_boxes
-from hrdet_cli.engine.models.anchor_fit import PlacedBoxes
+from hrdet_cli.engine.models.dense.anchor_fit import PlacedBoxes
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 _MOST_PICTURES = 500

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
-from hrdet_cli.engine.models.boxes import BoxCoder
-from hrdet_cli.engine.models.clipping import BoxClipping
-from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
+from hrdet_cli.engine.models.boxes.clipping import BoxClipping
+from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
+from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
+from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.matching import Matcher
-from hrdet_cli.engine.models.proposals import ProposalSelector
-from hrdet_cli.engine.models.soft_nms import SoftNms
 from hrdet_cli.runs.anchors import build_anchor_fit
 from hrdet_cli.runs.build import build_plain_detector
 from hrdet_cli.specs.loading import load_spec

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hrdet_cli.engine.models.hrfpn import HRFPN
+from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
 from hrdet_cli.runs.build import (

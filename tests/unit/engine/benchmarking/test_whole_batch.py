@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.benchmarking.whole_batch import step_on_whole_batch
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 
 
 def noise(*shape: int, seed: int) -> Tensor:

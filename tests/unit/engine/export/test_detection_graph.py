@@ -9,8 +9,8 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.export.check_pictures import draw_picture
 from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.soft_nms import SoftNms
 from hrdet_cli.engine.structures import ImageBatch
 from tests.two_stage import two_stage
 

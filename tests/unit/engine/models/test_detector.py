@@ -3,21 +3,22 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from hrdet_cli.engine.models import nms, region_pooling
-from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
-from hrdet_cli.engine.models.anchors import AnchorGenerator
-from hrdet_cli.engine.models.boxes import BoxCoder
-from hrdet_cli.engine.models.clipping import BoxClipping
-from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.boxes import nms
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
+from hrdet_cli.engine.models.boxes.clipping import BoxClipping
+from hrdet_cli.engine.models.boxes.losses import BoxLoss
+from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
+from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
+from hrdet_cli.engine.models.dense.proposals import ProposalSelector
+from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.losses import BoxLoss
-from hrdet_cli.engine.models.matching import Matcher
-from hrdet_cli.engine.models.proposals import ProposalSelector
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.models.region_pooling import RegionPooling
-from hrdet_cli.engine.models.roi_head import RoIHead
-from hrdet_cli.engine.models.rpn import RegionProposalNetwork
-from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.models.regions import pooling
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.engine.models.regions.roi_head import RoIHead
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
@@ -175,7 +176,7 @@ def test_a_training_step_on_a_gpu_needs_no_value_from_it_but_for_nms(
     monkeypatch: pytest.MonkeyPatch, layout: AnchorLayout, clipping: BoxClipping
 ) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
-    monkeypatch.setattr(region_pooling, "pool_by_level", region_pooling.pool_everywhere)
+    monkeypatch.setattr(pooling, "pool_by_level", pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
     with FakeTensorMode():
         detector = make_detector(layout=layout, clipping=clipping)

@@ -8,21 +8,21 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hrdet_cli.engine.models.anchor_shapes import AnchorLayout
-from hrdet_cli.engine.models.anchors import AnchorGenerator
-from hrdet_cli.engine.models.boxes import BoxCoder
-from hrdet_cli.engine.models.clipping import BoxClipping
-from hrdet_cli.engine.models.detections import DetectionSelector
+from hrdet_cli.engine.models.backbones.resnet import ResNet
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
+from hrdet_cli.engine.models.boxes.clipping import BoxClipping
+from hrdet_cli.engine.models.boxes.losses import BoxLoss
+from hrdet_cli.engine.models.boxes.matching import Matcher, Matches
+from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
+from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
+from hrdet_cli.engine.models.dense.proposals import ProposalSelector
+from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.fpn import FPN
-from hrdet_cli.engine.models.losses import BoxLoss
-from hrdet_cli.engine.models.matching import Matcher, Matches
-from hrdet_cli.engine.models.proposals import ProposalSelector
-from hrdet_cli.engine.models.region_pooling import RegionPooling
-from hrdet_cli.engine.models.resnet import ResNet
-from hrdet_cli.engine.models.roi_head import RoIHead
-from hrdet_cli.engine.models.rpn import RegionProposalNetwork
-from hrdet_cli.engine.models.sampling import Sampler
+from hrdet_cli.engine.models.necks.fpn import FPN
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.engine.models.regions.roi_head import RoIHead
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
-from hrdet_cli.engine.models import nms, region_pooling
+from hrdet_cli.engine.models.boxes import nms
+from hrdet_cli.engine.models.regions import pooling
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build import build_detector
 from hrdet_cli.specs.loading import load_spec
@@ -98,7 +99,7 @@ def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
 
 def test_hiding_the_padding_needs_no_value_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
-    monkeypatch.setattr(region_pooling, "pool_by_level", region_pooling.pool_everywhere)
+    monkeypatch.setattr(pooling, "pool_by_level", pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
     spec = load_spec(preset="demo", settings=["norm.statistics=valid"]).spec
     detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)

@@ -9,10 +9,10 @@ import math
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.boxes import BoxCoder, pairwise_iou
-from hrdet_cli.engine.models.clipping import BoxClipping
-from hrdet_cli.engine.models.nms import indices_after_class_nms
-from hrdet_cli.engine.models.region_pooling import pyramid_levels
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, pairwise_iou
+from hrdet_cli.engine.models.boxes.clipping import BoxClipping
+from hrdet_cli.engine.models.boxes.nms import indices_after_class_nms
+from hrdet_cli.engine.models.regions.pooling import pyramid_levels
 
 ONE_PIXEL_ON = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
 

@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from torchvision.models import resnet50
 from torchvision.models._utils import IntermediateLayerGetter
 
-from hrdet_cli.engine.models.hrnet import HRNET_CONFIGS, HRNet
-from hrdet_cli.engine.models.resnet import ResNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
 

@@ -1,0 +1,105 @@
+"""ResNet-50 and ResNet-101 as backbones: torchvision's network without its classifier.
+
+He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385.  A block that halves the resolution
+has its stride in the first 1x1 convolution there, as the published Caffe weights have it (``caffe``), and in
+the 3x3 one in torchvision's (``pytorch``).  Parameters are the same; weights of one style compute nonsense in
+the other.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torchvision.models.resnet import ResNet as TorchvisionResNet
+
+from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
+from hrdet_cli.engine.models.backbones.freezing import freeze_stages
+from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.sync import normalise
+from hrdet_cli.engine.norm.valid_area import ValidArea
+
+ResNetStyle = Literal["pytorch", "caffe"]
+
+_NUM_BLOCKS_BY_DEPTH = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+class ResNet(nn.Module):
+    """Four stages at strides 4 to 32; parameters have torchvision's names.
+
+    Of ResNet-50's 53 norms, the four on shortcuts are reached together with one on the main path.
+
+    Attributes:
+        out_channels: Channels of the four maps.
+        strides: Picture pixels per feature pixel of the four maps.
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: int,
+        frozen_stages: int,
+        style: ResNetStyle = "pytorch",
+        activation_checkpointing: bool = False,
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            depth: Number of layers, 50 or 101.
+            frozen_stages: 0 trains everything; n freezes the stem and the first n stages: no gradient, and
+                norms that keep their statistics in training mode.
+            style: Where a block has its stride.
+            activation_checkpointing: Run each residual block again in the backward pass.
+
+        Raises:
+            ValueError: Another depth, or ``frozen_stages`` not in 0..4.
+        """
+        super().__init__()
+        if depth not in _NUM_BLOCKS_BY_DEPTH:
+            depths = ", ".join(map(str, _NUM_BLOCKS_BY_DEPTH))
+            raise ValueError(f"there is no ResNet-{depth} here; depths are {depths}")
+        self.out_channels = (256, 512, 1024, 2048)
+        self.strides = (4, 8, 16, 32)
+        self.activation_checkpointing = activation_checkpointing
+        network = TorchvisionResNet(Bottleneck, [*_NUM_BLOCKS_BY_DEPTH[depth]])
+        self.conv1, self.bn1, self.relu, self.maxpool = (
+            network.conv1,
+            network.bn1,
+            network.relu,
+            network.maxpool,
+        )
+        self.layer1, self.layer2 = network.layer1, network.layer2
+        self.layer3, self.layer4 = network.layer3, network.layer4
+        if style == "caffe":
+            for block in self.modules():
+                if isinstance(block, Bottleneck):
+                    _move_stride_to_first_conv(block)
+        first, *others = self._stages()
+        freeze_stages(
+            self,
+            [(self.conv1, self.bn1, first), *((stage,) for stage in others)],
+            num_frozen=frozen_stages,
+        )
+
+    def _stages(self) -> tuple[nn.Sequential, ...]:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, pixels: Tensor, area: ValidArea | None = None) -> tuple[Tensor, ...]:
+        """Compute C2 to C5.
+
+        Args:
+            pixels: ``(N, 3, H, W)`` normalised floats.
+            area: As of HRNet.
+
+        Returns:
+            ``(N, C, H / s, W / s)``, rounded up, for each of ``out_channels`` and ``strides``.
+        """
+        x = self.maxpool(self.relu(normalise(self.bn1, self.conv1(pixels), area)))
+        features = []
+        for stage in self._stages():
+            for block in stage:
+                x = run_segment(block, x, area, recompute=self.activation_checkpointing)
+            features.append(x)
+        return tuple(features)
+
+
+def _move_stride_to_first_conv(block: Bottleneck) -> None:
+    block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride

@@ -1,0 +1,1 @@
+"""What any head does with boxes."""

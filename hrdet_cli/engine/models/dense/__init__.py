@@ -1,0 +1,1 @@
+"""What is predicted at every cell of a pyramid."""

@@ -1,0 +1,132 @@
+"""Region proposal network: where in a picture is anything at all?"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, mean_num_drawn, objectness_loss
+from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
+from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals, ProposalSelector
+from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+
+
+class RegionProposalNetwork(nn.Module):
+    """One 3x3 convolution and two 1x1 ones, the same for every pyramid level.
+
+    Section 3.1 of Faster R-CNN (https://arxiv.org/abs/1506.01497).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        anchor_generator: AnchorGenerator,
+        coder: BoxCoder,
+        matcher: Matcher,
+        sampler: Sampler,
+        box_loss: BoxLoss,
+        allowed_border: float | None,
+        training_selector: ProposalSelector,
+        test_selector: ProposalSelector,
+    ) -> None:
+        """Create the network with normally distributed weights (standard deviation 0.01) and zero biases.
+
+        Args:
+            in_channels: Channels of every pyramid level.
+            anchor_generator: Lays the anchors; one stride for each level.
+            coder: Between boxes and deltas relative to anchors.
+            matcher: Anchors to ground truth.
+            sampler: Draws the anchors the losses look at.
+            box_loss: On the deltas of drawn positives.
+            allowed_border: An anchor trains only if it reaches at most this many pixels out of its picture;
+                None lets every anchor of the picture train.
+            training_selector: Makes proposals of predictions in training mode.
+            test_selector: Likewise in evaluation mode.
+        """
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, in_channels, 3, padding=1)
+        self.objectness = nn.Conv2d(in_channels, anchor_generator.num_per_cell, 1)
+        self.deltas = nn.Conv2d(in_channels, anchor_generator.num_per_cell * 4, 1)
+        for name, parameter in self.named_parameters():
+            nn.init.normal_(parameter, std=0.01 if name.endswith("weight") else 0.0)
+        self.anchor_generator = anchor_generator
+        self.coder = coder
+        self.matcher = matcher
+        self.sampler = sampler
+        self.box_loss = box_loss
+        self.allowed_border = allowed_border
+        self.training_selector = training_selector
+        self.test_selector = test_selector
+
+    def forward(self, pyramid: Pyramid) -> AnchorPredictions:
+        """Predict for every anchor.
+
+        Args:
+            pyramid: With a level for each stride of the anchors.
+
+        Returns:
+            Float32 predictions, whatever the pyramid's dtype; float64 of a float64 one.
+        """
+        logits, deltas = [], []
+        for level in pyramid.levels:
+            hidden = F.relu(self.conv(level), inplace=True)
+            logits.append(_rows_of_anchors(self.objectness(hidden), width=1).squeeze(-1))
+            deltas.append(_rows_of_anchors(self.deltas(hidden), width=4))
+        grids = [Size(level.shape[-2], level.shape[-1]) for level in pyramid.levels]
+        return AnchorPredictions(
+            anchors=self.anchor_generator(grids),
+            logits=at_least_float32(torch.cat(logits, dim=1)),
+            deltas=at_least_float32(torch.cat(deltas, dim=1)),
+        )
+
+    def losses(
+        self, predictions: AnchorPredictions, images: ImageBatch, targets: Targets
+    ) -> dict[str, Tensor]:
+        """Losses on a random sample of anchors.
+
+        Args:
+            predictions: From ``forward``.
+            images: The pictures' sizes say which anchors take part, their keys which are drawn.
+            targets: Ground truth.
+
+        Returns:
+            Scalars ``rpn_objectness`` and ``rpn_box``.
+        """
+        anchors = predictions.anchors
+        takes_part = anchors.belong_to(images.sizes)
+        if self.allowed_border is not None:
+            takes_part = takes_part & anchors.lie_inside(images.sizes, border=self.allowed_border)
+        boxes = anchors.boxes.expand(*takes_part.shape, 4)
+        matches = self.matcher.match(boxes, takes_part, targets)
+        sample = self.sampler.draw(matches, images.keys, anchors.numbers)
+        target_index = sample.pick(matches.target_index)
+        wanted_boxes = take_rows(targets.boxes, target_index)
+        wanted = self.coder.encode(wanted_boxes, sample.pick(boxes))
+        drawn_deltas = sample.pick(predictions.deltas)
+        num_drawn = mean_num_drawn(sample)
+        return {
+            "rpn_objectness": objectness_loss(sample.pick(predictions.logits), sample) / num_drawn,
+            "rpn_box": self.box_loss(drawn_deltas, wanted, sample.is_positive) / num_drawn,
+        }
+
+    def propose(self, predictions: AnchorPredictions, sizes: Tensor) -> Proposals:
+        """The regions that look most like something.
+
+        Args:
+            predictions: From ``forward``.
+            sizes: ``(N, 2)`` int64, height and width of each picture.
+
+        Returns:
+            Proposals; how many depends on the module's mode.
+        """
+        selector = self.training_selector if self.training else self.test_selector
+        return selector.select(predictions, sizes, self.coder)
+
+
+def _rows_of_anchors(maps: Tensor, *, width: int) -> Tensor:
+    """``(N, anchors * width, H, W)`` to ``(N, H * W * anchors, width)``, in the order of ``Anchors``."""
+    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)

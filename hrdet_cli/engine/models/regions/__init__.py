@@ -1,0 +1,1 @@
+"""What is predicted for regions that are cut out of a pyramid."""

@@ -1,0 +1,128 @@
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from hrdet_cli.engine.models.backbones.resnet import ResNet
+from hrdet_cli.engine.norm.convert import convert_norm
+
+STAGES = ["layer1", "layer2", "layer3", "layer4"]
+
+
+def build_oracle(depth: int) -> Any:
+    return {50: torchvision.models.resnet50, 101: torchvision.models.resnet101}[depth]()
+
+
+@pytest.mark.parametrize("depth", [50, 101])
+def test_keys_are_those_of_torchvision_without_the_classifier(depth: int) -> None:
+    with torch.device("meta"):
+        network, oracle = ResNet(depth=depth, frozen_stages=1), build_oracle(depth)
+
+    assert list(network.state_dict()) == [key for key in oracle.state_dict() if not key.startswith("fc.")]
+
+
+def test_features_equal_those_of_torchvision() -> None:
+    torch.manual_seed(0)
+    oracle, network = build_oracle(50), ResNet(depth=50, frozen_stages=0)
+    network.load_state_dict({k: v for k, v in oracle.state_dict().items() if not k.startswith("fc.")})
+    pixels = torch.randn(1, 3, 64, 96)
+
+    ours = network(pixels)
+    theirs = create_feature_extractor(oracle, return_nodes=STAGES)(pixels)
+
+    assert network.out_channels == tuple(map_.shape[1] for map_ in theirs.values())
+    assert network.strides == tuple(64 // map_.shape[2] for map_ in theirs.values())
+    for our_map, their_map in zip(ours, theirs.values(), strict=True):
+        torch.testing.assert_close(our_map, their_map)
+
+
+def test_the_caffe_style_is_torchvisions_network_with_the_strides_in_the_first_convolutions() -> None:
+    torch.manual_seed(0)
+    oracle, network = build_oracle(50), ResNet(depth=50, frozen_stages=0, style="caffe")
+    network.load_state_dict({k: v for k, v in oracle.state_dict().items() if not k.startswith("fc.")})
+    for stage in (oracle.layer2, oracle.layer3, oracle.layer4):
+        assert stage[0].conv2.stride == (2, 2)
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    pixels = torch.randn(1, 3, 64, 96)
+
+    ours = network(pixels)
+    theirs = create_feature_extractor(oracle, return_nodes=STAGES)(pixels)
+
+    for our_map, their_map in zip(ours, theirs.values(), strict=True):
+        torch.testing.assert_close(our_map, their_map)
+    with_other_strides = ResNet(depth=50, frozen_stages=0)
+    with_other_strides.load_state_dict(network.state_dict())
+    assert not torch.allclose(with_other_strides(pixels)[1], ours[1], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("frozen_stages", "frozen_parts"),
+    [
+        (0, set[str]()),
+        (1, {"conv1", "bn1", "layer1"}),
+        (2, {"conv1", "bn1", "layer1", "layer2"}),
+        (4, {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"}),
+    ],
+)
+def test_frozen_stages_have_no_gradient(frozen_stages: int, frozen_parts: set[str]) -> None:
+    with torch.device("meta"):
+        network = ResNet(depth=50, frozen_stages=frozen_stages)
+
+    trains_by_part: dict[str, set[bool]] = {}
+    for name, parameter in network.named_parameters():
+        trains_by_part.setdefault(name.partition(".")[0], set()).add(parameter.requires_grad)
+    assert {part for part, trains in trains_by_part.items() if trains == {False}} == frozen_parts
+    assert all(len(trains) == 1 for trains in trains_by_part.values())
+
+
+@pytest.mark.parametrize("is_converted", [False, True])
+def test_training_moves_the_statistics_of_exactly_the_parts_that_train(is_converted: bool) -> None:
+    network = ResNet(depth=50, frozen_stages=1)
+    if is_converted:
+        convert_norm(network, kind="sync")
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+
+    network.train()(torch.randn(1, 3, 64, 64))
+
+    moved = {name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])}
+    assert moved == {name for name in before if name.startswith(("layer2", "layer3", "layer4"))}
+
+
+def trained_once(network: ResNet) -> list[Tensor]:
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    features = network.train()(pixels)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    loss = torch.stack([map_.square().sum() for map_ in features[1:]]).sum()
+    return [*features, *torch.autograd.grad(loss, parameters), *network.state_dict().values()]
+
+
+def test_activation_checkpointing_changes_no_bit_and_every_free_parameter_trains() -> None:
+    plain = ResNet(depth=50, frozen_stages=1)
+    checkpointed = ResNet(depth=50, frozen_stages=1, activation_checkpointing=True)
+    checkpointed.load_state_dict(plain.state_dict())
+
+    expected, actual = trained_once(plain), trained_once(checkpointed)
+
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+    assert all(tensor.any() for tensor in expected[4 : -len(plain.state_dict())])
+
+
+def test_another_depth_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^there is no ResNet-34 here; depths are 50, 101$"):
+        ResNet(depth=34, frozen_stages=0)
+
+
+@pytest.mark.parametrize("frozen_stages", [-1, 5])
+def test_more_stages_than_there_are_cannot_be_frozen(frozen_stages: int) -> None:
+    with pytest.raises(ValueError, match=rf"^frozen_stages must be in 0..4, not {frozen_stages}$"):
+        ResNet(depth=50, frozen_stages=frozen_stages)
+
+
+def test_norms_stay_plain_where_nothing_is_frozen() -> None:
+    with torch.device("meta"):
+        network = ResNet(depth=50, frozen_stages=0)
+
+    assert {type(m) for m in network.modules() if isinstance(m, nn.BatchNorm2d)} == {nn.BatchNorm2d}

@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
+from hrdet_cli.engine.models.boxes.losses import BoxLoss
+from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.boxes.selection import DetectionSelector
+from hrdet_cli.engine.models.dense.proposals import Proposals
+from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.engine.models.regions.roi_head import RoIHead
+from hrdet_cli.engine.structures import ImageBatch, Targets
+
+NUM_CLASSES = 3
+SIZES = torch.tensor([[64, 64], [48, 60]])
+
+
+def make_head(*, class_agnostic_boxes: bool) -> RoIHead:
+    torch.manual_seed(0)
+    return RoIHead(
+        in_channels=4,
+        num_classes=NUM_CLASSES,
+        pooling=RegionPooling(strides=(4,), cells=3, sampling_ratio=2, aligned=True),
+        hidden_features=16,
+        class_agnostic_boxes=class_agnostic_boxes,
+        coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2)),
+        matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
+        sampler=Sampler(num_samples=32, positive_fraction=0.25, stream=1),
+        box_loss=BoxLoss(kind="l1"),
+        selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
+    )
+
+
+def agnostic_and_class_wise() -> tuple[RoIHead, RoIHead]:
+    """Two heads with the same weights; the second one's regressor has the first one's rows for each class."""
+    agnostic, class_wise = make_head(class_agnostic_boxes=True), make_head(class_agnostic_boxes=False)
+    with torch.no_grad():
+        agnostic.classifier.weight.mul_(30)
+        agnostic.regressor.weight.mul_(300)
+    weights = agnostic.state_dict()
+    weights["regressor.weight"] = weights["regressor.weight"].repeat(NUM_CLASSES, 1)
+    weights["regressor.bias"] = weights["regressor.bias"].repeat(NUM_CLASSES)
+    class_wise.load_state_dict(weights)
+    return agnostic, class_wise
+
+
+def make_regions() -> tuple[Pyramid, Proposals]:
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.rand(2, 40, 2, generator=generator) * 30
+    boxes = torch.cat((corners, corners + 5 + torch.rand(2, 40, 2, generator=generator) * 13), dim=-1)
+    pyramid = Pyramid((torch.randn(2, 4, 16, 16, generator=generator),), strides=(4,))
+    return pyramid, Proposals(boxes=boxes, is_valid=torch.ones(2, 40, dtype=torch.bool))
+
+
+def test_class_agnostic_boxes_take_four_outputs_and_are_the_same_for_every_class() -> None:
+    head = make_head(class_agnostic_boxes=True)
+    assert head.regressor.weight.shape == (4, 16)
+    pyramid, proposals = make_regions()
+    logits, deltas = head(pyramid, proposals.boxes)
+    assert logits.shape == (2, 40, NUM_CLASSES + 1)
+    assert deltas.shape == (2, 40, NUM_CLASSES, 4)
+    assert torch.equal(deltas, deltas[:, :, :1].expand_as(deltas))
+
+
+def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equal_classes() -> None:
+    agnostic, class_wise = agnostic_and_class_wise()
+    pyramid, proposals = make_regions()
+    images = ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), SIZES, torch.tensor([1, 2]))
+    targets = Targets(
+        boxes=proposals.boxes[:, :6] + 1.5,
+        labels=torch.arange(6).expand(2, -1) % NUM_CLASSES,
+        is_valid=torch.ones(2, 6, dtype=torch.bool),
+    )
+    losses = [head.losses(pyramid, proposals, images, targets) for head in (agnostic, class_wise)]
+    for name, loss in losses[0].items():
+        torch.testing.assert_close(loss, losses[1][name], msg=name)
+        assert loss > 0.01
+    for head_losses in losses:
+        sum(head_losses.values()).backward()  # type: ignore[union-attr]
+    assert agnostic.regressor.weight.grad is not None
+    assert class_wise.regressor.weight.grad is not None
+    by_class = class_wise.regressor.weight.grad.view(NUM_CLASSES, 4, -1)
+    assert (by_class != 0).flatten(1).any(dim=1).all()
+    torch.testing.assert_close(agnostic.regressor.weight.grad, by_class.sum(dim=0))
+
+    with torch.no_grad():
+        found, wanted = (
+            head.selector.select(head.candidates(pyramid, proposals), SIZES)
+            for head in (agnostic, class_wise)
+        )
+    assert found.is_valid.sum() > 20
+    assert torch.equal(found.labels, wanted.labels)
+    torch.testing.assert_close(found.boxes, wanted.boxes)
+    torch.testing.assert_close(found.scores, wanted.scores)
+
+
+@pytest.mark.parametrize("class_agnostic_boxes", [True, False])
+def test_the_regressor_starts_small(class_agnostic_boxes: bool) -> None:
+    regressor = make_head(class_agnostic_boxes=class_agnostic_boxes).regressor
+    assert 0.0005 < regressor.weight.std() < 0.0015
+    assert (regressor.bias == 0).all()
