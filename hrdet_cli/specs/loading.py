@@ -182,8 +182,8 @@ def _describe_kind(key: str, details: ErrorDetails, layered: Layered) -> str:
 
 
 def _remedy(key: str, field: FieldInfo) -> str:
-    if key in ("data.train", "data.val"):
-        return f"add --{key.removeprefix('data.')}-data JSON IMAGES"
+    if key == "data.train":
+        return "add --train-data JSON IMAGES"
     return f"add --set {key}=..., {expected(field)}"
 
 
