@@ -180,9 +180,11 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArra
         if expected is not None and not remedies:
             remedies.append("Replace it or remove it from the annotations.")
         raise DataError(" ".join([f"picture {name} cannot be decoded: {reason}.", *remedies])) from error
+    remedy = "Correct the size and boxes in the annotation file, or the picture."
+    if expected == Size(height=stored.width, width=stored.height):
+        remedy = "They are exchanged: hrdet check-data tells whether in all entries, and mends that."
     raise WrongSizeError(
-        f"picture {name} is {stored} but its annotations say {expected}, width x height. "
-        "Correct the size and boxes in the annotation file, or the picture."
+        f"picture {name} is {stored} but its annotations say {expected}, width x height. {remedy}"
     )
 
 
