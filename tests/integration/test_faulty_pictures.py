@@ -92,6 +92,7 @@ def test_a_run_counts_damaged_pictures_and_scores_without_broken_ones_and_says_b
     outcome = hrdet("eval", folder)
     assert outcome.exit_code == 3
     assert broken.name in outcome.stderr
+    assert "To score the others: add --set data.broken_pictures=skip" in outcome.stderr
     outcome = hrdet("eval", folder, "--set", "data.broken_pictures=skip", "--out", tmp_path / "out")
     assert outcome.exit_code == 0, outcome.stderr
     assert f"{told}{broken.name}" in outcome.stderr
