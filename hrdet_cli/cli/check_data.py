@@ -72,7 +72,7 @@ def check_data(
             "--boxes",
             metavar="FORM",
             help="The form of the boxes, where they do not tell or tell wrong: xywh (COCO's), xyxy, yxyx, "
-            "cxcywh, cxcywh-shares, xywh-shares or xyxy-shares.",
+            "cxcywh, or in shares of the picture cxcywh-shares, xywh-shares, xyxy-shares, yxyx-shares.",
         ),
     ] = None,
     as_json: JsonOption = False,

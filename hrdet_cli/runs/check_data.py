@@ -164,17 +164,11 @@ def _check_part(
         file = check_annotations(read_json(annotations), log)
     unusable, num_unnamed = set[int](), None
     if images is not None and source is not None:
-        presence = check_presence(file.pictures, source, images, log)
-        unusable, num_unnamed = set(presence.unusable_rows), presence.num_unnamed
-        for note in presence.notes:
-            log.add_one(Problem(ODD_NAMES, file.path.name, None, note))
-        if options.opens_pictures:
-            opened = yield from _open_pictures(file, images, source, unusable, options, log)
-            file, of_another_size = settle_sizes(file, opened, log)
-            unusable |= opened.unusable | of_another_size
+        file, unusable, num_unnamed = yield from _look_at_pictures(file, images, source, options, log)
     file = with_coco_boxes(file, log, form=options.box_form)
     file = replace(file, annotations=check_places(file.annotations, file.pictures.sizes))
-    note_spare_categories(file, log)
+    if part != "val":  # which may lack boxes of any category
+        note_spare_categories(file, log)
     _check_targets(file, part, log, needs_boxes=needs_boxes)
     if other is not None:
         _compare(file, images, other, log)
@@ -195,6 +189,21 @@ def _check_part(
         can_be_mended=can_be_cleaned(file, log.counts, unusable_pictures=unusable),
     )
     return _CheckedPart(file, unusable, report)
+
+
+def _look_at_pictures(
+    file: CheckedFile, root: Path, source: ImageSource, options: CheckOptions, log: ProblemLog
+) -> Generator[WorkProgress, None, tuple[CheckedFile, set[int], int]]:
+    """The file with its pictures' sizes, rows of pictures that cannot be used, how many it does not name."""
+    presence = check_presence(file.pictures, source, root, log)
+    unusable = set(presence.unusable_rows)
+    for note in presence.notes:
+        log.add_one(Problem(ODD_NAMES, file.path.name, None, note))
+    if options.opens_pictures:
+        opened = yield from _open_pictures(file, root, source, unusable, options, log)
+        file, of_another_size = settle_sizes(file, opened, log)
+        unusable |= opened.unusable | of_another_size
+    return file, unusable, presence.num_unnamed
 
 
 def _open_pictures(

@@ -172,5 +172,6 @@ def _check_classes_agree(train: CocoAnnotations, other: CocoAnnotations) -> None
     detail = ", ".join(f"{name} (id {number})" for number, name in differing) or "their order"
     raise DataError(
         f"{other.path}: its categories are not those of {train.path}; they differ in {detail}. "
-        "Give both files the same list of categories."
+        "Give both files the same list of categories, name other validation data with --val-data JSON "
+        "IMAGES, or train without: --set data.val=null"
     )

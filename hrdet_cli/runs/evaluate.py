@@ -33,6 +33,7 @@ from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin, evaluation_folder, origin_of
+from hrdet_cli.runs.run_notes.data import describe_cap
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_few
@@ -139,11 +140,12 @@ def evaluate_trained(
         leaves_out_broken=spec.data.broken_pictures == "skip",
     )
     names_in_file = part.annotations.class_names
+    capped = describe_cap(spec.model, part.annotations)
     return EvaluationReport(
         evaluation=evaluation,
         unknown_classes=tuple(name for name in names_in_file if name not in class_names),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
-        notices=(*trained.notices, *part.notices, *evaluation.notices()),
+        notices=(*trained.notices, *part.notices, *evaluation.notices(), *([capped] if capped else [])),
     )
 
 

@@ -67,4 +67,5 @@ def most_pixels(smaller: Probe, larger: Probe, num_bytes: int) -> int:
 
 def num_local_processes() -> int:
     """Training processes on this machine, which share its memory; their launcher says how many there are."""
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    said = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(said)) if said.isdecimal() else 1

@@ -1,6 +1,6 @@
 """What the keys and options of other detection code are called here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("name", "mine"): "experiment_name exp_name exp experiment run_name",
     }
 )
-_SYNONYM_BY_NAME = {
+SYNONYM_BY_NAME: Mapping[str, Synonym] = {
     name: Synonym(key, example) for (key, example), names in _NAMES_BY_KEY.items() for name in names.split()
 }
 
@@ -161,14 +161,9 @@ def plain_name(name: str) -> str:
 
 def synonym_of(name: str) -> Synonym | None:
     """Our key for what other code calls so; None where the table has none."""
-    return _SYNONYM_BY_NAME.get(plain_name(name))
+    return SYNONYM_BY_NAME.get(plain_name(name))
 
 
 def answer_to(name: str) -> str | None:
     """What to say of a name that stands for no key of ours; None where nothing is known of it."""
     return _ANSWER_BY_NAME.get(plain_name(name))
-
-
-def all_synonyms() -> Iterator[tuple[str, Synonym]]:
-    """Every foreign name with our key."""
-    yield from _SYNONYM_BY_NAME.items()

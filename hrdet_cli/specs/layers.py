@@ -13,7 +13,7 @@ from typing import Any
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
-from hrdet_cli.specs.presets import find_preset
+from hrdet_cli.specs.presets import all_presets, find_preset
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 from hrdet_cli.wording import shortened
 
@@ -181,7 +181,8 @@ def read_spec_text(path: Path) -> str:
             raw = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # the latter of NUL in a path
         reason = error.strerror if isinstance(error, OSError) else error
-        raise SpecError([f"{path}: cannot be read as a spec: {reason}"]) from error
+        hint = f"; a preset is given with --preset {path}" if str(path) in all_presets() else ""
+        raise SpecError([f"{path}: cannot be read as a spec: {reason}{hint}"]) from error
     kind = kind_of_file(raw[:NUM_BYTES_NEEDED])
     if kind is not None:
         remedy = kind.remedy or "Give the spec, a YAML file."

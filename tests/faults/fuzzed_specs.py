@@ -207,7 +207,7 @@ def _is_meant(node: yaml.ScalarNode, value: Any) -> bool:
         return text.lower() in (
             ("true", "on", "yes", "1", "1.0", "y", "t")
             if value
-            else ("false", "off", "no", "0", "0.0", "n", "f")
+            else ("false", "off", "no", "0", "-0", "0.0", "-0.0", "n", "f")
         )
     if isinstance(value, int | float):
         if re.fullmatch(r"[-+]?\d+", text):

@@ -226,6 +226,17 @@ def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(
     assert not (tmp_path / "out").exists()
 
 
+def test_pictures_with_more_boxes_than_detections_are_named_with_the_settings(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    setting = ("--set", "model.roi_head.max_detections=2")
+    outcome = hrdet("eval", finished_run.folder, *setting, "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "more boxes than the 2 detections that are kept of one" in outcome.stderr
+    assert "out of reach: --set model.roi_head.max_detections=100" in outcome.stderr
+    assert "out of reach" not in hrdet("eval", finished_run.folder, "--out", tmp_path).stderr
+
+
 def test_annotations_are_refused_as_training_refuses_them(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:

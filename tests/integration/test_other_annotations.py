@@ -119,7 +119,7 @@ def test_missing_sizes_and_texts_are_mended_in_one_line_for_each_key(data: Path,
     assert "2 pictures without width or height. Give the pictures too" in refused.stderr
     assert not (data / "b.json").exists()
     mended = hrdet("check-data", data / "a.json", data / "images", "--fix-out", data / "b.json")
-    assert mended.stdout.count("image_id is '0' where the number 0 is meant; so in 60 entries") == 1
+    assert mended.stdout.count("image_id '0' stands for the number 0; so in 60 entries") == 1
     assert "0 annotations left out, 2 pictures and 60 annotations changed" in mended.stdout
     written = json.loads((data / "b.json").read_text())
     assert written["images"] == right["images"]

@@ -55,8 +55,12 @@ _KIND_BY_LIST: dict[str, type[msgspec.Struct]] = {
     "annotations": _Annotation,
     "categories": _Category,
 }
-KEYS_BY_LIST = {name: kind.__struct_fields__ for name, kind in _KIND_BY_LIST.items()}
-"""The keys of each list that are used."""
+_FOR_NOTES_ONLY = "supercategory"
+KEYS_BY_LIST = {
+    name: tuple(key for key in kind.__struct_fields__ if key != _FOR_NOTES_ONLY)
+    for name, kind in _KIND_BY_LIST.items()
+}
+"""The keys of each list that training or evaluation uses."""
 
 
 class _Lists(NamedTuple):

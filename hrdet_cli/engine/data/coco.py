@@ -17,7 +17,8 @@ from hrdet_cli.engine.data.annotation_file import (
     without_cycle_search,
 )
 from hrdet_cli.engine.data.annotation_values import ANYTHING, AREA, BOX, EDGE, FILE_NAME, FLAG, ID, NAME
-from hrdet_cli.engine.data.box_forms import declares_coco_form, refuse_foreign_boxes
+from hrdet_cli.engine.data.box_forms import declares_coco_form
+from hrdet_cli.engine.data.box_judgement import refuse_foreign_boxes
 from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hrdet_cli.wording import counted
 
-_BACKGROUND = ("background", "bg")
+_NO_OBJECTS = ("background", "bg", "ignore")
 
 
 def spare_categories(
@@ -13,9 +13,9 @@ def spare_categories(
 ) -> dict[int, str]:
     """Categories that no annotation is of and that, by their names, none can be of.
 
-    Roboflow writes one that has the project's name and is the supercategory of all others; code of two-stage
-    detectors has one for the background. In both cases a detector gets a class more than there are kinds of
-    objects, and labels start at another number.
+    Roboflow writes one that has the project's name and is the supercategory of all others; labelme and the
+    code of some detectors have one for the background. In both cases a detector gets a class more than there
+    are kinds of objects, and labels start at another number.
 
     Args:
         names: Of all K categories.
@@ -37,8 +37,8 @@ def spare_categories(
         if num_grouped:
             others = "all others" if num_grouped == len(names) - 1 else counted(num_grouped, "other")
             reason = f"is the supercategory of {others}, as Roboflow writes it"
-        elif name.strip("_ ").lower() in _BACKGROUND:
-            reason = "is called as the background, for which detectors need no category"
+        elif name.strip("_ ").lower() in _NO_OBJECTS:
+            reason = "is called like what is no object, for which detectors need no category"
         else:
             continue
         said[label] = (

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import PurePath
 
 from hrdet_cli.engine.weights.names import TIMM, TORCHVISION
@@ -27,7 +28,8 @@ class Origin:
 
     def describe(self, file: str) -> str:
         """How to get the weights without, and with, the file, in a sentence or two."""
-        needs = f" (needs timm: {install_command(self.extra)})" if self.extra else ""
+        is_missing = self.extra is not None and find_spec(self.extra) is None
+        needs = f" (needs {self.extra}: {install_command(self.extra)})" if self.extra and is_missing else ""
         place = "that" if self.page == self.name else f"it from {self.page}"
         return f"--weights {self.name} fetches these weights{needs}. Or download {place} to {file}."
 

@@ -1,15 +1,16 @@
 """Notes on pictures, boxes and classes: data that do not go with each other or with the settings."""
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.wording import counted, first_and_count
 
 _MOST_EMPTY = 0.5
+_COCO_CAP = 100
 _MOST_ENLARGED = 2.5
 _SIDES = (("left", "right"), ("west", "east"))
 
@@ -130,15 +131,18 @@ def count_beyond(annotations: CocoAnnotations, most: int) -> tuple[int, int]:
 
 def describe_detection_cap(run: RunFigures) -> str | None:
     """Pictures with more boxes than detections are kept."""
-    if run.val is None:
-        return None
-    head, rpn = run.spec.model.roi_head, run.spec.model.rpn
+    return None if run.val is None else describe_cap(run.spec.model, run.val)
+
+
+def describe_cap(model: ModelSpec, annotations: CocoAnnotations) -> str | None:
+    """What of the boxes to find is out of reach, because fewer detections are kept of a picture."""
+    head, rpn = model.roi_head, model.rpn
     cap = min(head.max_detections, rpn.num_test_proposals)
-    num_pictures, num_beyond = count_beyond(run.val, cap)
+    num_pictures, num_beyond = count_beyond(annotations, cap)
     if not num_pictures:
         return None
-    share = num_beyond / int(run.val.num_boxes.sum())
-    needed = -(-int(run.val.num_boxes.max()) // 100) * 100
+    share = num_beyond / int(annotations.num_boxes.sum())
+    needed = -(-int(annotations.num_boxes.max()) // 100) * 100
     settings = [
         ("model.roi_head.max_detections", head.max_detections, needed),
         ("model.rpn.num_test_proposals", rpn.num_test_proposals, 4 * needed),
@@ -148,7 +152,7 @@ def describe_detection_cap(run: RunFigures) -> str | None:
     return (
         f"{counted(num_pictures, 'validation picture has', 'validation pictures have')} more boxes than the "
         f"{cap} detections that are kept of one, so {share:.1%} of the boxes are out of reach: {cure}"
-        f"{_describe_coco_cap(run.val)}"
+        f"{_describe_coco_cap(annotations)}"
     )
 
 
@@ -157,10 +161,6 @@ def _describe_coco_cap(val: CocoAnnotations) -> str:
     picture_of_box = np.repeat(np.arange(len(val)), np.diff(val.offsets))
     keys = np.stack([picture_of_box, val.labels])[:, ~val.is_crowd]
     _, counts = np.unique(keys, axis=1, return_counts=True)
-    if not _any_above(counts.tolist(), 100):
+    if counts.max(initial=0) <= _COCO_CAP:
         return ""
-    return " (COCO's AP itself counts 100 detections of a class in a picture)"
-
-
-def _any_above(counts: Sequence[int], most: int) -> bool:
-    return any(count > most for count in counts)
+    return f" (COCO's AP itself counts {_COCO_CAP} detections of a class in a picture)"

@@ -43,3 +43,5 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch
     assert num_local_processes() == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert num_local_processes() == 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "many")
+    assert num_local_processes() == 1

@@ -10,7 +10,7 @@ import yaml
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.foreign_names import all_synonyms, answer_to
+from hrdet_cli.specs.foreign_names import SYNONYM_BY_NAME, answer_to
 from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
@@ -399,7 +399,7 @@ def test_an_unknown_key_leads_to_the_right_one(setting: str, meant: str) -> None
 
 def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None:
     keys = set(all_keys())
-    for name, (key, _) in all_synonyms():
+    for name, (key, _) in SYNONYM_BY_NAME.items():
         assert key in keys | {"optimisation.ema"}, name
         assert name == "seed" or name not in ExperimentSpec.model_fields
         assert answer_to(name) is None, name
@@ -500,6 +500,11 @@ def test_a_file_that_is_no_spec_is_named_with_what_it_is(tmp_path: Path, raw: by
 def test_a_folder_is_no_spec(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot be read as a spec: Is a directory"):
         load_spec(spec_file=tmp_path)
+
+
+def test_a_preset_given_as_a_file_is_told_so() -> None:
+    with pytest.raises(SpecError, match="No such file or directory; a preset is given with --preset demo"):
+        load_spec(spec_file=Path("demo"))
 
 
 def test_a_mark_before_a_spec_is_overlooked(tmp_path: Path) -> None:

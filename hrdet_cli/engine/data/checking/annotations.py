@@ -142,7 +142,7 @@ def check_annotations(file: JsonFile, log: ProblemLog) -> CheckedFile:
     _check_repeated_keys(file, log)
     pictures = _check_pictures(Entries("images", file.content, file=name, broken=BROKEN_PICTURE, log=log))
     kinds = Entries("categories", file.content, file=name, broken=BROKEN_CATEGORY, log=log)
-    category_ids, has_category_id = kinds.ids("id")
+    category_ids, has_category_id = kinds.ids("id", numbers=kinds.numbers_of_texts())
     class_names, has_class_name = kinds.column("name", NAME)
     kinds.report_repeated(BROKEN_CATEGORY, "id", category_ids.tolist(), has_category_id)
     kinds.report_repeated(BROKEN_CATEGORY, "name", class_names, has_class_name)
@@ -154,6 +154,8 @@ def check_annotations(file: JsonFile, log: ProblemLog) -> CheckedFile:
         entries,
         picture_row_by_id=_row_by_id(pictures.ids, pictures.has_id),
         picture_names=pictures.names,
+        picture_numbers=pictures.entries.numbers_of_texts(),
+        category_numbers=kinds.numbers_of_texts(),
         label_by_category_id=_row_by_id(category_ids, has_category_id),
     )
     if file.num_non_finite:
@@ -170,7 +172,7 @@ def _check_pictures(entries: Entries) -> CheckedPictures:
     names = [name if valid else None for name, valid in zip(given_names, has_name.tolist(), strict=True)]
     in_file = entries.file_of
     entries.file_of = lambda row: names[row] or in_file(row)
-    ids, has_id = entries.ids("id")
+    ids, has_id = entries.ids("id", numbers=entries.numbers_of_texts())
     sizes = _sizes_of(entries)
     entries.report_repeated(REPEATED_PICTURE_ID, "id", ids.tolist(), has_id)
     entries.report_repeated(REPEATED_FILE, "file_name", names, has_name)
@@ -200,7 +202,7 @@ def _sizes_of(entries: Entries) -> NDArray[np.int64]:
 def _check_repeated_keys(file: JsonFile, log: ProblemLog) -> None:
     """Lists given twice, and keys given twice where that is no harm; `Entries` tells of the others."""
     if isinstance(file.content, ObjectWithRepeatedKeys):
-        for key in KEYS_BY_LIST.keys() & file.content.values_by_key.keys():
+        for key in filter(file.content.values_by_key.__contains__, KEYS_BY_LIST):
             log.add_one(Problem(BROKEN_LIST, file.path.name, None, f"'{key}' is given more than once"))
     harmful = {
         id(item)

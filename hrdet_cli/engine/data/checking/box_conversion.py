@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.box_forms import XYWH, BoxForm, Judgement, declares_coco_form, edges_of, judge_form
+from hrdet_cli.engine.data.box_forms import XYWH, BoxForm, declares_coco_form, edges_of
+from hrdet_cli.engine.data.box_judgement import Judgement, judge_form
 from hrdet_cli.engine.data.checking.annotations import CheckedFile
 from hrdet_cli.engine.data.checking.boxes import CheckedAnnotations
 from hrdet_cli.engine.data.checking.problems import (

@@ -66,6 +66,8 @@ def check_entries(
     *,
     picture_row_by_id: Mapping[int, int],
     picture_names: Sequence[str | None],
+    picture_numbers: Mapping[str, int],
+    category_numbers: Mapping[str, int],
     label_by_category_id: Mapping[int, int],
 ) -> CheckedAnnotations:
     """Look at everything in the annotations that training or evaluation uses, but for where boxes lie.
@@ -74,9 +76,11 @@ def check_entries(
         entries: The annotations; they learn the names of their pictures.
         picture_row_by_id: Row of each picture that can be referred to.
         picture_names: Names by row; None where a picture has none.
+        picture_numbers: What stands for ids of pictures that are texts.
+        category_numbers: Likewise of categories.
         label_by_category_id: Row of each category that can be referred to.
     """
-    owners, has_owner = entries.ids("image_id")
+    owners, has_owner = entries.ids("image_id", numbers=picture_numbers)
     picture_rows = _look_up(owners, has_owner, picture_row_by_id)
     in_file = entries.file_of
     entries.file_of = lambda row: (
@@ -85,7 +89,7 @@ def check_entries(
     entries.report(
         UNKNOWN_PICTURE, has_owner & (picture_rows < 0), lambda row: f"there is no image_id {owners[row]}"
     )
-    kinds, has_kind = entries.ids("category_id")
+    kinds, has_kind = entries.ids("category_id", numbers=category_numbers)
     labels = _look_up(kinds, has_kind, label_by_category_id)
     entries.report(
         UNKNOWN_CATEGORY, has_kind & (labels < 0), lambda row: f"there is no category_id {kinds[row]}"

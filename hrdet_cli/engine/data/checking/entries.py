@@ -1,16 +1,19 @@
 """One list of an annotation file, examined column by column however broken it is."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_file import KEYS_BY_LIST
-from hrdet_cli.engine.data.annotation_values import ID, Kind
+from hrdet_cli.engine.data.annotation_values import ID, NAME, Kind
 from hrdet_cli.engine.data.checking.problems import (
     BROKEN_LIST,
     NUMBER_FORM,
+    TEXT_ID,
     Problem,
     ProblemKind,
     ProblemLog,
@@ -18,6 +21,7 @@ from hrdet_cli.engine.data.checking.problems import (
 from hrdet_cli.engine.data.repeated_keys import contradictions, repetition
 
 _ABSENT = object()
+_NO_NUMBERS: Mapping[str, int] = MappingProxyType({})
 
 
 class Entries:
@@ -109,7 +113,7 @@ class Entries:
                 values[row], is_valid[row] = value, True
                 self.change(row, key, value)
         if mended:
-            self._log.add_one(self._number_form(key, mended))
+            self._log.add_one(self._number_form(NUMBER_FORM, key, mended, "stands for the number"))
         return values, is_valid
 
     def value(self, row: int, key: str) -> Any:
@@ -125,11 +129,39 @@ class Entries:
         changes = {**self.new_values.get(row, {}), **changes}
         return {**self.items[row], **changes} if changes else self.items[row]
 
+    def numbers_of_texts(self) -> dict[str, int]:
+        """Numbers that no entry has, for ids that are texts: names tell entries apart as well."""
+        ids = [ID.mend(item.get("id")) for item in self.items]
+        taken = {value for value in ids if ID.is_valid(value)}
+        free = (number for number in itertools.count(1) if number not in taken)
+        return dict(zip(dict.fromkeys(filter(NAME.is_valid, ids)), free, strict=False))
+
     def ids(
-        self, key: str, *, broken: ProblemKind | None = None
+        self,
+        key: str,
+        *,
+        numbers: Mapping[str, int] = _NO_NUMBERS,
+        broken: ProblemKind | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Ids ``(N,)`` of one key, 0 where there is none, and which rows have one."""
-        values, is_valid = self.column(key, ID, broken=broken)
+        """Ids ``(N,)`` of one key, 0 where there is none, and which rows have one.
+
+        Args:
+            key: The key.
+            numbers: What stands for ids that are texts.
+            broken: As for `column`.
+        """
+        values, is_valid = self.values(key, ID)
+        is_text = ~is_valid & _flags(values, lambda value: isinstance(value, str) and value in numbers)
+        rows: list[int] = np.flatnonzero(is_text).tolist()
+        for row in rows:
+            values[row] = numbers[values[row]]
+            self.change(row, key, values[row])
+        if rows:
+            self._log.add_one(self._number_form(TEXT_ID, key, rows, "becomes the number"))
+        is_valid = (is_valid | is_text) & self.is_object
+        self.report(
+            broken or self._broken, ~is_valid & self.is_object, lambda row: unusable(key, values[row], ID)
+        )
         if not is_valid.all():
             values = [value if valid else 0 for value, valid in zip(values, is_valid.tolist(), strict=True)]
         return np.array(values, dtype=np.int64), is_valid
@@ -168,12 +200,12 @@ class Entries:
         )
         return is_contradictory
 
-    def _number_form(self, key: str, rows: Sequence[int]) -> Problem:
+    def _number_form(self, kind: ProblemKind, key: str, rows: Sequence[int], verb: str) -> Problem:
         first = rows[0]
         item, given = self.item(first), self.items[first].get(key)
         so_in = f"; so in {len(rows):,} entries" if len(rows) > 1 else ""
-        what = f"{key} is {given!r:.60} where the number {self.value(first, key)!r:.60} is meant{so_in}"
-        return Problem(NUMBER_FORM, self._file, item, what, count=len(rows))
+        what = f"{key} {given!r:.60} {verb} {self.value(first, key)!r:.60}{so_in}"
+        return Problem(kind, self._file, item, what, count=len(rows))
 
 
 def unusable(key: str, value: Any, kind: Kind) -> str:

@@ -48,6 +48,7 @@ FOREIGN_BOXES = ProblemKind("boxes in another form", "error", REFUSED, "converte
 UNDECLARED_BOXES = ProblemKind("boxes as in another form", "error", REFUSED, "said to be COCO's")
 FOREIGN_SHARES = ProblemKind("boxes in shares of some form", "error", REFUSED, BY_FORM)
 NUMBER_FORM = ProblemKind("number in another form", "error", REFUSED, "the number")
+TEXT_ID = ProblemKind("id that is a text", "error", REFUSED, "a number")
 BROKEN_PICTURE = ProblemKind("broken picture entry", "error", REFUSED, LEFT_OUT_WITH_BOXES)
 MISSING_SIZE = ProblemKind("width or height missing", "error", REFUSED, "the opened picture's")
 REPEATED_PICTURE_ID = ProblemKind("picture id repeated", "error", REFUSED, LEFT_OUT_WITH_BOXES)

@@ -154,8 +154,9 @@ def _note_scales(
     low, high = min(factors), max(factors)
     by = f"{low:.3g}" if high - low < 0.01 * high else f"{low:.3g} to {high:.3g}"
     what = (
-        f"{counted(len(factors), 'picture')} of their entries' shape, but scaled by {by}: they were resized "
-        "after they were annotated, it seems. Use the pictures of these sizes, or scale sizes and boxes too"
+        f"{counted(len(factors), 'picture')} have their entries' shape, but {by} times their size: they were "
+        "resized after they were annotated, it seems. Use the pictures of these sizes, or scale sizes and "
+        "boxes too"
     )
     log.add_one(Problem(RESCALED_PICTURES, file.path.name, None, what))
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.box_forms import BOX_FORMS, declares_coco_form, edges_of, judge_form
+from hrdet_cli.engine.data.box_forms import BOX_FORMS, declares_coco_form, edges_of
+from hrdet_cli.engine.data.box_judgement import judge_form
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.errors import DataError
 
@@ -20,10 +21,13 @@ _TO_FORM: dict[str, Callable[[Boxes, Boxes], Boxes]] = {
     "xyxy": lambda b, _: np.stack([b[:, 0], b[:, 1], b[:, 0] + b[:, 2], b[:, 1] + b[:, 3]], axis=1),
     "yxyx": lambda b, _: np.stack([b[:, 1], b[:, 0], b[:, 1] + b[:, 3], b[:, 0] + b[:, 2]], axis=1),
     "cxcywh": lambda b, _: np.stack([b[:, 0] + b[:, 2] / 2, b[:, 1] + b[:, 3] / 2, b[:, 2], b[:, 3]], axis=1),
+    "yxyx-shares": lambda b, e: _TO_FORM["yxyx"](b, e) / e[:, [1, 0, 3, 2]],
     "xywh-shares": lambda b, e: b / e,
     "xyxy-shares": lambda b, e: _TO_FORM["xyxy"](b, e) / e,
     "cxcywh-shares": lambda b, e: _TO_FORM["cxcywh"](b, e) / e,
 }
+
+_TOLD = [form for form in _TO_FORM if form != "yxyx-shares"]  # which look like xyxy-shares
 
 
 def _drawn(
@@ -59,7 +63,7 @@ _REAL = [
 ]
 
 
-@pytest.mark.parametrize("form", _TO_FORM)
+@pytest.mark.parametrize("form", _TOLD)
 @pytest.mark.parametrize("part", _REAL)
 def test_real_boxes_are_right_as_they_are_and_known_in_every_other_form(
     shared_data: Path, part: str, form: str
@@ -115,13 +119,24 @@ def test_boxes_in_pictures_of_wrong_sizes_are_not_refused(wrong: str) -> None:
             assert judgement is None or not judgement.is_certain
 
 
-@pytest.mark.parametrize("form", [form for form in _TO_FORM if form != "xywh"])
+@pytest.mark.parametrize("form", _TOLD[1:])
 def test_a_few_dozen_boxes_suffice(form: str) -> None:
     for seed in range(20):
         boxes, edges = _drawn(80, (300, 200), (0.05, 0.4), seed=seed)
         judgement = judge_form(_TO_FORM[form](boxes, edges), edges)
         assert judgement is not None
         assert (judgement.form, judgement.is_certain) == (BOX_FORMS[form], True)
+
+
+def test_where_corners_may_have_the_y_first_that_is_said_and_the_form_can_be_named() -> None:
+    boxes, edges = _drawn(80, (200, 200), (0.05, 0.4))
+    for form, other in (("xyxy", "yxyx"), ("xyxy-shares", "yxyx-shares")):
+        judgement = judge_form(_TO_FORM[form](boxes, edges), edges)
+        assert judgement is not None
+        assert judgement.form is BOX_FORMS[form]
+        assert judgement.reason.endswith(f"would fit too: name them with --boxes {other} if they are that")
+        converted = BOX_FORMS[other].to_coco(_TO_FORM[other](boxes, edges), edges)
+        np.testing.assert_allclose(converted, boxes, atol=1e-9)
 
 
 def test_one_box_in_fifty_may_be_broken() -> None:

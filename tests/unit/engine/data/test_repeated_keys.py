@@ -95,6 +95,11 @@ def test_a_list_given_twice_is_refused(tmp_path: Path, name: str) -> None:
     ("old", "new", "what"),
     [
         ('"iscrowd": 0', '"iscrowd": 0, "iscrowd": 0', "iscrowd given more than once in 1 object"),
+        (
+            '"name": "cat"',
+            '"name": "cat", "supercategory": 1, "supercategory": 2',
+            "supercategory given more than once in 1 object",
+        ),
         ('"note": ', '"note": 1, "note": ', "note given more than once in 1 object"),
         ('"info": ', '"info": 1, "info": ', "info given more than once in 1 object"),
         ('"area": 3', '"area": 3, "area": 4', "area given more than once in 1 object"),

@@ -176,6 +176,14 @@ def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
         score_detections(load_coco(path), [])
 
 
+def test_scoring_reads_every_encoding_and_null_as_training_does(tmp_path: Path) -> None:
+    path = write_annotations(tmp_path, [truth(LARGE, iscrowd=None, area=None)], categories=[(1, "größer")])
+    path.write_bytes(json.dumps(json.loads(path.read_bytes()), ensure_ascii=False).encode("utf-16"))
+    metrics = score_detections(load_coco(path), [result(LARGE, 0.9)])
+    assert metrics.box["AP"] == pytest.approx(1)
+    assert metrics.classes["größer"].num_boxes == 1
+
+
 def test_what_no_box_needs_is_not_read_for_scoring_either(tmp_path: Path) -> None:
     path = write_annotations(tmp_path, [{**truth(LARGE), "segmentation": 123456789}])
     path.write_text(path.read_text().replace("123456789", "9" * 5000))  # more digits than Python reads

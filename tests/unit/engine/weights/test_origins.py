@@ -40,12 +40,17 @@ def test_timms_networks_are_there() -> None:
         assert timm.is_model(origin.name.removeprefix("timm:"))
 
 
-def test_the_words_say_how_to_get_them_with_and_without_the_file() -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_the_words_say_how_to_get_them_with_and_without_the_file(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    monkeypatch.setattr("hrdet_cli.engine.weights.origins.find_spec", lambda _: is_there or None)
     file = "weights/hrnetv2_w18_imagenet_pretrained.pth"
     origin = origin_of(file)
     assert origin is not None
     words = re.sub(r": \S+ -m pip install 'timm>=\S+'", ": pip install timm", origin.describe(file))
+    needs = "" if is_there else " (needs timm: pip install timm)"
     assert words == (
-        "--weights timm:hrnet_w18 fetches these weights (needs timm: pip install timm). Or download it from "
+        f"--weights timm:hrnet_w18 fetches these weights{needs}. Or download it from "
         "https://github.com/HRNet/HRNet-Image-Classification to weights/hrnetv2_w18_imagenet_pretrained.pth."
     )

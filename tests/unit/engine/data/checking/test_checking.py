@@ -460,21 +460,41 @@ def test_numbers_written_in_another_way_are_one_problem_for_each_key_and_mended(
     content["images"][0] |= {"width": 100.0, "height": "50"}
     content["categories"][1]["id"] = "10"
     assert _problems(content) == [
-        "error: train.json: images[0] (id 9): height is '50' where the number 50 is meant",
-        "error: train.json: images[0] (id 9): width is 100.0 where the number 100 is meant",
-        "error: train.json: categories[1] (id '10'): id is '10' where the number 10 is meant",
-        "error: train.json: annotations[0] (id '1'): image_id is '4' where the number 4 is meant; "
-        "so in 5 entries",
-        "error: train.json: annotations[0] (id '1'): iscrowd is '0' where the number 0 is meant",
-        "error: train.json: annotations[0] (id '1'): id is '1' where the number 1 is meant",
-        "error: train.json: annotations[0] (id '1'): area is '12' where the number 12 is meant",
-        "error: train.json: annotations[1] (id 2): bbox is ['10.5', '20', '30', '25.5'] where the number "
-        "[10.5, 20, 30, 25.5] is meant",
+        "error: train.json: images[0] (id 9): height '50' stands for the number 50",
+        "error: train.json: images[0] (id 9): width 100.0 stands for the number 100",
+        "error: train.json: categories[1] (id '10'): id '10' stands for the number 10",
+        "error: train.json: annotations[0] (id '1'): image_id '4' stands for the number 4; so in 5 entries",
+        "error: train.json: annotations[0] (id '1'): iscrowd '0' stands for the number 0",
+        "error: train.json: annotations[0] (id '1'): id '1' stands for the number 1",
+        "error: train.json: annotations[0] (id '1'): area '12' stands for the number 12",
+        "error: train.json: annotations[1] (id 2): bbox ['10.5', '20', '30', '25.5'] stands for the number "
+        "[10.5, 20, 30, 25.5]",
     ]
     cleaned = _clean(content)
     assert cleaned.content == expected
     assert (cleaned.num_pictures_changed, cleaned.num_annotations_changed) == (1, 5)
     assert (cleaned.num_pictures_left_out, cleaned.num_annotations_left_out) == (0, 0)
+
+
+def test_ids_that_are_texts_become_numbers_that_nothing_else_has() -> None:
+    content = _content()
+    content["images"][0]["id"], content["images"][1]["id"] = "nine.jpg", "four.jpg"  # and 5
+    content["categories"][0]["id"] = "dog"  # and 10
+    names = {9: "nine.jpg", 4: "four.jpg"}
+    for annotation in content["annotations"]:
+        annotation["image_id"] = names.get(annotation["image_id"], 5)
+        annotation["category_id"] = {30: "dog"}.get(annotation["category_id"], 10)
+    assert _problems(content) == [
+        "error: train.json: images[0] (id 'nine.jpg'): id 'nine.jpg' becomes the number 1; so in 2 entries",
+        "error: train.json: categories[0] (id 'dog'): id 'dog' becomes the number 1",
+        "error: train.json: annotations[0] (id 1): image_id 'four.jpg' becomes the number 2; so in 4 entries",
+        "error: train.json: annotations[0] (id 1): category_id 'dog' becomes the number 1; so in 2 entries",
+    ]
+    cleaned = _clean(content).content
+    assert [image["id"] for image in cleaned["images"]] == [1, 2, 5]
+    assert [category["id"] for category in cleaned["categories"]] == [1, 10]
+    assert [item["image_id"] for item in cleaned["annotations"]] == [2, 1, 2, 5, 1]
+    assert [item["category_id"] for item in cleaned["annotations"]] == [1, 10, 10, 10, 1]
 
 
 def test_null_in_an_optional_key_is_as_good_as_nothing(tmp_path: Path) -> None:
@@ -587,7 +607,7 @@ def test_shares_of_which_the_form_is_not_clear_are_not_converted() -> None:
             "category 'cells' has no box and is the supercategory of all others, as Roboflow writes it",
         ),
         ([("animal", None), ("dog", "animal"), ("cat", None)], "is the supercategory of 1 other, as"),
-        ([("__background__", None), ("dog", None), ("cat", None)], "is called as the background"),
+        ([("__background__", None), ("dog", None), ("cat", None)], "is called like what is no object"),
         ([("unicorn", "animal"), ("dog", "animal"), ("cat", "animal")], None),
         ([("person", "person"), ("dog", "animal"), ("cat", "animal")], None),
         ([("unicorn", 3), ("dog", ["x"]), ("cat", {})], None),

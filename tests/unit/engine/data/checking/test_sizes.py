@@ -123,10 +123,11 @@ def test_scaled_pictures_are_told_with_their_factor() -> None:
     _, wrong, told = _settle(entries, [], {0: _true(300, 200), 1: _true(200, 300)})
     assert wrong == {0, 1}
     assert told[2] == (
-        "pictures scaled or turned: 2 pictures of their entries' shape, but scaled by 0.5: they were resized "
-        "after they were annotated, it seems. Use the pictures of these sizes, or scale sizes and boxes too"
+        "pictures scaled or turned: 2 pictures have their entries' shape, but 0.5 times their size: they "
+        "were resized after they were annotated, it seems. Use the pictures of these sizes, or scale sizes "
+        "and boxes too"
     )
     _, _, told = _settle(entries, [], {0: _true(300, 200), 1: _true(150, 225)})
-    assert "scaled by 0.375 to 0.5" in told[2]
+    assert "0.375 to 0.5 times their size" in told[2]
     _, _, told = _settle(entries, [], {0: _true(300, 200), 1: _true(300, 300)})
     assert len(told) == 2
