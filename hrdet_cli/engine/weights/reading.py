@@ -25,6 +25,7 @@ from hrdet_cli.wording import first_and_count
 
 _EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
 """What `hrdet export` puts into the header of a safetensors file, and nobody else."""
+_MOST_HEADER_BYTES = 100_000_000  # of safetensors
 _ENDINGS = (".pt", ".pth", ".safetensors", ".bin")
 _DTYPES = frozenset(STORAGES.values())
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
@@ -106,8 +107,8 @@ def _is_start_of_weights(start: bytes) -> bool:
 
 
 def _is_start_of_safetensors(start: bytes) -> bool:
-    """Whether a JSON header stands behind its length."""
-    return start[8:9] == b"{"
+    """Whether a JSON header stands behind its length, which is none that the format allows where it is text."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _MOST_HEADER_BYTES
 
 
 def _read_file(source: str, path: Path) -> WeightsFile:
