@@ -25,7 +25,6 @@ from hrdet_cli.wording import first_and_count
 
 _EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
 """What `hrdet export` puts into the header of a safetensors file, and nobody else."""
-_MOST_HEADER_BYTES = 100_000_000  # of safetensors
 _ENDINGS = (".pt", ".pth", ".safetensors", ".bin")
 _DTYPES = frozenset(STORAGES.values())
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
@@ -107,8 +106,9 @@ def _is_start_of_weights(start: bytes) -> bool:
 
 
 def _is_start_of_safetensors(start: bytes) -> bool:
-    """Whether a JSON header stands behind its length, which is none that the format allows where it is text."""
-    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _MOST_HEADER_BYTES
+    """Whether a JSON header stands behind its length; what is text there is JSON from the first byte."""
+    length = start[:8]
+    return start[8:9] == b"{" and (0 in length or not length.isascii())
 
 
 def _read_file(source: str, path: Path) -> WeightsFile:
