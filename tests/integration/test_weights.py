@@ -197,6 +197,6 @@ def test_training_starts_from_the_weights_of_an_option(
     done = hrdet("train", *options)
     assert done.exit_code == 0, done.stderr
     num_tensors = len(trained["model"])
-    what = f"state_dict, mmdetection 2 or 3 detector: {num_tensors} tensors, 0 left over"
+    what = f"mmdetection 2 or 3 detector: {num_tensors} tensors, 0 left over"
     told = f"weights {of_mmdetection} ({what}), cpu"
     assert told in done.stdout
