@@ -80,7 +80,8 @@ def check_data(
     """Find everything wrong with annotations and pictures: JSON IMAGES, or both parts of an experiment.
 
     Errors are what training refuses; it lives with warnings. Exit codes: 0 no errors, 3 errors in the data,
-    2 usage, 5 the file of --fix-out is in the way, 8 a process that opened pictures died, 130 Ctrl-C.
+    2 usage, 5 the file of --fix-out is in the way, 8 a process that opened pictures died, 9 no more files or
+    processes may be opened, 130 Ctrl-C.
     """
     from hrdet_cli.cli.display.check_data import print_report
     from hrdet_cli.cli.display.progress import drive_work

@@ -218,11 +218,11 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
         spec = loaded.spec.model_dump(mode="json")
         typer.echo(json.dumps({"plan": plan.to_json(), "spec": spec}, indent=2, ensure_ascii=False))
         return
-    from hrdet_cli.cli.display.plan import draw_plan
+    from hrdet_cli.cli.display.plan import print_plan
     from hrdet_cli.specs.loading import format_spec
 
     console = stdout_console()
-    console.print(draw_plan(plan, loaded.spec))
+    print_plan(plan, loaded.spec, console)
     console.rule("resolved spec", align="left", style="dim")
     typer.echo(format_spec(loaded.spec), nl=False)
 

@@ -222,11 +222,14 @@ def evaluate_detector(
             detect_all(detector, loader, device=device, autocast_dtype=dtype, stop_asked=stop_asked)
         ) as rounds,
     ):
-        for done in rounds:
-            pictures += done.pictures
-            broken += done.broken
-            damaged += done.damaged
-            yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
+        try:
+            for done in rounds:
+                pictures += done.pictures
+                broken += done.broken
+                damaged += done.damaged
+                yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
+        except DataError as error:
+            raise DataError(f"{error}\nTo score the others: add --set data.broken_pictures=skip") from error
     everything = gather_pictures(pictures) or []
     known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
     findings = _Findings(part, known, tuple(gather_faults(broken)), tuple(gather_faults(damaged)))

@@ -5,7 +5,6 @@ what lies between them is drawn out to the largest: memory and time grow with th
 """
 
 import math
-import os
 from dataclasses import dataclass
 
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS, Size
@@ -31,7 +30,7 @@ class Probe:
 
 
 def probe_canvases(canvas: Size) -> tuple[Size, Size]:
-    """Two small canvases of about a canvas's shape, the smaller one first; None of them is larger."""
+    """Two small canvases of about a canvas's shape, the smaller one first."""
     smaller, larger = (_shrink(canvas, num_pixels) for num_pixels in _PROBED_PIXELS)
     return smaller, larger
 
@@ -63,9 +62,3 @@ def most_pixels(smaller: Probe, larger: Probe, num_bytes: int) -> int:
     rise = (per_pixel - larger.cost.peak_memory_bytes) / 2**20
     left = num_bytes - larger.cost.peak_memory_bytes
     return larger.num_pixels + int(left / rise) if rise else 0
-
-
-def num_local_processes() -> int:
-    """Training processes on this machine, which share its memory; their launcher says how many there are."""
-    said = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, int(said)) if said.isdecimal() else 1

@@ -9,6 +9,7 @@ from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_weights
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.engine.weights.state_dicts import EXPECTED_KEYS
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.weights.conventions import contradictions
 from hrdet_cli.specs.model import ModelSpec
@@ -53,7 +54,7 @@ def load_initial_weights(
     counts = (
         f"{counted(len(report.matched), 'tensor')}, {len(report.left_over) + len(report.surplus)} left over"
     )
-    place = "" if file.state_dict_key is None else f"{file.state_dict_key}, "
+    place = "" if file.state_dict_key in (None, *EXPECTED_KEYS) else f"{file.state_dict_key}, "
     return InitialWeights(
         description=f"{model.weights} ({place}{family.name}: {counts})",
         notices=(

@@ -1,5 +1,6 @@
 """Before the first step: does the largest one fit into memory, and how many pictures would?"""
 
+import platform
 from collections.abc import Callable, Generator
 
 import torch
@@ -29,7 +30,6 @@ from hrdet_cli.runs.forecast import (
     Probe,
     extrapolate,
     most_pixels,
-    num_local_processes,
     probe_canvases,
 )
 from hrdet_cli.runs.plan import LargestStep
@@ -124,7 +124,8 @@ def _forecast_step(run: TrainingRun, batches: LargestBatches, num_pictures: int)
     )
     cost = extrapolate(smaller, larger, num_pictures * batches.canvas.num_pixels)
     free = free_memory_bytes(ControlGroups())
-    room = None if free is None else resident_memory_bytes() + free // num_local_processes()
+    machines = gather_everywhere(platform.node(), what="names of the machines")
+    room = None if free is None else resident_memory_bytes() + free // machines.count(platform.node())
     if room is not None and cost.peak_memory_bytes > room:
         fitting = most_pixels(smaller, larger, room) // batches.canvas.num_pixels
         needed = f"It would take about {cost.peak_memory_bytes / 2**30:.1f} GiB of {room / 2**30:.1f} GiB."

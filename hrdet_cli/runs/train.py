@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
+from hrdet_cli.engine.distributed.failure import PeerError
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
@@ -110,23 +112,35 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
         ) from error
     except DataError as error:
         raise DataError(f"{error}\n{_ways_to_go_on(run)}") from error
+    except PeerError as error:
+        if error.exit_code != DataError.exit_code:
+            raise
+        failure = error.failure
+        message = f"{failure.message}\n{_ways_to_go_on(run)}"
+        raise PeerError(replace(failure, message=message)) from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
         yield Notice(_NOTHING_MATCHED)
 
 
 def _ways_to_go_on(run: TrainingRun) -> str:
-    """What to do where a training picture cannot be read; each command works as it stands."""
+    """What to do where a training picture cannot be read, each command on a line of its own."""
     train = run.spec.data.locate("train")
-    cleaned = train.annotations.with_name(f"{train.annotations.stem}-cleaned.json")
-    check = command("hrdet", "check-data", train.annotations, train.images, "--fix-out", cleaned)
+    mended = train.annotations.with_name(f"{train.annotations.stem}-mended.json")
 
     def resume(*more: str | Path) -> str:
         return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
 
-    return (
-        f"The run can go on. Once the picture is mended: {resume()}\n"
-        f"With others in place of broken ones: {resume('--set', 'data.broken_pictures=skip')}\n"
-        f"Without broken ones: {check}, and then {resume('--train-data', cleaned, train.images)}"
+    processes = " (with the same options for processes)" if run.plan.num_processes > 1 else ""
+    return "\n".join(
+        [
+            f"The run can go on{processes}. Once the picture is mended:",
+            resume(),
+            "With others in place of broken ones:",
+            resume("--set", "data.broken_pictures=skip"),
+            "Without broken ones:",
+            command("hrdet", "check-data", train.annotations, train.images, "--fix-out", mended),
+            resume("--train-data", mended, train.images),
+        ]
     )
 
 

@@ -33,7 +33,7 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
     if inner := list(dict.fromkeys(_meant_inside(_value_at(path, values)))):
         return f"did you mean {' and '.join(_with_kind(key, values) for key in inner[:_MOST_SUGGESTED])}?"
     if (answer := answer_to(name)) is not None and not everywhere:
-        return f"no key is called so: {answer}"
+        return answer
     if synonym is not None and synonym.key != own_section:
         return f"did you mean {_with_kind(synonym.key, values)}?"
     if near := get_close_matches(name, own_keys, n=1, cutoff=0.6):
@@ -186,9 +186,9 @@ def _keys_of(spec_class: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _owners(key: str) -> tuple[str, list[str]]:
-    """The name of a key's ``kind`` or ``policy``, and with which of them there is such a key.
+    """The name of the ``kind`` or ``policy`` beside a key, and those of them that have such a key.
 
-    None where there is with all of them.
+    The latter are empty where all have it.
     """
     *section, name = key.split(".")
     members: list[type[BaseModel]] = [ExperimentSpec]

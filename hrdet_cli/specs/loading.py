@@ -85,6 +85,7 @@ def validate_layers(layers: Sequence[Layer], *, from_scratch: bool = False) -> L
     layered = Layered()
     for layer in layers:
         layered.add(layer)
+    _let_own_warmup_be(layered)
     if from_scratch:
         layered.add(from_scratch_layer(layered))
     try:
@@ -93,6 +94,14 @@ def validate_layers(layers: Sequence[Layer], *, from_scratch: bool = False) -> L
         raise SpecError(list(_problems(error, layered))) from error
     changed = {key: source for key, source in layered.sources.items() if not _is_default(key, spec)}
     return LoadedSpec(spec, changed, tuple(dict.fromkeys(_notes(layered, changed))))
+
+
+def _let_own_warmup_be(layered: Layered) -> None:
+    """A warm-up that somebody asks for is not cut to the share that a preset has for its own."""
+    source = layered.sources.get("optimisation.warmup_steps", "preset ")
+    share_source = layered.sources.get("optimisation.max_warmup_share", "")
+    if share_source.startswith("preset ") and not source.startswith("preset "):
+        layered.add(Layer(source, {"optimisation": {"max_warmup_share": None}}))
 
 
 def _notes(layered: Layered, changed: Mapping[str, str]) -> Iterator[str]:
@@ -182,8 +191,8 @@ def _describe_kind(key: str, details: ErrorDetails, layered: Layered) -> str:
 
 
 def _remedy(key: str, field: FieldInfo) -> str:
-    if key in ("data.train", "data.val"):
-        return f"add --{key.removeprefix('data.')}-data JSON IMAGES"
+    if key == "data.train":
+        return "add --train-data JSON IMAGES"
     return f"add --set {key}=..., {expected(field)}"
 
 

@@ -1,7 +1,8 @@
 """Broken picture files: read from a folder and decoded.
 
 The oracle: whatever is accepted has the size that was expected; it is what Pillow makes of the same bytes;
-where a file was cut, or a PNG's own checksums say that it is damaged, it is the whole picture all the same.
+where a file was cut, or a PNG's own checksums say that it is damaged, it is the whole picture all the same;
+and where libjpeg-turbo decodes a JPEG with a warning of corrupt data, that is told.
 """
 
 import io
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.geometry import Size
 from tests.faults.fuzz import Case
@@ -85,7 +87,9 @@ class Fuzzed:
         self, name: str, whole: bytes, data: bytes, expected: Size | None, *, is_cut: bool
     ) -> str | None:
         content = open_images(self._folder).read(name)
-        decoded = decode_rgb(content, expected=expected, name=name)
+        decoded, damage = decode_picture(content, expected=expected, name=name)
+        if damage is None and _is_corrupt_jpeg(data):
+            return "a JPEG with corrupt data, and no word of it"
         pixels = decoded.permute(1, 2, 0).numpy()
         if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
             return f"{pixels.dtype} {pixels.shape}"
@@ -101,6 +105,17 @@ class Fuzzed:
                 else "other pixels, though a checksum is wrong"
             )
         return None
+
+
+def _is_corrupt_jpeg(data: bytes) -> bool:
+    """Whether libjpeg-turbo warns of corrupt data, more than of bytes beside the coded pixels."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return False
+    try:
+        simplejpeg.decode_jpeg(data)
+    except ValueError as error:
+        return str(error).startswith("Corrupt JPEG data") and "extraneous bytes" not in str(error)
+    return False
 
 
 def _by_pillow(data: bytes) -> Iterator[NDArray[np.uint8]]:

@@ -164,7 +164,10 @@ def test_a_table_shows_the_numbers_and_the_classes(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does not exist; give a run folder, a checkpoint"), (b"not a checkpoint", "damaged")],
+    [
+        (None, "does not exist; give a run folder, a checkpoint"),
+        (b"not a checkpoint", "are no weights but a text"),
+    ],
 )
 def test_what_is_no_checkpoint_is_refused(
     hrdet: Hrdet, tmp_path: Path, content: bytes | None, message: str

@@ -213,6 +213,8 @@ def test_a_broken_picture_on_another_rank_ends_all_after_the_same_step_with_a_ch
     assert done.returncode == 3, done.stderr
     assert name in done.stderr
     assert "rank 1 on " in done.stderr
+    assert "The run can go on (with the same options for processes)." in done.stderr
+    assert done.stderr.count("--set data.broken_pictures=skip") == 1
     assert "Traceback" not in done.stderr
     state = checkpoint_of(folder)
     assert (state["step"], state["step_in_epoch"]) == (3, 3)

@@ -103,6 +103,7 @@ def test_a_file_may_say_that_its_boxes_are_right(data: Path, hrdet: Hrdet) -> No
     assert "training refuses these data" in told.stdout
     assert hrdet("check-data", data / "b.json", data / "images").exit_code == 0
     assert json.loads((data / "b.json").read_text())["info"] == {"box_format": "xywh"}
+    assert hrdet("check-data", data / "b.json", "--boxes", "xywh").exit_code == 0
 
 
 def test_missing_sizes_and_texts_are_mended_in_one_line_for_each_key(data: Path, hrdet: Hrdet) -> None:

@@ -3,6 +3,8 @@
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from rich.cells import cell_len
@@ -49,6 +51,13 @@ def print_line(console: Console, line: Text) -> None:
     prose, _, command = line.divide([found.start() + 1, found.end()])
     console.print(prose)
     console.print(command, soft_wrap=True)
+
+
+def shown_path(path: str | Path) -> str:
+    """A path as people see it: what lies below the current folder is named from there."""
+    with suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return str(path)
 
 
 def file_console(file: IO[str]) -> Console:

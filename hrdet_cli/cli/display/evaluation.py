@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name
+from hrdet_cli.cli.display.console import Name, shown_path
 from hrdet_cli.runs.evaluate import EvaluationReport
 from hrdet_cli.wording import counted, first_and_count, shortened
 
@@ -24,7 +24,7 @@ def draw_report(report: EvaluationReport) -> RenderableType:
     head = Text.assemble(
         "box AP on ",
         (counted(origin.num_pictures, "picture"), "bold"),
-        f" of {origin.annotations}, {origin.weights}",
+        f" of {shown_path(origin.annotations)}, {shown_path(origin.weights)}",
     )
     return Group(
         head, Text(), draw_box_numbers(document["box"]), Text(), *_draw_classes(document["classes"]), Text()

@@ -3,18 +3,29 @@
 from functools import reduce
 from operator import getitem
 
-from rich.console import Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_few
 
 
-def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
-    """What a run will do, and which layer set each value that is not a default."""
+def print_plan(plan: Plan, spec: ExperimentSpec, console: Console) -> None:
+    """Print what a run will do, what is likely to go wrong, and which layer set each value."""
+    console.print(_draw_facts(plan, spec))
+    console.print()
+    for note in plan.notes:
+        print_line(console, Text.assemble(("note: ", "yellow"), note.text))
+    if plan.notes:
+        console.print()
+    console.print(_draw_sources(plan, spec))
+
+
+def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
@@ -34,6 +45,11 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     facts.add_row("weights", _weights(plan))
     facts.add_row("canvases", ", ".join(plan.canvases))
     facts.add_row("useful pixels", f"{plan.useful_pixel_share:.1%} of a batch, the rest is padding")
+    return facts
+
+
+def _draw_sources(plan: Plan, spec: ExperimentSpec) -> Table:
+    """The layer that set each value that is not a default."""
     sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     sources.add_column("key", style="cyan", no_wrap=True)
     sources.add_column("value", overflow="fold")
@@ -41,8 +57,7 @@ def draw_plan(plan: Plan, spec: ExperimentSpec) -> RenderableType:
     values = spec.model_dump(mode="json")
     for key, source in sorted(plan.sources.items()):
         sources.add_row(key, str(reduce(getitem, key.split("."), values)), source)
-    notes = [Text.assemble(("note: ", "yellow"), note.text) for note in plan.notes]
-    return Group(facts, Text(), *notes, *([Text()] if notes else []), sources)
+    return sources
 
 
 def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
@@ -54,13 +69,14 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
 
 
 def _describe(part: PartCounts) -> str:
-    text = f"{part.annotations}: {part.num_pictures} pictures, {part.num_boxes} boxes"
+    text = f"{shown_path(part.annotations)}: {counted(part.num_pictures, 'picture')}, "
+    text += counted(part.num_boxes, "box", "boxes")
     if part.num_crowd_regions:
-        text += f", {part.num_crowd_regions} crowd regions"
+        text += f", {counted(part.num_crowd_regions, 'crowd region')}"
     if part.num_used < part.num_pictures:
-        text += f"; {part.num_pictures - part.num_used} pictures without boxes left out"
+        text += f"; {counted(part.num_pictures - part.num_used, 'picture')} without boxes left out"
     for reason, count in part.dropped_boxes.items():
-        text += f"; {count} boxes dropped ({reason})"
+        text += f"; {counted(count, 'box', 'boxes')} dropped ({reason})"
     return text
 
 

@@ -31,6 +31,7 @@ from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.specs.run import RunSpec
 from hrdet_cli.wording import command, counted
 
+_LONG_SECONDS = 3600
 PARTS_WIDTH = 150
 """Columns that a line of all figures needs; narrower terminals get those of the loss's parts on another."""
 
@@ -187,10 +188,14 @@ def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
 
 def _describe_forecast(event: StepForecast | RunForecast) -> str:
     if isinstance(event, RunForecast):
-        return (
+        text = (
             f"on this CPU an epoch takes about {format_duration(event.epoch_seconds)}, and the run "
-            f"{format_duration(event.seconds)}, evaluation not counted; smaller augmentation.scales_pixels "
-            "and padding, or a smaller model.backbone, take less"
+            f"{format_duration(event.seconds)}, evaluation not counted"
+        )
+        if event.seconds < _LONG_SECONDS:
+            return text
+        return (
+            f"{text}; smaller augmentation.scales_pixels and padding, or a smaller model.backbone, take less"
         )
     pictures = counted(event.num_pictures, "picture")
     return (

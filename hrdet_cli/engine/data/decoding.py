@@ -48,6 +48,10 @@ def bomb_warnings_ignored() -> Iterator[None]:
         yield
 
 
+class _UndecodableError(Exception):
+    """Why a picture that Pillow decodes is refused all the same."""
+
+
 class WrongSizeError(DataError):
     """A picture is sound, but not of the size that its annotations give."""
 
@@ -172,39 +176,52 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArra
             "Make it smaller, or cut it into tiles."
         ) from error
     except Exception as error:  # decoders meet hostile bytes: there is no list of what they raise
-        is_unknown = isinstance(error, UnidentifiedImageError)
-        kind = kind_of_file(data[:NUM_BYTES_NEEDED]) if is_unknown else None
-        unknown = "its format is not known" if kind is None else f"it is {kind.name}"
-        reason = unknown if is_unknown else str(error) or type(error).__name__
-        remedies = [kind.remedy] if kind is not None and kind.remedy else []
-        if expected is not None and not remedies:
-            remedies.append("Replace it or remove it from the annotations.")
-        raise DataError(" ".join([f"picture {name} cannot be decoded: {reason}.", *remedies])) from error
+        reason = _why_undecodable(error, data, is_annotated=expected is not None)
+        raise DataError(f"picture {name} cannot be decoded: {reason}") from error
+    remedy = "Correct the size and boxes in the annotation file, or the picture."
+    if expected == Size(height=stored.width, width=stored.height):
+        remedy = "They are exchanged: hrdet check-data tells whether in all entries, and mends that."
     raise WrongSizeError(
-        f"picture {name} is {stored} but its annotations say {expected}, width x height. "
-        "Correct the size and boxes in the annotation file, or the picture."
+        f"picture {name} is {stored} but its annotations say {expected}, width x height. {remedy}"
     )
+
+
+def _why_undecodable(error: Exception, data: bytes, *, is_annotated: bool) -> str:
+    """What is wrong with a picture, and what to do.
+
+    Only the words of Pillow's own errors are for people; others are those of Python, met on the way.
+    """
+    kind = kind_of_file(data[:NUM_BYTES_NEEDED]) if isinstance(error, UnidentifiedImageError) else None
+    if kind is not None and kind.remedy:
+        return f"it is {kind.name}. {kind.remedy}"
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its format is not known" if kind is None else f"it is {kind.name}"
+    elif isinstance(error, OSError | SyntaxError | EOFError | _UndecodableError) and str(error):
+        reason = str(error)
+    else:
+        reason = "it is damaged"
+    return f"{reason}." + (" Replace it or remove it from the annotations." if is_annotated else "")
 
 
 def _refuse_damaged_png(data: bytes) -> None:
     """Check what Pillow does not: the checksums of a PNG's pixels, as libpng and the standard (5.3) demand.
 
     Raises:
-        ValueError: One is wrong.
+        _UndecodableError: One is wrong.
     """
     position = len(_PNG_START)
     while data.startswith(_PNG_START) and position + _PNG_CHUNK.size <= len(data):
         length, kind = _PNG_CHUNK.unpack_from(data, position)
         end = position + _PNG_CHUNK.size + length
         if kind == b"IDAT" and zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            raise ValueError("a checksum of its pixels is wrong")
+            raise _UndecodableError("a checksum of its pixels is wrong")
         position = end + 4
 
 
 def _rgb_of(image: Image.Image) -> NDArray[np.uint8]:
     """Pixels as ``(H, W, 3)``."""
     if image.mode in ("I", "F"):
-        raise ValueError(
+        raise _UndecodableError(
             f"pixels of mode {image.mode} have no known range; convert the picture to 8 or 16 bits"
         )
     if image.mode.startswith("I;16"):

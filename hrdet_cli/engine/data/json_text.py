@@ -110,7 +110,10 @@ def object_of(
     except (ValueError, RecursionError) as error:
         if (known := format_of_text(text)) is not None:
             raise DataError(wrong_format(path, known.name, known.remedy)) from error
-        raise DataError(f"{path} is not JSON: {error}. Is the file complete?") from error
+        question = "Is the file complete?"
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            question = "Was it written twice, or over a longer file?"
+        raise DataError(f"{path} is not JSON: {error}. {question}") from error
     if (known := format_of(content)) is not None:
         raise DataError(wrong_format(path, known.name, known.remedy))
     result: dict[str, Any] = content

@@ -45,6 +45,8 @@ def format_of_text(text: bytes) -> FileKind | None:
         lines.pop()  # may be cut
     if not lines:
         return FileKind("nothing but white space", "Copy or download it again.")
+    if start.lstrip().startswith(("{'", "[{'")):
+        return FileKind("Python's notation and not JSON", "Write it with json.dump.")
     if lines[0].lstrip().startswith(("{", "[")):
         return _format_of_json_lines(text)
     for pattern, name in (

@@ -38,8 +38,9 @@ def list_members(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             return [info for info in archive.infolist() if not info.filename.endswith("/")]
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        words = "its directory is damaged" if isinstance(error, ValueError) else str(error)
         raise DataError(
-            f"{path} is neither a folder nor a ZIP archive that can be read: {_what_else(path) or error}"
+            f"{path} is neither a folder nor a ZIP archive that can be read: {_what_else(path) or words}"
         ) from error
 
 

@@ -106,8 +106,9 @@ def _is_start_of_weights(start: bytes) -> bool:
 
 
 def _is_start_of_safetensors(start: bytes) -> bool:
-    """Whether a JSON header stands behind its length."""
-    return start[8:9] == b"{"
+    """Whether a JSON header stands behind its length; what is text there is JSON from the first byte."""
+    length = start[:8]
+    return start[8:9] == b"{" and (0 in length or not length.isascii())
 
 
 def _read_file(source: str, path: Path) -> WeightsFile:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.wording import first_and_count
 
-_MAIN_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "net", "network")
-"""What loops call the network's own state dict; of several that a file has, the first of the first two."""
+EXPECTED_KEYS = ("state_dict", "model")
+"""Where the libraries whose weights hrdet knows put the state dict; of both the first counts."""
+_MAIN_KEYS = (*EXPECTED_KEYS, "model_state_dict", "model_state", "net", "network")
+"""What training loops call the network's own state dict."""
 _MOST_DEPTH = 4
 
 
@@ -66,7 +68,7 @@ def _main_key(keys: tuple[str, ...]) -> str | None:
     usual = [key for key in keys if key.rpartition(".")[2] in _MAIN_KEYS]
     if len(usual) == 1:
         return usual[0]
-    return next((key for key in _MAIN_KEYS[:2] if key in usual), None)
+    return next((key for key in EXPECTED_KEYS if key in usual), None)
 
 
 def _state_dicts(content: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

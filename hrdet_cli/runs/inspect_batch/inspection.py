@@ -99,7 +99,8 @@ def inspect_training_batches(
     )
     write_text(out / _PAGE_FILE, page)
     files = (*(batch.sheet for batch in batches), scales_file, out / _PAGE_FILE)
-    return Inspection(batches, summary, files, part.notices)
+    notices = (*part.notices, *(notice for batch in batches for notice in batch.notices))
+    return Inspection(batches, summary, files, notices)
 
 
 def inspect_saved_batch(file: Path, *, out: Path, command: str) -> Inspection:

@@ -1,5 +1,6 @@
 """A drawn batch and what is in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class PicturedBatch:
         canvas: ``WIDTHxHEIGHT`` of the batch.
         useful_pixel_share: Share of the batch's pixels that belong to a picture.
         pictures: File, sizes, number of boxes and what was done to each, in plain types.
+        notices: What the user should be told of the pictures.
     """
 
     sheet: Path
@@ -27,6 +29,7 @@ class PicturedBatch:
     canvas: str
     useful_pixel_share: float
     pictures: tuple[dict[str, Any], ...]
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -57,7 +60,21 @@ def picture_batch(
     save_picture(draw_batch_sheet(batch, class_names, whose=whose), sheet)
     num_boxes = batch.targets.is_valid.sum(dim=1).tolist()
     pictures = tuple(_describe(record, count) for record, count in zip(batch.records, num_boxes, strict=True))
-    return PicturedBatch(sheet, world, str(batch.images.canvas), batch.useful_pixel_share, pictures)
+    return PicturedBatch(
+        sheet=sheet,
+        world=world,
+        canvas=str(batch.images.canvas),
+        useful_pixel_share=batch.useful_pixel_share,
+        pictures=pictures,
+        notices=tuple(_notices(batch)),
+    )
+
+
+def _notices(batch: Batch) -> Iterator[str]:
+    for fault in batch.broken:
+        yield f"another picture takes the place of a broken one: {fault.reason}"
+    for fault in batch.damaged:
+        yield f"damaged JPEG data in {fault.file_name}: {fault.reason}"
 
 
 def _describe(record: PictureRecord, num_boxes: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.rehearsal import StepCost
-from hrdet_cli.runs.forecast import Probe, extrapolate, most_pixels, num_local_processes, probe_canvases
+from hrdet_cli.runs.forecast import Probe, extrapolate, most_pixels, probe_canvases
 
 SMALLER = Probe(100_000, StepCost(seconds=1.0, peak_memory_bytes=1_300_000_000))
 LARGER = Probe(300_000, StepCost(seconds=2.0, peak_memory_bytes=1_900_000_000))
@@ -36,12 +36,3 @@ def test_probes_have_the_shape_of_the_canvas_and_edges_that_the_network_takes(ca
     assert all(
         edge % 32 == 0 and edge >= 64 for size in (smaller, larger) for edge in (size.height, size.width)
     )
-
-
-def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert num_local_processes() == 1
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert num_local_processes() == 4
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "many")
-    assert num_local_processes() == 1

@@ -18,7 +18,7 @@ from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import LoadedSpec, load_spec
 from hrdet_cli.specs.presets import all_presets
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "specs.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "data.md"
 CLASSES = ("cat", "dog")
 
 

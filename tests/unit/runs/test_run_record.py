@@ -40,3 +40,15 @@ def test_launches_and_the_data_of_the_last_are_known() -> None:
 def test_other_texts_are_no_records(text: str) -> None:
     with pytest.raises(ValueError):
         RunRecord.parse(text)
+
+
+def test_damaged_pictures_and_what_the_run_began_with_survive_the_file() -> None:
+    plan = {"class_names": ["cell", "plate"], "train": {"num_pictures": 9, "num_boxes": 30}}
+    record = RunRecord(({"plan": plan}, {"launch_id": "b"})).with_damaged_pictures(
+        {"a.jpg": "Corrupt JPEG data"}
+    )
+    read = RunRecord.parse(record.text())
+    assert read == record
+    assert read.damaged_pictures == {"a.jpg": "Corrupt JPEG data"}
+    assert (read.class_names(), read.data_counts("train")) == (("cell", "plate"), (9, 30))
+    assert (read.data_counts("val"), RunRecord().class_names()) == (None, None)

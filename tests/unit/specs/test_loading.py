@@ -520,3 +520,29 @@ def test_an_endless_or_broken_setting_is_one_short_problem(setting: str) -> None
     (problem,) = caught.value.problems
     assert len(problem) < 500
     assert problem.startswith("--set ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_steps"),
+    [
+        ([], 62),
+        (["optimisation.warmup_steps=500"], 500),
+        (["optimisation.warmup_steps=300"], 300),
+        (["optimisation.warmup_steps=300", "optimisation.max_warmup_share=0.2"], 124),
+        (["optimisation={max_warmup_share: 0.2, warmup_steps: 30}"], 30),
+        (["optimisation.max_warmup_share=null"], 500),
+    ],
+)
+def test_a_presets_warmup_fits_the_run_and_one_of_ones_own_is_taken_as_it_is(
+    settings: list[str], num_steps: int
+) -> None:
+    optimisation = load_spec(preset="hrnet-w18", settings=settings).spec.optimisation
+    assert optimisation.warmup_steps_of(624) == num_steps
+    assert optimisation.warmup_steps_of(88_000) == optimisation.warmup_steps
+
+
+def test_a_warmup_of_a_spec_file_is_its_own_and_of_a_preset_over_a_preset_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: hrnet-w18\nname: mine\noptimisation: {warmup_steps: 200}\n")
+    assert load_spec(spec_file=file).spec.optimisation.warmup_steps_of(624) == 200
+    assert load_spec(preset="finetune-w18").spec.optimisation.warmup_steps_of(624) == 62

@@ -32,7 +32,7 @@ def with_coco_boxes(file: CheckedFile, log: ProblemLog, *, form: BoxForm | None)
     annotations = file.annotations
     sizes = annotations.sizes_in(file.pictures.sizes)
     is_known = annotations.has_box & sizes.all(axis=1)
-    if form is None and declares_coco_form(file.content.get("info")):
+    if form in (None, XYWH) and declares_coco_form(file.content.get("info")):
         return file
     judgement = judge_form(annotations.boxes[is_known], edges_of(sizes[is_known]))
     if form is XYWH:

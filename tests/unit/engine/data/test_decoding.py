@@ -162,8 +162,10 @@ def test_a_wrong_size_names_the_picture_and_both_sizes() -> None:
     with pytest.raises(DataError) as caught:
         decode_rgb(data, expected=Size(height=21, width=30), name="train/7.png")
     assert str(caught.value).startswith(
-        "picture train/7.png is 30x20 but its annotations say 30x21, width x height."
+        "picture train/7.png is 30x20 but its annotations say 30x21, width x height. Correct the size"
     )
+    with pytest.raises(DataError, match=r"20x30, width x height\. They are exchanged: hrdet check-data"):
+        decode_rgb(data, expected=Size(height=30, width=20), name="train/7.png")
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "TIFF"])

@@ -72,6 +72,15 @@ def test_bytes_in_no_encoding_of_json_are_told_with_their_place(
         assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("more", [_TEXT, "\0\0\0", "}"])
+def test_more_behind_the_end_of_a_document_is_told(tmp_path: Path, more: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(_TEXT + more)
+    for read in (load_coco, read_json):
+        with pytest.raises(DataError, match=r"Extra data: .*Was it written twice, or over a longer file\?"):
+            read(path)
+
+
 def test_what_is_no_text_is_called_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for raw, message in (

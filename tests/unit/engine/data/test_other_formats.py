@@ -24,6 +24,7 @@ _NAME_BY_TEXT = {
     "a/1.jpg\nb/2.PNG\n": "a list of picture names",
     '{"a": 1}\n{"a": 2}\n': "JSON Lines, a document a line",
     " \n\t\n": "nothing but white space",
+    "{'images': [], 'annotations': []}": "Python's notation and not JSON",
     "preset: demo\ndata:\n  root: x\n": "YAML or the like",
 }
 
@@ -43,7 +44,7 @@ def test_a_text_that_is_no_json_is_called_what_it_is(tmp_path: Path, text: str, 
 
 @pytest.mark.parametrize(
     "text",
-    ['{"images": [{"id": 1', '{\n"images": [\n{"id": 1},\n{"id": 2', "1 2", "Hello.", "{'images': []}"],
+    ['{"images": [{"id": 1', '{\n"images": [\n{"id": 1},\n{"id": 2', "1 2", "Hello.", "{images: []}"],
 )
 def test_broken_json_and_plain_words_are_not_guessed(text: str) -> None:
     assert format_of_text(text.encode()) is None

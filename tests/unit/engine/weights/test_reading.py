@@ -272,6 +272,12 @@ def test_a_header_that_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
         read_weights(str(tmp_path / "w.safetensors"))
 
 
+def test_annotations_are_not_taken_for_safetensors(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text('{"info":{"year": 2017}, "images": []}')  # "{" in the ninth place
+    with pytest.raises(WeightsError, match=r"train\.json are no weights but JSON\."):
+        read_weights(str(tmp_path / "train.json"))
+
+
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=rf"^weights {tmp_path}: is a folder\. Give a file of weights\.$"):
         read_weights(str(tmp_path))
