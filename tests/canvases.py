@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.two_stage import two_stage
 

@@ -27,7 +27,8 @@ from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.build import autocast_dtype, build_evaluation_loader
+from hrdet_cli.runs.build.loaders import build_evaluation_loader
+from hrdet_cli.runs.build.trainer import autocast_dtype
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import EvaluationProgress

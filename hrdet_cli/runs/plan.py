@@ -13,10 +13,10 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.runs.build.steps import build_steps, with_batch_size
 from hrdet_cli.runs.dataset import TrainingData
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.runs.run_notes.kinds import Note, find_notes
-from hrdet_cli.runs.steps import build_steps, with_batch_size
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec, ParameterGroupSpec

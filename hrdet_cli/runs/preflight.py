@@ -20,7 +20,10 @@ from hrdet_cli.engine.training.rehearsal import (
 )
 from hrdet_cli.engine.training.reports import resident_memory_bytes
 from hrdet_cli.errors import OutOfMemoryError, SpecError
-from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, place_detector
+from hrdet_cli.runs.build.detector import build_detector, place_detector
+from hrdet_cli.runs.build.loaders import build_training_loader
+from hrdet_cli.runs.build.steps import build_steps, with_batch_size
+from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.doctor.limits import ControlGroups, free_memory_bytes
 from hrdet_cli.runs.evaluate import never
@@ -33,7 +36,6 @@ from hrdet_cli.runs.forecast import (
     probe_canvases,
 )
 from hrdet_cli.runs.plan import LargestStep
-from hrdet_cli.runs.steps import build_steps, with_batch_size
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.norm import SyncBatchNormSpec

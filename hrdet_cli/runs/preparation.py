@@ -13,16 +13,17 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.checkpoint import newest_valid
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.build import (
+from hrdet_cli.runs.build.detector import (
     build_plain_detector,
-    build_trainer,
-    build_training_loader,
     describe_norms,
     normalise_detector,
     place_detector,
-    precision_name,
     require_trainable_norm,
 )
+from hrdet_cli.runs.build.loaders import build_training_loader
+from hrdet_cli.runs.build.parameter_groups import describe_parameter_groups
+from hrdet_cli.runs.build.steps import with_batch_size
+from hrdet_cli.runs.build.trainer import build_trainer, precision_name
 from hrdet_cli.runs.dataset import open_training_data
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import (
@@ -33,7 +34,6 @@ from hrdet_cli.runs.events import (
 from hrdet_cli.runs.group_check import check_group
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.runs.metrics_file import MetricsFile
-from hrdet_cli.runs.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
@@ -48,7 +48,6 @@ from hrdet_cli.runs.resume import (
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
-from hrdet_cli.runs.steps import with_batch_size
 from hrdet_cli.runs.trained_detector import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec

@@ -24,7 +24,7 @@ from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_n
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.file_kinds import why_no_file
-from hrdet_cli.runs.build import build_detector, place_detector
+from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec

@@ -13,7 +13,9 @@ from statistics import median
 import torch
 
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
-from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader
+from hrdet_cli.runs.build.detector import build_detector
+from hrdet_cli.runs.build.loaders import build_training_loader
+from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import open_part
 from hrdet_cli.specs.loading import load_spec
 

@@ -22,7 +22,7 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.runs.build import build_training_loader
+from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import open_part
 from hrdet_cli.specs.loading import load_spec
 

@@ -17,7 +17,7 @@ import torch
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames
-from hrdet_cli.runs.build import build_training_loader
+from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.specs.loading import load_spec
 

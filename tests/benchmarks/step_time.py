@@ -17,7 +17,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.optimiser import build_sgd
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
 from .reporting import show_table

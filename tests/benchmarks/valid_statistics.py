@@ -14,7 +14,7 @@ from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
 from .reporting import show_table

@@ -10,7 +10,7 @@ from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
 from hrdet_cli.runs.results import Origin

@@ -6,11 +6,13 @@ import torch
 from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.rehearsal import fits_into_memory
-from hrdet_cli.runs.build import build_detector, build_trainer, build_training_loader, place_detector
+from hrdet_cli.runs.build.detector import build_detector, place_detector
+from hrdet_cli.runs.build.loaders import build_training_loader
+from hrdet_cli.runs.build.steps import build_steps
+from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches, find_batch_size, find_most_pictures
-from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.optimisation import EmaSpec

@@ -17,7 +17,7 @@ from hrdet_cli.engine.models.boxes.sampling import Sample as Drawn
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.families import recognise, to_mmdetection, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.parity.cases import PIXEL_STDS, original_size
 from tests.parity.filling import NUM_CLASSES, fill, make_picture, make_targets

@@ -31,18 +31,15 @@ from hrdet_cli.runs.benchmark_pad.comparison import (
     counted,
 )
 from hrdet_cli.runs.benchmark_pad.policies import Policy, choose_policies
-from hrdet_cli.runs.build import (
-    build_detector,
-    build_trainer,
-    build_training_loader,
-    place_detector,
-)
+from hrdet_cli.runs.build.detector import build_detector, place_detector
+from hrdet_cli.runs.build.loaders import build_training_loader
+from hrdet_cli.runs.build.steps import build_steps
+from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 MOST_CANVASES_TIMED = 6

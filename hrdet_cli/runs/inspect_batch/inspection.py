@@ -11,7 +11,7 @@ import torch
 from hrdet_cli.engine.data.batch import load_batch
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import OutputError
-from hrdet_cli.runs.build import build_training_loader
+from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.inspect_batch.page import Figure, make_page
 from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_batch

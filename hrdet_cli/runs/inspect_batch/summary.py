@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.runs.anchors import build_anchor_fit
+from hrdet_cli.runs.build.anchors import build_anchor_fit
+from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, summarise_epoch
 from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary, listed_scales, summarise_scale
-from hrdet_cli.runs.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 _MOST_PICTURES = 3000  # a second or two

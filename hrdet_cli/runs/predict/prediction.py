@@ -23,7 +23,8 @@ from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batc
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
-from hrdet_cli.runs.build import autocast_dtype, build_evaluation_augmentation
+from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
+from hrdet_cli.runs.build.trainer import autocast_dtype
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit, PlacedBoxes
-from hrdet_cli.runs.anchors import build_anchor_fit
+from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.run_notes.figures import RunFigures
 
 _MOST_UNMATCHED = 0.2

@@ -9,7 +9,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.build import build_plain_detector
+from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec

@@ -12,7 +12,7 @@ from torch import Tensor
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.results import results_folder
 from hrdet_cli.runs.trained_detector import (
     TrainedDetector,

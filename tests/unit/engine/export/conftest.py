@@ -9,7 +9,7 @@ from hrdet_cli.engine.export.detection_graph import PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.two_stage import two_stage
 

@@ -11,7 +11,7 @@ from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_f
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.families import MMDETECTION, OURS, recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
-from hrdet_cli.runs.build import build_plain_detector
+from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
 
 NAMES = ("person", "feu d'artifice é", "traffic light", "cat")

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.runs.build import build_plain_detector
+from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.model import ModelSpec
 from tests.two_stage import two_stage
 

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from hrdet_cli.engine.models.boxes import nms
 from hrdet_cli.engine.models.regions import pooling
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
-from hrdet_cli.runs.build import build_detector
+from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.canvases import (
     CANVASES,

@@ -25,7 +25,7 @@ from hrdet_cli.engine.weights.families import (
     to_ours,
 )
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.build import build_plain_detector
+from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
 
 State = dict[str, Tensor]

@@ -16,10 +16,10 @@ from hrdet_cli.errors import OutOfMemoryError
 from hrdet_cli.runs.benchmark_pad import measurement
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison
 from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
+from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.dataset import open_part
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.steps import build_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 

@@ -2,8 +2,8 @@ import torch
 from torch import nn
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.runs.build import build_detector
-from hrdet_cli.runs.parameter_groups import describe_parameter_groups
+from hrdet_cli.runs.build.detector import build_detector
+from hrdet_cli.runs.build.parameter_groups import describe_parameter_groups
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.optimisation import OptimisationSpec
 

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import pytest
 
 from hrdet_cli.engine.data.transforms import Resizing
-from hrdet_cli.runs.build import build_evaluation_augmentation
-from hrdet_cli.runs.steps import build_augmentation, build_resizing
+from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
+from hrdet_cli.runs.build.steps import build_augmentation, build_resizing
 from hrdet_cli.specs.loading import load_spec
 
 OF_2019 = Resizing(pixel_filter="bilinear", box_corners="inclusive")

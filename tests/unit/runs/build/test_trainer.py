@@ -4,7 +4,8 @@ import torch
 
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.runs.build import build_detector, build_trainer, place_detector
+from hrdet_cli.runs.build.detector import build_detector, place_detector
+from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.specs.loading import load_spec
 
 CPU = torch.device("cpu")

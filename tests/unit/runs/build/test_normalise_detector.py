@@ -7,7 +7,7 @@ from torch import nn
 from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
-from hrdet_cli.runs.build import (
+from hrdet_cli.runs.build.detector import (
     build_detector,
     build_plain_detector,
     describe_norms,

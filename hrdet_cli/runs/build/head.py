@@ -14,7 +14,7 @@ from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.roi_head import RoIHead
 from hrdet_cli.engine.models.two_stage import TwoStageHead
-from hrdet_cli.runs.anchors import build_anchor_layout
+from hrdet_cli.runs.build.anchors import build_anchor_layout
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, RoiHeadSpec, RpnSpec, SoftNmsSpec
 
 _RPN_STREAM, _ROI_STREAM = 0, 1

@@ -11,8 +11,8 @@ from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
 from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.runs.anchors import build_anchor_fit
-from hrdet_cli.runs.build import build_plain_detector
+from hrdet_cli.runs.build.anchors import build_anchor_fit
+from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.two_stage import two_stage
 

@@ -1,0 +1,1 @@
+"""From spec to engine: the one place where settings become objects."""

@@ -1,0 +1,63 @@
+"""From spec to batches: the loaders of training and evaluation."""
+
+import torch
+
+from hrdet_cli.engine.data.dataset import PictureDataset
+from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
+from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.transforms import ResizeAugmentation
+from hrdet_cli.engine.distributed.world import World, current_world
+from hrdet_cli.engine.geometry import Scale
+from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
+from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.specs.experiment import ExperimentSpec
+
+
+def build_training_loader(
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, world: World | None = None
+) -> TrainingLoader:
+    """Training batches of this process, or of another one that shows what it would get."""
+    world = world or current_world()
+    return TrainingLoader(
+        dataset=PictureDataset(
+            annotations=part.annotations,
+            images=part.images,
+            augmentation=build_augmentation(spec.augmentation, build_resizing(spec)),
+            seed=spec.run.seed,
+        ),
+        steps=build_steps(spec, part.annotations, num_processes=world.size),
+        world=world,
+        num_workers=spec.data.num_workers,
+        pin_memory=device.type == "cuda",
+        skips_broken=spec.data.broken_pictures == "skip",
+    )
+
+
+def build_evaluation_loader(
+    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, leaves_out_broken: bool = False
+) -> EvaluationLoader:
+    """This process's share of a part's pictures, at the evaluation scale."""
+    return EvaluationLoader(
+        dataset=PictureDataset(
+            annotations=part.annotations,
+            images=part.images,
+            augmentation=build_evaluation_augmentation(spec),
+            seed=spec.run.seed,
+        ),
+        batch_size=spec.evaluation.batch_size,
+        world=current_world(),
+        padding=SmallestCanvas(),
+        num_workers=spec.data.num_workers,
+        pin_memory=device.type == "cuda",
+        leaves_out_broken=leaves_out_broken,
+    )
+
+
+def build_evaluation_augmentation(spec: ExperimentSpec) -> ResizeAugmentation:
+    """How pictures are placed that are detected in: all at one scale, without any chance."""
+    return ResizeAugmentation(
+        scales=(Scale(*spec.evaluation.scale_pixels),),
+        mode="choice",
+        flip_probability=0,
+        resizing=build_resizing(spec),
+    )

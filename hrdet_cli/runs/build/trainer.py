@@ -1,0 +1,76 @@
+"""From spec to trainer, and the precision it computes in."""
+
+from collections.abc import Callable
+
+import torch
+
+from hrdet_cli.engine.data.loader import TrainingLoader
+from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.training.averaging import WeightAverage
+from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.runs.build.parameter_groups import build_parameter_groups
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.run import RunSpec
+
+
+def build_trainer(
+    spec: ExperimentSpec,
+    detector: Detector,
+    loader: TrainingLoader,
+    device: torch.device,
+    *,
+    learning_rate: float,
+    stop_asked: Callable[[], bool],
+) -> Trainer:
+    """A trainer for a detector that is already on its device.
+
+    Args:
+        spec: The experiment.
+        detector: What to train.
+        loader: Its batches.
+        device: Where the detector is.
+        learning_rate: The rate after warm-up, as the plan has it.
+        stop_asked: Whether this process was asked to stop.
+    """
+    optimisation, ema = spec.optimisation, spec.optimisation.ema
+    return Trainer(
+        model=detector,
+        optimiser=build_sgd(
+            detector,
+            momentum=optimisation.momentum,
+            weight_decay=optimisation.weight_decay,
+            groups=build_parameter_groups(optimisation),
+        ),
+        schedule=StepSchedule(
+            learning_rate=learning_rate,
+            warmup_steps=optimisation.warmup_steps_of(loader.num_steps_per_epoch * optimisation.num_epochs),
+            warmup_factor=optimisation.warmup_factor,
+            drop_epochs=optimisation.drop_epochs,
+            drop_factor=optimisation.drop_factor,
+        ),
+        loader=loader,
+        num_epochs=optimisation.num_epochs,
+        clip_norm=optimisation.clip_norm,
+        device=device,
+        autocast_dtype=autocast_dtype(spec.run, device),
+        stop_asked=stop_asked,
+        average=None if ema is None else WeightAverage(detector, decay=ema.decay),
+    )
+
+
+def precision_name(run: RunSpec, device: torch.device) -> str:
+    """What a run computes in, for the record."""
+    if run.precision == "float64":
+        return "float64"
+    return "float32" if autocast_dtype(run, device) is None else "bfloat16"
+
+
+def autocast_dtype(run: RunSpec, device: torch.device) -> torch.dtype | None:
+    """The reduced precision of the forward pass, or None for that of the weights."""
+    if run.precision == "bfloat16":
+        return torch.bfloat16
+    if run.precision == "auto" and device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    return None
