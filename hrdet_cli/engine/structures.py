@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.geometry import Size
 
-__all__ = ["Candidates", "Detections", "ImageBatch", "Size", "Targets"]
+__all__ = ["Candidates", "ClassRows", "Detections", "ImageBatch", "Size", "Targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +111,20 @@ class Detections:
     def cpu(self) -> Self:
         """Copy to host memory."""
         return type(self)(*(t.cpu() for t in (self.boxes, self.scores, self.labels, self.is_valid)))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRows:
+    """How the rows of a layer, one for each of its outputs, are shared out among K classes.
+
+    Attributes:
+        per_class: Rows of each class.
+        others: Rows of none, such as the background's.
+    """
+
+    per_class: int
+    others: int = 0
+
+    def num_rows(self, num_classes: int) -> int:
+        """Rows of a layer for so many classes."""
+        return self.per_class * num_classes + self.others

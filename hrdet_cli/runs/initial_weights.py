@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import nn
-
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_weights
@@ -30,7 +29,7 @@ class InitialWeights:
 
 
 def load_initial_weights(
-    detector: nn.Module, model: ModelSpec, *, class_names: Sequence[str]
+    detector: Detector, model: ModelSpec, *, class_names: Sequence[str]
 ) -> InitialWeights:
     """Load the weights that a spec names, if it names any.
 

@@ -13,6 +13,7 @@ from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import DataError, NonFiniteLossError
+from hrdet_cli.runs.build.head import describe_unmatched
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
@@ -32,11 +33,6 @@ from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.wording import command
-
-_NOTHING_MATCHED = (
-    "in the whole first epoch no anchor matched a box (rpn_box 0 in every step), so the detector learns to "
-    "find nothing: stop, and see with --dry-run what the boxes are and which model.rpn.anchor_scale fits them"
-)
 
 
 def train(
@@ -90,9 +86,10 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
     error says how to go on.
     """
     is_first_epoch, num_steps_with_boxes = run.trainer.step == 0, 0
+    matching_loss = run.detector.head.matching_loss
     try:
         for report in run.trainer.train_epoch():
-            num_steps_with_boxes += report.losses["rpn_box"] > 0
+            num_steps_with_boxes += report.losses[matching_loss] > 0
             if run.is_first and report.step <= run.spec.run.num_pictured_batches:
                 _picture_batch(run, report.step)
             run.log({"kind": "step", **report.to_json()})
@@ -119,7 +116,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
         message = f"{failure.message}\n{_ways_to_go_on(run)}"
         raise PeerError(replace(failure, message=message)) from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
-        yield Notice(_NOTHING_MATCHED)
+        yield Notice(describe_unmatched(matching_loss))
 
 
 def _ways_to_go_on(run: TrainingRun) -> str:

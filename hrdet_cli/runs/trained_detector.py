@@ -227,8 +227,10 @@ def _of_checkpoint(
     name = file.stem if not use_ema or file.stem.endswith("-ema") else f"{file.stem}-ema"
     is_average_missed = "ema_model" in state and use_ema is False
     weights = plain_tensors(state[key], f"{file} ({key})") if use_ema else content.tensors
-    num_classes = num_classes_of(weights)
     class_names, ids = content.class_names or (), state["category_ids"]
+    num_classes = num_classes_of(weights)
+    if num_classes is None:  # classifiers of other heads are compared when they are loaded
+        num_classes = len(class_names)
     if len(class_names) != num_classes or not (ids is None or _are_ids(ids, num_classes)):
         raise WeightsError(
             f"{file}: its class_names or category_ids are not those of its {num_classes} classes; use "

@@ -1,6 +1,6 @@
 """A detector, put together from its parts: the trunk, which all kinds have alike, and a head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.valid_area import ValidArea
-from hrdet_cli.engine.structures import Candidates, Detections, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Targets
 
 PixelOrder = Literal["rgb", "bgr"]
 
@@ -91,6 +91,11 @@ class Detector(nn.Module):
     def candidates(self, images: ImageBatch) -> Candidates:
         """What there may be in N pictures, before any is selected."""
         return self.head.candidates(self.pyramid(images), images.sizes)
+
+    @property
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Layers whose rows are classes, by name; see ``Head``."""
+        return self.head.class_rows
 
     def pyramid(self, images: ImageBatch) -> Pyramid:
         """What backbone and neck make of N pictures; with their area where padding is hidden."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
 
 
 class Head(Protocol):
@@ -24,6 +24,17 @@ class Head(Protocol):
     @property
     def selector(self) -> DetectionSelector:
         """Makes detections of the candidates."""
+
+    @property
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Layers whose rows are classes, by the names they have in the detector, a classifier first.
+
+        They start anew where weights of other classes are loaded.
+        """
+
+    @property
+    def matching_loss(self) -> str:
+        """Name of a loss that is zero in a step in which nothing matched a box of the ground truth."""
 
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Float32 scalars by name, to be summed.

@@ -9,7 +9,7 @@ from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.roi_head import RoIHead
-from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +33,16 @@ class TwoStageHead:
     def selector(self) -> DetectionSelector:
         """That of the region head."""
         return self.roi_head.selector
+
+    @property
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Those of the region head: proposals are of no class."""
+        return {f"roi_head.{layer}": rows for layer, rows in self.roi_head.class_rows.items()}
+
+    @property
+    def matching_loss(self) -> str:
+        """Of the region proposal network; the region head has the ground truth among its regions."""
+        return "rpn_box"
 
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Scalars ``rpn_objectness``, ``rpn_box``, ``roi_class``, ``roi_box``; arguments as of ``Head``."""

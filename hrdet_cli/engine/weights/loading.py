@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from hrdet_cli.engine.weights.families import CLASSIFIER, REGRESSOR, num_classes_of
+from hrdet_cli.engine.structures import ClassRows
 from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.wording import counted, first_and_count
@@ -24,6 +25,20 @@ _REMEDY = (
     f"{_CHECK} To take what fits: --set model.strict_weights=false. "
     "To train from random weights: --from-scratch"
 )
+
+
+class WeightedModel(Protocol):
+    """What weights are compared with and loaded into, such as ``Detector``."""
+
+    @property
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Layers whose rows are classes, by name, a classifier first."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tensors by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool) -> object:
+        """Copy tensors into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ class LoadReport:
         return not (self.missing or self.left_over or self.differing)
 
 
-def compare_weights(detector: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReport:
+def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> LoadReport:
     """Find out how weights fit a detector, without changing it.
 
     Args:
@@ -85,7 +100,7 @@ def compare_weights(detector: nn.Module, tensors: Mapping[str, Tensor]) -> LoadR
     only_backbone = not any(key in state and not key.startswith("backbone.") for key in tensors)
     wanted = {key: value for key, value in state.items() if not only_backbone or key.startswith("backbone.")}
     unfit = {key for key in wanted if key in tensors and _unlike(tensors[key], wanted[key])}
-    remade = {key for key in unfit if _differs_by_classes(key, tensors, wanted)}
+    remade = {key for key in unfit if _differs_by_classes(key, tensors, wanted, detector.class_rows)}
     surplus = {key for key in tensors if key not in state and _is_known_surplus(key, state)}
     return LoadReport(
         matched=tuple(key for key in wanted if key in tensors and key not in unfit),
@@ -98,12 +113,12 @@ def compare_weights(detector: nn.Module, tensors: Mapping[str, Tensor]) -> LoadR
             if key in unfit - remade
         ),
         remade=tuple(key for key in wanted if key in remade),
-        num_classes=num_classes_of(tensors),
+        num_classes=_num_classes(tensors, detector.class_rows),
     )
 
 
 def load_weights(
-    detector: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool, source: str
+    detector: WeightedModel, tensors: Mapping[str, Tensor], *, strict: bool, source: str
 ) -> LoadReport:
     """Copy weights into a detector.
 
@@ -133,7 +148,7 @@ def load_weights(
     return report
 
 
-def _refuse_impossible_values(detector: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+def _refuse_impossible_values(detector: WeightedModel, tensors: Mapping[str, Tensor], source: str) -> None:
     state = detector.state_dict()
     found = describe_impossible_values({key: value.to(state[key].dtype) for key, value in tensors.items()})
     if found is not None:
@@ -168,18 +183,31 @@ def _unlike(found: Tensor, needed: Tensor) -> bool:
     return found.shape != needed.shape or found.is_floating_point() != needed.is_floating_point()
 
 
-def _differs_by_classes(key: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+def _num_classes(tensors: Mapping[str, Tensor], class_rows: Mapping[str, ClassRows]) -> int | None:
+    """Number of classes by the classifier's bias; None without one."""
+    classifier = next(iter(class_rows), None)
+    bias = tensors.get(f"{classifier}.bias")
+    if classifier is None or bias is None or bias.dim() != 1:
+        return None
+    rows = class_rows[classifier]
+    return (len(bias) - rows.others) // rows.per_class if len(bias) >= rows.others else None
+
+
+def _differs_by_classes(
+    key: str,
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    class_rows: Mapping[str, ClassRows],
+) -> bool:
     """Whether a tensor has rows of classes, as it should, but for another number of them."""
-    layer = key.rpartition(".")[0]
-    rows_of_class = {CLASSIFIER: 1, REGRESSOR: 4}.get(layer)
+    rows = class_rows.get(key.rpartition(".")[0])
     found, needed = tensors[key], wanted[key]
-    before, after = num_classes_of(tensors), num_classes_of(wanted)
-    if rows_of_class is None or before is None or after is None or before == after:
+    before, after = _num_classes(tensors, class_rows), _num_classes(wanted, class_rows)
+    if rows is None or before is None or after is None or before == after:
         return False
-    num_others = 1 if layer == CLASSIFIER else 0
     return (
-        found.shape[:1] == (rows_of_class * before + num_others,)
-        and needed.shape[:1] == (rows_of_class * after + num_others,)
+        found.shape[:1] == (rows.num_rows(before),)
+        and needed.shape[:1] == (rows.num_rows(after),)
         and found.shape[1:] == needed.shape[1:]
     )
 

@@ -35,6 +35,19 @@ def build_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) 
     )
 
 
+def describe_unmatched(matching_loss: str) -> str:
+    """What it means, and what to do, when a whole epoch matched nothing with any box.
+
+    Args:
+        matching_loss: The head's loss that was zero in all steps.
+    """
+    return (
+        f"in the whole first epoch no anchor matched a box ({matching_loss} 0 in every step), so the "
+        "detector learns to find nothing: stop, and see with --dry-run what the boxes are and which "
+        "model.rpn.anchor_scale fits them"
+    )
+
+
 def _build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalNetwork:
     """The region proposal network on a pyramid whose levels have these strides."""
     rpn = model.rpn

@@ -1,5 +1,7 @@
 """Region head: what is in each proposed region, and where exactly?"""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +14,7 @@ from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.engine.structures import Candidates, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
 
 _FIRST_TARGET_NUMBER = 2**30
 """Beyond any number of proposals."""
@@ -67,6 +69,11 @@ class RoIHead(nn.Module):
         self.sampler = sampler
         self.box_loss = box_loss
         self.selector = selector
+
+    @property
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Layers whose rows are classes, by name; the background's row is the classifier's last."""
+        return {"classifier": ClassRows(per_class=1, others=1), "regressor": ClassRows(per_class=4)}
 
     def forward(self, pyramid: Pyramid, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Look at regions.

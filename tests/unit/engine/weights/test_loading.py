@@ -1,9 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.structures import ClassRows
 from hrdet_cli.engine.weights.loading import LoadReport, ShapeDifference, compare_weights, load_weights
 from hrdet_cli.errors import WeightsError
 
@@ -12,6 +14,10 @@ State = dict[str, Tensor]
 
 class Detector(nn.Module):
     """As few layers as can go wrong in every way, under a detector's names."""
+
+    class_rows: Mapping[str, ClassRows] = MappingProxyType(
+        {"roi_head.classifier": ClassRows(1, others=1), "roi_head.regressor": ClassRows(4)}
+    )
 
     def __init__(self, *, num_classes: int = 3, agnostic: bool = False) -> None:
         super().__init__()

@@ -1,5 +1,8 @@
 """Loaded into our networks, weights of other code give the features of the other code."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 import timm
 import torch
@@ -10,6 +13,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import ResNet
+from hrdet_cli.engine.structures import ClassRows
 from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
 
@@ -27,6 +31,8 @@ def with_statistics(network: nn.Module) -> nn.Module:
 
 
 class OnlyBackbone(nn.Module):
+    class_rows: Mapping[str, ClassRows] = MappingProxyType({})
+
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone.eval()
