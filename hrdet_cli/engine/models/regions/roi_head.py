@@ -72,7 +72,10 @@ class RoIHead(nn.Module):
 
     @property
     def class_rows(self) -> Mapping[str, ClassRows]:
-        """Layers whose rows are classes, by name; the background's row is the classifier's last."""
+        """Layers whose rows are classes, by name; the background's row is the classifier's last.
+
+        Where boxes are class-agnostic the regressor has the rows of one class, whatever K is.
+        """
         return {"classifier": ClassRows(per_class=1, others=1), "regressor": ClassRows(per_class=4)}
 
     def forward(self, pyramid: Pyramid, regions: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -290,6 +292,41 @@ def test_a_picture_that_nothing_is_found_in_has_no_valid_row() -> None:
     with torch.no_grad():
         two_stage(detector).roi_head.classifier.bias[-1] = 20  # everything is background
     assert not detector.detect(make_images(sizes=[[70, 90]])).is_valid.any()
+
+
+def test_the_head_s_parts_are_the_detector_s_and_those_of_a_copy_the_copy_s() -> None:
+    detector = make_detector()
+    copied = copy.deepcopy(detector)
+    for one in (detector, copied.double()):
+        assert [name for name, _ in one.named_children()] == ["backbone", "neck", "rpn", "roi_head"]
+        assert all(one.get_submodule(name) is part for name, part in one.head.parts.items())
+    assert two_stage(copied).rpn.conv.weight.dtype == torch.float64
+    assert two_stage(detector).rpn.conv.weight.dtype == torch.float32
+
+
+def test_what_is_selected_from_the_candidates_is_what_is_detected() -> None:
+    detector = make_lively_detector()
+    images = make_images(sizes=[[128, 128], [70, 90]])
+    with torch.no_grad():
+        candidates = detector.candidates(images)
+    assert candidates.boxes.shape == (2, 100, NUM_CLASSES, 4)
+    assert candidates.scores.shape == (2, 100, NUM_CLASSES)
+    selected, found = detector.head.selector.select(candidates, images.sizes), detector.detect(images)
+    assert torch.equal(selected.boxes, found.boxes)
+    assert torch.equal(selected.scores, found.scores)
+    assert found.is_valid.any()
+
+
+@pytest.mark.parametrize("hides_padding", [False, True])
+def test_the_pyramid_has_an_area_where_padding_is_hidden(hides_padding: bool) -> None:
+    detector = make_detector()
+    detector.hides_padding = hides_padding
+    pyramid = detector.pyramid(make_images(sizes=[[64, 90]]))
+    assert pyramid.strides == STRIDES
+    assert [level.shape[-1] for level in pyramid.levels] == [128 // stride for stride in STRIDES]
+    assert (pyramid.area is not None) == hides_padding
+    # The area ends at 64 rows of pixels, 16 of the finest level.
+    assert bool((pyramid.levels[0][:, :, 16:] == 0).all()) == hides_padding
 
 
 def test_the_checkpoint_holds_parameters_with_readable_names_and_no_constants() -> None:

@@ -95,6 +95,16 @@ def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equ
     torch.testing.assert_close(found.scores, wanted.scores)
 
 
+def test_the_rows_of_classes_are_all_rows_of_the_last_layers() -> None:
+    head = make_head(class_agnostic_boxes=False)
+    found = {layer: rows.num_rows(NUM_CLASSES) for layer, rows in head.class_rows.items()}
+    assert found == {"classifier": head.classifier.out_features, "regressor": head.regressor.out_features}
+    assert list(found) == ["classifier", "regressor"]
+    assert (
+        make_head(class_agnostic_boxes=True).regressor.out_features == head.class_rows["regressor"].per_class
+    )
+
+
 @pytest.mark.parametrize("class_agnostic_boxes", [True, False])
 def test_the_regressor_starts_small(class_agnostic_boxes: bool) -> None:
     regressor = make_head(class_agnostic_boxes=class_agnostic_boxes).regressor
