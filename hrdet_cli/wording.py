@@ -1,8 +1,20 @@
 """How messages put long lists, long texts, counts and commands. Every layer may use it."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def is_showable(text: str) -> bool:
+    """Whether a name can be put on terminals and pictures and into files.
+
+    Not where it has control characters, ends of lines, marks that turn the direction of what follows, or half
+    of a UTF-16 pair, which no file in UTF-8 can hold.
+    """
+    return not _UNSHOWABLE.search(text)
 
 
 def first_few(items: Sequence[object], most: int = 5) -> str:

@@ -147,6 +147,11 @@ def _run_folder(run: Path | None, run_dir: Path | None, *, resumes: bool) -> Pat
     """
     if run is None:
         return run_dir
+    if resumes and run.is_file() and run.parent.name == "checkpoints":
+        folder = run.parent.parent
+        raise SpecError(
+            [f"{run}: is a checkpoint; its run goes on with: {command('hrdet', 'train', '--resume', folder)}"]
+        )
     if resumes and run_dir in (None, run):
         return run
     if resumes:

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from hrdet_cli.errors import SpecError
 from hrdet_cli.wording import command, shortened
 
+_SCORES = "model.roi_head.score_threshold"
 _COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
     **dict.fromkeys(("fit", "training", "finetune", "fine-tune", "resume"), "train"),
     **dict.fromkeys(("test", "val", "validate", "evaluate", "evaluation", "score"), "eval"),
@@ -135,8 +136,8 @@ class CommandUsage:
 
     def _answer(self, option: str, value: str | None) -> str:
         """What to write in place of an option."""
-        if near := get_close_matches(option, self.values_by_option, n=1, cutoff=0.8):
-            return f"did you mean {near[0]}?"
+        if (dashed := option.replace("_", "-")) in self.values_by_option:
+            return f"did you mean {dashed}?"
         answer = None
         if option == "--run-dir":
             answer = f"write {command(*self.name.split(), value or 'RUN')}"
@@ -144,6 +145,8 @@ class CommandUsage:
             answer = self._setting_for(option, value)
         if answer is None and (others := self.options_of_others.get(option)):
             answer = f"it is an option of {' and '.join(others)}"
+        if answer is None and (near := get_close_matches(option, self.values_by_option, n=1, cutoff=0.8)):
+            answer = f"did you mean {near[0]}?"
         return answer or f"see {self.name} --help"
 
     def _setting_for(self, option: str, value: str | None) -> str | None:
@@ -153,10 +156,22 @@ class CommandUsage:
         settings = settings_for(option, value)
         if not settings:
             return answer_to(option)
+        if self.name != "hrdet train":
+            settings = [_without_training(setting, value) for setting in settings]
+        if "--min-score" in self.values_by_option and settings[0].startswith(f"{_SCORES}="):
+            return f"write {command('--min-score', settings[0].partition('=')[2])}"
         if (weights := settings[0].removeprefix("model.weights=")) != settings[0]:
             has_option = "--weights" in self.values_by_option
             return f"write {command(*(['--weights'] if has_option else self.name.split()), weights)}"
         return "write " + " ".join(command("--set", setting) for setting in settings)
+
+
+def _without_training(setting: str, value: str | None) -> str:
+    """A setting for commands that look at pictures as they are evaluated, at one scale."""
+    if not setting.startswith("augmentation.scales_pixels="):
+        return setting
+    long, short = (value, value) if value is not None and value.isdigit() else ("1333", "800")
+    return f"evaluation.scale_pixels=[{long}, {short}]"
 
 
 def _is_option(word: str) -> bool:

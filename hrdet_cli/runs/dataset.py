@@ -18,7 +18,7 @@ from hrdet_cli.wording import command, first_few
 
 MAX_NAMES_SHOWN = 5
 
-LoadAnnotations = Callable[[Path], CocoAnnotations]
+LoadAnnotations = Callable[[Path, Path], CocoAnnotations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def open_part(
         DataError: Annotations are broken, or pictures they name are missing.
     """
     located = locate_part(data, part)
-    annotations = load(located.annotations)
+    annotations = load(located.annotations, located.images)
     images = open_images(located.images)
     found = images.find(annotations.file_names.tolist())
     if found.missing:

@@ -90,7 +90,7 @@ class EvaluationReport:
     """A finished ``hrdet eval``; the same on every process.
 
     Attributes:
-        unknown_classes: Classes of the data that the detector does not know; their AP is 0.
+        unknown_classes: Classes of boxes of the data that the detector does not know; their AP is 0.
         left_out_classes: Classes of the detector that the data lack; detections of these were left out.
         notices: What else the user should be told.
     """
@@ -144,7 +144,11 @@ def evaluate_trained(
     capped = describe_cap(spec.model, part.annotations)
     return EvaluationReport(
         evaluation=evaluation,
-        unknown_classes=tuple(name for name in names_in_file if name not in class_names),
+        unknown_classes=tuple(
+            name
+            for name, scored in evaluation.metrics.classes.items()
+            if name not in class_names and scored.num_boxes
+        ),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
         notices=(*trained.notices, *part.notices, *evaluation.notices(), *([capped] if capped else [])),
     )

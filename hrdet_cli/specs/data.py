@@ -56,7 +56,7 @@ class DataSpec(Spec):
     batch_size_per_process: BatchSize = 2
     """Pictures per training step on each process; `auto` looks for the most that fit on the GPU before the
     run begins, and the run's own spec then has the number."""
-    num_workers: NonNegativeInt = 2
+    num_workers: Annotated[int, Field(ge=0, le=1024)] = 2
     """Worker processes that read pictures for each training process; 0 reads in the process itself."""
     resize_filter: Literal["antialias", "bilinear", "opencv"] = "antialias"
     """`antialias` averages over what becomes one pixel when pictures shrink, as Pillow does; `bilinear` looks

@@ -117,6 +117,7 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
             "the run folder is an option of hrdet train: --run-dir DIR"
         ),
         "resume_from resume auto_resume": "that is an option: hrdet train --resume --run-dir DIR",
+        "source img images input inputs": "pictures are given without an option: hrdet predict RUN PICTURES",
         "gpus num_gpus ngpus devices world_size nproc_per_node num_processes n_gpu launcher nproc": (
             "all GPUs of a machine are used; --processes-per-node N takes another number"
         ),

@@ -176,6 +176,10 @@ def read_spec_text(path: Path) -> str:
     Raises:
         SpecError: The file cannot be read, or is something else; says what.
     """
+    if path.is_fifo() and not path.is_relative_to(
+        "/dev"
+    ):  # those of a shell's <(...) have somebody who writes
+        raise SpecError([f"{path}: is a pipe, which may never be written into; give a file"])
     try:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)

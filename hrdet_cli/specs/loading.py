@@ -1,5 +1,6 @@
 """From preset, file and command line to a validated spec, or to every problem at once."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -211,6 +212,8 @@ def _hint(key: str, field: FieldInfo, value: Any) -> str:
     if isinstance(value, int | float) and is_list_of_numbers and Ellipsis in get_args(field.annotation):
         return f"; write {command('--set', f'{key}=[{shown(value)}]')}"
     if get_origin(field.annotation) is Literal:
+        if key == "run.device" and re.fullmatch(r"gpu|cuda:\d+|\d+", str(value)):
+            return "; did you mean cuda? Each process takes one; CUDA_VISIBLE_DEVICES says which there are"
         near = get_close_matches(str(value), map(str, get_args(field.annotation)), n=1, cutoff=0.5)
         return f"; did you mean {near[0]}?" if near else ""
     is_pair = isinstance(value, list) and len(value) == 2 and all(type(edge) is int for edge in value)

@@ -1,7 +1,9 @@
 import shlex
 from pathlib import Path
 
-from hrdet_cli.wording import command, counted, first_and_count, first_few, shortened
+import pytest
+
+from hrdet_cli.wording import command, counted, first_and_count, first_few, is_showable, shortened
 
 
 def test_a_list_that_is_short_enough_is_shown_whole() -> None:
@@ -29,3 +31,13 @@ def test_a_printed_command_is_read_by_a_shell_as_the_words_it_was_made_of() -> N
     words: list[str | Path] = ["hrdet", "check-data", Path("my data/it's.json"), "--set", "a={b: 1}"]
     assert shlex.split(command(*words)) == [str(word) for word in words]
     assert command("hrdet", "eval", Path("runs/mine")) == "hrdet eval runs/mine"
+
+
+@pytest.mark.parametrize("text", ["Grüne Katze", "a\u00a0b", "\u3000", "क\u200d्ष", "👩\u200d🔬", "猫"])
+def test_texts_of_all_languages_can_be_shown(text: str) -> None:
+    assert is_showable(text)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\x85", "\u202egnp.exe", "\u2028", "\ud800x", "\udfff"])
+def test_what_moves_a_terminal_or_is_no_text_cannot_be_shown(text: str) -> None:
+    assert not is_showable(text)

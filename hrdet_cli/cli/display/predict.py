@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name
+from hrdet_cli.cli.display.console import Name, print_line
 from hrdet_cli.runs.predict.document import PredictedPicture
 from hrdet_cli.runs.predict.inputs import describe_skipped
 from hrdet_cli.runs.predict.prediction import Prediction
@@ -30,7 +30,7 @@ def print_prediction(prediction: Prediction, console: Console) -> None:
         console.print()
     for picture in prediction.failed[:NUM_ROWS]:
         line = Text.assemble(("not read: ", "bold red"), _shown(f"{picture.name}: {picture.reason}"))
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
     if prediction.failed:
         _print_rest(len(prediction.failed), prediction, console)
         console.print()

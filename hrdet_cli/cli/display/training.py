@@ -170,7 +170,8 @@ class TrainingDisplay:
         if self._num_processes == 1:
             return f"go on with: {command('hrdet', 'train', '--resume', '--run-dir', event.folder)}"
         again = command_to_resume(sys.argv[1:], event.folder)
-        return f"go on, on every node that was started so, with: {again}"
+        where = ", on every node that was started so," if "--nodes" in sys.argv else ""
+        return f"go on{where} with: {again}"
 
 
 def command_to_resume(arguments: Sequence[str], folder: Path) -> str:

@@ -97,22 +97,26 @@ class AnnotationFile:
     fingerprint: str
 
 
-def read_annotation_file(path: Path) -> AnnotationFile:
+def read_annotation_file(path: Path, *, images: Path | None = None) -> AnnotationFile:
     """Read a file and find its three lists of objects.
+
+    Args:
+        path: The file.
+        images: Its pictures, for the command that errors advise; None where they are not known.
 
     Raises:
         DataError: The file cannot be read, is not JSON or has not these lists.
     """
-    return annotation_file_of(read_bytes(path), path=path)
+    return annotation_file_of(read_bytes(path), path=path, images=images)
 
 
-def annotation_file_of(raw: bytes, *, path: Path) -> AnnotationFile:
+def annotation_file_of(raw: bytes, *, path: Path, images: Path | None = None) -> AnnotationFile:
     """The same of bytes that were read from ``path``.
 
     Raises:
         DataError: They are not JSON, in one of its encodings, or have not these lists.
     """
-    lists, problems = _parse(utf8_of(raw, path=path), path), Problems(path)
+    lists, problems = _parse(utf8_of(raw, path=path), path), Problems(path, images)
     for name in lists.repeated_lists:
         problems.add(f"'{name}' is given more than once")
 

@@ -17,10 +17,16 @@ _MAX_PROBLEMS_SHOWN = 20
 
 
 class Problems:
-    """Problems found in one file: counts all, remembers the first few."""
+    """Problems found in one file: counts all, remembers the first few.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        images: Its pictures, for the command that is advised; None where they are not known.
+    """
+
+    def __init__(self, path: Path, images: Path | None = None) -> None:
         self._path = path
+        self._images = images
         self._first: list[str] = []
         self._count = 0
 
@@ -38,9 +44,10 @@ class Problems:
         """
         if not self._count:
             return
+        places = (self._path,) if self._images is None else (self._path, self._images)
         lines = [
             f"{self._path} is not a COCO annotation file that can be used. Regenerate it, or mend it; "
-            f"{command('hrdet', 'check-data', self._path, '--fix-out', 'mended.json')} mends what it can:"
+            f"{command('hrdet', 'check-data', *places, '--fix-out', 'mended.json')} mends what it can:"
         ]
         lines += [f"  {problem}" for problem in self._first]
         if self._count > len(self._first):

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from hrdet_cli.wording import is_showable
+
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"\s*[+-]?(\d+)(\.\d*)?(e[+-]?\d{1,3})?\s*", re.ASCII | re.IGNORECASE)
 _MAX_DIGITS = 20
@@ -47,13 +49,15 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    """Whether a value is a text to be read: control characters would reach terminals and pictures."""
-    return isinstance(value, str) and bool(value.strip()) and not _CONTROL_CHARACTER.search(value)
+    """Whether a value is a text to be read, on terminals and pictures."""
+    return isinstance(value, str) and bool(value.strip()) and is_showable(value)
 
 
 def _is_safe_name(value: Any) -> bool:
     """Whether a file name is relative and stays under its root, on every operating system."""
-    if not _is_name(value) or "\0" in value or re.match(r"[/\\]|[A-Za-z]:", value):
+    if not isinstance(value, str) or not value.strip() or _CONTROL_CHARACTER.search(value):
+        return False  # halves of UTF-16 pairs stand for bytes of names that are no text
+    if re.match(r"[/\\]|[A-Za-z]:", value):
         return False
     return ".." not in re.split(r"[/\\]", value)
 

@@ -94,19 +94,23 @@ class CocoAnnotations:
         return self.boxes[rows][is_crowd], self.labels[rows][is_crowd]
 
 
-def load_coco(path: Path) -> CocoAnnotations:
+def load_coco(path: Path, images: Path | None = None) -> CocoAnnotations:
     """Read a COCO annotation file.
 
     Annotations without ``iscrowd`` count as single objects; ``area`` and ``segmentation`` are not read.  A
     box is dropped when the file gives it a side under one pixel or when less than a pixel of it lies inside
     the picture.
 
+    Args:
+        path: The file.
+        images: Its pictures, for the command that errors advise; they are not looked at.
+
     Raises:
         DataError: The file cannot be read or breaks COCO's structure; the message lists the problems. Or its
             boxes are surely written in another form than COCO's.
     """
     with without_cycle_search():
-        return _annotations_of(path, read_annotation_file(path))
+        return _annotations_of(path, read_annotation_file(path, images=images))
 
 
 def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:

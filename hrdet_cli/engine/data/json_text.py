@@ -13,7 +13,7 @@ from typing import Any
 
 from hrdet_cli.engine.data.other_formats import format_of, format_of_text, wrong_format
 from hrdet_cli.errors import DataError
-from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
+from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file, why_no_file
 from hrdet_cli.wording import command, first_and_count
 
 _BYTES_AT_ONCE = 1 << 20
@@ -45,6 +45,8 @@ def read_bytes(path: Path) -> bytes:
         found = sorted(str(file.relative_to(path)) for file in [*path.glob("*.json"), *path.glob("*/*.json")])
         remedy = f"There are in it: {first_and_count(found)}." if found else "There is no .json file in it."
         raise DataError(wrong_format(path, "a folder", remedy))
+    if path.exists() and (why := why_no_file(path)) is not None:  # a pipe would be waited for
+        raise DataError(f"{path} {why}; it is read more than once. Give the path of a COCO annotation file.")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -10,7 +10,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.errors import DataError
 
 
-def load_coco_once(path: Path) -> CocoAnnotations:
+def load_coco_once(path: Path, images: Path | None = None) -> CocoAnnotations:
     """Read a COCO annotation file in the first process of the group; the others get its arrays.
 
     For COCO's training file that takes 0.8 GB and several seconds in one process, where the arrays are 32 MB.
@@ -19,15 +19,16 @@ def load_coco_once(path: Path) -> CocoAnnotations:
 
     Args:
         path: The file, where this process finds it.
+        images: As for `load_coco`.
 
     Raises:
         DataError: The file cannot be read or breaks COCO's structure. The other processes then learn the
             reason from the group.
     """
-    first = from_first(lambda: load_coco(path), what="annotations")
+    first = from_first(lambda: load_coco(path, images), what="annotations")
     if current_world().rank == 0 or _fingerprint(path) == first.fingerprint:
         return replace(first, path=path)
-    return load_coco(path)
+    return load_coco(path, images)
 
 
 def _fingerprint(path: Path) -> str:

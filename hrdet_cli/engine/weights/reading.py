@@ -21,7 +21,7 @@ from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torc
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.extras import install_command
 from hrdet_cli.file_kinds import why_no_file
-from hrdet_cli.wording import first_and_count
+from hrdet_cli.wording import first_and_count, is_showable
 
 _EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
 """What `hrdet export` puts into the header of a safetensors file, and nobody else."""
@@ -279,5 +279,5 @@ def _names(value: object) -> tuple[str, ...] | None:
     """A list of names that a terminal can show; None for anything else."""
     if not isinstance(value, list | tuple) or not value:
         return None
-    names = tuple(name for name in value if type(name) is str and name.isprintable())
+    names = tuple(name for name in value if type(name) is str and is_showable(name))
     return names if len(names) == len(value) else None

@@ -152,13 +152,13 @@ def _boxes(scales: Sequence[ScaleSummary]) -> TextTable:
         for scale in scales
     ]
     note = (
-        "First the shorter side of the boxes on the canvas: the smallest, what "
-        f"{LOW_QUANTILE:.0%} and what half of the boxes stay below."
+        "Smallest, lowest and median are of the shorter sides of the boxes on the canvas: "
+        f"{LOW_QUANTILE:.0%} of the boxes are below the second, half of them below the third."
     )
     if overlaps:
         note += (
-            " Then how many boxes an anchor overlaps at least so much (anchors' recall), counting only "
-            "anchors that training uses."
+            " IoU: the share of boxes that some anchor overlaps so much or more (anchors' recall), counting "
+            "only anchors that training uses."
         )
     return TextTable("Boxes at each scale", headings, tuple(rows), note)
 

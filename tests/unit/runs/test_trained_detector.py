@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.weights.families import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
@@ -300,3 +301,16 @@ def test_it_can_be_sent_to_other_processes(tmp_path: Path) -> None:
     received: TrainedDetector = pickle.loads(pickle.dumps(trained))  # noqa: S301
     assert received.spec == trained.spec
     assert_same(received.weights, trained.weights)
+
+
+@pytest.mark.parametrize("name", ["a\u00a0b", "\u0915\u094d\u200d\u0937", "\U0001f469\u200d\U0001f52c"])
+def test_class_names_that_training_takes_are_read_back(tmp_path: Path, name: str) -> None:
+    annotations = load_coco(write_classes(tmp_path / "names.json", name, "dog"))
+    state = {
+        "spec": format_spec(SPEC),
+        "class_names": list(annotations.class_names),
+        "category_ids": list(annotations.category_ids),
+        "model": make_weights(2),
+    }
+    save_checkpoint(tmp_path / "last.pt", state)
+    assert read_trained_detector(str(tmp_path / "last.pt")).class_names == (name, "dog")

@@ -1,5 +1,6 @@
 """Putting a spec together: layers, sources, and every problem at once."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -546,3 +547,16 @@ def test_a_warmup_of_a_spec_file_is_its_own_and_of_a_preset_over_a_preset_is_not
     file.write_text("base: hrnet-w18\nname: mine\noptimisation: {warmup_steps: 200}\n")
     assert load_spec(spec_file=file).spec.optimisation.warmup_steps_of(624) == 200
     assert load_spec(preset="finetune-w18").spec.optimisation.warmup_steps_of(624) == 62
+
+
+def test_a_pipe_is_no_spec_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "spec.yaml")
+    with pytest.raises(
+        SpecError, match=r"spec\.yaml: is a pipe, which may never be written into; give a file"
+    ):
+        load_spec(spec_file=tmp_path / "spec.yaml")
+
+
+def test_gpu_means_cuda() -> None:
+    with pytest.raises(SpecError, match=r"did you mean cuda\?"):
+        load_spec(preset="demo", settings=["run.device=gpu"])

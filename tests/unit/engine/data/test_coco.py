@@ -280,3 +280,21 @@ def test_annotations_samplers_and_canvases_need_no_torch() -> None:
     imports = "; ".join(f"import hrdet_cli.engine.data.{module}" for module in modules)
     check = f"{imports}; import sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@pytest.mark.parametrize("name", ["\ud800x", "\u202egnp.tac", "a\nb"])
+def test_a_category_that_no_file_or_terminal_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": name}]}
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps(content | {"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}]}))
+    with pytest.raises(DataError, match=r"categories\[0\] \(id 1\): name is "):
+        load_coco(path)
+
+
+def test_the_command_that_mends_has_the_pictures_where_they_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    content = {"images": [{"id": 1, "file_name": "a"}], "annotations": [], "categories": []}
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as raised:
+        load_coco(path, tmp_path / "my images")
+    assert f"hrdet check-data {path} '{tmp_path}/my images' --fix-out mended.json mends" in str(raised.value)

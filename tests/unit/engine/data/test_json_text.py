@@ -7,7 +7,7 @@ import pytest
 
 from hrdet_cli.engine.data.checking.annotations import read_json
 from hrdet_cli.engine.data.coco import load_coco
-from hrdet_cli.engine.data.json_text import ObjectWithRepeatedKeys, object_of, utf8_of
+from hrdet_cli.engine.data.json_text import ObjectWithRepeatedKeys, object_of, read_bytes, utf8_of
 from hrdet_cli.errors import DataError
 
 _CONTENT: dict[str, Any] = {
@@ -128,3 +128,9 @@ def test_an_object_knows_the_keys_it_was_given_twice_and_has_the_last_value(tmp_
 def test_a_text_in_utf8_is_not_copied() -> None:
     raw = _TEXT.encode()
     assert utf8_of(raw, path=Path("a.json")) is raw
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DataError, match=r"pipe\.json is a pipe, not a file; it is read more than once"):
+        read_bytes(tmp_path / "pipe.json")
