@@ -27,14 +27,14 @@ def print_report(report: DataReport, console: Console) -> None:
             console.print(_draw_kinds(part))
         for note in part.notes:
             console.print()
-            console.print(Text.assemble(("note: ", "bold cyan"), note.what))
+            print_line(console, Text.assemble(("note: ", "bold cyan"), note.what))
         console.print()
     if report.cleaned is not None:
-        console.print(_written(report.cleaned))
+        print_line(console, _written(report.cleaned))
     elif report.why_not_cleaned is None:
         for part in report.parts:
             _print_remedy(part, console)
-    console.print(_verdict(report))
+    print_line(console, _verdict(report))
 
 
 def _print_problems(part: PartReport, console: Console) -> None:
