@@ -19,7 +19,7 @@ install: $(INSTALLED) ## Make .venv, with the versions of requirements.lock, and
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("hrdet needs Python 3.11 or newer; run: make PYTHON=python3.11 install" if sys.version_info < (3, 11) else 0)'
-	@echo 'Installing into $(VENV): packages of requirements.lock, torch with CUDA among them (2.5 GB to download, 6 GB on disk)'
+	@echo 'Installing into $(VENV): packages of requirements.lock, torch with CUDA among them (3.2 GB to download, 6 GB on disk)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
