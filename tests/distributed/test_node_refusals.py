@@ -40,23 +40,6 @@ def test_data_that_one_node_lacks_end_all_nodes_with_that_error(
     assert not (tmp_path / "host1" / "runs").exists()
 
 
-def test_a_taken_run_folder_of_the_first_node_ends_those_that_wait_for_it(
-    hosts: MakeHosts, tmp_path: Path
-) -> None:
-    pair = hosts(2)
-    taken = tmp_path / "host1" / "run"
-    taken.mkdir(parents=True)
-    for name in ("spec.yaml", "run.json"):
-        (taken / name).touch()
-    command = ["train", *settings(), "--nodes", "2", "--master-addr", pair[0].address, "--run-dir", "run"]
-    waiting = start_hrdet(pair[1], *command, folder=tmp_path / "host2")
-    waiting.await_text("nothing listens on port 29500 (yet)")
-    refusing = start_hrdet(pair[0], *command, folder=tmp_path / "host1")
-    assert (refusing.wait(), waiting.wait()) == (5, 5), waiting.printed()
-    assert "error: run: already holds a run; continue it with --resume" in refusing.printed()
-    assert "error: on host1 (10.77.0.1): run: already holds a run" in waiting.printed()
-
-
 def test_a_node_without_the_run_s_disk_is_told_what_it_needs_to_resume(tmp_path: Path) -> None:
     command = ["train", "--resume", "--run-dir", "run", "--nodes", "2", "--master-addr", "127.0.0.1"]
     done = subprocess.run(

@@ -64,9 +64,9 @@ def work(rank: int, folder_name: str, ports: list[int]) -> None:
     read: list[Path] = []
     loaded: list[CocoAnnotations] = []
 
-    def load_and_count(path: Path) -> CocoAnnotations:
+    def load_and_count(path: Path, images: Path | None = None) -> CocoAnnotations:
         read.append(path)
-        return load_coco(path)
+        return load_coco(path, images)
 
     def load_all() -> None:
         paths = (folder / way / f"{rank}.json" for way in WAYS)

@@ -181,11 +181,12 @@ def test_what_is_no_checkpoint_is_refused(
     assert message in outcome.stderr
 
 
-def test_a_class_the_detector_does_not_know_is_said(
+def test_a_class_the_detector_does_not_know_is_said_where_it_counts(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     content = json.loads((finished_run.data_root / "val.json").read_text())
-    content["categories"].append({"id": 999, "name": "unicorn"})
+    content["categories"] += [{"id": 999, "name": "unicorn"}, {"id": 1000, "name": "of no box"}]
+    content["annotations"][0]["category_id"] = 999
     more = tmp_path / "more.json"
     more.write_text(json.dumps(content))
     data = ("--val-data", more, finished_run.data_root / "images.zip")
