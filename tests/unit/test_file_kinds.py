@@ -49,7 +49,7 @@ _NAME_BY_CONTENT = {
 }
 
 
-@pytest.mark.parametrize(("content", "name"), _NAME_BY_CONTENT.items())
+@pytest.mark.parametrize(("content", "name"), _NAME_BY_CONTENT.items(), ids=_NAME_BY_CONTENT.values())
 def test_a_file_is_known_by_its_first_bytes(content: bytes, name: str) -> None:
     kind = kind_of_file(content[:NUM_BYTES_NEEDED])
     assert kind is not None
