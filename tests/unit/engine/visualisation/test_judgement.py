@@ -41,7 +41,12 @@ def test_the_judgement_is_that_of_pycocotools(seed: int) -> None:
 
     found, true, crowd = draw(30), draw(12), draw(2)
     coco = COCO()
-    coco.dataset = {"images": [{"id": 1}], "categories": [{"id": 1}, {"id": 2}], "annotations": []}
+    coco.dataset = {
+        "info": {},
+        "images": [{"id": 1}],
+        "categories": [{"id": 1}, {"id": 2}],
+        "annotations": [],
+    }
     rows = [(true, 0), (crowd, 1)]
     for boxes, is_crowd in rows:
         for (x1, y1, x2, y2), label in zip(boxes.boxes.tolist(), boxes.labels.tolist(), strict=True):
