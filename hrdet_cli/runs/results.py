@@ -10,8 +10,7 @@ from typing import Any
 import hrdet_cli
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.trained_detector import TrainedDetector
-from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.keys import is_within, leaves
+from hrdet_cli.specs.keys import is_within
 
 METRICS, MADE_FROM = "metrics.json", "made_from"
 _WITHOUT_EFFECT = ("data", "name", "optimisation", "run")
@@ -67,7 +66,7 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
         images=trained.spec.data.locate("val").images,
         fingerprint=part.annotations.fingerprint,
         num_pictures=len(part.annotations),
-        changes=_changes(trained.base_spec, trained.spec),
+        changes={key: value for key, value in trained.changes.items() if not is_within(key, _WITHOUT_EFFECT)},
     )
 
 
@@ -91,10 +90,9 @@ def evaluation_folder(trained: TrainedDetector, origin: Origin) -> Path:
     results of another evaluation, a number follows. The same evaluation again takes the same folder.
     """
     plain = results_folder(trained, "eval")
-    has_own = trained.base_spec.data.val is not None
-    is_own = not trained.is_of_run or (
-        has_own and trained.spec.data.locate("val") == trained.base_spec.data.locate("val")
-    )
+    saved = trained.saved_spec
+    own = None if saved is None or saved.data.val is None else saved.data.locate("val")
+    is_own = not trained.is_of_run or trained.spec.data.locate("val") == own
     if trained.is_of_run and is_own and not origin.changes:
         return plain
     name = plain.name if is_own else f"{plain.name}-on-{origin.annotations.stem}"
@@ -119,13 +117,3 @@ def _is_for(origin: Origin, folder: Path) -> bool:
     asked = json.loads(json.dumps(origin.to_json()))
     same = ("annotations", "images", "changes")
     return isinstance(held, dict) and all(held.get(key) == asked[key] for key in same)
-
-
-def _changes(before: ExperimentSpec, after: ExperimentSpec) -> dict[str, Any]:
-    old = dict(leaves(before.model_dump(mode="json")))
-    new = dict(leaves(after.model_dump(mode="json")))
-    return {
-        key: new.get(key)
-        for key in {**old, **new}
-        if new.get(key) != old.get(key) and not is_within(key, _WITHOUT_EFFECT)
-    }

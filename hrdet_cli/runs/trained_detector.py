@@ -28,6 +28,7 @@ from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import Layer, parse_spec, setting_layers
 from hrdet_cli.specs.loading import load_spec, validate_layers
 from hrdet_cli.wording import counted
@@ -49,7 +50,8 @@ class TrainedDetector:
         category_ids: K ids of the classes in the annotations they come from; None where nobody says.
         weights: By the names of our detector's tensors; complete.
         is_of_run: Whether a training run left them, so that the spec's data are those it was trained on.
-        base_spec: The spec before the command line changed it.
+        saved_spec: That of a checkpoint before the command line changed it; None for weights of other code.
+        changes: What the command line changed in the spec, by dotted key.
         step: Steps they were trained for; None where nobody says.
         epoch: Whole epochs, likewise.
         notices: What the user should be told.
@@ -63,7 +65,8 @@ class TrainedDetector:
     category_ids: tuple[int, ...] | None
     weights: Mapping[str, Tensor]
     is_of_run: bool
-    base_spec: ExperimentSpec
+    saved_spec: ExperimentSpec | None
+    changes: Mapping[str, Any]
     step: int | None = None
     epoch: int | None = None
     notices: tuple[str, ...] = ()
@@ -113,22 +116,26 @@ def read_trained_detector(
         require_keys(checkpoint or path, state, _CHECKPOINT_KEYS)
         if not isinstance(state["spec"], str):
             raise WeightsError(f"{checkpoint or path}: its spec is no text; it was not written by hrdet")
-        base = spec_of_checkpoint(state["spec"], source)
-        spec = spec_of_checkpoint(state["spec"], source, [*extra_layers, *setting_layers(settings)])
-        return _of_checkpoint(source, checkpoint or path, file, base, spec, use_ema=use_ema)
+        saved = spec_of_checkpoint(state["spec"], source)
+        layers = [*extra_layers, *setting_layers(settings)]
+        spec = spec_of_checkpoint(state["spec"], source, layers) if layers else saved
+        return _of_checkpoint(source, checkpoint or path, file, saved, spec, use_ema=use_ema)
     if use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
     if preset is None and spec_file is None:
         raise SpecError([_describe_unknown(file)])
     weights_layer = Layer(source, {"model": {"weights": source}})  # not those that the preset names
-    base = load_spec(preset=preset, spec_file=spec_file, extra_layers=[weights_layer]).spec
     spec = load_spec(
         preset=preset,
         spec_file=spec_file,
         extra_layers=[weights_layer, *extra_layers],
         settings=settings,
     ).spec
-    return _of_foreign_weights(path if path.is_file() else None, file, base, spec, classes)
+    commanded = {
+        key for layer in (*extra_layers, *setting_layers(settings)) for key, _ in leaves(layer.values)
+    }
+    changes = {key: value for key, value in _values_of(spec).items() if key in commanded}
+    return _of_foreign_weights(path if path.is_file() else None, file, spec, changes, classes)
 
 
 def build_trained_detector(trained: TrainedDetector, device: torch.device) -> Detector:
@@ -213,7 +220,7 @@ def _of_checkpoint(
     source: str,
     file: Path,
     content: WeightsFile,
-    base_spec: ExperimentSpec,
+    saved_spec: ExperimentSpec,
     spec: ExperimentSpec,
     *,
     use_ema: bool | None,
@@ -245,7 +252,8 @@ def _of_checkpoint(
         category_ids=None if ids is None else tuple(ids),
         weights=weights,
         is_of_run="optimiser" in state,
-        base_spec=base_spec,
+        saved_spec=saved_spec,
+        changes=_differences(saved_spec, spec),
         step=_whole_number(state.get("step")),
         epoch=_whole_number(state.get("num_finished_epochs")),
         notices=(
@@ -253,6 +261,16 @@ def _of_checkpoint(
             *_left_out(spec, weights),
         ),
     )
+
+
+def _differences(before: ExperimentSpec, after: ExperimentSpec) -> dict[str, Any]:
+    """The values of ``after`` that ``before`` has otherwise; None for what it has no more."""
+    old, new = _values_of(before), _values_of(after)
+    return {key: new.get(key) for key in {**old, **new} if new.get(key) != old.get(key)}
+
+
+def _values_of(spec: ExperimentSpec) -> dict[str, Any]:
+    return dict(leaves(spec.model_dump(mode="json")))
 
 
 def _whole_number(value: object) -> int | None:
@@ -295,8 +313,8 @@ def _describe_unknown(content: WeightsFile) -> str:
 def _of_foreign_weights(
     file: Path | None,
     content: WeightsFile,
-    base_spec: ExperimentSpec,
     spec: ExperimentSpec,
+    changes: Mapping[str, Any],
     classes: Path | None,
 ) -> TrainedDetector:
     source, family = content.source, recognise(content.tensors, source=content.source)
@@ -319,7 +337,8 @@ def _of_foreign_weights(
         category_ids=ids,
         weights=weights,
         is_of_run=False,
-        base_spec=base_spec,
+        saved_spec=None,
+        changes=changes,
         notices=(
             *content.notices(),
             *contradictions(content, family, recognise_backbone(weights), spec.model),

@@ -29,7 +29,8 @@ def make_detector(run: Path, spec: ExperimentSpec, *, is_of_run: bool = True) ->
         category_ids=(1,),
         weights={},
         is_of_run=is_of_run,
-        base_spec=make_spec(),
+        saved_spec=make_spec() if is_of_run else None,
+        changes={},
     )
 
 

@@ -314,3 +314,14 @@ def test_class_names_that_training_takes_are_read_back(tmp_path: Path, name: str
     }
     save_checkpoint(tmp_path / "last.pt", state)
     assert read_trained_detector(str(tmp_path / "last.pt")).class_names == (name, "dog")
+
+
+def test_a_spec_may_need_what_the_command_line_sets(tmp_path: Path) -> None:
+    text = format_spec(SPEC).replace("  kind: batch", "  kind: nonsense", 1)
+    (tmp_path / "spec.yaml").write_text(text)
+    path = write_foreign(tmp_path / "x.pth", 80)
+    trained = read_trained_detector(
+        str(path), spec_file=tmp_path / "spec.yaml", settings=["norm={kind: batch}"]
+    )
+    assert (trained.spec.norm, trained.saved_spec) == (SPEC.norm, None)
+    assert trained.changes == {"norm.kind": "batch"}
