@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.visualisation.rectangles import areas, common_areas
+
 _OVERLAP = 0.5
 
 
@@ -63,25 +65,13 @@ def _same_class(first: LabelledBoxes, second: LabelledBoxes) -> NDArray[np.bool_
 
 def _ious(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """``(D, G)`` intersections over unions."""
-    common = _common_areas(first, second)
-    unions = _areas(first)[:, None] + _areas(second)[None] - common
+    common = common_areas(first, second)
+    unions = areas(first)[:, None] + areas(second)[None] - common
     return np.divide(common, unions, out=np.zeros_like(common), where=unions > 0)
 
 
 def _shares_inside(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """``(D, I)`` share of each first box that lies in each second one."""
-    common = _common_areas(first, second)
-    areas = np.broadcast_to(_areas(first)[:, None], common.shape)
-    return np.divide(common, areas, out=np.zeros_like(common), where=areas > 0)
-
-
-def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64).prod(axis=1)
-    return areas
-
-
-def _common_areas(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    areas: NDArray[np.float64] = (high - low).astype(np.float64).clip(min=0).prod(axis=2)
-    return areas
+    common = common_areas(first, second)
+    own = np.broadcast_to(areas(first)[:, None], common.shape)
+    return np.divide(common, own, out=np.zeros_like(common), where=own > 0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
 from hrdet_cli.engine.visualisation.palette import PAPER, Colour, ink_on
+from hrdet_cli.engine.visualisation.rectangles import areas, common_areas
 
 Rectangle = tuple[float, float, float, float]
 Rectangles = NDArray[np.float64]  # (n, 4)
@@ -81,7 +82,7 @@ class LabelWriter:
         left, top, right, bottom = bounds
         self._most_covered = (num_picture_pixels or (right - left) * (bottom - top)) / 4
         self._boxes = np.array(boxes).reshape(-1, 4).round()
-        self._box_areas = _areas(self._boxes)
+        self._box_areas = areas(self._boxes)
         self._face = font(size)
         self._height = size + 2 * _PADDING
         self._written = np.zeros((0, 4))
@@ -105,7 +106,7 @@ class LabelWriter:
         places = self._free_places(box, width)
         if not len(places):
             return False
-        hidden = _common_areas(places, self._boxes[self._near(places)]).sum(axis=1)
+        hidden = common_areas(places, self._boxes[self._near(places)]).sum(axis=1)
         place = places[hidden.argmin()]
         self._written = np.vstack([self._written, place])
         self._num_covered += width * self._height
@@ -127,11 +128,11 @@ class LabelWriter:
         places = np.array([(x, y, x + width, y + self._height) for x in lefts for y in tops])
         is_inside = (places[:, :2] >= (leftmost, topmost)) & (places[:, 2:] <= (right, bottom))
         places = places[is_inside.all(axis=1)]
-        places = places[~(_common_areas(places, self._written) > 0).any(axis=1)]
+        places = places[~(common_areas(places, self._written) > 0).any(axis=1)]
         if not len(places):
             return places
         small = self._near(places) & (self._box_areas < 2 * width * self._height)  # no others are half hidden
-        is_hidden = _common_areas(places, self._boxes[small]) > self._box_areas[small] / 2
+        is_hidden = common_areas(places, self._boxes[small]) > self._box_areas[small] / 2
         free: Rectangles = places[~is_hidden.any(axis=1)]
         return free
 
@@ -142,17 +143,3 @@ class LabelWriter:
         x1, y1, x2, y2 = self._boxes.T
         near: NDArray[np.bool_] = (x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)
         return near
-
-
-def _areas(boxes: Rectangles) -> NDArray[np.float64]:
-    """``(B,)`` areas."""
-    areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
-    return areas
-
-
-def _common_areas(first: Rectangles, second: Rectangles) -> NDArray[np.float64]:
-    """``(P, B)`` areas of the intersections of ``(P, 4)`` with ``(B, 4)`` boxes."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    areas: NDArray[np.float64] = (high - low).clip(min=0).prod(axis=2)
-    return areas
