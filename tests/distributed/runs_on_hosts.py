@@ -112,6 +112,20 @@ def start_program(
     return Command(host, process, terminal)
 
 
+def slurm_step(rank: int) -> dict[str, str]:
+    """The variables of a process of a step of Slurm's with one on each of two hosts."""
+    return {
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
+        "SLURM_STEP_NODELIST": "host[1-2]",
+        "SLURM_NODEID": str(rank),
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": "0",
+        "MASTER_ADDR": "host1.test",
+    }
+
+
 def finish(*commands: Command) -> None:
     """Wait for commands that have to end well."""
     for command in commands:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.distributed.hosts import Hosts
-from tests.distributed.runs_on_hosts import settings, start_hrdet
+from tests.distributed.runs_on_hosts import settings, slurm_step, start_hrdet
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -84,18 +84,8 @@ def test_a_bad_spec_of_one_process_of_a_launcher_ends_all_of_them(hosts: MakeHos
     pair = hosts(2)
     commands = []
     for rank, more in enumerate(([], ["--set", "run.seed=-1"])):
-        step = {
-            "SLURM_STEP_ID": "0",
-            "SLURM_STEP_NUM_TASKS": "2",
-            "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
-            "SLURM_STEP_NODELIST": "host[1-2]",
-            "SLURM_NODEID": str(rank),
-            "SLURM_PROCID": str(rank),
-            "SLURM_LOCALID": "0",
-            "MASTER_ADDR": "host1.test",
-        }
         command = ["train", *settings(), "--run-dir", "run", *more]
-        commands.append(start_hrdet(pair[rank], *command, folder=tmp_path, environment=step))
+        commands.append(start_hrdet(pair[rank], *command, folder=tmp_path, environment=slurm_step(rank)))
     begun = time.monotonic()
     assert [command.wait() for command in commands] == [2, 2], commands[0].printed()
     assert time.monotonic() - begun < 60

@@ -19,6 +19,7 @@ from tests.distributed.runs_on_hosts import (
     finish,
     launches_of,
     settings,
+    slurm_step,
     start_hrdet,
     start_program,
     steps_of,
@@ -88,19 +89,9 @@ def test_processes_that_slurm_started_on_two_hosts_train_to_the_weights_of_one(
 ) -> None:
     commands = []
     for rank, host in enumerate(hosts(2)):
-        environment = {
-            "SLURM_STEP_ID": "0",
-            "SLURM_STEP_NUM_TASKS": "2",
-            "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
-            "SLURM_STEP_NODELIST": "host[1-2]",
-            "SLURM_NODEID": str(rank),
-            "SLURM_PROCID": str(rank),
-            "SLURM_LOCALID": "0",
-            "MASTER_ADDR": "host1.test",
-        }
         folder = tmp_path / host.hostname
         command = ["train", *settings(), "--run-dir", "run"]
-        commands.append(start_hrdet(host, *command, folder=folder, environment=environment))
+        commands.append(start_hrdet(host, *command, folder=folder, environment=slurm_step(rank)))
     finish(*commands)
     assert_same_training(tmp_path / "host1" / "run", one_process_run)
     assert launches_of(tmp_path / "host1" / "run")[0]["hosts_by_rank"] == ["host1", "host2"]
