@@ -9,11 +9,16 @@ or subtracts one.
 where a classifier needs it, is index K, the last.
 
 **Shapes** in the engine's docstrings: N images, C channels, H W pixels, L levels, A anchors, R regions,
-G ground-truth boxes, D detections, K classes.
+G ground-truth boxes, D detections, K classes, M or m cells along a side of a mask.
 
 Number of rows G and D are fixed per batch; ``is_valid`` says which rows are real.  Padding rows hold zeros.
+
+**Masks** are as many cells a side for every object, small or large, laid over its box: cell ``(row, column)``
+of M covers that part of the box which lies between ``row / M`` and ``(row + 1) / M`` of its height, and of
+its width likewise.  So they take the same little room whatever the canvas, and move with their boxes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -62,21 +67,26 @@ class Targets:
         boxes: ``(N, G, 4)`` float32 in canvas pixels.
         labels: ``(N, G)`` int64 in ``0 .. K-1``.
         is_valid: ``(N, G)`` bool; False in padding rows.
+        masks: ``(N, G, M, M)`` uint8, 1 where the object is and 0 elsewhere in its box; None where nobody
+            asked for them.
     """
 
     boxes: Tensor
     labels: Tensor
     is_valid: Tensor
+    masks: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
         """Copy to a device, asynchronously where the memory is pinned."""
-        return type(self)(
-            *(t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.is_valid))
-        )
+        return self._each(lambda values: values.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
-        return type(self)(*(t.pin_memory() for t in (self.boxes, self.labels, self.is_valid)))
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, copy: Callable[[Tensor], Tensor]) -> Self:
+        masks = None if self.masks is None else copy(self.masks)
+        return type(self)(copy(self.boxes), copy(self.labels), copy(self.is_valid), masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +111,20 @@ class Detections:
         scores: ``(N, D)`` float32 in [0, 1], descending; 0 in padding rows.
         labels: ``(N, D)`` int64 in ``0 .. K-1``.
         is_valid: ``(N, D)`` bool; False in padding rows.
+        masks: ``(N, D, m, m)`` float32 in [0, 1], how sure the detector is that a cell of the box belongs to
+            the object; None where it finds boxes alone.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     is_valid: Tensor
+    masks: Tensor | None = None
 
     def cpu(self) -> Self:
         """Copy to host memory."""
-        return type(self)(*(t.cpu() for t in (self.boxes, self.scores, self.labels, self.is_valid)))
+        masks = None if self.masks is None else self.masks.cpu()
+        return type(self)(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu(), self.is_valid.cpu(), masks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from hrdet_cli.engine.export.detection_graph import DetectionGraph
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Size, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Size, Targets
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.runs.build import detector
 from hrdet_cli.specs.loading import load_spec
@@ -69,6 +69,10 @@ class CellHead:
         boxes = torch.cat((centres - sides / 2, centres + sides / 2), dim=-1)
         assert len(boxes) == len(sizes)
         return Candidates(boxes[:, :, None].expand(-1, -1, logits.shape[-1], -1), logits.sigmoid())
+
+    def complete(self, pyramid: Pyramid, found: Detections) -> Detections:
+        assert len(found.boxes) == len(pyramid.levels[_LEVEL])
+        return found
 
     def _predict(self, pyramid: Pyramid) -> tuple[Tensor, Tensor, Tensor]:
         """Sides ``(N, R, 2)`` in pixels, logits ``(N, R, K)``, centres ``(R, 2)``."""

@@ -69,7 +69,8 @@ class DetectionGraph(nn.Module):
             descending; labels ``(D,)`` int64.
         """
         images = ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
-        return _select(self.detector.head.selector, self.detector.candidates(images), sizes)
+        head = self.detector.head
+        return _select(head.selector, head.candidates(self.detector.pyramid(images), sizes), sizes)
 
 
 def _select(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.valid_area import ValidArea
-from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Targets
+from hrdet_cli.engine.structures import ClassRows, Detections, ImageBatch, Targets
 
 PixelOrder = Literal["rgb", "bgr"]
 
@@ -86,11 +86,9 @@ class Detector(nn.Module):
         Returns:
             Detections in canvas pixels.
         """
-        return self.head.selector.select(self.candidates(images), images.sizes)
-
-    def candidates(self, images: ImageBatch) -> Candidates:
-        """What there may be in N pictures, before any is selected."""
-        return self.head.candidates(self.pyramid(images), images.sizes)
+        pyramid = self.pyramid(images)
+        candidates = self.head.candidates(pyramid, images.sizes)
+        return self.head.complete(pyramid, self.head.selector.select(candidates, images.sizes))
 
     @property
     def class_rows(self) -> Mapping[str, ClassRows]:

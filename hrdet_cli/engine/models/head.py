@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Targets
 
 
 class Head(Protocol):
-    """Pyramid in, losses or candidates out.
+    """Pyramid in, losses or detections out.
 
     A head is no module. It says what modules it is made of, and the detector holds them beside backbone and
     neck, so that a tensor has the same name in a checkpoint whichever detector it is in.
@@ -53,4 +53,12 @@ class Head(Protocol):
         Args:
             pyramid: Of N pictures.
             sizes: ``(N, 2)`` int64, height and width of each picture.
+        """
+
+    def complete(self, pyramid: Pyramid, found: Detections) -> Detections:
+        """What else the head says of the detections that were selected, such as masks.
+
+        Args:
+            pyramid: The one that the candidates were made of.
+            found: In N pictures. Returned as it is by a head that has nothing to add.
         """

@@ -9,7 +9,7 @@ from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.roi_head import RoIHead
-from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
+from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Targets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,3 +57,7 @@ class TwoStageHead:
         """What each proposed region would be as an object of each class; arguments as of ``Head``."""
         proposals = self.rpn.propose(self.rpn(pyramid), sizes)
         return self.roi_head.candidates(pyramid, proposals)
+
+    def complete(self, pyramid: Pyramid, found: Detections) -> Detections:  # noqa: ARG002 - as Head has it
+        """Nothing but boxes, which are found already."""
+        return found

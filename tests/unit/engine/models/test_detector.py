@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -308,13 +309,31 @@ def test_what_is_selected_from_the_candidates_is_what_is_detected() -> None:
     detector = make_lively_detector()
     images = make_images(sizes=[[128, 128], [70, 90]])
     with torch.no_grad():
-        candidates = detector.candidates(images)
+        candidates = detector.head.candidates(detector.pyramid(images), images.sizes)
     assert candidates.boxes.shape == (2, 100, NUM_CLASSES, 4)
     assert candidates.scores.shape == (2, 100, NUM_CLASSES)
     selected, found = detector.head.selector.select(candidates, images.sizes), detector.detect(images)
     assert torch.equal(selected.boxes, found.boxes)
     assert torch.equal(selected.scores, found.scores)
     assert found.is_valid.any()
+
+
+def test_the_head_completes_what_was_selected_with_the_same_pyramid(monkeypatch: pytest.MonkeyPatch) -> None:
+    pyramids: list[Pyramid] = []
+
+    def complete(head: TwoStageHead, pyramid: Pyramid, found: Detections) -> Detections:
+        pyramids.append(pyramid)
+        return replace(found, masks=found.scores[..., None, None])
+
+    detector, images = make_lively_detector(), make_images(sizes=[[128, 128], [70, 90]])
+    plain = detector.detect(images)
+    assert plain.masks is None
+    monkeypatch.setattr(TwoStageHead, "complete", complete)
+    found = detector.detect(images)
+    assert torch.equal(found.boxes, plain.boxes)
+    assert found.masks is not None
+    assert torch.equal(found.masks.flatten(1), plain.scores)
+    assert torch.equal(pyramids[0].levels[0], detector.pyramid(images).levels[0])
 
 
 @pytest.mark.parametrize("hides_padding", [False, True])
