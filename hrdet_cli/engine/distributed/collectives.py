@@ -42,11 +42,7 @@ def sum_over_processes(tensor: Tensor, *, what: str = "sum") -> Tensor:
 
 
 def mean_over_processes(tensor: Tensor, *, what: str = "mean") -> Tensor:
-    """Mean of a tensor over all processes; not differentiable.
-
-    A loss divided by the mean of the processes' sample counts, then averaged over processes as
-    data-parallel training does, is the loss of one process that holds the whole batch.
-    """
+    """Mean of a tensor over all processes; not differentiable."""
     return sum_over_processes(tensor, what=what) / current_world().size
 
 

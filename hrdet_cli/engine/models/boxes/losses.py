@@ -1,4 +1,4 @@
-"""The losses on drawn candidates: sums, and the one denominator they share."""
+"""The losses on candidates: sums over a process's pictures, and what they are divided by."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrdet_cli.engine.distributed.collectives import mean_over_processes
+from hrdet_cli.engine.distributed.collectives import sum_over_processes
+from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.models.boxes.sampling import Sample
 
 
@@ -80,9 +81,21 @@ def class_loss(logits: Tensor, labels: Tensor, sample: Sample) -> Tensor:
     return (losses * sample.is_valid.flatten()).sum()
 
 
-def mean_num_drawn(sample: Sample) -> Tensor:
-    """What the sums are divided by: all drawn candidates, positive or not, at least 1; float32 scalar.
+def denominator(count: Tensor, *, what: str, least: float = 1.0) -> Tensor:
+    """What a sum over this process's share of a batch is divided by.
 
-    It is the mean over processes, since gradients are averaged over them too.
+    Gradients are averaged over the processes, so each divides by an equal part of the count of all: what
+    comes out is the loss of one process that holds the whole batch.  The floor is that of the whole count.
+    Were it that of a process's part, a batch with fewer things to count than processes would weigh too
+    little.
+
+    Args:
+        count: Scalar, such as the number of drawn candidates, on this process; in the dtype of the sum.
+        what: What is counted, for the watchdog.
+        least: The count is taken to be at least this, so that a batch without anything divides by it.
+
+    Returns:
+        Scalar of that dtype without a gradient, equal on every process.
     """
-    return mean_over_processes(sample.is_valid.sum().float(), what="number of samples").clamp(min=1)
+    total = sum_over_processes(count.detach(), what=what)
+    return total.clamp(min=least) / current_world().size

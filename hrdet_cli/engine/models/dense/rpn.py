@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, mean_num_drawn, objectness_loss
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator, objectness_loss
 from hrdet_cli.engine.models.boxes.matching import Matcher
 from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
@@ -107,7 +107,7 @@ class RegionProposalNetwork(nn.Module):
         wanted_boxes = take_rows(targets.boxes, target_index)
         wanted = self.coder.encode(wanted_boxes, sample.pick(boxes))
         drawn_deltas = sample.pick(predictions.deltas)
-        num_drawn = mean_num_drawn(sample)
+        num_drawn = denominator(sample.is_valid.sum(dtype=predictions.logits.dtype), what="number of samples")
         return {
             "rpn_objectness": objectness_loss(sample.pick(predictions.logits), sample) / num_drawn,
             "rpn_box": self.box_loss(drawn_deltas, wanted, sample.is_positive) / num_drawn,

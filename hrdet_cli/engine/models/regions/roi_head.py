@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, mean_num_drawn
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, denominator
 from hrdet_cli.engine.models.boxes.matching import Matcher
 from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
@@ -129,7 +129,7 @@ class RoIHead(nn.Module):
         class_index = found_labels[..., None, None].expand(-1, -1, 1, 4)
         deltas = deltas.gather(2, class_index).squeeze(2)
         wanted = self.coder.encode(wanted_boxes, regions)
-        num_drawn = mean_num_drawn(sample)
+        num_drawn = denominator(sample.is_valid.sum(dtype=logits.dtype), what="number of samples")
         return {
             "roi_class": class_loss(logits, labels, sample) / num_drawn,
             "roi_box": self.box_loss(deltas, wanted, sample.is_positive) / num_drawn,
