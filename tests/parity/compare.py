@@ -9,7 +9,7 @@ largest absolute one over the largest value of the stage.
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,24 +130,25 @@ def compare_training(
     num_boxes = batch.targets.is_valid.sum(dim=1).tolist()
     num_rows = batch.targets.boxes.shape[1]
     head = two_stage(detector)
-    samplers = head.rpn.sampler, head.roi_head.sampler
+    rpn_sampler = head.rpn.sampler
     of_rpn = RecordedSampler(rpn_draws(dump))
     of_roi = RecordedSampler(roi_draws(dump, num_boxes, num_rows))
     # Detectors take a Sampler and no other; this stands in for one during a comparison only.
-    head.rpn.sampler, head.roi_head.sampler = of_rpn, of_roi  # type: ignore[assignment]
+    head.rpn.sampler = of_rpn  # type: ignore[assignment]
+    region_draw = replace(head.region_draw, sampler=of_roi)  # type: ignore[arg-type]
     try:
         pyramid = detector.pyramid(batch.images)
         predictions = head.rpn(pyramid)
         proposed = head.rpn.propose(predictions, batch.images.sizes)
         recorded = _recorded_proposals(dump, pyramid.levels[0].dtype)
-        losses = {
-            **head.rpn.losses(predictions, batch.images, batch.targets),
-            **head.roi_head.losses(pyramid, recorded, batch.images, batch.targets),
-        }
+        losses = head.rpn.losses(predictions, batch.images, batch.targets)
+        drawn = region_draw.draw(recorded, batch.images, batch.targets)
+        roi = head.roi_head.losses(head.roi_head(pyramid, drawn.boxes), drawn, batch.targets)
+        losses |= {"roi_class": roi.classes, "roi_box": roi.boxes}
         detector.zero_grad()
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
     finally:
-        head.rpn.sampler, head.roi_head.sampler = samplers
+        head.rpn.sampler = rpn_sampler
     found = [boxes[is_valid] for boxes, is_valid in zip(proposed.boxes, proposed.is_valid, strict=True)]
     yield of_boxes("proposals", found, [picture["candidates"] for picture in dump["roi_draws"]])
     anchors = [scattered(*pair) for pair in zip(dump["rpn_takes_part"], dump["rpn_draws"], strict=True)]

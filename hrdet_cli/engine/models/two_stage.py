@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.models.regions.roi_head import RoIHead
+from hrdet_cli.engine.models.regions.box_stage import BoxStage
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Targets
 
 
@@ -18,21 +19,20 @@ class TwoStageHead:
 
     Attributes:
         rpn: Proposes regions.
+        region_draw: Draws those that the region head is trained on.
         roi_head: Classifies and refines them.
+        selector: Makes detections of the candidates.
     """
 
     rpn: RegionProposalNetwork
-    roi_head: RoIHead
+    region_draw: RegionDraw
+    roi_head: BoxStage
+    selector: DetectionSelector
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
         """Both stages."""
         return {"rpn": self.rpn, "roi_head": self.roi_head}
-
-    @property
-    def selector(self) -> DetectionSelector:
-        """That of the region head."""
-        return self.roi_head.selector
 
     @property
     def class_rows(self) -> Mapping[str, ClassRows]:
@@ -48,15 +48,15 @@ class TwoStageHead:
         """Scalars ``rpn_objectness``, ``rpn_box``, ``roi_class``, ``roi_box``; arguments as of ``Head``."""
         predictions = self.rpn(pyramid)
         proposals = self.rpn.propose(predictions, images.sizes)
-        return {
-            **self.rpn.losses(predictions, images, targets),
-            **self.roi_head.losses(pyramid, proposals, images, targets),
-        }
+        rpn_losses = self.rpn.losses(predictions, images, targets)
+        drawn = self.region_draw.draw(proposals, images, targets)
+        roi = self.roi_head.losses(self.roi_head(pyramid, drawn.boxes), drawn, targets)
+        return {**rpn_losses, "roi_class": roi.classes, "roi_box": roi.boxes}
 
     def candidates(self, pyramid: Pyramid, sizes: Tensor) -> Candidates:
         """What each proposed region would be as an object of each class; arguments as of ``Head``."""
         proposals = self.rpn.propose(self.rpn(pyramid), sizes)
-        return self.roi_head.candidates(pyramid, proposals)
+        return self.roi_head.candidates(self.roi_head(pyramid, proposals.boxes), proposals)
 
     def complete(self, pyramid: Pyramid, found: Detections) -> Detections:  # noqa: ARG002 - as Head has it
         """Nothing but boxes, which are found already."""

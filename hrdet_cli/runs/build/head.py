@@ -11,8 +11,9 @@ from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
 from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.head import Head
+from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.engine.models.regions.roi_head import RoIHead
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.runs.build.anchors import build_anchor_layout
 from hrdet_cli.specs.model import BoxLossSpec, ModelSpec, RoiHeadSpec, RpnSpec, SoftNmsSpec
@@ -31,7 +32,9 @@ def build_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) 
     """
     return TwoStageHead(
         rpn=_build_rpn(model, strides=strides),
-        roi_head=_build_roi_head(model, num_classes=num_classes, strides=strides),
+        region_draw=_build_region_draw(model.roi_head, num_classes=num_classes),
+        roi_head=_build_box_stage(model, num_classes=num_classes, strides=strides),
+        selector=_build_selector(model),
     )
 
 
@@ -87,10 +90,22 @@ def _build_rpn(model: ModelSpec, *, strides: tuple[int, ...]) -> RegionProposalN
     )
 
 
-def _build_roi_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> RoIHead:
+def _build_region_draw(head: RoiHeadSpec, *, num_classes: int) -> RegionDraw:
+    return RegionDraw(
+        num_classes=num_classes,
+        matcher=Matcher(
+            positive_iou=head.positive_iou, negative_iou=head.positive_iou, min_positive_iou=None
+        ),
+        sampler=Sampler(
+            num_samples=head.num_samples, positive_fraction=head.positive_fraction, stream=_ROI_STREAM
+        ),
+    )
+
+
+def _build_box_stage(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> BoxStage:
     """The region head on that pyramid, of which the coarsest level only proposes."""
     head = model.roi_head
-    return RoIHead(
+    return BoxStage(
         in_channels=model.neck_channels,
         num_classes=num_classes,
         pooling=RegionPooling(
@@ -102,20 +117,18 @@ def _build_roi_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, .
         hidden_features=head.hidden_features,
         class_agnostic_boxes=head.class_agnostic_boxes,
         coder=_build_coder(head),
-        matcher=Matcher(
-            positive_iou=head.positive_iou, negative_iou=head.positive_iou, min_positive_iou=None
-        ),
-        sampler=Sampler(
-            num_samples=head.num_samples, positive_fraction=head.positive_fraction, stream=_ROI_STREAM
-        ),
         box_loss=_build_box_loss(head.box_loss),
-        selector=DetectionSelector(
-            score_threshold=head.score_threshold,
-            nms_iou=head.nms_iou,
-            max_detections=head.max_detections,
-            clipping=BoxClipping(corners=model.box_corners, min_side_pixels=head.min_side_pixels),
-            soft_nms=None if head.soft_nms is None else _build_soft_nms(head.soft_nms),
-        ),
+    )
+
+
+def _build_selector(model: ModelSpec) -> DetectionSelector:
+    head = model.roi_head
+    return DetectionSelector(
+        score_threshold=head.score_threshold,
+        nms_iou=head.nms_iou,
+        max_detections=head.max_detections,
+        clipping=BoxClipping(corners=model.box_corners, min_side_pixels=head.min_side_pixels),
+        soft_nms=None if head.soft_nms is None else _build_soft_nms(head.soft_nms),
     )
 
 

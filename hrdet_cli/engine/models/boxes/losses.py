@@ -66,19 +66,19 @@ def objectness_loss(logits: Tensor, sample: Sample) -> Tensor:
     return (losses * sample.is_valid).sum()
 
 
-def class_loss(logits: Tensor, labels: Tensor, sample: Sample) -> Tensor:
+def class_loss(logits: Tensor, labels: Tensor, is_valid: Tensor) -> Tensor:
     """Summed cross entropy of drawn regions.
 
     Args:
         logits: ``(N, S, K + 1)`` float32, the background last.
         labels: ``(N, S)`` int64 in ``0 .. K``.
-        sample: Which of them count.
+        is_valid: ``(N, S)`` bool, which of them count.
 
     Returns:
         Scalar.
     """
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return (losses * sample.is_valid.flatten()).sum()
+    return (losses * is_valid.flatten()).sum()
 
 
 def denominator(count: Tensor, *, what: str, least: float = 1.0) -> Tensor:

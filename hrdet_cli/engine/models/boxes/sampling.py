@@ -37,7 +37,7 @@ class Sampler:
 
     Attributes:
         num_samples: Candidates per picture.
-        positive_fraction: At most ``int(num_samples * positive_fraction)`` of them are positive. Missing
+        positive_fraction: At most ``max_positive`` of them are positive. Missing
             positives are made up for with negatives, not the other way round.
         stream: Stream of the pictures' keys that the draws come from; each sampler of a model has its own.
     """
@@ -45,6 +45,11 @@ class Sampler:
     num_samples: int
     positive_fraction: float
     stream: int
+
+    @property
+    def max_positive(self) -> int:
+        """Most positives of a picture; they are in as many of its first slots."""
+        return int(self.num_samples * self.positive_fraction)
 
     def draw(self, matches: Matches, keys: Tensor, numbers: Tensor) -> Sample:
         """Draw from each picture's positives and negatives.
@@ -63,7 +68,7 @@ class Sampler:
         bits = bits_from_keys(keys, counters=numbers, stream=self.stream)
         # 62 bits, of which the lower half makes all different: nothing is left to the order of equals.
         draws = (bits >> 1 << 31) + numbers
-        num_positive = min(int(self.num_samples * self.positive_fraction), num_candidates)
+        num_positive = min(self.max_positive, num_candidates)
         # Ranks: chosen positives from 2**62, negatives from 0, all others -1. The largest fill the slots.
         positive_ranks = torch.where(matches.is_positive, draws + _LEAST_POSITIVE, -1)
         chosen_ranks, chosen = positive_ranks.topk(num_positive, dim=1)

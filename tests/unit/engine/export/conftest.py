@@ -41,17 +41,18 @@ def batch_of(picture: Tensor) -> ImageBatch:
 
 @torch.no_grad()
 def _spread_predictions(detector: Detector, images: ImageBatch) -> None:
-    """Make layers that are initialised to say next to nothing as outspoken as trained ones."""
+    """Make layers that are initialised to say next to nothing as differences as trained ones."""
 
     def spread(layer: nn.Module, values: Tensor, *, wanted: float) -> None:
         layer.get_parameter("weight").mul_(wanted / values.std())
 
     pyramid = detector.pyramid(images)
     head = two_stage(detector)
-    predictions = head.rpn(pyramid)
-    spread(head.rpn.objectness, predictions.logits, wanted=3.0)
-    spread(head.rpn.deltas, predictions.deltas, wanted=0.3)
+    anchors = head.rpn(pyramid)
+    spread(head.rpn.objectness, anchors.logits, wanted=3.0)
+    spread(head.rpn.deltas, anchors.deltas, wanted=0.3)
     proposals = head.rpn.propose(head.rpn(pyramid), images.sizes)
-    logits, deltas = head.roi_head(pyramid, proposals.boxes)
-    spread(head.roi_head.classifier, logits - logits.mean(dim=1, keepdim=True), wanted=2.0)
-    spread(head.roi_head.regressor, deltas, wanted=1.0)
+    regions = head.roi_head(pyramid, proposals.boxes)
+    differences = regions.logits - regions.logits.mean(dim=1, keepdim=True)
+    spread(head.roi_head.classifier, differences, wanted=2.0)
+    spread(head.roi_head.regressor, regions.deltas, wanted=1.0)

@@ -33,13 +33,12 @@ def test_it_finds_what_the_detector_finds(detector: Detector, size: Size) -> Non
 
 def test_no_more_than_the_best_are_found(detector: Detector) -> None:
     head = two_stage(detector)
-    selector = head.roi_head.selector
-    head.roi_head.selector = replace(selector, max_detections=3)
+    detector.head = replace(head, selector=replace(head.selector, max_detections=3))
     try:
         with torch.no_grad():
             boxes, scores, _ = DetectionGraph(detector)(*PictureOnCanvas()(draw_picture(Size(128, 160))))
     finally:
-        head.roi_head.selector = selector
+        detector.head = head
     assert boxes.shape == (3, 4)
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
 
@@ -63,11 +62,10 @@ def test_a_picture_is_padded_with_zeros_right_and_below() -> None:
 
 def test_soft_nms_has_no_graph(detector: Detector) -> None:
     head = two_stage(detector)
-    selector = head.roi_head.selector
     soft = SoftNms(decay="linear", sigma=0.5, min_score=0.05)
-    head.roi_head.selector = replace(selector, soft_nms=soft)
+    detector.head = replace(head, selector=replace(head.selector, soft_nms=soft))
     try:
         with pytest.raises(ValueError, match="soft-NMS cannot be written as a graph"):
             DetectionGraph(detector)
     finally:
-        head.roi_head.selector = selector
+        detector.head = head

@@ -20,8 +20,9 @@ from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions import pooling
+from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.engine.models.regions.roi_head import RoIHead
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
@@ -73,21 +74,28 @@ def make_detector(
         training_selector=proposes_200,
         test_selector=ProposalSelector(num_candidates_per_level=100, nms_iou=0.7, max_proposals=100),
     )
-    roi_head = RoIHead(
+    roi_head = BoxStage(
         in_channels=8,
         num_classes=NUM_CLASSES,
         pooling=RegionPooling(strides=(4, 8, 16, 32), cells=3, sampling_ratio=2, aligned=True),
         hidden_features=16,
         coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2)),
+        box_loss=BoxLoss(kind="l1"),
+    )
+    region_draw = RegionDraw(
+        num_classes=NUM_CLASSES,
         matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
         sampler=Sampler(num_samples=32, positive_fraction=0.25, stream=1),
-        box_loss=BoxLoss(kind="l1"),
-        selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
     )
     return Detector(
         backbone=TinyPyramid(),
         neck=NoNeck(),
-        head=TwoStageHead(rpn=rpn, roi_head=roi_head),
+        head=TwoStageHead(
+            rpn=rpn,
+            region_draw=region_draw,
+            roi_head=roi_head,
+            selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
+        ),
         pixel_mean=(10.0, 20.0, 30.0),
         pixel_std=(2.0, 4.0, 5.0),
     )

@@ -21,8 +21,9 @@ from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.necks.fpn import FPN
+from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.engine.models.regions.roi_head import RoIHead
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 
@@ -65,25 +66,28 @@ def make_ours() -> Detector:
         training_selector=selector,
         test_selector=selector,
     )
-    roi_head = RoIHead(
+    roi_head = BoxStage(
         in_channels=256,
         num_classes=NUM_CLASSES,
         pooling=RegionPooling(strides=(4, 8, 16, 32), sampling_ratio=2, aligned=False),
         coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2), clamp="enlarging"),
+        box_loss=box_loss,
+    )
+    region_draw = RegionDraw(
+        num_classes=NUM_CLASSES,
         matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
         sampler=ROI_SAMPLER,
-        box_loss=box_loss,
-        selector=DetectionSelector(
-            score_threshold=0.05,
-            nms_iou=0.5,
-            max_detections=100,
-            clipping=BoxClipping(min_side_pixels=1e-2),
-        ),
+    )
+    detection_selector = DetectionSelector(
+        score_threshold=0.05,
+        nms_iou=0.5,
+        max_detections=100,
+        clipping=BoxClipping(min_side_pixels=1e-2),
     )
     return Detector(
         backbone=backbone,
         neck=neck,
-        head=TwoStageHead(rpn=rpn, roi_head=roi_head),
+        head=TwoStageHead(rpn=rpn, region_draw=region_draw, roi_head=roi_head, selector=detection_selector),
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )

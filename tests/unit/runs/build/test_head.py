@@ -6,11 +6,13 @@ import torch
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
 from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
 from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
@@ -67,6 +69,9 @@ def test_settings_of_the_region_head_are_those_of_the_network() -> None:
         detector_of(
             "demo",
             "model.box_corners=inclusive",
+            "model.roi_head.positive_iou=0.55",
+            "model.roi_head.num_samples=40",
+            "model.roi_head.positive_fraction=0.3",
             "model.roi_head.class_agnostic_boxes=true",
             "model.roi_head.box_means=[0.1, 0.2, 0.3, 0.4]",
             "model.roi_head.box_stds=[0.5, 0.6, 0.7, 0.8]",
@@ -77,9 +82,15 @@ def test_settings_of_the_region_head_are_those_of_the_network() -> None:
             "model.roi_head.soft_nms={decay: gaussian, sigma: 0.7, min_score: 0.002}",
             "model.roi_head.max_detections=17",
         )
-    ).roi_head
-    assert head.regressor.out_features == 4
-    assert head.coder == BoxCoder(stds=(0.5, 0.6, 0.7, 0.8), means=(0.1, 0.2, 0.3, 0.4), clamp="enlarging")
+    )
+    assert head.region_draw == RegionDraw(
+        num_classes=3,
+        matcher=Matcher(positive_iou=0.55, negative_iou=0.55, min_positive_iou=None),
+        sampler=Sampler(num_samples=40, positive_fraction=0.3, stream=1),
+    )
+    stage = head.roi_head
+    assert stage.regressor.out_features == 4
+    assert stage.coder == BoxCoder(stds=(0.5, 0.6, 0.7, 0.8), means=(0.1, 0.2, 0.3, 0.4), clamp="enlarging")
     assert head.selector == DetectionSelector(
         score_threshold=0.01,
         nms_iou=0.3,
@@ -106,13 +117,13 @@ def test_a_family_of_weights_has_its_anchors_and_corners_in_training_and_in_the_
     head = two_stage(detector)
     assert head.rpn.anchor_generator.layout == layout
     assert head.rpn.test_selector.clipping.corners == corners
-    assert head.roi_head.selector.clipping.corners == corners
+    assert head.selector.clipping.corners == corners
     fit = build_anchor_fit(load_spec(preset=preset).spec)
     assert fit.anchors == head.rpn.anchor_generator.shapes
 
 
 def test_without_settings_boxes_are_class_wise_and_hard_nms_drops() -> None:
-    head = two_stage(detector_of("demo")).roi_head
-    assert head.regressor.out_features == 12
+    head = two_stage(detector_of("demo"))
+    assert head.roi_head.regressor.out_features == 12
     assert head.selector.soft_nms is None
     assert head.selector.clipping == BoxClipping()

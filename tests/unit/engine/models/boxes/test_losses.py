@@ -76,7 +76,7 @@ def test_objectness_counts_valid_slots_only() -> None:
 
 def test_class_loss_counts_valid_slots_only() -> None:
     logits = torch.tensor([[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [9.0, -9.0, 0.0]]])
-    loss = class_loss(logits, torch.tensor([[0, 2, 1]]), SAMPLE)
+    loss = class_loss(logits, torch.tensor([[0, 2, 1]]), SAMPLE.is_valid)
     first = math.log(1 + math.e + math.e**2)
     assert loss.item() == pytest.approx(first + math.log(3))
 

@@ -8,33 +8,31 @@ from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.engine.models.regions.roi_head import RoIHead
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 NUM_CLASSES = 3
 SIZES = torch.tensor([[64, 64], [48, 60]])
 
 
-def make_head(*, class_agnostic_boxes: bool) -> RoIHead:
+def make_stage(*, class_agnostic_boxes: bool) -> BoxStage:
     torch.manual_seed(0)
-    return RoIHead(
+    return BoxStage(
         in_channels=4,
         num_classes=NUM_CLASSES,
         pooling=RegionPooling(strides=(4,), cells=3, sampling_ratio=2, aligned=True),
         hidden_features=16,
         class_agnostic_boxes=class_agnostic_boxes,
         coder=BoxCoder(stds=(0.1, 0.1, 0.2, 0.2)),
-        matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
-        sampler=Sampler(num_samples=32, positive_fraction=0.25, stream=1),
         box_loss=BoxLoss(kind="l1"),
-        selector=DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100),
     )
 
 
-def agnostic_and_class_wise() -> tuple[RoIHead, RoIHead]:
-    """Two heads with the same weights; the second one's regressor has the first one's rows for each class."""
-    agnostic, class_wise = make_head(class_agnostic_boxes=True), make_head(class_agnostic_boxes=False)
+def agnostic_and_class_wise() -> tuple[BoxStage, BoxStage]:
+    """Two with the same weights; the second one's regressor has the first one's rows for each class."""
+    agnostic, class_wise = make_stage(class_agnostic_boxes=True), make_stage(class_agnostic_boxes=False)
     with torch.no_grad():
         agnostic.classifier.weight.mul_(30)
         agnostic.regressor.weight.mul_(300)
@@ -54,16 +52,17 @@ def make_regions() -> tuple[Pyramid, Proposals]:
 
 
 def test_class_agnostic_boxes_take_four_outputs_and_are_the_same_for_every_class() -> None:
-    head = make_head(class_agnostic_boxes=True)
-    assert head.regressor.weight.shape == (4, 16)
+    stage = make_stage(class_agnostic_boxes=True)
+    assert stage.regressor.weight.shape == (4, 16)
     pyramid, proposals = make_regions()
-    logits, deltas = head(pyramid, proposals.boxes)
-    assert logits.shape == (2, 40, NUM_CLASSES + 1)
+    predictions = stage(pyramid, proposals.boxes)
+    deltas = predictions.deltas
+    assert predictions.logits.shape == (2, 40, NUM_CLASSES + 1)
     assert deltas.shape == (2, 40, NUM_CLASSES, 4)
     assert torch.equal(deltas, deltas[:, :, :1].expand_as(deltas))
 
 
-def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equal_classes() -> None:
+def test_a_class_agnostic_stage_learns_and_detects_like_a_class_wise_one_with_equal_classes() -> None:
     agnostic, class_wise = agnostic_and_class_wise()
     pyramid, proposals = make_regions()
     images = ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), SIZES, torch.tensor([1, 2]))
@@ -72,22 +71,29 @@ def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equ
         labels=torch.arange(6).expand(2, -1) % NUM_CLASSES,
         is_valid=torch.ones(2, 6, dtype=torch.bool),
     )
-    losses = [head.losses(pyramid, proposals, images, targets) for head in (agnostic, class_wise)]
-    for name, loss in losses[0].items():
-        torch.testing.assert_close(loss, losses[1][name], msg=name)
+    region_draw = RegionDraw(
+        num_classes=NUM_CLASSES,
+        matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
+        sampler=Sampler(num_samples=32, positive_fraction=0.25, stream=1),
+    )
+    drawn = region_draw.draw(proposals, images, targets)
+    losses = [stage.losses(stage(pyramid, drawn.boxes), drawn, targets) for stage in (agnostic, class_wise)]
+    for loss, other in ((losses[0].classes, losses[1].classes), (losses[0].boxes, losses[1].boxes)):
+        torch.testing.assert_close(loss, other)
         assert loss > 0.01
-    for head_losses in losses:
-        sum(head_losses.values()).backward()  # type: ignore[union-attr]
+    for stage_losses in losses:
+        torch.autograd.backward(stage_losses.classes + stage_losses.boxes)
     assert agnostic.regressor.weight.grad is not None
     assert class_wise.regressor.weight.grad is not None
     by_class = class_wise.regressor.weight.grad.view(NUM_CLASSES, 4, -1)
     assert (by_class != 0).flatten(1).any(dim=1).all()
     torch.testing.assert_close(agnostic.regressor.weight.grad, by_class.sum(dim=0))
 
+    selector = DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100)
     with torch.no_grad():
         found, wanted = (
-            head.selector.select(head.candidates(pyramid, proposals), SIZES)
-            for head in (agnostic, class_wise)
+            selector.select(stage.candidates(stage(pyramid, proposals.boxes), proposals), SIZES)
+            for stage in (agnostic, class_wise)
         )
     assert found.is_valid.sum() > 20
     assert torch.equal(found.labels, wanted.labels)
@@ -96,17 +102,16 @@ def test_a_class_agnostic_head_learns_and_detects_like_a_class_wise_one_with_equ
 
 
 def test_the_rows_of_classes_are_all_rows_of_the_last_layers() -> None:
-    head = make_head(class_agnostic_boxes=False)
-    found = {layer: rows.num_rows(NUM_CLASSES) for layer, rows in head.class_rows.items()}
-    assert found == {"classifier": head.classifier.out_features, "regressor": head.regressor.out_features}
+    stage = make_stage(class_agnostic_boxes=False)
+    found = {layer: rows.num_rows(NUM_CLASSES) for layer, rows in stage.class_rows.items()}
+    assert found == {"classifier": stage.classifier.out_features, "regressor": stage.regressor.out_features}
     assert list(found) == ["classifier", "regressor"]
-    assert (
-        make_head(class_agnostic_boxes=True).regressor.out_features == head.class_rows["regressor"].per_class
-    )
+    agnostic = make_stage(class_agnostic_boxes=True)
+    assert agnostic.regressor.out_features == agnostic.class_rows["regressor"].per_class
 
 
 @pytest.mark.parametrize("class_agnostic_boxes", [True, False])
 def test_the_regressor_starts_small(class_agnostic_boxes: bool) -> None:
-    regressor = make_head(class_agnostic_boxes=class_agnostic_boxes).regressor
+    regressor = make_stage(class_agnostic_boxes=class_agnostic_boxes).regressor
     assert 0.0005 < regressor.weight.std() < 0.0015
     assert (regressor.bias == 0).all()

@@ -1,0 +1,142 @@
+"""What is in each region, and where exactly? Two fully connected layers that look at pooled features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, denominator
+from hrdet_cli.engine.models.dense.proposals import Proposals
+from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.engine.models.regions.region_draw import DrawnRegions
+from hrdet_cli.engine.structures import Candidates, ClassRows, Targets
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPredictions:
+    """What a stage says of R regions in each of N pictures.
+
+    Float32 whatever the pyramid's dtype, or float64 where that is float64.
+
+    Attributes:
+        logits: ``(N, R, K + 1)``, the background last.
+        deltas: ``(N, R, K, 4)`` for each class, encoded relative to the regions; the same for all classes if
+            boxes are class-agnostic.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RegionLosses:
+    """Losses of a stage, scalars.
+
+    Attributes:
+        classes: On the class logits of all drawn regions.
+        boxes: On the deltas of drawn positives.
+    """
+
+    classes: Tensor
+    boxes: Tensor
+
+
+class BoxStage(nn.Module):
+    """RoIAlign, two fully connected layers, a classifier and a box regressor."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_classes: int,
+        pooling: RegionPooling,
+        hidden_features: int = 1024,
+        class_agnostic_boxes: bool = False,
+        coder: BoxCoder,
+        box_loss: BoxLoss,
+    ) -> None:
+        """Create the stage with zero biases; fully connected layers Xavier, the two outputs normal.
+
+        Args:
+            in_channels: Channels of the pyramid.
+            num_classes: K, without the background.
+            pooling: Cuts regions out of the pyramid.
+            hidden_features: Width of the two fully connected layers.
+            class_agnostic_boxes: The regressor gives a region one box, not one for each class.
+            coder: Between boxes and deltas relative to regions.
+            box_loss: On the deltas of drawn positives.
+        """
+        super().__init__()
+        self.fc1 = nn.Linear(in_channels * pooling.cells**2, hidden_features)
+        self.fc2 = nn.Linear(hidden_features, hidden_features)
+        self.classifier = nn.Linear(hidden_features, num_classes + 1)
+        self.regressor = nn.Linear(hidden_features, 4 if class_agnostic_boxes else num_classes * 4)
+        nn.init.xavier_uniform_(self.fc1.weight)
+        nn.init.xavier_uniform_(self.fc2.weight)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.normal_(self.regressor.weight, std=0.001)
+        for layer in (self.fc1, self.fc2, self.classifier, self.regressor):
+            nn.init.zeros_(layer.bias)
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.coder = coder
+        self.box_loss = box_loss
+
+    @property
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Layers whose rows are classes, by name; the background's row is the classifier's last.
+
+        Where boxes are class-agnostic the regressor has the rows of one class, whatever K is.
+        """
+        return {"classifier": ClassRows(per_class=1, others=1), "regressor": ClassRows(per_class=4)}
+
+    def forward(self, pyramid: Pyramid, regions: Tensor) -> RegionPredictions:
+        """Look at regions.
+
+        Args:
+            pyramid: Of N pictures.
+            regions: ``(N, R, 4)`` float32 in canvas pixels.
+        """
+        hidden = self.pooling(pyramid, regions).flatten(1)
+        hidden = F.relu(self.fc1(hidden), inplace=True)
+        hidden = F.relu(self.fc2(hidden), inplace=True)
+        logits = at_least_float32(self.classifier(hidden))
+        deltas = at_least_float32(self.regressor(hidden))
+        shape = regions.shape[:2]
+        deltas = deltas.view(*shape, self.regressor.out_features // 4, 4)
+        return RegionPredictions(
+            logits=logits.view(*shape, self.num_classes + 1),
+            deltas=deltas.expand(-1, -1, self.num_classes, -1),
+        )
+
+    def losses(self, predictions: RegionPredictions, drawn: DrawnRegions, targets: Targets) -> RegionLosses:
+        """Losses on drawn regions, divided by how many were drawn.
+
+        Args:
+            predictions: Of the drawn regions.
+            drawn: What they are to learn.
+            targets: Ground truth.
+        """
+        target_labels = take_rows(targets.labels, drawn.target_index)
+        class_index = target_labels[..., None, None].expand(-1, -1, 1, 4)
+        deltas = predictions.deltas.gather(2, class_index).squeeze(2)
+        wanted = self.coder.encode(take_rows(targets.boxes, drawn.target_index), drawn.boxes)
+        num_drawn = denominator(drawn.is_valid.sum(dtype=predictions.logits.dtype), what="number of samples")
+        return RegionLosses(
+            classes=class_loss(predictions.logits, drawn.labels, drawn.is_valid) / num_drawn,
+            boxes=self.box_loss(deltas, wanted, drawn.is_positive) / num_drawn,
+        )
+
+    def candidates(self, predictions: RegionPredictions, regions: Proposals) -> Candidates:
+        """What each region would be as an object of each class.
+
+        Args:
+            predictions: Of the regions.
+            regions: R of them in each of N pictures.
+        """
+        boxes = self.coder.decode(predictions.deltas, regions.boxes[:, :, None])
+        scores = predictions.logits.softmax(dim=-1)[..., :-1]
+        return Candidates(boxes=boxes, scores=scores.where(regions.is_valid[..., None], 0.0))
