@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,9 @@ def compare_training(
         proposed = head.rpn.propose(predictions, batch.images.sizes)
         recorded = _recorded_proposals(dump, pyramid.levels[0].dtype)
         losses = head.rpn.losses(predictions, batch.images, batch.targets)
-        drawn = region_draw.draw(recorded, batch.images, batch.targets)
+        drawn = region_draw.draw(
+            recorded, batch.images, batch.targets, class_losses=partial(head.roi_head.class_losses, pyramid)
+        )
         roi = head.roi_head.losses(head.roi_head(pyramid, drawn.boxes), drawn, batch.targets)
         losses |= {"roi_class": roi.classes, "roi_box": roi.boxes}
         detector.zero_grad()
