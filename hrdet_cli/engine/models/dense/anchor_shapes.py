@@ -7,9 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-PYRAMID_STRIDES = (4, 8, 16, 32, 64)
-"""Picture pixels per feature pixel of the levels of both necks."""
-
 AnchorArea = Literal["picture", "padded", "canvas"]
 
 
