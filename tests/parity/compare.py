@@ -20,7 +20,7 @@ from torch import Tensor
 from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_all
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.weights.families import recognise, to_ours
+from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from tests.parity.cases import DETECTION_BATCHES, TRAINING_BATCHES
 from tests.parity.filled_detector import (
     PRESETS,
@@ -249,7 +249,8 @@ def of_gradients(
         name: torch.tensor(-1.0).expand(tuple(shape)) for name, shape in shapes.items() if name not in norms
     }
     theirs = {
-        name: value.amax().item() for name, value in to_ours(by_their_name, recognise(by_their_name)).items()
+        name: value.amax().item()
+        for name, value in to_ours(by_their_name, recognise(by_their_name)[0]).items()
     }
     worst = Difference("gradients", 0.0, 0.0)
     for name, parameter in detector.named_parameters():
