@@ -36,7 +36,7 @@ class PlacedBoxes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorFit:
-    """The anchors of a region proposal network, as far as they take part in training.
+    """Anchors, as far as they take part in training.
 
     Attributes:
         anchors: Their shapes, strides and layout.

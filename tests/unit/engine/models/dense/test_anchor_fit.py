@@ -55,7 +55,7 @@ def random_boxes(count: int, *, height: int, width: int) -> list[list[float]]:
     return [[float(np.float32(edge)) for edge in box] for box in corners]
 
 
-@pytest.mark.parametrize("allowed_border", [0, 7.5, None])
+@pytest.mark.parametrize(("allowed_border", "scales_per_octave"), [(0, 1), (7.5, 1), (None, 1), (None, 3)])
 @pytest.mark.parametrize("neck", [*NECKS])
 @pytest.mark.parametrize("picture", [(150, 223), (160, 224), (40, 100)])
 @pytest.mark.parametrize(
@@ -64,18 +64,26 @@ def random_boxes(count: int, *, height: int, width: int) -> list[list[float]]:
         AnchorLayout(),
         AnchorLayout(offset=0.5, is_rounded=True, area="padded"),
         AnchorLayout(is_rounded=True, step="canvas", area="canvas"),
-        AnchorLayout(offset=0.3, step="canvas"),
+        AnchorLayout(offset=0.3, step="canvas", has_whole_sides=True),
     ],
 )
 def test_the_best_overlap_is_that_of_all_anchors_the_network_trains_on(
-    neck: str, allowed_border: float | None, picture: tuple[int, int], layout: AnchorLayout
+    neck: str,
+    allowed_border: float | None,
+    scales_per_octave: int,
+    picture: tuple[int, int],
+    layout: AnchorLayout,
 ) -> None:
     canvas = (160, 224)  # 64 divides neither
     network = NECKS[neck]()
     features = [torch.zeros(1, 1, canvas[0] // stride, canvas[1] // stride) for stride in (4, 8, 16, 32)]
     grids = [Size(level.shape[2], level.shape[3]) for level in network(features).levels]
     generator = AnchorGenerator(
-        strides=network.strides, scale=3, aspect_ratios=(0.4, 1.0, 2.0), layout=layout
+        strides=network.strides,
+        scale=3,
+        scales_per_octave=scales_per_octave,
+        aspect_ratios=(0.4, 1.0, 2.0),
+        layout=layout,
     )
     anchors, size = generator(grids), torch.tensor([picture])
     takes_part = anchors.belong_to(size)[0]
