@@ -1,16 +1,68 @@
-"""Which models and which sizes are compared, for both sides of a comparison."""
+"""Which detectors and which sizes are compared, for both sides of a comparison."""
 
-MMDETECTION_CONFIGS = {
-    "w18": "hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py",
-    "w32": "hrnet/faster-rcnn_hrnetv2p-w32-1x_coco.py",
-    "w40": "hrnet/faster-rcnn_hrnetv2p-w40-1x_coco.py",
-    "r50": "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
-    "r50-caffe": "faster_rcnn/faster-rcnn_r50-caffe_fpn_1x_coco.py",
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One detector, as each side is asked for it.
+
+    Attributes:
+        preset: hrdet's.
+        settings: What is changed of it, each ``key=value``.
+        config: mmdetection's, below ``mmdet/.mim/configs``; None where the other side is torchvision.
+        config_changes: What is changed of its ``model``, by dotted key.
+        pixel_std: Of the normalised pixels, where that is not 1.
+    """
+
+    preset: str
+    settings: Sequence[str] = ()
+    config: str | None = None
+    config_changes: Mapping[str, object] = field(default_factory=dict)
+    pixel_std: float = 1.0
+
+
+_W48 = {
+    "backbone.extra.stage2.num_channels": (48, 96),
+    "backbone.extra.stage3.num_channels": (48, 96, 192),
+    "backbone.extra.stage4.num_channels": (48, 96, 192, 384),
+    "neck.in_channels": [48, 96, 192, 384],
 }
-"""Below ``mmdet/.mim/configs``."""
+"""mmdetection has no configuration of this width."""
 
-PIXEL_STDS = {"r50-caffe": 58.0}
-"""Of the normalised pixels, where that is not 1."""
+CASES = {
+    "w18": Case(preset="mmdet3-hrnet-w18", config="hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py"),
+    "w32": Case(preset="mmdet3-hrnet-w32", config="hrnet/faster-rcnn_hrnetv2p-w32-1x_coco.py"),
+    "w40": Case(preset="mmdet3-hrnet-w40", config="hrnet/faster-rcnn_hrnetv2p-w40-1x_coco.py"),
+    "w48": Case(
+        preset="mmdet3-hrnet-w40",
+        settings=["model.backbone.width=w48"],
+        config="hrnet/faster-rcnn_hrnetv2p-w40-1x_coco.py",
+        config_changes=_W48,
+    ),
+    "r50": Case(preset="mmdet3-r50-fpn", config="faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"),
+    "r101": Case(preset="mmdet3-r101-fpn", config="faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py"),
+    "r50-caffe": Case(
+        preset="mmdet3-r50-caffe-fpn",
+        config="faster_rcnn/faster-rcnn_r50-caffe_fpn_1x_coco.py",
+        pixel_std=58.0,
+    ),
+    "mask-w18": Case(preset="mmdet3-mask-hrnet-w18", config="hrnet/mask-rcnn_hrnetv2p-w18-1x_coco.py"),
+    "mask-r50": Case(preset="mmdet3-mask-r50-fpn", config="mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"),
+    "cascade-w18": Case(
+        preset="mmdet3-cascade-hrnet-w18", config="hrnet/cascade-rcnn_hrnetv2p-w18-20e_coco.py"
+    ),
+    "cascade-mask-w18": Case(
+        preset="mmdet3-cascade-mask-hrnet-w18", config="hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco.py"
+    ),
+    "htc-w18": Case(preset="mmdet3-htc-hrnet-w18", config="hrnet/htc_hrnetv2p-w18_20e_coco.py"),
+    "retinanet-r50": Case(preset="mmdet3-retinanet-r50-fpn", config="retinanet/retinanet_r50_fpn_1x_coco.py"),
+    "fcos-w18": Case(
+        preset="mmdet3-fcos-hrnet-w18", config="hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco.py"
+    ),
+    "torchvision": Case(preset="torchvision-r50-fpn"),
+}
 
 DETECTION_BATCHES = {
     "128x96": [(96, 128)],

@@ -26,7 +26,7 @@ from hrdet_cli.engine.evaluation.inference import PictureDetections
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.detector import Detector
 from tests.parity.cases import CHAIN_SCALES
-from tests.parity.compare import detect_in
+from tests.parity.compare_detection import detect_in
 from tests.parity.filled_detector import build_filled
 from tests.parity.jittered_results import make_results
 

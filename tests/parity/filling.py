@@ -13,19 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_CLASSES = 80
+NUM_SEMANTIC_CLASSES = 183
+UNLABELLED = 255
+"""What a semantic map has where nobody said what is there."""
 
 _GAINS = (
     # Ends of residual branches, and what HRNet's branches give one another: sums that must not grow.
     (r"layer\d\.\d+\.bn3\.weight$", 0.3),
     (r"branches\.\d\.\d+\.bn2\.weight$", 0.15),
     (r"fuse_layers\..*\.\d\.weight$", 0.15),
-    (r"(lateral_convs|reduction_conv|inner_blocks)\..*weight$", 0.4),
+    (r"(lateral_convs|reduction_conv|inner_blocks|conv_res)\..*weight$", 0.4),
     (r"(fpn_convs|layer_blocks)\..*weight$", 0.5),
     # Outputs, so that scores differ, boxes move, and dozens of detections pass the threshold.
     (r"(rpn_cls|cls_logits)\.weight$", 0.3),
     (r"(rpn_reg|rpn\.head\.bbox_pred)\.weight$", 0.2),
     (r"(fc_cls|cls_score)\.weight$", 0.5),
     (r"(fc_reg|box_predictor\.bbox_pred)\.weight$", 0.5),
+    (r"(retina_reg|conv_reg)\.weight$", 0.2),
+)
+
+_OFFSETS = (
+    # Of every class at every place few pass the threshold, as after training.
+    (r"(retina_cls|conv_cls)\.bias$", -3.5),
+    # The logarithm of a distance to a box's edge, in pixels.
+    (r"conv_reg\.bias$", 3.0),
 )
 
 
@@ -54,8 +65,9 @@ def _fill_one(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     elif name.endswith("running_var"):
         values = random.uniform(0.5, 1.5, shape)
     elif name.endswith(("running_mean", "bias")):
-        values = 0.1 * random.standard_normal(shape)
-    elif len(shape) == 1:
+        offset = next((offset for pattern, offset in _OFFSETS if re.search(pattern, name)), 0.0)
+        values = offset + 0.1 * random.standard_normal(shape)
+    elif len(shape) <= 1:
         values = gain * (1 + 0.1 * random.standard_normal(shape))
     else:
         values = gain * np.sqrt(2 / np.prod(shape[1:])) * random.standard_normal(shape)
@@ -89,3 +101,20 @@ def make_targets(height: int, width: int, *, number: int) -> tuple[NDArray[np.fl
         boxes.append([left + 0.25, top + 0.5, left + box_width - 0.25, top + box_height - 0.75])
     labels = [(17 * box + 5 * number) % NUM_CLASSES for box in range(len(boxes))]
     return np.array(boxes, dtype=np.float32), np.array(labels, dtype=np.int64)
+
+
+def make_polygons(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(G, P, 2)``: in each box ``(G, 4)`` a shape with two dents that touches its four sides."""
+    unit = np.array([(0, 3), (1, 1), (3, 0), (5, 3), (8, 1), (7, 4), (8, 7), (4, 6), (2, 8)]) / 8
+    polygons = []
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        x, y = unit[:, number % 2], unit[:, 1 - number % 2]
+        polygons.append(np.stack((left + x * (right - left), top + y * (bottom - top)), axis=-1))
+    return np.array(polygons, dtype=np.float32)
+
+
+def make_semantic_map(height: int, width: int, *, number: int) -> NDArray[np.int64]:
+    """``(height, width)`` classes of the pixels, oblique tiles of them, some ``UNLABELLED``."""
+    y, x = np.mgrid[:height, :width]
+    tiles = (x // 13 + 5 * (y // 11) + (x + y) // 37 + 7 * number) * 29 % (NUM_SEMANTIC_CLASSES + 10)
+    return np.where(tiles < NUM_SEMANTIC_CLASSES, tiles, UNLABELLED)

@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from mmdet.evaluation.metrics import coco_metric  # type: ignore[import-not-found]
 from mmdet.registry import TRANSFORMS  # type: ignore[import-not-found]
-from mmdet.utils import register_all_modules  # type: ignore[import-not-found]
 from mmengine.dataset import Compose  # type: ignore[import-not-found]
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.parity.cases import CHAIN_SCALES
 from tests.parity.jittered_results import make_results
-from tests.parity.mmdetection_dump import build
+from tests.parity.mmdetection_models import build
 
 
 def main() -> None:
@@ -31,7 +30,6 @@ def main() -> None:
     for name in ("folder", "annotations", "images"):
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
-    register_all_modules()
     content = json.loads(arguments.annotations.read_text())
     model = build("w18").eval()
     dump = {

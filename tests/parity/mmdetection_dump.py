@@ -2,49 +2,44 @@
 
 Runs where mmdet 3.3.0 and mmcv 2.1.0 with its operators are installed, which is not where hrdet is:
 
-    python tests/parity/mmdetection_dump.py FOLDER [w18 w32 w40 r50 r50-caffe]
+    python tests/parity/mmdetection_dump.py FOLDER [--float64] [w18 mask-w18 htc-w18 ...]
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import mmdet  # type: ignore[import-not-found]
-import mmdet.models.dense_heads.anchor_head as anchor_head  # type: ignore[import-not-found]
+import mmdet.models.roi_heads.mask_heads.fcn_mask_head as fcn_mask_head  # type: ignore[import-not-found]
+import numpy as np
 import torch
-from mmdet.registry import MODELS  # type: ignore[import-not-found]
-from mmdet.structures import DetDataSample  # type: ignore[import-not-found]
-from mmdet.utils import register_all_modules  # type: ignore[import-not-found]
-from mmengine.config import Config  # type: ignore[import-not-found]
-from mmengine.structures import InstanceData  # type: ignore[import-not-found]
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.parity.cases import (
-    DETECTION_BATCHES,
-    MMDETECTION_CONFIGS,
-    PIXEL_STDS,
-    TRAINING_BATCHES,
-    original_size,
+from tests.parity.cases import CASES, DETECTION_BATCHES, TRAINING_BATCHES
+from tests.parity.mmdetection_listening import (
+    Dump,
+    anchors_that_take_part,
+    calls,
+    calls_of_each,
+    draws,
+    stages_of,
 )
-from tests.parity.filling import fill, make_picture, make_targets
-
-Sizes = Sequence[tuple[int, int]]
-Dump = dict[str, Any]
+from tests.parity.mmdetection_models import Sizes, build, preprocess
 
 
 def main() -> None:
     """One file a model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("models", nargs="*", default=list(MMDETECTION_CONFIGS))
+    parser.add_argument("models", nargs="*", default=[name for name, case in CASES.items() if case.config])
+    parser.add_argument("--float64", action="store_true", help="compute in float64")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    register_all_modules()
     for name in arguments.models:
-        model = build(name)
+        model = build(name).double() if arguments.float64 else build(name)
         dump = {
             "shapes": {key: list(value.shape) for key, value in model.state_dict().items()},
             "detection": {batch: dump_detection(model, sizes) for batch, sizes in DETECTION_BATCHES.items()},
@@ -53,122 +48,128 @@ def main() -> None:
         torch.save(dump, arguments.folder / f"{name}.pt")
 
 
-def build(name: str) -> Any:
-    """A detector of mmdetection's own configuration with arithmetic weights."""
-    configs = Path(mmdet.__file__).parent / ".mim" / "configs"
-    config = Config.fromfile(str(configs / MMDETECTION_CONFIGS[name])).model
-    config.backbone.init_cfg = None
-    model = MODELS.build(config)
-    state = model.state_dict()
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    filled = fill(shapes, pixel_std=PIXEL_STDS.get(name, 1.0))
-    model.load_state_dict({key: torch.from_numpy(filled[key]).to(state[key].dtype) for key in state})
-    return model
-
-
 @torch.no_grad()
 def dump_detection(model: Any, sizes: Sizes) -> Dump:
-    """Every stage from pixels to boxes in original coordinates."""
+    """Every stage from pixels to boxes and masks in original coordinates."""
     model.eval()
-    data = model.data_preprocessor(make_batch(sizes), False)
+    data = preprocess(model, sizes, training=False)
     backbone = model.backbone(data["inputs"])
     neck = model.neck(backbone)
-    scores, deltas = model.rpn_head(neck)
-    proposals = model.rpn_head.predict(neck, data["data_samples"], rescale=False)
+    dump = {"input": data["inputs"], "backbone": list(backbone), "neck": list(neck)}
+    dump |= {name: list(levels) for name, levels in _dense_maps(model, neck)}
+    if model.with_rpn:
+        proposals = model.rpn_head.predict(neck, data["data_samples"], rescale=False)
+        dump["proposals"] = [{"boxes": picture.bboxes, "scores": picture.scores} for picture in proposals]
+        heard, found = _heard_while_predicting(model, data)
+        dump |= heard
+    else:
+        found = _predict(model, data)
+    dump["detections"] = [
+        {"boxes": picture.bboxes, "scores": picture.scores, "labels": picture.labels} for picture in found
+    ]
+    if "masks" in found[0]:
+        # A bit a pixel of ``(D, height, width)`` in the original picture.
+        dump["pasted"] = [torch.from_numpy(np.packbits(picture.masks.numpy(), axis=-1)) for picture in found]
+    return dump
+
+
+def _dense_maps(model: Any, neck: Sequence[Tensor]) -> Iterator[tuple[str, Sequence[Tensor]]]:
+    """What a head predicts at every place, by level."""
+    if model.with_rpn:
+        yield from zip(("rpn_scores", "rpn_deltas"), model.rpn_head(neck), strict=True)
+    elif hasattr(model.bbox_head, "conv_centerness"):
+        yield from zip(("class_logits", "distances", "centreness"), model.bbox_head(neck), strict=True)
+    else:
+        yield from zip(("class_logits", "deltas"), model.bbox_head(neck), strict=True)
+
+
+def _predict(model: Any, data: Dump) -> list[Any]:
     found = model.predict(data["inputs"], data["data_samples"], rescale=True)
-    return {
-        "input": data["inputs"],
-        "backbone": list(backbone),
-        "neck": list(neck),
-        "rpn_scores": list(scores),
-        "rpn_deltas": list(deltas),
-        "proposals": [{"boxes": p.bboxes, "scores": p.scores} for p in proposals],
-        "detections": [
-            {"boxes": p.bboxes, "scores": p.scores, "labels": p.labels}
-            for p in (sample.pred_instances for sample in found)
-        ],
+    return [sample.pred_instances for sample in found]
+
+
+def _heard_while_predicting(model: Any, data: Dump) -> tuple[Dump, list[Any]]:
+    """What the region head's stages say of the regions they get, and what is found.
+
+    Masks are the logits of the class that was found, ``(D, m, m)`` for all pictures together, of each stage,
+    and the probabilities that are pasted.
+    """
+    head = model.roi_head
+    mask_heads = stages_of(getattr(head, "mask_head", None))
+    semantic_heads = stages_of(getattr(head, "semantic_head", None))
+    with ExitStack() as stack:
+        pooled = stack.enter_context(calls_of_each(stages_of(head.bbox_roi_extractor)))
+        boxes = stack.enter_context(calls_of_each(stages_of(head.bbox_head)))
+        masks = stack.enter_context(calls_of_each(mask_heads))
+        semantic = stack.enter_context(calls_of_each(semantic_heads))
+        pasted = stack.enter_context(calls(fcn_mask_head, "_do_paste_mask"))
+        found = _predict(model, data)
+    dump: Dump = {
+        "box_stages": [
+            {"regions": regions, "logits": logits, "deltas": deltas}
+            for (((_, regions), _),), ((_, (logits, deltas)),) in zip(pooled, boxes, strict=True)
+        ]
     }
+    for ((_, (logits, features)),) in semantic:
+        dump |= {"semantic_logits": logits, "semantic_features": features}
+    if mask_heads:
+        labels = torch.cat([picture.labels for picture in found])
+        rows = torch.arange(len(labels))
+        # The stages of HTC answer with features too.
+        stages = [answer[0] if isinstance(answer, list) else answer for ((_, answer),) in masks]
+        dump["mask_logits"] = [logits[rows, labels].clone() for logits in stages]
+        dump["masks"] = torch.cat([arguments[0][:, 0] for arguments, _ in pasted])
+    return dump, found
 
 
 def dump_training(model: Any, sizes: Sizes) -> Dump:
-    """Losses, what was drawn for them, and what every anchor and proposal was assigned to."""
+    """Losses, what they were computed from, and the gradient of every parameter."""
     torch.manual_seed(0)
     model.train()
-    rpn_draws, roi_draws, flags = Recorder(), Recorder(), []
-    model.rpn_head.sampler.sample = rpn_draws.around(model.rpn_head.sampler.sample)
-    model.roi_head.bbox_sampler.sample = roi_draws.around(model.roi_head.bbox_sampler.sample)
-    inside_flags = anchor_head.anchor_inside_flags
-
-    def record_flags(*arguments: Any) -> Any:
-        flags.append(inside_flags(*arguments))
-        return flags[-1]
-
-    anchor_head.anchor_inside_flags = record_flags
-    try:
-        data = model.data_preprocessor(make_batch(sizes), True)
-        losses = model.loss(data["inputs"], data["data_samples"])
-        total = torch.stack([sum_of(value) for name, value in losses.items() if "loss" in name]).sum()
-        model.zero_grad()
-        torch.autograd.backward(total)
-    finally:
-        anchor_head.anchor_inside_flags = inside_flags
-        del model.rpn_head.sampler.sample, model.roi_head.bbox_sampler.sample
-    return {
-        "losses": {name: sum_of(value).item() for name, value in losses.items()},
-        "rpn_draws": rpn_draws.draws,
-        "rpn_takes_part": flags,
-        "roi_draws": roi_draws.draws,
-        "gradients": {
-            name: parameter.grad.double().norm().item()
-            for name, parameter in model.named_parameters()
-            if parameter.grad is not None
-        },
+    data = preprocess(model, sizes, training=True)
+    losses, dump = _heard_while_training(model, data, len(sizes))
+    total = torch.stack([sum_of(value) for name, value in losses.items() if "loss" in name]).sum()
+    model.zero_grad()
+    torch.autograd.backward(total)
+    dump["losses"] = {name: sum_of(value).item() for name, value in losses.items()}
+    dump["gradients"] = {
+        name: parameter.grad.double().norm().item()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
     }
+    return dump
+
+
+def _heard_while_training(model: Any, data: Dump, num_pictures: int) -> tuple[Dump, Dump]:
+    """Losses, and what anchors, points and regions are assigned to and drawn."""
+    dense = model.rpn_head if model.with_rpn else model.bbox_head
+    regions = model.roi_head if model.with_rpn else None
+    mask_heads = stages_of(getattr(regions, "mask_head", None))
+    dump: Dump = {}
+    with ExitStack() as stack:
+        if hasattr(dense, "sampler"):
+            takes_part = stack.enter_context(anchors_that_take_part())
+            (dump["anchor_draws"],) = stack.enter_context(draws([dense.sampler]))
+        else:
+            points = stack.enter_context(calls(dense, "get_targets"))
+        sampled = stack.enter_context(draws(stages_of(getattr(regions, "bbox_sampler", None))))
+        masks = stack.enter_context(calls_of_each(mask_heads, "get_targets"))
+        losses = model.loss(data["inputs"], data["data_samples"])
+    if "anchor_draws" in dump:
+        dump["anchors_take_part"] = [flags for _, flags in takes_part]
+    else:
+        ((_, (labels, distances)),) = points
+        dump |= {"point_labels": list(labels), "point_distances": list(distances)}
+    # An interleaved head draws once more, for the masks.
+    dump["box_draws"] = [pictures[:num_pictures] for pictures in sampled]
+    dump["mask_draws"] = [pictures[num_pictures:] for pictures in sampled if len(pictures) > num_pictures]
+    dump["mask_targets"] = [targets for ((_, targets),) in masks]
+    return losses, dump
 
 
 def sum_of(value: Tensor | list[Tensor]) -> Tensor:
     """A loss that may be one value a level."""
     return value.sum() if isinstance(value, Tensor) else torch.stack(value).sum()
-
-
-class Recorder:
-    """Keeps what a sampler drew."""
-
-    def __init__(self) -> None:
-        self.draws: list[Dump] = []
-
-    def around(self, sample: Callable[..., Any]) -> Callable[..., Any]:
-        """The sampler's method, listened to."""
-
-        def record(assigned: Any, instances: Any, targets: Any, **others: Any) -> Any:
-            of_candidates = {"candidates": instances.priors.clone(), "assigned": assigned.gt_inds.clone()}
-            drawn = sample(assigned, instances, targets, **others)
-            self.draws.append(
-                {**of_candidates, "positive": drawn.pos_inds.clone(), "negative": drawn.neg_inds.clone()}
-            )
-            return drawn
-
-        return record
-
-
-def make_batch(sizes: Sizes) -> Dump:
-    """Pictures as mmdetection's pipeline packs them: BGR bytes."""
-    inputs, samples = [], []
-    for number, (height, width) in enumerate(sizes):
-        inputs.append(torch.from_numpy(make_picture(height, width, number=number)).flip(0))
-        boxes, labels = make_targets(height, width, number=number)
-        original_height, original_width = original_size(height, width)
-        sample = DetDataSample(
-            metainfo={
-                "img_shape": (height, width),
-                "ori_shape": (original_height, original_width),
-                "scale_factor": (width / original_width, height / original_height),
-            }
-        )
-        sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes), labels=torch.from_numpy(labels))
-        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
-        samples.append(sample)
-    return {"inputs": inputs, "data_samples": samples}
 
 
 if __name__ == "__main__":

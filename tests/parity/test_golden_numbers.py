@@ -8,8 +8,7 @@
 docs/parity.md says how to make the environment for that, and what the full comparison found.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -17,43 +16,36 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.models.boxes.matching import Matches
-from hrdet_cli.engine.models.boxes.sampling import Sample
+from hrdet_cli.engine.models.boxes.sampling import Sample, Sampler
+from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
-from tests.parity.compare import LOSSES, detect_in
+from tests.parity.compare_detection import detect_in
+from tests.parity.compare_training import LOSSES
+from tests.parity.dense_maps import dense_maps
 from tests.parity.filled_detector import build_filled, make_batch
 from tests.parity.golden_numbers import GOLDEN
+from tests.parity.recorded_draws import samplers_draw
 from tests.parity.summary import GOLDEN_BATCH, Checksum, checksum, spread
-from tests.two_stage import two_stage
 
 _TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
-class SpreadSampler:
-    """Draws evenly instead of randomly, as mmdetection was made to.
-
-    Attributes:
-        num_samples: As of ``Sampler``.
-        positive_fraction: As of ``Sampler``.
-        drawn: How many positives and negatives each picture gave, filled in.
-    """
-
-    num_samples: int
-    positive_fraction: float
-    drawn: list[tuple[int, int]]
-
-    def draw(self, matches: Matches, keys: Tensor, numbers: Tensor) -> Sample:  # noqa: ARG002
-        shape = len(keys), self.num_samples
-        index, is_positive = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.bool)
-        for row in range(len(keys)):
-            positive = matches.is_positive[row].nonzero().flatten()
-            negative = matches.is_negative[row].nonzero().flatten()
-            positive = spread(positive, min(len(positive), int(self.num_samples * self.positive_fraction)))
-            negative = spread(negative, self.num_samples - len(positive))
-            index[row] = torch.cat((positive, negative))
-            is_positive[row, : len(positive)] = True
-            self.drawn.append((len(positive), len(negative)))
-        return Sample(index=index, is_positive=is_positive, is_valid=torch.ones(shape, dtype=torch.bool))
+def _draw_spread(sampler: Sampler, matches: Matches) -> Sample:
+    """Draw evenly instead of randomly, as mmdetection was made to."""
+    num_pictures = len(matches.is_positive)
+    index = torch.zeros(num_pictures, sampler.num_samples, dtype=torch.int64)
+    is_positive, is_valid = torch.zeros_like(index, dtype=torch.bool), torch.zeros_like(index).bool()
+    for row in range(num_pictures):
+        positive = matches.is_positive[row].nonzero().flatten()
+        negative = matches.is_negative[row].nonzero().flatten()
+        num_positive = int(sampler.num_samples * sampler.positive_fraction)
+        positive = spread(positive, min(len(positive), num_positive))
+        negative = spread(negative, min(len(negative), sampler.num_samples - len(positive)))
+        drawn = torch.cat((positive, negative))
+        index[row, : len(drawn)] = drawn
+        is_positive[row, : len(positive)] = True
+        is_valid[row, : len(drawn)] = True
+    return Sample(index=index, is_positive=is_positive, is_valid=is_valid)
 
 
 @pytest.fixture(scope="module", params=list(GOLDEN))
@@ -71,15 +63,23 @@ def test_features_and_predictions_are_those_of_mmdetection(
     with torch.no_grad():
         normalised = detector.normalise(images)
         backbone = detector.backbone(normalised, None)
-        neck = detector.neck(backbone, None)
-        head = two_stage(detector)
-        hidden = [head.rpn.conv(level).relu() for level in neck.levels]
-        proposals = head.rpn.propose(head.rpn(neck), images.sizes)
+        pyramid = detector.neck(backbone, None)
+        maps = dense_maps(detector, pyramid)
     _check([normalised], [golden["input"]])
     _check(backbone, golden["backbone"])
-    _check(neck.levels, golden["neck"])
-    _check([head.rpn.objectness(level) for level in hidden], golden["rpn_scores"])
-    _check([head.rpn.deltas(level) for level in hidden], golden["rpn_deltas"])
+    _check(pyramid.levels, golden["neck"])
+    for name, levels in maps.items():
+        _check(levels, golden[name])
+
+
+def test_as_many_regions_are_proposed_as_by_mmdetection(filled: tuple[Detector, Mapping[str, Any]]) -> None:
+    detector, golden = filled
+    detector.eval()
+    images = make_batch(GOLDEN_BATCH).images
+    rpn = detector.head.parts["rpn"]
+    assert isinstance(rpn, RegionProposalNetwork)
+    with torch.no_grad():
+        proposals = rpn.propose(rpn(detector.pyramid(images)), images.sizes)
     assert proposals.is_valid.sum(dim=1).tolist() == golden["num_proposals"]
 
 
@@ -98,25 +98,26 @@ def test_detections_in_original_coordinates_are_those_of_mmdetection(
 
 
 def test_losses_with_the_same_samples_are_those_of_mmdetection(
-    filled: tuple[Detector, Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+    filled: tuple[Detector, Mapping[str, Any]],
 ) -> None:
     detector, golden = filled
     detector.train()
-    batch, drawn = make_batch(GOLDEN_BATCH), list[tuple[int, int]]()
-    head = two_stage(detector)
-    rpn, regions = (
-        SpreadSampler(sampler.num_samples, sampler.positive_fraction, drawn)
-        for sampler in (head.rpn.sampler, head.region_draw.sampler)
-    )
-    # Detectors take a Sampler and no other; these stand in for one in this test only.
-    monkeypatch.setattr(head.rpn, "sampler", rpn)
-    region_draw = replace(head.region_draw, sampler=regions)  # type: ignore[arg-type]
-    monkeypatch.setattr(detector, "head", replace(head, region_draw=region_draw))
-    with torch.no_grad():
+    batch, drawn = make_batch(GOLDEN_BATCH), list[Sample]()
+
+    def draw(sampler: Sampler, matches: Matches) -> Sample:
+        drawn.append(_draw_spread(sampler, matches))
+        return drawn[-1]
+
+    with torch.no_grad(), samplers_draw(draw):
         losses = detector(batch.images, batch.targets)
-    assert drawn == golden["num_drawn"]
+    assert [counts for sample in drawn for counts in _num_drawn(sample)] == golden["num_drawn"]
     wanted = {LOSSES[name]: value for name, value in golden["losses"].items()}
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(wanted, rel=_TOLERANCE)
+
+
+def _num_drawn(sample: Sample) -> Iterator[tuple[int, int]]:
+    for is_positive, is_valid in zip(sample.is_positive, sample.is_valid, strict=True):
+        yield int(is_positive.sum()), int((is_valid & ~is_positive).sum())
 
 
 def _check(levels: Sequence[Tensor], wanted: Sequence[Checksum]) -> None:

@@ -117,17 +117,20 @@ def dump_training(model: Any, sizes: Sizes) -> Dump:
     sum(losses.values()).backward()
     return {
         "losses": {name: value.item() for name, value in losses.items()},
-        "rpn_draws": [
+        "anchor_draws": [
             {"assigned": assigned, "positive": positive, "negative": negative}
             for assigned, positive, negative in of_rpn.pictures(_as_mmdetection)
         ],
-        "rpn_takes_part": [torch.ones(len(matched), dtype=torch.bool) for matched in of_rpn.matched],
-        "roi_draws": [
-            _with_targets_first(candidates, len(target["boxes"]), *drawn)
-            for candidates, target, drawn in zip(
-                proposals, targets, of_roi.pictures(_as_mmdetection), strict=True
-            )
+        "anchors_take_part": [torch.ones(len(matched), dtype=torch.bool) for matched in of_rpn.matched],
+        "box_draws": [
+            [
+                _with_targets_first(candidates, len(target["boxes"]), *drawn)
+                for candidates, target, drawn in zip(
+                    proposals, targets, of_roi.pictures(_as_mmdetection), strict=True
+                )
+            ]
         ],
+        "mask_draws": [],
         "gradients": {
             name: parameter.grad.double().norm().item()
             for name, parameter in model.named_parameters()

@@ -115,6 +115,5 @@ def _hand_over(batch: Batch, copying: torch.cuda.Stream, computing: torch.cuda.S
     """Order the copy before the step that uses it, and that step before the next copy into its memory."""
     computing.wait_stream(copying)
     images, targets = batch.images, batch.targets
-    used = [images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid]
-    for tensor in used if targets.masks is None else [*used, targets.masks]:
+    for tensor in (images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid):
         tensor.record_stream(computing)

@@ -1,6 +1,5 @@
 """Memory of a worker process for the batches it hands to its parent, used again and again."""
 
-import itertools
 import math
 import os
 
@@ -28,20 +27,18 @@ class WorkerMemory:
         self._blocks = [torch.empty(0, dtype=torch.uint8) for _ in range(num_blocks)]
         self._next = 0
 
-    def take(self, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """The beginning of the next block, as uint8 of one shape after another; what is in it is anything.
+    def take(self, shape: tuple[int, ...]) -> Tensor:
+        """The next block, or the beginning of it, as uint8 of a shape; what is in it is anything.
 
         Raises:
             OutOfMemoryError: There is too little shared memory.
         """
-        sizes = [math.prod(shape) for shape in shapes]
-        if len(self._blocks[self._next]) < sum(sizes):
-            self._blocks[self._next] = _new_shared(sum(sizes))
+        size = math.prod(shape)
+        if len(self._blocks[self._next]) < size:
+            self._blocks[self._next] = _new_shared(size)
         block = self._blocks[self._next]
         self._next = (self._next + 1) % len(self._blocks)
-        ends = itertools.accumulate(sizes)
-        parts = zip(ends, sizes, shapes, strict=True)
-        return tuple(block[end - size : end].view(shape) for end, size, shape in parts)
+        return block[:size].view(shape)
 
 
 def _new_shared(size: int) -> Tensor:

@@ -8,11 +8,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 
 from hrdet_cli.engine.weights.backbones import Backbone
-from hrdet_cli.engine.weights.naming.contents import Contents
-from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
-from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
-from hrdet_cli.engine.weights.naming.writer import Writer
-from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
+from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, RESNET, TORCHVISION, Family
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -21,10 +17,10 @@ from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
-_PRESET_OF_WRITER: Mapping[Writer, str] = MappingProxyType(
-    {YEAR_2019: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
+_PRESET_OF_FAMILY: Mapping[Family, str] = MappingProxyType(
+    {ANCESTOR: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
 )
-"""A preset that has a writer's conventions."""
+"""A preset that has a family's conventions."""
 _SEEING = (
     "box_corners",
     "rpn.anchor_offset",
@@ -83,13 +79,15 @@ def stated_conventions(file: WeightsFile) -> Conventions:
     )
 
 
-def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model: ModelSpec) -> Iterator[str]:
-    """What a file says about itself, or its writer has, and a spec has otherwise, a sentence each.
+def contradictions(
+    file: WeightsFile, family: Family, backbone: Backbone | None, model: ModelSpec
+) -> Iterator[str]:
+    """What a file says about itself, or its family has, and a spec has otherwise, a sentence each.
 
     Args:
         file: The weights.
-        writer: Who wrote them.
-        contents: What is in them.
+        family: Theirs.
+        backbone: Theirs.
         model: What they are loaded into.
     """
     stated = stated_conventions(file)
@@ -102,28 +100,28 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
     if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
         differences.append(f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}")
     if differences:
-        preset = _mmdetection_preset(contents.backbone, stated) if contents.backbone else None
+        preset = _mmdetection_preset(backbone, stated) if backbone else None
         yield (
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
             + (f"; preset {preset} has their conventions" if preset else "")
         )
     differences = []
-    if contents.is_detector and writer in _PRESET_OF_WRITER:
-        theirs = load_spec(preset=_PRESET_OF_WRITER[writer]).spec.model
+    if family in _PRESET_OF_FAMILY:
+        theirs = load_spec(preset=_PRESET_OF_FAMILY[family]).spec.model
         differences = [
             f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs, _SEEING)
         ]
     if differences:
-        preset = likely_preset(file, writer, contents)
+        preset = likely_preset(file, family, backbone)
         yield (
-            f"weights {file.source} are of {writer.name}, which has {', '.join(differences)}: results "
+            f"weights {file.source} are of a family ({family.name}) with {', '.join(differences)}: results "
             f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
         )
 
 
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
     """Values that decide what a detector finds and that mmdetection's configurations have otherwise."""
-    theirs = load_spec(preset=_PRESET_OF_WRITER[MMDETECTION]).spec
+    theirs = load_spec(preset=_PRESET_OF_FAMILY[MMDETECTION]).spec
     for key, found, wanted in _unlike(spec, theirs, _FINDING):
         yield f"{key} {found} (there {wanted})"
 
@@ -140,22 +138,21 @@ def _as_text(value: object) -> str:
     return str(list(value) if isinstance(value, tuple) else value).lower()
 
 
-def likely_preset(file: WeightsFile, writer: Writer, contents: Contents) -> str | None:
+def likely_preset(file: WeightsFile, family: Family, backbone: Backbone | None) -> str | None:
     """The preset that weights were probably made for; None where no preset has their backbone."""
-    backbone = contents.backbone
     if backbone is None or backbone.variant not in ("w18", "w32", "w40", "50", "101"):
         return None
-    if not contents.is_detector:
+    if family in (HRNET, RESNET):
         is_caffe = stated_conventions(file).style == "caffe"
         by_variant = {"50": "r50-fpn-syncbn", "101": "mmdet3-r101-fpn"}
         if is_caffe:
             return _mmdetection_preset(backbone, stated_conventions(file))
         return by_variant.get(backbone.variant, f"hrnet-{backbone.variant}")
-    if writer == TORCHVISION:
+    if family == TORCHVISION:
         return "torchvision-r50-fpn" if backbone.variant == "50" else None
-    if writer == YEAR_2019 and backbone.variant != "101":
+    if family == ANCESTOR and backbone.variant != "101":
         return f"hrnet2019-{'r50-fpn' if backbone.kind == 'resnet' else backbone.variant}"
-    return _mmdetection_preset(backbone, stated_conventions(file)) if writer == MMDETECTION else None
+    return _mmdetection_preset(backbone, stated_conventions(file)) if family == MMDETECTION else None
 
 
 def _mmdetection_preset(backbone: Backbone, stated: Conventions) -> str:

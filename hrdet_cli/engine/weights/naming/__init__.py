@@ -1,1 +1,0 @@
-"""What tensors are called, by us and by whoever else writes weights of the same networks."""

@@ -1,0 +1,71 @@
+"""hrdet's losses and gradients beside another detector's, with the same samples."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.weights.families import recognise, to_ours
+from tests.parity.compare_detection import boxes_of
+from tests.parity.differences import Difference, difference, of_assignments, of_boxes, of_gradients
+from tests.parity.filled_detector import make_batch
+from tests.parity.recorded_draws import recorded_draws, recorded_proposals, replayed
+
+LOSSES = {
+    "loss_rpn_cls": "rpn_objectness",
+    "loss_rpn_bbox": "rpn_box",
+    "loss_cls": "roi_class",
+    "loss_bbox": "roi_box",
+}
+"""Our names of mmdetection's losses."""
+
+
+def compare_training(
+    detector: Detector,
+    sizes: Sequence[tuple[int, int]],
+    dump: Mapping[str, Any],
+    shapes: Mapping[str, Sequence[int]],
+) -> Iterator[Difference]:
+    """What anchors and regions are assigned to, then losses and gradients.
+
+    The detector draws what the other one drew, and its regions are the other one's proposals, since the draws
+    are numbered among them.
+    """
+    detector.train()
+    batch = make_batch(sizes)
+    num_targets = batch.targets.is_valid.sum(dim=1).tolist()
+    draws = list(recorded_draws(dump, num_targets, batch.targets.boxes.shape[1]))
+    with ExitStack() as stack:
+        heard = stack.enter_context(replayed(draws))
+        if dump["box_draws"]:
+            proposals = [picture["candidates"] for picture in dump["box_draws"][0]]
+            proposed = stack.enter_context(recorded_proposals(proposals))
+        losses = detector(batch.images, batch.targets)
+    detector.zero_grad()
+    torch.autograd.backward(torch.stack(list(losses.values())).sum())
+    if dump["box_draws"]:
+        yield of_boxes("proposals", boxes_of(proposed[0]), proposals)
+    for draw, matches in zip(draws, heard, strict=True):
+        yield of_assignments(f"targets of {draw.stage}", matches, draw.places, draw.assigned)
+    for name, ours in LOSSES.items():
+        yield difference(name, losses[ours].detach(), torch.tensor(dump["losses"][name]))
+    norms = {
+        name: None if parameter.grad is None else parameter.grad.double().norm().item()
+        for name, parameter in detector.named_parameters()
+    }
+    yield of_gradients(norms, gradients_by_our_names(dump["gradients"], shapes))
+
+
+def gradients_by_our_names(
+    norms: Mapping[str, float], shapes: Mapping[str, Sequence[int]]
+) -> Mapping[str, float | None]:
+    """The norms of a dump; None for tensors that are not trained there."""
+    untrained = -1.0
+    by_their_name = {
+        name: torch.tensor(norms.get(name, untrained)).expand(tuple(shape)) for name, shape in shapes.items()
+    }
+    ours = to_ours(by_their_name, recognise(by_their_name))
+    largest = {name: value.amax().item() for name, value in ours.items()}
+    return {name: None if norm == untrained else norm for name, norm in largest.items()}
