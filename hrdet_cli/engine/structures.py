@@ -94,8 +94,10 @@ class Candidates:
     """What a head makes of R places in each of N pictures, before any is selected.
 
     Attributes:
-        boxes: ``(N, R, K, 4)`` float32 in canvas pixels, one for each class; not clipped.
-        scores: ``(N, R, K)`` float32 in [0, 1]; 0 in padding rows.
+        boxes: ``(N, R, K, 4)`` float32 in canvas pixels, one for each class, or ``(N, R, 1, 4)``, one for all
+            of them; not clipped.
+        scores: ``(N, R, K)`` float32 in [0, 1]; 0 in padding rows, and for a class that is not up for
+            selection at a place.
     """
 
     boxes: Tensor

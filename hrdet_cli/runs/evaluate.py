@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -326,9 +326,7 @@ def _with_labels_of_file(picture: PictureDetections, labels_in_file: NDArray[np.
     """The detections of classes that the annotations have."""
     labels = torch.from_numpy(labels_in_file)[picture.labels]
     is_known = labels >= 0
-    return PictureDetections(
-        picture.image_id, picture.boxes[is_known], picture.scores[is_known], labels[is_known]
-    )
+    return replace(picture, labels=labels).select(is_known)
 
 
 def _panels(findings: _Findings) -> list[DetectionPanel]:

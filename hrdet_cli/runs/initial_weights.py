@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.weights.backbones import recognise_backbone
-from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_weights
+from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.engine.weights.state_dicts import EXPECTED_KEYS
 from hrdet_cli.errors import WeightsError
@@ -47,18 +46,18 @@ def load_initial_weights(
         file = read_weights(model.weights)
     except WeightsError as error:
         raise WeightsError(f"{error}\nTo train from random weights: --from-scratch") from error
-    family = recognise(file.tensors, source=model.weights)
-    tensors = to_ours(file.tensors, family, background=model.weights_background)
+    writer, contents = recognise(file.tensors, source=model.weights)
+    tensors = to_ours(file.tensors, writer, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)
     counts = (
         f"{counted(len(report.matched), 'tensor')}, {len(report.left_over) + len(report.surplus)} left over"
     )
     place = "" if file.state_dict_key in (None, *EXPECTED_KEYS) else f"{file.state_dict_key}, "
     return InitialWeights(
-        description=f"{model.weights} ({place}{family.name}: {counts})",
+        description=f"{model.weights} ({place}{describe_weights(writer, contents)}: {counts})",
         notices=(
             *file.notices(),
-            *contradictions(file, family, recognise_backbone(tensors), model),
+            *contradictions(file, writer, contents, model),
             *_norm_notices(report),
             *_class_notices(file, report, class_names),
             *(f"model.strict_weights=false: {misfit}" for misfit in describe_misfits(report)),

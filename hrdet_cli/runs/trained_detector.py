@@ -10,9 +10,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
-from hrdet_cli.engine.weights.families import num_classes_of, recognise, to_ours
 from hrdet_cli.engine.weights.loading import (
     LoadReport,
     compare_weights,
@@ -21,6 +19,8 @@ from hrdet_cli.engine.weights.loading import (
     load_weights,
 )
 from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_name
+from hrdet_cli.engine.weights.naming.classes import num_classes_of
+from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.file_kinds import why_no_file
@@ -301,12 +301,13 @@ def _left_out(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Iterator[s
 
 def _describe_unknown(content: WeightsFile) -> str:
     """That weights need a spec, and which preset they were probably made for."""
-    family = recognise(content.tensors, source=content.source)
-    preset = likely_preset(content, family, recognise_backbone(to_ours(content.tensors, family)))
+    writer, contents = recognise(content.tensors, source=content.source)
+    preset = likely_preset(content, writer, contents)
     probably = f", probably --preset {preset}" if preset else ""
     return (
-        f"{content.source}: holds weights of other code ({family.name}), which do not say how their detector "
-        f"is built; say it with --preset NAME or --spec FILE{probably} (`hrdet presets list` shows all)"
+        f"{content.source}: holds weights of other code ({describe_weights(writer, contents)}), which do not "
+        f"say how their detector is built; say it with --preset NAME or --spec FILE{probably} "
+        "(`hrdet presets list` shows all)"
     )
 
 
@@ -317,13 +318,14 @@ def _of_foreign_weights(
     changes: Mapping[str, Any],
     classes: Path | None,
 ) -> TrainedDetector:
-    source, family = content.source, recognise(content.tensors, source=content.source)
-    if not family.is_detector:
+    source = content.source
+    writer, contents = recognise(content.tensors, source=source)
+    if not contents.is_detector:
         raise WeightsError(
-            f"{source}: holds a backbone ({family.name}), not a detector; train one that starts from it: "
+            f"{source}: holds a backbone ({contents}), not a detector; train one that starts from it: "
             "hrdet train --weights"
         )
-    weights = to_ours(content.tensors, family, background=spec.model.weights_background)
+    weights = to_ours(content.tensors, writer, background=spec.model.weights_background)
     num_classes = num_classes_of(weights)
     if num_classes is None:
         raise WeightsError(f"{source}: has no classifier of regions; is it a Faster R-CNN?")
@@ -341,7 +343,7 @@ def _of_foreign_weights(
         changes=changes,
         notices=(
             *content.notices(),
-            *contradictions(content, family, recognise_backbone(weights), spec.model),
+            *contradictions(content, writer, contents, spec.model),
             *_left_out(spec, weights),
         ),
     )

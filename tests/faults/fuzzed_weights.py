@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.initial_weights import load_initial_weights
 from hrdet_cli.specs.loading import format_spec, load_spec

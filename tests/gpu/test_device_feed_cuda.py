@@ -14,18 +14,19 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
 ]
 
-NUM_BATCHES, SHAPE = 12, (4, 3, 1024, 1600)
+NUM_BATCHES, SHAPE, MASKS_SHAPE = 12, (4, 3, 1024, 1600), (4, 128, 112, 112)
 
 
 def pinned_batches() -> Iterator[Batch]:
     for number in range(NUM_BATCHES):
         pixels = torch.full(SHAPE, number + 1, dtype=torch.uint8)
-        targets = Targets(torch.zeros(4, 8, 4), torch.zeros(4, 8), torch.zeros(4, 8))
+        masks = torch.full(MASKS_SHAPE, number + 1, dtype=torch.uint8)
+        targets = Targets(torch.zeros(4, 8, 4), torch.zeros(4, 8), torch.zeros(4, 8), masks)
         yield Batch(ImageBatch(pixels, torch.zeros(4, 2), torch.zeros(4)), targets, ()).pin_memory()
 
 
 def mean_pixels_seen(*, fetches_ahead: bool) -> list[float]:
-    """Mean pixel of every batch, read late in a long step."""
+    """Mean of pixels and cells of masks of every batch, read late in a long step."""
     device = torch.device("cuda", 0)
     weight = torch.rand(4096, 4096, device=device) / 4096
     feed = DeviceFeed(pinned_batches(), device)
@@ -34,7 +35,11 @@ def mean_pixels_seen(*, fetches_ahead: bool) -> list[float]:
         busy = weight
         for _ in range(30):
             busy = busy @ weight
-        means.append(on_device.images.pixels.float().mean() + 0 * busy.sum())
+        masks = on_device.targets.masks
+        assert masks is not None
+        mean = (on_device.images.pixels.float().mean() + masks.float().mean()) / 2
+        means.append(mean + 0 * busy.sum())
+        del masks
         del on_device  # its memory is free for the next copy as soon as this step is over, not before
         if fetches_ahead:
             feed.fetch_ahead()

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from hrdet_cli.engine.weights.families import MMDETECTION, to_ours
+from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
+from hrdet_cli.engine.weights.naming.recognition import to_ours
 from hrdet_cli.extras import install_command
 from tests.integration.conftest import FinishedRun, Hrdet
 from tests.onnx_models import model_that_finds

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from tests.integration.conftest import FinishedRun, Hrdet
 
 ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"

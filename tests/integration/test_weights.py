@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
 
 
@@ -147,7 +147,7 @@ def test_inspect_tells_what_weights_are(
 ) -> None:
     told = hrdet("weights", "inspect", of_mmdetection, *spec_option(finished_run))
     assert told.exit_code == 0, told.stderr
-    assert "mmdetection 2 or 3 detector" in told.stdout
+    assert "mmdetection 2 or 3" in told.stdout
     assert "fits demo: " in told.stdout
     document = json.loads(hrdet("weights", "inspect", of_mmdetection, "--json").stdout)
     assert document["backbone"] == "HRNetV2-SMALL"
@@ -197,6 +197,6 @@ def test_training_starts_from_the_weights_of_an_option(
     done = hrdet("train", *options)
     assert done.exit_code == 0, done.stderr
     num_tensors = len(trained["model"])
-    what = f"mmdetection 2 or 3 detector: {num_tensors} tensors, 0 left over"
+    what = f"Faster R-CNN of mmdetection 2 or 3: {num_tensors} tensors, 0 left over"
     told = f"weights {of_mmdetection} ({what}), cpu"
     assert told in done.stdout

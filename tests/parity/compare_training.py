@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.weights.families import recognise, to_ours
+from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from tests.parity.compare_detection import boxes_of
 from tests.parity.differences import Difference, difference, of_assignments, of_boxes, of_gradients
 from tests.parity.filled_detector import make_batch
@@ -66,6 +66,6 @@ def gradients_by_our_names(
     by_their_name = {
         name: torch.tensor(norms.get(name, untrained)).expand(tuple(shape)) for name, shape in shapes.items()
     }
-    ours = to_ours(by_their_name, recognise(by_their_name))
+    ours = to_ours(by_their_name, recognise(by_their_name)[0])
     largest = {name: value.amax().item() for name, value in ours.items()}
     return {name: None if norm == untrained else norm for name, norm in largest.items()}

@@ -10,8 +10,9 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.weights.families import recognise, to_mmdetection, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
+from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.parity.cases import CASES, original_size
@@ -38,8 +39,8 @@ def build_filled(
     tensors = {name: torch.from_numpy(value) for name, value in filled.items()}
     counters = {name for name in tensors if name.endswith("num_batches_tracked")}
     tensors |= {name: tensors[name].long() for name in counters}
-    family = recognise(tensors)
-    load_weights(detector, to_ours(tensors, family), strict=True, source=f"arithmetic weights, {family.name}")
+    writer, _ = recognise(tensors)
+    load_weights(detector, to_ours(tensors, writer), strict=True, source=f"arithmetic weights, {writer.name}")
     return detector
 
 

@@ -19,7 +19,8 @@ def draw_inspection(inspection: Inspection) -> RenderableType:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
     facts.add_row("weights", inspection.source)
-    facts.add_row("family", inspection.family.name)
+    facts.add_row("written by", inspection.writer)
+    facts.add_row("head", inspection.head or "none: a backbone alone")
     facts.add_row("backbone", inspection.backbone or "none that hrdet has")
     if inspection.num_classes is not None:
         facts.add_row("classes", _classes(inspection))

@@ -52,6 +52,7 @@ class Sample:
         key: The picture's random key.
         record: Where it comes from.
         damage: What is damaged in a JPEG that was decoded all the same; None for a sound picture.
+        masks: ``(G, M, M)`` uint8, as `Targets` has them; None where nobody asked for them.
     """
 
     pixels: Tensor
@@ -60,6 +61,7 @@ class Sample:
     key: int
     record: PictureRecord
     damage: str | None = None
+    masks: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Batch:
 
     Attributes:
         images: Pixels, sizes and keys.
-        targets: Boxes and labels, padded to a number of rows out of 8, 16, 32, 64, ...
+        targets: Boxes, labels and perhaps masks, padded to a number of rows out of 8, 16, 32, 64, ...
         records: N records, in the order of the pictures.
         broken: Pictures that could not be read: others are in their places in training, none in evaluation.
             Not saved with the batch.
@@ -120,7 +122,12 @@ class Batch:
         images, targets = self.images, self.targets
         content = {
             "images": {"pixels": images.pixels, "sizes": images.sizes, "keys": images.keys},
-            "targets": {"boxes": targets.boxes, "labels": targets.labels, "is_valid": targets.is_valid},
+            "targets": {
+                "boxes": targets.boxes,
+                "labels": targets.labels,
+                "is_valid": targets.is_valid,
+                "masks": targets.masks,
+            },
             "class_names": list(class_names),
             "records": [asdict(record) for record in self.records],
         }

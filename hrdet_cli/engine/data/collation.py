@@ -21,15 +21,21 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
     static shapes, and no box is ever left out.
 
     Args:
-        samples: Pictures that fit the canvas; there may be none.
+        samples: Pictures that fit the canvas; there may be none. All have masks, or none has.
         canvas: What they lie on.
-        memory: Where the pixels go; None gets new memory.
+        memory: Where pixels and masks go; None gets new memory.
     """
     records = tuple(sample.record for sample in samples)
     sizes = [record.placement.placed for record in records]
+    num_rows = num_box_rows(max((len(sample.labels) for sample in samples), default=0))
     # As decoders give pixels and convolutions like them.
-    rows_of_triples = (memory.take if memory else _new_memory)((len(samples), canvas.height, canvas.width, 3))
+    shapes: list[tuple[int, ...]] = [(len(samples), canvas.height, canvas.width, 3)]
+    if samples and (first := samples[0].masks) is not None:
+        shapes.append((len(samples), num_rows, *first.shape[1:]))
+    rows_of_triples, *masks = (memory.take if memory else _new_memory)(*shapes)
     _pad_pixels(samples, rows_of_triples)
+    for padded in masks:
+        _pad_masks(samples, padded)
     images = ImageBatch(
         pixels=rows_of_triples.permute(0, 3, 1, 2),
         sizes=torch.tensor([(size.height, size.width) for size in sizes], dtype=torch.int64).reshape(-1, 2),
@@ -40,7 +46,8 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
         for sample in samples
         if sample.damage is not None
     )
-    return Batch(images=images, targets=_pad_targets(samples), records=records, damaged=damaged)
+    targets = _pad_targets(samples, num_rows, masks=masks[0] if masks else None)
+    return Batch(images=images, targets=targets, records=records, damaged=damaged)
 
 
 def _pad_pixels(samples: Sequence[Sample], rows_of_triples: Tensor) -> None:
@@ -53,9 +60,19 @@ def _pad_pixels(samples: Sequence[Sample], rows_of_triples: Tensor) -> None:
         canvas[size.height :] = 0
 
 
-def _new_memory(shape: tuple[int, ...]) -> Tensor:
+def _pad_masks(samples: Sequence[Sample], padded: Tensor) -> None:
+    """Write each cell of ``(N, G, M, M)`` once."""
+    for rows, sample in zip(padded.numpy(), samples, strict=True):
+        if sample.masks is None:
+            raise ValueError(f"{sample.record.file_name} has no masks, and others of its batch do")
+        count = len(sample.masks)
+        rows[:count] = sample.masks.numpy()
+        rows[count:] = 0
+
+
+def _new_memory(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
     """From numpy, which asks the kernel for large pages: small ones cost more to get than to write."""
-    return torch.from_numpy(np.empty(shape, dtype=np.uint8))
+    return tuple(torch.from_numpy(np.empty(shape, dtype=np.uint8)) for shape in shapes)
 
 
 def num_box_rows(most_boxes: int) -> int:
@@ -66,8 +83,7 @@ def num_box_rows(most_boxes: int) -> int:
     return num_rows
 
 
-def _pad_targets(samples: Sequence[Sample]) -> Targets:
-    num_rows = num_box_rows(max((len(sample.labels) for sample in samples), default=0))
+def _pad_targets(samples: Sequence[Sample], num_rows: int, *, masks: Tensor | None) -> Targets:
     boxes = torch.zeros((len(samples), num_rows, 4))
     labels = torch.zeros((len(samples), num_rows), dtype=torch.int64)
     is_valid = torch.zeros((len(samples), num_rows), dtype=torch.bool)
@@ -76,4 +92,4 @@ def _pad_targets(samples: Sequence[Sample]) -> Targets:
         boxes[row, :count] = sample.boxes
         labels[row, :count] = sample.labels
         is_valid[row, :count] = True
-    return Targets(boxes=boxes, labels=labels, is_valid=is_valid)
+    return Targets(boxes=boxes, labels=labels, is_valid=is_valid, masks=masks)

@@ -115,5 +115,6 @@ def _hand_over(batch: Batch, copying: torch.cuda.Stream, computing: torch.cuda.S
     """Order the copy before the step that uses it, and that step before the next copy into its memory."""
     computing.wait_stream(copying)
     images, targets = batch.images, batch.targets
-    for tensor in (images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid):
+    used = [images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid]
+    for tensor in used if targets.masks is None else [*used, targets.masks]:
         tensor.record_stream(computing)

@@ -7,11 +7,14 @@ from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
+from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 
 
-def make_noise_batch(canvas: Size, *, num_pictures: int, num_boxes: int, num_classes: int) -> Batch:
+def make_noise_batch(
+    canvas: Size, *, num_pictures: int, num_boxes: int, num_classes: int, with_masks: bool = False
+) -> Batch:
     """A batch of pictures that fill their canvas, the same for the same arguments.
 
     Args:
@@ -19,10 +22,15 @@ def make_noise_batch(canvas: Size, *, num_pictures: int, num_boxes: int, num_cla
         num_pictures: How many.
         num_boxes: Of each picture.  They lie in rows and columns all over it and take turns in their classes.
         num_classes: K.
+        with_masks: Whether each box has a mask.
     """
     generator = torch.Generator().manual_seed(0)
     boxes = _spread_boxes(canvas, num_boxes)
     labels = torch.arange(num_boxes) % num_classes
+    masks = None
+    if with_masks:
+        shape = (num_boxes, FRAME_CELLS, FRAME_CELLS)
+        masks = torch.randint(2, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     samples = [
         Sample(
             pixels=torch.randint(
@@ -39,6 +47,7 @@ def make_noise_batch(canvas: Size, *, num_pictures: int, num_boxes: int, num_cla
                 placement=Placement(resized=canvas),
                 ignored_boxes=torch.zeros((0, 4)),
             ),
+            masks=masks,
         )
         for number in range(num_pictures)
     ]

@@ -306,6 +306,25 @@ def move_boxes(
     return moved.astype(np.float32), centre_is_inside
 
 
+def canvas_map(original: Size, placement: Placement) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where points of a picture go, which is where its pixels go, whatever the corners of boxes are.
+
+    Args:
+        original: The picture's size as annotated.
+        placement: Where the picture goes.
+
+    Returns:
+        factors: ``(2,)`` of x and y.
+        shifts: ``(2,)``; a point lies at ``point * factors + shifts`` on the canvas.
+    """
+    resized, crop = placement.resized, placement.crop
+    factors = np.array([resized.width / original.width, resized.height / original.height])
+    shifts = np.zeros(2) if crop is None else -np.array([crop.left, crop.top], dtype=np.float64)
+    if placement.flipped:
+        factors[0], shifts[0] = -factors[0], placement.placed.width - shifts[0]
+    return factors, shifts
+
+
 def _resize_boxes(
     boxes: NDArray[np.float32], original: Size, resized: Size, resizing: Resizing
 ) -> NDArray[np.float64]:

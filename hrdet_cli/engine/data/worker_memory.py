@@ -1,5 +1,6 @@
 """Memory of a worker process for the batches it hands to its parent, used again and again."""
 
+import itertools
 import math
 import os
 
@@ -27,18 +28,20 @@ class WorkerMemory:
         self._blocks = [torch.empty(0, dtype=torch.uint8) for _ in range(num_blocks)]
         self._next = 0
 
-    def take(self, shape: tuple[int, ...]) -> Tensor:
-        """The next block, or the beginning of it, as uint8 of a shape; what is in it is anything.
+    def take(self, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """The beginning of the next block, as uint8 of one shape after another; what is in it is anything.
 
         Raises:
             OutOfMemoryError: There is too little shared memory.
         """
-        size = math.prod(shape)
-        if len(self._blocks[self._next]) < size:
-            self._blocks[self._next] = _new_shared(size)
+        sizes = [math.prod(shape) for shape in shapes]
+        if len(self._blocks[self._next]) < sum(sizes):
+            self._blocks[self._next] = _new_shared(sum(sizes))
         block = self._blocks[self._next]
         self._next = (self._next + 1) % len(self._blocks)
-        return block[:size].view(shape)
+        ends = itertools.accumulate(sizes)
+        parts = zip(ends, sizes, shapes, strict=True)
+        return tuple(block[end - size : end].view(shape) for end, size, shape in parts)
 
 
 def _new_shared(size: int) -> Tensor:

@@ -97,7 +97,7 @@ class BatchWorkers:
                 if isinstance(item, HrdetError):
                     raise item
                 # A worker will use the memory again; where batches are pinned, that was a copy already.
-                yield item if self._num_workers == 0 or self._pin_memory else _copy_pixels(item)
+                yield item if self._num_workers == 0 or self._pin_memory else _copy_of(item)
         except (RuntimeError, OSError, EOFError) as error:  # as torch noticed it, or a pipe that was cut
             raise self._why(error) from error
 
@@ -169,8 +169,12 @@ def _describe_end(exit_code: int) -> str:
     return f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
 
 
-def _copy_pixels(batch: Batch) -> Batch:
-    return replace(batch, images=replace(batch.images, pixels=batch.images.pixels.clone()))
+def _copy_of(batch: Batch) -> Batch:
+    """A batch with pixels and masks of its own."""
+    images = replace(batch.images, pixels=batch.images.pixels.clone())
+    masks = batch.targets.masks
+    targets = batch.targets if masks is None else replace(batch.targets, masks=masks.clone())
+    return replace(batch, images=images, targets=targets)
 
 
 @contextmanager

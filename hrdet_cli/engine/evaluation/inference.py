@@ -1,4 +1,4 @@
-"""A detector over all pictures of a loader; its boxes go back to where the pictures came from.
+"""A detector over all pictures of a loader; what it finds goes back to where the pictures came from.
 
 Each process has its share of the pictures.  All go through theirs in rounds of one batch, so that each knows
 how far all of them are, and they leave together when one is asked to stop.
@@ -6,7 +6,7 @@ how far all of them are, and they leave together when one is asked to stop.
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Any, NotRequired, Protocol, Self, TypedDict
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from hrdet_cli.engine.data.batch import Batch, PictureFault, PictureRecord
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting, MaskRuns
 from hrdet_cli.engine.structures import Detections, ImageBatch
 
 
-class BoxFinder(Protocol):
-    """A module that finds boxes, such as ``Detector``."""
+class ObjectFinder(Protocol):
+    """A module that finds objects, such as ``Detector``."""
 
     def detect(self, images: ImageBatch) -> Detections:
         """Detections in canvas pixels, on the pictures' device, without gradients."""
@@ -52,12 +53,24 @@ class PictureDetections:
         boxes: ``(D, 4)`` float32 in pixels of the original picture, clipped to it.
         scores: ``(D,)`` float32 in [0, 1], descending.
         labels: ``(D,)`` int64 in ``0 .. K-1``.
+        masks: Of D objects, in the original picture; None where boxes alone were looked for.
     """
 
     image_id: int
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+    masks: MaskRuns | None = None
+
+    def select(self, is_kept: Tensor) -> Self:
+        """Those detections that ``(D,)`` bools say."""
+        return type(self)(
+            image_id=self.image_id,
+            boxes=self.boxes[is_kept],
+            scores=self.scores[is_kept],
+            labels=self.labels[is_kept],
+            masks=None if self.masks is None else self.masks.select(is_kept.numpy()),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,20 +93,26 @@ class DetectionRound:
 
 
 class CocoResult(TypedDict):
-    """One detection in COCO's results format."""
+    """One detection in COCO's results format.
+
+    Attributes:
+        segmentation: The mask's ``size`` and run-length encoded ``counts``; where masks were looked for.
+    """
 
     image_id: int
     category_id: int
     bbox: list[float]
     score: float
+    segmentation: NotRequired[dict[str, Any]]
 
 
 def detect_all(
-    model: BoxFinder,
+    model: ObjectFinder,
     loader: PictureLoader,
     *,
     device: torch.device,
     autocast_dtype: torch.dtype | None,
+    pasting: MaskPasting | None = None,
     stop_asked: Callable[[], bool],
 ) -> Generator[DetectionRound]:
     """Detect in every picture of a loader, each process in its share.
@@ -106,6 +125,7 @@ def detect_all(
         loader: Gives the pictures, in host memory.
         device: Where the pictures are copied to.
         autocast_dtype: Reduced precision to compute in; None computes in float32.
+        pasting: Lays masks over their boxes in the original pictures; None leaves masks out.
         stop_asked: Whether this process was asked to stop; called once a round.
 
     Yields:
@@ -118,7 +138,11 @@ def detect_all(
     try:
         for _ in range(loader.num_rounds):
             batch = next(batches, None)
-            pictures = [] if batch is None else detect_batch(model, batch, device, autocast_dtype)
+            pictures = (
+                []
+                if batch is None
+                else detect_batch(model, batch, device=device, autocast_dtype=autocast_dtype, pasting=pasting)
+            )
             broken, damaged = ((), ()) if batch is None else (batch.broken, batch.damaged)
             # In host memory: nothing waits for a GPU.
             told = torch.tensor([len(pictures) + len(broken), stop_asked()])
@@ -165,28 +189,34 @@ def to_coco_results(pictures: Iterable[PictureDetections], category_ids: Sequenc
     Returns:
         Results that ``json.dump`` takes: by image id, and within a picture best first.
     """
-    return [
-        {
+    in_order = sorted(pictures, key=lambda picture: picture.image_id)
+    return [result for picture in in_order for result in _results_of(picture, category_ids)]
+
+
+def _results_of(picture: PictureDetections, category_ids: Sequence[int]) -> Iterator[CocoResult]:
+    masks = None if picture.masks is None else picture.masks.to_json()
+    boxes, scores, labels = picture.boxes.tolist(), picture.scores.tolist(), picture.labels.tolist()
+    for row, ((x1, y1, x2, y2), score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
+        result: CocoResult = {
             "image_id": picture.image_id,
             "category_id": category_ids[label],
             "bbox": [round(x1, 3), round(y1, 3), round(x2 - x1, 3), round(y2 - y1, 3)],
             "score": score,
         }
-        for picture in sorted(pictures, key=lambda picture: picture.image_id)
-        for (x1, y1, x2, y2), score, label in zip(
-            picture.boxes.tolist(), picture.scores.tolist(), picture.labels.tolist(), strict=True
-        )
-    ]
+        if masks is not None:
+            result["segmentation"] = masks[row]
+        yield result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parcel:
-    """Detections in P pictures with D boxes in all, as five arrays, which travel better than 4 P tensors.
+    """Detections in P pictures with D boxes in all, as a few arrays, which travel better than 4 P tensors.
 
     Attributes:
         image_ids: ``(P,)`` int64.
         num_boxes: ``(P,)`` int64, adding up to D.
         boxes: ``(D, 4)`` float32, picture by picture; ``scores`` and ``labels`` likewise.
+        masks: Of each picture, or None.
     """
 
     image_ids: NDArray[np.int64]
@@ -194,6 +224,7 @@ class _Parcel:
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
+    masks: tuple[MaskRuns | None, ...]
 
     @classmethod
     def of(cls, pictures: Sequence[PictureDetections]) -> "_Parcel":
@@ -204,6 +235,7 @@ class _Parcel:
             boxes=torch.cat([no_boxes, *(picture.boxes for picture in pictures)]).numpy(),
             scores=torch.cat([no_scores, *(picture.scores for picture in pictures)]).numpy(),
             labels=torch.cat([no_labels, *(picture.labels for picture in pictures)]).numpy(),
+            masks=tuple(picture.masks for picture in pictures),
         )
 
     def pictures(self) -> Iterator[PictureDetections]:
@@ -211,33 +243,44 @@ class _Parcel:
             torch.split(torch.from_numpy(rows), self.num_boxes.tolist())
             for rows in (self.boxes, self.scores, self.labels)
         )
-        for image_id, boxes, scores, labels in zip(self.image_ids.tolist(), *parts, strict=True):
-            yield PictureDetections(image_id, boxes, scores, labels)
+        for picture in zip(self.image_ids.tolist(), *parts, self.masks, strict=True):
+            yield PictureDetections(*picture)
 
 
 def detect_batch(
-    model: BoxFinder, batch: Batch, device: torch.device, autocast_dtype: torch.dtype | None
+    model: ObjectFinder,
+    batch: Batch,
+    *,
+    device: torch.device,
+    autocast_dtype: torch.dtype | None,
+    pasting: MaskPasting | None = None,
 ) -> list[PictureDetections]:
     """Detect in the pictures of one batch, in its order; the arguments are those of `detect_all`."""
     if not len(batch):
         return []
     with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
         detections = model.detect(batch.images.to(device))
-    return list(_detections_by_picture(detections.cpu(), batch.records))
+    return list(_detections_by_picture(detections.cpu(), batch.records, pasting))
 
 
 def _detections_by_picture(
-    detections: Detections, records: Sequence[PictureRecord]
+    detections: Detections, records: Sequence[PictureRecord], pasting: MaskPasting | None
 ) -> Iterator[PictureDetections]:
-    """Take a batch apart, drop the padding rows and undo each picture's resize."""
+    """Take a batch apart, drop the padding rows and undo each picture's resize; masks go with their boxes."""
     for row, record in enumerate(records):
         is_valid = detections.is_valid[row]
         edges = torch.tensor([record.original.width, record.original.height] * 2)
         fixed = torch.tensor(record.placement.resizing.fixed_corner)
         boxes = (detections.boxes[row, is_valid] - fixed) / torch.tensor(record.scale_xy * 2) + fixed
+        boxes = boxes.clamp(min=torch.zeros(()), max=edges.float()).float()
+        masks = None
+        if pasting is not None and detections.masks is not None:
+            cells = detections.masks[row, is_valid].float()
+            masks = pasting.paste(cells.numpy(), boxes.numpy(), record.original)
         yield PictureDetections(
             image_id=record.image_id,
-            boxes=boxes.clamp(min=torch.zeros(()), max=edges.float()).float(),
+            boxes=boxes,
             scores=detections.scores[row, is_valid].float(),
             labels=detections.labels[row, is_valid],
+            masks=masks,
         )

@@ -79,6 +79,7 @@ def _select(
     """What ``selector.select`` finds in one picture."""
     boxes, is_left = selector.clipping.clip(candidates.boxes, sizes)
     scores = candidates.scores
+    boxes = boxes.expand(*scores.shape, 4)
     scores = scores.where((scores > selector.score_threshold) & is_left, 0.0)
     is_kept = keep_after_class_nms(boxes[0].transpose(0, 1), scores[0].T, selector.nms_iou).T
     region, label = is_kept.nonzero(as_tuple=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 
 
 def state_dict_file(tensors: Mapping[str, Tensor]) -> bytes:

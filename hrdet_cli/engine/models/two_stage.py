@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -49,7 +50,8 @@ class TwoStageHead:
         predictions = self.rpn(pyramid)
         proposals = self.rpn.propose(predictions, images.sizes)
         rpn_losses = self.rpn.losses(predictions, images, targets)
-        drawn = self.region_draw.draw(proposals, images, targets)
+        class_losses = partial(self.roi_head.class_losses, pyramid)
+        drawn = self.region_draw.draw(proposals, images, targets, class_losses=class_losses)
         roi = self.roi_head.losses(self.roi_head(pyramid, drawn.boxes), drawn, targets)
         return {**rpn_losses, "roi_class": roi.classes, "roi_box": roi.boxes}
 

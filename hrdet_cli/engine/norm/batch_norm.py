@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from hrdet_cli.engine.distributed.collectives import sum_over_processes
 from hrdet_cli.engine.norm.kernels import Kernels, densely_laid_out, kernels_for, precision_of
-from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.norm.valid_area import CountedArea, ValidRegions
 from hrdet_cli.engine.norm.valid_kernels import valid_kernels_for
 
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ def normalise_by_batch(
     norms: Sequence[nn.BatchNorm2d],
     inputs: Sequence[Tensor],
     *,
-    area: ValidArea | None,
+    area: CountedArea | None,
     merge: MergeRule | None,
 ) -> list[Tensor]:
     """Normalise by the statistics of a batch and record them.
@@ -61,7 +61,10 @@ def normalise_by_batch(
 
     num_pixels = total_weight / pixel_weight  # of all processes; under the equal-count rule as each believes
     unbiased_variance = variance * num_pixels / (num_pixels - 1).clamp(min=1)
-    merged = torch.split(torch.stack([mean, unbiased_variance]).to(precision), sizes, dim=1)
+    of_batch = torch.stack([mean, unbiased_variance]).to(precision)
+    if isinstance(area, ValidRegions):  # of which there may be none, and nothing to record
+        of_batch = of_batch.where(num_pixels >= 1, _recorded(norms, like=of_batch))
+    merged = torch.split(of_batch, sizes, dim=1)
     for norm, (batch_mean, batch_variance) in zip(norms, merged, strict=True):
         record_batch(norm, batch_mean, batch_variance)
     inverse_std = (variance + _spread([norm.eps for norm in norms], sizes, like=variance)).rsqrt()
@@ -92,12 +95,23 @@ def record_batch(norm: nn.BatchNorm2d, mean: Tensor, unbiased_variance: Tensor) 
     norm.running_var.lerp_(unbiased_variance.to(dtype), share)
 
 
-def _num_pixels(features: Tensor, area: ValidArea | None) -> float | Tensor:
+def _recorded(norms: Sequence[nn.BatchNorm2d], *, like: Tensor) -> Tensor:
+    """``(2, T)``: running means and variances; where a norm has none, anything."""
+    columns = [
+        torch.stack([norm.running_mean, norm.running_var]).to(like)
+        if norm.running_mean is not None and norm.running_var is not None
+        else like.new_zeros(2, norm.num_features)
+        for norm in norms
+    ]
+    return torch.cat(columns, dim=1)
+
+
+def _num_pixels(features: Tensor, area: CountedArea | None) -> float | Tensor:
     """Those that count, of one channel; only the device knows them where there is an area."""
     return features.numel() // features.shape[1] if area is None else area.cells_of(features).count
 
 
-def _kernels(features: Tensor, area: ValidArea | None) -> Kernels:
+def _kernels(features: Tensor, area: CountedArea | None) -> Kernels:
     return kernels_for(features) if area is None else valid_kernels_for(features, area.cells_of(features))
 
 
@@ -125,7 +139,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        area: ValidArea | None,
+        area: CountedArea | None,
         all_processes: bool,
         mean: Tensor,
         inverse_std: Tensor,

@@ -10,13 +10,13 @@ from collections.abc import Generator, Sequence
 from torch import Tensor, nn
 
 from hrdet_cli.engine.norm.sync import normalise_together
-from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.norm.valid_area import CountedArea
 
 NormSteps = Generator[tuple[nn.Module, Tensor], Tensor, Tensor]
 """Part of a network: yields ``(norm, input)``, is sent the normalised input, returns the part's output."""
 
 
-def run_in_step(parts: Sequence[NormSteps], area: ValidArea | None = None) -> list[Tensor]:
+def run_in_step(parts: Sequence[NormSteps], area: CountedArea | None = None) -> list[Tensor]:
     """Run parts that do not depend on each other, norm by norm.
 
     Args:

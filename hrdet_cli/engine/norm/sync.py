@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.norm.batch_norm import MergeRule, normalise_by_batch
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
-from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+from hrdet_cli.engine.norm.group_norm import normalise_groups
+from hrdet_cli.engine.norm.valid_area import CountedArea, without_padding
 
 SyncBackEnd = Literal["coalesced", "per-layer", "equal-count"]
 
@@ -64,7 +65,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 
 def normalise_together(
-    requests: Sequence[tuple[nn.Module, Tensor]], area: ValidArea | None = None
+    requests: Sequence[tuple[nn.Module, Tensor]], area: CountedArea | None = None
 ) -> list[Tensor]:
     """Apply norms that do not depend on each other, with one message for those that can share it.
 
@@ -103,29 +104,31 @@ def normalise_together(
     return [outputs[index] for index in range(len(requests))]
 
 
-def normalise(norm: nn.Module, features: Tensor, area: ValidArea | None) -> Tensor:
+def normalise(norm: nn.Module, features: Tensor, area: CountedArea | None) -> Tensor:
     """Apply one norm; arguments, result and errors are those of :func:`normalise_together`."""
     return normalise_together([(norm, features)], area)[0]
 
 
-def _normalise_alone(norm: nn.Module, features: Tensor, area: ValidArea) -> Tensor:
+def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea) -> Tensor:
     """A norm with a message of its own, or with statistics that it has already."""
     if isinstance(norm, SyncBatchNorm2d) and _synchronises(norm):
         return _synchronise([norm], [features], area)[0]
     if isinstance(norm, _BatchNorm) and not _takes_statistics(norm):
         return without_padding(norm(features), area)
+    if isinstance(norm, nn.GroupNorm):
+        return normalise_groups(norm, features, area.cells_of(features))
     raise ValueError(f"{type(norm).__name__} cannot leave the padding out of its statistics")
 
 
 def _synchronise(
-    norms: Sequence[SyncBatchNorm2d], inputs: Sequence[Tensor], area: ValidArea | None
+    norms: Sequence[SyncBatchNorm2d], inputs: Sequence[Tensor], area: CountedArea | None
 ) -> list[Tensor]:
     rule: MergeRule = "equal-count" if norms[0].back_end == "equal-count" else "exact"
     return normalise_by_batch(norms, inputs, area=area, merge=rule)
 
 
 def _normalise_locally(
-    norms: Sequence[nn.BatchNorm2d], inputs: Sequence[Tensor], area: ValidArea | None
+    norms: Sequence[nn.BatchNorm2d], inputs: Sequence[Tensor], area: CountedArea | None
 ) -> list[Tensor]:
     return normalise_by_batch(norms, inputs, area=area, merge=None)
 

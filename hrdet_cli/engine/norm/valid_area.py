@@ -4,6 +4,8 @@ A network that is given the area of its pictures keeps the rest of every map at 
 convolution sees around a picture that is alone.  How large the canvas is then has no effect on anything.
 
 A picture's area is its size rounded up to the backbone's coarsest stride: the canvas it would have by itself.
+
+Maps that were cut out of pictures are padding as a whole or not at all.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from torch.nn import functional as F
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.structures import Size
 
-_STRIDES = (2, 4, 8, 16, 32, 64)
+_STRIDES = (2, 4, 8, 16, 32, 64, 128)
+_NEXT_TO_NONE = 1e-30
+"""Divides sums over no cells, which are zero, and adds nothing to the cells of other processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class ValidCells:
     Attributes:
         is_valid: ``(N, 1, H, W)`` bool.
         sizes: ``(N, 2)`` int64, rows and columns of each picture's cells.
-        count: Cells of all pictures together, a float64 scalar.
+        count: Cells of all pictures together, a float64 scalar above zero.
     """
 
     is_valid: Tensor
@@ -58,7 +62,7 @@ class ValidArea:
     """The area of N pictures on one canvas.
 
     Attributes:
-        levels: The cells at strides 2, 4, 8, 16, 32 and 64, at each as many as the area has, rounded up.
+        levels: The cells at strides 2, 4, 8, 16, 32, 64 and 128, at each as many as the area has, rounded up.
     """
 
     levels: tuple[ValidCells, ...]
@@ -85,6 +89,8 @@ class ValidArea:
     def cells_of(self, features: Tensor) -> ValidCells:
         """The cells of a ``(N, C, H, W)`` map, which its shape tells from those of other strides.
 
+        Strides at which the canvas is a single cell have the same cells.
+
         Raises:
             ValueError: No stride gives a map of this shape.
         """
@@ -95,7 +101,31 @@ class ValidArea:
         raise ValueError(f"no map of this canvas is {Size(*features.shape[-2:])}; they are {known}")
 
 
-def without_padding(features: Tensor, area: ValidArea | None) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class ValidRegions:
+    """Which of R regions, a fixed number, are there; the others are padding. There may be none.
+
+    Attributes:
+        is_valid: ``(R,)`` bool.
+    """
+
+    is_valid: Tensor
+
+    def cells_of(self, features: Tensor) -> ValidCells:
+        """The cells of ``(R, C, H, W)`` maps: all, or none of those of padding rows."""
+        height, width = features.shape[-2:]
+        return ValidCells(
+            is_valid=self.is_valid[:, None, None, None].expand(-1, 1, height, width),
+            sizes=torch.stack((self.is_valid * height, self.is_valid * width), dim=1),
+            count=(self.is_valid.sum().double() * (height * width)).clamp(min=_NEXT_TO_NONE),
+        )
+
+
+CountedArea = ValidArea | ValidRegions
+"""What a norm counts, and what is zero elsewhere."""
+
+
+def without_padding(features: Tensor, area: CountedArea | None) -> Tensor:
     """Features with zeros in the padding; with no area they are left as they are."""
     return features if area is None else features * area.cells_of(features).is_valid
 

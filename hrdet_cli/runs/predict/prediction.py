@@ -106,7 +106,7 @@ def predict_pictures(
                 given = inputs.pictures[detections.image_id - 1]
                 if picture.sample.damage is not None:
                     damaged.append(PictureFault(given.name, picture.sample.damage))
-                kept = _with_score(detections, min_score)
+                kept = detections.select(detections.scores >= min_score)
                 drawn = _draw(picture, kept, out / DRAWN / given.drawn, trained.class_names)
                 size = picture.sample.record.original
                 pictures.append(PredictedPicture(given.name, size, kept, drawn.relative_to(out).as_posix()))
@@ -190,23 +190,12 @@ class _Detect:
         """
         batch = batch_of(group, _PADDING)
         try:
-            return detect_batch(self.detector, batch, self.device, self.autocast_dtype)
+            return detect_batch(self.detector, batch, device=self.device, autocast_dtype=self.autocast_dtype)
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(
                 f"{len(batch)} pictures on a canvas of {batch.images.canvas} do not fit into the GPU's "
                 "memory; lower --batch-size or evaluation.scale_pixels"
             ) from error
-
-
-def _with_score(detections: PictureDetections, min_score: float) -> PictureDetections:
-    """Those detections that have at least a score."""
-    is_kept = detections.scores >= min_score
-    return PictureDetections(
-        image_id=detections.image_id,
-        boxes=detections.boxes[is_kept],
-        scores=detections.scores[is_kept],
-        labels=detections.labels[is_kept],
-    )
 
 
 def _draw(

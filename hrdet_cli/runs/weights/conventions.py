@@ -8,7 +8,11 @@ from pathlib import PurePath
 from types import MappingProxyType
 
 from hrdet_cli.engine.weights.backbones import Backbone
-from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, RESNET, TORCHVISION, Family
+from hrdet_cli.engine.weights.naming.contents import Contents
+from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
+from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
+from hrdet_cli.engine.weights.naming.writer import Writer
+from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -17,10 +21,10 @@ from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
-_PRESET_OF_FAMILY: Mapping[Family, str] = MappingProxyType(
-    {ANCESTOR: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
+_PRESET_OF_WRITER: Mapping[Writer, str] = MappingProxyType(
+    {YEAR_2019: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
 )
-"""A preset that has a family's conventions."""
+"""A preset that has a writer's conventions."""
 _SEEING = (
     "box_corners",
     "rpn.anchor_offset",
@@ -79,15 +83,13 @@ def stated_conventions(file: WeightsFile) -> Conventions:
     )
 
 
-def contradictions(
-    file: WeightsFile, family: Family, backbone: Backbone | None, model: ModelSpec
-) -> Iterator[str]:
-    """What a file says about itself, or its family has, and a spec has otherwise, a sentence each.
+def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model: ModelSpec) -> Iterator[str]:
+    """What a file says about itself, or its writer has, and a spec has otherwise, a sentence each.
 
     Args:
         file: The weights.
-        family: Theirs.
-        backbone: Theirs.
+        writer: Who wrote them.
+        contents: What is in them.
         model: What they are loaded into.
     """
     stated = stated_conventions(file)
@@ -100,28 +102,28 @@ def contradictions(
     if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
         differences.append(f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}")
     if differences:
-        preset = _mmdetection_preset(backbone, stated) if backbone else None
+        preset = _mmdetection_preset(contents.backbone, stated) if contents.backbone else None
         yield (
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
             + (f"; preset {preset} has their conventions" if preset else "")
         )
     differences = []
-    if family in _PRESET_OF_FAMILY:
-        theirs = load_spec(preset=_PRESET_OF_FAMILY[family]).spec.model
+    if contents.is_detector and writer in _PRESET_OF_WRITER:
+        theirs = load_spec(preset=_PRESET_OF_WRITER[writer]).spec.model
         differences = [
             f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs, _SEEING)
         ]
     if differences:
-        preset = likely_preset(file, family, backbone)
+        preset = likely_preset(file, writer, contents)
         yield (
-            f"weights {file.source} are of a family ({family.name}) with {', '.join(differences)}: results "
+            f"weights {file.source} are of {writer.name}, which has {', '.join(differences)}: results "
             f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
         )
 
 
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
     """Values that decide what a detector finds and that mmdetection's configurations have otherwise."""
-    theirs = load_spec(preset=_PRESET_OF_FAMILY[MMDETECTION]).spec
+    theirs = load_spec(preset=_PRESET_OF_WRITER[MMDETECTION]).spec
     for key, found, wanted in _unlike(spec, theirs, _FINDING):
         yield f"{key} {found} (there {wanted})"
 
@@ -138,21 +140,22 @@ def _as_text(value: object) -> str:
     return str(list(value) if isinstance(value, tuple) else value).lower()
 
 
-def likely_preset(file: WeightsFile, family: Family, backbone: Backbone | None) -> str | None:
+def likely_preset(file: WeightsFile, writer: Writer, contents: Contents) -> str | None:
     """The preset that weights were probably made for; None where no preset has their backbone."""
+    backbone = contents.backbone
     if backbone is None or backbone.variant not in ("w18", "w32", "w40", "50", "101"):
         return None
-    if family in (HRNET, RESNET):
+    if not contents.is_detector:
         is_caffe = stated_conventions(file).style == "caffe"
         by_variant = {"50": "r50-fpn-syncbn", "101": "mmdet3-r101-fpn"}
         if is_caffe:
             return _mmdetection_preset(backbone, stated_conventions(file))
         return by_variant.get(backbone.variant, f"hrnet-{backbone.variant}")
-    if family == TORCHVISION:
+    if writer == TORCHVISION:
         return "torchvision-r50-fpn" if backbone.variant == "50" else None
-    if family == ANCESTOR and backbone.variant != "101":
+    if writer == YEAR_2019 and backbone.variant != "101":
         return f"hrnet2019-{'r50-fpn' if backbone.kind == 'resnet' else backbone.variant}"
-    return _mmdetection_preset(backbone, stated_conventions(file)) if family == MMDETECTION else None
+    return _mmdetection_preset(backbone, stated_conventions(file)) if writer == MMDETECTION else None
 
 
 def _mmdetection_preset(backbone: Backbone, stated: Conventions) -> str:

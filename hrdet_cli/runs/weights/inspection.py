@@ -7,11 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
-from hrdet_cli.engine.weights.families import Family, num_classes_of, recognise, to_ours
 from hrdet_cli.engine.weights.impossible_values import find_impossible_values
 from hrdet_cli.engine.weights.loading import LoadReport
+from hrdet_cli.engine.weights.naming.classes import num_classes_of
+from hrdet_cli.engine.weights.naming.contents import Contents
+from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
+from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.runs.trained_detector import compare_with_spec, spec_of_checkpoint
@@ -40,6 +42,8 @@ class Inspection:
     """What weights are.
 
     Attributes:
+        writer: Who wrote them.
+        head: As people call the detector; None of a backbone alone.
         backbone: As people call it; None where hrdet has none like it.
         background: Which row of the classifier is the background's.
         class_names: As the file or its publisher says, or else COCO's, if their number is; None where nobody
@@ -56,7 +60,8 @@ class Inspection:
     """
 
     source: str
-    family: Family
+    writer: str
+    head: str | None
     backbone: str | None
     background: str | None
     num_classes: int | None
@@ -85,24 +90,24 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         spec: What to compare them with; None for the spec inside a checkpoint of hrdet, or the likely preset.
 
     Raises:
-        WeightsError: They cannot be read, or are of no family that is known.
+        WeightsError: They cannot be read, or are nobody's that is known.
     """
     file = read_weights(weights_of(source))
-    family = recognise(file.tensors, source=file.source)
+    writer, contents = recognise(file.tensors, source=file.source)
     background = "auto" if spec is None else spec.model.weights_background
-    tensors = to_ours(file.tensors, family, background=background)
-    backbone = recognise_backbone(tensors)
-    preset = likely_preset(file, family, backbone)
-    likely = _fit(file, family, tensors, load_spec(preset=preset).spec) if preset else None
+    tensors = to_ours(file.tensors, writer, background=background)
+    preset = likely_preset(file, writer, contents)
+    likely = _fit(file, writer, contents, tensors, load_spec(preset=preset).spec) if preset else None
     if spec is None and file.checkpoint:
         spec = _own_spec(file)
     num_classes = num_classes_of(tensors)
     coco = None if file.class_names or num_classes is None else coco_class_names(num_classes)
     return Inspection(
         source=file.source,
-        family=family,
-        backbone=None if backbone is None else str(backbone),
-        background=family.background if background == "auto" else background,
+        writer=writer.name,
+        head=str(contents) if contents.is_detector else None,
+        backbone=None if contents.backbone is None else str(contents.backbone),
+        background=writer.background if background == "auto" else background,
         num_classes=num_classes,
         class_names=file.class_names or coco,
         names_are_coco=coco is not None,
@@ -116,7 +121,7 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         impossible_values=tuple(_impossible_values(file, tensors)),
         entries=tuple(key for key in file.checkpoint or () if type(key) is str and key.isprintable()),
         likely_preset=preset if likely and likely.report.fits else None,
-        fit=likely if spec is None else _fit(file, family, tensors, spec),
+        fit=likely if spec is None else _fit(file, writer, contents, tensors, spec),
     )
 
 
@@ -136,11 +141,17 @@ def _own_spec(file: WeightsFile) -> ExperimentSpec | None:
     return spec_of_checkpoint(text, file.source)
 
 
-def _fit(file: WeightsFile, family: Family, tensors: Mapping[str, Tensor], spec: ExperimentSpec) -> Fit:
+def _fit(
+    file: WeightsFile,
+    writer: Writer,
+    contents: Contents,
+    tensors: Mapping[str, Tensor],
+    spec: ExperimentSpec,
+) -> Fit:
     return Fit(
         spec_name=spec.name,
         report=compare_with_spec(tensors, spec),
-        contradictions=tuple(contradictions(file, family, recognise_backbone(tensors), spec.model)),
+        contradictions=tuple(contradictions(file, writer, contents, spec.model)),
     )
 
 

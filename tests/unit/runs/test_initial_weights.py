@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.convert import convert_norm
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
@@ -45,13 +45,13 @@ def test_without_weights_nothing_changes() -> None:
     assert load_initial_weights(detector, small_model(), class_names=CLASSES) == InitialWeights("random", ())
 
 
-def test_a_backbone_is_described_by_its_family_and_what_was_left_over(tmp_path: Path) -> None:
+def test_a_backbone_is_described_by_what_it_is_and_what_was_left_over(tmp_path: Path) -> None:
     detector = build()
     backbone = {key: t for key, t in shifted(detector).items() if key.startswith("backbone.")}
     model = with_weights(backbone | {"backbone.classifier.weight": torch.ones(1)}, tmp_path)
     loaded = load_initial_weights(detector, model, class_names=CLASSES)
     assert loaded == InitialWeights(
-        f"{model.weights} (HRNetV2 backbone: {len(backbone)} tensors, 1 left over)", ()
+        f"{model.weights} (HRNetV2-SMALL backbone: {len(backbone)} tensors, 1 left over)", ()
     )
     assert all(torch.equal(detector.state_dict()[key], tensor) for key, tensor in backbone.items())
 
@@ -120,11 +120,11 @@ def test_statistics_that_group_norm_has_no_place_for_are_told(tmp_path: Path) ->
     )
 
 
-def test_a_detector_of_another_family_is_told(tmp_path: Path) -> None:
+def test_a_detector_of_other_conventions_is_told(tmp_path: Path) -> None:
     head = small_model().roi_head.model_copy(update={"pool_sampling_ratio": 2})
     model = with_weights(to_mmdetection(shifted(build())), tmp_path, roi_head=head)
     (notice,) = load_initial_weights(build(), model, class_names=CLASSES).notices
-    assert "with model.roi_head.pool_sampling_ratio 0, not 2: results may be poor" in notice
+    assert "which has model.roi_head.pool_sampling_ratio 0, not 2: results may be poor" in notice
 
 
 def test_weights_that_cannot_be_read_need_not_be_there() -> None:

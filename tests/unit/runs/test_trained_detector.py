@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.results import results_folder
@@ -168,7 +168,8 @@ def test_names_that_are_too_few_are_refused(tmp_path: Path) -> None:
 def test_foreign_weights_say_that_they_need_a_description(tmp_path: Path) -> None:
     path = write_foreign(tmp_path / "x.pth", 80)
     with pytest.raises(
-        SpecError, match=r"x\.pth: holds weights of other code \(mmdetection.*--preset NAME or"
+        SpecError,
+        match=r"x\.pth: holds weights of other code \(Faster R-CNN of mmdetection.*--preset NAME or",
     ):
         read_trained_detector(str(path))
 
@@ -237,7 +238,7 @@ def test_batch_norm_s_weights_are_no_group_norm_s(tmp_path: Path, settings: tupl
         ]
 
 
-def test_conventions_of_the_weights_family_are_told(tmp_path: Path) -> None:
+def test_conventions_of_whoever_wrote_the_weights_are_told(tmp_path: Path) -> None:
     path = write_foreign(tmp_path / "x.pth", 80)
     assert ["pool_sampling_ratio 0, not 1" in notice for notice in read_foreign(path).notices] == [True]
     assert read_foreign(path, "model.roi_head.pool_sampling_ratio=0").notices == ()

@@ -77,8 +77,21 @@ def class_loss(logits: Tensor, labels: Tensor, is_valid: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
+    return (class_losses(logits, labels) * is_valid).sum()
+
+
+def class_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of each region.
+
+    Args:
+        logits: ``(N, S, K + 1)`` float32, the background last.
+        labels: ``(N, S)`` int64 in ``0 .. K``.
+
+    Returns:
+        ``(N, S)``.
+    """
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return (losses * is_valid.flatten()).sum()
+    return losses.view_as(labels)
 
 
 def denominator(count: Tensor, *, what: str, least: float = 1.0) -> Tensor:

@@ -64,14 +64,62 @@ class Sampler:
         Returns:
             S = ``min(num_samples, R)`` slots per picture.
         """
-        num_candidates = matches.is_positive.shape[1]
         bits = bits_from_keys(keys, counters=numbers, stream=self.stream)
         # 62 bits, of which the lower half makes all different: nothing is left to the order of equals.
         draws = (bits >> 1 << 31) + numbers
-        num_positive = min(self.max_positive, num_candidates)
-        # Ranks: chosen positives from 2**62, negatives from 0, all others -1. The largest fill the slots.
-        positive_ranks = torch.where(matches.is_positive, draws + _LEAST_POSITIVE, -1)
-        chosen_ranks, chosen = positive_ranks.topk(num_positive, dim=1)
-        ranks = torch.where(matches.is_negative, draws, -1).scatter_reduce_(1, chosen, chosen_ranks, "amax")
-        ranks, index = ranks.topk(min(self.num_samples, num_candidates), dim=1)
-        return Sample(index=index, is_positive=ranks >= _LEAST_POSITIVE, is_valid=ranks >= 0)
+        return _highest(matches, draws, num_samples=self.num_samples, max_positive=self.max_positive)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HardSampler:
+    """Takes the positives and the negatives that the detector is most wrong about, and draws nothing.
+
+    Online hard example mining (https://arxiv.org/abs/1604.03540), shared out as mmdetection does: the hardest
+    positives up to a share, the hardest negatives for the rest.
+
+    Attributes:
+        num_samples: As of ``Sampler``.
+        positive_fraction: As of ``Sampler``.
+    """
+
+    num_samples: int
+    positive_fraction: float
+
+    @property
+    def max_positive(self) -> int:
+        """As of ``Sampler``."""
+        return int(self.num_samples * self.positive_fraction)
+
+    def take(self, matches: Matches, losses: Tensor, numbers: Tensor) -> Sample:
+        """Take each picture's hardest positives and negatives.
+
+        Args:
+            matches: Of R candidates in each of N pictures.
+            losses: ``(N, R)`` not negative, how wrong the detector is about each; compared in float32.
+            numbers: ``(R,)`` int64 in ``0 .. 2**31 - 1``, all different; they decide between equals.
+
+        Returns:
+            S = ``min(num_samples, R)`` slots per picture.
+        """
+        # The bits of floats that are not negative are in the order of the floats; abs() is for minus zero.
+        bits = losses.float().abs().view(torch.int32).to(torch.int64)
+        ranks = (bits << 31) + numbers
+        return _highest(matches, ranks, num_samples=self.num_samples, max_positive=self.max_positive)
+
+
+def _highest(matches: Matches, ranks: Tensor, *, num_samples: int, max_positive: int) -> Sample:
+    """The highest-ranking positives, up to a number, and the highest-ranking negatives for the rest.
+
+    Args:
+        matches: Of R candidates in each of N pictures.
+        ranks: ``(N, R)`` int64 in ``0 .. 2**62 - 1``, all of a picture different.
+        num_samples: Of each picture.
+        max_positive: Most positives among them.
+    """
+    num_candidates = ranks.shape[1]
+    # Chosen positives rank from 2**62, negatives from 0, all others are -1. The largest fill the slots.
+    positive_ranks = torch.where(matches.is_positive, ranks + _LEAST_POSITIVE, -1)
+    chosen_ranks, chosen = positive_ranks.topk(min(max_positive, num_candidates), dim=1)
+    ranks = torch.where(matches.is_negative, ranks, -1).scatter_reduce_(1, chosen, chosen_ranks, "amax")
+    ranks, index = ranks.topk(min(num_samples, num_candidates), dim=1)
+    return Sample(index=index, is_positive=ranks >= _LEAST_POSITIVE, is_valid=ranks >= 0)

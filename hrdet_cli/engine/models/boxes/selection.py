@@ -43,6 +43,7 @@ class DetectionSelector:
         """
         scores, num_pictures = candidates.scores, len(candidates.boxes)
         boxes, is_left = self.clipping.clip(candidates.boxes, sizes)
+        boxes = boxes.expand(*scores.shape, 4)
         is_candidate = (scores > self.score_threshold) & is_left
         found = Detections(
             boxes=boxes.new_zeros(num_pictures, self.max_detections, 4),

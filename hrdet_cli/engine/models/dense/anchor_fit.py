@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorShapes
+from hrdet_cli.engine.models.necks.levels import PyramidLevels
 
 Vector = NDArray[np.float64]
 Pixels = NDArray[np.int64]
@@ -35,18 +36,17 @@ class PlacedBoxes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorFit:
-    """The anchors of a region proposal network, as far as they take part in training.
+    """Anchors, as far as they take part in training.
 
     Attributes:
         anchors: Their shapes, strides and layout.
         allowed_border: How far an anchor may reach out of its picture, in pixels; None allows any distance.
-        rounds_up: Whether a level's grid has a last, incomplete row and column where its stride does not
-            divide the canvas, as FPN's has and HRFPN's has not.
+        levels: The cells of each level that the anchors lie on.
     """
 
     anchors: AnchorShapes
     allowed_border: float | None
-    rounds_up: bool
+    levels: PyramidLevels
 
     def best_iou(self, placed: PlacedBoxes) -> Vector:
         """The highest overlap (intersection over union) of each box with an anchor.
@@ -56,10 +56,10 @@ class AnchorFit:
         """
         best = np.zeros(len(placed.boxes))
         cells = self.anchors.cells.astype(np.float64)
-        for stride, shapes in zip(self.anchors.strides, cells, strict=True):
+        for level, shapes in enumerate(cells):
             for left, top, right, bottom in shapes.tolist():
                 common = [
-                    self._longest_common(placed, axis=axis, stride=stride, start=start, end=end)
+                    self._longest_common(placed, axis=axis, level=level, start=start, end=end)
                     for axis, start, end in ((0, left, right), (1, top, bottom))
                 ]
                 intersection = common[0] * common[1]
@@ -69,7 +69,7 @@ class AnchorFit:
         return best
 
     def _longest_common(
-        self, placed: PlacedBoxes, *, axis: int, stride: int, start: float, end: float
+        self, placed: PlacedBoxes, *, axis: int, level: int, start: float, end: float
     ) -> Vector:
         """``(B,)``: most that a box shares on one axis with any anchor of a shape; x is axis 0.
 
@@ -77,7 +77,7 @@ class AnchorFit:
         """
         low, high = placed.boxes[:, axis], placed.boxes[:, axis + 2]
         picture, canvas = placed.pictures[:, 1 - axis], placed.canvases[:, 1 - axis]
-        step, num_cells = self._cells(picture, canvas, stride=stride)
+        step, num_cells = self._cells(picture, canvas, level=level)
         first, last = np.zeros(len(low)), num_cells - 1.0
         if self.allowed_border is not None:
             first = np.maximum(first, np.ceil((-self.allowed_border - start) / step))
@@ -87,11 +87,11 @@ class AnchorFit:
         common = np.minimum(high, end + shift) - np.maximum(low, start + shift)
         return np.where(first <= last, common.clip(min=0), 0.0)
 
-    def _cells(self, picture: Pixels, canvas: Pixels, *, stride: int) -> tuple[Pixels, Pixels]:
+    def _cells(self, picture: Pixels, canvas: Pixels, *, level: int) -> tuple[Pixels, Pixels]:
         """Pixels from one cell to the next, and the number of cells whose anchors belong to the picture."""
         layout = self.anchors.layout
-        num_cells = -(-canvas // stride) if self.rounds_up else canvas // stride
-        step = np.full_like(canvas, stride)
+        num_cells = self.levels.num_cells(canvas, level=level)
+        step = np.full_like(canvas, self.levels.strides[level])
         if layout.step == "canvas":
             step = canvas // np.maximum(num_cells, 1)
         if layout.area == "canvas":

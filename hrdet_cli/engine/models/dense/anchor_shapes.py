@@ -7,10 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-PYRAMID_STRIDES = (4, 8, 16, 32, 64)
-"""Picture pixels per feature pixel of the levels of both necks."""
-
-AnchorArea = Literal["picture", "padded", "canvas"]
+CellArea = Literal["picture", "padded", "canvas"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +19,8 @@ class AnchorLayout:
             and 3, torchvision), 0.5 the middle (the 2019 code).
         is_rounded: Corners, as at the origin, are whole pixels, halves the even ones (the 2019 code,
             torchvision).
+        has_whole_sides: Before that, the square root of an anchor's area is whole pixels, the rest dropped
+            (torchvision's RetinaNet).
         step: Pixels from one cell to the next. ``"canvas"``, as in torchvision, is the canvas's side divided
             by the number of cells and rounded down: less than a stride where that does not divide the canvas
             and the network adds a cell for the rest, more where it drops the rest.
@@ -32,8 +31,9 @@ class AnchorLayout:
 
     offset: float = 0.0
     is_rounded: bool = False
+    has_whole_sides: bool = False
     step: Literal["stride", "canvas"] = "stride"
-    area: AnchorArea = "picture"
+    area: CellArea = "picture"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,21 +42,38 @@ class AnchorShapes:
 
     Attributes:
         strides: Pixels from one cell to the next, for each level.
-        scale: Square root of an anchor's area in units of its level's stride.
-        aspect_ratios: Height over width of each anchor of a cell.
+        scale: Square root of the smallest anchors' area in units of their level's stride.
+        scales_per_octave: Number of scales, each 2 to the power of one over this number as large as the one
+            before, up to twice ``scale``, which is the next level's.
+        aspect_ratios: Height over width of the anchors of a cell, which come ratio by ratio and within each
+            scale by scale.
         layout: Where the anchors lie; by default as in mmdetection 3.
     """
 
     strides: tuple[int, ...]
     scale: float = 8
+    scales_per_octave: int = 1
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     layout: AnchorLayout = AnchorLayout()
+
+    @property
+    def num_per_cell(self) -> int:
+        """Anchors of each cell."""
+        return len(self.aspect_ratios) * self.scales_per_octave
 
     @property
     def cells(self) -> NDArray[np.float32]:
         """``(L, shapes, 4)``: the anchors of each level's cell at the origin."""
         half_roots = [0.5 * math.sqrt(ratio) for ratio in self.aspect_ratios]
         shapes = np.array([(-0.25 / half, -half, 0.25 / half, half) for half in half_roots], dtype=np.float32)
+        cells = shapes[None, :, None] * self._sides[:, None, :, None]
         strides = np.array(self.strides, dtype=np.float32)[:, None, None]
-        cells = shapes * np.float32(self.scale) * strides + np.float32(self.layout.offset) * strides
+        cells = cells.reshape(len(strides), -1, 4) + np.float32(self.layout.offset) * strides
         return cells.round() if self.layout.is_rounded else cells
+
+    @property
+    def _sides(self) -> NDArray[np.float32]:
+        """``(L, scales)``: square roots of the anchors' areas, in pixels."""
+        scales = [self.scale * 2 ** (step / self.scales_per_octave) for step in range(self.scales_per_octave)]
+        sides = np.array([[stride * scale for scale in scales] for stride in self.strides])
+        return (np.floor(sides) if self.layout.has_whole_sides else sides).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The boxes that the region proposal network starts from."""
+"""The boxes that detectors with anchors start from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
-from hrdet_cli.engine.models.dense.anchor_shapes import AnchorArea, AnchorLayout, AnchorShapes
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, AnchorShapes, CellArea
+from hrdet_cli.engine.models.dense.cells import cells_that_find, cells_that_train, lay_cells
 from hrdet_cli.engine.structures import Size
 
 _PLAIN = AnchorLayout()
@@ -31,7 +31,7 @@ class Anchors:
     cell_corners: Tensor
     numbers: Tensor
     level_lengths: list[int]
-    area: AnchorArea
+    area: CellArea
 
     def belong_to(self, sizes: Tensor) -> Tensor:
         """Whether an anchor may train: its cell begins in the picture, or in what ``area`` takes for it.
@@ -42,21 +42,14 @@ class Anchors:
         Returns:
             ``(N, A)`` bool.
         """
-        if self.area == "canvas":
-            return torch.ones(len(sizes), self.boxes.shape[0], dtype=torch.bool, device=sizes.device)
-        if self.area == "padded":
-            sizes = -(-sizes // CANVAS_DIVISOR_PIXELS) * CANVAS_DIVISOR_PIXELS
-        width_and_height = sizes.flip(-1)[:, None]
-        return (self.cell_corners < width_and_height).all(dim=-1)
+        return cells_that_train(self.cell_corners, sizes, self.area)
 
     def may_propose_in(self, sizes: Tensor) -> Tensor:
         """Whether an anchor may propose: any anchor, unless ``area`` is the picture.
 
         Arguments and result as of ``belong_to``.
         """
-        if self.area == "picture":
-            return self.belong_to(sizes)
-        return torch.ones(len(sizes), self.boxes.shape[0], dtype=torch.bool, device=sizes.device)
+        return cells_that_find(self.cell_corners, sizes, self.area)
 
     def lie_inside(self, sizes: Tensor, *, border: float) -> Tensor:
         """Whether an anchor reaches at most ``border`` pixels out of its picture.
@@ -87,6 +80,7 @@ class AnchorGenerator(nn.Module):
         *,
         strides: Sequence[int],
         scale: float = 8,
+        scales_per_octave: int = 1,
         aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
         layout: AnchorLayout = _PLAIN,
     ) -> None:
@@ -94,10 +88,14 @@ class AnchorGenerator(nn.Module):
         super().__init__()
         self.strides = tuple(strides)
         self.layout = layout
-        self.num_per_cell = len(aspect_ratios)
         self.shapes = AnchorShapes(
-            strides=self.strides, scale=scale, aspect_ratios=tuple(aspect_ratios), layout=layout
+            strides=self.strides,
+            scale=scale,
+            scales_per_octave=scales_per_octave,
+            aspect_ratios=tuple(aspect_ratios),
+            layout=layout,
         )
+        self.num_per_cell = self.shapes.num_per_cell
         self.register_buffer("cells", torch.from_numpy(self.shapes.cells), persistent=False)
 
     def forward(self, grids: Sequence[Size]) -> Anchors:
@@ -119,7 +117,7 @@ class AnchorGenerator(nn.Module):
         device = self.cells.device
         canvas = Size(grids[0].height * self.strides[0], grids[0].width * self.strides[0])
         corners = [
-            _grid_points(grid, step=self._step(grid, stride, canvas), device=device)
+            lay_cells(grid, step=self._step(grid, stride, canvas), device=device)
             for grid, stride in zip(grids, self.strides, strict=True)
         ]
         cell_numbers = torch.cat([_cell_numbers(grid, level, device) for level, grid in enumerate(grids)])
@@ -141,14 +139,6 @@ class AnchorGenerator(nn.Module):
         if self.layout.step == "canvas":
             return Size(canvas.height // grid.height, canvas.width // grid.width)
         return Size(stride, stride)
-
-
-def _grid_points(grid: Size, *, step: Size, device: torch.device) -> Tensor:
-    """``(rows * columns, 2)`` float32: x and y of each cell's top left corner, row by row."""
-    rows = torch.arange(grid.height, dtype=torch.float32, device=device) * step.height
-    columns = torch.arange(grid.width, dtype=torch.float32, device=device) * step.width
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack((x, y), dim=-1).reshape(-1, 2)
 
 
 def _cell_numbers(grid: Size, level: int, device: torch.device) -> Tensor:

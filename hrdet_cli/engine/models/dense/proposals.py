@@ -28,7 +28,7 @@ class AnchorPredictions:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """R regions per picture, best first.
+    """R regions per picture: best first from the network, or as a stage of a cascade has refined them.
 
     Attributes:
         boxes: ``(N, R, 4)`` float32 in canvas pixels, inside the pictures; zero in padding rows.

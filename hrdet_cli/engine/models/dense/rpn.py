@@ -9,9 +9,10 @@ from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator, objectnes
 from hrdet_cli.engine.models.boxes.matching import Matcher
 from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
+from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals, ProposalSelector
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+from hrdet_cli.engine.structures import ImageBatch, Targets
 
 
 class RegionProposalNetwork(nn.Module):
@@ -74,11 +75,10 @@ class RegionProposalNetwork(nn.Module):
         logits, deltas = [], []
         for level in pyramid.levels:
             hidden = F.relu(self.conv(level), inplace=True)
-            logits.append(_rows_of_anchors(self.objectness(hidden), width=1).squeeze(-1))
-            deltas.append(_rows_of_anchors(self.deltas(hidden), width=4))
-        grids = [Size(level.shape[-2], level.shape[-1]) for level in pyramid.levels]
+            logits.append(rows_of_cells(self.objectness(hidden), width=1).squeeze(-1))
+            deltas.append(rows_of_cells(self.deltas(hidden), width=4))
         return AnchorPredictions(
-            anchors=self.anchor_generator(grids),
+            anchors=self.anchor_generator(grids_of(pyramid.levels)),
             logits=at_least_float32(torch.cat(logits, dim=1)),
             deltas=at_least_float32(torch.cat(deltas, dim=1)),
         )
@@ -125,8 +125,3 @@ class RegionProposalNetwork(nn.Module):
         """
         selector = self.training_selector if self.training else self.test_selector
         return selector.select(predictions, sizes, self.coder)
-
-
-def _rows_of_anchors(maps: Tensor, *, width: int) -> Tensor:
-    """``(N, anchors * width, H, W)`` to ``(N, H * W * anchors, width)``, in the order of ``Anchors``."""
-    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)

@@ -1,31 +1,94 @@
-"""FPN, the feature pyramid of ResNet: torchvision's, given and giving tuples.
+"""FPN, the feature pyramid of ResNet: torchvision's modules and names.
 
-Lin et al., Feature Pyramid Networks for Object Detection, arXiv:1612.03144.
+Lin et al., Feature Pyramid Networks for Object Detection, arXiv:1612.03144; with two coarser levels made by
+convolutions, as heads that predict at every cell have them: Lin et al., Focal Loss for Dense Object
+Detection, arXiv:1708.02002, section 4.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 
+from hrdet_cli.engine.models.necks.levels import fpn_levels
+from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv, build_norm
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoarseConvs:
+    """How two 3x3 convolutions of stride 2 make P6 and, of it, P7.
+
+    ======================================== ========== ========= ===========================================
+    whose                                    source     with_relu where
+    ======================================== ========== ========= ===========================================
+    mmdetection's RetinaNet                  backbone   no        ``necks/fpn.py``, ``on_input``
+    mmdetection's FCOS on ResNet             neck       yes       ``on_output``, ``relu_before_extra_convs``
+    torchvision's RetinaNet v1, and its FCOS neck       yes       ``LastLevelP6P7(256, 256)``
+    torchvision's RetinaNet v2, detectron2's backbone   yes       ``LastLevelP6P7(2048, 256)``
+    ======================================== ========== ========= ===========================================
+
+    Attributes:
+        source: What P6 is made of: C5, or P5.
+        with_relu: P7 is made of what a ReLU leaves of P6; P6 itself stays as it is.
+    """
+
+    source: Literal["backbone", "neck"] = "backbone"
+    with_relu: bool = False
+
+
 class FPN(nn.Module):
-    """C2 to C5 in, P2 to P6 out; P6 is every second pixel of P5.
+    """C2 to C5 in, P2 to P6 or P3 to P7 out.
 
     Attributes:
         out_channels: Channels of every level.
         strides: Picture pixels per feature pixel of the levels.
     """
 
-    def __init__(self, *, in_channels: Sequence[int], out_channels: int = 256) -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        norm: NormChoice | None = None,
+        coarse_convs: CoarseConvs | None = None,
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            in_channels: Of C2 to C5.
+            out_channels: Of every level.
+            norm: What follows each convolution.
+            coarse_convs: What makes P6 and P7 of a pyramid from P3 on; None makes one from P2 to P6, which is
+                every second pixel of P5.
+        """
         super().__init__()
         self.out_channels = out_channels
-        self.strides = (4, 8, 16, 32, 64)
-        self.pyramid = FeaturePyramidNetwork([*in_channels], out_channels)
+        self.strides = fpn_levels(4 if coarse_convs is None else 8).strides
+        self.coarse_convs = coarse_convs
+        laterals = in_channels if coarse_convs is None else in_channels[1:]
+        build = None if norm is None else partial(build_norm, norm)
+        self.pyramid = FeaturePyramidNetwork([*laterals], out_channels, norm_layer=build)
+        if coarse_convs is not None:
+            source_channels = in_channels[-1] if coarse_convs.source == "backbone" else out_channels
+            convs = nn.ModuleDict(
+                {
+                    "p6": NormedConv(source_channels, out_channels, stride=2, norm=norm),
+                    "p7": NormedConv(out_channels, out_channels, stride=2, norm=norm),
+                }
+            )
+            for conv in convs.values():
+                conv = cast("NormedConv", conv)
+                nn.init.kaiming_uniform_(conv.weight, a=1)
+                if conv.bias is not None:
+                    nn.init.zeros_(conv.bias)
+            self.pyramid.extra_blocks = convs
 
     def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> Pyramid:
         """Build the pyramid.
@@ -38,14 +101,28 @@ class FPN(nn.Module):
             ``(N, out_channels, H / s, W / s)``, rounded up, for each of ``strides``, and the area.
         """
         # Torchvision's modules, but not its forward pass, which cannot know of the padding.
-        levels: list[Tensor] = []
-        merged: Tensor | None = None
-        modules = zip(self.pyramid.inner_blocks, self.pyramid.layer_blocks, features, strict=True)
-        for lateral, smooth, x in reversed([*modules]):
-            own = lateral(x)
-            if merged is not None:
-                own = own + F.interpolate(merged, size=own.shape[-2:], mode="nearest")
-            merged = without_padding(own, area)
-            levels.insert(0, without_padding(smooth(merged), area))
-        coarsest = F.max_pool2d(levels[-1], kernel_size=1, stride=2)
-        return Pyramid((*levels, coarsest), self.strides, area)
+        laterals, smooth_convs = self.pyramid.inner_blocks, self.pyramid.layer_blocks
+        sources = features[-len(laterals) :]
+        merged = run_in_step([_steps(*pair, area) for pair in zip(laterals, sources, strict=True)], area)
+        for level in reversed(range(len(merged) - 1)):
+            coarser = F.interpolate(merged[level + 1], size=merged[level].shape[-2:], mode="nearest")
+            merged[level] = without_padding(merged[level] + coarser, area)
+        levels = run_in_step([_steps(*pair, area) for pair in zip(smooth_convs, merged, strict=True)], area)
+        return Pyramid((*levels, *self._coarser(levels[-1], features[-1], area)), self.strides, area)
+
+    def _coarser(self, p5: Tensor, c5: Tensor, area: ValidArea | None) -> tuple[Tensor, ...]:
+        """P6, or P6 and P7."""
+        if self.coarse_convs is None:
+            return (F.max_pool2d(p5, kernel_size=1, stride=2),)
+        convs = self.pyramid.extra_blocks
+        p6 = convs["p6"](c5 if self.coarse_convs.source == "backbone" else p5, area)
+        return p6, convs["p7"](F.relu(p6) if self.coarse_convs.with_relu else p6, area)
+
+
+def _steps(block: nn.Sequential, x: Tensor, area: ValidArea | None) -> NormSteps:
+    """A convolution and its norm, or none, which torchvision numbers 0 and 1."""
+    conv, *norms = block
+    x = conv(x)
+    for norm in norms:
+        return (yield norm, x)
+    return without_padding(x, area)

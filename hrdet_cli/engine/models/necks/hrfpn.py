@@ -2,18 +2,22 @@
 
 Wang et al., arXiv:1908.07919, figure 4c: all four branches meet at stride 4, where one 1x1 convolution mixes
 them; the pyramid is that map, averaged down, with a 3x3 convolution of its own on each level.  Other
-interpolation and pooling are what mmdetection 2 and 3 can have in their place.
+interpolation and pooling are what mmdetection 2 and 3 can have in their place.  Where a pyramid starts at
+stride 8, each level's convolution has a stride of 2, as in mmdetection's FCOS on HRNet.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hrdet_cli.engine.models.necks.levels import FinestStride, hrfpn_levels
+from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
+from hrdet_cli.engine.norm.valid_area import ValidArea
 
 Interpolation = Literal["bilinear", "nearest"]
 Pooling = Literal["average", "max"]
@@ -32,7 +36,8 @@ class HRFPN(nn.Module):
         *,
         in_channels: Sequence[int],
         out_channels: int = 256,
-        num_levels: int = 5,
+        finest_stride: FinestStride = 4,
+        norm: NormChoice | None = None,
         interpolation: Interpolation = "bilinear",
         pooling: Pooling = "average",
     ) -> None:
@@ -41,22 +46,25 @@ class HRFPN(nn.Module):
         Args:
             in_channels: Of the four maps.
             out_channels: Of every level.
-            num_levels: Levels of the pyramid.
+            finest_stride: Of the first of five levels.
+            norm: What follows each convolution.
             interpolation: How the coarser maps are brought to stride 4; corners are not aligned.
             pooling: How the coarser levels are made.
         """
         super().__init__()
         self.out_channels = out_channels
-        self.strides = tuple(4 * 2**level for level in range(num_levels))
+        self.strides = hrfpn_levels(finest_stride).strides
         self.interpolation = interpolation
         self.pooling = pooling
-        self.reduction_conv = nn.Conv2d(sum(in_channels), out_channels, kernel_size=1)
+        self.reduction_conv = NormedConv(sum(in_channels), out_channels, kernel_size=1, norm=norm)
         self.fpn_convs = nn.ModuleList(
-            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1) for _ in range(num_levels)
+            NormedConv(out_channels, out_channels, stride=finest_stride // 4, norm=norm) for _ in self.strides
         )
-        for conv in (self.reduction_conv, *self.fpn_convs):
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-            nn.init.zeros_(conv.bias)
+        for module in self.modules():
+            if isinstance(module, NormedConv):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> Pyramid:
         """Build the pyramid.
@@ -66,20 +74,24 @@ class HRFPN(nn.Module):
             area: Where the pictures are, if nothing is to depend on the padding.
 
         Returns:
-            ``(N, out_channels, H / s, W / s)``, rounded down, for each of ``strides``; with an area, which
-            it then has too, rounded up, where the last row and column are made of what there is.
+            ``(N, out_channels, H / s, W / s)`` for each of ``strides``; pooling rounds down, and a stride
+            up. With an area, which it then has too, all is rounded up, where the last row and column are
+            made of what there is.
         """
-        pool = _averaged if self.pooling == "average" else _largest
         at_stride_4 = [
             x if index == 0 else _enlarged(x, self.interpolation, scale=2**index, area=area)
             for index, x in enumerate(features)
         ]
-        mixed = without_padding(self.reduction_conv(torch.cat(at_stride_4, dim=1)), area)
-        levels = tuple(
-            without_padding(conv(pool(mixed, 2**level, area)), area)
-            for level, conv in enumerate(self.fpn_convs)
+        mixed = self.reduction_conv(torch.cat(at_stride_4, dim=1), area)
+        levels = run_in_step(
+            [self._level_steps(mixed, level, area) for level in range(len(self.strides))], area
         )
-        return Pyramid(levels, self.strides, area)
+        return Pyramid(tuple(levels), self.strides, area)
+
+    def _level_steps(self, mixed: Tensor, level: int, area: ValidArea | None) -> NormSteps:
+        pool = _averaged if self.pooling == "average" else _largest
+        conv = cast("NormedConv", self.fpn_convs[level])
+        return (yield from conv.steps(pool(mixed, 2**level, area), area))
 
 
 def _enlarged(x: Tensor, interpolation: Interpolation, *, scale: int, area: ValidArea | None) -> Tensor:

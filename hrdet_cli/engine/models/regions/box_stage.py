@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, denominator
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, class_losses, denominator
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
@@ -23,8 +24,8 @@ class RegionPredictions:
 
     Attributes:
         logits: ``(N, R, K + 1)``, the background last.
-        deltas: ``(N, R, K, 4)`` for each class, encoded relative to the regions; the same for all classes if
-            boxes are class-agnostic.
+        deltas: ``(N, R, K, 4)``, encoded relative to the regions; ``(N, R, 1, 4)`` if boxes are
+            class-agnostic.
     """
 
     logits: Tensor
@@ -106,11 +107,24 @@ class BoxStage(nn.Module):
         logits = at_least_float32(self.classifier(hidden))
         deltas = at_least_float32(self.regressor(hidden))
         shape = regions.shape[:2]
-        deltas = deltas.view(*shape, self.regressor.out_features // 4, 4)
         return RegionPredictions(
             logits=logits.view(*shape, self.num_classes + 1),
-            deltas=deltas.expand(-1, -1, self.num_classes, -1),
+            deltas=deltas.view(*shape, self.regressor.out_features // 4, 4),
         )
+
+    @torch.no_grad()
+    def class_losses(self, pyramid: Pyramid, regions: Tensor, labels: Tensor) -> Tensor:
+        """How wrong the classifier is about regions: cross entropy of each, without a gradient.
+
+        Args:
+            pyramid: Of N pictures.
+            regions: ``(N, R, 4)`` float32 in canvas pixels.
+            labels: ``(N, R)`` int64 in ``0 .. K``, what they should be classified as.
+
+        Returns:
+            ``(N, R)``.
+        """
+        return class_losses(self(pyramid, regions).logits, labels)
 
     def losses(self, predictions: RegionPredictions, drawn: DrawnRegions, targets: Targets) -> RegionLosses:
         """Losses on drawn regions, divided by how many were drawn.
@@ -120,14 +134,11 @@ class BoxStage(nn.Module):
             drawn: What they are to learn.
             targets: Ground truth.
         """
-        target_labels = take_rows(targets.labels, drawn.target_index)
-        class_index = target_labels[..., None, None].expand(-1, -1, 1, 4)
-        deltas = predictions.deltas.gather(2, class_index).squeeze(2)
         wanted = self.coder.encode(take_rows(targets.boxes, drawn.target_index), drawn.boxes)
         num_drawn = denominator(drawn.is_valid.sum(dtype=predictions.logits.dtype), what="number of samples")
         return RegionLosses(
             classes=class_loss(predictions.logits, drawn.labels, drawn.is_valid) / num_drawn,
-            boxes=self.box_loss(deltas, wanted, drawn.is_positive) / num_drawn,
+            boxes=self.box_loss(_deltas_of(predictions, drawn.labels), wanted, drawn.is_positive) / num_drawn,
         )
 
     def candidates(self, predictions: RegionPredictions, regions: Proposals) -> Candidates:
@@ -138,5 +149,13 @@ class BoxStage(nn.Module):
             regions: R of them in each of N pictures.
         """
         boxes = self.coder.decode(predictions.deltas, regions.boxes[:, :, None])
+        boxes = boxes.expand(-1, -1, self.num_classes, -1)
         scores = predictions.logits.softmax(dim=-1)[..., :-1]
         return Candidates(boxes=boxes, scores=scores.where(regions.is_valid[..., None], 0.0))
+
+
+def _deltas_of(predictions: RegionPredictions, labels: Tensor) -> Tensor:
+    """``(N, R, 4)``: each region's deltas for its class, or any of them if that is the background."""
+    num_boxes = predictions.deltas.shape[2]
+    index = labels.clamp(max=num_boxes - 1)[..., None, None].expand(-1, -1, 1, 4)
+    return predictions.deltas.gather(2, index).squeeze(2)

@@ -1,15 +1,19 @@
 """Draws the regions that region heads are trained on: the ground truth and proposals, matched and sampled."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from hrdet_cli.engine.models.boxes.arithmetic import take_rows
-from hrdet_cli.engine.models.boxes.matching import Matcher
-from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.boxes.matching import Matcher, Matches
+from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sampler
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.structures import ImageBatch, Targets
+
+ClassLosses = Callable[[Tensor, Tensor], Tensor]
+"""From boxes ``(N, R, 4)`` and the labels ``(N, R)`` they should get to a loss of each, ``(N, R)``."""
 
 _FIRST_TARGET_NUMBER = 2**30
 """Beyond any number of proposals."""
@@ -54,37 +58,55 @@ class RegionDraw:
     Attributes:
         num_classes: K, without the background.
         matcher: Regions to ground truth.
-        sampler: Draws among them.
+        sampler: Draws among them, or takes those that are hardest to classify.
     """
 
     num_classes: int
     matcher: Matcher
-    sampler: Sampler
+    sampler: Sampler | HardSampler
 
-    def draw(self, regions: Proposals, images: ImageBatch, targets: Targets) -> DrawnRegions:
+    def draw(
+        self, regions: Proposals, images: ImageBatch, targets: Targets, *, class_losses: ClassLosses
+    ) -> DrawnRegions:
         """Draw regions to train on.
 
         The ground truth itself is put in front of the regions, so that there is something to find early on.
+        It takes no part in the matching: each of its boxes is matched with itself.
 
         Args:
             regions: R of them in each of N pictures.
             images: The pictures' keys say which regions are drawn.
             targets: Ground truth.
+            class_losses: Of the classifier that is to be trained; asked if the hardest regions are taken.
         """
         boxes = torch.cat((targets.boxes, regions.boxes), dim=1)
-        is_valid = torch.cat((targets.is_valid, regions.is_valid), dim=1)
-        matches = self.matcher.match(boxes, is_valid, targets)
-        sample = self.sampler.draw(matches, images.keys, _region_numbers(targets.boxes, regions.boxes))
-        target_index = sample.pick(matches.target_index)
-        found_labels = take_rows(targets.labels, target_index)
+        matches = _with_targets(self.matcher.match(regions.boxes, regions.is_valid, targets), targets)
+        labels = take_rows(targets.labels, matches.target_index)
+        labels = labels.where(matches.is_positive, self.num_classes)
+        numbers = _region_numbers(targets.boxes, regions.boxes)
+        if isinstance(self.sampler, HardSampler):
+            sample = self.sampler.take(matches, class_losses(boxes, labels), numbers)
+        else:
+            sample = self.sampler.draw(matches, images.keys, numbers)
         return DrawnRegions(
             boxes=sample.pick(boxes),
-            labels=found_labels.where(sample.is_positive, self.num_classes),
-            target_index=target_index,
+            labels=sample.pick(labels),
+            target_index=sample.pick(matches.target_index),
             is_positive=sample.is_positive,
             is_target=sample.is_valid & (sample.index < targets.boxes.shape[1]),
             is_valid=sample.is_valid,
         )
+
+
+def _with_targets(matches: Matches, targets: Targets) -> Matches:
+    """The matches of regions, with those of the ground truth in front of them."""
+    own = torch.arange(targets.boxes.shape[1], device=targets.boxes.device)
+    nothing = torch.zeros_like(targets.is_valid)
+    return Matches(
+        target_index=torch.cat((own.expand(len(targets.boxes), -1), matches.target_index), dim=1),
+        is_positive=torch.cat((targets.is_valid, matches.is_positive), dim=1),
+        is_negative=torch.cat((nothing, matches.is_negative), dim=1),
+    )
 
 
 def _region_numbers(targets: Tensor, regions: Tensor) -> Tensor:

@@ -3,7 +3,6 @@ import io
 from rich.console import Console
 
 from hrdet_cli.cli.display.weights import draw_inspection
-from hrdet_cli.engine.weights.families import HRNET, MMDETECTION
 from hrdet_cli.engine.weights.loading import LoadReport, ShapeDifference
 from hrdet_cli.runs.weights.inspection import Fit, Inspection
 
@@ -30,7 +29,8 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
     lines = drawn(
         Inspection(
             source="weights/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth",
-            family=MMDETECTION,
+            writer="mmdetection 2 or 3",
+            head="Faster R-CNN",
             backbone="ResNet-50",
             background="last",
             num_classes=80,
@@ -49,7 +49,8 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
     )
     assert lines == [
         "weights        weights/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth",
-        "family         mmdetection 2 or 3 detector",
+        "written by     mmdetection 2 or 3",
+        "head           Faster R-CNN",
         "backbone       ResNet-50",
         "classes        80 (by their number COCO): person, bicycle, car, motorcycle,",
         "               airplane, bus, ...",
@@ -77,7 +78,8 @@ def test_a_backbone_that_no_preset_has_is_told_without_classes() -> None:
     lines = drawn(
         Inspection(
             source="timm:hrnet_w48",
-            family=HRNET,
+            writer="ImageNet",
+            head=None,
             backbone="HRNetV2-W48",
             background=None,
             num_classes=None,
@@ -96,7 +98,8 @@ def test_a_backbone_that_no_preset_has_is_told_without_classes() -> None:
     )
     assert lines == [
         "weights        timm:hrnet_w48",
-        "family         HRNetV2 backbone",
+        "written by     ImageNet",
+        "head           none: a backbone alone",
         "backbone       HRNetV2-W48",
         "tensors        1956 (1956 float32)",
         "parameters     77.47 M",

@@ -10,7 +10,7 @@ from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError
 
 
-def _batch() -> Batch:
+def _batch(masks: torch.Tensor | None = None) -> Batch:
     crop = Crop(top=3, left=5, size=Size(24, 32))
     resizing = Resizing(pixel_filter="bilinear", rounding="down", box_corners="inclusive")
     placement = Placement(Size(30, 45), crop, True, resizing)
@@ -24,7 +24,7 @@ def _batch() -> Batch:
         keys=torch.tensor([2**62 + 1, 0]),
     )
     targets = Targets(
-        torch.rand((2, 8, 4)), torch.arange(16).reshape(2, 8), torch.arange(16).reshape(2, 8) % 3 == 0
+        torch.rand((2, 8, 4)), torch.arange(16).reshape(2, 8), torch.arange(16).reshape(2, 8) % 3 == 0, masks
     )
     return Batch(images, targets, records)
 
@@ -43,6 +43,24 @@ def test_a_saved_batch_comes_back_whole(tmp_path: Path) -> None:
         assert torch.equal(record.ignored_boxes, original.ignored_boxes)
         for field in ("index", "image_id", "file_name", "original", "placement", "scale_xy"):
             assert getattr(record, field) == getattr(original, field)
+
+
+def test_masks_of_a_saved_batch_come_back(tmp_path: Path) -> None:
+    masks = torch.arange(2 * 8 * 4 * 4).reshape(2, 8, 4, 4).to(torch.uint8)
+    for given in (masks, None):
+        _batch(given).save(tmp_path / "batch.pt", class_names=["a"])
+        loaded = load_batch(tmp_path / "batch.pt")[0].targets.masks
+        assert loaded is None if given is None else torch.equal(torch.as_tensor(loaded), given)
+
+
+def test_a_batch_that_was_saved_before_there_were_masks_is_read(tmp_path: Path) -> None:
+    _batch().save(tmp_path / "batch.pt", class_names=["a"])
+    content = torch.load(tmp_path / "batch.pt", weights_only=True)
+    del content["targets"]["masks"]
+    torch.save(content, tmp_path / "batch.pt")
+    loaded, _ = load_batch(tmp_path / "batch.pt")
+    assert loaded.targets.masks is None
+    assert loaded.targets.boxes.shape == (2, 8, 4)
 
 
 def test_useful_pixels_are_those_of_the_pictures() -> None:

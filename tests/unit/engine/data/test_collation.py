@@ -5,15 +5,19 @@ import torch
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
 
 
-def _sample(size: Size, *, num_boxes: int = 0, key: int = 0) -> Sample:
+def _sample(size: Size, *, num_boxes: int = 0, key: int = 0, mask_cells: int | None = None) -> Sample:
     noise = np.random.default_rng(key)
     pixels = torch.from_numpy(noise.integers(1, 256, (3, size.height, size.width), dtype=np.uint8))
     boxes = torch.from_numpy(noise.random((num_boxes, 4), dtype=np.float32))
     record = PictureRecord(0, 0, "x.jpg", size, Placement(size), torch.zeros((0, 4)))
-    return Sample(pixels, boxes, torch.arange(num_boxes), key, record)
+    masks = None
+    if mask_cells is not None:
+        masks = torch.from_numpy(noise.integers(0, 2, (num_boxes, mask_cells, mask_cells), dtype=np.uint8))
+    return Sample(pixels, boxes, torch.arange(num_boxes), key, record, masks=masks)
 
 
 def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() -> None:
@@ -52,3 +56,28 @@ def test_more_padding_changes_no_picture_and_no_box() -> None:
 def test_a_key_of_63_bits_survives() -> None:
     batch = pad_pictures([_sample(Size(8, 8), key=2**63 - 1)], Size(64, 64))
     assert batch.images.keys.tolist() == [2**63 - 1]
+
+
+def test_masks_are_padded_with_zeros_to_the_rows_of_their_boxes() -> None:
+    samples = [_sample(Size(8, 8), num_boxes=count, key=count, mask_cells=16) for count in (9, 0, 2)]
+    memory = WorkerMemory(1)
+    memory.take((3, 64, 64, 3), (3, 16, 16, 16))[1].fill_(7)  # what an earlier batch left
+    for batch in (pad_pictures(samples, Size(64, 64)), pad_pictures(samples, Size(64, 64), memory=memory)):
+        masks = batch.targets.masks
+        assert masks is not None
+        assert (masks.shape, masks.dtype) == ((3, 16, 16, 16), torch.uint8)
+        for row, sample in enumerate(samples):
+            assert sample.masks is not None
+            assert torch.equal(masks[row][batch.targets.is_valid[row]], sample.masks)
+        assert masks[~batch.targets.is_valid].count_nonzero() == 0
+
+
+def test_a_batch_has_no_masks_where_its_samples_have_none() -> None:
+    assert pad_pictures([_sample(Size(8, 8), num_boxes=3)], Size(64, 64)).targets.masks is None
+    assert pad_pictures([], Size(64, 64)).targets.masks is None
+
+
+def test_a_sample_without_masks_among_others_is_an_error_that_names_it() -> None:
+    samples = [_sample(Size(8, 8), num_boxes=1, mask_cells=16), _sample(Size(8, 8), num_boxes=1)]
+    with pytest.raises(ValueError, match=r"x\.jpg has no masks, and others of its batch do"):
+        pad_pictures(samples, Size(64, 64))

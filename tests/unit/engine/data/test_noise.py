@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.geometry import Size
 
@@ -22,6 +23,15 @@ def test_pictures_of_noise_fill_their_canvas_and_have_their_boxes_apart_inside_i
     assert (boxes <= torch.tensor([canvas.width, canvas.height] * 2)).all()
     assert len({tuple(box) for box in boxes.tolist()}) == num_boxes
     assert set(batch.targets.labels[0, :num_boxes].tolist()) == set(range(min(num_boxes, 3)))
+
+
+def test_boxes_of_noise_have_masks_that_are_neither_full_nor_empty() -> None:
+    batch = make_noise_batch(Size(64, 96), num_pictures=2, num_boxes=9, num_classes=3, with_masks=True)
+    masks = batch.targets.masks
+    assert masks is not None
+    assert masks.shape == (2, 16, FRAME_CELLS, FRAME_CELLS)
+    assert ((masks[:, :9].float().mean(dim=(2, 3)) - 0.5).abs() < 0.05).all()
+    assert masks[:, 9:].count_nonzero() == 0
 
 
 def test_pictures_of_noise_differ_from_each_other_but_not_from_call_to_call() -> None:

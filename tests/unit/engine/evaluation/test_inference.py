@@ -1,10 +1,11 @@
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
@@ -15,6 +16,7 @@ from hrdet_cli.engine.evaluation.inference import (
     gather_pictures,
     to_coco_results,
 )
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
@@ -64,8 +66,9 @@ class FakeLoader:
 class FakeDetector(nn.Module):
     """Finds the same canvas boxes in each picture; the last of its two rows can be padding."""
 
-    def __init__(self, boxes: Tensor, *, num_valid: int) -> None:
+    def __init__(self, boxes: Tensor, *, num_valid: int, masks: Tensor | None = None) -> None:
         super().__init__()
+        self.masks = masks
         self.linear = nn.Linear(4, 4)
         self.frozen_norm = nn.BatchNorm2d(2).eval()
         self.boxes = boxes
@@ -84,11 +87,21 @@ class FakeDetector(nn.Module):
             scores=scores.expand(num, -1),
             labels=torch.arange(len(self.boxes)).expand(num, -1),
             is_valid=is_valid.expand(num, -1),
+            masks=None if self.masks is None else self.masks.expand(num, -1, -1, -1),
         )
 
 
-def detect(model: FakeDetector, *batches: Batch) -> list[PictureDetections]:
-    rounds = detect_all(model, FakeLoader(batches), device=CPU, autocast_dtype=None, stop_asked=lambda: False)
+def detect(
+    model: FakeDetector, *batches: Batch, pasting: MaskPasting | None = None
+) -> list[PictureDetections]:
+    rounds = detect_all(
+        model,
+        FakeLoader(batches),
+        device=CPU,
+        autocast_dtype=None,
+        pasting=pasting,
+        stop_asked=lambda: False,
+    )
     return [picture for done in rounds for picture in done.pictures]
 
 
@@ -141,6 +154,23 @@ def test_each_picture_of_a_batch_is_scaled_by_its_own_factor() -> None:
     found = detect(model, batch_of(same, doubled), batch_of(doubled))
     assert [picture.image_id for picture in found] == [1, 2, 2]
     assert [picture.boxes.tolist() for picture in found] == [[[2, 2, 4, 4]], [[1, 1, 2, 2]], [[1, 1, 2, 2]]]
+
+
+def test_masks_go_back_with_their_boxes_and_those_of_padding_rows_are_dropped() -> None:
+    # The picture became twice as wide and three times as high: its pixels 2 .. 4 and 1 .. 2 are in the box.
+    masks = torch.zeros(2, 4, 4)
+    masks[0, :, :2] = 1  # the left half of the box: of its three columns one, and half of another
+    model = FakeDetector(
+        torch.tensor([[4.0, 3.0, 10.0, 9.0], [0.0, 0.0, 0.0, 0.0]]), num_valid=1, masks=masks
+    )
+    batch = batch_of(record_of(1, Size(4, 6), Size(12, 12)))
+    (found,) = detect(model, batch, pasting=MaskPasting(threshold=0.5))
+    assert found.masks is not None
+    assert found.masks.size == Size(4, 6)
+    (bitmap,) = found.masks.bitmaps()
+    assert np.argwhere(bitmap).tolist() == [[1, 2], [1, 3], [2, 2], [2, 3]]
+    (plain,) = detect(model, batch)
+    assert plain.masks is None
 
 
 def modes_of(model: nn.Module) -> list[bool]:
@@ -202,6 +232,46 @@ def found_in(image_id: int, *, labels: Sequence[int] = (1, 0)) -> PictureDetecti
         scores=torch.tensor([0.75, 0.1]),
         labels=torch.tensor(labels),
     )
+
+
+def with_masks(picture: PictureDetections) -> PictureDetections:
+    cells = np.ones((len(picture.boxes), 2, 2), dtype=np.float32)
+    return replace(
+        picture, masks=MaskPasting(threshold=0.5).paste(cells, picture.boxes.numpy(), Size(100, 120))
+    )
+
+
+def test_selected_detections_keep_their_masks() -> None:
+    picture = with_masks(found_in(3))
+    assert picture.masks is not None
+    last = picture.select(picture.scores < 0.5)
+    assert last.masks is not None
+    assert (last.boxes.tolist(), last.labels.tolist()) == ([[0.0, 0.0, 1.0, 2.0]], [0])
+    assert last.masks.counts == picture.masks.counts[1:]
+    assert last.masks.areas().tolist() == [2]
+    assert found_in(3).select(picture.scores < 0.5).masks is None
+
+
+def test_gathered_pictures_have_their_masks() -> None:
+    first, second = with_masks(found_in(1)), with_masks(found_in(2)).select(torch.tensor([False, False]))
+    gathered = gather_pictures([second, first])
+    assert gathered is not None
+    assert [picture.masks and picture.masks.counts for picture in gathered] == [
+        first.masks and first.masks.counts,
+        (),
+    ]
+
+
+def test_results_have_cocos_run_lengths_of_masks() -> None:
+    results = to_coco_results([with_masks(found_in(42))], category_ids=(90, 7))
+    assert json.loads(json.dumps(results)) == results
+    for result in results:
+        segmentation = result["segmentation"]
+        assert segmentation["size"] == [100, 120]
+        x, y, width, height = coco_mask.toBbox(segmentation)
+        assert [x, y, x + width, y + height] == pytest.approx(
+            np.round([result["bbox"][0], result["bbox"][1], *np.add(result["bbox"][:2], result["bbox"][2:])])
+        )
 
 
 def test_gathered_pictures_come_by_id_with_every_bit_and_also_without_boxes() -> None:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.weights.families import MMDETECTION, OURS, recognise, to_ours
+from hrdet_cli.engine.weights.naming.hrdet import HRDET
+from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
+from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.loading import load_spec
@@ -32,7 +34,7 @@ def assert_same_bits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None
 def test_a_state_dict_comes_back(detector: Detector, tmp_path: Path) -> None:
     content = state_dict_file(detector.state_dict())
     file = reread(content, tmp_path / "weights.pth")
-    assert recognise(file.tensors) == OURS
+    assert recognise(file.tensors)[0] == HRDET
     assert_same_bits(detector.state_dict(), dict(file.tensors))
     plain = torch.load(tmp_path / "weights.pth", weights_only=True)
     assert type(plain) is dict
@@ -45,7 +47,7 @@ def test_an_mmdetection_file_comes_back(preset: str, tmp_path: Path) -> None:
     model = load_spec(preset=preset, settings=["model.neck_channels=8"]).spec.model
     ours = build_plain_detector(model, num_classes=len(NAMES)).state_dict()
     file = reread(mmdetection_file(ours, NAMES), tmp_path / "weights.pth")
-    assert recognise(file.tensors) == MMDETECTION
+    assert recognise(file.tensors)[0] == MMDETECTION
     assert "roi_head.bbox_head.shared_fcs.0.weight" in file.tensors
     assert_same_bits(ours, to_ours(file.tensors, MMDETECTION))
     assert file.class_names == NAMES

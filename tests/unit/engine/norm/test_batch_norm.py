@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d, normalise, normalise_together
-from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.norm.valid_area import ValidArea, ValidRegions
 from hrdet_cli.engine.structures import Size
 
 AREA = ValidArea.on_canvas(Size(64, 96), torch.tensor([[64, 40], [20, 96]]))
@@ -125,11 +125,50 @@ def test_a_norm_is_called_as_usual_if_there_is_no_area() -> None:
     assert torch.equal(normalise(norm, x, None), twin(x))
 
 
-@pytest.mark.parametrize("norm", [nn.GroupNorm(1, 3), nn.GroupNorm(1, 3).eval(), nn.SyncBatchNorm(3)])
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d(3), nn.InstanceNorm2d(3).eval(), nn.SyncBatchNorm(3)])
 def test_a_norm_that_cannot_leave_the_padding_out_is_refused(norm: nn.Module) -> None:
     message = f"{type(norm).__name__} cannot leave the padding out of its statistics"
     with pytest.raises(ValueError, match=re.escape(message)):
         normalise(norm, seeded(*SHAPES[0], seed=0).float(), AREA)
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, SyncBatchNorm2d])
+def test_regions_that_are_not_there_do_not_count(kind: type[nn.BatchNorm2d]) -> None:
+    is_valid = torch.tensor([True, False, True, True, False])
+    norm, oracle = loaded(kind(3)), loaded(nn.BatchNorm2d(3))
+    x, slope = seeded(5, 3, 2, 4, seed=0).requires_grad_(), seeded(5, 3, 2, 4, seed=1)
+    there = x.detach()[is_valid].requires_grad_()
+
+    y = normalise(norm, x, ValidRegions(is_valid))
+    torch.autograd.backward(y, slope)
+    expected = oracle(there)
+    torch.autograd.backward(expected, slope[is_valid])
+
+    assert_near(y[is_valid], expected)
+    assert_near(gradient_of(x)[is_valid], gradient_of(there))
+    assert not y[~is_valid].any()
+    assert not gradient_of(x)[~is_valid].any()
+    assert_near(gradient_of(norm.weight), gradient_of(oracle.weight))
+    for key, value in oracle.state_dict().items():
+        assert_near(norm.state_dict()[key].double(), value.double())
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, SyncBatchNorm2d])
+def test_where_no_region_is_there_nothing_comes_out_and_nothing_is_recorded(
+    kind: type[nn.BatchNorm2d],
+) -> None:
+    norm = loaded(kind(3))
+    norm.running_mean.copy_(seeded(3, seed=1))
+    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
+    x = seeded(2, 3, 2, 4, seed=0).requires_grad_()
+
+    y = normalise(norm, x, ValidRegions(torch.tensor([False, False])))
+    torch.autograd.backward(y.sum())
+
+    for tensor in (y, gradient_of(x), gradient_of(norm.weight), gradient_of(norm.bias)):
+        assert (tensor == 0).all()
+    assert torch.equal(norm.running_mean, before["running_mean"])
+    assert torch.equal(norm.running_var, before["running_var"])
 
 
 class Segment(nn.Module):

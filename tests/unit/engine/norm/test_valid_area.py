@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+from hrdet_cli.engine.norm.valid_area import ValidArea, ValidRegions, without_padding
 from hrdet_cli.engine.structures import Size
 
 CANVAS = Size(128, 160)
@@ -26,6 +26,7 @@ def test_a_picture_has_its_size_rounded_up_to_32_pixels_and_at_each_stride_as_ma
         [[4, 4], [6, 2], [8, 10]],
         [[2, 2], [3, 1], [4, 5]],
         [[1, 1], [2, 1], [2, 3]],  # stride 64 rounds up
+        [[1, 1], [1, 1], [1, 2]],
     ]
 
 
@@ -40,12 +41,29 @@ def test_the_mask_is_the_top_left_corner_and_the_count_is_its_sum() -> None:
 
 
 def test_a_map_s_shape_tells_its_stride() -> None:
-    shapes = [(64, 80), (32, 40), (16, 20), (8, 10), (4, 5), (2, 3)]
+    shapes = [(64, 80), (32, 40), (16, 20), (8, 10), (4, 5), (2, 3), (1, 2)]
     assert [AREA.cells_of(a_map(*shape)) for shape in shapes] == [*AREA.levels]
 
 
+def test_strides_at_which_the_canvas_is_one_cell_have_the_same_cells() -> None:
+    area = ValidArea.on_canvas(Size(64, 64), torch.tensor([[33, 64], [1, 1]]))
+    for cells in area.levels[-2:]:
+        assert area.cells_of(cells.is_valid).is_valid.equal(cells.is_valid)
+        assert area.cells_of(cells.is_valid).sizes.equal(cells.sizes)
+        assert area.cells_of(cells.is_valid).count.equal(cells.count)
+
+
+def test_of_regions_all_cells_belong_or_none() -> None:
+    cells = ValidRegions(torch.tensor([True, False, True])).cells_of(torch.zeros(3, 8, 2, 5))
+    expected = torch.zeros(3, 1, 2, 5, dtype=torch.bool)
+    expected[[0, 2]] = True
+    assert torch.equal(cells.is_valid, expected)
+    assert cells.sizes.tolist() == [[2, 5], [0, 0], [2, 5]]
+    assert cells.count == 20
+
+
 def test_a_map_of_another_canvas_is_refused() -> None:
-    message = "no map of this canvas is 41x32; they are 80x64, 40x32, 20x16, 10x8, 5x4, 3x2"
+    message = "no map of this canvas is 41x32; they are 80x64, 40x32, 20x16, 10x8, 5x4, 3x2, 2x1"
     with pytest.raises(ValueError, match=re.escape(message)):
         AREA.cells_of(a_map(32, 41))
 

@@ -4,13 +4,14 @@ import torch
 import torchvision
 
 from hrdet_cli.engine.weights.backbones import recognise_backbone
-from hrdet_cli.engine.weights.families import HRNET, RESNET, to_ours
+from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
+from hrdet_cli.engine.weights.naming.recognition import to_ours
 
 
 @pytest.mark.parametrize("width", [18, 64])
 def test_the_width_of_an_hrnet_is_seen(width: int) -> None:
     with torch.device("meta"):
-        tensors = to_ours(timm.create_model(f"hrnet_w{width}").state_dict(), HRNET)
+        tensors = to_ours(timm.create_model(f"hrnet_w{width}").state_dict(), IMAGENET)
     backbone = recognise_backbone(tensors)
     assert backbone is not None
     assert (backbone.kind, backbone.variant, str(backbone)) == ("hrnet", f"w{width}", f"HRNetV2-W{width}")
@@ -20,4 +21,4 @@ def test_the_width_of_an_hrnet_is_seen(width: int) -> None:
 def test_the_depth_of_a_resnet_is_seen_if_it_is_one_of_ours(depth: int, name: str) -> None:
     with torch.device("meta"):
         network = getattr(torchvision.models, f"resnet{depth}")()
-    assert str(recognise_backbone(to_ours(network.state_dict(), RESNET))) == name
+    assert str(recognise_backbone(to_ours(network.state_dict(), IMAGENET))) == name

@@ -14,8 +14,8 @@ from torchvision.models._utils import IntermediateLayerGetter
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.structures import ClassRows
-from hrdet_cli.engine.weights.families import recognise, to_ours
 from hrdet_cli.engine.weights.loading import load_weights
+from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 
 
 def with_statistics(network: nn.Module) -> nn.Module:
@@ -40,7 +40,7 @@ class OnlyBackbone(nn.Module):
 
 def loaded(backbone: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     detector = OnlyBackbone(backbone)
-    load_weights(detector, to_ours(tensors, recognise(tensors)), strict=True, source="oracle")
+    load_weights(detector, to_ours(tensors, recognise(tensors)[0]), strict=True, source="oracle")
     return detector.backbone
 
 

@@ -3,7 +3,13 @@ from collections.abc import Mapping
 import pytest
 
 from hrdet_cli.engine.weights.backbones import Backbone
-from hrdet_cli.engine.weights.families import ANCESTOR, HRNET, MMDETECTION, OURS, RESNET, TORCHVISION, Family
+from hrdet_cli.engine.weights.naming.contents import Contents
+from hrdet_cli.engine.weights.naming.hrdet import HRDET
+from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
+from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
+from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
+from hrdet_cli.engine.weights.naming.writer import Writer
+from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.runs.weights.conventions import contradictions, likely_preset, unlike_mmdetection
 from hrdet_cli.specs.loading import load_spec
@@ -44,6 +50,14 @@ R50, R101, W18, W48 = (
 )
 
 
+def alone(backbone: Backbone | None) -> Contents:
+    return Contents(backbone, head=None)
+
+
+def faster(backbone: Backbone | None) -> Contents:
+    return Contents(backbone, head="faster_rcnn")
+
+
 def weights(source: str = "epoch_12.pth", config: str | None = None) -> WeightsFile:
     return WeightsFile(source, {}, None, config, None)
 
@@ -64,7 +78,7 @@ def test_values_that_mmdetection_has_otherwise_are_listed() -> None:
 @pytest.mark.parametrize("config", [CAFFE_2, CAFFE_3], ids=["mmdetection 2", "mmdetection 3"])
 def test_a_caffe_detector_in_a_pytorch_preset_is_told_with_the_right_preset(config: str) -> None:
     model = load_spec(preset="mmdet3-r50-fpn").spec.model
-    assert list(contradictions(weights(config=config), MMDETECTION, R50, model)) == [
+    assert list(contradictions(weights(config=config), MMDETECTION, faster(R50), model)) == [
         "weights epoch_12.pth were trained with model.backbone.style caffe, not pytorch, model.pixel_order "
         "bgr, not rgb, model.pixel_std [1.0, 1.0, 1.0], not [58.395, 57.12, 57.375]: results will be poor; "
         "preset mmdet3-r50-caffe-fpn has their conventions"
@@ -87,12 +101,14 @@ AGREEING: Mapping[str, tuple[WeightsFile, Backbone, str]] = {
 def test_files_that_agree_or_say_nothing_are_not_complained_of(
     file: WeightsFile, backbone: Backbone, preset: str
 ) -> None:
-    assert list(contradictions(file, MMDETECTION, backbone, load_spec(preset=preset).spec.model)) == []
+    assert (
+        list(contradictions(file, MMDETECTION, faster(backbone), load_spec(preset=preset).spec.model)) == []
+    )
 
 
 def test_caffe_weights_without_a_configuration_are_known_by_their_name() -> None:
     model = load_spec(preset="mmdet3-r101-fpn").spec.model
-    (sentence,) = contradictions(weights("resnet101_msra-6cc46731.pth"), RESNET, R101, model)
+    (sentence,) = contradictions(weights("resnet101_msra-6cc46731.pth"), IMAGENET, alone(R101), model)
     assert sentence == (
         "weights resnet101_msra-6cc46731.pth were trained with model.backbone.style caffe, not pytorch, "
         "model.pixel_order bgr, not rgb: results will be poor; preset mmdet3-r101-caffe-fpn has their "
@@ -104,7 +120,9 @@ def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() 
     told = {
         (preset, style): len(
             list(
-                contradictions(weights(config=config), MMDETECTION, R50, load_spec(preset=preset).spec.model)
+                contradictions(
+                    weights(config=config), MMDETECTION, faster(R50), load_spec(preset=preset).spec.model
+                )
             )
         )
         for preset in ("mmdet3-r50-fpn", "mmdet3-r50-caffe-fpn")
@@ -118,64 +136,73 @@ def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() 
     }
 
 
-PRESETS_BY_FAMILY: Mapping[Family, tuple[str, ...]] = {
-    ANCESTOR: ("hrnet2019-",),
+PRESETS_BY_WRITER: Mapping[Writer, tuple[str, ...]] = {
+    YEAR_2019: ("hrnet2019-",),
     MMDETECTION: ("mmdet3-", "finetune-"),
     TORCHVISION: ("torchvision-",),
 }
 
 
-@pytest.mark.parametrize("family", PRESETS_BY_FAMILY, ids=lambda family: family.name)
-def test_a_family_s_weights_agree_with_the_presets_of_their_family_and_no_others(family: Family) -> None:
+@pytest.mark.parametrize("writer", PRESETS_BY_WRITER, ids=lambda writer: writer.name)
+def test_a_writer_s_weights_agree_with_the_presets_that_have_its_conventions_and_no_others(
+    writer: Writer,
+) -> None:
     for preset in all_presets():
-        told = list(contradictions(weights(), family, R50, load_spec(preset=preset).spec.model))
-        assert (told == []) == preset.startswith(PRESETS_BY_FAMILY[family]), preset
+        told = list(contradictions(weights(), writer, faster(R50), load_spec(preset=preset).spec.model))
+        assert (told == []) == preset.startswith(PRESETS_BY_WRITER[writer]), preset
 
 
-def test_a_family_s_conventions_are_told_with_the_preset_that_has_them() -> None:
+def test_a_writer_s_conventions_are_told_with_the_preset_that_has_them() -> None:
     of_mmdetection = load_spec(preset="mmdet3-hrnet-w18").spec.model
-    assert list(contradictions(weights(), ANCESTOR, W18, of_mmdetection)) == [
-        "weights epoch_12.pth are of a family (mmdetection 0.6 or 1 detector (2019)) with model.box_corners "
+    assert list(contradictions(weights(), YEAR_2019, faster(W18), of_mmdetection)) == [
+        "weights epoch_12.pth are of mmdetection 0.6 or 1 (2019), which has model.box_corners "
         "inclusive, not exclusive, model.rpn.anchor_offset 0.5, not 0.0, model.rpn.round_anchors true, not "
         "false, model.roi_head.pool_aligned false, not true, model.roi_head.pool_sampling_ratio 2, not 0: "
         "results may be poor; preset hrnet2019-w18 has its conventions"
     ]
-    assert list(contradictions(weights(), MMDETECTION, W18, load_spec(preset="hrnet-w18").spec.model)) == [
-        "weights epoch_12.pth are of a family (mmdetection 2 or 3 detector) with "
+    of_ours = load_spec(preset="hrnet-w18").spec.model
+    assert list(contradictions(weights(), MMDETECTION, faster(W18), of_ours)) == [
+        "weights epoch_12.pth are of mmdetection 2 or 3, which has "
         "model.roi_head.pool_sampling_ratio 0, not 2: results may be poor; preset mmdet3-hrnet-w18 has its "
         "conventions"
     ]
 
 
-@pytest.mark.parametrize("family", [HRNET, RESNET, OURS], ids=lambda family: family.name)
-def test_backbones_and_our_own_detectors_have_no_conventions_of_a_family(family: Family) -> None:
+@pytest.mark.parametrize(
+    ("writer", "contents"),
+    [(IMAGENET, alone(R50)), (MMDETECTION, alone(R50)), (HRDET, faster(R50))],
+    ids=["ImageNet", "mmdetection's backbone", "hrdet"],
+)
+def test_backbones_and_our_own_detectors_have_no_conventions_of_a_writer(
+    writer: Writer, contents: Contents
+) -> None:
     for preset in all_presets():
-        assert not list(contradictions(weights(), family, R50, load_spec(preset=preset).spec.model))
+        assert not list(contradictions(weights(), writer, contents, load_spec(preset=preset).spec.model))
 
 
 @pytest.mark.parametrize(
-    ("family", "backbone", "file", "preset"),
+    ("writer", "contents", "file", "preset"),
     [
-        (HRNET, W18, weights(), "hrnet-w18"),
-        (HRNET, W48, weights(), None),
-        (RESNET, R50, weights(), "r50-fpn-syncbn"),
-        (RESNET, R101, weights(), "mmdet3-r101-fpn"),
-        (RESNET, R50, weights("resnet50_caffe-788b5fa3.pth"), "mmdet3-r50-caffe-fpn"),
-        (MMDETECTION, W18, weights(config=HRNET_2), "mmdet3-hrnet-w18"),
-        (MMDETECTION, R50, weights(config=PYTORCH_2), "mmdet3-r50-fpn"),
-        (MMDETECTION, R101, weights(config=CAFFE_3), "mmdet3-r101-caffe-fpn"),
-        (MMDETECTION, R50, weights("faster_rcnn_r50_caffe_fpn_1x_coco.pth"), "mmdet3-r50-caffe-fpn"),
-        (MMDETECTION, W48, weights(), None),
-        (MMDETECTION, None, weights(), None),
-        (ANCESTOR, W18, weights(), "hrnet2019-w18"),
-        (ANCESTOR, R50, weights(), "hrnet2019-r50-fpn"),
-        (ANCESTOR, R101, weights(), None),
-        (TORCHVISION, R50, weights(), "torchvision-r50-fpn"),
-        (OURS, W18, weights(), None),
+        (IMAGENET, alone(W18), weights(), "hrnet-w18"),
+        (IMAGENET, alone(W48), weights(), None),
+        (IMAGENET, alone(R50), weights(), "r50-fpn-syncbn"),
+        (IMAGENET, alone(R101), weights(), "mmdet3-r101-fpn"),
+        (IMAGENET, alone(R50), weights("resnet50_caffe-788b5fa3.pth"), "mmdet3-r50-caffe-fpn"),
+        (MMDETECTION, faster(W18), weights(config=HRNET_2), "mmdet3-hrnet-w18"),
+        (MMDETECTION, faster(R50), weights(config=PYTORCH_2), "mmdet3-r50-fpn"),
+        (MMDETECTION, faster(R101), weights(config=CAFFE_3), "mmdet3-r101-caffe-fpn"),
+        (MMDETECTION, faster(R50), weights("faster_rcnn_r50_caffe_fpn_1x_coco.pth"), "mmdet3-r50-caffe-fpn"),
+        (MMDETECTION, faster(W48), weights(), None),
+        (MMDETECTION, faster(None), weights(), None),
+        (YEAR_2019, faster(W18), weights(), "hrnet2019-w18"),
+        (YEAR_2019, faster(R50), weights(), "hrnet2019-r50-fpn"),
+        (YEAR_2019, faster(R101), weights(), None),
+        (TORCHVISION, faster(R50), weights(), "torchvision-r50-fpn"),
+        (HRDET, faster(W18), weights(), None),
     ],
 )
-def test_the_likely_preset_is_that_of_the_family_and_the_backbone(
-    family: Family, backbone: Backbone | None, file: WeightsFile, preset: str | None
+def test_the_likely_preset_is_that_of_the_writer_and_the_backbone(
+    writer: Writer, contents: Contents, file: WeightsFile, preset: str | None
 ) -> None:
-    assert likely_preset(file, family, backbone) == preset
+    assert likely_preset(file, writer, contents) == preset
     assert preset is None or preset in all_presets()

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.trained_detector import read_trained_detector

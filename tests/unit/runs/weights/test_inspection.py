@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
-from hrdet_cli.engine.weights.families import to_mmdetection
+from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.weights.inspection import inspect_weights
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -26,7 +26,7 @@ def test_a_public_backbone_fits_its_likely_preset(tmp_path: Path) -> None:
     network = timm.create_model("hrnet_w18")
     torch.save(network.state_dict(), tmp_path / "hrnetv2_w18_imagenet_pretrained.pth")
     inspection = inspect_weights(str(tmp_path / "hrnetv2_w18_imagenet_pretrained.pth"), None)
-    assert (inspection.family.name, inspection.backbone) == ("HRNetV2 backbone", "HRNetV2-W18")
+    assert (inspection.head, inspection.backbone) == (None, "HRNetV2-W18")
     assert inspection.likely_preset == "hrnet-w18"
     assert inspection.num_parameters == sum(parameter.numel() for parameter in network.parameters())
     assert inspection.num_tensors_by_dtype == {"float32": 1631, "int64": 325}

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.boxes import sampling
 from hrdet_cli.engine.models.boxes.matching import Matches
-from hrdet_cli.engine.models.boxes.sampling import Sample, Sampler
+from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sample, Sampler
 
 KEYS = torch.tensor([11, 2**62 + 1, 7])
 NUMBERS = torch.arange(100)
@@ -123,3 +123,35 @@ def test_candidates_whose_random_bits_are_equal_are_told_apart_by_their_numbers(
     sampler = Sampler(num_samples=16, positive_fraction=0.25, stream=0)
     backwards = sampler.draw(matches_with([30], [60]), KEYS[:1], NUMBERS.flip(0))
     assert backwards.index.tolist() == [[0, 1, 2, 3, *range(40, 52)]]
+
+
+@pytest.mark.parametrize(
+    ("num_positive", "num_negative", "wanted_positive", "wanted_negative"),
+    [(30, 60, 4, 12), (2, 60, 2, 14), (30, 5, 4, 5), (0, 60, 0, 16), (0, 0, 0, 0)],
+)
+def test_the_hardest_of_each_kind_are_taken(
+    num_positive: int, num_negative: int, wanted_positive: int, wanted_negative: int
+) -> None:
+    losses = torch.rand(1, 100, generator=torch.Generator().manual_seed(5)) * 8
+    matches = matches_with([num_positive], [num_negative])
+    sample = HardSampler(num_samples=16, positive_fraction=0.25).take(matches, losses, NUMBERS)
+    wanted = [
+        losses[0, rows].sort(descending=True).values[:count].tolist()
+        for rows, count in (
+            (slice(0, num_positive), wanted_positive),
+            (slice(100 - num_negative, 100), wanted_negative),
+        )
+    ]
+    is_negative = sample.is_valid & ~sample.is_positive
+    assert sample.index.shape == (1, 16)
+    assert losses[0, sample.index[0, sample.is_positive[0]]].tolist() == wanted[0]
+    assert losses[0, sample.index[0, is_negative[0]]].tolist() == wanted[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_losses_of_any_size_are_told_apart_and_equal_ones_by_their_numbers(dtype: torch.dtype) -> None:
+    losses = torch.tensor([[-0.0, 1e-40, 3e-8, 2.0, 2.0, 1e30, torch.inf, 0.0]], dtype=dtype)
+    numbers = torch.tensor([0, 1, 2, 9, 8, 5, 6, 7])
+    everything = matches_with([0], [8], num_candidates=8)
+    sample = HardSampler(num_samples=8, positive_fraction=0).take(everything, losses, numbers)
+    assert sample.index[0].tolist() == [6, 5, 3, 4, 2, 1, 7, 0]

@@ -133,3 +133,14 @@ def test_a_picture_gets_the_same_detections_alone_and_in_a_batch() -> None:
         assert torch.equal(alone.boxes, together.boxes[only])
         assert torch.equal(alone.scores, together.scores[only])
         assert torch.equal(alone.labels, together.labels[only])
+
+
+def test_a_box_for_all_classes_is_selected_as_if_each_class_had_it() -> None:
+    candidates = random_candidates()
+    shared = Candidates(candidates.boxes[:, :, :1], candidates.scores)
+    copied = Candidates(shared.boxes.repeat(1, 1, 4, 1), candidates.scores)
+    found, wanted = SELECTOR.select(shared, SIZES), SELECTOR.select(copied, SIZES)
+    assert torch.equal(found.boxes, wanted.boxes)
+    assert torch.equal(found.scores, wanted.scores)
+    assert torch.equal(found.labels, wanted.labels)
+    assert set(wanted.labels[0].tolist()) == {0, 1, 2, 3}

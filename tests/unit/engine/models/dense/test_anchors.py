@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torchvision.models.detection import retinanet_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator as TorchvisionAnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from hrdet_cli.engine.models.dense.anchor_shapes import AnchorArea, AnchorLayout
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, CellArea
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator, Anchors
 from hrdet_cli.engine.structures import Size
 
@@ -95,6 +96,32 @@ def test_rounded_anchors_in_steps_of_the_canvas_are_torchvisions(
         assert not torch.equal(AnchorGenerator(strides=strides, aspect_ratios=ratios)(grids).boxes, wanted)
 
 
+def test_several_scales_share_out_an_octave_ratio_by_ratio() -> None:
+    [shapes] = AnchorGenerator(strides=(8,), scale=4, scales_per_octave=3, aspect_ratios=(0.25, 1.0)).cells
+    # From the side 32 to below 64, the next level's: 32, 32 * 2 ** (1 / 3) = 40.3175, 32 * 2 ** (2 / 3) =
+    # 50.7968. Height over width 0.25 doubles the width and halves the height.
+    sides = [32, 40.3175, 50.7968]
+    wanted = [[2 * side, side / 2] for side in sides] + [[side, side] for side in sides]
+    torch.testing.assert_close(shapes[:, 2:] - shapes[:, :2], torch.tensor(wanted), atol=1e-4, rtol=0)
+    assert AnchorGenerator(strides=(8,), scales_per_octave=3).num_per_cell == 9
+
+
+def test_rounded_anchors_with_sides_of_whole_pixels_are_those_of_torchvisions_retinanet() -> None:
+    strides, canvas = (8, 16, 32, 64, 128), Size(416, 544)
+    grids = grids_of(canvas, strides)
+    theirs = retinanet_resnet50_fpn(weights=None, weights_backbone=None).anchor_generator
+    [wanted] = theirs(
+        ImageList(torch.zeros(1, 3, canvas.height, canvas.width), [(canvas.height, canvas.width)]),
+        [torch.zeros(1, 1, grid.height, grid.width) for grid in grids],
+    )
+    layout = AnchorLayout(is_rounded=True, has_whole_sides=True, step="canvas", area="canvas")
+    generator = AnchorGenerator(strides=strides, scale=4, scales_per_octave=3, layout=layout)
+    assert torch.equal(generator(grids).boxes, wanted)
+    layout = AnchorLayout(is_rounded=True, step="canvas", area="canvas")
+    other = AnchorGenerator(strides=strides, scale=4, scales_per_octave=3, layout=layout)
+    assert not torch.equal(other(grids).boxes, wanted)
+
+
 @pytest.mark.parametrize(
     ("area", "rows", "columns"),
     [
@@ -105,7 +132,7 @@ def test_rounded_anchors_in_steps_of_the_canvas_are_torchvisions(
 )
 @pytest.mark.parametrize("offset", [0.0, 0.5])
 def test_the_area_decides_by_the_corner_of_its_cell_whether_an_anchor_belongs_to_a_picture(
-    area: AnchorArea, rows: int, columns: int, offset: float
+    area: CellArea, rows: int, columns: int, offset: float
 ) -> None:
     generator = AnchorGenerator(
         strides=(8,), aspect_ratios=(1.0,), layout=AnchorLayout(offset=offset, area=area)

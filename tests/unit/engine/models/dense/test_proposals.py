@@ -4,7 +4,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
-from hrdet_cli.engine.models.dense.anchor_shapes import AnchorArea, AnchorLayout
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, CellArea
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator, Anchors
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals, ProposalSelector
 from hrdet_cli.engine.structures import Size
@@ -90,7 +90,7 @@ def test_proposals_stay_inside_their_picture_and_padding_rows_are_zero() -> None
 
 @pytest.mark.parametrize(("area", "may_propose"), [("picture", False), ("padded", True), ("canvas", True)])
 def test_anchors_of_the_padding_propose_unless_the_area_is_the_picture(
-    area: AnchorArea, may_propose: bool
+    area: CellArea, may_propose: bool
 ) -> None:
     random = random_predictions()
     anchors = anchors_on(Size(64, 96), AnchorLayout(area=area))

@@ -1,14 +1,19 @@
+from functools import partial
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 
-from hrdet_cli.engine.models.necks.fpn import FPN
+from hrdet_cli.engine.models.necks.fpn import FPN, CoarseConvs
+from hrdet_cli.engine.models.normed_convs import NormChoice
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Size
 
 CHANNELS = (4, 8, 16, 32)
+STRIDES = (4, 8, 16, 32)
 
 
 def random_features() -> list[Tensor]:
@@ -47,8 +52,10 @@ def test_levels_have_the_strides_and_channels_that_are_announced() -> None:
     ]
 
 
-def test_every_parameter_gets_a_gradient() -> None:
-    neck = FPN(in_channels=CHANNELS, out_channels=6)
+@pytest.mark.parametrize("coarse_convs", [None, CoarseConvs()])
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_every_parameter_gets_a_gradient(norm: NormChoice | None, coarse_convs: CoarseConvs | None) -> None:
+    neck = FPN(in_channels=CHANNELS, out_channels=6, norm=norm, coarse_convs=coarse_convs)
 
     loss = torch.stack([level.square().sum() for level in neck(random_features()).levels]).sum()
 
@@ -67,25 +74,109 @@ def test_it_is_torchvisions_to_the_bit_and_has_its_names() -> None:
     assert all(torch.equal(a, b) for a, b in zip(neck(features).levels, expected.values(), strict=True))
 
 
+COARSE_CONVS = [
+    CoarseConvs(source=source, with_relu=with_relu)
+    for source in ("backbone", "neck")
+    for with_relu in (False, True)
+]
+
+
+def as_torchvision(neck: FPN, *, in_channels: int) -> FeaturePyramidNetwork:
+    """Torchvision's module on C3 to C5, with the neck's weights."""
+    theirs = FeaturePyramidNetwork(
+        [*CHANNELS[1:]], neck.out_channels, extra_blocks=LastLevelP6P7(in_channels, neck.out_channels)
+    )
+    theirs.load_state_dict({name.removeprefix("pyramid."): x for name, x in neck.state_dict().items()})
+    return theirs
+
+
+@pytest.mark.parametrize(("source", "in_channels"), [("backbone", 32), ("neck", 6)])
+def test_with_a_relu_p6_and_p7_are_torchvisions_to_the_bit_and_have_its_names(
+    source: Literal["backbone", "neck"], in_channels: int
+) -> None:
+    torch.manual_seed(0)
+    coarse_convs = CoarseConvs(source=source, with_relu=True)
+    neck = FPN(in_channels=CHANNELS, out_channels=6, coarse_convs=coarse_convs)
+    features = random_features()
+
+    expected = as_torchvision(neck, in_channels=in_channels)({str(i): x for i, x in enumerate(features[1:])})
+
+    assert all(torch.equal(a, b) for a, b in zip(neck(features).levels, expected.values(), strict=True))
+
+
+@pytest.mark.parametrize("coarse_convs", COARSE_CONVS)
+def test_p6_and_p7_equal_a_short_rewrite(coarse_convs: CoarseConvs) -> None:
+    torch.manual_seed(0)
+    neck = FPN(in_channels=CHANNELS, out_channels=6, coarse_convs=coarse_convs)
+    for parameter in neck.parameters():
+        torch.nn.init.normal_(parameter)
+    state, features = neck.state_dict(), random_features()
+
+    def conv(x: Tensor, name: str) -> Tensor:
+        weight, bias = (state[f"pyramid.extra_blocks.{name}.{part}"] for part in ("weight", "bias"))
+        return F.conv2d(x, weight, bias, stride=2, padding=1)
+
+    pyramid = neck(features)
+    p6 = conv(features[3] if coarse_convs.source == "backbone" else pyramid.levels[2], "p6")
+    p7 = conv(p6.clamp(min=0) if coarse_convs.with_relu else p6, "p7")
+
+    assert pyramid.strides == neck.strides == (8, 16, 32, 64, 128)
+    torch.testing.assert_close(pyramid.levels[3:], (p6, p7))
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("coarse_convs", [None, COARSE_CONVS[0]])
+def test_a_norm_follows_every_convolution_as_in_torchvision(
+    norm: NormChoice, coarse_convs: CoarseConvs | None
+) -> None:
+    torch.manual_seed(0)
+    neck = FPN(in_channels=CHANNELS, out_channels=64, norm=norm, coarse_convs=coarse_convs)
+    layer = {"batch": torch.nn.BatchNorm2d, "group": partial(torch.nn.GroupNorm, 32)}[norm]
+    inputs = CHANNELS if coarse_convs is None else CHANNELS[1:]
+    theirs = FeaturePyramidNetwork([*inputs], 64, norm_layer=layer)
+    fine = {name: x for name, x in neck.state_dict().items() if "extra_blocks" not in name}
+    theirs.load_state_dict({name.removeprefix("pyramid."): x for name, x in fine.items()})
+    features = random_features()
+
+    expected = theirs({str(index): x for index, x in enumerate(features[-len(inputs) :])})
+
+    levels = neck(features).levels
+    for ours, expected_level in zip(levels, expected.values(), strict=False):
+        torch.testing.assert_close(ours, expected_level)
+    assert not any(
+        name.endswith("bias") and "extra" in name and "norm" not in name for name in neck.state_dict()
+    )
+    if coarse_convs is not None:  # a norm in training mode leaves channels, or groups of two, with mean zero
+        for level in levels[3:]:
+            groups = level.transpose(0, 1) if norm == "batch" else level.unflatten(1, (32, 2)).flatten(0, 1)
+            torch.testing.assert_close(groups.flatten(1).mean(1), torch.zeros(len(groups)), rtol=0, atol=1e-5)
+
+
 PICTURES = [Size(64, 64), Size(32, 96), Size(96, 160)]
 
 
 @pytest.mark.parametrize("canvas", [Size(96, 160), Size(128, 192), Size(256, 320)])
-def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(canvas: Size) -> None:
+@pytest.mark.parametrize(
+    ("norm", "coarse_convs"),
+    [(None, None), (None, COARSE_CONVS[1]), ("group", None), ("group", COARSE_CONVS[2])],
+)
+def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(
+    canvas: Size, norm: NormChoice | None, coarse_convs: CoarseConvs | None
+) -> None:
     torch.manual_seed(0)
-    neck = FPN(in_channels=CHANNELS, out_channels=6).double()
+    neck = FPN(in_channels=CHANNELS, out_channels=64, norm=norm, coarse_convs=coarse_convs).double()
     for name, parameter in neck.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)
     maps = [
         torch.zeros(3, count, canvas.height // stride, canvas.width // stride).double()
-        for count, stride in zip(CHANNELS, neck.strides, strict=False)
+        for count, stride in zip(CHANNELS, STRIDES, strict=True)
     ]
     alone = []
     for index, size in enumerate(PICTURES):
         own = [
             torch.randn(1, x.shape[1], size.height // s, size.width // s).double()
-            for x, s in zip(maps, neck.strides, strict=False)
+            for x, s in zip(maps, STRIDES, strict=True)
         ]
         for whole, part in zip(maps, own, strict=True):
             whole[index, :, : part.shape[2], : part.shape[3]] = part[0]

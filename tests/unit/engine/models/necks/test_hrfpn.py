@@ -1,10 +1,13 @@
 import math
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrdet_cli.engine.models.necks.hrfpn import HRFPN, Interpolation, Pooling
+from hrdet_cli.engine.models.normed_convs import NormChoice
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Size
 
@@ -82,6 +85,39 @@ def test_the_pyramid_equals_a_rewrite_without_torchs_interpolation_pooling_and_c
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("canvas", [(64, 96), (128, 192), (160, 320)])
+def test_from_stride_8_every_convolution_takes_every_second_pixel(canvas: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    coarse = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8, finest_stride=8)
+    fine = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8)
+    fine.load_state_dict(coarse.state_dict())
+    features = random_features((3, 6, 12, 24), canvas[0] // 4, canvas[1] // 4)
+
+    pyramid = coarse(features)
+
+    assert pyramid.strides == coarse.strides == (8, 16, 32, 64, 128)
+    for ours, level in zip(pyramid.levels, fine(features).levels, strict=True):
+        torch.testing.assert_close(ours, level[:, :, ::2, ::2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_a_norm_takes_the_place_of_each_bias(norm: NormChoice) -> None:
+    torch.manual_seed(0)
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=64, norm=norm)
+    plain = HRFPN(in_channels=(3, 6, 12, 24), out_channels=64)
+    layer = {"batch": nn.BatchNorm2d(64), "group": nn.GroupNorm(32, 64)}[norm]
+    features = random_features((3, 6, 12, 24), 16, 32)
+    state = {name: x for name, x in neck.state_dict().items() if "norm" not in name}
+    plain.load_state_dict(state, strict=False)  # its biases are zero
+    plain.reduction_conv.register_forward_hook(lambda *call: layer(call[2]))
+
+    expected = [layer(level) for level in plain(features).levels]
+
+    assert not any(name.endswith("conv.bias") for name in neck.state_dict())
+    for ours, theirs in zip(neck(features).levels, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_levels_have_the_strides_and_channels_that_are_announced() -> None:
     neck = HRFPN(in_channels=(2, 4, 8, 16), out_channels=8)
     height, width = 64, 128  # pixels
@@ -125,17 +161,23 @@ def at_stride(size: Size, stride: int) -> tuple[slice, slice, slice]:
 
 @pytest.mark.parametrize("canvas", [Size(96, 160), Size(128, 192), Size(256, 320)])
 @pytest.mark.parametrize(
-    ("interpolation", "pooling"), [("bilinear", "average"), ("nearest", "average"), ("bilinear", "max")]
+    "build",
+    [
+        partial(HRFPN, interpolation="nearest"),
+        partial(HRFPN, pooling="max"),
+        partial(HRFPN, finest_stride=8),
+        partial(HRFPN, finest_stride=8, pooling="max", norm="group"),
+        HRFPN,
+    ],
 )
 def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(
-    canvas: Size, interpolation: Interpolation, pooling: Pooling
+    canvas: Size, build: Callable[..., HRFPN]
 ) -> None:
     torch.manual_seed(0)
-    neck = HRFPN(
-        in_channels=(3, 6, 12, 24), out_channels=4, interpolation=interpolation, pooling=pooling
-    ).double()
-    for conv in (neck.reduction_conv, *neck.fpn_convs):
-        torch.nn.init.normal_(conv.bias)
+    neck = build(in_channels=(3, 6, 12, 24), out_channels=64).double()
+    for name, parameter in neck.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
     maps = [
         torch.zeros(3, c, canvas.height // s, canvas.width // s).double() for c, s in CHANNELS_AND_STRIDES
     ]

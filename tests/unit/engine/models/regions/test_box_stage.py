@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -56,10 +58,11 @@ def test_class_agnostic_boxes_take_four_outputs_and_are_the_same_for_every_class
     assert stage.regressor.weight.shape == (4, 16)
     pyramid, proposals = make_regions()
     predictions = stage(pyramid, proposals.boxes)
-    deltas = predictions.deltas
     assert predictions.logits.shape == (2, 40, NUM_CLASSES + 1)
-    assert deltas.shape == (2, 40, NUM_CLASSES, 4)
-    assert torch.equal(deltas, deltas[:, :, :1].expand_as(deltas))
+    assert predictions.deltas.shape == (2, 40, 1, 4)
+    boxes = stage.candidates(predictions, proposals).boxes
+    assert boxes.shape == (2, 40, NUM_CLASSES, 4)
+    assert torch.equal(boxes, boxes[:, :, :1].expand_as(boxes))
 
 
 def test_a_class_agnostic_stage_learns_and_detects_like_a_class_wise_one_with_equal_classes() -> None:
@@ -76,7 +79,9 @@ def test_a_class_agnostic_stage_learns_and_detects_like_a_class_wise_one_with_eq
         matcher=Matcher(positive_iou=0.5, negative_iou=0.5, min_positive_iou=None),
         sampler=Sampler(num_samples=32, positive_fraction=0.25, stream=1),
     )
-    drawn = region_draw.draw(proposals, images, targets)
+    drawn = region_draw.draw(
+        proposals, images, targets, class_losses=partial(class_wise.class_losses, pyramid)
+    )
     losses = [stage.losses(stage(pyramid, drawn.boxes), drawn, targets) for stage in (agnostic, class_wise)]
     for loss, other in ((losses[0].classes, losses[1].classes), (losses[0].boxes, losses[1].boxes)):
         torch.testing.assert_close(loss, other)
@@ -115,3 +120,14 @@ def test_the_regressor_starts_small(class_agnostic_boxes: bool) -> None:
     regressor = make_stage(class_agnostic_boxes=class_agnostic_boxes).regressor
     assert 0.0005 < regressor.weight.std() < 0.0015
     assert (regressor.bias == 0).all()
+
+
+def test_the_class_losses_are_cross_entropies_of_each_region_without_a_gradient() -> None:
+    stage = make_stage(class_agnostic_boxes=False)
+    pyramid, proposals = make_regions()
+    labels = torch.arange(80).view(2, 40) % (NUM_CLASSES + 1)
+    losses = stage.class_losses(pyramid, proposals.boxes, labels)
+    logits = stage(pyramid, proposals.boxes).logits.double()
+    wanted = logits.exp().sum(dim=-1).log() - logits.gather(2, labels[..., None]).squeeze(2)
+    torch.testing.assert_close(losses.double(), wanted, atol=1e-6, rtol=0)
+    assert not losses.requires_grad

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import torch
+from torch import Tensor
 from torchvision.ops import box_iou
 
 from hrdet_cli.engine.models.boxes.matching import Matcher
-from hrdet_cli.engine.models.boxes.sampling import Sampler
+from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sampler
 from hrdet_cli.engine.models.dense.proposals import Proposals
-from hrdet_cli.engine.models.regions.region_draw import DrawnRegions, RegionDraw
+from hrdet_cli.engine.models.regions.region_draw import ClassLosses, DrawnRegions, RegionDraw
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 NUM_CLASSES = 3
@@ -39,8 +42,21 @@ def regions_near_targets(*, num_each: int) -> Proposals:
     return Proposals(boxes=boxes.where(is_valid[..., None], 0.0), is_valid=is_valid)
 
 
+def no_losses(boxes: Tensor, labels: Tensor) -> Tensor:
+    raise AssertionError("a random draw looks at no losses")
+
+
+def draw(
+    region_draw: RegionDraw,
+    regions: Proposals,
+    targets: Targets = TARGETS,
+    class_losses: ClassLosses = no_losses,
+) -> DrawnRegions:
+    return region_draw.draw(regions, IMAGES, targets, class_losses=class_losses)
+
+
 def padded(targets: Targets, *, num_rows: int) -> Targets:
-    def longer(values: torch.Tensor) -> torch.Tensor:
+    def longer(values: Tensor) -> Tensor:
         return torch.cat((values, values.new_zeros(2, num_rows, *values.shape[2:])), dim=1)
 
     return Targets(longer(targets.boxes), longer(targets.labels), longer(targets.is_valid))
@@ -56,7 +72,7 @@ def valid_rows(drawn: DrawnRegions, picture: int) -> list[list[float]]:
 
 def test_drawn_regions_have_the_label_of_the_box_they_overlap_most_and_positives_are_first() -> None:
     regions = regions_near_targets(num_each=3)
-    drawn = DRAW.draw(regions, IMAGES, TARGETS)
+    drawn = draw(DRAW, regions)
     for picture in range(2):
         targets = TARGETS.boxes[picture, TARGETS.is_valid[picture]]
         is_valid = drawn.is_valid[picture]
@@ -74,7 +90,7 @@ def test_drawn_regions_have_the_label_of_the_box_they_overlap_most_and_positives
 
 
 def test_what_is_a_box_of_the_ground_truth_is_said_of_all_that_are_and_of_no_other() -> None:
-    drawn = DRAW.draw(regions_near_targets(num_each=2), IMAGES, TARGETS)
+    drawn = draw(DRAW, regions_near_targets(num_each=2))
     for picture in range(2):
         targets = TARGETS.boxes[picture, TARGETS.is_valid[picture]]
         same = (drawn.boxes[picture][:, None] == targets).all(dim=-1).any(dim=1)
@@ -84,15 +100,13 @@ def test_what_is_a_box_of_the_ground_truth_is_said_of_all_that_are_and_of_no_oth
 
 def test_more_padding_rows_of_the_ground_truth_draw_the_same_regions() -> None:
     regions = regions_near_targets(num_each=6)
-    drawn, padded_drawn = (
-        DRAW.draw(regions, IMAGES, targets) for targets in (TARGETS, padded(TARGETS, num_rows=5))
-    )
+    drawn, padded_drawn = (draw(DRAW, regions, targets) for targets in (TARGETS, padded(TARGETS, num_rows=5)))
     for picture in range(2):
         assert valid_rows(drawn, picture) == valid_rows(padded_drawn, picture)
 
 
 def test_the_first_slots_hold_all_positives() -> None:
-    drawn = DRAW.draw(regions_near_targets(num_each=9), IMAGES, TARGETS)
+    drawn = draw(DRAW, regions_near_targets(num_each=9))
     first = drawn.first(DRAW.sampler.max_positive)
     assert first.boxes.shape == (2, 8, 4)
     assert drawn.is_positive.sum(dim=1).max() == 8
@@ -102,3 +116,61 @@ def test_the_first_slots_hold_all_positives() -> None:
     assert torch.equal(first.target_index[first.is_positive], drawn.target_index[drawn.is_positive])
     assert torch.equal(first.is_target[first.is_positive], drawn.is_target[drawn.is_positive])
     assert first.is_valid.all()
+
+
+def test_boxes_of_the_ground_truth_are_matched_with_themselves_even_where_two_are_the_same() -> None:
+    twins = Targets(
+        boxes=torch.tensor([[[4.0, 4, 20, 24], [4, 4, 20, 24]], [[10, 5, 40, 45], [10, 5, 40, 45]]]),
+        labels=torch.tensor([[2, 0], [1, 2]]),
+        is_valid=torch.ones(2, 2, dtype=torch.bool),
+    )
+    drawn = draw(DRAW, regions_near_targets(num_each=1), twins)
+    for picture in range(2):
+        is_target = drawn.is_target[picture]
+        found = sorted(
+            zip(*(x[picture, is_target].tolist() for x in (drawn.target_index, drawn.labels)), strict=True)
+        )
+        assert found == [*enumerate(twins.labels[picture].tolist())]
+
+
+def test_a_box_claims_its_best_region_although_it_overlaps_itself_more() -> None:
+    # The first region overlaps each box by 60 / 140: too little to be positive, but the first has no better.
+    targets = Targets(
+        boxes=torch.tensor([[[0.0, 0, 10, 10], [8, 0, 18, 10]]]).repeat(2, 1, 1),
+        labels=torch.tensor([[0, 1], [0, 1]]),
+        is_valid=torch.ones(2, 2, dtype=torch.bool),
+    )
+    regions = Proposals(
+        boxes=torch.tensor([[[4.0, 0, 14, 10], [9, 0, 19, 10]]]).repeat(2, 1, 1),
+        is_valid=torch.ones(2, 2, dtype=torch.bool),
+    )
+    claiming = replace(DRAW, matcher=replace(DRAW.matcher, min_positive_iou=0.4))
+    for region_draw, wanted in ((DRAW, NUM_CLASSES), (claiming, 0)):
+        drawn = draw(region_draw, regions, targets)
+        row = (drawn.boxes[0] == regions.boxes[0, 0]).all(dim=-1).nonzero().item()
+        assert drawn.labels[0, int(row)] == wanted
+
+
+def test_the_hardest_regions_are_those_that_the_classifier_is_most_wrong_about() -> None:
+    regions = regions_near_targets(num_each=20)
+    asked: list[tuple[Tensor, Tensor]] = []
+
+    def losses_of(boxes: Tensor, labels: Tensor) -> Tensor:
+        asked.append((boxes, labels))
+        return (boxes.sum(dim=-1) * 37) % 11
+
+    hardest = replace(DRAW, sampler=HardSampler(num_samples=16, positive_fraction=0.25))
+    drawn = draw(hardest, regions, class_losses=losses_of)
+    ((boxes, labels),) = asked
+    assert torch.equal(boxes, torch.cat((TARGETS.boxes, regions.boxes), dim=1))
+    losses = losses_of(boxes, labels)
+    for picture, (num_positive, num_negative) in enumerate([(4, 12), (4, 3)]):
+        is_valid = torch.cat((TARGETS.is_valid, regions.is_valid), dim=1)[picture]
+        is_positive = is_valid & (labels[picture] < NUM_CLASSES)
+        wanted = [
+            losses[picture, which].sort(descending=True).values[:count]
+            for which, count in ((is_positive, num_positive), (is_valid & ~is_positive, num_negative))
+        ]
+        taken = losses_of(drawn.boxes, drawn.labels)[picture, drawn.is_valid[picture]]
+        assert torch.equal(taken, torch.cat(wanted))
+        assert drawn.is_positive[picture].sum() == num_positive

@@ -1,8 +1,7 @@
-"""Every family's names become ours, and ours become mmdetection's and come back bit for bit."""
+"""Every writer's names become ours, and ours become mmdetection's and come back bit for bit."""
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 
 import pytest
 import timm
@@ -11,49 +10,15 @@ import torchvision
 from torch import Tensor
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, fasterrcnn_resnet50_fpn_v2
 
-from hrdet_cli.engine.weights.families import (
-    ANCESTOR,
-    HRNET,
-    MMDETECTION,
-    OURS,
-    RESNET,
-    TORCHVISION,
-    Family,
-    num_classes_of,
-    recognise,
-    to_mmdetection,
-    to_ours,
-)
+from hrdet_cli.engine.weights.naming.classes import num_classes_of
+from hrdet_cli.engine.weights.naming.hrdet import HRDET
+from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
+from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION, to_mmdetection
+from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
+from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
+from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.build.detector import build_plain_detector
-from hrdet_cli.specs.loading import load_spec
-
-State = dict[str, Tensor]
-
-
-@cache
-def shapes_of(preset: str) -> Mapping[str, torch.Size]:
-    with torch.device("meta"):
-        detector = build_plain_detector(load_spec(preset=preset).spec.model, num_classes=80)
-    return {key: tensor.shape for key, tensor in detector.state_dict().items()}
-
-
-def ours_of(preset: str) -> State:
-    """Tensors of our detector; each a single number spread over its shape, so that they cost nothing."""
-    return {
-        key: torch.tensor(float(index)).expand(shape)
-        for index, (key, shape) in enumerate(shapes_of(preset).items())
-    }
-
-
-def renamed(state: State, *replacements: tuple[str, str]) -> State:
-    def new(key: str) -> str:
-        for old, replacement in replacements:
-            key = key.replace(old, replacement)
-        return key
-
-    return {new(key): tensor for key, tensor in state.items()}
-
+from tests.state_dicts import State, ours_of, renamed, shapes_of
 
 HEADS_OF_MMDETECTION = {
     # mmdetection 3: dense_heads/rpn_head.py, roi_heads/bbox_heads/{bbox_head,convfc_bbox_head}.py.
@@ -102,7 +67,7 @@ def test_names_and_shapes_behind_the_backbone_are_mmdetection_s(
 def test_the_way_to_mmdetection_and_back_changes_no_bit(preset: str) -> None:
     ours = ours_of(preset)
     theirs = to_mmdetection(ours)
-    assert recognise(theirs) == MMDETECTION
+    assert recognise(theirs)[0] == MMDETECTION
     back = to_ours(theirs, MMDETECTION)
     assert back.keys() == ours.keys()
     assert all(back[key] is tensor for key, tensor in ours.items())
@@ -145,8 +110,8 @@ def test_detectors_of_2019_give_up_the_background_s_box_and_put_it_last(
 ) -> None:
     ours = ours_of("hrnet2019-w18")
     theirs = layout(in_2019(ours, num_classes=80))
-    assert recognise(theirs) == ANCESTOR
-    got = to_ours(theirs, ANCESTOR)
+    assert recognise(theirs)[0] == YEAR_2019
+    got = to_ours(theirs, YEAR_2019)
     assert {key: tensor.shape for key, tensor in got.items()} == shapes_of("hrnet2019-w18")
     assert got["roi_head.classifier.bias"].tolist() == [*range(1, 81), 0]
     assert got["roi_head.classifier.weight"][:, 5].tolist() == [*range(1, 81), 0]
@@ -159,7 +124,7 @@ def test_a_convolution_that_all_levels_share_becomes_that_of_each() -> None:
     theirs = LAYOUTS_OF_2019["the ancestor's HRFPN"](in_2019(ours_of("hrnet2019-w18"), num_classes=80))
     shared = {name: theirs.pop(f"neck.fpn_conv.0.{name}") for name in ("weight", "bias")}
     theirs = {key: tensor for key, tensor in theirs.items() if not key.startswith("neck.fpn_conv.")}
-    got = to_ours(theirs | {f"neck.fpn_conv.{name}": tensor for name, tensor in shared.items()}, ANCESTOR)
+    got = to_ours(theirs | {f"neck.fpn_conv.{name}": tensor for name, tensor in shared.items()}, YEAR_2019)
     assert {key: tensor.shape for key, tensor in got.items()} == shapes_of("hrnet2019-w18")
     for level in range(5):
         assert got[f"neck.fpn_convs.{level}.weight"] is shared["weight"]
@@ -168,14 +133,14 @@ def test_a_convolution_that_all_levels_share_becomes_that_of_each() -> None:
 
 def test_resnet_detectors_of_2019_have_fpn_s_names() -> None:
     theirs = in_2019(ours_of("hrnet2019-r50-fpn"), num_classes=80)
-    got = to_ours(theirs, recognise(theirs))
+    got = to_ours(theirs, recognise(theirs)[0])
     assert {key: tensor.shape for key, tensor in got.items()} == shapes_of("hrnet2019-r50-fpn")
 
 
 def test_a_box_for_all_classes_stays_one() -> None:
     theirs = in_2019(ours_of("hrnet2019-w18"), num_classes=80)
     theirs["bbox_head.fc_reg.weight"] = agnostic = boxes_of(0)
-    assert to_ours(theirs, ANCESTOR)["roi_head.regressor.weight"] is agnostic
+    assert to_ours(theirs, YEAR_2019)["roi_head.regressor.weight"] is agnostic
 
 
 @pytest.mark.parametrize(
@@ -185,11 +150,11 @@ def test_the_place_of_the_background_can_be_told(
     background: str, labels: list[int], box_classes: list[int]
 ) -> None:
     theirs = in_2019(ours_of("hrnet2019-w18"), num_classes=2)
-    for family, state in (
-        (ANCESTOR, theirs),
+    for writer, state in (
+        (YEAR_2019, theirs),
         (MMDETECTION, renamed(theirs, ("bbox_head", "roi_head.bbox_head"))),
     ):
-        got = to_ours(state, family, background=background)  # type: ignore[arg-type]
+        got = to_ours(state, writer, background=background)  # type: ignore[arg-type]
         assert got["roi_head.classifier.bias"].tolist() == labels
         assert torch.equal(got["roi_head.regressor.weight"], boxes_of(*box_classes))
         assert num_classes_of(got) == 2
@@ -203,7 +168,7 @@ def torchvision_detector() -> State:
 
 def test_torchvision_s_detector_has_all_that_ours_needs() -> None:
     theirs = torchvision_detector()
-    assert recognise(theirs) == TORCHVISION
+    assert recognise(theirs)[0] == TORCHVISION
     got = to_ours(theirs, TORCHVISION)
     expected = dict(shapes_of("torchvision-r50-fpn"))
     for layer, num_rows in (("classifier", 91), ("regressor", 360)):
@@ -223,7 +188,7 @@ def test_torchvision_s_older_names_mean_the_same() -> None:
 def test_torchvision_s_frozen_norms_lack_counters_only() -> None:
     theirs = torchvision_detector()
     frozen = {key: tensor for key, tensor in theirs.items() if not key.endswith("num_batches_tracked")}
-    lost = to_ours(theirs, TORCHVISION).keys() - to_ours(frozen, recognise(frozen)).keys()
+    lost = to_ours(theirs, TORCHVISION).keys() - to_ours(frozen, recognise(frozen)[0]).keys()
     assert len(lost) == 53
     assert all(key.endswith(".num_batches_tracked") for key in lost)
 
@@ -231,35 +196,37 @@ def test_torchvision_s_frozen_norms_lack_counters_only() -> None:
 def test_version_2_of_torchvision_s_detector_is_refused_by_its_name() -> None:
     with torch.device("meta"):
         theirs = dict(fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict())
-    with pytest.raises(WeightsError, match="torchvision's Faster R-CNN, version 2, which is not known"):
+    with pytest.raises(
+        WeightsError, match="torchvision's Faster R-CNN, version 2, for which hrdet has no head"
+    ):
         recognise(theirs)
 
 
-def without_values(network: torch.nn.Module) -> State:
-    return dict(network.state_dict())
-
-
 @pytest.mark.parametrize("prefix", ["", "backbone."])
-@pytest.mark.parametrize(("name", "family"), [("hrnet_w32", HRNET), ("resnet101", RESNET)])
-def test_a_backbone_s_file_becomes_the_backbone_s_part(name: str, family: Family, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "described"), [("hrnet_w32", "HRNetV2-W32 backbone"), ("resnet101", "ResNet-101 backbone")]
+)
+def test_a_backbone_s_file_becomes_the_backbone_s_part(name: str, described: str, prefix: str) -> None:
+    is_hrnet = name == "hrnet_w32"
     with torch.device("meta"):
-        network = timm.create_model(name) if family == HRNET else torchvision.models.resnet101()
-    theirs = {f"{prefix}{key}": tensor for key, tensor in without_values(network).items()}
-    assert recognise(theirs) == family
-    got = to_ours(theirs, family)
-    preset = "mmdet3-hrnet-w32" if family == HRNET else "mmdet3-r101-fpn"
+        network = timm.create_model(name) if is_hrnet else torchvision.models.resnet101()
+    theirs = {f"{prefix}{key}": tensor for key, tensor in network.state_dict().items()}
+    writer, contents = recognise(theirs)
+    assert (writer, describe_weights(writer, contents)) == (IMAGENET, described)
+    got = to_ours(theirs, writer)
+    preset = "mmdet3-hrnet-w32" if is_hrnet else "mmdet3-r101-fpn"
     wanted = {key: shape for key, shape in shapes_of(preset).items() if key.startswith("backbone.")}
     assert wanted.items() <= {key: tensor.shape for key, tensor in got.items()}.items()
     surplus = {key.split(".")[1] for key in got.keys() - wanted.keys()}
     assert surplus == (
-        {"incre_modules", "downsamp_modules", "final_layer", "classifier"} if family == HRNET else {"fc"}
+        {"incre_modules", "downsamp_modules", "final_layer", "classifier"} if is_hrnet else {"fc"}
     )
 
 
 def test_our_own_names_stay() -> None:
     ours = ours_of("hrnet-w18")
-    assert recognise(ours) == OURS
-    assert to_ours(ours, OURS) == ours
+    assert recognise(ours)[0] == HRDET
+    assert to_ours(ours, HRDET) == ours
 
 
 @pytest.mark.parametrize(

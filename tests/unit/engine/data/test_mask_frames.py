@@ -1,0 +1,223 @@
+"""Masks in the frames of their boxes, against points looked up in the original picture one by one."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pycocotools import mask as pycocotools_mask
+
+from hrdet_cli.engine.data.mask_frames import FRAME_CELLS, draw_frames, fill_polygons, look_up_runs
+from hrdet_cli.engine.data.segmentations import Segmentations
+from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes
+from hrdet_cli.engine.geometry import Size
+
+Polygon = NDArray[np.float32]  # (corners, 2)
+ORIGINAL = Size(height=40, width=60)
+PLACEMENTS = [
+    Placement(ORIGINAL),
+    Placement(Size(83, 121)),
+    Placement(Size(83, 121), flipped=True),
+    Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67))),
+    Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67)), flipped=True),
+    Placement(Size(31, 47), flipped=True, resizing=Resizing(box_corners="inclusive")),
+]
+
+
+def offsets_of(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def segmentations_of(objects: Sequence[Sequence[Polygon] | NDArray[np.bool_]]) -> Segmentations:
+    """Of objects that are polygons, or a bitmap of the picture."""
+    polygons = [[] if isinstance(given, np.ndarray) else given for given in objects]
+    runs = [runs_of(given) if isinstance(given, np.ndarray) else [] for given in objects]
+    flat = [polygon for given in polygons for polygon in given]
+    return Segmentations(
+        corners=np.concatenate([np.zeros((0, 2)), *flat]).astype(np.float32),
+        corner_offsets=offsets_of([len(polygon) for polygon in flat]),
+        polygon_offsets=offsets_of([len(given) for given in polygons]),
+        runs=np.array([run for given in runs for run in given], dtype=np.int32),
+        run_offsets=offsets_of([len(given) for given in runs]),
+    )
+
+
+def runs_of(bitmap: NDArray[np.bool_]) -> list[int]:
+    runs = [(value, len(list(group))) for value, group in itertools.groupby(bitmap.ravel(order="F").tolist())]
+    return [length for _, length in ([(False, 0)] if runs[0][0] else []) + runs]
+
+
+def star(centre: tuple[float, float], radii: Sequence[float]) -> Polygon:
+    """A polygon around a point, with ``radii`` at equal angles."""
+    angles = np.linspace(0, 2 * np.pi, len(radii), endpoint=False) + 0.3
+    corners = np.array(centre) + np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    return np.asarray(corners, dtype=np.float32)
+
+
+def is_inside(point: tuple[float, float], polygon: Polygon) -> bool:
+    """Whether a ray to the right of a point meets the polygon an odd number of times."""
+    x, y = point
+    corners = polygon.astype(np.float64)
+    meets = 0
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        meets += bool((y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1))
+    return meets % 2 == 1
+
+
+def original_point(x: float, y: float, placement: Placement) -> tuple[float, float]:
+    """Undo flip, crop and resize, one after the other."""
+    if placement.flipped:
+        x = placement.placed.width - x
+    if placement.crop is not None:
+        x, y = x + placement.crop.left, y + placement.crop.top
+    resized = placement.resized
+    return x * ORIGINAL.width / resized.width, y * ORIGINAL.height / resized.height
+
+
+def frame_points(box: NDArray[np.float32], placement: Placement) -> list[list[tuple[float, float]]]:
+    """The centre of each cell of a frame, row by row, in the original picture."""
+    x1, y1, x2, y2 = box.astype(np.float64).tolist()
+    centres = [(cell + 0.5) / FRAME_CELLS for cell in range(FRAME_CELLS)]
+    return [
+        [original_point(x1 + u * (x2 - x1), y1 + v * (y2 - y1), placement) for u in centres] for v in centres
+    ]
+
+
+def moved(box: Sequence[float], placement: Placement) -> NDArray[np.float32]:
+    boxes, _ = move_boxes(np.array([box], dtype=np.float32), ORIGINAL, placement)
+    return boxes
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
+radii = st.lists(st.floats(1, 18), min_size=3, max_size=7)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@settings(max_examples=30)
+@given(first=radii, second=radii)
+def test_a_cell_is_of_the_object_where_its_centre_lies_in_a_polygon_of_the_original_picture(
+    placement: Placement, first: list[float], second: list[float]
+) -> None:
+    polygons = [star((27, 19), first), star((38, 21), second)]
+    boxes = moved([10, 5, 55, 36], placement)
+    mask = draw_frames(segmentations_of([polygons]), boxes, ORIGINAL, placement)[0]
+    points = frame_points(boxes[0], placement)
+    generator = np.random.default_rng(0)
+    for row, column in generator.integers(FRAME_CELLS, size=(20, 2)).tolist():
+        point = points[row][column]
+        assert mask[row, column] == any(is_inside(point, polygon) for polygon in polygons)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_cell_is_of_the_object_where_its_centre_lies_in_a_pixel_of_its_bitmap(placement: Placement) -> None:
+    bitmap = np.random.default_rng(1).random((ORIGINAL.height, ORIGINAL.width)) < 0.5
+    boxes = moved([7, 3, 58, 39], placement)
+    mask = draw_frames(segmentations_of([bitmap]), boxes, ORIGINAL, placement)[0]
+    for row, points in enumerate(frame_points(boxes[0], placement)):
+        expected = [bitmap[min(int(y), 39), min(int(x), 59)] for x, y in points]
+        assert mask[row].tolist() == expected
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_bitmap_and_the_polygons_around_its_pixels_have_the_same_mask(placement: Placement) -> None:
+    bitmap = np.zeros((ORIGINAL.height, ORIGINAL.width), dtype=np.bool_)
+    bitmap[4:31, 9:22] = True
+    bitmap[12:19, 22:50] = True
+    around = [
+        np.array([[9, 4], [22, 4], [22, 31], [9, 31]], dtype=np.float32),
+        np.array([[22, 12], [50, 12], [50, 19], [22, 19]], dtype=np.float32),
+    ]
+    boxes = np.repeat(moved([8.7, 3.1, 50.6, 31.2], placement), 2, axis=0)
+    of_bitmap, of_polygons = draw_frames(segmentations_of([bitmap, around]), boxes, ORIGINAL, placement)
+    assert 0 < of_bitmap.sum() < of_bitmap.size
+    assert np.array_equal(of_bitmap, of_polygons)
+
+
+@given(radii=radii)
+def test_a_flip_mirrors_masks(radii: list[float]) -> None:
+    segmentations = segmentations_of([[star((30.1, 20.3), radii)]])
+    plain, flipped = Placement(Size(83, 121)), Placement(Size(83, 121), flipped=True)
+    masks = [
+        draw_frames(segmentations, moved([12, 3, 49, 38], placement), ORIGINAL, placement)
+        for placement in (plain, flipped)
+    ]
+    assert (masks[0] != masks[1][:, :, ::-1]).sum() <= 1  # a centre on an edge to the last bit
+
+
+def test_a_crop_shows_its_part_of_the_mask_in_the_whole_frame() -> None:
+    segmentations = segmentations_of([[np.array([[0, 0], [60, 0], [0, 40]], dtype=np.float32)]])
+    whole = Placement(Size(80, 120))
+    quarter = Placement(Size(80, 120), Crop(top=0, left=0, size=Size(40, 60)))
+    mask = draw_frames(segmentations, moved([0, 0, 60, 40], whole), ORIGINAL, whole)[0]
+    part = draw_frames(segmentations, moved([0, 0, 60, 40], quarter), ORIGINAL, quarter)[0]
+    half = FRAME_CELLS // 2
+    assert np.array_equal(part[::2, ::2][: half - 1, : half - 1], mask[: half - 1, : half - 1])
+    assert part[:-1, :-1].all()  # the diagonal begins where the crop ends
+    assert abs(mask.mean() - 0.5) < 0.01
+
+
+def test_what_lies_far_outside_of_a_frame_costs_nothing_and_changes_nothing() -> None:
+    thin = Placement(Size(40, 60), Crop(top=10, left=30, size=Size(1, 1)))
+    far = np.array([[-9e8, -9e8], [9e8, -9e8], [9e8, 9e8], [-9e8, 9e8]], dtype=np.float32)
+    boxes = np.array([[0, 0, 1e-3, 1]], dtype=np.float32)
+    assert draw_frames(segmentations_of([[far]]), boxes, ORIGINAL, thin).all()
+
+
+def test_pictures_without_objects_have_no_masks() -> None:
+    masks = draw_frames(segmentations_of([]), np.zeros((0, 4), np.float32), ORIGINAL, Placement(ORIGINAL))
+    assert masks.shape == (0, FRAME_CELLS, FRAME_CELLS)
+
+
+def test_an_object_that_covers_nothing_has_an_empty_mask_among_others() -> None:
+    square = np.array([[10, 10], [20, 10], [20, 20], [10, 20]], dtype=np.float32)
+    objects: list[list[Polygon]] = [[square], [], [square, square + 3]]
+    boxes = np.array([[10, 10, 20, 20]] * 3, dtype=np.float32)
+    masks = draw_frames(segmentations_of(objects), boxes, ORIGINAL, Placement(ORIGINAL))
+    assert masks.mean(axis=(1, 2)).tolist() == [1, 0, 1]
+
+
+@given(
+    corners=st.lists(
+        st.tuples(st.floats(-20, 130, width=32), st.floats(-20, 130, width=32)), min_size=3, max_size=12
+    )
+)
+def test_polygons_are_filled_as_pycocotools_fills_them_but_for_its_rounding(
+    corners: list[tuple[float, float]],
+) -> None:
+    given = np.array(corners)
+    ours = fill_polygons(given, np.array([0, len(given)]), FRAME_CELLS)[0]
+    theirs = pycocotools_mask.decode(
+        pycocotools_mask.frPyObjects([given.ravel().tolist()], FRAME_CELLS, FRAME_CELLS)
+    )[..., 0]
+    perimeter = np.abs(given - np.roll(given, 1, axis=0)).sum()
+    assert (ours != theirs).sum() <= 0.2 * perimeter + 4  # it rounds corners and edges to fifths of a pixel
+
+
+@given(seed=st.integers(0, 10**6))
+def test_runs_are_what_pycocotools_decodes(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    height, width = generator.integers(1, 30, size=2).tolist()
+    bitmap = generator.random((height, width)) < generator.random()
+    coded = pycocotools_mask.frPyObjects({"size": [height, width], "counts": runs_of(bitmap)}, height, width)
+    found = look_up_runs(
+        np.array(runs_of(bitmap), dtype=np.int32),
+        columns=np.arange(width),
+        rows=np.arange(height),
+        height=height,
+    )
+    assert np.array_equal(found, pycocotools_mask.decode(coded))
+
+
+def test_segmentations_of_some_rows_are_those_of_the_rows() -> None:
+    bitmap = np.eye(40, 60, dtype=np.bool_)
+    triangle = np.array([[1, 2], [3, 4], [5, 0]], dtype=np.float32)
+    taken = segmentations_of([[triangle], bitmap, [], [triangle + 1, triangle + 2]]).take(
+        np.array([3, 1, 2, 3])
+    )
+    expected = segmentations_of([[triangle + 1, triangle + 2], bitmap, [], [triangle + 1, triangle + 2]])
+    assert len(taken) == 4
+    for name in ("corners", "corner_offsets", "polygon_offsets", "runs", "run_offsets"):
+        assert np.array_equal(getattr(taken, name), getattr(expected, name))
