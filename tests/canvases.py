@@ -19,7 +19,7 @@ CANVASES = (Size(128, 128), Size(128, 192), Size(192, 256))
 HRNET = ("demo", ())
 RESNET = (
     "r50-fpn-syncbn",
-    ("model.weights=null", "model.backbone.frozen_stages=0", "model.neck_channels=16"),
+    ("model.weights=null", "model.backbone.frozen_stages=0", "model.neck.channels=16"),
 )
 """A preset and settings that make it small."""
 

@@ -15,7 +15,6 @@ from typer.core import TyperCommand, TyperGroup
 from hrdet_cli.errors import SpecError
 from hrdet_cli.wording import command, shortened
 
-_SCORES = "model.roi_head.score_threshold"
 _COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
     **dict.fromkeys(("fit", "training", "finetune", "fine-tune", "resume"), "train"),
     **dict.fromkeys(("test", "val", "validate", "evaluate", "evaluation", "score"), "eval"),
@@ -158,8 +157,9 @@ class CommandUsage:
             return answer_to(option)
         if self.name != "hrdet train":
             settings = [_without_training(setting, value) for setting in settings]
-        if "--min-score" in self.values_by_option and settings[0].startswith(f"{_SCORES}="):
-            return f"write {command('--min-score', settings[0].partition('=')[2])}"
+        key, _, given = settings[0].partition("=")
+        if "--min-score" in self.values_by_option and key.endswith(".score_threshold"):
+            return f"write {command('--min-score', given)}"
         if (weights := settings[0].removeprefix("model.weights=")) != settings[0]:
             has_option = "--weights" in self.values_by_option
             return f"write {command(*(['--weights'] if has_option else self.name.split()), weights)}"

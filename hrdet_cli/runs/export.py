@@ -144,9 +144,10 @@ def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture:
 
 def _refuse_inexpressible(to: Format, spec: ExperimentSpec) -> None:
     """Some formats have no words for some detectors."""
-    if to == "onnx" and spec.model.roi_head.soft_nms is not None:
+    selection = spec.model.head.selection
+    if to == "onnx" and selection is not None and selection.spec.soft_nms is not None:
         remedy = (
-            "--set model.roi_head.soft_nms=null exports the detector with hard NMS, which finds other boxes"
+            f"--set {selection.key}.soft_nms=null exports the detector with hard NMS, which finds other boxes"
         )
         raise SpecError([f"--to onnx: ONNX has no soft-NMS; {remedy}"])
     if to == "mmdetection" and spec.norm.kind == "group":

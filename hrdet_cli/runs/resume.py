@@ -11,7 +11,7 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
-from hrdet_cli.specs.layers import Layer
+from hrdet_cli.specs.layers import Layer, Layered, parse_spec
 from hrdet_cli.specs.loading import format_spec, validate_layers
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
@@ -79,12 +79,13 @@ def _keys_of(values: dict[str, Any]) -> set[str]:
 
 
 def _parse_spec(text: str) -> dict[str, Any]:
-    """The values of a saved spec; none where the text is no mapping."""
+    """The values of a saved spec, by the names that keys have now; none where the text is no spec."""
+    layered = Layered()
     try:
-        values = parse_yaml(text, source="the saved spec")
+        layered.add(Layer("the saved spec", parse_spec(text, source="the saved spec")))
     except SpecError:
         return {}
-    return values if isinstance(values, dict) else {}
+    return layered.values
 
 
 def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:

@@ -13,7 +13,6 @@ from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import DataError, NonFiniteLossError
-from hrdet_cli.runs.build.head import describe_unmatched
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
@@ -30,6 +29,7 @@ from hrdet_cli.runs.output_files import save_picture
 from hrdet_cli.runs.preparation import Launch, prepare_run
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
+from hrdet_cli.runs.run_notes.detector import describe_unmatched
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.wording import command
@@ -116,7 +116,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
         message = f"{failure.message}\n{_ways_to_go_on(run)}"
         raise PeerError(replace(failure, message=message)) from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
-        yield Notice(describe_unmatched(matching_loss))
+        yield Notice(describe_unmatched(run.spec, matching_loss))
 
 
 def _ways_to_go_on(run: TrainingRun) -> str:

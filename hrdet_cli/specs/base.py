@@ -1,11 +1,15 @@
 """The base of every spec, and the kinds of values that several of them share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+Problem = tuple[str, str]
+"""The key at fault, dotted from the spec that has the problem, and what is wrong with it."""
 
 
 class Spec(BaseModel):
@@ -29,6 +33,17 @@ class Spec(BaseModel):
         if wrong:
             raise PydanticCustomError("values", "{keys}", {"keys": wrong})
         return values
+
+    @model_validator(mode="after")
+    def _refuse_what_does_not_fit_together(self) -> Self:
+        problems = list(self.problems())
+        if problems:
+            raise PydanticCustomError("parts", "{problems}", {"problems": problems})
+        return self
+
+    def problems(self) -> Iterator[Problem]:
+        """Values that are valid each, but not together."""
+        yield from ()
 
 
 def _holds_bool(value: Any) -> bool:

@@ -1,12 +1,10 @@
 """The whole of an experiment, and the checks that span its parts."""
 
 from collections.abc import Iterator, Sequence
-from typing import Self
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from hrdet_cli.specs.base import MAX_NAME_BYTES, MAX_PATH_BYTES, LongShort, Spec
+from hrdet_cli.specs.base import MAX_NAME_BYTES, MAX_PATH_BYTES, LongShort, Problem, Spec
 from hrdet_cli.specs.data import (
     AugmentationSpec,
     CanvasesPaddingSpec,
@@ -50,25 +48,13 @@ class ExperimentSpec(Spec):
     run: RunSpec = RunSpec()
     """Seed, device, precision and what is written when."""
 
-    @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
-        checks = (
-            _norm_problems,
-            _anchor_problems,
-            _scale_problems,
-            _canvas_problems,
-            _weight_problems,
-            _loss_problems,
-            _matching_problems,
-        )
-        problems = [problem for check in checks for problem in check(self)]
-        if problems:
-            raise PydanticCustomError("parts", "{problems}", {"problems": problems})
-        return self
-
-
-Problem = tuple[str, str]
-"""The key at fault and what is wrong with it."""
+    def problems(self) -> Iterator[Problem]:
+        """Parts that do not go together."""
+        yield from _norm_problems(self)
+        yield from _anchor_problems(self)
+        yield from _scale_problems(self)
+        yield from _canvas_problems(self)
+        yield from _weight_problems(self)
 
 
 def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
@@ -94,18 +80,19 @@ def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
 
 def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     """Anchors that depend on the padding, where nothing else does."""
-    norm, rpn = spec.norm, spec.model.rpn
-    if not isinstance(norm, BatchNormSpec | SyncBatchNormSpec) or norm.statistics == "all":
+    norm, anchors = spec.norm, spec.model.head.anchors
+    if not isinstance(norm, BatchNormSpec | SyncBatchNormSpec) or norm.statistics == "all" or anchors is None:
         return
     for name, value, needed in (
-        ("anchor_area", rpn.anchor_area, "picture"),
-        ("anchor_step", rpn.anchor_step, "stride"),
+        ("anchor_area", anchors.spec.anchor_area, "picture"),
+        ("anchor_step", anchors.spec.anchor_step, "stride"),
     ):
         if value != needed:
+            key = f"{anchors.key}.{name}"
             yield (
-                f"model.rpn.{name}",
+                key,
                 f"'{value}' makes anchors depend on the padding, but with norm.statistics=valid nothing "
-                f"does; set model.rpn.{name}={needed} or norm.statistics=all",
+                f"does; set {key}={needed} or norm.statistics=all",
             )
 
 
@@ -193,21 +180,4 @@ def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             key,
             f"is null, but {' and '.join(keeping)} would keep random weights as they are; give weights, or "
             f"train everything: hrdet train --from-scratch, elsewhere {remedies}",
-        )
-
-
-def _loss_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    for part in ("rpn", "roi_head"):
-        loss = getattr(spec.model, part).box_loss
-        if (loss.kind == "smooth_l1") != (loss.beta is not None):
-            needed = "needs a beta" if loss.kind == "smooth_l1" else "takes no beta"
-            yield f"model.{part}.box_loss.beta", f"box_loss.kind '{loss.kind}' {needed}"
-
-
-def _matching_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    rpn = spec.model.rpn
-    if rpn.negative_iou > rpn.positive_iou:
-        yield (
-            "model.rpn.negative_iou",
-            f"{rpn.negative_iou:g} is above positive_iou {rpn.positive_iou:g}; an anchor cannot be both",
         )

@@ -65,16 +65,18 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         "frozen_layers num_frozen_stages",
         ("model.backbone.width", "w32"): "arch hrnet_width variant",
         ("model.backbone.kind", "hrnet"): "backbone backbone_name backbone_type model_type",
-        ("model.roi_head.max_detections", "300"): "max_det max_dets max_per_img detections_per_img "
+        ("model.head.roi_head.max_detections", "300"): "max_det max_dets max_per_img detections_per_img "
         "topk_per_image detections_per_image box_detections_per_img test_topk_per_image",
-        ("model.roi_head.score_threshold", "0.05"): "score_thr conf score_thresh box_score_thresh conf_thres "
-        "score_thresh_test min_score confidence",
         (
-            "model.roi_head.nms_iou",
+            "model.head.roi_head.score_threshold",
+            "0.05",
+        ): "score_thr conf score_thresh box_score_thresh conf_thres score_thresh_test min_score confidence",
+        (
+            "model.head.roi_head.nms_iou",
             "0.5",
         ): "iou nms iou_thres iou_threshold nms_thresh box_nms_thresh nms_iou_thr",
-        ("model.rpn.anchor_scale", "8"): "anchor_scales anchor_sizes octave_base_scale anchors",
-        ("model.rpn.anchor_aspect_ratios", "[0.5, 1.0, 2.0]"): "aspect_ratios anchor_ratios ratios",
+        ("model.head.rpn.anchor_scale", "8"): "anchor_scales anchor_sizes octave_base_scale anchors",
+        ("model.head.rpn.anchor_aspect_ratios", "[0.5, 1.0, 2.0]"): "aspect_ratios anchor_ratios ratios",
         ("model.pixel_mean", "[123.675, 116.28, 103.53]"): "mean img_mean image_mean",
         ("model.pixel_std", "[58.395, 57.12, 57.375]"): "std img_std image_std",
         ("model.pixel_order", "bgr"): "to_rgb bgr_to_rgb color_order channel_order",

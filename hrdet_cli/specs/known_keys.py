@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.foreign_names import answer_to, plain_name, synonym_of
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import SECTION_KINDS
+from hrdet_cli.specs.renamed_keys import RENAMED_KEYS
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
 _MOST_SUGGESTED = 3
@@ -24,20 +26,23 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
         path: The key, in parts.
         values: The whole spec it is in, which says what its sections are.
     """
-    *section, name = (str(part) for part in path)
+    *section, name = (part for part in path if isinstance(part, str))
     own_keys = list(_section_class(section, values).model_fields)
-    everywhere = [key for key in all_keys() if key.rpartition(".")[2] == plain_name(name)]
+    everywhere = _fitting_first(name, values)
     synonym = synonym_of(name)
-    if (own_section := ".".join([*section, name])) in everywhere:
+    own_section = ".".join([*section, name])
+    inner = list(dict.fromkeys(_meant_inside(_value_at(path, values), values)))
+    if own_section in everywhere or (own_section in all_sections() and not _all_fit(inner, values)):
         return f"it is for {_kinds_with(own_section)}; set that too"
-    if inner := list(dict.fromkeys(_meant_inside(_value_at(path, values)))):
+    if inner:
         return f"did you mean {' and '.join(_with_kind(key, values) for key in inner[:_MOST_SUGGESTED])}?"
     if (answer := answer_to(name)) is not None and not everywhere:
         return answer
     if synonym is not None and synonym.key != own_section:
-        return f"did you mean {_with_kind(synonym.key, values)}?"
-    if near := get_close_matches(name, own_keys, n=1, cutoff=0.6):
-        return f"did you mean {'.'.join([*section, near[0]])}?"
+        return f"did you mean {_with_kind(_fitting(synonym.key, values), values)}?"
+    meant = {key: ".".join([*section, key]) for key in own_keys} | _older_names(section)
+    if near := get_close_matches(name, meant, n=1, cutoff=0.6):
+        return f"did you mean {meant[near[0]]}?"
     if everywhere:
         return f"did you mean {' or '.join(_with_kind(key, values) for key in everywhere[:_MOST_SUGGESTED])}?"
     names = {key.rpartition(".")[2]: key for key in all_keys()}
@@ -46,26 +51,61 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
     return f"{'.'.join(section) or 'a spec'} has: {', '.join(own_keys)}"
 
 
+def _older_names(section: Sequence[str]) -> dict[str, str]:
+    """What keys of a section were called once, and what they are called now, dotted."""
+    prefix = "".join(f"{part}." for part in section)
+    return {
+        old.removeprefix(prefix): new
+        for old, new in RENAMED_KEYS.items()
+        if old.rpartition(".")[0] == prefix.removesuffix(".")
+    }
+
+
 def _value_at(path: Sequence[int | str], values: Any) -> Any:
     for part in path:
         values = values.get(part) if isinstance(values, Mapping) else None
     return values
 
 
-def _meant_inside(value: Any) -> Iterator[str]:
+def _meant_inside(value: Any, values: Any) -> Iterator[str]:
     """Our keys for those of an unknown section, such as ``schedule: {epochs: 12}``."""
     for key, _ in leaves(value) if isinstance(value, Mapping) else ():
         name = plain_name(key)
-        known = [known for known in all_keys() if known.rpartition(".")[2] == name]
+        known = _fitting_first(name, values)
         if (synonym := synonym_of(name)) is not None:
-            yield synonym.key
+            yield _fitting(synonym.key, values)
         elif known:
             yield known[0]
 
 
+def _fitting_first(name: str, values: Any) -> list[str]:
+    """The dotted keys that end with a name, those that a spec of these values can have first."""
+    named = [key for key in all_keys() if key.rpartition(".")[2] == plain_name(name)]
+    return sorted(named, key=lambda key: not _all_fit([key], values))
+
+
+def _fitting(key: str, values: Any) -> str:
+    """A key, or where a spec of these values cannot have it, one of the same name beside it or above."""
+    if _all_fit([key], values):
+        return key
+    section, _, name = key.rpartition(".")
+    near = [other for other in _fitting_first(name, values) if _all_fit([other], values)]
+    return next((other for other in near if section.startswith(other.rpartition(".")[0])), key)
+
+
+def _all_fit(keys: Sequence[str], values: Any) -> bool:
+    """Whether a spec of these values can have keys without a section being of another kind."""
+    return bool(keys) and all(_with_kind(key, values) == key for key in keys)
+
+
 def all_keys() -> list[str]:
     """Every dotted key that some spec has, sections left out."""
-    return list(dict.fromkeys(_keys_of(ExperimentSpec, "")))
+    return [key for key, is_section in _keys_of(ExperimentSpec, "") if not is_section]
+
+
+def all_sections() -> list[str]:
+    """Every dotted key of a section that some spec has."""
+    return [key for key, is_section in _keys_of(ExperimentSpec, "") if is_section]
 
 
 def settings_for(name: str, value: str | None) -> list[str]:
@@ -108,8 +148,8 @@ def _takes(field: FieldInfo, text: str) -> bool:
 def _values_with(key: str) -> dict[str, Any]:
     """Values of a spec that has a key, as far as they decide it."""
     label, kinds = _owners(key)
-    value: Any = kinds[0] if kinds else None
-    for part in reversed(label.split(".")):
+    value: Any = kinds[0] if kinds else {}
+    for part in reversed(label.split(".") if kinds else ()):
         value = {part: value}
     return dict(value)
 
@@ -176,28 +216,43 @@ def _section_class(section: Sequence[str], values: Any) -> type[BaseModel]:
     return current
 
 
-def _keys_of(spec_class: type[BaseModel], prefix: str) -> Iterator[str]:
+@cache
+def _keys_of(spec_class: type[BaseModel], prefix: str) -> tuple[tuple[str, bool], ...]:
+    """Dotted keys, each with whether it is a section."""
+    found: dict[tuple[str, bool], None] = {}
     for name, field in spec_class.model_fields.items():
         members = spec_classes(field.annotation)
+        found[f"{prefix}{name}", bool(members)] = None
         for member in members:
-            yield from _keys_of(member, f"{prefix}{name}.")
-        if not members:
-            yield f"{prefix}{name}"
+            found.update(dict.fromkeys(_keys_of(member, f"{prefix}{name}.")))
+    return tuple(found)
 
 
 def _owners(key: str) -> tuple[str, list[str]]:
-    """The name of the ``kind`` or ``policy`` beside a key, and those of them that have such a key.
+    """The ``kind`` or ``policy`` that decides whether there is a key, and those of them that have it.
 
     The latter are empty where all have it.
     """
-    *section, name = key.split(".")
+    path = key.split(".")
     members: list[type[BaseModel]] = [ExperimentSpec]
-    for part in section:
-        fields = [member.model_fields[part] for member in members if part in member.model_fields]
-        members = [found for field in fields for found in spec_classes(field.annotation)]
-    kinds = [str(kind_of(member)) for member in members if name in member.model_fields]
-    label = "policy" if section[-1:] == ["padding"] else "kind"
-    return ".".join([*section, label]), kinds if len(kinds) < len(members) else []
+    for depth in range(len(path)):
+        having = [member for member in members if _has(member, path[depth:])]
+        if len(having) < len(members):
+            return ".".join([*path[:depth], _discriminator(members)]), [str(kind_of(m)) for m in having]
+        fields = [member.model_fields[path[depth]] for member in members]
+        members = list(dict.fromkeys(found for field in fields for found in spec_classes(field.annotation)))
+    return "", []
+
+
+def _has(spec_class: type[BaseModel], path: Sequence[str]) -> bool:
+    field = spec_class.model_fields.get(path[0])
+    if field is None or len(path) == 1:
+        return field is not None
+    return any(_has(member, path[1:]) for member in spec_classes(field.annotation))
+
+
+def _discriminator(members: Sequence[type[BaseModel]]) -> str:
+    return next(kind for kind in SECTION_KINDS if kind in members[0].model_fields)
 
 
 def _kinds_with(key: str) -> str:
@@ -208,7 +263,7 @@ def _kinds_with(key: str) -> str:
 def _with_kind(key: str, values: Any) -> str:
     """A key, and the kind of its section that it needs where the section is of another."""
     label, kinds = _owners(key)
-    current: Any = values
-    for part in label.split("."):
-        current = current.get(part) if isinstance(current, Mapping) else None
+    current = _value_at(label.split("."), values)
+    if current is None and label:
+        current = _default_kind(label)
     return f"{key} (with {_kinds_with(key)})" if kinds and current not in kinds else key

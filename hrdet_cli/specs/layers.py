@@ -2,22 +2,27 @@
 
 A layer is a nested mapping with a name: a preset, the preset it is based on, a spec file, a command-line
 option.  Later layers win key by key.  A layer that changes what a section *is* (its ``kind`` or ``policy``)
-starts that section afresh, since the old keys belong to something else.
+starts that section afresh, since the old keys belong to something else; a section of `IMPLIED_KINDS` has a
+kind before any layer names one.  Keys that were renamed get their new names as soon as a text is read.
 """
 
 import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 from hrdet_cli.specs.presets import all_presets, find_preset
+from hrdet_cli.specs.renamed_keys import renamed
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 from hrdet_cli.wording import shortened
 
 SECTION_KINDS = ("kind", "policy")
+IMPLIED_KINDS: Mapping[str, str] = MappingProxyType({"model.head": "faster_rcnn"})
+"""What sections are of which no layer says it."""
 _MOST_PARTS, _MOST_SHOWN = 20, 100
 _MOST_BYTES = 2**20
 """Specs have a few kilobytes; annotations given in place of one have many megabytes."""
@@ -64,6 +69,8 @@ class Layered:
         self._merge(self.values, layer.values, prefix="", layer=layer)
 
     def _merge(self, below: dict[str, Any], above: Mapping[str, Any], *, prefix: str, layer: Layer) -> None:
+        if prefix.removesuffix(".") in IMPLIED_KINDS:
+            below.setdefault("kind", IMPLIED_KINDS[prefix.removesuffix(".")])
         again = [kind for kind in SECTION_KINDS if kind in above and kind in below]
         if any(above[kind] != below[kind] for kind in again):
             below.clear()
@@ -130,7 +137,7 @@ def _setting_layer(setting: str) -> Layer:
     value = parse_yaml(text, source=source)
     for part in reversed(parts):
         value = {part: value}
-    return Layer(source, value)
+    return Layer(source, renamed(value, source=source))
 
 
 def _is_text(key: str) -> bool:
@@ -157,17 +164,17 @@ def _file_layers(
 
 
 def parse_spec(text: str, *, source: str) -> dict[str, Any]:
-    """The sections that a text has.
+    """The sections that a text has, by the names that keys have now.
 
     Raises:
-        SpecError: It is not YAML, or no mapping.
+        SpecError: It is not YAML, or no mapping, or has a key by its older and its newer name.
     """
     values = parse_yaml(text, source=source)
     if values is None:
         raise SpecError([f"{source}: is empty; a spec is a mapping of sections"])
     if not isinstance(values, dict):
         raise SpecError([f"{source}: a spec is a mapping of sections, not {shown(values)}"])
-    return values
+    return renamed(values, source=source)
 
 
 def read_spec_text(path: Path) -> str:

@@ -29,8 +29,8 @@ SETTINGS = (  # what torchvision does without weights
     "model.weights=null",
     "model.backbone.frozen_stages=0",
     "norm={kind: batch}",
-    "model.rpn.allowed_border_pixels=null",
-    "model.roi_head.pool_aligned=false",
+    "model.head.rpn.allowed_border_pixels=null",
+    "model.head.roi_head.pool_aligned=false",
 )
 
 

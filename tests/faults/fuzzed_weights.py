@@ -35,7 +35,7 @@ class Fuzzed:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        settings = ["model.neck_channels=16", "model.roi_head.hidden_features=16"]
+        settings = ["model.neck.channels=16", "model.head.roi_head.hidden_features=16"]
         self._spec = load_spec(preset="demo", settings=settings).spec
         self._detector = self._fresh()
         torch.manual_seed(1)

@@ -91,7 +91,7 @@ def pyramid_canvas(pyramid: Pyramid) -> Size:
 def build_cell_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) -> Head:
     assert strides == (4, 8, 16, 32, 64)
     return CellHead(
-        conv=nn.Conv2d(model.neck_channels, 2 + num_classes, 1),
+        conv=nn.Conv2d(model.neck.channels, 2 + num_classes, 1),
         selector=DetectionSelector(score_threshold=0.01, nms_iou=0.5, max_detections=20),
     )
 

@@ -65,7 +65,7 @@ def test_all_spec_errors_come_at_once_on_stderr_with_exit_code_2(hrdet: Hrdet) -
     assert outcome.exit_code == 2
     assert outcome.stdout == ""
     assert "did you mean run.seed?" in outcome.stderr
-    assert "did you mean model.neck_channels?" in outcome.stderr
+    assert "did you mean model.neck.channels?" in outcome.stderr
     assert "Traceback" not in outcome.stderr
 
 

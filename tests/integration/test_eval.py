@@ -34,7 +34,7 @@ def test_json_prints_the_documented_keys_and_nothing_else(
 def test_detections_are_in_coco_format_inside_the_original_pictures(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    setting = "model.roi_head.score_threshold=0.001"  # two epochs find little
+    setting = "model.head.roi_head.score_threshold=0.001"  # two epochs find little
     assert hrdet("eval", finished_run.folder, "--out", tmp_path, "--set", setting).exit_code == 0
     truth = COCO(str(finished_run.data_root / "val.json"))
     found = truth.loadRes(str(tmp_path / "detections.json"))
@@ -56,7 +56,7 @@ def test_detections_do_not_depend_on_the_batch_size(
     results = []
     for batch_size in (1, 3):
         out = tmp_path / str(batch_size)
-        settings = [f"evaluation.batch_size={batch_size}", "model.roi_head.score_threshold=0.01"]
+        settings = [f"evaluation.batch_size={batch_size}", "model.head.roi_head.score_threshold=0.01"]
         options = [word for setting in settings for word in ("--set", setting)]
         assert hrdet("eval", finished_run.folder, "--out", out, *options).exit_code == 0
         results.append(json.loads((out / "detections.json").read_text()))
@@ -121,7 +121,7 @@ def test_detections_of_a_class_that_the_data_lack_are_left_out_and_this_is_said(
 ) -> None:
     (name,) = _rename_categories(finished_run, tmp_path / "renamed.json", num_renamed=1)
     data = ("--val-data", tmp_path / "renamed.json", finished_run.data_root / "images.zip")
-    low = ("--set", "model.roi_head.score_threshold=0.001")
+    low = ("--set", "model.head.roi_head.score_threshold=0.001")
     plain = hrdet("eval", finished_run.folder, *low, "--out", tmp_path / "a", "--json")
     other = hrdet("eval", finished_run.folder, *data, *low, "--out", tmp_path / "b", "--json")
     assert f"not in the annotations, detections left out: {name}" in other.stderr
@@ -220,7 +220,7 @@ def test_a_picture_as_thin_as_a_ruler_is_evaluated(
 def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    change = ("--set", "model.neck_channels=32")
+    change = ("--set", "model.neck.channels=32")
     outcome = hrdet("eval", finished_run.folder, *change, "--out", tmp_path / "out")
     assert outcome.exit_code == 4
     assert "its weights do not fit the detector that the spec describes" in outcome.stderr
@@ -230,11 +230,11 @@ def test_weights_that_do_not_fit_are_refused_and_leave_no_folder(
 def test_pictures_with_more_boxes_than_detections_are_named_with_the_settings(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    setting = ("--set", "model.roi_head.max_detections=2")
+    setting = ("--set", "model.head.roi_head.max_detections=2")
     outcome = hrdet("eval", finished_run.folder, *setting, "--out", tmp_path)
     assert outcome.exit_code == 0, outcome.stderr
     assert "more boxes than the 2 detections that are kept of one" in outcome.stderr
-    assert "out of reach: --set model.roi_head.max_detections=100" in outcome.stderr
+    assert "out of reach: --set model.head.roi_head.max_detections=100" in outcome.stderr
     assert "out of reach" not in hrdet("eval", finished_run.folder, "--out", tmp_path).stderr
 
 

@@ -71,7 +71,7 @@ def test_values_that_mmdetection_has_otherwise_are_noted_in_one_line(
     outcome = hrdet("export", finished_run.folder, "--to", "mmdetection", "--out", tmp_path / "w.pth")
     assert outcome.stderr == (
         "note: mmdetection's own configurations have other values, so set these there: "
-        "model.rpn.anchor_scale 6.0 (there 8.0), model.roi_head.pool_sampling_ratio 1 (there 0)\n"
+        "model.head.rpn.anchor_scale 6.0 (there 8.0), model.head.roi_head.pool_sampling_ratio 1 (there 0)\n"
     )
 
 
@@ -149,10 +149,10 @@ def test_what_a_format_cannot_express_is_refused_with_a_remedy(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxscript", reason='needs the extra "export"')
-    soft = ["--to", "onnx", "--out", tmp_path / "x", "--set", "model.roi_head.soft_nms={}"]
+    soft = ["--to", "onnx", "--out", tmp_path / "x", "--set", "model.head.roi_head.soft_nms={}"]
     refused = hrdet("export", finished_run.folder, *soft)
     assert refused.exit_code == 2
-    assert "ONNX has no soft-NMS; --set model.roi_head.soft_nms=null exports" in refused.stderr
+    assert "ONNX has no soft-NMS; --set model.head.roi_head.soft_nms=null exports" in refused.stderr
     group = ["--to", "mmdetection", "--out", tmp_path / "x", "--set", "norm.kind=group"]
     refused = hrdet("export", finished_run.folder, *group)
     assert refused.exit_code == 2
@@ -174,7 +174,7 @@ def test_a_model_that_finds_other_things_is_not_written(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     out = tmp_path / "detector.onnx"
-    everything = ["--set", "model.roi_head.score_threshold=0"]
+    everything = ["--set", "model.head.roi_head.score_threshold=0"]
     refused = hrdet("export", finished_run.folder, "--to", "onnx", "--out", out, *everything)
     assert refused.exit_code == 1
     announced, first, *sizes, remedy = refused.stderr.splitlines()
@@ -192,7 +192,7 @@ def test_a_model_that_finds_other_things_is_not_written(
 def test_the_check_is_shown_and_says_when_it_says_little(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    out, nothing = tmp_path / "detector.onnx", ["--set", "model.roi_head.score_threshold=1"]
+    out, nothing = tmp_path / "detector.onnx", ["--set", "model.head.roi_head.score_threshold=1"]
     outcome = hrdet("export", finished_run.folder, "--to", "onnx", "--out", out, *nothing)
     assert outcome.exit_code == 0, outcome.stderr
     assert out.is_file()

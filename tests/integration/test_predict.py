@@ -23,7 +23,7 @@ from tests.integration.conftest import FinishedRun, Hrdet
 ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"
 FINDS_MUCH = (
     "--set",
-    "model.roi_head.score_threshold=0.001",
+    "model.head.roi_head.score_threshold=0.001",
     "--min-score",
     "0.005",
 )  # two epochs find little

@@ -399,7 +399,11 @@ def test_a_run_without_validation_data_says_what_it_cannot_do_and_may_get_them_l
 def test_no_anchor_that_matches_is_told_before_the_run_and_after_its_first_epoch(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    settings = ("model.rpn.anchor_scale=60", "model.rpn.allowed_border_pixels=0", "optimisation.num_epochs=1")
+    settings = (
+        "model.head.rpn.anchor_scale=60",
+        "model.head.rpn.allowed_border_pixels=0",
+        "optimisation.num_epochs=1",
+    )
     options = tiny_options(finished_run.data_root, *settings, "data.val=null", "optimisation.drop_epochs=[]")
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 0, outcome.stderr

@@ -16,9 +16,9 @@ from tests.parity.filled_detector import build_filled
 
 _TOLERANCE = 1e-6
 _FEW = (
-    "model.rpn.num_train_proposals=200",
-    "model.rpn.num_test_proposals=100",
-    "model.roi_head.num_samples=64",
+    "model.head.rpn.num_train_proposals=200",
+    "model.head.rpn.num_test_proposals=100",
+    "model.head.roi_head.num_samples=64",
 )
 _SIZES = [(96, 128), (70, 90)]
 """On a canvas of 96 x 128, whose coarsest level has one row and a half."""

@@ -5,14 +5,14 @@ import torch
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.models.necks.fpn import FPN
-from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.norm.back_ends import require_back_end
 from hrdet_cli.engine.norm.convert import NormReport, convert_norm
 from hrdet_cli.runs.build.anchors import counts_valid_pixels
 from hrdet_cli.runs.build.head import build_head
+from hrdet_cli.runs.build.neck import build_neck
+from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
+from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import BatchNormSpec, GroupNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.run import RunSpec
 
@@ -35,28 +35,8 @@ def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> D
 
 def build_plain_detector(model: ModelSpec, *, num_classes: int) -> Detector:
     """The detector with plain BatchNorm everywhere."""
-    backbone: HRNet | ResNet
-    neck: HRFPN | FPN
-    if isinstance(model.backbone, ResNetBackboneSpec):
-        backbone = ResNet(
-            depth=model.backbone.depth,
-            style=model.backbone.style,
-            frozen_stages=model.backbone.frozen_stages,
-            activation_checkpointing=model.activation_checkpointing,
-        )
-        neck = FPN(in_channels=backbone.out_channels, out_channels=model.neck_channels)
-    else:
-        backbone = HRNet(
-            HRNET_CONFIGS[model.backbone.width],
-            frozen_stages=model.backbone.frozen_stages,
-            activation_checkpointing=model.activation_checkpointing,
-        )
-        neck = HRFPN(
-            in_channels=backbone.out_channels,
-            out_channels=model.neck_channels,
-            interpolation=model.backbone.neck_interpolation,
-            pooling=model.backbone.neck_pooling,
-        )
+    backbone = _build_backbone(model)
+    neck = build_neck(model.neck, backbone)
     return Detector(
         backbone=backbone,
         neck=neck,
@@ -64,6 +44,21 @@ def build_plain_detector(model: ModelSpec, *, num_classes: int) -> Detector:
         pixel_mean=model.pixel_mean,
         pixel_std=model.pixel_std,
         pixel_order=model.pixel_order,
+    )
+
+
+def _build_backbone(model: ModelSpec) -> HRNet | ResNet:
+    if isinstance(model.backbone, ResNetBackboneSpec):
+        return ResNet(
+            depth=model.backbone.depth,
+            style=model.backbone.style,
+            frozen_stages=model.backbone.frozen_stages,
+            activation_checkpointing=model.activation_checkpointing,
+        )
+    return HRNet(
+        HRNET_CONFIGS[model.backbone.width],
+        frozen_stages=model.backbone.frozen_stages,
+        activation_checkpointing=model.activation_checkpointing,
     )
 
 

@@ -30,11 +30,11 @@ _TOLD = (
     "data.batch_size_per_process",
     "augmentation",
     "padding",
-    "model.rpn.anchor_scale",
-    "model.rpn.anchor_aspect_ratios",
     "run.seed",
 )
-"""What of a spec decides how batches look, and which anchors meet their boxes."""
+"""What of a spec decides how batches look."""
+_TOLD_OF_ANCHORS = ("anchor_scale", "anchor_aspect_ratios")
+"""Which anchors meet their boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,10 @@ def _picture_batches(
 
 
 def _told(spec: ExperimentSpec) -> list[tuple[str, str]]:
-    """Keys and values that decide how batches look."""
-    return [(key, str(value)) for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, _TOLD)]
+    """Keys and values that decide how batches look, and which anchors meet their boxes."""
+    anchors = spec.model.head.anchors
+    told = [*_TOLD, *(f"{anchors.key}.{name}" for name in _TOLD_OF_ANCHORS if anchors is not None)]
+    return [(key, str(value)) for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, told)]
 
 
 def _figure(batch: PicturedBatch) -> Figure:

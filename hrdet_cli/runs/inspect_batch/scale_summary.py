@@ -34,7 +34,7 @@ class ScaleSummary:
         low_side: The side that the smallest 5 % of the boxes (by their shorter side) stay below.
         median_side: That half of the boxes stay below.
         anchor_recall: For overlaps, the share of boxes that some anchor which takes part in training overlaps
-            at least so much; None without boxes.
+            at least so much; None without boxes, and without anchors.
     """
 
     scale: Scale
@@ -73,7 +73,7 @@ def summarise_scale(
     *,
     augmentation: Augmentation,
     padding: PaddingPolicy,
-    anchors: AnchorFit,
+    anchors: AnchorFit | None,
     overlaps: Sequence[float],
     seed: int,
     epoch: int,
@@ -88,7 +88,7 @@ def summarise_scale(
         indices: Positions of the pictures.
         augmentation: Resizes, and perhaps crops.
         padding: Gives canvases.
-        anchors: The anchors of the detector.
+        anchors: The anchors of the detector; None where it has none.
         overlaps: What recall is given for.
         seed: The run's seed, which crops depend on.
         epoch: Counted from 0; likewise.
@@ -109,7 +109,7 @@ def summarise_scale(
     boxes = np.concatenate([m.boxes for m in moved]).astype(np.float64)
     sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
     smallest, low, median = _quantiles(sides)
-    best_iou = anchors.best_iou(PlacedBoxes(boxes, size_of_box[:, :2], size_of_box[:, 2:]))
+    placed_boxes = PlacedBoxes(boxes, size_of_box[:, :2], size_of_box[:, 2:])
     return ScaleSummary(
         scale=scale,
         num_pictures=len(indices),
@@ -120,7 +120,7 @@ def summarise_scale(
         smallest_side=smallest,
         low_side=low,
         median_side=median,
-        anchor_recall=_recall(best_iou, overlaps),
+        anchor_recall=None if anchors is None else _recall(anchors.best_iou(placed_boxes), overlaps),
     )
 
 

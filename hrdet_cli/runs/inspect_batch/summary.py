@@ -9,6 +9,7 @@ from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, summarise_epoch
 from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary, listed_scales, summarise_scale
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.heads.head import HeadSpec
 
 _MOST_PICTURES = 3000  # a second or two
 _MOST_SCALES = 12
@@ -72,8 +73,6 @@ def summarise(
         num_processes=num_processes,
         most_pictures=_MOST_PICTURES,
     )
-    rpn, anchors = spec.model.rpn, build_anchor_fit(spec)
-    overlaps = sorted({rpn.positive_iou, _LOOSE_OVERLAP, rpn.min_positive_iou}, reverse=True)
     return Summary(
         epoch=whole,
         scales=tuple(
@@ -83,8 +82,8 @@ def summarise(
                 whole.indices,
                 augmentation=augmentation,
                 padding=steps.padding,
-                anchors=anchors,
-                overlaps=overlaps,
+                anchors=build_anchor_fit(spec),
+                overlaps=_overlaps(spec.model.head),
                 seed=seed,
                 epoch=epoch,
             )
@@ -92,3 +91,11 @@ def summarise(
         ),
         is_range=getattr(spec.augmentation, "scale_mode", "choice") == "range",
     )
+
+
+def _overlaps(head: HeadSpec) -> list[float]:
+    """What the recall of anchors is given for, the highest first; nothing where there are none."""
+    if head.anchors is None:
+        return []
+    matching = head.anchors.spec
+    return sorted({matching.positive_iou, _LOOSE_OVERLAP, matching.min_positive_iou} - {0.0}, reverse=True)

@@ -224,9 +224,9 @@ def _damage_notices(damaged: Sequence[PictureFault]) -> Iterator[str]:
 
 
 def _notices(spec: ExperimentSpec, min_score: float) -> Iterator[str]:
-    threshold = spec.model.roi_head.score_threshold
-    if min_score < threshold:
+    selection = spec.model.head.selection
+    if selection is not None and min_score < selection.spec.score_threshold:
         yield (
-            f"the detector itself drops scores up to {threshold:g}, more than --min-score {min_score:g}; "
-            "--set model.roi_head.score_threshold=0 keeps them"
+            f"the detector itself drops scores up to {selection.spec.score_threshold:g}, more than "
+            f"--min-score {min_score:g}; --set {selection.key}.score_threshold=0 keeps them"
         )

@@ -136,19 +136,17 @@ def describe_detection_cap(run: RunFigures) -> str | None:
 
 def describe_cap(model: ModelSpec, annotations: CocoAnnotations) -> str | None:
     """What of the boxes to find is out of reach, because fewer detections are kept of a picture."""
-    head, rpn = model.roi_head, model.rpn
-    cap = min(head.max_detections, rpn.num_test_proposals)
+    cap = min(limit.value for limit in model.head.limits if not limit.is_of_level)
     num_pictures, num_beyond = count_beyond(annotations, cap)
     if not num_pictures:
         return None
     share = num_beyond / int(annotations.num_boxes.sum())
     needed = -(-int(annotations.num_boxes.max()) // 100) * 100
-    settings = [
-        ("model.roi_head.max_detections", head.max_detections, needed),
-        ("model.rpn.num_test_proposals", rpn.num_test_proposals, 4 * needed),
-        ("model.rpn.num_test_candidates_per_level", rpn.num_test_candidates_per_level, 4 * needed),
-    ]
-    cure = " ".join(f"--set {key}={wanted}" for key, value, wanted in settings if value < wanted)
+    cure = " ".join(
+        f"--set {limit.key}={limit.per_object * needed}"
+        for limit in model.head.limits
+        if limit.value < limit.per_object * needed
+    )
     return (
         f"{counted(num_pictures, 'validation picture has', 'validation pictures have')} more boxes than the "
         f"{cap} detections that are kept of one, so {share:.1%} of the boxes are out of reach: {cure}"

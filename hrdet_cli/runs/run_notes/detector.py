@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit, PlacedBoxes
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.heads.anchors import AnchorSpec
+from hrdet_cli.specs.heads.head import Section
 
 _MOST_UNMATCHED = 0.2
 """Of the boxes of COCO, about a twentieth are too small for the published anchors."""
@@ -15,12 +18,29 @@ _SCALES = (1, 2, 3, 4, 6, 8, 12, 16)
 _HIGHEST_THRESHOLD = 0.3
 
 
+def describe_unmatched(spec: ExperimentSpec, matching_loss: str) -> str:
+    """What it means, and what to do, when a whole epoch matched nothing with any box.
+
+    Args:
+        spec: The experiment.
+        matching_loss: The head's loss that was zero in all steps.
+    """
+    anchors = spec.model.head.anchors
+    what, cure = "cell", "fit them"
+    if anchors is not None:
+        what, cure = "anchor", f"which {anchors.key}.anchor_scale fits them"
+    return (
+        f"in the whole first epoch no {what} matched a box ({matching_loss} 0 in every step), so the "
+        f"detector learns to find nothing: stop, and see with --dry-run what the boxes are and {cure}"
+    )
+
+
 def describe_unmatched_boxes(run: RunFigures) -> str | None:
     """Boxes for which no anchor can ever be positive."""
-    placed, anchors = run.placed_boxes(), build_anchor_fit(run.spec)
-    if not len(placed.boxes):
+    placed, anchors, section = run.placed_boxes(), build_anchor_fit(run.spec), run.spec.model.head.anchors
+    if anchors is None or section is None or not len(placed.boxes):
         return None
-    share = _unmatched_share(anchors, placed, run)
+    share = _unmatched_share(anchors, placed, section.spec)
     if share <= _MOST_UNMATCHED:
         return None
     sides = np.sqrt((placed.boxes[:, 2:] - placed.boxes[:, :2]).prod(axis=1))
@@ -28,7 +48,7 @@ def describe_unmatched_boxes(run: RunFigures) -> str | None:
     return (
         f"{share:.0%} of the boxes can match no anchor, so the detector cannot learn to find them: half of "
         f"the boxes have sides below {_pixels(sides)} pixels as training sees them, and anchors have "
-        f"{shapes.min():.0f} to {shapes.max():.0f}{_describe_cure(anchors, placed, run, share)}"
+        f"{shapes.min():.0f} to {shapes.max():.0f}{_describe_cure(anchors, placed, section, share)}"
     )
 
 
@@ -36,27 +56,29 @@ def _pixels(sides: NDArray[np.float64]) -> str:
     return f"{float(np.median(sides)):.0f}"
 
 
-def _unmatched_share(anchors: AnchorFit, placed: PlacedBoxes, run: RunFigures) -> float:
+def _unmatched_share(anchors: AnchorFit, placed: PlacedBoxes, spec: AnchorSpec) -> float:
     """Of boxes that neither reach ``positive_iou`` nor may claim their best anchors."""
-    rpn, best = run.spec.model.rpn, anchors.best_iou(placed)
-    needed = min(rpn.positive_iou, rpn.min_positive_iou)
+    best = anchors.best_iou(placed)
+    needed = min(spec.positive_iou, spec.min_positive_iou)
     return float(((best < needed) | (best <= 0)).mean())
 
 
-def _describe_cure(anchors: AnchorFit, placed: PlacedBoxes, run: RunFigures, share: float) -> str:
+def _describe_cure(
+    anchors: AnchorFit, placed: PlacedBoxes, section: Section[AnchorSpec], share: float
+) -> str:
     """The settings that leave the fewest boxes without an anchor, if any help."""
     found: list[tuple[float, int, str]] = []
-    rpn = run.spec.model.rpn
+    current = section.spec.anchor_scale
     for border, border_setting in {
         anchors.allowed_border: "",
-        None: " --set model.rpn.allowed_border_pixels=null",
+        None: f" --set {section.key}.allowed_border_pixels=null",
     }.items():
-        for scale in {rpn.anchor_scale, *_SCALES}:
-            scale_setting = "" if scale == rpn.anchor_scale else f" --set model.rpn.anchor_scale={scale:g}"
+        for scale in {current, *_SCALES}:
+            scale_setting = "" if scale == current else f" --set {section.key}.anchor_scale={scale:g}"
             trial = replace(anchors, anchors=replace(anchors.anchors, scale=scale), allowed_border=border)
             settings = f"{scale_setting}{border_setting}"
             if settings:
-                left = round(_unmatched_share(trial, placed, run), 2)
+                left = round(_unmatched_share(trial, placed, section.spec), 2)
                 found.append((left, settings.count("--set"), settings))
     left, _, settings = min(found)
     if left > share / 2:
@@ -66,10 +88,11 @@ def _describe_cure(anchors: AnchorFit, placed: PlacedBoxes, run: RunFigures, sha
 
 def describe_high_threshold(run: RunFigures) -> str | None:
     """A threshold that takes detections away from the score."""
-    threshold = run.spec.model.roi_head.score_threshold
-    if threshold < _HIGHEST_THRESHOLD:
+    selection = run.spec.model.head.selection
+    if selection is None or selection.spec.score_threshold < _HIGHEST_THRESHOLD:
         return None
     return (
-        f"detections with a score below {threshold:g} are dropped before they are scored, which costs AP: "
-        "--set model.roi_head.score_threshold=0.05 (hrdet predict has --min-score for what is drawn)"
+        f"detections with a score below {selection.spec.score_threshold:g} are dropped before they are "
+        f"scored, which costs AP: --set {selection.key}.score_threshold=0.05 (hrdet predict has --min-score "
+        "for what is drawn)"
     )

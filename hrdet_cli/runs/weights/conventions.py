@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import PurePath
 from types import MappingProxyType
 
@@ -14,10 +13,12 @@ from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.engine.weights.reading import WeightsFile
+from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.loading import load_spec
-from hrdet_cli.specs.model import ModelSpec, ResNetBackboneSpec
+from hrdet_cli.specs.model import ModelSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
@@ -25,29 +26,18 @@ _PRESET_OF_WRITER: Mapping[Writer, str] = MappingProxyType(
     {YEAR_2019: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
 )
 """A preset that has a writer's conventions."""
-_SEEING = (
-    "box_corners",
-    "rpn.anchor_offset",
-    "rpn.round_anchors",
-    "roi_head.pool_aligned",
-    "roi_head.pool_sampling_ratio",
-)
-"""What of a model decides where boxes lie and what is seen of them; losses and sampling do not count."""
+_SEEING = ("box_corners", "anchor_offset", "round_anchors", "pool_aligned", "pool_sampling_ratio")
+"""Names of keys that decide where boxes lie and what is seen of them; losses and sampling do not count."""
 _FINDING = (
-    "model.box_corners",
-    "model.pixel_order",
-    "model.rpn.anchor_scale",
-    "model.rpn.anchor_aspect_ratios",
-    "model.rpn.anchor_offset",
-    "model.rpn.round_anchors",
-    "model.rpn.anchor_step",
-    "model.rpn.box_stds",
-    "model.roi_head.pool_cells",
-    "model.roi_head.pool_sampling_ratio",
-    "model.roi_head.pool_aligned",
-    "model.roi_head.class_agnostic_boxes",
-    "model.roi_head.box_stds",
-    "norm.epsilon",
+    *_SEEING,
+    "pixel_order",
+    "anchor_scale",
+    "anchor_aspect_ratios",
+    "anchor_step",
+    "box_stds",
+    "pool_cells",
+    "class_agnostic_boxes",
+    "epsilon",
 )
 """What a preset of mmdetection 3's shows of its configurations; widths show in the tensors."""
 
@@ -128,11 +118,12 @@ def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
         yield f"{key} {found} (there {wanted})"
 
 
-def _unlike(ours: Spec, theirs: Spec, keys: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Dotted keys whose values differ, with our value and theirs."""
-    for key in keys:
-        found, wanted = attrgetter(key)(ours), attrgetter(key)(theirs)
-        if found != wanted:
+def _unlike(ours: Spec, theirs: Spec, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Dotted keys of some names that both have, with our value and theirs where these differ."""
+    wanted_by_key = dict(leaves(theirs.model_dump()))
+    for key, found in leaves(ours.model_dump()):
+        wanted = wanted_by_key.get(key, found)
+        if key.rpartition(".")[2] in names and found != wanted:
             yield key, _as_text(found), _as_text(wanted)
 
 

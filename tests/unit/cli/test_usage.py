@@ -57,10 +57,10 @@ def problems_of(*words: str) -> list[str]:
         ("eval --weights x.pth", "--weights; write hrdet eval x.pth"),
         ("eval --run-dir 'my run'", "--run-dir; write hrdet eval 'my run'"),
         ("predict a b --conf 0.5", "--conf; write --min-score 0.5"),
-        ("eval a --conf 0.5", "--conf; write --set model.roi_head.score_threshold=0.5"),
+        ("eval a --conf 0.5", "--conf; write --set model.head.roi_head.score_threshold=0.5"),
         ("predict a b --imgsz 640", "--imgsz; write --set 'evaluation.scale_pixels=[640, 640]'"),
         ("eval a --img-size", "--img-size; write --set 'evaluation.scale_pixels=[1333, 800]'"),
-        ("predict a b --iou 0.5", "--iou; write --set model.roi_head.nms_iou=0.5"),
+        ("predict a b --iou 0.5", "--iou; write --set model.head.roi_head.nms_iou=0.5"),
         (
             "predict a --source img",
             "--source; pictures are given without an option: hrdet predict RUN PICTURES",

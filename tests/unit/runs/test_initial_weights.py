@@ -20,9 +20,8 @@ State = dict[str, Tensor]
 
 @cache
 def small_model() -> ModelSpec:
-    model = load_spec(preset="demo").spec.model
-    head = model.roi_head.model_copy(update={"hidden_features": 8, "pool_sampling_ratio": 0})
-    return model.model_copy(update={"neck_channels": 8, "roi_head": head})
+    settings = ["model.neck.channels=8", "model.head.roi_head={hidden_features: 8, pool_sampling_ratio: 0}"]
+    return load_spec(preset="demo", settings=settings).spec.model
 
 
 def build(num_classes: int = 3) -> Detector:
@@ -121,10 +120,11 @@ def test_statistics_that_group_norm_has_no_place_for_are_told(tmp_path: Path) ->
 
 
 def test_a_detector_of_other_conventions_is_told(tmp_path: Path) -> None:
-    head = small_model().roi_head.model_copy(update={"pool_sampling_ratio": 2})
-    model = with_weights(to_mmdetection(shifted(build())), tmp_path, roi_head=head)
+    head = small_model().head
+    head = head.model_copy(update={"roi_head": head.roi_head.model_copy(update={"pool_sampling_ratio": 2})})
+    model = with_weights(to_mmdetection(shifted(build())), tmp_path, head=head)
     (notice,) = load_initial_weights(build(), model, class_names=CLASSES).notices
-    assert "which has model.roi_head.pool_sampling_ratio 0, not 2: results may be poor" in notice
+    assert "which has model.head.roi_head.pool_sampling_ratio 0, not 2: results may be poor" in notice
 
 
 def test_weights_that_cannot_be_read_need_not_be_there() -> None:

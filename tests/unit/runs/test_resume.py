@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError, SpecError
@@ -38,7 +39,11 @@ def folder_of(path: Path, spec: ExperimentSpec) -> RunFolder:
             ["optimisation.parameter_groups.norm.weight_decay_factor=0"],
             "optimisation.parameter_groups.norm.weight_decay_factor: is 1.0 in {file}, but 0.0 was",
         ),
-        ([], ["model.roi_head.soft_nms={}"], "model.roi_head.soft_nms: is null in {file}, but {{decay:"),
+        (
+            [],
+            ["model.head.roi_head.soft_nms={}"],
+            "model.head.roi_head.soft_nms: is null in {file}, but {{decay:",
+        ),
     ],
 )
 def test_a_resumed_run_may_switch_nothing_on_or_off_that_decides_its_weights(
@@ -63,6 +68,25 @@ def test_the_same_spec_may_go_on_longer_and_be_evaluated_otherwise(
         folder.read_spec(),
         file=folder.spec_file,
     )
+
+
+def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_none(tmp_path: Path) -> None:
+    spec, folder = demo(), folder_of(tmp_path, demo())
+    values = yaml.safe_load(format_spec(spec))
+    head, neck = values["model"].pop("head"), values["model"].pop("neck")
+    assert head.pop("kind") == "faster_rcnn"
+    values["model"] |= {**head, "neck_channels": neck["channels"]}
+    values["model"]["backbone"] |= {
+        "neck_interpolation": neck["interpolation"],
+        "neck_pooling": neck["pooling"],
+    }
+    older = yaml.safe_dump(values)
+    folder.spec_file.write_text(older)
+    check_same_spec(spec, older, file=folder.spec_file)
+    assert keys_since(older, spec) == ()
+    assert mend_spec(folder) is None
+    with pytest.raises(SpecError, match=r"model\.head\.rpn\.anchor_scale: is 6\.0 in .* but 5\.0 was asked"):
+        check_same_spec(demo("model.rpn.anchor_scale=5"), older, file=folder.spec_file)
 
 
 def save_copy(folder: RunFolder, spec: ExperimentSpec) -> None:

@@ -157,15 +157,20 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         {"train": make_annotations(400, side=3.0)},
         "100% of the boxes can match no anchor, so the detector cannot learn to find them: half of the boxes "
         "have sides below 5 pixels as training sees them, and anchors have 32 to 512: --set "
-        "model.rpn.anchor_scale=",
+        "model.head.rpn.anchor_scale=",
     ),
-    ("threshold-high", "model.roi_head.score_threshold=0.5", {}, "--set model.roi_head.score_threshold=0.05"),
+    (
+        "threshold-high",
+        "model.head.roi_head.score_threshold=0.5",
+        {},
+        "--set model.head.roi_head.score_threshold=0.05",
+    ),
     (
         "detections-capped",
         "",
         {"val": make_annotations(10, name="val", boxes_a_picture=150, side=4.0)},
         "10 validation pictures have more boxes than the 100 detections that are kept of one, so 33.3% of "
-        "the boxes are out of reach: --set model.roi_head.max_detections=200",
+        "the boxes are out of reach: --set model.head.roi_head.max_detections=200",
     ),
     (
         "scales-unlike",

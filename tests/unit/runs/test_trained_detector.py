@@ -187,7 +187,7 @@ def test_a_backbone_is_no_detector(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_detector_do_not_fit(tmp_path: Path) -> None:
-    trained = read_foreign(write_foreign(tmp_path / "x.pth", 80), "model.neck_channels=32")
+    trained = read_foreign(write_foreign(tmp_path / "x.pth", 80), "model.neck.channels=32")
     with pytest.raises(
         WeightsError, match="its weights do not fit the detector that the spec describes"
     ) as raised:
@@ -241,7 +241,7 @@ def test_batch_norm_s_weights_are_no_group_norm_s(tmp_path: Path, settings: tupl
 def test_conventions_of_whoever_wrote_the_weights_are_told(tmp_path: Path) -> None:
     path = write_foreign(tmp_path / "x.pth", 80)
     assert ["pool_sampling_ratio 0, not 1" in notice for notice in read_foreign(path).notices] == [True]
-    assert read_foreign(path, "model.roi_head.pool_sampling_ratio=0").notices == ()
+    assert read_foreign(path, "model.head.roi_head.pool_sampling_ratio=0").notices == ()
 
 
 BROKEN_ENTRIES: dict[str, dict[str, Any]] = {

@@ -43,7 +43,7 @@ def test_a_setting_wins_over_the_preset_and_the_preset_over_its_base() -> None:
     assert loaded.sources["optimisation.num_epochs"] == "preset hrnet-w18-mstrain-pad-2x"
     assert loaded.sources["data.num_workers"] == "preset hrnet-w18"
     assert "optimisation.clip_norm" not in loaded.sources, "the preset repeats the default"
-    assert "model.rpn.nms_iou" not in loaded.sources
+    assert "model.head.rpn.nms_iou" not in loaded.sources
 
 
 def test_changing_what_a_section_is_starts_it_afresh() -> None:
@@ -258,12 +258,14 @@ def test_weights_that_name_nothing_are_refused(name: str) -> None:
 
 def test_a_loss_needs_a_beta_exactly_when_it_is_smooth() -> None:
     assert (
-        load_spec(preset="demo", settings=["model.rpn.box_loss={kind: l1}"]).spec.model.rpn.box_loss.beta
+        load_spec(
+            preset="demo", settings=["model.head.rpn.box_loss={kind: l1}"]
+        ).spec.model.head.rpn.box_loss.beta
         is None
     )
     for loss in ("{kind: l1, beta: 1.0}", "{kind: smooth_l1}"):
-        with pytest.raises(SpecError, match=r"model\.rpn\.box_loss\.beta"):
-            load_spec(preset="demo", settings=[f"model.rpn.box_loss={loss}"])
+        with pytest.raises(SpecError, match=r"model\.head\.rpn\.box_loss\.beta"):
+            load_spec(preset="demo", settings=[f"model.head.rpn.box_loss={loss}"])
 
 
 def test_a_resolved_spec_can_be_loaded_again_and_is_the_same(tmp_path: Path) -> None:
@@ -333,7 +335,7 @@ def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str
         "data.num_workers=true",
         "optimisation.momentum=false",
         "padding.divisor_pixels=true",
-        "model.roi_head.nms_iou=true",
+        "model.head.roi_head.nms_iou=true",
         "data.batch_size_per_process=true",
     ],
 )
@@ -382,7 +384,7 @@ def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
         ("momentum=0.8", "did you mean optimisation.momentum?"),
         ("seed=1", "did you mean run.seed?"),
         ("num_classes=3", "the classes come from the training annotations"),
-        ("model.roi_head.num_classes=3", "the classes come from the training annotations"),
+        ("model.head.roi_head.num_classes=3", "the classes come from the training annotations"),
         ("optimizer=SGD", "the optimiser is SGD with momentum"),
         ("max_iters=100", "counted in epochs: --set optimisation.num_epochs=12"),
         ("work_dir=x", "hrdet train: --run-dir DIR"),

@@ -72,9 +72,9 @@ def test_norms_of_other_packages_cannot_leave_the_padding_out(back_end: str) -> 
 @pytest.mark.parametrize(
     ("key", "value", "needed"),
     [
-        ("model.rpn.anchor_area", "padded", "picture"),
-        ("model.rpn.anchor_area", "canvas", "picture"),
-        ("model.rpn.anchor_step", "canvas", "stride"),
+        ("model.head.rpn.anchor_area", "padded", "picture"),
+        ("model.head.rpn.anchor_area", "canvas", "picture"),
+        ("model.head.rpn.anchor_step", "canvas", "stride"),
     ],
 )
 def test_anchors_of_the_padding_do_not_go_with_statistics_that_ignore_it(

@@ -8,10 +8,11 @@ import pytest
 from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.errors import SpecError
+from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.data import FixedPaddingSpec, ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.heads.boxes import BoxLossSpec
 from hrdet_cli.specs.loading import load_spec
-from hrdet_cli.specs.model import BoxLossSpec, HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec
 from hrdet_cli.specs.presets import all_presets, find_preset, presets_folder
@@ -149,7 +150,7 @@ def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:
 
 
 def test_the_heads_recipe_is_the_ancestors() -> None:
-    rpn, roi_head = spec_of("hrnet-w18").model.rpn, spec_of("hrnet-w18").model.roi_head
+    rpn, roi_head = spec_of("hrnet-w18").model.head.rpn, spec_of("hrnet-w18").model.head.roi_head
     assert (rpn.anchor_scale, rpn.anchor_aspect_ratios) == (8, (0.5, 1.0, 2.0))
     assert (rpn.positive_iou, rpn.negative_iou, rpn.num_samples, rpn.positive_fraction) == (
         0.7,

@@ -16,9 +16,9 @@ from tests.two_stage import two_stage
 SETTINGS = (
     "model.backbone.width=small",
     "model.weights=null",
-    "model.neck_channels=32",
-    "model.roi_head.hidden_features=64",
-    "model.rpn.num_test_proposals=200",
+    "model.neck.channels=32",
+    "model.head.roi_head.hidden_features=64",
+    "model.head.rpn.num_test_proposals=200",
     "model.activation_checkpointing=true",
     "norm.kind=sync",
 )

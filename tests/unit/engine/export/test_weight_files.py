@@ -44,7 +44,7 @@ def test_a_state_dict_comes_back(detector: Detector, tmp_path: Path) -> None:
 @pytest.mark.parametrize("preset", ["mmdet3-hrnet-w18", "mmdet3-r50-fpn"])
 def test_an_mmdetection_file_comes_back(preset: str, tmp_path: Path) -> None:
     """With its classes, which mmdetection 3 looks for in ``meta.dataset_meta``."""
-    model = load_spec(preset=preset, settings=["model.neck_channels=8"]).spec.model
+    model = load_spec(preset=preset, settings=["model.neck.channels=8"]).spec.model
     ours = build_plain_detector(model, num_classes=len(NAMES)).state_dict()
     file = reread(mmdetection_file(ours, NAMES), tmp_path / "weights.pth")
     assert recognise(file.tensors)[0] == MMDETECTION

@@ -40,7 +40,7 @@ def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[di
     ("network", "settings"),
     [
         (HRNET, ["norm.kind=batch"]),
-        (HRNET, ["model.roi_head.pool_aligned=false", "model.activation_checkpointing=true"]),
+        (HRNET, ["model.head.roi_head.pool_aligned=false", "model.activation_checkpointing=true"]),
         pytest.param(RESNET, [], marks=pytest.mark.slow),
     ],
     ids=["HRNet", "HRNet, recomputed, RoIAlign of 2019", "ResNet"],

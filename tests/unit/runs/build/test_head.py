@@ -29,23 +29,23 @@ def test_settings_of_the_rpn_are_those_of_the_network() -> None:
         detector_of(
             "demo",
             "model.box_corners=inclusive",
-            "model.rpn.anchor_offset=0.25",
-            "model.rpn.round_anchors=true",
-            "model.rpn.anchor_step=canvas",
-            "model.rpn.anchor_area=canvas",
-            "model.rpn.positive_iou=0.8",
-            "model.rpn.negative_iou=0.2",
-            "model.rpn.min_positive_iou=0.1",
-            "model.rpn.low_quality_target=best",
-            "model.rpn.box_means=[0.1, 0.2, 0.3, 0.4]",
-            "model.rpn.box_stds=[0.5, 0.6, 0.7, 0.8]",
-            "model.rpn.box_clamp=enlarging",
-            "model.rpn.min_side_pixels=3",
-            "model.rpn.nms_iou=0.6",
-            "model.rpn.num_train_candidates_per_level=11",
-            "model.rpn.num_train_proposals=12",
-            "model.rpn.num_test_candidates_per_level=13",
-            "model.rpn.num_test_proposals=14",
+            "model.head.rpn.anchor_offset=0.25",
+            "model.head.rpn.round_anchors=true",
+            "model.head.rpn.anchor_step=canvas",
+            "model.head.rpn.anchor_area=canvas",
+            "model.head.rpn.positive_iou=0.8",
+            "model.head.rpn.negative_iou=0.2",
+            "model.head.rpn.min_positive_iou=0.1",
+            "model.head.rpn.low_quality_target=best",
+            "model.head.rpn.box_means=[0.1, 0.2, 0.3, 0.4]",
+            "model.head.rpn.box_stds=[0.5, 0.6, 0.7, 0.8]",
+            "model.head.rpn.box_clamp=enlarging",
+            "model.head.rpn.min_side_pixels=3",
+            "model.head.rpn.nms_iou=0.6",
+            "model.head.rpn.num_train_candidates_per_level=11",
+            "model.head.rpn.num_train_proposals=12",
+            "model.head.rpn.num_test_candidates_per_level=13",
+            "model.head.rpn.num_test_proposals=14",
         )
     ).rpn
     assert rpn.anchor_generator.layout == AnchorLayout(
@@ -69,18 +69,18 @@ def test_settings_of_the_region_head_are_those_of_the_network() -> None:
         detector_of(
             "demo",
             "model.box_corners=inclusive",
-            "model.roi_head.positive_iou=0.55",
-            "model.roi_head.num_samples=40",
-            "model.roi_head.positive_fraction=0.3",
-            "model.roi_head.class_agnostic_boxes=true",
-            "model.roi_head.box_means=[0.1, 0.2, 0.3, 0.4]",
-            "model.roi_head.box_stds=[0.5, 0.6, 0.7, 0.8]",
-            "model.roi_head.box_clamp=enlarging",
-            "model.roi_head.min_side_pixels=3",
-            "model.roi_head.score_threshold=0.01",
-            "model.roi_head.nms_iou=0.3",
-            "model.roi_head.soft_nms={decay: gaussian, sigma: 0.7, min_score: 0.002}",
-            "model.roi_head.max_detections=17",
+            "model.head.roi_head.positive_iou=0.55",
+            "model.head.roi_head.num_samples=40",
+            "model.head.roi_head.positive_fraction=0.3",
+            "model.head.roi_head.class_agnostic_boxes=true",
+            "model.head.roi_head.box_means=[0.1, 0.2, 0.3, 0.4]",
+            "model.head.roi_head.box_stds=[0.5, 0.6, 0.7, 0.8]",
+            "model.head.roi_head.box_clamp=enlarging",
+            "model.head.roi_head.min_side_pixels=3",
+            "model.head.roi_head.score_threshold=0.01",
+            "model.head.roi_head.nms_iou=0.3",
+            "model.head.roi_head.soft_nms={decay: gaussian, sigma: 0.7, min_score: 0.002}",
+            "model.head.roi_head.max_detections=17",
         )
     )
     assert head.region_draw == RegionDraw(
@@ -119,6 +119,7 @@ def test_a_family_of_weights_has_its_anchors_and_corners_in_training_and_in_the_
     assert head.rpn.test_selector.clipping.corners == corners
     assert head.selector.clipping.corners == corners
     fit = build_anchor_fit(load_spec(preset=preset).spec)
+    assert fit is not None
     assert fit.anchors == head.rpn.anchor_generator.shapes
 
 

@@ -81,7 +81,7 @@ def test_the_conventions_of_backbone_and_neck_reach_the_detector() -> None:
     resnet = load_spec(preset="mmdet3-r50-caffe-fpn").spec
     hrnet = load_spec(
         preset="demo",
-        settings=["model.backbone.neck_interpolation=nearest", "model.backbone.neck_pooling=max"],
+        settings=["model.neck.interpolation=nearest", "model.neck.pooling=max"],
     ).spec
     with torch.device("meta"):
         caffe = build_plain_detector(resnet.model, num_classes=3)

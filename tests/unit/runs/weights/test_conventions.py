@@ -65,11 +65,11 @@ def weights(source: str = "epoch_12.pth", config: str | None = None) -> WeightsF
 def test_values_that_mmdetection_has_otherwise_are_listed() -> None:
     spec = load_spec(preset="torchvision-r50-fpn", settings=["model.pixel_order=bgr"]).spec
     assert list(unlike_mmdetection(spec)) == [
+        "model.head.rpn.round_anchors true (there false)",
+        "model.head.rpn.anchor_step canvas (there stride)",
+        "model.head.roi_head.pool_sampling_ratio 2 (there 0)",
+        "model.head.roi_head.pool_aligned false (there true)",
         "model.pixel_order bgr (there rgb)",
-        "model.rpn.round_anchors true (there false)",
-        "model.rpn.anchor_step canvas (there stride)",
-        "model.roi_head.pool_sampling_ratio 2 (there 0)",
-        "model.roi_head.pool_aligned false (there true)",
         "norm.epsilon 0.0 (there 1e-05)",
     ]
     assert list(unlike_mmdetection(load_spec(preset="mmdet3-r50-fpn").spec)) == []
@@ -155,16 +155,17 @@ def test_a_writer_s_weights_agree_with_the_presets_that_have_its_conventions_and
 def test_a_writer_s_conventions_are_told_with_the_preset_that_has_them() -> None:
     of_mmdetection = load_spec(preset="mmdet3-hrnet-w18").spec.model
     assert list(contradictions(weights(), YEAR_2019, faster(W18), of_mmdetection)) == [
-        "weights epoch_12.pth are of mmdetection 0.6 or 1 (2019), which has model.box_corners "
-        "inclusive, not exclusive, model.rpn.anchor_offset 0.5, not 0.0, model.rpn.round_anchors true, not "
-        "false, model.roi_head.pool_aligned false, not true, model.roi_head.pool_sampling_ratio 2, not 0: "
-        "results may be poor; preset hrnet2019-w18 has its conventions"
+        "weights epoch_12.pth are of mmdetection 0.6 or 1 (2019), which has "
+        "model.head.rpn.anchor_offset 0.5, not 0.0, model.head.rpn.round_anchors true, not false, "
+        "model.head.roi_head.pool_sampling_ratio 2, not 0, model.head.roi_head.pool_aligned false, not true, "
+        "model.box_corners inclusive, not exclusive: results may be poor; preset hrnet2019-w18 has its "
+        "conventions"
     ]
     of_ours = load_spec(preset="hrnet-w18").spec.model
     assert list(contradictions(weights(), MMDETECTION, faster(W18), of_ours)) == [
         "weights epoch_12.pth are of mmdetection 2 or 3, which has "
-        "model.roi_head.pool_sampling_ratio 0, not 2: results may be poor; preset mmdet3-hrnet-w18 has its "
-        "conventions"
+        "model.head.roi_head.pool_sampling_ratio 0, not 2: results may be poor; preset mmdet3-hrnet-w18 has "
+        "its conventions"
     ]
 
 

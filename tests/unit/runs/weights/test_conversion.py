@@ -12,7 +12,7 @@ from hrdet_cli.runs.trained_detector import read_trained_detector
 from hrdet_cli.runs.weights.conversion import Conversion, convert_weights
 from hrdet_cli.specs.loading import load_spec
 
-SETTINGS = ("norm={kind: batch}", "model.neck_channels=8", "model.roi_head.hidden_features=8")
+SETTINGS = ("norm={kind: batch}", "model.neck.channels=8", "model.head.roi_head.hidden_features=8")
 
 
 def of_mmdetection(folder: Path, surplus: dict[str, Tensor]) -> str:

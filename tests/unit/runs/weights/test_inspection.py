@@ -14,7 +14,7 @@ from hrdet_cli.specs.loading import format_spec, load_spec
 
 
 def small_spec() -> ExperimentSpec:
-    settings = ["model.neck_channels=8", "model.roi_head.hidden_features=8"]
+    settings = ["model.neck.channels=8", "model.head.roi_head.hidden_features=8"]
     return load_spec(preset="demo", settings=settings).spec
 
 

@@ -1,0 +1,1 @@
+"""The kinds of heads: what each predicts, learns and selects."""

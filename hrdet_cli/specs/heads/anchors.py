@@ -1,0 +1,57 @@
+"""Anchors: where they lie, what they learn and how their boxes are coded."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from hrdet_cli.specs.base import Fraction, Problem, Spec
+from hrdet_cli.specs.heads.boxes import BoxClamp, BoxLossSpec, BoxMeans, BoxStds
+
+
+class AnchorSpec(Spec):
+    """What all that learns from anchors has; the base of such sections, whose defaults are the RPN's."""
+
+    anchor_scale: PositiveFloat = 8
+    """Side of a square anchor in units of its level's stride."""
+    anchor_aspect_ratios: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
+    """Height divided by width of the anchors at each position."""
+    anchor_offset: Fraction = 0
+    """Where in its cell an anchor is centred, in strides: 0 is the top left corner (mmdetection 2 and 3,
+    torchvision), 0.5 the middle (2019)."""
+    round_anchors: bool = False
+    """Round the anchors' corners, as at a cell's origin, to whole pixels (2019, torchvision)."""
+    anchor_step: Literal["stride", "canvas"] = "stride"
+    """From one cell to the next: the level's stride, or (canvas) the canvas's side divided by the number of
+    cells and rounded down, as torchvision has it, which differs where the coarsest level was rounded up."""
+    anchor_area: Literal["picture", "padded", "canvas"] = "picture"
+    """Cells whose anchors train and propose: those of the picture, or of the whole canvas (torchvision);
+    padded: those of the picture rounded up to multiples of 32 pixels train, all propose (mmdetection)."""
+    allowed_border_pixels: NonNegativeFloat | None = 0
+    """How far an anchor may reach out of the picture and still be trained on; null trains on all of them."""
+    positive_iou: Fraction = 0.7
+    """An anchor that overlaps a box at least this much is positive."""
+    negative_iou: Fraction = 0.3
+    """An anchor that overlaps every box less than this is negative."""
+    min_positive_iou: Fraction = 0.3
+    """A box's best anchors are positive too if they overlap it at least this much."""
+    low_quality_target: Literal["claiming", "best"] = "claiming"
+    """What such an anchor learns: the box that claims it (mmdetection), or the one it overlaps most
+    (torchvision)."""
+    box_means: BoxMeans = (0.0, 0.0, 0.0, 0.0)
+    """Subtracted from the encoded deltas (x, y, width, height)."""
+    box_stds: BoxStds = (1.0, 1.0, 1.0, 1.0)
+    """Divisors of the encoded deltas after that."""
+    box_clamp: BoxClamp = "both"
+    """A decoded side is at most 62.5 times its anchor's, and with `both` at least that fraction of it."""
+    box_loss: BoxLossSpec = BoxLossSpec(kind="smooth_l1", beta=1 / 9)
+    """Loss on the deltas of positive anchors."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Overlaps that contradict each other."""
+        if self.negative_iou > self.positive_iou:
+            yield (
+                "negative_iou",
+                f"{self.negative_iou:g} is above positive_iou {self.positive_iou:g}; "
+                "an anchor cannot be both",
+            )

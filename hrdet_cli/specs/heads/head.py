@@ -1,0 +1,73 @@
+"""What every kind of head tells about itself, so that nothing else asks which kind it is."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from hrdet_cli.specs.base import Spec
+from hrdet_cli.specs.heads.anchors import AnchorSpec
+from hrdet_cli.specs.heads.boxes import SelectionSpec
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Section(Generic[SpecT]):
+    """A section of a head, and where it is.
+
+    Attributes:
+        key: The dotted key of the section, such as ``model.head.rpn``.
+        spec: Its values.
+    """
+
+    key: str
+    spec: SpecT
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number of boxes of a picture that a step of the detector does not go beyond in evaluation.
+
+    Attributes:
+        key: Its dotted key.
+        value: The number.
+        per_object: So many for each object of a picture are enough.
+        is_of_level: Whether each level of the pyramid has so many.
+    """
+
+    key: str
+    value: int
+    per_object: int
+    is_of_level: bool = False
+
+
+class HeadSpec(Spec, ABC):
+    """The base of the kinds of heads."""
+
+    kind: str
+    """The kind of detector."""
+
+    @property
+    @abstractmethod
+    def finest_stride(self) -> Literal[4, 8]:
+        """Pixels of the picture for a cell of the finest of the five levels that the head works on."""
+
+    @property
+    @abstractmethod
+    def selection(self) -> Section[SelectionSpec] | None:
+        """What makes detections of candidates; None where all are detections."""
+
+    @property
+    @abstractmethod
+    def anchors(self) -> Section[AnchorSpec] | None:
+        """The anchors that boxes are matched with; None where there are none."""
+
+    @property
+    @abstractmethod
+    def limits(self) -> tuple[Limit, ...]:
+        """What keeps objects of crowded pictures from being found, the last step first."""
+
+    @property
+    @abstractmethod
+    def has_masks(self) -> bool:
+        """Whether detections have masks."""

@@ -1,0 +1,37 @@
+"""What is predicted for regions that are cut out of the pyramid."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from hrdet_cli.specs.base import Fraction
+from hrdet_cli.specs.heads.boxes import BoxClamp, BoxLossSpec, BoxMeans, BoxStds, SelectionSpec
+
+
+class RoiHeadSpec(SelectionSpec):
+    """Region head: RoIAlign, two fully connected layers, a classifier and a box regressor."""
+
+    positive_iou: Fraction = 0.5
+    """A region that overlaps a box at least this much is positive, any other negative."""
+    num_samples: PositiveInt = 512
+    """Regions per picture that are trained on."""
+    positive_fraction: Fraction = 0.25
+    """Largest share of positives among them."""
+    pool_cells: PositiveInt = 7
+    """RoIAlign gives a grid of this many cells a side."""
+    pool_sampling_ratio: Annotated[int, Field(ge=0)] = 2
+    """Samples per cell and axis; 0 adapts to the region's size, as mmdetection 3 does."""
+    pool_aligned: bool = True
+    """Shift by half a pixel so that cells are centred, as RoIAlign has it since 2019; false as before."""
+    hidden_features: PositiveInt = 1024
+    """Width of the two fully connected layers."""
+    class_agnostic_boxes: bool = False
+    """One box for a region, not one for each class."""
+    box_means: BoxMeans = (0.0, 0.0, 0.0, 0.0)
+    """Subtracted from the encoded deltas (x, y, width, height)."""
+    box_stds: BoxStds = (0.1, 0.1, 0.2, 0.2)
+    """Divisors of the encoded deltas after that."""
+    box_clamp: BoxClamp = "both"
+    """A decoded side is at most 62.5 times its region's, and with `both` at least that fraction of it."""
+    box_loss: BoxLossSpec = BoxLossSpec(kind="smooth_l1", beta=1.0)
+    """Loss on the deltas of positive regions."""

@@ -1,0 +1,27 @@
+"""The region proposal network."""
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from hrdet_cli.specs.base import Fraction
+from hrdet_cli.specs.heads.anchors import AnchorSpec
+
+
+class RpnSpec(AnchorSpec):
+    """Region proposal network."""
+
+    num_samples: PositiveInt = 256
+    """Anchors per picture that the loss looks at."""
+    positive_fraction: Fraction = 0.5
+    """Largest share of positives among them."""
+    min_side_pixels: NonNegativeFloat = 0
+    """Proposals with a shorter side are dropped, and always those without area."""
+    nms_iou: Fraction = 0.7
+    """A proposal that overlaps a better one of its level more than this is dropped."""
+    num_train_candidates_per_level: PositiveInt = 2000
+    """Best anchors per level that enter NMS in training."""
+    num_train_proposals: PositiveInt = 2000
+    """Proposals per picture that leave NMS in training."""
+    num_test_candidates_per_level: PositiveInt = 1000
+    """Best anchors per level that enter NMS in evaluation."""
+    num_test_proposals: PositiveInt = 1000
+    """Proposals per picture that leave NMS in evaluation."""

@@ -1,0 +1,64 @@
+"""Detectors of two stages: regions are proposed, then looked at."""
+
+from typing import Literal
+
+from hrdet_cli.specs.heads.anchors import AnchorSpec
+from hrdet_cli.specs.heads.boxes import SelectionSpec
+from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
+from hrdet_cli.specs.heads.regions import RoiHeadSpec
+from hrdet_cli.specs.heads.rpn import RpnSpec
+
+
+class FasterRcnnSpec(HeadSpec):
+    """Faster R-CNN (arXiv:1506.01497): proposed regions are classified and refined once."""
+
+    kind: Literal["faster_rcnn"] = "faster_rcnn"
+    """The kind of detector."""
+    rpn: RpnSpec = RpnSpec()
+    """Region proposal network."""
+    roi_head: RoiHeadSpec = RoiHeadSpec()
+    """Region head."""
+
+    @property
+    def finest_stride(self) -> Literal[4]:
+        """Regions are cut out of fine maps; the coarsest level only proposes."""
+        return 4
+
+    @property
+    def selection(self) -> Section[SelectionSpec]:
+        """Of the region head."""
+        return Section("model.head.roi_head", self.roi_head)
+
+    @property
+    def anchors(self) -> Section[AnchorSpec]:
+        """Of the region proposal network."""
+        return Section("model.head.rpn", self.rpn)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Detections, and the proposals that they are made of."""
+        return (detection_limit(self.selection), *proposal_limits(self.rpn))
+
+    @property
+    def has_masks(self) -> bool:
+        """It finds boxes alone."""
+        return False
+
+
+def detection_limit(selection: Section[SelectionSpec]) -> Limit:
+    """How many detections are kept."""
+    return Limit(f"{selection.key}.max_detections", selection.spec.max_detections, per_object=1)
+
+
+def proposal_limits(rpn: RpnSpec) -> tuple[Limit, Limit]:
+    """How many proposals are kept, and how many anchors of a level they are chosen from."""
+    key = "model.head.rpn"
+    return (
+        Limit(f"{key}.num_test_proposals", rpn.num_test_proposals, per_object=4),
+        Limit(
+            f"{key}.num_test_candidates_per_level",
+            rpn.num_test_candidates_per_level,
+            per_object=4,
+            is_of_level=True,
+        ),
+    )
