@@ -55,8 +55,14 @@ class ProposalSelector:
     max_proposals: int
     clipping: BoxClipping = field(default_factory=BoxClipping)
 
-    @torch.no_grad()
     def select(self, predictions: AnchorPredictions, sizes: Tensor, coder: BoxCoder) -> Proposals:
+        """What ``select_scored`` selects, without the scores."""
+        return self.select_scored(predictions, sizes, coder)[0]
+
+    @torch.no_grad()
+    def select_scored(
+        self, predictions: AnchorPredictions, sizes: Tensor, coder: BoxCoder
+    ) -> tuple[Proposals, Tensor]:
         """Select proposals. They are constants to the region head: no gradient flows back.
 
         Anchors that may not propose, and boxes of which too little is left inside the picture, are out.
@@ -67,7 +73,8 @@ class ProposalSelector:
             coder: Decodes the predicted deltas.
 
         Returns:
-            R = ``max_proposals`` rows, or fewer if there are not that many candidates on this canvas.
+            R = ``max_proposals`` rows, or fewer if there are not that many candidates on this canvas; and
+            their objectness, ``(N, R)`` in [0, 1], descending; 0 in padding rows.
         """
         anchors = predictions.anchors
         logits = predictions.logits.where(anchors.may_propose_in(sizes), -torch.inf)
@@ -89,7 +96,7 @@ class ProposalSelector:
         best_scores, best = _best(all_scores, torch.sym_min(self.max_proposals, all_scores.shape[1]))
         is_valid = best_scores > -torch.inf
         boxes = take_rows(all_boxes, best).where(is_valid[..., None], 0.0)
-        return Proposals(boxes=boxes, is_valid=is_valid)
+        return Proposals(boxes=boxes, is_valid=is_valid), best_scores.sigmoid()
 
 
 def _best(scores: Tensor, count: int | torch.SymInt) -> tuple[Tensor, Tensor]:

@@ -123,5 +123,9 @@ class RegionProposalNetwork(nn.Module):
         Returns:
             Proposals; how many depends on the module's mode.
         """
+        return self.propose_scored(predictions, sizes)[0]
+
+    def propose_scored(self, predictions: AnchorPredictions, sizes: Tensor) -> tuple[Proposals, Tensor]:
+        """The same, and how sure the network is of each: ``(N, R)`` in [0, 1], descending."""
         selector = self.training_selector if self.training else self.test_selector
-        return selector.select(predictions, sizes, self.coder)
+        return selector.select_scored(predictions, sizes, self.coder)
