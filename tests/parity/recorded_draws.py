@@ -22,7 +22,7 @@ class RecordedDraw:
 
     Attributes:
         stage: Who drew.
-        places: Of each picture: where the other detector's candidates are among ours.
+        places: Of each picture: where the other detector's candidates are among those that we match.
         assigned: What those were assigned to; see ``of_assignments``.
         positive: The drawn positives among ours.
         negative: Likewise.
@@ -64,19 +64,18 @@ def recorded_draws(
     """
     if "anchor_draws" in dump:
         places = [takes_part.nonzero().flatten() for takes_part in dump["anchors_take_part"]]
-        yield _placed("anchors", dump["anchor_draws"], places, [0] * len(places))
+        yield _placed("anchors", dump["anchor_draws"], places, [0] * len(places), num_rows=0)
     proposals = [picture["candidates"] for picture in (dump["box_draws"] or [[]])[0]]
     slots = [torch.arange(len(boxes)) for boxes in proposals]
     for stage, pictures in enumerate(dump["box_draws"]):
-        places = [num_rows + slot for slot in slots]
-        yield _placed(f"regions of stage {stage + 1}", pictures, places, num_targets)
+        yield _placed(f"regions of stage {stage + 1}", pictures, slots, num_targets, num_rows=num_rows)
         slots = [
             (torch.cat((picture["positive"], picture["negative"])) >= count).nonzero().flatten()
             for picture, count in zip(pictures, num_targets, strict=True)
         ]
         if dump["mask_draws"]:
-            places = [num_rows + slot for slot in slots]
-            yield _placed(f"masks of stage {stage + 1}", dump["mask_draws"][stage], places, num_targets)
+            masks = dump["mask_draws"][stage]
+            yield _placed(f"masks of stage {stage + 1}", masks, slots, num_targets, num_rows=num_rows)
 
 
 def _placed(
@@ -84,8 +83,14 @@ def _placed(
     pictures: Sequence[Mapping[str, Tensor]],
     places: Sequence[Tensor],
     num_in_front: Sequence[int],
+    *,
+    num_rows: int,
 ) -> RecordedDraw:
-    triples = list(zip(pictures, places, num_in_front, strict=True))
+    """A draw whose candidates we have after ``num_rows`` rows in front, which take no part in matching."""
+    triples = [
+        (picture, place + num_rows, count)
+        for picture, place, count in zip(pictures, places, num_in_front, strict=True)
+    ]
     return RecordedDraw(
         stage=stage,
         places=places,
