@@ -1,4 +1,7 @@
-"""The whole detector against torchvision's: same weights, same draws, same settings."""
+"""The whole detector against torchvision's Mask R-CNN: same weights, same draws, same settings.
+
+But for the masks it is their Faster R-CNN.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.detection import roi_heads
 
 from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
@@ -22,6 +26,8 @@ from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.necks.fpn import FPN
 from hrdet_cli.engine.models.regions.box_stage import BoxStage
+from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
+from hrdet_cli.engine.models.regions.mask_targets import mask_targets
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.models.two_stage import TwoStageHead
@@ -84,10 +90,21 @@ def make_ours() -> Detector:
         max_detections=100,
         clipping=BoxClipping(min_side_pixels=1e-2),
     )
+    mask_head = MaskBranch(
+        in_channels=256,
+        num_classes=NUM_CLASSES,
+        pooling=RegionPooling(strides=(4, 8, 16, 32), cells=14, sampling_ratio=2, aligned=False),
+    )
     return Detector(
         backbone=backbone,
         neck=neck,
-        head=TwoStageHead(rpn=rpn, region_draw=region_draw, roi_head=roi_head, selector=detection_selector),
+        head=TwoStageHead(
+            rpn=rpn,
+            region_draw=region_draw,
+            roi_head=roi_head,
+            selector=detection_selector,
+            mask_head=mask_head,
+        ),
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )
@@ -136,7 +153,7 @@ def as_masks(sampler: Sampler, matches: Matches, numbers: Tensor) -> tuple[list[
 
 
 def make_theirs(*, num_boxes: list[int]) -> Any:
-    theirs = torchvision.models.detection.fasterrcnn_resnet50_fpn(
+    theirs = torchvision.models.detection.maskrcnn_resnet50_fpn(
         weights=None,
         weights_backbone=None,
         num_classes=NUM_CLASSES + 1,
@@ -171,10 +188,11 @@ def make_lively(theirs: Any) -> None:
         theirs.rpn.head.bbox_pred.weight.mul_(5)
         theirs.roi_heads.box_predictor.cls_score.weight.mul_(8)
         theirs.roi_heads.box_predictor.bbox_pred.weight.mul_(3)
+        theirs.roi_heads.mask_predictor.mask_fcn_logits.bias.normal_()
 
 
 def rename(ours: Detector) -> dict[str, str]:
-    """Our parameter and buffer names to theirs, where the tensors are the same; two heads are not."""
+    """Our parameter and buffer names to theirs, where the tensors are the same; three heads are not."""
     body = {f"backbone.{name}": f"backbone.body.{name}" for name in ours.backbone.state_dict()}
     neck = {f"neck.{name}": name.replace("pyramid.", "backbone.fpn.") for name in ours.neck.state_dict()}
     heads = {
@@ -183,6 +201,8 @@ def rename(ours: Detector) -> dict[str, str]:
         "rpn.deltas": "rpn.head.bbox_pred",
         "roi_head.fc1": "roi_heads.box_head.fc6",
         "roi_head.fc2": "roi_heads.box_head.fc7",
+        "mask_head.upsample": "roi_heads.mask_predictor.conv5_mask",
+        **{f"mask_head.convs.{i}": f"roi_heads.mask_head.{i}.0" for i in range(4)},
     }
     return body | neck | {f"{a}.{end}": f"{b}.{end}" for a, b in heads.items() for end in ("weight", "bias")}
 
@@ -194,6 +214,7 @@ def from_theirs(ours: Detector, tensors: dict[str, Tensor]) -> dict[str, Tensor]
         classifier = tensors[f"roi_heads.box_predictor.cls_score.{end}"]
         renamed[f"roi_head.classifier.{end}"] = torch.cat((classifier[1:], classifier[:1]))
         renamed[f"roi_head.regressor.{end}"] = tensors[f"roi_heads.box_predictor.bbox_pred.{end}"][4:]
+        renamed[f"mask_head.logits.{end}"] = tensors[f"roi_heads.mask_predictor.mask_fcn_logits.{end}"][1:]
     return renamed
 
 
@@ -208,7 +229,7 @@ class Case:
 
 
 def make_case(num_boxes: list[int]) -> Case:
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     theirs = make_theirs(num_boxes=num_boxes)
     make_lively(theirs)
     ours = make_ours()
@@ -221,22 +242,42 @@ def make_case(num_boxes: list[int]) -> Case:
     padded[:, :4] = boxes + torch.tensor([[[0.0]], [[3.3]]])
     padded *= is_valid[..., None]
     labels = (torch.arange(NUM_ROWS) * 3 % NUM_CLASSES) * is_valid
+    masks = torch.randint(2, (2, NUM_ROWS, 112, 112), dtype=torch.uint8)
     images = ImageBatch(pixels=pixels, sizes=torch.tensor([[HEIGHT, WIDTH]] * 2), keys=KEYS)
     return Case(
         ours=ours,
         theirs=theirs,
         images=images,
-        targets=Targets(boxes=padded, labels=labels, is_valid=is_valid),
+        targets=Targets(boxes=padded, labels=labels, is_valid=is_valid, masks=masks.expand(-1, -1, 112, 112)),
         their_images=[*ours.normalise(images)],
         their_targets=[
-            {"boxes": padded[i][is_valid[i]], "labels": labels[i][is_valid[i]] + 1} for i in range(2)
+            {
+                "boxes": padded[i][is_valid[i]],
+                "labels": labels[i][is_valid[i]] + 1,
+                "masks": masks[i][is_valid[i]],
+            }
+            for i in range(2)
         ],
     )
 
 
+@dataclass
+class OurMaskTargets:
+    """Stands in for torchvision's, not cut off at one half; asked for one picture after another."""
+
+    targets: list[dict[str, Tensor]]
+
+    def __call__(self, masks: Tensor, regions: Tensor, index: Tensor, num_cells: int) -> Tensor:
+        boxes = self.targets.pop(0)["boxes"]
+        return mask_targets(regions, boxes[index], masks[index], num_cells=num_cells).float()
+
+
 @pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
-def test_losses_and_gradients_equal_torchvisions(num_boxes: list[int]) -> None:
+def test_losses_and_gradients_equal_torchvisions(
+    num_boxes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = make_case(num_boxes)
+    monkeypatch.setattr(roi_heads, "project_masks_on_boxes", OurMaskTargets([*case.their_targets]))
     losses = case.ours(case.images, case.targets)
     their_losses = case.theirs(case.their_images, case.their_targets)
     names = {
@@ -244,6 +285,7 @@ def test_losses_and_gradients_equal_torchvisions(num_boxes: list[int]) -> None:
         "rpn_box": "loss_rpn_box_reg",
         "roi_class": "loss_classifier",
         "roi_box": "loss_box_reg",
+        "roi_mask": "loss_mask",
     }
     for name, their_name in names.items():
         assert losses[name] > 0.01, name
@@ -266,8 +308,13 @@ def test_detections_equal_torchvisions() -> None:
         case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict()))
         case.ours.eval()
         case.theirs.eval()
+        unpasted_masks: list[Tensor] = []  # of the regions; afterwards they are laid out in the pictures
+        case.theirs.roi_heads.register_forward_hook(
+            lambda _module, _inputs, output: unpasted_masks.extend(found["masks"] for found in output[0])
+        )
         their_detections = case.theirs(case.their_images)
     detections = case.ours.detect(case.images)
+    assert detections.masks is not None
     for picture, theirs in enumerate(their_detections):
         rows = detections.is_valid[picture]
         assert len(theirs["boxes"]) == rows.sum() > 20
@@ -275,3 +322,6 @@ def test_detections_equal_torchvisions() -> None:
         torch.testing.assert_close(detections.boxes[picture][rows], theirs["boxes"], rtol=1e-4, atol=1e-2)
         torch.testing.assert_close(detections.scores[picture][rows], theirs["scores"], rtol=1e-4, atol=1e-5)
         assert torch.equal(detections.labels[picture][rows] + 1, theirs["labels"])
+        masks, their_masks = detections.masks[picture][rows], unpasted_masks[picture].squeeze(1)
+        assert masks.std() > 0.1
+        torch.testing.assert_close(masks, their_masks, rtol=0, atol=1e-4)
