@@ -59,7 +59,7 @@ class CascadeHead:
         for number, stage in enumerate(self.stages, start=1):
             class_losses = partial(stage.box_stage.class_losses, pyramid)
             drawn = stage.region_draw.draw(regions, images, targets, class_losses=class_losses)
-            predictions = stage.box_stage(pyramid, drawn.boxes)
+            predictions = stage.box_stage(pyramid, drawn)
             roi = stage.box_stage.losses(predictions, drawn, targets)
             losses[f"roi_class_{number}"] = roi.classes * stage.loss_weight
             losses[f"roi_box_{number}"] = roi.boxes * stage.loss_weight
@@ -76,9 +76,9 @@ class CascadeHead:
         *earlier, last = self.stages
         predictions = []
         for stage in earlier:
-            predictions.append(stage.box_stage(pyramid, regions.boxes))
+            predictions.append(stage.box_stage(pyramid, regions))
             regions = stage.refine(predictions[-1], regions, sizes)
-        predictions.append(last.box_stage(pyramid, regions.boxes))
+        predictions.append(last.box_stage(pyramid, regions))
         return last.box_stage.candidates(average_logits(predictions), regions)
 
     def complete(self, pyramid: Pyramid, found: Detections) -> Detections:  # noqa: ARG002 - as Head has it

@@ -65,7 +65,7 @@ class TwoStageHead:
         rpn_losses = self.rpn.losses(predictions, images, targets)
         class_losses = partial(self.roi_head.class_losses, pyramid)
         drawn = self.region_draw.draw(proposals, images, targets, class_losses=class_losses)
-        roi = self.roi_head.losses(self.roi_head(pyramid, drawn.boxes), drawn, targets)
+        roi = self.roi_head.losses(self.roi_head(pyramid, drawn), drawn, targets)
         losses = {**rpn_losses, "roi_class": roi.classes, "roi_box": roi.boxes}
         if self.mask_head is not None:
             positives = drawn.first(self.region_draw.sampler.max_positive)
@@ -75,7 +75,7 @@ class TwoStageHead:
     def candidates(self, pyramid: Pyramid, sizes: Tensor) -> Candidates:
         """What each proposed region would be as an object of each class; arguments as of ``Head``."""
         proposals = self.rpn.propose(self.rpn(pyramid), sizes)
-        return self.roi_head.candidates(self.roi_head(pyramid, proposals.boxes), proposals)
+        return self.roi_head.candidates(self.roi_head(pyramid, proposals), proposals)
 
     def complete(self, pyramid: Pyramid, found: Detections) -> Detections:
         """Adds masks where there is a branch for them; arguments as of ``Head``."""

@@ -26,12 +26,12 @@ def run_segment(segment: nn.Module, *inputs: Any, recompute: bool) -> Any:
         return segment(*inputs)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _StatisticsHeld(segment)
+        return nullcontext(), StatisticsHeld(segment)
 
     return checkpoint(segment, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
-class _StatisticsHeld(AbstractContextManager[None]):
+class StatisticsHeld(AbstractContextManager[None]):
     """While inside, a segment's batch norms use their batch's statistics but do not record them.
 
     They are given a momentum of zero and another counter; without running statistics altogether they would
@@ -40,7 +40,8 @@ class _StatisticsHeld(AbstractContextManager[None]):
     """
 
     def __init__(self, segment: nn.Module) -> None:
-        # The base class of every kind of batch norm, those of torch.nn.SyncBatchNorm and of apex included.
+        """Hold those of all batch norms inside a segment, of any kind."""
+        # Their base class, that of torch.nn.SyncBatchNorm and of apex included.
         self._norms = [module for module in segment.modules() if isinstance(module, _BatchNorm)]
 
     def __enter__(self) -> None:

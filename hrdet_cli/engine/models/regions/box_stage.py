@@ -1,7 +1,12 @@
-"""What is in each region, and where exactly? Two fully connected layers that look at pooled features."""
+"""What is in each region, and where exactly? A few layers that look at pooled features.
+
+Names of tensors: ``convs.0.weight``, ``convs.0.norm.weight`` and so on as of a ``ConvTower``, and those of
+``fc1``, ``fc2``, ``classifier`` and ``regressor``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +15,12 @@ from torch.nn import functional as F
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
 from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, class_losses, denominator
 from hrdet_cli.engine.models.dense.proposals import Proposals
+from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import DrawnRegions
+from hrdet_cli.engine.norm.recompute import StatisticsHeld
+from hrdet_cli.engine.norm.valid_area import ValidRegions
 from hrdet_cli.engine.structures import Candidates, ClassRows, Targets
 
 
@@ -46,7 +54,11 @@ class RegionLosses:
 
 
 class BoxStage(nn.Module):
-    """RoIAlign, two fully connected layers, a classifier and a box regressor."""
+    """RoIAlign, fully connected layers, a classifier and a box regressor.
+
+    Convolutions may come before them, as in torchvision's version 2 and in Group Normalization
+    (https://arxiv.org/abs/1803.08494, section 4.2), which have four and a single fully connected layer.
+    """
 
     def __init__(
         self,
@@ -54,37 +66,54 @@ class BoxStage(nn.Module):
         in_channels: int,
         num_classes: int,
         pooling: RegionPooling,
+        num_convs: int = 0,
+        conv_channels: int = 256,
+        norm: NormChoice | None = None,
+        num_hidden_layers: Literal[1, 2] = 2,
         hidden_features: int = 1024,
         class_agnostic_boxes: bool = False,
         coder: BoxCoder,
         box_loss: BoxLoss,
     ) -> None:
-        """Create the stage with zero biases; fully connected layers Xavier, the two outputs normal.
+        """Create the stage with zero biases; convolutions He, fully connected layers Xavier, outputs normal.
 
         Args:
             in_channels: Channels of the pyramid.
             num_classes: K, without the background.
             pooling: Cuts regions out of the pyramid.
-            hidden_features: Width of the two fully connected layers.
+            num_convs: 3x3 convolutions before the fully connected layers.
+            conv_channels: Of each.
+            norm: What follows each; regions that are padding do not count.
+            num_hidden_layers: Fully connected layers before the two outputs.
+            hidden_features: Width of these.
             class_agnostic_boxes: The regressor gives a region one box, not one for each class.
             coder: Between boxes and deltas relative to regions.
             box_loss: On the deltas of drawn positives.
         """
         super().__init__()
-        self.fc1 = nn.Linear(in_channels * pooling.cells**2, hidden_features)
-        self.fc2 = nn.Linear(hidden_features, hidden_features)
+        self.convs = ConvTower(in_channels, channels=conv_channels, num_convs=num_convs, norm=norm)
+        self.fc1 = nn.Linear(self.convs.out_channels * pooling.cells**2, hidden_features)
+        self.fc2 = nn.Linear(hidden_features, hidden_features) if num_hidden_layers == 2 else None
         self.classifier = nn.Linear(hidden_features, num_classes + 1)
         self.regressor = nn.Linear(hidden_features, 4 if class_agnostic_boxes else num_classes * 4)
-        nn.init.xavier_uniform_(self.fc1.weight)
-        nn.init.xavier_uniform_(self.fc2.weight)
-        nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.normal_(self.regressor.weight, std=0.001)
-        for layer in (self.fc1, self.fc2, self.classifier, self.regressor):
-            nn.init.zeros_(layer.bias)
+        self._draw_weights()
         self.num_classes = num_classes
         self.pooling = pooling
         self.coder = coder
         self.box_loss = box_loss
+        self.counts_regions = norm == "batch"
+
+    def _draw_weights(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(layer, nn.Linear) and layer not in (self.classifier, self.regressor):
+                nn.init.xavier_uniform_(layer.weight)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.normal_(self.regressor.weight, std=0.001)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     @property
     def class_rows(self) -> Mapping[str, ClassRows]:
@@ -94,37 +123,42 @@ class BoxStage(nn.Module):
         """
         return {"classifier": ClassRows(per_class=1, others=1), "regressor": ClassRows(per_class=4)}
 
-    def forward(self, pyramid: Pyramid, regions: Tensor) -> RegionPredictions:
+    def forward(self, pyramid: Pyramid, regions: Proposals | DrawnRegions) -> RegionPredictions:
         """Look at regions.
 
         Args:
             pyramid: Of N pictures.
-            regions: ``(N, R, 4)`` float32 in canvas pixels.
+            regions: R of them in each.
         """
-        hidden = self.pooling(pyramid, regions).flatten(1)
-        hidden = F.relu(self.fc1(hidden), inplace=True)
-        hidden = F.relu(self.fc2(hidden), inplace=True)
+        counted = ValidRegions(regions.is_valid.flatten()) if self.counts_regions and self.training else None
+        (maps,) = self.convs([self.pooling(pyramid, regions.boxes)], counted)
+        hidden = F.relu(self.fc1(maps.flatten(1)), inplace=True)
+        if self.fc2 is not None:
+            hidden = F.relu(self.fc2(hidden), inplace=True)
         logits = at_least_float32(self.classifier(hidden))
         deltas = at_least_float32(self.regressor(hidden))
-        shape = regions.shape[:2]
+        shape = regions.boxes.shape[:2]
         return RegionPredictions(
             logits=logits.view(*shape, self.num_classes + 1),
             deltas=deltas.view(*shape, self.regressor.out_features // 4, 4),
         )
 
     @torch.no_grad()
-    def class_losses(self, pyramid: Pyramid, regions: Tensor, labels: Tensor) -> Tensor:
+    def class_losses(self, pyramid: Pyramid, regions: Proposals, labels: Tensor) -> Tensor:
         """How wrong the classifier is about regions: cross entropy of each, without a gradient.
+
+        Norms record nothing of it.
 
         Args:
             pyramid: Of N pictures.
-            regions: ``(N, R, 4)`` float32 in canvas pixels.
+            regions: R of them in each.
             labels: ``(N, R)`` int64 in ``0 .. K``, what they should be classified as.
 
         Returns:
             ``(N, R)``.
         """
-        return class_losses(self(pyramid, regions).logits, labels)
+        with StatisticsHeld(self):
+            return class_losses(self(pyramid, regions).logits, labels)
 
     def losses(self, predictions: RegionPredictions, drawn: DrawnRegions, targets: Targets) -> RegionLosses:
         """Losses on drawn regions, divided by how many were drawn.

@@ -12,8 +12,8 @@ from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sampler
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
-ClassLosses = Callable[[Tensor, Tensor], Tensor]
-"""From boxes ``(N, R, 4)`` and the labels ``(N, R)`` they should get to a loss of each, ``(N, R)``."""
+ClassLosses = Callable[[Proposals, Tensor], Tensor]
+"""From R regions and the labels ``(N, R)`` they should get to a loss of each, ``(N, R)``."""
 
 _FIRST_TARGET_NUMBER = 2**30
 """Beyond any number of proposals."""
@@ -80,12 +80,13 @@ class RegionDraw:
             class_losses: Of the classifier that is to be trained; asked if the hardest regions are taken.
         """
         boxes = torch.cat((targets.boxes, regions.boxes), dim=1)
+        is_valid = torch.cat((targets.is_valid, regions.is_valid), dim=1)
         matches = _with_targets(self.matcher.match(regions.boxes, regions.is_valid, targets), targets)
         labels = take_rows(targets.labels, matches.target_index)
         labels = labels.where(matches.is_positive, self.num_classes)
         numbers = _region_numbers(targets.boxes, regions.boxes)
         if isinstance(self.sampler, HardSampler):
-            sample = self.sampler.take(matches, class_losses(boxes, labels), numbers)
+            sample = self.sampler.take(matches, class_losses(Proposals(boxes, is_valid), labels), numbers)
         else:
             sample = self.sampler.draw(matches, images.keys, numbers)
         return DrawnRegions(

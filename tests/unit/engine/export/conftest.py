@@ -52,7 +52,7 @@ def _spread_predictions(detector: Detector, images: ImageBatch) -> None:
     spread(head.rpn.objectness, anchors.logits, wanted=3.0)
     spread(head.rpn.deltas, anchors.deltas, wanted=0.3)
     proposals = head.rpn.propose(head.rpn(pyramid), images.sizes)
-    regions = head.roi_head(pyramid, proposals.boxes)
+    regions = head.roi_head(pyramid, proposals)
     differences = regions.logits - regions.logits.mean(dim=1, keepdim=True)
     spread(head.roi_head.classifier, differences, wanted=2.0)
     spread(head.roi_head.regressor, regions.deltas, wanted=1.0)

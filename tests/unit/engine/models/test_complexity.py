@@ -32,7 +32,9 @@ def count_multiply_adds(detector: Detector) -> int:
     with FlopCounterMode(display=False) as counter:
         head = two_stage(detector)
         head.rpn(detector.neck(detector.backbone(pixels)))
-        head.roi_head.fc2(head.roi_head.fc1(regions))
+        hidden = head.roi_head.fc1(regions)
+        assert head.roi_head.fc2 is not None
+        head.roi_head.fc2(hidden)
     return int(counter.get_total_flops()) // 2
 
 

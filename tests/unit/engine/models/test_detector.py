@@ -379,4 +379,6 @@ def test_the_region_head_starts_as_mmdetections_does() -> None:
     assert 0.95 * bound < head.fc1.weight.abs().max() <= bound
     assert 0.005 < head.classifier.weight.std() < 0.015
     assert 0.0005 < head.regressor.weight.std() < 0.0015
-    assert all((layer.bias == 0).all() for layer in (head.fc1, head.fc2, head.classifier, head.regressor))
+    biases = [parameter for name, parameter in head.named_parameters() if name.endswith("bias")]
+    assert len(biases) == 4
+    assert not any(bias.any() for bias in biases)

@@ -42,7 +42,7 @@ def regions_near_targets(*, num_each: int) -> Proposals:
     return Proposals(boxes=boxes.where(is_valid[..., None], 0.0), is_valid=is_valid)
 
 
-def no_losses(boxes: Tensor, labels: Tensor) -> Tensor:
+def no_losses(regions: Proposals, labels: Tensor) -> Tensor:
     raise AssertionError("a random draw looks at no losses")
 
 
@@ -153,24 +153,25 @@ def test_a_box_claims_its_best_region_although_it_overlaps_itself_more() -> None
 
 def test_the_hardest_regions_are_those_that_the_classifier_is_most_wrong_about() -> None:
     regions = regions_near_targets(num_each=20)
-    asked: list[tuple[Tensor, Tensor]] = []
+    asked: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def losses_of(boxes: Tensor, labels: Tensor) -> Tensor:
-        asked.append((boxes, labels))
-        return (boxes.sum(dim=-1) * 37) % 11
+    def losses_of(looked_at: Proposals | DrawnRegions, labels: Tensor) -> Tensor:
+        asked.append((looked_at.boxes, looked_at.is_valid, labels))
+        return (looked_at.boxes.sum(dim=-1) * 37) % 11
 
     hardest = replace(DRAW, sampler=HardSampler(num_samples=16, positive_fraction=0.25))
     drawn = draw(hardest, regions, class_losses=losses_of)
-    ((boxes, labels),) = asked
+    ((boxes, is_valid_row, labels),) = asked
     assert torch.equal(boxes, torch.cat((TARGETS.boxes, regions.boxes), dim=1))
-    losses = losses_of(boxes, labels)
+    assert torch.equal(is_valid_row, torch.cat((TARGETS.is_valid, regions.is_valid), dim=1))
+    losses = losses_of(Proposals(boxes, is_valid_row), labels)
     for picture, (num_positive, num_negative) in enumerate([(4, 12), (4, 3)]):
-        is_valid = torch.cat((TARGETS.is_valid, regions.is_valid), dim=1)[picture]
+        is_valid = is_valid_row[picture]
         is_positive = is_valid & (labels[picture] < NUM_CLASSES)
         wanted = [
             losses[picture, which].sort(descending=True).values[:count]
             for which, count in ((is_positive, num_positive), (is_valid & ~is_positive, num_negative))
         ]
-        taken = losses_of(drawn.boxes, drawn.labels)[picture, drawn.is_valid[picture]]
+        taken = losses_of(drawn, drawn.labels)[picture, drawn.is_valid[picture]]
         assert torch.equal(taken, torch.cat(wanted))
         assert drawn.is_positive[picture].sum() == num_positive
