@@ -12,6 +12,7 @@ from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.models.two_stage import TwoStageHead
 from hrdet_cli.runs.build.anchors import build_anchor_layout
 from hrdet_cli.runs.build.boxes import build_box_loss, build_coder, build_selector
+from hrdet_cli.runs.build.masks import build_mask_branch
 from hrdet_cli.specs.heads.regions import RoiHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
@@ -30,6 +31,9 @@ def build_faster_rcnn(
         region_draw=_build_region_draw(head.roi_head, num_classes=num_classes),
         roi_head=_build_box_stage(model, head.roi_head, num_classes=num_classes, strides=strides),
         selector=build_selector(model, head.roi_head),
+        mask_head=None
+        if head.mask is None
+        else build_mask_branch(model, head.mask, num_classes=num_classes, strides=strides),
     )
 
 

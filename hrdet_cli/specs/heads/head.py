@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
+from hrdet_cli.specs.heads.masks import MaskSpec
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
@@ -68,6 +69,11 @@ class HeadSpec(Spec, ABC):
         """What keeps objects of crowded pictures from being found, the last step first."""
 
     @property
-    @abstractmethod
+    def masks(self) -> Section[MaskSpec] | None:
+        """What finds the masks of detections; None where boxes are all."""
+        return None
+
+    @property
     def has_masks(self) -> bool:
         """Whether detections have masks."""
+        return self.masks is not None

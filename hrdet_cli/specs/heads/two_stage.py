@@ -5,12 +5,13 @@ from typing import Literal
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
 from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
+from hrdet_cli.specs.heads.masks import MaskSpec
 from hrdet_cli.specs.heads.regions import RoiHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
 
 
 class FasterRcnnSpec(HeadSpec):
-    """Faster R-CNN (arXiv:1506.01497): proposed regions are classified and refined once."""
+    """Faster R-CNN (arXiv:1506.01497), and with `mask` Mask R-CNN: proposals are looked at once."""
 
     kind: Literal["faster_rcnn"] = "faster_rcnn"
     """The kind of detector."""
@@ -18,6 +19,8 @@ class FasterRcnnSpec(HeadSpec):
     """Region proposal network."""
     roi_head: RoiHeadSpec = RoiHeadSpec()
     """Region head."""
+    mask: MaskSpec | None = None
+    """Mask branch; `{}` is the published one, null finds boxes alone."""
 
     @property
     def finest_stride(self) -> Literal[4]:
@@ -40,9 +43,9 @@ class FasterRcnnSpec(HeadSpec):
         return (detection_limit(self.selection), *proposal_limits(self.rpn))
 
     @property
-    def has_masks(self) -> bool:
-        """It finds boxes alone."""
-        return False
+    def masks(self) -> Section[MaskSpec] | None:
+        """Those of the mask branch."""
+        return None if self.mask is None else Section("model.head.mask", self.mask)
 
 
 def detection_limit(selection: Section[SelectionSpec]) -> Limit:

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
 from hrdet_cli.engine.models.boxes.matching import Matcher
@@ -15,6 +17,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.build.detector import build_plain_detector
+from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.specs.loading import load_spec
 from tests.two_stage import two_stage
 
@@ -128,3 +131,38 @@ def test_without_settings_boxes_are_class_wise_and_hard_nms_drops() -> None:
     assert head.roi_head.regressor.out_features == 12
     assert head.selector.soft_nms is None
     assert head.selector.clipping == BoxClipping()
+
+
+def test_settings_of_the_mask_branch_are_those_of_the_network() -> None:
+    settings = (
+        "pool_cells=5",
+        "pool_sampling_ratio=0",
+        "pool_aligned=false",
+        "num_convs=3",
+        "channels=40",
+        "norm=group",
+        "threshold=0.4",
+    )
+    spec = load_spec(preset="demo", settings=[f"model.head.mask.{setting}" for setting in settings]).spec
+    with torch.device("meta"):
+        branch = two_stage(build_plain_detector(spec.model, num_classes=3)).mask_head
+    assert branch is not None
+    pooling = branch.pooling
+    assert (pooling.cells, pooling.sampling_ratio, pooling.aligned) == (5, 0, False)
+    assert pooling.strides == (4, 8, 16, 32)
+    assert branch.mask_cells == 10
+    assert [conv.weight.shape for conv in branch.convs] == [(40, 48, 3, 3), (40, 40, 3, 3), (40, 40, 3, 3)]
+    assert all(isinstance(conv.norm, nn.GroupNorm) for conv in branch.convs)
+    assert branch.logits.weight.shape == (3, 40, 1, 1)
+    assert build_mask_pasting(spec.model) == MaskPasting(threshold=0.4)
+
+
+def test_without_a_mask_section_boxes_are_all() -> None:
+    spec = load_spec(preset="demo").spec
+    assert not spec.model.head.has_masks
+    assert two_stage(detector_of("demo")).mask_head is None
+    assert build_mask_pasting(spec.model) is None
+    masks = two_stage(detector_of("demo", "model.head.mask={}")).mask_head
+    assert masks is not None
+    assert len(masks.convs) == 4
+    assert masks.mask_cells == 28

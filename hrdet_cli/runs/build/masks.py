@@ -1,0 +1,39 @@
+"""From spec to engine: the mask branch, and what lays its masks out in pictures."""
+
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.specs.heads.masks import MaskSpec
+from hrdet_cli.specs.model import ModelSpec
+
+
+def build_mask_branch(
+    model: ModelSpec, mask: MaskSpec, *, num_classes: int, strides: tuple[int, ...]
+) -> MaskBranch:
+    """What finds the masks of regions of a pyramid, of which the coarsest level only proposes.
+
+    Args:
+        model: The detector it is in.
+        mask: The branch.
+        num_classes: K, without the background.
+        strides: Of the pyramid's levels.
+    """
+    return MaskBranch(
+        in_channels=model.neck.channels,
+        num_classes=num_classes,
+        pooling=RegionPooling(
+            strides=strides[:-1],
+            cells=mask.pool_cells,
+            sampling_ratio=mask.pool_sampling_ratio,
+            aligned=mask.pool_aligned,
+        ),
+        num_convs=mask.num_convs,
+        channels=mask.channels,
+        norm=mask.norm,
+    )
+
+
+def build_mask_pasting(model: ModelSpec) -> MaskPasting | None:
+    """What makes pixels of a detector's masks; None where it finds boxes alone."""
+    masks = model.head.masks
+    return None if masks is None else MaskPasting(threshold=masks.spec.threshold)

@@ -1,0 +1,26 @@
+"""The mask branch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from hrdet_cli.specs.base import Spec
+
+
+class MaskSpec(Spec):
+    """Mask branch (arXiv:1703.06870): RoIAlign, 3x3 convolutions, and one that doubles the cells a side."""
+
+    pool_cells: PositiveInt = 14
+    """RoIAlign gives a grid of this many cells a side; a mask has twice as many."""
+    pool_sampling_ratio: NonNegativeInt = 2
+    """Samples per cell and axis; 0 adapts to the region's size, as mmdetection 3 does."""
+    pool_aligned: bool = True
+    """Shift by half a pixel so that cells are centred, as RoIAlign has it since 2019; false as before."""
+    num_convs: NonNegativeInt = 4
+    """3x3 convolutions in front of the one that doubles the side."""
+    channels: PositiveInt = 256
+    """Channels of each."""
+    norm: Literal["batch", "group"] | None = None
+    """What follows each 3x3 convolution: a batch norm, which becomes what `norm` says, or a group norm."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A pixel with at least this probability belongs to a detection's mask."""
