@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_values import Kind
 from hrdet_cli.engine.data.repeated_keys import repetition
+from hrdet_cli.engine.data.segmentation_reading import read_segmentations
+from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.errors import DataError
 from hrdet_cli.wording import command
 
 _MAX_PROBLEMS_SHOWN = 20
+_SEGMENTATION = "segmentation"
 
 
 class Problems:
@@ -114,6 +117,26 @@ class Table:
             if position < 0:
                 self._problems.add(f"{self._item(row)}: there is no {key} {ids[row]}")
         return np.array(positions, dtype=np.int64)
+
+    def segmentations(
+        self, rows: NDArray[np.int64], has_one: NDArray[np.bool_], sizes: NDArray[np.int32]
+    ) -> Segmentations:
+        """The segmentations of some rows, in their order; a problem for each that is wrong.
+
+        Args:
+            rows: ``(B,)``.
+            has_one: ``(B,)`` which of them are looked at.
+            sizes: ``(B, 2)`` height and width of their pictures.
+        """
+        given = [
+            getattr(self._items[row], _SEGMENTATION) if looked_at else None
+            for row, looked_at in zip(rows.tolist(), has_one.tolist(), strict=True)
+        ]
+
+        def report(position: int, what: str) -> None:
+            self._problems.add(f"{self._item(int(rows[position]))}: {_SEGMENTATION} {what}")
+
+        return read_segmentations(given, sizes, report)
 
     def _item(self, row: int) -> str:
         given = getattr(self._items[row], "id", None)

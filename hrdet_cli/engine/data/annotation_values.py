@@ -11,7 +11,7 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"\s*[+-]?(\d+)(\.\d*)?(e[+-]?\d{1,3})?\s*", re.ASCII | re.IGNORECASE)
 _MAX_DIGITS = 20
 _MAX_EXACT = 1 << 53  # from here on a float cannot hold every integer
-_MAX_COORDINATE = 1e9
+MAX_COORDINATE = 1e9
 _MAX_EDGE = 1 << 20
 _BOX_KEYS = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _FLAG_BY_WORD = {"true": 1, "false": 0}
@@ -64,7 +64,7 @@ def _is_safe_name(value: Any) -> bool:
 
 def _is_coordinate(value: Any) -> bool:
     """Whether a value is a number to reckon with; NaN, infinity and what no float can hold are not."""
-    return type(value) in (int, float) and -_MAX_COORDINATE <= value <= _MAX_COORDINATE
+    return type(value) in (int, float) and -MAX_COORDINATE <= value <= MAX_COORDINATE
 
 
 def _is_box(value: Any) -> bool:
@@ -72,7 +72,7 @@ def _is_box(value: Any) -> bool:
 
 
 def _is_area(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= _MAX_COORDINATE**2)
+    return value is None or (type(value) in (int, float) and 0 <= value <= MAX_COORDINATE**2)
 
 
 def _number_of(value: Any) -> Any:
@@ -115,9 +115,9 @@ FLAG = Kind(_is_flag, "0 or 1", _flag_of, default=0, is_optional=True)
 NAME = Kind(_is_name, "a text that is not empty, without control characters")
 ANYTHING = Kind(lambda _: True, "anything", is_optional=True)
 FILE_NAME = Kind(_is_safe_name, "a path inside the image root")
-AREA = Kind(_is_area, f"a number from 0 to {_MAX_COORDINATE**2:g}", _number_of, is_optional=True)
+AREA = Kind(_is_area, f"a number from 0 to {MAX_COORDINATE**2:g}", _number_of, is_optional=True)
 BOX = Kind(
     _is_box,
-    f"four numbers [x, y, width, height] from {-_MAX_COORDINATE:g} to {_MAX_COORDINATE:g}",
+    f"four numbers [x, y, width, height] from {-MAX_COORDINATE:g} to {MAX_COORDINATE:g}",
     _box_of,
 )

@@ -19,11 +19,13 @@ from hrdet_cli.engine.data.annotation_file import (
 from hrdet_cli.engine.data.annotation_values import ANYTHING, AREA, BOX, EDGE, FILE_NAME, FLAG, ID, NAME
 from hrdet_cli.engine.data.box_forms import declares_coco_form
 from hrdet_cli.engine.data.box_judgement import refuse_foreign_boxes
+from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
 
 TOO_SMALL = "narrower or lower than one pixel"
 OUTSIDE = "less than one pixel of it inside the picture"
+NO_MASK = "without a mask"
 
 INSIDE_TOLERANCE = 1e-3  # keeps boxes of exactly one pixel whose edges were rounded
 
@@ -49,6 +51,7 @@ class CocoAnnotations:
         dropped_boxes: How many boxes were left out, by reason.
         box_suspicion: What makes one doubt that the boxes are in COCO's form; None where nothing does.
         spare_categories: What is said of categories that stand for no object, by label.
+        segmentations: Of the B boxes, none of crowd regions; None where nobody asked for them.
     """
 
     path: Path
@@ -65,6 +68,7 @@ class CocoAnnotations:
     dropped_boxes: Mapping[str, int]
     box_suspicion: str | None = None
     spare_categories: Mapping[int, str] = field(default_factory=dict)
+    segmentations: Segmentations | None = None
 
     def __len__(self) -> int:
         """Number of pictures M."""
@@ -87,6 +91,18 @@ class CocoAnnotations:
         is_target = ~self.is_crowd[rows]
         return self.boxes[rows][is_target], self.labels[rows][is_target]
 
+    def segmentations_of(self, index: int, is_kept: NDArray[np.bool_]) -> Segmentations:
+        """Segmentations of some targets of picture ``index``.
+
+        Args:
+            index: A position in ``0 .. M-1``.
+            is_kept: ``(G,)`` which of the targets that `targets_of` gives.
+        """
+        if self.segmentations is None:
+            raise ValueError(f"{self.path} was loaded without segmentations")
+        rows = np.arange(self.offsets[index], self.offsets[index + 1])
+        return self.segmentations.take(rows[~self.is_crowd[rows]][is_kept])
+
     def crowd_of(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Crowd regions ``(I, 4)`` and their labels ``(I,)`` of picture ``index``."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
@@ -94,26 +110,28 @@ class CocoAnnotations:
         return self.boxes[rows][is_crowd], self.labels[rows][is_crowd]
 
 
-def load_coco(path: Path, images: Path | None = None) -> CocoAnnotations:
+def load_coco(path: Path, images: Path | None = None, *, with_masks: bool = False) -> CocoAnnotations:
     """Read a COCO annotation file.
 
-    Annotations without ``iscrowd`` count as single objects; ``area`` and ``segmentation`` are not read.  A
-    box is dropped when the file gives it a side under one pixel or when less than a pixel of it lies inside
-    the picture.
+    Annotations without ``iscrowd`` count as single objects; ``area`` is not read.  A box is dropped when the
+    file gives it a side under one pixel or when less than a pixel of it lies inside the picture; with masks
+    also when no segmentation says which pixels are the object's.
 
     Args:
         path: The file.
         images: Its pictures, for the command that errors advise; they are not looked at.
+        with_masks: Whether segmentations are read too.
 
     Raises:
         DataError: The file cannot be read or breaks COCO's structure; the message lists the problems. Or its
             boxes are surely written in another form than COCO's.
     """
     with without_cycle_search():
-        return _annotations_of(path, read_annotation_file(path, images=images))
+        file = read_annotation_file(path, images=images, with_segmentations=with_masks)
+        return _annotations_of(path, file, with_masks=with_masks)
 
 
-def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
+def _annotations_of(path: Path, file: AnnotationFile, *, with_masks: bool) -> CocoAnnotations:
     images, annotations, categories = file.images, file.annotations, file.categories
     image_ids, names = images.column("id", ID), images.column("file_name", FILE_NAME)
     heights, widths = images.column("height", EDGE), images.column("width", EDGE)
@@ -122,7 +140,7 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
     annotation_ids, boxes = annotations.column("id", ID), annotations.column("bbox", BOX)
     annotations.column("area", AREA)  # only evaluation uses it, but a fault should show at once
     owners, kinds = annotations.column("image_id", ID), annotations.column("category_id", ID)
-    is_crowd = annotations.column("iscrowd", FLAG)
+    crowd_flags = annotations.column("iscrowd", FLAG)
     file.problems.raise_if_any()
 
     image_by_id, label_by_id = images.positions("id", image_ids), categories.positions("id", category_ids)
@@ -140,7 +158,16 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
         suspicion = refuse_foreign_boxes(path, given_boxes, sizes[image_index])
     clipped, is_kept, dropped = _clip_boxes(given_boxes, sizes[image_index])
     order = np.flatnonzero(is_kept)[np.argsort(image_index[is_kept], kind="stable")]
-    counts = np.bincount(image_index[is_kept], minlength=len(names))
+    is_crowd = np.array(crowd_flags, dtype=np.bool_)
+    segmentations = None
+    if with_masks:
+        segmentations = annotations.segmentations(order, ~is_crowd[order], sizes[image_index[order]])
+        file.problems.raise_if_any()
+        has_mask = segmentations.covers_something | is_crowd[order]
+        if not has_mask.all():
+            dropped[NO_MASK] = int((~has_mask).sum())
+            order, segmentations = order[has_mask], segmentations.take(np.flatnonzero(has_mask))
+    counts = np.bincount(image_index[order], minlength=len(names))
     return CocoAnnotations(
         path=path,
         fingerprint=file.fingerprint,
@@ -150,7 +177,7 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         boxes=clipped[order],
         labels=labels[order],
-        is_crowd=np.array(is_crowd, dtype=np.bool_)[order],
+        is_crowd=is_crowd[order],
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
         dropped_boxes=dropped,
@@ -158,6 +185,7 @@ def _annotations_of(path: Path, file: AnnotationFile) -> CocoAnnotations:
         spare_categories=spare_categories(
             class_names, supercategories, np.isin(np.arange(len(class_names)), labels).tolist()
         ),
+        segmentations=segmentations,
     )
 
 

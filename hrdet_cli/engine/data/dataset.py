@@ -7,6 +7,7 @@ from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.keys import picture_key
+from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Augmentation, Placement, move_boxes
@@ -23,12 +24,21 @@ class PictureDataset:
         annotations: The ground truth.
         augmentation: How pictures are placed.
         seed: The run's seed.
+        with_masks: Whether targets have masks, as only training needs them; the annotations then have
+            segmentations.
     """
 
     def __init__(
-        self, *, annotations: CocoAnnotations, images: ImageSource, augmentation: Augmentation, seed: int
+        self,
+        *,
+        annotations: CocoAnnotations,
+        images: ImageSource,
+        augmentation: Augmentation,
+        seed: int,
+        with_masks: bool = False,
     ) -> None:
         self.annotations = annotations
+        self.with_masks = with_masks
         self.seed = seed
         self.augmentation = augmentation
         self._images = images
@@ -63,6 +73,10 @@ class PictureDataset:
         moved, is_kept = move_boxes(boxes, original, placement)
         crowd, _ = move_boxes(self.annotations.crowd_of(index)[0], original, placement)
         is_seen = (crowd[:, 2:] > crowd[:, :2]).all(axis=1)
+        masks = None
+        if self.with_masks:
+            segmentations = self.annotations.segmentations_of(index, is_kept)
+            masks = torch.from_numpy(draw_frames(segmentations, moved[is_kept], original, placement))
         return Sample(
             pixels=move_pixels(pixels, placement),
             boxes=torch.from_numpy(moved[is_kept]),
@@ -77,4 +91,5 @@ class PictureDataset:
                 ignored_boxes=torch.from_numpy(crowd[is_seen]),
             ),
             damage=damage,
+            masks=masks,
         )

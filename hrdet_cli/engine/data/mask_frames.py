@@ -9,6 +9,7 @@ polygon around its pixels give the same mask.
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.data.run_lengths import look_up_runs
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.transforms import Placement, canvas_map
 from hrdet_cli.engine.geometry import Size
@@ -86,26 +87,6 @@ def fill_polygons(
     np.bitwise_xor.at(changes.reshape(-1), places, np.uint8(1))
     filled = np.bitwise_xor.accumulate(changes[:, :-1].view(np.uint64), axis=1)
     return filled.view(np.uint8)
-
-
-def look_up_runs(
-    runs: NDArray[np.int32], *, columns: NDArray[np.int64], rows: NDArray[np.int64], height: int
-) -> NDArray[np.uint8]:
-    """Pixels of a bitmap that is given in run lengths.
-
-    Args:
-        runs: As `Segmentations` has them.
-        columns: ``(C,)`` of the picture.
-        rows: ``(R,)`` likewise.
-        height: Of the picture.
-
-    Returns:
-        ``(R, C)``, 1 inside.
-    """
-    ends = np.cumsum(runs, dtype=np.int64)
-    places = columns * height + rows[:, None]
-    inside: NDArray[np.uint8] = (np.searchsorted(ends, places, side="right") & 1).astype(np.uint8)
-    return inside
 
 
 def _first_centre_from(values: NDArray[np.float64], num_cells: int) -> NDArray[np.int64]:

@@ -44,6 +44,24 @@ class Segmentations:
         """``(B,)`` which objects have runs."""
         return np.diff(self.run_offsets) > 0
 
+    @property
+    def covers_something(self) -> NDArray[np.bool_]:
+        """``(B,)`` which objects have a polygon that is more than a line along an axis, or a pixel inside."""
+        covers = np.zeros(len(self), dtype=np.bool_)
+        if len(self.corners):
+            extents = np.maximum.reduceat(self.corners, self.corner_offsets[:-1])
+            extents -= np.minimum.reduceat(self.corners, self.corner_offsets[:-1])
+            owners = np.repeat(np.arange(len(self)), np.diff(self.polygon_offsets))
+            covers[owners[(extents > 0).all(axis=1)]] = True
+        has_runs = self.has_runs
+        if has_runs.any():
+            starts = self.run_offsets[:-1][has_runs]
+            is_odd = np.zeros(len(self.runs), dtype=np.bool_)
+            is_odd[1::2] = True
+            is_inside = is_odd ^ np.repeat(starts % 2 == 1, np.diff(self.run_offsets)[has_runs])
+            covers[has_runs] = np.logical_or.reduceat(is_inside & (self.runs > 0), starts)
+        return covers
+
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Those of some objects, in the order of the rows."""
         polygons, polygon_offsets = _gather(self.polygon_offsets, rows)

@@ -10,25 +10,27 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.errors import DataError
 
 
-def load_coco_once(path: Path, images: Path | None = None) -> CocoAnnotations:
+def load_coco_once(path: Path, images: Path | None = None, *, with_masks: bool = False) -> CocoAnnotations:
     """Read a COCO annotation file in the first process of the group; the others get its arrays.
 
-    For COCO's training file that takes 0.8 GB and several seconds in one process, where the arrays are 32 MB.
+    For COCO's training file that takes 0.8 GB and several seconds in one process, where the arrays are 32 MB,
+    and 200 MB with polygons.
     Each process looks whether the file at its own path, which may lie on a disk of its own, has the same
     content. One that has another reads that itself: the comparison of the processes will tell of it.
 
     Args:
         path: The file, where this process finds it.
         images: As for `load_coco`.
+        with_masks: Likewise.
 
     Raises:
         DataError: The file cannot be read or breaks COCO's structure. The other processes then learn the
             reason from the group.
     """
-    first = from_first(lambda: load_coco(path, images), what="annotations")
+    first = from_first(lambda: load_coco(path, images, with_masks=with_masks), what="annotations")
     if current_world().rank == 0 or _fingerprint(path) == first.fingerprint:
         return replace(first, path=path)
-    return load_coco(path, images)
+    return load_coco(path, images, with_masks=with_masks)
 
 
 def _fingerprint(path: Path) -> str:

@@ -27,7 +27,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy pictures of both orientations and a square; picture i has i boxes and two crowd regions."""
+    """Noisy pictures of both orientations and a square; picture i has i boxes and two crowd regions.
+
+    What an object covers is the upper left half of its box: a polygon, or for every third its pixels' runs.
+    """
     folder = tmp_path_factory.mktemp("pictures")
     noise = np.random.default_rng(0)
     images: list[dict[str, Any]] = []
@@ -46,11 +49,31 @@ def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "category_id": 7,
                     "bbox": box,
                     "iscrowd": is_crowd,
+                    "segmentation": []
+                    if is_crowd
+                    else _upper_left_half(box, (height, width), len(annotations)),
                 }
             )
     content = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "thing"}]}
     (folder / "annotations.json").write_text(json.dumps(content))
     return folder
+
+
+def _upper_left_half(box: list[int], size: tuple[int, int], number: int) -> Any:
+    x, y, width, height = box
+    if number % 3:
+        return [[x, y, x + width, y, x, y + height]]
+    columns, rows = (np.arange(width) + 0.5) / width, (np.arange(height)[:, None] + 0.5) / height
+    bitmap = np.zeros(size, dtype=np.bool_)
+    bitmap[y : y + height, x : x + width] = columns + rows < 1
+    changes = np.flatnonzero(np.diff(bitmap.ravel(order="F"), prepend=False))
+    return {"size": list(size), "counts": np.diff([0, *changes, bitmap.size]).tolist()}
+
+
+@pytest.fixture(scope="session")
+def outlined_annotations(pictures_folder: Path) -> CocoAnnotations:
+    """The same with segmentations."""
+    return load_coco(pictures_folder / "annotations.json", with_masks=True)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from hrdet_cli.engine.data.coco import OUTSIDE, TOO_SMALL, load_coco
+from hrdet_cli.engine.data.coco import NO_MASK, OUTSIDE, TOO_SMALL, load_coco
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 
@@ -289,6 +289,105 @@ def test_a_category_that_no_file_or_terminal_can_hold_is_refused(tmp_path: Path,
     path.write_text(json.dumps(content | {"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}]}))
     with pytest.raises(DataError, match=r"categories\[0\] \(id 1\): name is "):
         load_coco(path)
+
+
+_SQUARE = [[1, 2, 4, 2, 4, 6, 1, 6]]
+_RUNS = {"size": [50, 100], "counts": [1020, 26, 3954]}
+
+
+def _outlined(*segmentations: Any) -> dict[str, Any]:
+    content = _content()
+    for annotation, segmentation in zip(content["annotations"], segmentations, strict=False):
+        annotation["segmentation"] = segmentation
+    return content
+
+
+def test_segmentations_are_read_where_they_are_asked_for_in_the_order_of_the_boxes(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path, _outlined(_SQUARE, _RUNS, {"size": [80, 40], "counts": "of a crowd: not looked at"})
+    )
+    assert load_coco(path).segmentations is None
+    coco = load_coco(path, with_masks=True)
+    assert coco.segmentations is not None
+    assert len(coco.segmentations) == len(coco.boxes) == 3
+    runs = coco.segmentations_of(0, np.array([True]))
+    polygons = coco.segmentations_of(1, np.array([True]))
+    assert (runs.runs.tolist(), runs.corners.tolist()) == ([1020, 26, 3954], [])
+    assert (polygons.corners.tolist(), polygons.runs.tolist()) == ([[1, 2], [4, 2], [4, 6], [1, 6]], [])
+    assert len(coco.segmentations_of(0, np.array([False]))) == 0
+
+
+@pytest.mark.parametrize("segmentation", [None, [], [[1, 2, 3, 4]], [[5, 5, 5, 5, 5, 5]], "absent"])
+def test_with_masks_a_box_without_one_is_dropped_and_counted(tmp_path: Path, segmentation: Any) -> None:
+    content = _outlined(_SQUARE, segmentation)
+    if segmentation == "absent":
+        del content["annotations"][1]["segmentation"]
+    path = _write(tmp_path, content)
+    assert load_coco(path).dropped_boxes == {}
+    coco = load_coco(path, with_masks=True)
+    assert coco.dropped_boxes == {NO_MASK: 1}
+    assert coco.num_boxes.tolist() == [0, 1]
+    assert coco.offsets.tolist() == [0, 0, 2]
+    assert coco.is_crowd.tolist() == [False, True]  # a crowd region is no target, and needs no mask
+    assert coco.segmentations_of(1, np.array([True])).corners.tolist() == [[1, 2], [4, 2], [4, 6], [1, 6]]
+
+
+def test_segmentations_that_are_wrong_are_listed_with_file_and_annotation(tmp_path: Path) -> None:
+    path = _write(tmp_path, _outlined([[1, 2, 3, 4, 5, 6, 7]], {**_RUNS, "size": [100, 50]}))
+    load_coco(path)
+    with pytest.raises(DataError) as caught:
+        load_coco(path, with_masks=True)
+    first, *others = str(caught.value).splitlines()
+    assert first.startswith(
+        f"{path} is not a COCO annotation file that can be used. Regenerate it, or mend it; "
+    )
+    assert others == [
+        "  annotations[1] (id 2): segmentation has size [100, 50]; expected [50, 100], height and width of "
+        "its picture",
+        "  annotations[0] (id 1): segmentation has 7 numbers in polygon 0; expected pairs of x and y",
+    ]
+
+
+def test_a_segmentation_given_twice_is_a_problem_where_it_is_used(tmp_path: Path) -> None:
+    path = _write(tmp_path, _outlined(_SQUARE, _RUNS))
+    path.write_text(
+        path.read_text().replace('"segmentation": [[', '"segmentation": [], "segmentation": [[', 1)
+    )
+    load_coco(path)
+    with pytest.raises(
+        DataError, match=r"annotations\[0\] \(id 1\): segmentation is given twice, as \[\] and"
+    ):
+        load_coco(path, with_masks=True)
+
+
+def test_the_fast_and_the_lenient_reading_of_segmentations_agree(tmp_path: Path) -> None:
+    content = _outlined(_SQUARE, _RUNS)
+    fast = load_coco(_write(tmp_path, content), with_masks=True).segmentations
+    content["info"] = float("nan")
+    lenient = load_coco(_write(tmp_path, content), with_masks=True).segmentations
+    assert fast is not None
+    assert lenient is not None
+    for name in ("corners", "corner_offsets", "polygon_offsets", "runs", "run_offsets"):
+        assert np.array_equal(getattr(fast, name), getattr(lenient, name))
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_real_segmentations_cover_what_they_cover_for_pycocotools(shared_data: Path, part: str) -> None:
+    path = shared_data / "coco_pico" / f"instances_{part}.json"
+    coco = load_coco(path, with_masks=True)
+    assert coco.dropped_boxes == {}
+    assert coco.segmentations is not None
+    assert (coco.segmentations.has_polygons == ~coco.is_crowd).all()
+    reference = COCO(path)
+    flat = [
+        number
+        for image_id in coco.image_ids.tolist()
+        for annotation in reference.loadAnns(sorted(reference.getAnnIds(image_id, iscrowd=False)))
+        for polygon in annotation["segmentation"]
+        for number in polygon
+    ]
+    assert len(flat) == coco.segmentations.corners.size
+    assert np.isclose(np.sort(coco.segmentations.corners.ravel()), np.sort(flat)).all()
 
 
 def test_the_command_that_mends_has_the_pictures_where_they_are_known(tmp_path: Path) -> None:

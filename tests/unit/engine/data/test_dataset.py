@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.keys import picture_key
+from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.padding import FixedCanvas
 from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.geometry import Scale, Size
@@ -25,7 +27,11 @@ def _dataset(
     folder: Path, annotations: CocoAnnotations, augmentation: Augmentation, seed: int = 0
 ) -> PictureDataset:
     return PictureDataset(
-        annotations=annotations, images=open_images(folder), augmentation=augmentation, seed=seed
+        annotations=annotations,
+        images=open_images(folder),
+        augmentation=augmentation,
+        seed=seed,
+        with_masks=annotations.segmentations is not None,
     )
 
 
@@ -131,3 +137,43 @@ def test_real_pictures_fit_the_canvas_of_their_recipe(
         assert (boxes[:, 2:] > boxes[:, :2]).all()
         assert (boxes >= 0).all()
         assert (boxes <= torch.tensor([width, height, width, height])).all()
+
+
+@pytest.mark.parametrize("augmentation", [_AS_IT_IS, _FLIPPED_TWICE_AS_LARGE, _CROPPED])
+def test_masks_go_where_their_boxes_go_and_change_nothing_else(
+    pictures_folder: Path,
+    annotations: CocoAnnotations,
+    outlined_annotations: CocoAnnotations,
+    augmentation: Augmentation,
+) -> None:
+    num_cut = 0
+    for epoch, index in itertools.product(range(3), range(len(annotations))):
+        plain = _dataset(pictures_folder, annotations, augmentation).sample(epoch, index)
+        sample = _dataset(pictures_folder, outlined_annotations, augmentation).sample(epoch, index)
+        assert torch.equal(sample.pixels, plain.pixels)
+        assert torch.equal(sample.boxes, plain.boxes)
+        assert torch.equal(sample.labels, plain.labels)
+        assert (plain.masks, sample.record.placement) == (None, plain.record.placement)
+        masks = sample.masks
+        assert masks is not None
+        assert (masks.shape, masks.dtype) == ((len(sample.boxes), FRAME_CELLS, FRAME_CELLS), torch.uint8)
+        left, right = (half.float().mean(dim=(1, 2)) for half in masks.chunk(2, dim=2))
+        is_whole = (left + right - 1).abs() < 0.15  # of a half: pixels are large beside the frame's cells
+        num_cut += int((~is_whole).sum())
+        more, less = (right, left) if sample.record.placement.flipped else (left, right)
+        assert (more[is_whole] > less[is_whole] + 0.3).all()
+    assert (num_cut > 0) == (augmentation is _CROPPED)
+
+
+def test_masks_of_annotations_without_segmentations_cannot_be_asked_for(
+    pictures_folder: Path, annotations: CocoAnnotations
+) -> None:
+    dataset = PictureDataset(
+        annotations=annotations,
+        images=open_images(pictures_folder),
+        augmentation=_AS_IT_IS,
+        seed=0,
+        with_masks=True,
+    )
+    with pytest.raises(ValueError, match=r"annotations\.json was loaded without segmentations"):
+        dataset.sample(0, 3)

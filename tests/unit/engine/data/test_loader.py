@@ -36,13 +36,17 @@ def _pictures(folder: Path, annotations: CocoAnnotations, *scales: Scale) -> Pic
         scales=scales, mode="choice", flip_probability=0.5 if len(scales) > 1 else 0
     )
     return PictureDataset(
-        annotations=annotations, images=open_images(folder), augmentation=augmentation, seed=3
+        annotations=annotations,
+        images=open_images(folder),
+        augmentation=augmentation,
+        seed=3,
+        with_masks=annotations.segmentations is not None,
     )
 
 
 @pytest.fixture
-def dataset(pictures_folder: Path, annotations: CocoAnnotations) -> PictureDataset:
-    return _pictures(pictures_folder, annotations, *_SCALES)
+def dataset(pictures_folder: Path, outlined_annotations: CocoAnnotations) -> PictureDataset:
+    return _pictures(pictures_folder, outlined_annotations, *_SCALES)
 
 
 @pytest.fixture
@@ -98,6 +102,11 @@ def _assert_equal(batches: Iterator[Batch], expected: Iterator[Batch]) -> None:
             assert torch.equal(getattr(batch.images, part), getattr(other.images, part))
         for part in ("boxes", "labels", "is_valid"):
             assert torch.equal(getattr(batch.targets, part), getattr(other.targets, part))
+        masks, other_masks = batch.targets.masks, other.targets.masks
+        if masks is None or other_masks is None:
+            assert masks is other_masks
+        else:
+            assert torch.equal(masks, other_masks)
         assert [record.placement for record in batch.records] == [
             record.placement for record in other.records
         ]
@@ -114,6 +123,7 @@ def test_an_epoch_holds_each_chosen_picture_once_plus_the_named_repeats(dataset:
 
 def test_batches_do_not_depend_on_the_number_of_workers(dataset: PictureDataset) -> None:
     alone = _training(dataset)
+    assert all(masks is not None and masks.any() for masks in (b.targets.masks for b in alone.batches(0)))
     with _training(dataset, num_workers=2) as loader:
         for epoch in (0, 1):
             _assert_equal(loader.batches(epoch), alone.batches(epoch))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
 
-from hrdet_cli.engine.data.mask_frames import FRAME_CELLS, draw_frames, fill_polygons, look_up_runs
+from hrdet_cli.engine.data.mask_frames import FRAME_CELLS, draw_frames, fill_polygons
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes
 from hrdet_cli.engine.geometry import Size
@@ -194,21 +194,6 @@ def test_polygons_are_filled_as_pycocotools_fills_them_but_for_its_rounding(
     )[..., 0]
     perimeter = np.abs(given - np.roll(given, 1, axis=0)).sum()
     assert (ours != theirs).sum() <= 0.2 * perimeter + 4  # it rounds corners and edges to fifths of a pixel
-
-
-@given(seed=st.integers(0, 10**6))
-def test_runs_are_what_pycocotools_decodes(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    height, width = generator.integers(1, 30, size=2).tolist()
-    bitmap = generator.random((height, width)) < generator.random()
-    coded = pycocotools_mask.frPyObjects({"size": [height, width], "counts": runs_of(bitmap)}, height, width)
-    found = look_up_runs(
-        np.array(runs_of(bitmap), dtype=np.int32),
-        columns=np.arange(width),
-        rows=np.arange(height),
-        height=height,
-    )
-    assert np.array_equal(found, pycocotools_mask.decode(coded))
 
 
 def test_segmentations_of_some_rows_are_those_of_the_rows() -> None:

@@ -1,0 +1,73 @@
+"""What the segmentation of an annotation may be: polygons, or run lengths in one of COCO's two forms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.annotation_values import MAX_COORDINATE
+from hrdet_cli.engine.data.run_lengths import unpack_run_lengths, why_not_packed
+from hrdet_cli.engine.geometry import Size
+
+FEWEST_NUMBERS = 6
+"""Of a polygon: x and y of three corners."""
+
+_EXPECTED = 'polygons [[x1, y1, x2, y2, x3, y3, ...], ...], or runs {"size": [height, width], "counts": ...}'
+
+
+def polygons_in(value: Sequence[Any]) -> list[list[float]]:
+    """The polygons of a segmentation that is a list: lists of x, y, x, y, ...
+
+    Raises:
+        ValueError: It is no list of polygons; says what it is.
+    """
+    for position, polygon in enumerate(value):
+        if not isinstance(polygon, list):
+            raise ValueError(f"is {value!r:.60}; expected {_EXPECTED}")
+        if not {int, float}.issuperset(map(type, polygon)):
+            wrong = next(number for number in polygon if type(number) not in (int, float))
+            raise ValueError(f"has {wrong!r:.40} in polygon {position}; expected numbers x1, y1, x2, y2, ...")
+        if len(polygon) % 2:
+            raise ValueError(f"has {len(polygon)} numbers in polygon {position}; expected pairs of x and y")
+        if not all(abs(number) <= MAX_COORDINATE for number in polygon):
+            wrong = next(number for number in polygon if not abs(number) <= MAX_COORDINATE)
+            raise ValueError(f"has {wrong!r:.40} in polygon {position}; numbers go to {MAX_COORDINATE:g}")
+    return list(value)
+
+
+def runs_in(value: Any, size: Size) -> NDArray[np.int64]:
+    """The lengths of the runs of a segmentation that is an object, as `Segmentations` has them.
+
+    Args:
+        value: An object with ``size`` and ``counts``: lengths, or a text that they are packed into.
+        size: Of the picture.
+
+    Raises:
+        ValueError: These are no runs of this picture; says what is wrong with them.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"is {value!r:.60}; expected {_EXPECTED}")
+    given, counts = value.get("size"), value.get("counts")
+    if not isinstance(given, list | tuple) or [type(edge) for edge in given] != [int, int]:
+        raise ValueError(f"has size {given!r:.40}; expected [height, width]")
+    if tuple(given) != (size.height, size.width):
+        raise ValueError(
+            f"has size {given!r:.40}; expected [{size.height}, {size.width}], height and width of its picture"
+        )
+    if isinstance(counts, str):
+        if (reason := why_not_packed(counts)) is not None:
+            raise ValueError(f"has counts {counts!r:.40}, which are no packed lengths of runs: {reason}")
+        runs = unpack_run_lengths(counts.encode())
+    elif isinstance(counts, list) and all(type(count) is int for count in counts):
+        runs = np.array([min(count, size.num_pixels + 1) for count in counts], dtype=np.int64)
+    else:
+        raise ValueError(
+            f"has counts {counts!r:.40}; expected lengths of runs, or the text they are packed in"
+        )
+    if len(runs) and runs.min() < 0:
+        raise ValueError(f"has a run of {runs.min()} pixels; expected lengths of 0 or more")
+    if (total := int(runs.sum())) != size.num_pixels:
+        relation = "more" if total > size.num_pixels else "fewer"
+        raise ValueError(f"has runs of {relation} pixels than the {size.num_pixels:,} of its picture")
+    return runs
