@@ -16,7 +16,7 @@ _BATCH_COUNTER = ".num_batches_tracked"
 _RUNNING_STATISTICS = (".running_mean", ".running_var")
 _KNOWN_SURPLUS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head.")
 """What the classifiers of ImageNet have behind the backbone."""
-_MASK_PARTS = ("roi_head.mask_head.", "mask_head.", "roi_heads.mask_")
+_MASK_PARTS = ("mask_head.", "roi_head.mask_", "roi_heads.mask_")
 _CHECK = (
     "Check that the model and the file are of the same kind and width; "
     "`hrdet weights inspect FILE` shows what the file is."

@@ -136,6 +136,8 @@ def likely_preset(file: WeightsFile, writer: Writer, contents: Contents) -> str 
     backbone = contents.backbone
     if backbone is None or backbone.variant not in ("w18", "w32", "w40", "50", "101"):
         return None
+    if contents.head not in (None, "faster_rcnn"):
+        return None
     if not contents.is_detector:
         is_caffe = stated_conventions(file).style == "caffe"
         by_variant = {"50": "r50-fpn-syncbn", "101": "mmdet3-r101-fpn"}

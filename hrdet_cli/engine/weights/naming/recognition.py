@@ -5,8 +5,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from hrdet_cli.engine.weights.naming.caffe2 import CAFFE2
 from hrdet_cli.engine.weights.naming.classes import with_background_last
 from hrdet_cli.engine.weights.naming.contents import Contents, contents_of
+from hrdet_cli.engine.weights.naming.detectron2 import DETECTRON2
 from hrdet_cli.engine.weights.naming.hrdet import HRDET
 from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
@@ -16,13 +18,16 @@ from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.errors import WeightsError
 
-WRITERS = (HRDET, TORCHVISION, MMDETECTION, YEAR_2019, IMAGENET)
+WRITERS = (HRDET, TORCHVISION, DETECTRON2, YEAR_2019, MMDETECTION, IMAGENET, CAFFE2)
 """All that are known; a file is the first one's whose names it has."""
 
 _NUM_KEYS_SHOWN = 5
+_HEAD = re.compile(r"(?:bbox|roi|mask|panoptic)_head\.|roi_heads\.")
+"""How keys of heads start, but for ``head``, which is that of classifiers too."""
 _ACCEPTED = (
-    "HRNetV2 and ResNet backbones, and Faster R-CNN detectors of mmdetection, torchvision's version 1, "
-    "HRNet-Object-Detection (2019) and hrdet"
+    "HRNetV2 and ResNet backbones, and Faster, Mask and Cascade R-CNN, HTC, RetinaNet, FCOS and region "
+    "proposal networks on them, of mmdetection, HRNet-Object-Detection (2019), torchvision, detectron2 and "
+    "hrdet"
 )
 
 
@@ -59,8 +64,10 @@ def to_ours(
     Returns:
         Tensors by keys that start with the names of a detector's parts, such as ``backbone.`` and ``neck.``.
     """
-    place = writer.background if background == "auto" else background
-    return with_background_last(writer.renamed(tensors), background=place)
+    of_regions, of_cells = writer.background, writer.dense_background
+    if background != "auto":
+        of_regions = of_cells = background
+    return with_background_last(writer.renamed(tensors), background=of_regions, dense_background=of_cells)
 
 
 def describe_weights(writer: Writer, contents: Contents) -> str:
@@ -78,12 +85,24 @@ def _writer_of(tensors: Tensors) -> Writer:
     for writer in WRITERS:
         if writer.wrote(tensors):
             return writer
+    _refuse_unknown_head(tensors)
     telling = [key for key in tensors if not key.startswith("backbone.")] or list(tensors)
     shown = ", ".join(telling[:_NUM_KEYS_SHOWN])
     raise WeightsError(
         f"these weights are of no family that hrdet knows: their {len(tensors)} tensors are called {shown} "
         f"and so on. Known are {_ACCEPTED}."
     )
+
+
+def _refuse_unknown_head(tensors: Tensors) -> None:
+    """Raise for a detector whose head has none of the names that are known."""
+    of_head = [key for key in tensors if _HEAD.match(key)]
+    if of_head:
+        shown = ", ".join(of_head[:_NUM_KEYS_SHOWN])
+        raise WeightsError(
+            "these weights are of another detector, for which hrdet has no head: the "
+            f"{len(of_head)} tensors of its own are called {shown} and so on. Known are {_ACCEPTED}."
+        )
 
 
 def _other_head(tensors: Tensors) -> str | None:

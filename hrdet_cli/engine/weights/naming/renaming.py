@@ -1,7 +1,7 @@
 """Names of layers in two spellings, as pairs that are read in either direction."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,6 +27,21 @@ class LayerNames:
     theirs: str
     ours: str
     has_statistics: bool | None = None
+
+
+def numbered_convs(theirs: str, ours: str, *, step: int, num_convs: int = 4) -> Iterator[LayerNames]:
+    """Convolutions in a row of modules, where norms and ReLUs have numbers too.
+
+    Args:
+        theirs: The row.
+        ours: Our tower of convolutions.
+        step: From one convolution to the next: 2 with a ReLU behind each, 3 with a norm and a ReLU.
+        num_convs: At most so many.
+    """
+    for index in range(num_convs):
+        yield LayerNames(f"{theirs}.{index * step}", f"{ours}.{index}")
+        if step > 2:
+            yield LayerNames(f"{theirs}.{index * step + 1}", f"{ours}.{index}.norm")
 
 
 def renamed_to_ours(tensors: Tensors, names: Sequence[LayerNames]) -> dict[str, Tensor]:

@@ -1,33 +1,80 @@
-"""torchvision's names, of its detectors' version 1, in either spelling that it has had."""
+"""torchvision's detectors, versions 1 and 2, with either spelling of their layers.
+
+Sources: ``torchvision/models/detection`` of 0.29. Its published files have the older spelling, which its
+``_load_from_state_dict`` still takes.
+"""
+
+from collections.abc import Iterator
 
 from torch import Tensor
 
-from hrdet_cli.engine.weights.naming.renaming import LayerNames, Tensors, renamed_to_ours
+from hrdet_cli.engine.weights.naming.renaming import (
+    LayerNames,
+    Tensors,
+    numbered_convs,
+    renamed_to_ours,
+)
 from hrdet_cli.engine.weights.naming.writer import Writer
 
-_LAYERS = (
-    LayerNames("backbone.body", "backbone"),
-    LayerNames("backbone.fpn.inner_blocks.{}.0", "neck.pyramid.inner_blocks.{}.0"),
-    LayerNames("backbone.fpn.inner_blocks.{}", "neck.pyramid.inner_blocks.{}.0"),
-    LayerNames("backbone.fpn.layer_blocks.{}.0", "neck.pyramid.layer_blocks.{}.0"),
-    LayerNames("backbone.fpn.layer_blocks.{}", "neck.pyramid.layer_blocks.{}.0"),
-    LayerNames("rpn.head.conv.0.0", "rpn.conv"),
-    LayerNames("rpn.head.conv", "rpn.conv"),
-    LayerNames("rpn.head.cls_logits", "rpn.objectness"),
-    LayerNames("rpn.head.bbox_pred", "rpn.deltas"),
-    LayerNames("roi_heads.box_head.fc6", "roi_head.fc1"),
-    LayerNames("roi_heads.box_head.fc7", "roi_head.fc2"),
-    LayerNames("roi_heads.box_predictor.cls_score", "roi_head.classifier"),
-    LayerNames("roi_heads.box_predictor.bbox_pred", "roi_head.regressor"),
-)
+_RETINA = "head.classification_head.cls_logits.weight"
+_FCOS = "head.regression_head.bbox_ctrness.weight"
+_REGIONS = "roi_heads.box_predictor.cls_score.weight"
+_NUM_DENSE_CONVS = 4
+
+
+def _trunk() -> Iterator[LayerNames]:
+    yield LayerNames("backbone.body", "backbone")
+    for blocks in ("inner_blocks", "layer_blocks"):
+        block = f"neck.pyramid.{blocks}.{{}}"
+        yield LayerNames(f"backbone.fpn.{blocks}.{{}}.1", f"{block}.1")
+        yield LayerNames(f"backbone.fpn.{blocks}.{{}}.0", f"{block}.0")
+        yield LayerNames(f"backbone.fpn.{blocks}.{{}}", f"{block}.0")
+    yield LayerNames("backbone.fpn.extra_blocks", "neck.pyramid.extra_blocks")
+
+
+def _region_heads() -> Iterator[LayerNames]:
+    yield LayerNames("rpn.head.conv.0.0", "rpn.conv")
+    yield LayerNames("rpn.head.conv", "rpn.conv")
+    yield LayerNames("rpn.head.cls_logits", "rpn.objectness")
+    yield LayerNames("rpn.head.bbox_pred", "rpn.deltas")
+    yield LayerNames("roi_heads.box_head.fc6", "roi_head.fc1")
+    yield LayerNames("roi_heads.box_head.fc7", "roi_head.fc2")
+    yield LayerNames("roi_heads.box_predictor.cls_score", "roi_head.classifier")
+    yield LayerNames("roi_heads.box_predictor.bbox_pred", "roi_head.regressor")
+    yield LayerNames("roi_heads.mask_head.{}.0", "mask_head.convs.{}")
+    yield LayerNames("roi_heads.mask_head.{}.1", "mask_head.convs.{}.norm")
+    for number in range(4):
+        yield LayerNames(f"roi_heads.mask_head.mask_fcn{number + 1}", f"mask_head.convs.{number}")
+    yield LayerNames("roi_heads.mask_predictor.conv5_mask", "mask_head.upsample")
+    yield LayerNames("roi_heads.mask_predictor.mask_fcn_logits", "mask_head.logits")
+
+
+def _retina_head() -> Iterator[LayerNames]:
+    for theirs, ours in (("classification_head", "class_convs"), ("regression_head", "box_convs")):
+        yield LayerNames(f"head.{theirs}.conv.{{}}.0", f"retina_head.{ours}.{{}}")
+        yield LayerNames(f"head.{theirs}.conv.{{}}.1", f"retina_head.{ours}.{{}}.norm")
+        yield from numbered_convs(f"head.{theirs}.conv", f"retina_head.{ours}", step=2)
+    yield LayerNames("head.classification_head.cls_logits", "retina_head.class_logits")
+    yield LayerNames("head.regression_head.bbox_reg", "retina_head.deltas")
+
+
+def _fcos_head() -> Iterator[LayerNames]:
+    yield from numbered_convs("head.classification_head.conv", "fcos_head.class_convs", step=3)
+    yield from numbered_convs("head.regression_head.conv", "fcos_head.box_convs", step=3)
+    yield LayerNames("head.classification_head.cls_logits", "fcos_head.class_logits")
+    yield LayerNames("head.regression_head.bbox_reg", "fcos_head.distances")
+    yield LayerNames("head.regression_head.bbox_ctrness", "fcos_head.centreness")
 
 
 def _wrote(tensors: Tensors) -> bool:
-    return "roi_heads.box_predictor.cls_score.weight" in tensors and "backbone.body.conv1.weight" in tensors
+    has_head = any(layer in tensors for layer in (_REGIONS, _RETINA))
+    return has_head and "backbone.body.conv1.weight" in tensors
 
 
 def _renamed(tensors: Tensors) -> dict[str, Tensor]:
-    return renamed_to_ours(tensors, _LAYERS)
+    dense_head = _fcos_head() if _FCOS in tensors else _retina_head()
+    head = dense_head if _RETINA in tensors else _region_heads()
+    return renamed_to_ours(tensors, [*_trunk(), *head])
 
 
 TORCHVISION = Writer(
@@ -35,11 +82,6 @@ TORCHVISION = Writer(
     wrote=_wrote,
     renamed=_renamed,
     background="first",
-    other_heads=(
-        (
-            r"backbone\.fpn\.inner_blocks\.\d\.1\.|roi_heads\.box_head\.\d+\.\d+\.",
-            "torchvision's Faster R-CNN, version 2",
-        ),
-        (r"head\.classification_head\.cls_logits\.", "RetinaNet or another one-stage detector"),
-    ),
+    dense_background="first",
+    other_heads=((r"head\.classification_head\.module_list\.", "SSD"),),
 )

@@ -20,7 +20,8 @@ class Writer:
         wrote: Whether tensors have its names.
         renamed: Gives tensors our names. Those that have no counterpart stay as they are, to be reported as
             left over.
-        background: Which row of its softmax classifiers is the background's; None where it has none.
+        background: Which row of its classifiers of regions is the background's; None where it has none.
+        dense_background: Which row of each anchor of its one-stage heads is; they need none.
         other_heads: How keys of heads start that hrdet has none like, as regular expressions, and what people
             call them.
     """
@@ -29,4 +30,5 @@ class Writer:
     wrote: Callable[[Tensors], bool]
     renamed: Callable[[Tensors], dict[str, Tensor]]
     background: Background | None
+    dense_background: Background | None = None
     other_heads: tuple[tuple[str, str], ...] = ()
