@@ -179,6 +179,6 @@ class TrainingRun:
             "class_names": list(self.data.train.annotations.class_names),
             "category_ids": list(self.data.train.annotations.category_ids),
             "num_closed_epochs": self.num_closed_epochs,
-            "best_box_ap": self.best_box_ap,
-            "best_ema_box_ap": self.best_ema_box_ap,
+            "best_score": self.best_box_ap,
+            "best_ema_score": self.best_ema_box_ap,
         }

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.weights.archive import refuse_damaged_archive
-from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, without_format
+from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, upgraded
 from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
 from hrdet_cli.errors import OutputError, WeightsError
 
@@ -65,10 +65,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         path: A file that `save_checkpoint` wrote.
 
     Returns:
-        What was saved, with all tensors in host memory.
+        What was saved, with all tensors in host memory; what an older hrdet saved, as this one would have.
 
     Raises:
-        WeightsError: The file is missing, damaged, not a checkpoint of this program, of another version, or
+        WeightsError: The file is missing, damaged, not a checkpoint of this program, of a newer version, or
             holds objects that would run code when loaded (they are not run).
     """
     try:
@@ -92,7 +92,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: is a torch file but not a checkpoint of hrdet. Give files of other programs as "
             "model.weights, or make a checkpoint of them: hrdet weights convert FILE"
         )
-    return without_format(document, path)
+    return upgraded(document, path)
 
 
 def newest_valid(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, without_format
+from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, upgraded
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.download import download
 from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS, describe_unknown_scheme
@@ -127,7 +127,8 @@ def _read_file(source: str, path: Path) -> WeightsFile:
         ) from error
     content = _plain_dict(document)
     meta = _plain_dict(content.get("meta"))
-    checkpoint = without_format(content, source) if is_checkpoint(content) else None
+    checkpoint = upgraded(content, source) if is_checkpoint(content) else None
+    content = content if checkpoint is None else checkpoint
     found = None if checkpoint else find_state_dict(content, source=source)
     return WeightsFile(
         source=source,

@@ -314,8 +314,8 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
         ({"format": "hrdet checkpoint"}, "not a checkpoint of hrdet"),
         ({"format": {"kind": "other checkpoint", "version": 1}}, "not a checkpoint of hrdet"),
         (
-            {"format": {"kind": "hrdet checkpoint", "version": 2}},
-            "has checkpoint version 2, this hrdet reads version 1",
+            {"format": {"kind": "hrdet checkpoint", "version": 3}},
+            "has checkpoint version 3, this hrdet reads versions 1 and 2",
         ),
     ],
 )

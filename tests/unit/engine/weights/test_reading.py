@@ -151,15 +151,17 @@ def test_a_checkpoint_of_ours_keeps_all_its_entries(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_a_later_hrdet_is_refused(tmp_path: Path) -> None:
-    later = {"format": {"kind": "hrdet checkpoint", "version": 2}, "model": state()}
-    with pytest.raises(WeightsError, match="has checkpoint version 2, this hrdet reads version 1"):
+    later = {"format": {"kind": "hrdet checkpoint", "version": 3}, "model": state()}
+    with pytest.raises(WeightsError, match="has checkpoint version 3, this hrdet reads versions 1 and 2"):
         read_weights(saved(later, tmp_path))
 
 
 @pytest.mark.parametrize("version", [None, "2", ((),)])
 def test_a_checkpoint_of_no_version_is_refused(version: object, tmp_path: Path) -> None:
     content = {"format": {"kind": "hrdet checkpoint", "version": version}, "model": state()}
-    with pytest.raises(WeightsError, match="has checkpoint version unknown, this hrdet reads version 1"):
+    with pytest.raises(
+        WeightsError, match="has checkpoint version unknown, this hrdet reads versions 1 and 2"
+    ):
         read_weights(saved(content, tmp_path))
 
 
