@@ -216,7 +216,7 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
     from hrdet_cli.runs.plan import make_plan
 
     count = num_processes(processes, device=loaded.spec.run.device)
-    data = open_training_data(loaded.spec.data)
+    data = open_training_data(loaded.spec.data, with_masks=loaded.spec.model.head.has_masks)
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
     if as_json:

@@ -1,24 +1,28 @@
 """The data set of a spec: found, drawn if it is the demo's, checked before anything runs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_coco
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.specs.data import DatasetSpec, DataSpec
-from hrdet_cli.wording import command, first_few
+from hrdet_cli.wording import command, counted, first_few
 
 MAX_NAMES_SHOWN = 5
 
-LoadAnnotations = Callable[[Path, Path], CocoAnnotations]
+
+class LoadAnnotations(Protocol):
+    """Reads an annotation file, as `load_coco` does."""
+
+    def __call__(self, path: Path, images: Path, *, with_masks: bool) -> CocoAnnotations:
+        """The annotations of a file whose pictures are at ``images``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +52,53 @@ class DatasetPart:
     notices: tuple[str, ...] = ()
 
 
-def open_training_data(data: DataSpec, *, load: LoadAnnotations = load_coco) -> TrainingData:
+def open_training_data(
+    data: DataSpec, *, with_masks: bool = False, load: LoadAnnotations = load_coco
+) -> TrainingData:
     """Open both parts and compare their classes.
 
     Args:
         data: Where they are.
+        with_masks: Whether objects need masks, as for a head that has them.
         load: Reads an annotation file; the processes of a group give `load_coco_once`.
 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    train = open_part(data, "train", load=load)
+    train = open_part(data, "train", with_masks=with_masks, load=load)
     if data.val is None:
         return TrainingData(train, None)
-    val = open_part(data, "val", load=load)
+    val = open_part(data, "val", with_masks=with_masks, load=load)
     _check_classes_agree(train.annotations, val.annotations)
     return TrainingData(train, val)
 
 
 def open_part(
-    data: DataSpec, part: Literal["train", "val"], *, load: LoadAnnotations = load_coco
+    data: DataSpec,
+    part: Literal["train", "val"],
+    *,
+    with_masks: bool = False,
+    load: LoadAnnotations = load_coco,
 ) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
 
     Args:
         data: Where it is.
         part: Which one.
+        with_masks: As for `open_training_data`.
         load: As for `open_training_data`.
 
     Raises:
         DataError: Annotations are broken, or pictures they name are missing.
     """
     located = locate_part(data, part)
-    annotations = load(located.annotations, located.images)
+    annotations = load(located.annotations, located.images, with_masks=with_masks)
+    if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
+        raise DataError(
+            f"{located.annotations}: none of its {counted(num_lost, 'annotation')} has a segmentation, which "
+            "masks are learnt from and measured with. Take data with segmentations, or a head without masks: "
+            "--set model.head.mask=null"
+        )
     images = open_images(located.images)
     found = images.find(annotations.file_names.tolist())
     if found.missing:

@@ -62,6 +62,7 @@ class LargestBatches:
         self.num_box_rows = num_box_rows(steps.most_boxes)
         self._num_boxes = steps.most_boxes
         self._num_classes = num_classes
+        self._with_masks = steps.with_masks
 
     def make(self, num_pictures: int, *, canvas: Size | None = None) -> Batch:
         """A batch of so many pictures, on the largest canvas or on another."""
@@ -70,6 +71,7 @@ class LargestBatches:
             num_pictures=num_pictures,
             num_boxes=self._num_boxes,
             num_classes=self._num_classes,
+            with_masks=self._with_masks,
         )
 
 

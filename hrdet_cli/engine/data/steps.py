@@ -85,6 +85,11 @@ class TrainingSteps:
         return len(self.indices)
 
     @property
+    def with_masks(self) -> bool:
+        """Whether the boxes of the pictures have masks."""
+        return self._annotations.segmentations is not None
+
+    @property
     def canvases(self) -> tuple[Size, ...]:
         """The canvases that steps may lie on, the largest first; empty where each batch has its own."""
         if isinstance(self.padding, FixedCanvas):

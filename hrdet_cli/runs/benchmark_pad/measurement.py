@@ -161,7 +161,7 @@ def compare_policies(
     count = num_processes or _num_devices(device)
     num_imbalanced = count if count > 1 else NUM_IMBALANCED
     policies = choose_policies(spec, names)
-    part = open_part(spec.data, "train")
+    part = open_part(spec.data, "train", with_masks=spec.model.head.has_masks)
     cases: list[_Case] = []
     for number, policy in enumerate(policies):
         yield WorkProgress("laying out an epoch", number, len(policies))

@@ -16,7 +16,10 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 def build_training_loader(
     spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, world: World | None = None
 ) -> TrainingLoader:
-    """Training batches of this process, or of another one that shows what it would get."""
+    """Training batches of this process, or of another one that shows what it would get.
+
+    Targets have masks where the annotations were loaded with them.
+    """
     world = world or current_world()
     return TrainingLoader(
         dataset=PictureDataset(
@@ -24,6 +27,7 @@ def build_training_loader(
             images=part.images,
             augmentation=build_augmentation(spec.augmentation, build_resizing(spec)),
             seed=spec.run.seed,
+            with_masks=part.annotations.segmentations is not None,
         ),
         steps=build_steps(spec, part.annotations, num_processes=world.size),
         world=world,

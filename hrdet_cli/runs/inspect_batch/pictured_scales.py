@@ -35,7 +35,11 @@ def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_p
     first = next(steps.requests(epoch, World(0, num_processes)))
     sharing_canvas = first.indices if first.canvas is None else steps.order_of(epoch).batches[0].tolist()
     dataset = PictureDataset(
-        annotations=annotations, images=part.images, augmentation=augmentation, seed=spec.run.seed
+        annotations=annotations,
+        images=part.images,
+        augmentation=augmentation,
+        seed=spec.run.seed,
+        with_masks=steps.with_masks,
     )
     scales = listed_scales(augmentation, most=_MOST_SCALES)
     pictures = []
