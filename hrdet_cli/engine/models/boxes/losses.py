@@ -33,7 +33,15 @@ class BoxLoss:
             raise ValueError(f"a smooth_l1 box loss needs a beta above 0, but beta is {self.beta}")
 
     def __call__(self, deltas: Tensor, wanted: Tensor, is_positive: Tensor) -> Tensor:
-        """Sum over the positives' deltas.
+        """Sum over the positives' deltas; arguments as of ``of_each``.
+
+        Returns:
+            Scalar; without positives it is 0, with a gradient of 0.
+        """
+        return self.of_each(deltas, wanted, is_positive).sum()
+
+    def of_each(self, deltas: Tensor, wanted: Tensor, is_positive: Tensor) -> Tensor:
+        """Loss of each delta.
 
         Args:
             deltas: ``(N, S, 4)`` float32, predicted.
@@ -41,7 +49,7 @@ class BoxLoss:
             is_positive: ``(N, S)`` bool, which of them count.
 
         Returns:
-            Scalar; without positives it is 0, with a gradient of 0.
+            ``(N, S, 4)``; 0, with a gradient of 0, where not positive.
         """
         counts = is_positive[..., None]
         wanted = wanted.where(counts, 0.0)
@@ -49,7 +57,7 @@ class BoxLoss:
             losses = F.l1_loss(deltas, wanted, reduction="none")
         else:
             losses = F.smooth_l1_loss(deltas, wanted, reduction="none", beta=self.beta)
-        return (losses * counts).sum()
+        return losses * counts
 
 
 def objectness_loss(logits: Tensor, sample: Sample) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, take_rows
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
 from hrdet_cli.engine.models.boxes.nms import keep_after_nms
+from hrdet_cli.engine.models.boxes.ranking import best_columns
 from hrdet_cli.engine.models.dense.anchors import Anchors
 
 
@@ -86,23 +87,14 @@ class ProposalSelector:
             strict=True,
         ):
             num_candidates = torch.sym_min(self.num_candidates_per_level, scores.shape[1])
-            top_scores, top = _best(scores, num_candidates)
+            top_scores, top = best_columns(scores, num_candidates)
             boxes, is_left = self.clipping.clip(coder.decode(take_rows(deltas, top), references[top]), sizes)
             top_scores = top_scores.where(is_left, -torch.inf)
             keep = keep_after_nms(boxes, top_scores, max_iou=self.nms_iou)
             level_boxes.append(boxes)
             level_scores.append(top_scores.where(keep, -torch.inf))
         all_boxes, all_scores = torch.cat(level_boxes, dim=1), torch.cat(level_scores, dim=1)
-        best_scores, best = _best(all_scores, torch.sym_min(self.max_proposals, all_scores.shape[1]))
+        best_scores, best = best_columns(all_scores, torch.sym_min(self.max_proposals, all_scores.shape[1]))
         is_valid = best_scores > -torch.inf
         boxes = take_rows(all_boxes, best).where(is_valid[..., None], 0.0)
         return Proposals(boxes=boxes, is_valid=is_valid), best_scores.sigmoid()
-
-
-def _best(scores: Tensor, count: int | torch.SymInt) -> tuple[Tensor, Tensor]:
-    """The highest scores of each picture and their columns; of equal ones the first, on every canvas.
-
-    ``count`` is a symbol while a detector is exported for all canvases.
-    """
-    ordered, columns = scores.sort(dim=1, descending=True, stable=True)
-    return ordered[:, :count], columns[:, :count]
