@@ -72,7 +72,7 @@ class Plan:
         has_weights: Whether that file is there, or a name will be fetched.
         learning_rate: The rate after warm-up, before the first drop.
         learning_rate_rule: How it came about, in words.
-        warmup_steps: Steps over which the rate rises.
+        warmup_steps: Steps before the rate has its full value.
         parameter_groups: Those with factors other than 1.
         canvases: The canvases batches lie on, ``WIDTHxHEIGHT``, or the rule that gives them.
         useful_pixel_share: Share of the pixels of the first epoch's batches that belong to pictures, not to

@@ -40,6 +40,7 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
             "500",
         ): "warmup warmup_iters warmup_iterations warmup_epochs lr_warmup_epochs",
         ("optimisation.warmup_factor", "0.1"): "warmup_ratio warmup_lr start_factor warmup_bias_lr",
+        ("optimisation.warmup_shape", "constant"): "warmup_method warmup_policy warmup_type warmup_mode",
         (
             "optimisation.drop_epochs",
             "[8, 11]",

@@ -36,7 +36,7 @@ class EmaSpec(Spec):
 
 
 class OptimisationSpec(Spec):
-    """SGD with momentum, linear warm-up and a step schedule."""
+    """SGD with momentum, warm-up and a step schedule."""
 
     base_learning_rate: PositiveFloat = 0.02
     """Learning rate at `base_batch_size` pictures a step."""
@@ -61,12 +61,14 @@ class OptimisationSpec(Spec):
     drop_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Factor of each drop."""
     warmup_steps: NonNegativeInt = 500
-    """Steps over which the rate rises linearly to its full value."""
+    """Steps before the rate has its full value."""
     max_warmup_share: Fraction | None = None
     """Largest share of the run's steps that the warm-up takes: a longer one, as on few pictures, is cut to
     it; null never cuts."""
     warmup_factor: Annotated[float, Field(gt=0, le=1)] = 1 / 3
     """Share of the full rate at the first step."""
+    warmup_shape: Literal["linear", "constant"] = "linear"
+    """Whether the rate rises step by step from that share, or keeps it during the warm-up (constant)."""
 
     def warmup_steps_of(self, num_steps: int) -> int:
         """Steps of the warm-up of a run of ``num_steps``."""

@@ -65,6 +65,8 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
     text = counted(plan.warmup_steps, "step")
     if plan.warmup_steps < optimisation.warmup_steps:
         text += f", not {optimisation.warmup_steps:,}: {optimisation.max_warmup_share:.0%} of the run at most"
+    if plan.warmup_steps and optimisation.warmup_shape == "constant":
+        text += f", at {optimisation.warmup_factor:.3g} of the rate"
     return text
 
 

@@ -1,11 +1,12 @@
 """The learning rate as a function of step and epoch: nothing to store, nothing to restore."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSchedule:
-    """Linear warm-up by step, then a constant rate that drops after some epochs.
+    """Warm-up by step, then a constant rate that drops after some epochs.
 
     The classic detection schedule; "1x" on COCO is 12 epochs with drops after 8 and 11.
 
@@ -13,6 +14,8 @@ class StepSchedule:
         learning_rate: Rate between warm-up and first drop.
         warmup_steps: Number of steps before the full rate is reached; 0 starts with it.
         warmup_factor: Share of the full rate at the very first step.
+        warmup_shape: With ``"linear"`` it rises step by step; ``"constant"`` keeps that share until the
+            full rate begins.
         drop_epochs: Numbers of finished epochs after which the rate drops, each once.
         drop_factor: What the rate is multiplied with at each drop.
     """
@@ -22,6 +25,7 @@ class StepSchedule:
     warmup_factor: float
     drop_epochs: tuple[int, ...]
     drop_factor: float
+    warmup_shape: Literal["linear", "constant"] = "linear"
 
     def learning_rate_at(self, *, step: int, epoch: int) -> float:
         """Rate to train a step with.
@@ -39,4 +43,6 @@ class StepSchedule:
     def _warmup_at(self, step: int) -> float:
         if step >= self.warmup_steps:
             return 1.0
+        if self.warmup_shape == "constant":
+            return self.warmup_factor
         return self.warmup_factor + (1.0 - self.warmup_factor) * step / self.warmup_steps

@@ -47,6 +47,7 @@ def build_trainer(
             learning_rate=learning_rate,
             warmup_steps=optimisation.warmup_steps_of(loader.num_steps_per_epoch * optimisation.num_epochs),
             warmup_factor=optimisation.warmup_factor,
+            warmup_shape=optimisation.warmup_shape,
             drop_epochs=optimisation.drop_epochs,
             drop_factor=optimisation.drop_factor,
         ),

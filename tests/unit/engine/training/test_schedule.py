@@ -46,3 +46,17 @@ def test_drops_count_epochs_whatever_their_number_of_steps_was() -> None:
     # A run that went on with twice the processes reaches the eighth drop after fewer steps.
     assert ONE_X.learning_rate_at(step=4_700, epoch=7) == 0.02
     assert ONE_X.learning_rate_at(step=4_700, epoch=8) == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.01 / 3), (250, 0.01 / 3), (499, 0.01 / 3), (500, 0.01)])
+def test_a_constant_warm_up_keeps_its_share_until_the_full_rate(step: int, expected: float) -> None:
+    # FCOS's: a third of the rate of 0.01 for 500 steps.
+    schedule = StepSchedule(
+        learning_rate=0.01,
+        warmup_steps=500,
+        warmup_factor=1 / 3,
+        warmup_shape="constant",
+        drop_epochs=(8, 11),
+        drop_factor=0.1,
+    )
+    assert schedule.learning_rate_at(step=step, epoch=0) == pytest.approx(expected)
