@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -40,7 +40,7 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
         return answer
     if synonym is not None and synonym.key != own_section:
         return f"did you mean {_with_kind(_fitting(synonym.key, values), values)}?"
-    meant = {key: ".".join([*section, key]) for key in own_keys} | _older_names(section)
+    meant = {key: ".".join(map(str, [*path[:-1], key])) for key in own_keys} | _older_names(section)
     if near := get_close_matches(name, meant, n=1, cutoff=0.6):
         return f"did you mean {meant[near[0]]}?"
     if everywhere:
@@ -218,10 +218,10 @@ def _section_class(section: Sequence[str], values: Any) -> type[BaseModel]:
 
 @cache
 def _keys_of(spec_class: type[BaseModel], prefix: str) -> tuple[tuple[str, bool], ...]:
-    """Dotted keys, each with whether it is a section."""
+    """Dotted keys, each with whether it is a section; a list of sections is one value."""
     found: dict[tuple[str, bool], None] = {}
     for name, field in spec_class.model_fields.items():
-        members = spec_classes(field.annotation)
+        members = [] if get_origin(field.annotation) is tuple else spec_classes(field.annotation)
         found[f"{prefix}{name}", bool(members)] = None
         for member in members:
             found.update(dict.fromkeys(_keys_of(member, f"{prefix}{name}.")))

@@ -169,14 +169,17 @@ def _describe(details: ErrorDetails, path: Sequence[int | str], layered: Layered
     if kind == "extra_forbidden":
         return key, f"{_place(key, layered)}unknown key; {suggest_key(path, layered.values)}"
     section, field = find_field([part for part in path if isinstance(part, str)], layered.values)
-    field_key = ".".join(section)
+    field_path = _with_items(section, path)
+    field_key = ".".join(map(str, field_path))
     if kind == "value_error":
         message = details["msg"].removeprefix("Value error, ")
         return field_key, f"{_place(key, layered)}{message}; got {shown(details['input'])}"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return field_key, _describe_kind(field_key, details, layered)
-    value = _value_at(section, layered.values)
+    value = _value_at(field_path, layered.values)
     if value is None and kind == "missing":
+        if len(field_path) > len(section):
+            return field_key, f"{_place(field_key, layered)}is needed: {expected(field)}"
         return field_key, f"{field_key}: is needed and no layer sets it; {_remedy(field_key, field)}"
     what = f"must be {expected(field)}; got {shown(value)}{_hint(field_key, field, value)}"
     return field_key, _place(field_key, layered) + what
@@ -204,11 +207,12 @@ def _hint(key: str, field: FieldInfo, value: Any) -> str:
     if field.annotation is str and isinstance(value, int | float):
         quoted = f'{key}="{value}"'
         return f"; in quotes it is one: {command('--set', quoted)}"
-    kinds = {tag for member in spec_classes(field.annotation) if (tag := kind_of(member)) is not None}
+    members = spec_classes(field.annotation)
+    kinds = {tag for member in members if (tag := kind_of(member)) is not None}
     if isinstance(value, str) and value in kinds:
         name = "policy" if key == "padding" else "kind"
         return f"; write --set {key}.{name}={value}"
-    is_list_of_numbers = get_origin(field.annotation) is tuple and not key.endswith("_pixels")
+    is_list_of_numbers = get_origin(field.annotation) is tuple and not (members or key.endswith("_pixels"))
     if isinstance(value, int | float) and is_list_of_numbers and Ellipsis in get_args(field.annotation):
         return f"; write {command('--set', f'{key}=[{shown(value)}]')}"
     if get_origin(field.annotation) is Literal:
@@ -222,9 +226,18 @@ def _hint(key: str, field: FieldInfo, value: Any) -> str:
     return ""
 
 
-def _value_at(path: Sequence[str], values: Any) -> Any:
+def _with_items(keys: Sequence[str], path: Sequence[int | str]) -> list[int | str]:
+    """The part of a path that leads to a field, with the numbers of the items of lists on the way."""
+    ends = [place for place, part in enumerate(path, 1) if isinstance(part, str)]
+    return list(path[: ends[len(keys) - 1]])
+
+
+def _value_at(path: Sequence[int | str], values: Any) -> Any:
     for part in path:
-        values = values.get(part) if isinstance(values, Mapping) else None
+        if isinstance(part, int) and isinstance(values, list):
+            values = values[part]
+        else:
+            values = values.get(part) if isinstance(values, Mapping) else None
     return values
 
 

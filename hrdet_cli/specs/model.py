@@ -1,17 +1,18 @@
 """What the detector is made of."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from hrdet_cli.specs.backbone import BackboneSpec, HRNetBackboneSpec
 from hrdet_cli.specs.base import Problem, Spec
+from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.neck import NeckSpec
 
-AnyHeadSpec = FasterRcnnSpec
-"""Every kind of head; with the second one, a union that ``kind`` discriminates, the default kind first."""
+AnyHeadSpec = Annotated[FasterRcnnSpec | CascadeRcnnSpec, Field(discriminator="kind")]
+"""Every kind of head, the default kind first."""
 
 
 class ModelSpec(Spec):

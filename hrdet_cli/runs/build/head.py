@@ -1,7 +1,9 @@
 """From spec to engine: the head, one builder for each kind."""
 
 from hrdet_cli.engine.models.head import Head
+from hrdet_cli.runs.build.cascade import build_cascade_rcnn
 from hrdet_cli.runs.build.two_stage import build_faster_rcnn
+from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
 from hrdet_cli.specs.model import ModelSpec
 
 
@@ -13,4 +15,6 @@ def build_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, ...]) 
         num_classes: K, without the background.
         strides: Of the pyramid's levels.
     """
+    if isinstance(model.head, CascadeRcnnSpec):
+        return build_cascade_rcnn(model, model.head, num_classes=num_classes, strides=strides)
     return build_faster_rcnn(model, model.head, num_classes=num_classes, strides=strides)

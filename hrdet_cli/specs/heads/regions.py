@@ -1,6 +1,6 @@
 """What is predicted for regions that are cut out of the pyramid."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -8,11 +8,12 @@ from hrdet_cli.specs.base import Fraction
 from hrdet_cli.specs.heads.boxes import BoxClamp, BoxLossSpec, BoxMeans, BoxStds, SelectionSpec
 
 
-class RoiHeadSpec(SelectionSpec):
-    """Region head: RoIAlign, two fully connected layers, a classifier and a box regressor."""
+class RegionHeadSpec(SelectionSpec):
+    """What looks at regions, once or in several stages: RoIAlign, two fully connected layers, two outputs."""
 
-    positive_iou: Fraction = 0.5
-    """A region that overlaps a box at least this much is positive, any other negative."""
+    sampling: Literal["random", "ohem"] = "random"
+    """Regions that are trained on: drawn ones, or (ohem, arXiv:1604.03540) those whose class loss is largest,
+    which costs a look at all of them."""
     num_samples: PositiveInt = 512
     """Regions per picture that are trained on."""
     positive_fraction: Fraction = 0.25
@@ -25,13 +26,23 @@ class RoiHeadSpec(SelectionSpec):
     """Shift by half a pixel so that cells are centred, as RoIAlign has it since 2019; false as before."""
     hidden_features: PositiveInt = 1024
     """Width of the two fully connected layers."""
-    class_agnostic_boxes: bool = False
-    """One box for a region, not one for each class."""
     box_means: BoxMeans = (0.0, 0.0, 0.0, 0.0)
     """Subtracted from the encoded deltas (x, y, width, height)."""
-    box_stds: BoxStds = (0.1, 0.1, 0.2, 0.2)
-    """Divisors of the encoded deltas after that."""
     box_clamp: BoxClamp = "both"
     """A decoded side is at most 62.5 times its region's, and with `both` at least that fraction of it."""
     box_loss: BoxLossSpec = BoxLossSpec(kind="smooth_l1", beta=1.0)
     """Loss on the deltas of positive regions."""
+
+
+class RoiHeadSpec(RegionHeadSpec):
+    """Region head that looks once: RoIAlign, two fully connected layers, a classifier and a box regressor."""
+
+    positive_iou: Fraction = 0.5
+    """A region that overlaps a box at least this much is positive, any other negative."""
+    min_positive_iou: Fraction | None = None
+    """A box's best regions learn this box, whatever else they overlap, if they overlap it at least this much
+    (mmdetection's Mask R-CNN); null has no such rule."""
+    class_agnostic_boxes: bool = False
+    """One box for a region, not one for each class."""
+    box_stds: BoxStds = (0.1, 0.1, 0.2, 0.2)
+    """Divisors of the encoded deltas after that."""

@@ -562,3 +562,34 @@ def test_a_pipe_is_no_spec_and_is_not_waited_for(tmp_path: Path) -> None:
 def test_gpu_means_cuda() -> None:
     with pytest.raises(SpecError, match=r"did you mean cuda\?"):
         load_spec(preset="demo", settings=["run.device=gpu"])
+
+
+def test_an_item_of_a_list_of_sections_is_named_by_its_number() -> None:
+    stages = (
+        "[{positive_iou: 0.5, box_stds: [1, 1, 1, 1], loss_weight: 1}, {positive_iou: 2, los_weight: 1, "
+        "box_stds: [1, 1, 1, x]}]"
+    )
+    setting = f"model.head.stages={stages}"
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=["model.head.kind=cascade_rcnn", setting])
+    assert [problem.partition("}]: ")[2] for problem in caught.value.problems] == [
+        "model.head.stages.1.positive_iou: must be a number from 0 to 1; got 2",
+        "model.head.stages.1.box_stds: must be a list of 4 numbers above 0; got [1, 1, 1, x]",
+        "model.head.stages.1.loss_weight: is needed: a number above 0",
+        "model.head.stages.1.los_weight: unknown key; did you mean model.head.stages.1.loss_weight?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("[]", "must have a stage at least; got []"),
+        ("3", "must be a list of sections with the keys positive_iou, min_positive_iou, box_stds, "),
+    ],
+)
+def test_what_is_no_list_of_sections_is_one_problem(value: str, what: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=["model.head.kind=cascade_rcnn", f"model.head.stages={value}"])
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"--set model.head.stages={value}: model.head.stages: {what}")
+    assert "; write" not in problem

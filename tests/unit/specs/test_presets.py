@@ -12,6 +12,7 @@ from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.data import FixedPaddingSpec, ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
+from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec
@@ -150,7 +151,9 @@ def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:
 
 
 def test_the_heads_recipe_is_the_ancestors() -> None:
-    rpn, roi_head = spec_of("hrnet-w18").model.head.rpn, spec_of("hrnet-w18").model.head.roi_head
+    head = spec_of("hrnet-w18").model.head
+    assert isinstance(head, FasterRcnnSpec)
+    rpn, roi_head = head.rpn, head.roi_head
     assert (rpn.anchor_scale, rpn.anchor_aspect_ratios) == (8, (0.5, 1.0, 2.0))
     assert (rpn.positive_iou, rpn.negative_iou, rpn.num_samples, rpn.positive_fraction) == (
         0.7,

@@ -10,93 +10,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_iou, clip_boxes_to_image, roi_align
 
-from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
-from hrdet_cli.engine.models.boxes.losses import BoxLoss
-from hrdet_cli.engine.models.boxes.matching import Matcher
-from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sampler
-from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.cascade_head import CascadeHead
-from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
-from hrdet_cli.engine.models.dense.proposals import ProposalSelector
-from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.box_stage import BoxStage
-from hrdet_cli.engine.models.regions.cascade import CascadeStage
-from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.engine.models.regions.region_draw import RegionDraw
-from hrdet_cli.engine.structures import ImageBatch, Targets
-
-NUM_CLASSES, STRIDE, CHANNELS, NUM_PROPOSALS = 3, 4, 6, 40
-IOUS, WEIGHTS = (0.5, 0.6, 0.7), (1.0, 0.5, 0.25)
-STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
-SIZES = [(64, 64), (48, 60)]
-IMAGES = ImageBatch(
-    pixels=torch.zeros(2, 3, 64, 64, dtype=torch.uint8),
-    sizes=torch.tensor(SIZES),
-    keys=torch.tensor([5, 6]),
+from hrdet_cli.engine.structures import Targets
+from tests.cascades import (
+    IMAGES,
+    IOUS,
+    NUM_CLASSES,
+    SIZES,
+    STDS,
+    STRIDE,
+    TARGETS,
+    WEIGHTS,
+    SamplerOfStream,
+    draw_some,
+    make_head,
+    make_pyramid,
+    take_hardest,
 )
-TARGETS = Targets(
-    boxes=torch.tensor([[[4.0, 4, 24, 28], [30, 20, 62, 60]], [[6, 5, 40, 42], [0, 0, 0, 0]]]).double(),
-    labels=torch.tensor([[2, 0], [1, 0]]),
-    is_valid=torch.tensor([[True, True], [True, False]]),
-)
-
-
-def make_rpn() -> RegionProposalNetwork:
-    proposes = ProposalSelector(num_candidates_per_level=200, nms_iou=0.7, max_proposals=NUM_PROPOSALS)
-    return RegionProposalNetwork(
-        in_channels=CHANNELS,
-        anchor_generator=AnchorGenerator(strides=(STRIDE,), scale=6),
-        coder=BoxCoder(stds=(1.0, 1.0, 1.0, 1.0)),
-        matcher=Matcher(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3),
-        sampler=Sampler(num_samples=64, positive_fraction=0.5, stream=0),
-        box_loss=BoxLoss(kind="l1"),
-        allowed_border=None,
-        training_selector=proposes,
-        test_selector=proposes,
-    )
-
-
-def make_head(*, num_samples: int = 200, positive_fraction: float = 0.5) -> CascadeHead:
-    """Of stages that move boxes and are sure of some; by default more samples than there are regions."""
-    torch.manual_seed(2)
-    stages = []
-    for index, (iou, weight, stds) in enumerate(zip(IOUS, WEIGHTS, STDS, strict=True)):
-        box_stage = BoxStage(
-            in_channels=CHANNELS,
-            num_classes=NUM_CLASSES,
-            pooling=RegionPooling(strides=(STRIDE,), cells=3, sampling_ratio=2, aligned=True),
-            hidden_features=16,
-            class_agnostic_boxes=True,
-            coder=BoxCoder(stds=stds),
-            box_loss=BoxLoss(kind="smooth_l1", beta=1.0),
-        ).double()
-        with torch.no_grad():
-            box_stage.classifier.weight.mul_(60)
-            box_stage.regressor.weight.mul_(2000)
-        stages.append(
-            CascadeStage(
-                box_stage=box_stage,
-                region_draw=RegionDraw(
-                    num_classes=NUM_CLASSES,
-                    matcher=Matcher(positive_iou=iou, negative_iou=iou, min_positive_iou=None),
-                    sampler=Sampler(
-                        num_samples=num_samples, positive_fraction=positive_fraction, stream=1 + index
-                    ),
-                ),
-                loss_weight=weight,
-                clipping=BoxClipping(),
-            )
-        )
-    selector = DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=100)
-    return CascadeHead(rpn=make_rpn().double(), stages=tuple(stages), selector=selector)
-
-
-def make_pyramid() -> Pyramid:
-    level = torch.randn(2, CHANNELS, 16, 16, generator=torch.Generator().manual_seed(4)).double()
-    return Pyramid((level.requires_grad_(),), strides=(STRIDE,))
 
 
 def proposed(head: CascadeHead, pyramid: Pyramid) -> list[Tensor]:
@@ -191,14 +125,9 @@ def test_scores_are_of_the_mean_logits_and_boxes_of_the_last_stage() -> None:
         assert (first - scores).abs().max() > 0.01  # which is not the mean of the scores
 
 
-@pytest.mark.parametrize("is_hard", [False, True])
-def test_more_padding_draws_the_same_regions_in_every_stage(is_hard: bool) -> None:
-    head, pyramid = make_head(num_samples=24, positive_fraction=0.25), make_pyramid()
-    if is_hard:
-        hard = HardSampler(num_samples=24, positive_fraction=0.25)
-        draws = [replace(stage.region_draw, sampler=hard) for stage in head.stages]
-        pairs = zip(head.stages, draws, strict=True)
-        head = replace(head, stages=tuple(replace(stage, region_draw=draw) for stage, draw in pairs))
+@pytest.mark.parametrize("sampler", [draw_some, take_hardest])
+def test_more_padding_draws_the_same_regions_in_every_stage(sampler: SamplerOfStream) -> None:
+    head, pyramid = make_head(sampler), make_pyramid()
     padded_targets = Targets(
         boxes=F.pad(TARGETS.boxes, (0, 0, 0, 7)),
         labels=F.pad(TARGETS.labels, (0, 7)),

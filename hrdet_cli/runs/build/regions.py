@@ -1,0 +1,91 @@
+"""From spec to engine: what draws regions and what looks at them."""
+
+from typing import Protocol
+
+from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
+from hrdet_cli.engine.models.boxes.matching import Matcher
+from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sampler
+from hrdet_cli.engine.models.regions.box_stage import BoxStage
+from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.engine.models.regions.region_draw import RegionDraw
+from hrdet_cli.runs.build.boxes import build_box_loss
+from hrdet_cli.runs.build.rpn import RPN_STREAM
+from hrdet_cli.specs.heads.regions import RegionHeadSpec
+from hrdet_cli.specs.model import ModelSpec
+
+FIRST_REGION_STREAM = RPN_STREAM + 1
+"""The stream of a picture's key that the first stage draws regions from; each further one takes the next."""
+
+
+class MatchingSpec(Protocol):
+    """A section that says which regions learn which boxes."""
+
+    @property
+    def positive_iou(self) -> float:
+        """Positive regions overlap a box at least this much."""
+
+    @property
+    def min_positive_iou(self) -> float | None:
+        """A box claims its best regions if they overlap it at least this much."""
+
+
+def build_region_draw(
+    head: RegionHeadSpec, matching: MatchingSpec, *, num_classes: int, stream: int
+) -> RegionDraw:
+    """What draws the regions that a stage is trained on.
+
+    Args:
+        head: How many are drawn, and how.
+        matching: What the stage takes for positive.
+        num_classes: K, without the background.
+        stream: The stage's stream of a picture's key.
+    """
+    sampler = (
+        Sampler(num_samples=head.num_samples, positive_fraction=head.positive_fraction, stream=stream)
+        if head.sampling == "random"
+        else HardSampler(num_samples=head.num_samples, positive_fraction=head.positive_fraction)
+    )
+    return RegionDraw(
+        num_classes=num_classes,
+        matcher=Matcher(
+            positive_iou=matching.positive_iou,
+            negative_iou=matching.positive_iou,
+            min_positive_iou=matching.min_positive_iou,
+        ),
+        sampler=sampler,
+    )
+
+
+def build_box_stage(
+    model: ModelSpec,
+    head: RegionHeadSpec,
+    coder: BoxCoder,
+    *,
+    num_classes: int,
+    strides: tuple[int, ...],
+    class_agnostic_boxes: bool,
+) -> BoxStage:
+    """What looks at regions of a pyramid, of which the coarsest level only proposes.
+
+    Args:
+        model: The detector it is in.
+        head: What all of its stages have alike.
+        coder: The stage's.
+        num_classes: K, without the background.
+        strides: Of the pyramid's levels.
+        class_agnostic_boxes: One box for a region, not one for each class.
+    """
+    return BoxStage(
+        in_channels=model.neck.channels,
+        num_classes=num_classes,
+        pooling=RegionPooling(
+            strides=strides[:-1],
+            cells=head.pool_cells,
+            sampling_ratio=head.pool_sampling_ratio,
+            aligned=head.pool_aligned,
+        ),
+        hidden_features=head.hidden_features,
+        class_agnostic_boxes=class_agnostic_boxes,
+        coder=coder,
+        box_loss=build_box_loss(head.box_loss),
+    )
