@@ -1,7 +1,8 @@
 """``hrdet presets``: list, show and copy the presets."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,33 +13,62 @@ from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.errors import OutputError
 from hrdet_cli.wording import command
 
+if TYPE_CHECKING:
+    from hrdet_cli.specs.experiment import ExperimentSpec
+    from hrdet_cli.specs.presets import Preset
+
 presets_app = typer.Typer(help="List, show and copy the presets.", cls=HrdetGroup, no_args_is_help=True)
 
 
 @presets_app.command("list", cls=HrdetCommand)
-def list_presets(as_json: JsonOption = False) -> None:
+def list_presets(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only those that have all of these words, such as: mask w32")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """List every preset with what it is, and the weights it starts from as --weights fetches them."""
-    from hrdet_cli.engine.weights.origins import origin_of
     from hrdet_cli.specs.loading import load_spec
-    from hrdet_cli.specs.presets import all_presets
+    from hrdet_cli.specs.presets import all_presets, with_words
 
-    specs = {name: load_spec(preset=name).spec for name in all_presets()}
+    presets = all_presets()
+    specs = {name: load_spec(preset=name).spec for name in presets}
+    names = with_words({name: spec.description for name, spec in specs.items()}, words or [])
     if as_json:
         import json
 
-        typer.echo(json.dumps({name: spec.description for name, spec in specs.items()}, indent=2))
+        typer.echo(json.dumps({name: specs[name].description for name in names}, indent=2))
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("preset", style="bold cyan", no_wrap=True)
-    table.add_column("what it is")
-    table.add_column("--weights", overflow="fold")
-    for name, spec in specs.items():
-        weights = spec.model.weights
-        origin = origin_of(weights) if weights is not None else None
-        is_address = origin is not None and origin.name == origin.page
-        name_or_file = "the address in its header" if is_address else origin.name if origin else weights
-        table.add_row(name, spec.description, name_or_file or "random")
-    stdout_console().print(table)
+    for position, table in enumerate(_tables({name: presets[name] for name in names}, specs)):
+        stdout_console().print(*([""] if position else []), table, sep="\n")
+
+
+def _tables(presets: Mapping[str, "Preset"], specs: Mapping[str, "ExperimentSpec"]) -> Iterator[Table]:
+    """A table for each kind of presets, with columns as wide as those of the others."""
+    from hrdet_cli.specs.presets import by_title
+
+    widest = max(map(len, presets))
+    for title, names in by_title(presets).items():
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+        table.add_column("preset", style="bold cyan", no_wrap=True, min_width=widest)
+        table.add_column("what it is")
+        table.add_column("--weights", overflow="fold")
+        for name in names:
+            table.add_row(name, specs[name].description, _weights_of(specs[name]))
+        yield table
+
+
+def _weights_of(spec: "ExperimentSpec") -> str:
+    """What ``--weights`` takes to fetch those that a spec starts from."""
+    from hrdet_cli.engine.weights.origins import origin_of
+
+    weights = spec.model.weights
+    if weights is None:
+        return "random"
+    origin = origin_of(weights)
+    if origin is None:
+        return weights
+    return "the address in its header" if origin.name == origin.page else origin.name
 
 
 @presets_app.command("show", cls=HrdetCommand)

@@ -1,12 +1,31 @@
-"""The presets that come with hrdet: one experiment a YAML file, named after the file."""
+"""The presets that come with hrdet: one experiment a YAML file, named after the file, in folders by kind."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 import hrdet_cli
 from hrdet_cli.errors import SpecError
 from hrdet_cli.wording import shortened
+
+TITLE_BY_FOLDER: Mapping[str, str] = MappingProxyType(
+    {
+        "start": "To start with",
+        "faster": "Recipes of Faster R-CNN",
+        "mask": "Recipes of Mask R-CNN",
+        "cascade": "Recipes of Cascade R-CNN, with masks and without",
+        "htc": "Recipes of Hybrid Task Cascade",
+        "dense": "Recipes of RetinaNet and FCOS",
+        "proposals": "Recipes of region proposal networks alone",
+        "mmdetection": "For weights of mmdetection 2 and 3, with its conventions",
+        "year-2019": "For weights of HRNet-Object-Detection (2019) and mmdetection 0 and 1",
+        "torchvision": "For weights of torchvision",
+        "detectron2": "For weights of detectron2",
+    }
+)
+"""What the presets of a folder are, in the order in which they are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +34,11 @@ class Preset:
 
     name: str
     path: Path
+
+    @property
+    def title(self) -> str:
+        """What it is one of."""
+        return TITLE_BY_FOLDER[self.path.parent.name]
 
     def read(self) -> str:
         """The file's text, its header comment included."""
@@ -32,6 +56,32 @@ def all_presets() -> dict[str, Preset]:
     """Every preset by name, in the order of the names."""
     paths = sorted(presets_folder().rglob("*.yaml"), key=lambda path: path.stem)
     return {path.stem: Preset(path.stem, path) for path in paths}
+
+
+def by_title(presets: Mapping[str, Preset]) -> dict[str, list[str]]:
+    """The names of presets by what they are, in the order of the titles, without titles that have none."""
+    grouped: dict[str, list[str]] = {title: [] for title in TITLE_BY_FOLDER.values()}
+    for name, preset in presets.items():
+        grouped[preset.title].append(name)
+    return {title: names for title, names in grouped.items() if names}
+
+
+def with_words(descriptions: Mapping[str, str], words: Sequence[str]) -> list[str]:
+    """The presets whose names, titles or descriptions have all of some words, in any case.
+
+    Args:
+        descriptions: What each preset is, by its name.
+        words: Parts of words will do.
+
+    Raises:
+        SpecError: There is none.
+    """
+    presets = all_presets()
+    texts = {name: f"{name} {presets[name].title} {text}".lower() for name, text in descriptions.items()}
+    found = [name for name, text in texts.items() if all(word.lower() in text for word in words)]
+    if not found:
+        raise SpecError([f"no preset has {' and '.join(words)}; `hrdet presets list` shows all"])
+    return found
 
 
 def find_preset(name: str) -> Preset:

@@ -100,6 +100,10 @@ def test_data_of_ones_own_needs_two_options(finished_run: FinishedRun, hrdet: Hr
 def test_presets_are_listed_shown_and_copied(hrdet: Hrdet, tmp_path: Path) -> None:
     assert "hrnet-w18-mstrain-pad" in hrdet("presets", "list").stdout
     assert json.loads(hrdet("presets", "list", "--json").stdout)["demo"].startswith("Small HRNet")
+    some = hrdet("presets", "list", "w32", "3x").stdout.splitlines()
+    assert [line.split()[0] for line in some] == ["Recipes", "preset", "hrnet-w32-mstrain-pad-3x"]
+    assert list(json.loads(hrdet("presets", "list", "w32", "3x", "--json").stdout)) == [some[2].split()[0]]
+    assert hrdet("presets", "list", "w33").exit_code == 2
     shown = hrdet("presets", "show", "hrnet-w32").stdout
     copy = tmp_path / "mine.yaml"
     assert hrdet("presets", "copy", "hrnet-w32", copy).exit_code == 0

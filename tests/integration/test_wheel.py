@@ -5,7 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from hrdet_cli.specs.presets import all_presets
+from hrdet_cli.specs.presets import all_presets, presets_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,6 +16,7 @@ def test_the_wheel_holds_every_preset_and_the_type_marker(tmp_path: Path) -> Non
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {f"hrdet_cli/bundled_presets/{name}.yaml" for name in all_presets()} <= names
+    presets = {preset.path.relative_to(presets_folder()) for preset in all_presets().values()}
+    assert {f"hrdet_cli/bundled_presets/{path}" for path in presets} <= names
     assert "hrdet_cli/py.typed" in names
     assert not any(name.startswith("tests") for name in names)

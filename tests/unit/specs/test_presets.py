@@ -16,7 +16,14 @@ from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec
-from hrdet_cli.specs.presets import all_presets, find_preset, presets_folder
+from hrdet_cli.specs.presets import (
+    TITLE_BY_FOLDER,
+    all_presets,
+    by_title,
+    find_preset,
+    presets_folder,
+    with_words,
+)
 
 NAMES = [
     "demo",
@@ -129,6 +136,31 @@ def test_from_scratch_contradicts_settings_that_keep_trained_weights(setting: st
 
 def test_every_yaml_file_in_the_folder_is_a_preset() -> None:
     assert {path.stem for path in presets_folder().rglob("*.y*ml")} == set(all_presets())
+
+
+def test_presets_are_in_folders_that_say_what_they_are() -> None:
+    grouped = by_title(all_presets())
+    assert sorted(name for names in grouped.values() for name in names) == sorted(NAMES)
+    assert list(grouped) == [title for title in TITLE_BY_FOLDER.values() if title in grouped]
+    assert grouped["To start with"] == ["demo", "finetune-w18"]
+    for name, preset in all_presets().items():
+        origin = {"mmdet3": "mmdetection", "hrnet2019": "year-2019", "torchvision": "torchvision"}
+        folder = origin.get(name.partition("-")[0])
+        assert folder is None or preset.path.parent.name == folder, name
+
+
+def test_presets_are_found_by_words_of_their_names_titles_and_descriptions() -> None:
+    descriptions = {name: spec_of(name).description for name in NAMES}
+    assert with_words(descriptions, ["W32", "pad"]) == [
+        "hrnet-w32-mstrain-pad",
+        "hrnet-w32-mstrain-pad-2x",
+        "hrnet-w32-mstrain-pad-3x",
+    ]
+    assert with_words(descriptions, ["built-in"]) == ["demo"]
+    assert set(with_words(descriptions, ["mmdetection 2"])) == {n for n in NAMES if n.startswith("mmdet3")}
+    assert with_words(descriptions, []) == list(descriptions)
+    with pytest.raises(SpecError, match="no preset has w32 and w40; `hrdet presets list` shows all"):
+        with_words(descriptions, ["w32", "w40"])
 
 
 def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:
