@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.visualisation.lettering import LabelWriter, Rectangle
+from hrdet_cli.engine.visualisation.mask_overlay import lay_over, veil_in_box
 from hrdet_cli.engine.visualisation.overlay import LegendEntry, draw_box, draw_dashed_box, hatched
 from hrdet_cli.engine.visualisation.palette import INK, RULE, class_colour
 
@@ -15,7 +16,7 @@ from hrdet_cli.engine.visualisation.palette import INK, RULE, class_colour
 def draw_canvas_tile(
     batch: Batch, index: int, class_names: Sequence[str], *, zoom: float, letters: int = 12
 ) -> Image.Image:
-    """Draw one canvas: the picture, hatching where it has none, boxes, labels.
+    """Draw one canvas: the picture, hatching where it has none, masks if there are any, boxes, labels.
 
     Args:
         batch: A batch in host memory.
@@ -31,14 +32,24 @@ def draw_canvas_tile(
     pixels = np.ascontiguousarray(batch.images.pixels[index].permute(1, 2, 0).numpy())
     height, width = (max(1, round(edge * zoom)) for edge in batch.images.sizes[index].tolist())
     picture = Image.fromarray(pixels[: batch.images.sizes[index, 0], : batch.images.sizes[index, 1]])
-    tile = hatched(size.width, size.height)
-    tile.paste(picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2), (0, 0))
-    draw = ImageDraw.Draw(tile)
-    draw.rectangle((0, 0, size.width - 1, size.height - 1), outline=RULE)
-    draw.rectangle((0, 0, width, height), outline=INK)
+    picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2)
     is_valid = batch.targets.is_valid[index]
     boxes = _zoomed(batch.targets.boxes[index][is_valid].tolist(), zoom)
     labels = batch.targets.labels[index][is_valid].tolist()
+    if (masks := batch.targets.masks) is not None:
+        frames = masks[index][is_valid].numpy()
+        picture = lay_over(
+            picture,
+            [
+                veil_in_box(frame, box, class_colour(label))
+                for frame, box, label in zip(frames, boxes, labels, strict=True)
+            ],
+        )
+    tile = hatched(size.width, size.height)
+    tile.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(tile)
+    draw.rectangle((0, 0, size.width - 1, size.height - 1), outline=RULE)
+    draw.rectangle((0, 0, width, height), outline=INK)
     ignored = _zoomed(batch.records[index].ignored_boxes.tolist(), zoom)
     for box in ignored:
         draw_dashed_box(draw, box)

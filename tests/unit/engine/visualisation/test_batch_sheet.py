@@ -101,6 +101,25 @@ def test_hatching_covers_the_padding_and_only_the_padding() -> None:
     assert is_hatch[padding].mean() > 0.98
 
 
+def test_masks_are_veils_over_the_picture_that_hide_neither_boxes_nor_labels() -> None:
+    batch = make_batch(
+        canvas=Size(200, 300),
+        sizes=[Size(200, 300)],
+        boxes=[(60, 40, 220, 180), (100, 60, 180, 120)],
+        labels=[0, 1],
+    )
+    masks = torch.zeros((1, 5, 112, 112), dtype=torch.uint8)
+    masks[0, 0, :, :56] = 1
+    masks[0, 4] = 1  # of a padding row
+    veiled = draw_batch_sheet(replace(batch, targets=replace(batch.targets, masks=masks)), NAMES)
+    plain = draw_batch_sheet(batch, NAMES)
+    changed = (np.asarray(plain) != np.asarray(veiled)).any(axis=2)
+    assert not (changed & ~where(plain, MAGENTA)).any()
+    left, top, _, _ = extent(where(plain, MAGENTA))
+    assert extent(changed) == (left - 1 + 122, top - 1 + 82, left - 1 + 280, top - 1 + 358)
+    assert changed.sum() > 0.8 * 158 * 276  # the rest is the other box and its label
+
+
 def test_a_picture_that_fills_its_canvas_has_no_hatching() -> None:
     sheet = draw_batch_sheet(make_batch(canvas=Size(200, 300), sizes=[Size(200, 300)]), NAMES)
     _, top, _, bottom = extent(where(sheet, MAGENTA))
