@@ -53,10 +53,7 @@ def test_a_back_end_without_synchronisation_is_refused() -> None:
 )
 def test_a_back_end_that_counts_padding_cannot_normalise_regions(back_end: str, kind: str, part: str) -> None:
     sync = ["norm.kind=sync", f"norm.back_end={back_end}"]
-    head = [
-        f"model.head={{{{kind: {kind}, roi_head: {{{{num_convs: 4}}}}}}}}",
-        f"model.head.{part}.norm=batch",
-    ]
+    head = [f"model.head.kind={kind}", "model.head.roi_head.num_convs=4", f"model.head.{part}.norm=batch"]
 
     (problem,) = problems(*sync, *head)
 
