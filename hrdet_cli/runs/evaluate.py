@@ -1,88 +1,38 @@
 """``hrdet eval``: a trained detector in, COCO's numbers, detections and pictures out."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.batch import PictureFault
-from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.shared_annotations import load_coco_once
 from hrdet_cli.engine.distributed.collectives import from_first
-from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, score_detections
 from hrdet_cli.engine.evaluation.inference import (
     PictureDetections,
     detect_all,
     gather_faults,
     gather_pictures,
-    to_coco_results,
 )
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
-from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
-from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader
+from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.trainer import autocast_dtype
 from hrdet_cli.runs.dataset import DatasetPart, open_part
 from hrdet_cli.runs.device import select_device
+from hrdet_cli.runs.evaluation_results import Evaluation, Findings, score_and_write
 from hrdet_cli.runs.events import EvaluationProgress
-from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
-from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin, evaluation_folder, origin_of
+from hrdet_cli.runs.output_files import make_folder
+from hrdet_cli.runs.results import Origin, evaluation_folder, origin_of
 from hrdet_cli.runs.run_notes.data import describe_cap
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.wording import counted, first_few
-
-NUM_PICTURED = 12
-PICTURED_MIN_SCORE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a detector scores; the same on every process.
-
-    Attributes:
-        files: metrics.json, detections.json and the pictures.
-        broken: Pictures that could not be read and do not count.
-        damaged: JPEGs with damaged pixels, which count as they were decoded.
-    """
-
-    origin: Origin
-    metrics: CocoMetrics
-    files: tuple[Path, ...]
-    broken: tuple[PictureFault, ...] = ()
-    damaged: tuple[PictureFault, ...] = ()
-
-    def notices(self) -> Iterator[str]:
-        """What the user should be told of the pictures."""
-        if self.broken:
-            yield (
-                f"scored without {counted(len(self.broken), 'picture')} that cannot be read, on the other "
-                f"{self.origin.num_pictures - len(self.broken):,}; the first: {self.broken[0].reason} "
-                "hrdet check-data names all"
-            )
-        if self.damaged:
-            first = self.damaged[0]
-            yield (
-                f"damaged JPEG data in {counted(len(self.damaged), 'picture')}, scored as far as decoded; "
-                f"the first: {first.file_name} ({first.reason}); hrdet check-data names all"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds; broken and damaged pictures where there are some."""
-        kinds = {"broken_pictures": self.broken, "damaged_pictures": self.damaged}
-        faults = {
-            kind: {fault.file_name: fault.reason for fault in faults}
-            for kind, faults in kinds.items()
-            if faults
-        }
-        return {MADE_FROM: self.origin.to_json(), **faults, **self.metrics.to_json()}
+from hrdet_cli.wording import first_few
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +96,8 @@ def evaluate_trained(
         evaluation=evaluation,
         unknown_classes=tuple(
             name
-            for name, scored in evaluation.metrics.classes.items()
-            if name not in class_names and scored.num_boxes
+            for name, scored in evaluation.metrics.tasks["box"].classes.items()
+            if name not in class_names and scored.num_objects
         ),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
         notices=(*trained.notices, *part.notices, *evaluation.notices(), *([capped] if capped else [])),
@@ -224,7 +174,14 @@ def evaluate_detector(
     with (
         build_evaluation_loader(spec, part, device, leaves_out_broken=leaves_out_broken) as loader,
         closing(
-            detect_all(detector, loader, device=device, autocast_dtype=dtype, stop_asked=stop_asked)
+            detect_all(
+                detector,
+                loader,
+                device=device,
+                autocast_dtype=dtype,
+                pasting=build_mask_pasting(spec.model),
+                stop_asked=stop_asked,
+            )
         ) as rounds,
     ):
         try:
@@ -237,8 +194,14 @@ def evaluate_detector(
             raise DataError(f"{error}\nTo score the others: add --set data.broken_pictures=skip") from error
     everything = gather_pictures(pictures) or []
     known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
-    findings = _Findings(part, known, tuple(gather_faults(broken)), tuple(gather_faults(damaged)))
-    return from_first(lambda: _score_and_write(out, origin, findings), what="metrics")
+    findings = Findings(
+        part=part,
+        pictures=known,
+        broken=tuple(gather_faults(broken)),
+        damaged=tuple(gather_faults(damaged)),
+        with_masks=spec.model.head.has_masks,
+    )
+    return from_first(lambda: score_and_write(out, origin, findings), what="metrics")
 
 
 def _take_buffers_of_first(detector: Detector) -> None:
@@ -252,57 +215,6 @@ def _take_buffers_of_first(detector: Detector) -> None:
     )
     for name, buffer in buffers.items():
         buffer.copy_(of_first[name])
-
-
-@dataclass(frozen=True, slots=True)
-class _Findings:
-    """A data set's detections.
-
-    Attributes:
-        pictures: All that were read, by image id; labels are those of the annotations.
-        broken: Those that could not be read, by name.
-        damaged: JPEGs with damaged pixels, likewise.
-    """
-
-    part: DatasetPart
-    pictures: Sequence[PictureDetections]
-    broken: tuple[PictureFault, ...]
-    damaged: tuple[PictureFault, ...]
-
-    def ids_left_out(self) -> set[int]:
-        """Ids of the broken pictures."""
-        annotations = self.part.annotations
-        names = [fault.file_name for fault in self.broken]
-        return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
-
-
-def _score_and_write(folder: Path, origin: Origin, findings: _Findings) -> Evaluation:
-    """Write ``metrics.json``, ``detections.json`` and two pictures into a folder."""
-    annotations = findings.part.annotations
-    if findings.broken and not findings.pictures:
-        raise DataError(
-            f"{annotations.path}: none of its {counted(len(annotations), 'picture')} can be read; the first: "
-            f"{findings.broken[0].reason}"
-        )
-    results = to_coco_results(findings.pictures, annotations.category_ids)
-    scores = score_detections(annotations, results, left_out=findings.ids_left_out())
-    metrics, detections = folder / METRICS, folder / "detections.json"
-    sheet, curves = folder / "detections.png", folder / "precision-recall.png"
-    evaluation = Evaluation(
-        origin, scores, (metrics, detections, sheet, curves), findings.broken, findings.damaged
-    )
-    write_json(metrics, evaluation.to_json())
-    write_json(detections, list(results))
-    save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)
-    save_picture(
-        draw_precision_recall(
-            scores.precision,
-            iou_thresholds=scores.iou_thresholds.tolist(),
-            class_names=annotations.class_names,
-        ),
-        curves,
-    )
-    return evaluation
 
 
 def _labels_in_file(part: DatasetPart, class_names: Sequence[str]) -> NDArray[np.int64]:
@@ -327,25 +239,3 @@ def _with_labels_of_file(picture: PictureDetections, labels_in_file: NDArray[np.
     labels = torch.from_numpy(labels_in_file)[picture.labels]
     is_known = labels >= 0
     return replace(picture, labels=labels).select(is_known)
-
-
-def _panels(findings: _Findings) -> list[DetectionPanel]:
-    """Pictures spread evenly over the data set, with what was found in them."""
-    step = max(1, len(findings.pictures) // NUM_PICTURED)
-    return [_panel(findings, picture) for picture in findings.pictures[::step][:NUM_PICTURED]]
-
-
-def _panel(findings: _Findings, picture: PictureDetections) -> DetectionPanel:
-    annotations, images = findings.part.annotations, findings.part.images
-    index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
-    name = str(annotations.file_names[index])
-    pixels = decode_rgb(images.read(name), expected=annotations.size_of(index), name=name)
-    is_shown = picture.scores >= PICTURED_MIN_SCORE
-    return DetectionPanel(
-        pixels=pixels.permute(1, 2, 0).numpy(),
-        title=name,
-        found=LabelledBoxes(picture.boxes[is_shown].numpy(), picture.labels[is_shown].numpy()),
-        scores=picture.scores[is_shown].numpy(),
-        true=LabelledBoxes(*annotations.targets_of(index)),
-        crowd=LabelledBoxes(*annotations.crowd_of(index)),
-    )

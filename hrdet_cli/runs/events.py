@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hrdet_cli.engine.evaluation.coco_metrics import Task
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.plan import LargestStep, Plan
 
@@ -86,15 +87,17 @@ class EvaluationProgress:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """An evaluation is finished; ``box`` has COCO's 12 numbers, None where there is nothing to average.
+    """An evaluation is finished.
 
     Attributes:
+        numbers: COCO's 12 of boxes, and of masks where there are some, by name; None where there is nothing
+            to average.
         is_best: Whether no evaluation of weights of this kind was better.
     """
 
     epoch: int
     weights: EvaluatedWeights
-    box: Mapping[str, float | None]
+    numbers: Mapping[Task, Mapping[str, float | None]]
     is_best: bool
 
 
@@ -123,13 +126,13 @@ class RunFinished:
     """All epochs are done.
 
     Attributes:
-        best_box_ap: Of the raw weights.
-        best_ema_box_ap: Of their average; None where none is kept, too.
+        best_by: What the best checkpoint was chosen by.
+        best_ap: Its average precision, of each kind of weights that was evaluated.
     """
 
     folder: Path
-    best_box_ap: float | None
-    best_ema_box_ap: float | None
+    best_by: Task
+    best_ap: Mapping[EvaluatedWeights, float]
     seconds: float
 
 

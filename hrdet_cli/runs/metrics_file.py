@@ -117,6 +117,11 @@ class _Line(msgspec.Struct):
     learning_rate: float = 0.0
     weights: str = "raw"
     box: dict[str, float | None] = {}
+    mask: dict[str, float | None] | None = None
+
+    def numbers(self) -> dict[str, dict[str, float | None]]:
+        """Of an evaluation, by task."""
+        return {"box": self.box} | ({} if self.mask is None else {"mask": self.mask})
 
 
 def read_history(path: Path) -> TrainingHistory | None:
@@ -140,7 +145,7 @@ def read_history(path: Path) -> TrainingHistory | None:
     evaluations: dict[str, list[EvaluatedEpoch]] = {}
     for line in lines:
         if line.kind == "evaluation":
-            evaluations.setdefault(line.weights, []).append(EvaluatedEpoch(line.epoch, line.box))
+            evaluations.setdefault(line.weights, []).append(EvaluatedEpoch(line.epoch, line.numbers()))
     names = steps[-1].losses
     return TrainingHistory(
         steps=np.array([line.step for line in steps], dtype=np.float64),

@@ -285,8 +285,7 @@ def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
     yield from map(Notice, notices)
     run.record = _record_of(start, state)
     moved = run.trainer.load_state_dict(state)
-    run.num_closed_epochs = state["num_closed_epochs"]
-    run.best_box_ap, run.best_ema_box_ap = state["best_score"], state["best_ema_score"]
+    run.restore(state)
     _refuse_shortening(run)
     yield Notice(f"goes on from {path} after step {run.trainer.step}")
     if moved is not None:
@@ -297,7 +296,7 @@ def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
 
 def _read_newest(run: TrainingRun, start: _Start) -> tuple[Path, dict[str, Any], list[str]]:
     path, state, skipped = newest_valid(run.folder.checkpoints_newest_first())
-    require_keys(path, state, ("num_closed_epochs", "best_score", "best_ema_score"))
+    require_keys(path, state, ("num_closed_epochs", "best_box_ap", "best_ema_box_ap"))
     check_same_spec(run.spec, str(state.get("spec", "")), file=path)  # spec.yaml may have been changed
     skipped = [f"skipped a checkpoint: {reason}" for reason in skipped]
     return path, state, [*skipped, *compare_data(run.plan, _record_of(start, state), run.folder)]

@@ -66,7 +66,7 @@ def train(
                     yield RunStopped(folder.path, run.trainer.step)
                     return
         seconds = time.perf_counter() - started
-        yield RunFinished(folder.path, run.best_box_ap, run.best_ema_box_ap, seconds)
+        yield RunFinished(folder.path, run.spec.evaluation.best_by, run.chosen_ap, seconds)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:
@@ -217,18 +217,18 @@ def _evaluate(
     )
     yield from map(Notice, run.untold(evaluation.notices()))
     left_out = {"num_broken_pictures": len(evaluation.broken)} if evaluation.broken else {}
-    box = evaluation.metrics.to_json()["box"]
+    numbers = evaluation.metrics.numbers
     run.log(
         {
             "kind": "evaluation",
             "weights": weights,
             "epoch": epoch,
             "step": run.trainer.step,
-            "box": box,
+            **{str(task): dict(of_task) for task, of_task in numbers.items()},
             **left_out,
         }
     )
-    return Evaluated(epoch, weights, box, run.remember_if_best(box["AP"], weights))
+    return Evaluated(epoch, weights, numbers, run.remember_if_best(numbers, weights))
 
 
 def _best_checkpoint(folder: RunFolder, weights: EvaluatedWeights) -> Path:

@@ -11,6 +11,7 @@ import torch
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.evaluation.coco_metrics import Task
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
@@ -25,6 +26,14 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.wording import counted
 
+_BEST_AP: Mapping[str, tuple[EvaluatedWeights, Task]] = {
+    "best_box_ap": ("raw", "box"),
+    "best_ema_box_ap": ("ema", "box"),
+    "best_mask_ap": ("raw", "mask"),
+    "best_ema_mask_ap": ("ema", "mask"),
+}
+"""Keys of a checkpoint; those of masks are missing in older ones."""
+
 
 @dataclass(slots=True)
 class TrainingRun:
@@ -33,8 +42,7 @@ class TrainingRun:
     Attributes:
         record: What is, or will be, in ``run.json``.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
-        best_box_ap: Highest box AP of an evaluation of the raw weights so far.
-        best_ema_box_ap: The same of their average.
+        best_ap: Highest average precision of an evaluation so far, of each kind of weights and each task.
     """
 
     spec: ExperimentSpec
@@ -50,8 +58,7 @@ class TrainingRun:
     metrics: MetricsFile
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     num_closed_epochs: int = 0
-    best_box_ap: float | None = None
-    best_ema_box_ap: float | None = None
+    best_ap: dict[EvaluatedWeights, dict[Task, float]] = field(default_factory=dict)
     _saved_at: float = field(default_factory=time.monotonic)
     _told: set[str] = field(default_factory=set)
     _num_told_damaged: int = 0
@@ -83,16 +90,21 @@ class TrainingRun:
             num_pictures=len(annotations),
         )
 
-    def remember_if_best(self, box_ap: float | None, weights: EvaluatedWeights) -> bool:
-        """Whether an AP is the highest so far of weights of a kind."""
-        best = self.best_box_ap if weights == "raw" else self.best_ema_box_ap
-        if box_ap is None or (best is not None and box_ap <= best):
-            return False
-        if weights == "raw":
-            self.best_box_ap = box_ap
-        else:
-            self.best_ema_box_ap = box_ap
-        return True
+    def remember_if_best(
+        self, numbers: Mapping[Task, Mapping[str, float | None]], weights: EvaluatedWeights
+    ) -> bool:
+        """Whether the AP that decides is the highest so far of weights of a kind."""
+        best = self.best_ap.setdefault(weights, {})
+        found = {task: of_task["AP"] for task, of_task in numbers.items()}
+        higher = {task: ap for task, ap in found.items() if ap is not None and ap > best.get(task, -1.0)}
+        best.update(higher)
+        return self.spec.evaluation.best_by in higher
+
+    @property
+    def chosen_ap(self) -> dict[EvaluatedWeights, float]:
+        """The AP of the best checkpoint, of each kind of weights that has one."""
+        best_by = self.spec.evaluation.best_by
+        return {weights: best[best_by] for weights, best in self.best_ap.items() if best_by in best}
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics file."""
@@ -179,6 +191,12 @@ class TrainingRun:
             "class_names": list(self.data.train.annotations.class_names),
             "category_ids": list(self.data.train.annotations.category_ids),
             "num_closed_epochs": self.num_closed_epochs,
-            "best_score": self.best_box_ap,
-            "best_ema_score": self.best_ema_box_ap,
+            **{key: self.best_ap.get(weights, {}).get(task) for key, (weights, task) in _BEST_AP.items()},
         }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `save` wrote beside the trainer's state."""
+        self.num_closed_epochs = state["num_closed_epochs"]
+        for key, (weights, task) in _BEST_AP.items():
+            if (ap := state.get(key)) is not None:
+                self.best_ap.setdefault(weights, {})[task] = ap

@@ -55,6 +55,16 @@ class ExperimentSpec(Spec):
         yield from _scale_problems(self)
         yield from _canvas_problems(self)
         yield from _weight_problems(self)
+        yield from _evaluation_problems(self)
+
+
+def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    if spec.evaluation.best_by == "mask" and not spec.model.head.has_masks:
+        yield (
+            "evaluation.best_by",
+            f"'mask' is for detectors that find masks, and model.head.kind={spec.model.head.kind} is set to "
+            "find boxes alone; set evaluation.best_by=box, or model.head.mask={} where the head has one",
+        )
 
 
 def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
@@ -66,21 +76,16 @@ def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "0 is only for statistics that stay as they are: a channel of equal pixels has no variance; "
             "set norm.kind=frozen, or norm.epsilon=1e-5",
         )
-    if not isinstance(norm, SyncBatchNormSpec) or norm.back_end not in ("torch", "apex"):
-        return
-    if norm.statistics == "valid":
+    if (
+        isinstance(norm, SyncBatchNormSpec)
+        and norm.statistics == "valid"
+        and norm.back_end in ("torch", "apex")
+    ):
         yield (
             "norm.statistics",
             f"'valid' is not for norm.back_end '{norm.back_end}', which counts all pixels; "
             "set norm.back_end=coalesced or norm.statistics=all",
         )
-    for key, choice in spec.model.head.region_norms.items():
-        if choice == "batch":
-            yield (
-                "norm.back_end",
-                f"'{norm.back_end}' counts regions that are padding, so {key} cannot be 'batch'; "
-                f"set norm.back_end=coalesced, or {key} to group or null",
-            )
 
 
 def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:

@@ -16,6 +16,8 @@ class EvaluationSpec(Spec):
     """Pictures per forward pass; the detections do not depend on it beyond rounding."""
     every_num_epochs: NonNegativeInt = 1
     """Evaluate after every so many epochs, and after the last; 0 never does."""
+    best_by: Literal["box", "mask"] = "box"
+    """The best checkpoint has the highest average precision of boxes, or of masks."""
 
 
 class RunSpec(Spec):

@@ -107,7 +107,8 @@ def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[st
             report: EvaluationReport = end.value
             evaluation = report.evaluation
             files = [str(file) for file in evaluation.files]
-            return Outcome(progress, dict(evaluation.metrics.box), evaluation.origin.num_pictures, files)
+            numbers = dict(evaluation.metrics.numbers["box"])
+            return Outcome(progress, numbers, evaluation.origin.num_pictures, files)
         progress.append((event.num_done, event.num_pictures, event.stop_asked))
 
 

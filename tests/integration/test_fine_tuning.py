@@ -63,7 +63,7 @@ def test_an_average_is_evaluated_and_kept_beside_weights_that_it_does_not_change
         assert written == [line["box"] for line in lines if line["weights"] == weights][-1]
     assert "epoch 2  evaluated the average: AP" in averaging_run.stdout
     best_of_average = max(line["box"]["AP"] for line in lines if line["weights"] == "ema")
-    assert checkpoint(folder, "best-ema.pt")["best_ema_score"] == best_of_average
+    assert checkpoint(folder, "best-ema.pt")["best_ema_box_ap"] == best_of_average
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def main() -> None:
     dump = torch.load(arguments.folder / "chain.pt", weights_only=True)
     annotations, images = load_coco(arguments.annotations), open_images(arguments.images)
     metrics = score_detections(annotations, make_results(arguments.annotations))
-    pairs = zip(metrics.box.items(), dump["metrics"], strict=True)
+    pairs = zip(metrics.numbers["box"].items(), dump["metrics"], strict=True)
     numbers = (f"{name} {ours:.6f} {theirs:.6f};" for (name, ours), theirs in pairs)
     sys.stdout.write(f"COCO, ours and theirs: {' '.join(numbers)}\n")
     detector = build_filled("w18").eval()

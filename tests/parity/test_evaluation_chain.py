@@ -42,7 +42,7 @@ def test_the_same_detections_have_the_coco_numbers_of_mmdetection() -> None:
     annotations = load_coco(_PICO / "instances_val.json")
     results = make_results(_PICO / "instances_val.json")
     metrics = score_detections(annotations, results)
-    assert metrics.box == pytest.approx(_NUMBERS_OF_MMDETECTION, abs=1e-6)
+    assert metrics.numbers["box"] == pytest.approx(_NUMBERS_OF_MMDETECTION, abs=1e-6)
 
 
 @pytest.mark.parametrize(("long", "short"), [(1333, 800), (500, 300)])

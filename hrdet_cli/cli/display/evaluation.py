@@ -1,6 +1,6 @@
 """COCO's numbers as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,26 +18,28 @@ NAME_WIDTH = 40
 
 
 def draw_report(report: EvaluationReport) -> RenderableType:
-    """The twelve numbers, and a row for each class that has boxes."""
+    """The twelve numbers of boxes, and of masks, and a row for each class that has boxes."""
     evaluation = report.evaluation
-    document, origin = evaluation.to_json(), evaluation.origin
-    head = Text.assemble(
+    metrics, origin = evaluation.metrics, evaluation.origin
+    tables: list[RenderableType] = []
+    for task, numbers in metrics.numbers.items():
+        head: list[RenderableType] = [Text("mask AP"), Text()] if task == "mask" else []
+        tables += [*head, draw_numbers(numbers), Text()]
+    head_line = Text.assemble(
         "box AP on ",
         (counted(origin.num_pictures, "picture"), "bold"),
         f" of {shown_path(origin.annotations)}, {shown_path(origin.weights)}",
     )
-    return Group(
-        head, Text(), draw_box_numbers(document["box"]), Text(), *_draw_classes(document["classes"]), Text()
-    )
+    return Group(head_line, Text(), *tables, *_draw_classes(metrics.to_json()["classes"]), Text())
 
 
-def draw_box_numbers(box: Mapping[str, float | None]) -> Table:
+def draw_numbers(numbers: Mapping[str, float | None]) -> Table:
     """Six precisions above six recalls."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for names in (["AP", "AP50", "AP75", "APs", "APm", "APl"], ["AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]):
         cells: list[str | Text] = []
         for name in names:
-            cells += [Text(name, style="bold"), format_ap(box[name])]
+            cells += [Text(name, style="bold"), format_ap(numbers[name])]
         table.add_row(*cells)
     return table
 
@@ -53,15 +55,16 @@ def _draw_classes(classes: Mapping[str, Mapping[str, Any]]) -> list[RenderableTy
     without = [shortened(name, NAME_WIDTH) for name in classes if name not in scored]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("class", style="cyan")
-    for heading in ("AP", "AP50", "boxes"):
+    columns = [key for key in next(iter(classes.values())) if key != "num_boxes"]
+    for heading in (*(key.replace("_", " ") for key in columns), "boxes"):
         table.add_column(heading, justify="right")
     if len(scored) <= MOST_CLASSES:
-        _add_rows(table, scored)
+        _add_rows(table, scored, columns)
     else:
         by_ap = sorted(scored.items(), key=lambda item: item[1]["AP"], reverse=True)
-        _add_rows(table, dict(by_ap[:NUM_BEST]))
+        _add_rows(table, dict(by_ap[:NUM_BEST]), columns)
         table.add_row(f"... {counted(len(by_ap) - NUM_BEST - NUM_WORST, 'class', 'classes')} between")
-        _add_rows(table, dict(by_ap[-NUM_WORST:]))
+        _add_rows(table, dict(by_ap[-NUM_WORST:]), columns)
     lines: list[RenderableType] = [table]
     if len(scored) > MOST_CLASSES:
         lines.append("metrics.json has all of them")
@@ -71,7 +74,7 @@ def _draw_classes(classes: Mapping[str, Mapping[str, Any]]) -> list[RenderableTy
     return lines
 
 
-def _add_rows(table: Table, classes: Mapping[str, Mapping[str, Any]]) -> None:
+def _add_rows(table: Table, classes: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> None:
     for name, row in classes.items():
-        cells = (format_ap(row["AP"]), format_ap(row["AP50"]), str(row["num_boxes"]))
+        cells = (*(format_ap(row[column]) for column in columns), str(row["num_boxes"]))
         table.add_row(Name(name, most=NAME_WIDTH), *cells)

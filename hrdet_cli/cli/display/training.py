@@ -97,13 +97,9 @@ class TrainingDisplay:
             case RunStopped():
                 self._print(f"stopped after step {event.step}; {self._describe_resuming(event)}")
             case RunFinished():
-                best = f"best box AP {format_ap(event.best_box_ap)}"
-                if event.best_box_ap is None:
-                    best = "nothing was evaluated"
-                if event.best_ema_box_ap is not None:
-                    best += f", of the average {format_ap(event.best_ema_box_ap)}"
                 self._print(
-                    f"finished in {format_duration(event.seconds)}, {best}; everything is in {event.folder}"
+                    f"finished in {format_duration(event.seconds)}, {_describe_best(event)}; "
+                    f"everything is in {event.folder}"
                 )
 
     def _print(self, line: str | Text) -> None:
@@ -162,7 +158,12 @@ class TrainingDisplay:
         if self._evaluating is not None:
             self._bar.remove_task(self._evaluating)
             self._evaluating = None
-        numbers = "  ".join(f"{name} {format_ap(event.box[name])}" for name in ("AP", "AP50", "AP75"))
+        numbers = "; ".join(
+            # Of boxes alone the numbers need no name.
+            (f"{task} " if len(event.numbers) > 1 else "")
+            + "  ".join(f"{name} {format_ap(of_task[name])}" for name in ("AP", "AP50", "AP75"))
+            for task, of_task in event.numbers.items()
+        )
         what = "evaluated" if event.weights == "raw" else "evaluated the average"
         self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
 
@@ -185,6 +186,14 @@ def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
     if not any(word.partition("=")[0] == "--run-dir" for word in kept):
         kept += ["--run-dir", str(folder)]
     return command("hrdet", *kept, "--resume")
+
+
+def _describe_best(event: RunFinished) -> str:
+    if "raw" not in event.best_ap:
+        return "nothing was evaluated"
+    average = event.best_ap.get("ema")
+    of_average = "" if average is None else f", of the average {format_ap(average)}"
+    return f"best {event.best_by} AP {format_ap(event.best_ap['raw'])}{of_average}"
 
 
 def _describe_forecast(event: StepForecast | RunForecast) -> str:

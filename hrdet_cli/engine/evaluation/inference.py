@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureFault, PictureRecord
+from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
-from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting, MaskRuns
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.structures import Detections, ImageBatch
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.visualisation.judgement import Judgement, LabelledBoxes, judge
 from hrdet_cli.engine.visualisation.lettering import LabelWriter, Rectangle, font, shorten
+from hrdet_cli.engine.visualisation.mask_overlay import lay_over, veils_of
 from hrdet_cli.engine.visualisation.overlay import (
     LegendEntry,
     draw_box,
@@ -37,6 +39,7 @@ class DetectionPanel:
         scores: ``(D,)`` float32 in [0, 1].
         true: G objects.
         crowd: I crowd regions.
+        masks: Of the D detections; None where boxes alone were looked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -45,6 +48,7 @@ class DetectionPanel:
     scores: NDArray[np.float32]
     true: LabelledBoxes
     crowd: LabelledBoxes
+    masks: MaskRuns | None = None
 
     @property
     def judgement(self) -> Judgement:
@@ -74,8 +78,9 @@ class _Place:
 def draw_detection_sheet(pictures: Sequence[DetectionPanel], class_names: Sequence[str]) -> Image.Image:
     """Draw pictures in rows, with detections solid and ground truth dashed.
 
-    A detection's label names class and score. One that COCO would count as false at an overlap of one half
-    is crossed out and labelled so, an object that none was found for is labelled as missed.
+    Masks of detections are veils over the picture. A detection's label names class and score. One that COCO
+    would count as false, at an overlap of boxes of one half, is crossed out and labelled so, an object that
+    none was found for is labelled as missed.
 
     Args:
         pictures: One or more, with the detections that are to be seen: drop low scores before.
@@ -163,6 +168,8 @@ def _draw_panel(
 ) -> Image.Image:
     size = (place.width, place.height)
     picture = Image.fromarray(panel.pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
+    if panel.masks is not None:
+        picture = lay_over(picture, veils_of(panel.masks, panel.found.labels.tolist(), size))
     draw = ImageDraw.Draw(picture)
     zoom = np.array([place.width / panel.pixels.shape[1], place.height / panel.pixels.shape[0]] * 2)
     found, true, crowd = (_zoomed(boxes, zoom) for boxes in (panel.found, panel.true, panel.crowd))

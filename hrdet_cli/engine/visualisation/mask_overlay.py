@@ -3,7 +3,7 @@
 They go over the picture before boxes and labels, which stay as readable as without.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.visualisation.lettering import Rectangle
-from hrdet_cli.engine.visualisation.palette import Colour
+from hrdet_cli.engine.visualisation.palette import Colour, class_colour
 
 _VEIL, _EDGE = 0.4, 0.9  # how much of a pixel's colour is the mask's
 
@@ -63,6 +64,28 @@ def veil_over_picture(bitmap: NDArray[np.bool_], size: tuple[int, int], colour: 
         shades = Image.fromarray(bitmap.astype(np.uint8) * 255)
         bitmap = np.asarray(shades.resize(size, Image.Resampling.BILINEAR)) >= 128
     return Veil(bitmap, 0, 0, colour)
+
+
+def veils_of(masks: MaskRuns, labels: Sequence[int], size: tuple[int, int]) -> list[Veil]:
+    """The masks of a picture's objects, each as large as it is and no larger.
+
+    Args:
+        masks: Of D objects.
+        labels: Of each, whose colours they get.
+        size: Width and height of the picture as it is drawn.
+    """
+    bitmaps = zip(masks.bitmaps(), labels, strict=True)
+    return [_cropped(veil_over_picture(bitmap, size, class_colour(label))) for bitmap, label in bitmaps]
+
+
+def _cropped(veil: Veil) -> Veil:
+    """The same mask without what is empty around it."""
+    rows, columns = (np.flatnonzero(veil.bitmap.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return Veil(np.zeros((0, 0), dtype=np.bool_), veil.left, veil.top, veil.colour)
+    top, left = int(rows[0]), int(columns[0])
+    bitmap = veil.bitmap[top : rows[-1] + 1, left : columns[-1] + 1].copy()
+    return Veil(bitmap, veil.left + left, veil.top + top, veil.colour)
 
 
 def lay_over(picture: Image.Image, veils: Iterable[Veil], *, line: int = 1) -> Image.Image:

@@ -22,7 +22,7 @@ Curves = NDArray[np.float64]
 
 
 def draw_precision_recall(
-    precision: Curves, *, iou_thresholds: Sequence[float], class_names: Sequence[str]
+    precision: Curves, *, iou_thresholds: Sequence[float], class_names: Sequence[str], overlap_of: str
 ) -> Image.Image:
     """Draw two panels: the mean of all classes at several overlaps, and each class at an overlap of 0.5.
 
@@ -33,6 +33,7 @@ def draw_precision_recall(
             ``eval["precision"][:, :, :, 0, -1]``.  -1 stands for a class without ground truth.
         iou_thresholds: T overlaps (intersection over union), 0.5 and 0.75 among them.
         class_names: K names.
+        overlap_of: What overlaps: boxes or masks.
 
     Returns:
         An RGB picture of 1400 x 600 pixels.
@@ -41,7 +42,7 @@ def draw_precision_recall(
     curves = np.where(precision < 0, np.nan, precision)
     half, three_quarters = (int(np.argmin(np.abs(np.subtract(iou_thresholds, t)))) for t in (0.5, 0.75))
     by_overlap, by_class = (figure.add_axes((left, 0.11, 0.33, 0.70)) for left in (0.05, 0.445))
-    _dress(by_overlap, "Mean of the classes, AP by overlap")
+    _dress(by_overlap, f"Mean of the classes, AP by overlap of {overlap_of}")
     overlaps = [
         ("IoU 0.50", _mean(curves[half], axis=1), class_colour(0)),
         ("IoU 0.75", _mean(curves[three_quarters], axis=1), class_colour(1)),

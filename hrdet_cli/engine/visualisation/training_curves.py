@@ -18,7 +18,8 @@ from hrdet_cli.wording import shortened
 _NUM_POINTS = 400  # of a line; more steps are averaged in groups
 _SMOOTHED_SHARE = 0.05  # of the points, over which a line is averaged
 _ROW = 0.075  # of the list of lines, as a share of the panel's height
-_PRECISIONS = ("AP", "AP50", "AP75")
+_OF_BOXES = (("box", "AP"), ("box", "AP50"), ("box", "AP75"))
+_OF_BOTH = (("box", "AP"), ("box", "AP50"), ("mask", "AP"), ("mask", "AP50"))
 
 Values = NDArray[np.float64]
 
@@ -44,10 +45,20 @@ class TrainingHistory:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedEpoch:
-    """An evaluation; ``box`` has COCO's numbers by name, None where there is nothing to average."""
+    """An evaluation.
+
+    Attributes:
+        epoch: After which it was.
+        numbers: COCO's of each task, ``box`` and perhaps ``mask``, by name; None where there is nothing to
+            average.
+    """
 
     epoch: int
-    box: Mapping[str, float | None]
+    numbers: Mapping[str, Mapping[str, float | None]]
+
+    def number(self, task: str, name: str) -> float | None:
+        """One of them; None also where the task was not evaluated."""
+        return self.numbers.get(task, {}).get(name)
 
 
 def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image:
@@ -74,7 +85,9 @@ def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image
     rate.set_ylabel("rate", color=hex_of(MUTED))
     loss.sharex(rate)
     loss.tick_params(labelbottom=False)
-    _dress(precision, "box AP on the validation data")
+    tasks = {task for evaluated in history.evaluations.values() for e in evaluated for task in e.numbers}
+    what = "box and mask AP" if "mask" in tasks else "box AP"
+    _dress(precision, f"{what} on the validation data")
     _draw_precision(precision, history.evaluations)
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", dpi=100)
@@ -101,29 +114,30 @@ def _draw_precision(axes: Axes, evaluations: Mapping[str, Sequence[EvaluatedEpoc
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     row = 0
     for kind, evaluated in evaluations.items():
-        is_raw = kind == "raw"
-        for number, name in enumerate(_PRECISIONS):
-            known = [(e.epoch, value) for e in evaluated if (value := e.box.get(name)) is not None]
+        has_masks = any("mask" in e.numbers for e in evaluated)
+        lines = _OF_BOTH if has_masks else _OF_BOXES
+        for number, (task, name) in enumerate(lines):
+            known = [(e.epoch, value) for e in evaluated if (value := e.number(task, name)) is not None]
             if not known:
                 continue
             colour = INK if number == 0 else class_colour(number - 1)
-            style = "-" if is_raw else ":"
+            style = "-" if kind == "raw" else ":"
             epochs, values = zip(*known, strict=True)
             axes.plot(epochs, values, style, marker="o", markersize=4, color=hex_of(colour), linewidth=2)
-            label = name if is_raw else f"{name}, average"
+            label = f"{task} {name}" if has_masks else name
+            label = label if kind == "raw" else f"{label}, average"
             _list_line(axes, row, label, f"{values[-1]:.3f}", colour, style)
             row += 1
-        best = max((e for e in evaluated if e.box.get("AP") is not None), key=_ap, default=None)
-        if best is not None:
-            write(axes, 1.08, 0.96 - row * _ROW, f"best AP {_ap(best):.3f},", MUTED)
-            write(axes, 1.08, 0.96 - (row + 0.8) * _ROW, f"epoch {best.epoch}", MUTED)
-            row += 2
+        for task in ("box", "mask") if has_masks else ("box",):
+            aps = [(ap, e.epoch) for e in evaluated if (ap := e.number(task, "AP")) is not None]
+            if aps:
+                ap, epoch = max(aps, key=lambda pair: pair[0])
+                what = f"best {task} AP" if has_masks else "best AP"
+                write(axes, 1.08, 0.96 - row * _ROW, f"{what} {ap:.3f},", MUTED)
+                write(axes, 1.08, 0.96 - (row + 0.8) * _ROW, f"epoch {epoch}", MUTED)
+                row += 2
     if not any(evaluations.values()):
         write(axes, 0.5, 0.5, "not evaluated", MUTED, align="center")
-
-
-def _ap(evaluated: EvaluatedEpoch) -> float:
-    return evaluated.box.get("AP") or 0.0
 
 
 def _list_line(axes: Axes, number: int, name: str, value: str, colour: Colour, style: str = "-") -> None:

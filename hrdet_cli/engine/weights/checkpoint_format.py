@@ -1,17 +1,11 @@
 """How a checkpoint of hrdet says that it is one, and what older ones have otherwise."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from hrdet_cli.errors import WeightsError
 
 CHECKPOINT_FORMAT = {"kind": "hrdet checkpoint", "version": 2}
 """An entry of every checkpoint, under ``format``."""
-_NAMES_SINCE_VERSION_2: Mapping[str, str] = MappingProxyType(
-    {"best_box_ap": "best_score", "best_ema_box_ap": "best_ema_score"}
-)
-"""Entries of version 1, and what they are called since."""
 
 
 def is_checkpoint(document: dict[Any, Any]) -> bool:
@@ -23,7 +17,7 @@ def is_checkpoint(document: dict[Any, Any]) -> bool:
 def upgraded(document: dict[Any, Any], source: object) -> dict[Any, Any]:
     """The entries of a checkpoint except ``format``, as the newest version has them.
 
-    Tensors of version 1 have the names that they have now.  Its spec is a text with older names of keys,
+    Entries and tensors of version 1 have the names that they have now.  Its spec has older names of keys,
     which stand for the newer ones wherever specs are read.  An hrdet that knows version 1 alone does not
     know the newer ones, and refuses version 2 by its number.
 
@@ -35,10 +29,8 @@ def upgraded(document: dict[Any, Any], source: object) -> dict[Any, Any]:
         WeightsError: It is of a version that this hrdet does not know.
     """
     version = document["format"].get("version")
-    entries = {key: value for key, value in document.items() if key != "format"}
     if type(version) is int and version in (1, 2):
-        names = _NAMES_SINCE_VERSION_2 if version == 1 else {}
-        return {names.get(key, key): value for key, value in entries.items()}
+        return {key: value for key, value in document.items() if key != "format"}
     told = version if type(version) is int else "unknown"
     raise WeightsError(
         f"{source}: has checkpoint version {told}, this hrdet reads versions 1 and 2. "

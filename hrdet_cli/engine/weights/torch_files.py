@@ -56,7 +56,7 @@ def read_torch_file(path: Path, *, source: str) -> object:
                 content, unknown = _read_old(file.read())
             else:
                 file.seek(0)
-                raise no_weights(source, file.read(NUM_BYTES_NEEDED))
+                raise _no_weights(source, file.read(NUM_BYTES_NEEDED))
         except (WeightsError, MemoryError):
             raise
         except _OtherArchiveError as error:
@@ -66,11 +66,12 @@ def read_torch_file(path: Path, *, source: str) -> object:
         except zipfile.BadZipFile as error:
             raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
         except pickle.UnpicklingError as error:
-            raise refusal(source, str(error)) from error
+            raise _refusal(source, str(error)) from error
         except Exception as error:  # a damaged file can raise almost anything
-            raise no_weights(source) from error
+            raise _no_weights(source) from error
     if unknown:
-        raise refusal(source, *unknown)
+        unknown = [name if name.isprintable() else ascii(name) for name in unknown]
+        raise _refusal(source, first_few(unknown))
     return content
 
 
@@ -174,8 +175,8 @@ def _fill(content: torch.Tensor, file: IO[bytes]) -> None:
         raise zipfile.BadZipFile("it ends too early")
 
 
-def no_weights(source: str, start: bytes | None = None) -> WeightsError:
-    """The error of a file that is none of weights.
+def _no_weights(source: str, start: bytes | None = None) -> WeightsError:
+    """The error of a file that is none of torch's.
 
     Args:
         source: What to call it.
@@ -196,16 +197,9 @@ def _what_else(start: bytes) -> str:
     return "are damaged, or are no weights at all."
 
 
-def refusal(source: str, *what: str) -> WeightsError:
-    """The error of a file that holds more than tensors.
-
-    Args:
-        source: What to call it.
-        what: What it holds.
-    """
-    shown = first_few([name if name.isprintable() else ascii(name) for name in what])
+def _refusal(source: str, what: str) -> WeightsError:
     return WeightsError(
-        f"weights {source} hold objects other than tensors and plain types ({shown}), "
+        f"weights {source} hold objects other than tensors and plain types ({what}), "
         "which could run code and were not loaded. If you trust the file, save its tensors alone in the "
         'program that trained it: torch.save(model.state_dict(), "weights.pth")'
     )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hrdet_cli.engine.evaluation.inference import PictureDetections, to_coco_results
+from hrdet_cli.engine.data.run_lengths import unpack_run_lengths
+from hrdet_cli.engine.evaluation.inference import CocoResult, PictureDetections, to_coco_results
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.trained_detector import TrainedDetector
 
@@ -45,7 +46,8 @@ def coco_document(
     """A COCO annotation file whose annotations are detections, each with a ``score``.
 
     It can be read as annotations; its list of annotations is one in COCO's results format, with areas and
-    ids besides. Images have ``drawn``, the drawn picture, and ``failed`` lists those that could not be read.
+    ids besides. Where masks were looked for, areas are theirs, else those of boxes. Images have ``drawn``,
+    the drawn picture, and ``failed`` lists those that could not be read.
 
     Args:
         trained: Gives the classes; where nobody knows their ids, they are counted from 1.
@@ -72,12 +74,15 @@ def coco_document(
             for number, name in zip(category_ids, trained.class_names, strict=True)
         ],
         "annotations": [
-            {**result, "id": number, "area": _area(result["bbox"]), "iscrowd": 0}
+            {**result, "id": number, "area": _area(result), "iscrowd": 0}
             for number, result in enumerate(results, start=1)
         ],
         "failed": [{"file_name": picture.name, "reason": picture.reason} for picture in failed],
     }
 
 
-def _area(bbox: Sequence[float]) -> float:
-    return round(bbox[2] * bbox[3], 3)
+def _area(result: CocoResult) -> float:
+    if "segmentation" in result:
+        return int(unpack_run_lengths(result["segmentation"]["counts"].encode())[1::2].sum())
+    _, _, width, height = result["bbox"]
+    return round(width * height, 3)

@@ -20,10 +20,12 @@ from hrdet_cli.engine.data.unlabelled import (
     read_ahead,
 )
 from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
 from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
+from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.trainer import autocast_dtype
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
@@ -93,7 +95,12 @@ def predict_pictures(
     inputs = find_pictures(sources, drawn=out / DRAWN)
     yield WorkProgress("building the detector")
     device = select_device(spec.run)
-    detect = _Detect(build_trained_detector(trained, device), device, autocast_dtype(spec.run, device))
+    detect = _Detect(
+        build_trained_detector(trained, device),
+        device,
+        autocast_dtype(spec.run, device),
+        build_mask_pasting(spec.model),
+    )
     make_folder(out)  # not before the weights are known to fit
     pictures: list[PredictedPicture] = []
     failed: list[FailedPicture] = []
@@ -181,6 +188,7 @@ class _Detect:
     detector: Detector
     device: torch.device
     autocast_dtype: torch.dtype | None
+    pasting: MaskPasting | None
 
     def __call__(self, group: Sequence[UnlabelledPicture]) -> list[PictureDetections]:
         """Detections in each picture of a group.
@@ -190,7 +198,13 @@ class _Detect:
         """
         batch = batch_of(group, _PADDING)
         try:
-            return detect_batch(self.detector, batch, device=self.device, autocast_dtype=self.autocast_dtype)
+            return detect_batch(
+                self.detector,
+                batch,
+                device=self.device,
+                autocast_dtype=self.autocast_dtype,
+                pasting=self.pasting,
+            )
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(
                 f"{len(batch)} pictures on a canvas of {batch.images.canvas} do not fit into the GPU's "
@@ -209,6 +223,7 @@ def _draw(
         boxes=detections.boxes.numpy(),
         labels=detections.labels.numpy(),
         scores=detections.scores.numpy(),
+        masks=detections.masks,
         class_names=class_names,
     )
     save_picture(drawing, path)

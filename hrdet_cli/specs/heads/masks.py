@@ -1,12 +1,10 @@
 """The mask branch."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from hrdet_cli.specs.base import Problem, Spec
-from hrdet_cli.specs.norm import PartNorm, norm_problems
+from hrdet_cli.specs.base import Spec
 
 
 class MaskSpec(Spec):
@@ -22,11 +20,7 @@ class MaskSpec(Spec):
     """3x3 convolutions in front of the one that doubles the side."""
     channels: PositiveInt = 256
     """Channels of each."""
-    norm: PartNorm = None
+    norm: Literal["batch", "group"] | None = None
     """What follows each 3x3 convolution: a batch norm, which becomes what `norm` says, or a group norm."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     """A pixel with at least this probability belongs to a detection's mask."""
-
-    def problems(self) -> Iterator[Problem]:
-        """What is said of convolutions that there are not."""
-        yield from norm_problems(self.norm, num_convs=self.num_convs)

@@ -117,9 +117,19 @@ def test_the_history_has_steps_and_evaluations_and_no_damaged_lines(tmp_path: Pa
     assert history.loss.tolist() == [3, 6]
     assert {name: values.tolist() for name, values in history.losses.items()} == {"a": [1, 2], "b": [2, 4]}
     assert history.learning_rates.tolist() == [0.1, 0.2]
-    assert history.evaluations == {"ema": [EvaluatedEpoch(1, {"AP": None})]}
+    assert history.evaluations == {"ema": [EvaluatedEpoch(1, {"box": {"AP": None}})]}
 
 
 def test_a_run_without_a_step_has_no_history(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("")
     assert read_history(tmp_path / "metrics.jsonl") is None
+
+
+def test_masks_of_an_evaluation_are_read_beside_its_boxes(tmp_path: Path) -> None:
+    step = {"kind": "step", "epoch": 1, "step": 1, "loss": 3.0, "losses": {"a": 1}, "learning_rate": 0.1}
+    numbers = {"box": {"AP": 0.5}, "mask": {"AP": 0.25}}
+    evaluation = {"kind": "evaluation", "weights": "raw", "epoch": 1, "step": 1, **numbers}
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in (step, evaluation)))
+    history = read_history(tmp_path / "metrics.jsonl")
+    assert history is not None
+    assert history.evaluations == {"raw": [EvaluatedEpoch(1, numbers)]}

@@ -70,11 +70,12 @@ def test_the_same_spec_may_go_on_longer_and_be_evaluated_otherwise(
     )
 
 
-def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_none(tmp_path: Path) -> None:
+def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_what_is_new(tmp_path: Path) -> None:
     spec, folder = demo(), folder_of(tmp_path, demo())
     values = yaml.safe_load(format_spec(spec))
     head, neck = values["model"].pop("head"), values["model"].pop("neck")
     assert head.pop("kind") == "faster_rcnn"
+    assert head.pop("mask") is None  # which there was not by any name
     values["model"] |= {**head, "neck_channels": neck["channels"]}
     values["model"]["backbone"] |= {
         "neck_interpolation": neck["interpolation"],
@@ -83,7 +84,7 @@ def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_none(tmp_path: 
     older = yaml.safe_dump(values)
     folder.spec_file.write_text(older)
     check_same_spec(spec, older, file=folder.spec_file)
-    assert keys_since(older, spec) == ()
+    assert keys_since(older, spec) == ("model.head.mask",)
     assert mend_spec(folder) is None
     with pytest.raises(SpecError, match=r"model\.head\.rpn\.anchor_scale: is 6\.0 in .* but 5\.0 was asked"):
         check_same_spec(demo("model.rpn.anchor_scale=5"), older, file=folder.spec_file)

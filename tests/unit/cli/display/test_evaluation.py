@@ -7,14 +7,26 @@ import numpy as np
 from rich.console import Console
 
 from hrdet_cli.cli.display.evaluation import draw_report
-from hrdet_cli.engine.evaluation.coco_metrics import BOX_METRICS, ClassMetrics, CocoMetrics
-from hrdet_cli.runs.evaluate import Evaluation, EvaluationReport
+from hrdet_cli.engine.evaluation.coco_metrics import NUMBERS, ClassMetrics, CocoMetrics, TaskMetrics
+from hrdet_cli.runs.evaluate import EvaluationReport
+from hrdet_cli.runs.evaluation_results import Evaluation
 from hrdet_cli.runs.results import Origin
 
 
-def drawn(classes: dict[str, ClassMetrics], *, num_pictures: int = 60) -> list[str]:
+def task_metrics(classes: dict[str, ClassMetrics], value: float) -> TaskMetrics:
     nothing = np.zeros(0)
-    metrics = CocoMetrics(dict.fromkeys(BOX_METRICS, 0.5), classes, nothing, nothing, nothing)
+    return TaskMetrics(dict.fromkeys(NUMBERS, value), classes, nothing, nothing, nothing)
+
+
+def drawn(
+    classes: dict[str, ClassMetrics],
+    *,
+    masks: dict[str, ClassMetrics] | None = None,
+    num_pictures: int = 60,
+) -> list[str]:
+    metrics = CocoMetrics({"box": task_metrics(classes, 0.5)})
+    if masks is not None:
+        metrics = CocoMetrics({**metrics.tasks, "mask": task_metrics(masks, 0.25)})
     origin = Origin(
         weights="runs/x/checkpoints/best.pt",
         step=1,
@@ -56,3 +68,17 @@ def test_a_long_name_keeps_its_ends_and_the_numbers_their_place() -> None:
     row = next(line for line in lines if line.startswith("very"))
     assert "..." in row
     assert row.endswith("long [name]  0.100  0.200      1")
+
+
+def test_masks_have_their_numbers_below_those_of_boxes_and_columns_beside_them() -> None:
+    lines = drawn({"a": ClassMetrics(0.1, 0.2, 3)}, masks={"a": ClassMetrics(0.3, 0.4, 3)}, num_pictures=1)
+    start = lines.index("mask AP")
+    assert lines[start - 3 : start - 1] == [
+        "AP   0.500  AP50  0.500  AP75   0.500  APs  0.500  APm  0.500  APl  0.500",
+        "AR1  0.500  AR10  0.500  AR100  0.500  ARs  0.500  ARm  0.500  ARl  0.500",
+    ]
+    assert lines[start + 2].startswith("AP   0.250  AP50  0.250")
+    assert lines[start + 5 : start + 7] == [
+        "class     AP   AP50  mask AP  mask AP50  boxes",
+        "a      0.100  0.200    0.300      0.400      3",
+    ]

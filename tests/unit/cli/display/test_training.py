@@ -15,6 +15,7 @@ from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinishe
 from hrdet_cli.specs.run import RunSpec
 
 BOX = {"AP": 0.3125, "AP50": 0.5, "AP75": None}
+MASK = {"AP": 0.25, "AP50": 0.375, "AP75": 0.125}
 
 
 def shown(*events: Event) -> list[str]:
@@ -36,15 +37,30 @@ def shown(*events: Event) -> list[str]:
 def test_an_evaluation_says_whose_weights_it_is_of(
     weights: EvaluatedWeights, is_best: bool, line: str
 ) -> None:
-    assert shown(Evaluated(3, weights, BOX, is_best)) == [line]
+    assert shown(Evaluated(3, weights, {"box": BOX}, is_best)) == [line]
 
 
 @pytest.mark.parametrize(
     ("best_ema", "told"), [(None, "best box AP 0.250;"), (0.5, "best box AP 0.250, of the average 0.500;")]
 )
 def test_the_end_of_a_run_tells_both_best_aps(best_ema: float | None, told: str) -> None:
-    (line,) = shown(RunFinished(Path("runs/a"), 0.25, best_ema, 90))
+    of_average: dict[EvaluatedWeights, float] = {} if best_ema is None else {"ema": best_ema}
+    (line,) = shown(RunFinished(Path("runs/a"), "box", {"raw": 0.25, **of_average}, 90))
     assert line == f"finished in 2 min, {told} everything is in runs/a"
+
+
+def test_an_evaluation_of_masks_names_the_numbers_of_both() -> None:
+    (line,) = shown(Evaluated(3, "raw", {"box": BOX, "mask": MASK}, is_best=False))
+    assert line == (
+        "epoch 3  evaluated: box AP 0.312  AP50 0.500  AP75 -; mask AP 0.250  AP50 0.375  AP75 0.125"
+    )
+
+
+def test_the_end_of_a_run_names_what_the_best_was_chosen_by() -> None:
+    (line,) = shown(RunFinished(Path("runs/a"), "mask", {"raw": 0.5}, 90))
+    assert "best mask AP 0.500;" in line
+    (line,) = shown(RunFinished(Path("runs/a"), "mask", {}, 90))
+    assert "nothing was evaluated;" in line
 
 
 def make_step(step: int, *, seconds: float, data_seconds: float = 0.0) -> StepReport:

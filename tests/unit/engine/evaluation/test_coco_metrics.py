@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -5,10 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.run_lengths import bitmap_of_runs, unpack_run_lengths
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, score_detections
 from hrdet_cli.engine.evaluation.inference import CocoResult
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 
 COCO_PICO = Path(__file__).parents[5] / "shared" / "data" / "coco_pico"
@@ -47,7 +55,7 @@ def score(folder: Path, annotations: Sequence[dict[str, Any]], results: Sequence
 
 
 def numbers(metrics: CocoMetrics, *names: str) -> list[float | None]:
-    return [metrics.box[name] for name in names]
+    return [metrics.numbers["box"][name] for name in names]
 
 
 def test_finding_everything_scores_one(tmp_path: Path) -> None:
@@ -57,7 +65,7 @@ def test_finding_everything_scores_one(tmp_path: Path) -> None:
         [result(LARGE, 0.9), result(OTHER, 0.8, image_id=2)],
     )
     # 100x100 boxes are large; no ground truth is small or medium
-    assert metrics.box == {
+    assert metrics.numbers["box"] == {
         **dict.fromkeys(["AP", "AP50", "AP75", "APl", "AR1", "AR10", "AR100", "ARl"], pytest.approx(1.0)),
         **dict.fromkeys(["APs", "APm", "ARs", "ARm"], None),
     }
@@ -66,8 +74,8 @@ def test_finding_everything_scores_one(tmp_path: Path) -> None:
 def test_a_missed_box_costs_the_upper_half_of_the_recalls(tmp_path: Path) -> None:
     metrics = score(tmp_path, [truth(LARGE), truth(OTHER)], [result(LARGE, 0.9)])
     # Precision is 1 at the 51 recalls 0.00 .. 0.50 and 0 at the 50 above: 51/101.
-    assert metrics.box["AP"] == pytest.approx(51 / 101)
-    assert metrics.box["AR100"] == pytest.approx(0.5)
+    assert metrics.numbers["box"]["AP"] == pytest.approx(51 / 101)
+    assert metrics.numbers["box"]["AR100"] == pytest.approx(0.5)
 
 
 def test_a_duplicate_is_a_false_positive(tmp_path: Path) -> None:
@@ -75,7 +83,7 @@ def test_a_duplicate_is_a_false_positive(tmp_path: Path) -> None:
         tmp_path, [truth(LARGE), truth(OTHER)], [result(LARGE, 0.9), result(LARGE, 0.8), result(OTHER, 0.7)]
     )
     # True, false, true: precisions 1, 1/2, 2/3 at recalls 1/2, 1/2, 1. 51 recalls see 1, 50 see 2/3.
-    assert metrics.box["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert metrics.numbers["box"]["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
 def test_overlap_counts_at_the_thresholds_below_it(tmp_path: Path) -> None:
@@ -102,13 +110,13 @@ def test_a_detection_in_a_crowd_region_is_not_a_false_positive(
 ) -> None:
     crowd = truth([100, 100, 200, 200], iscrowd=iscrowd, area=40_000)
     metrics = score(tmp_path, [crowd, truth(LARGE)], [result([120, 120, 30, 30], 0.9), result(LARGE, 0.8)])
-    assert metrics.box["AP"] == pytest.approx(expected)
-    assert metrics.classes["cell"].num_boxes == 2 - iscrowd
+    assert metrics.numbers["box"]["AP"] == pytest.approx(expected)
+    assert metrics.tasks["box"].classes["cell"].num_objects == 2 - iscrowd
 
 
 def test_an_annotation_with_id_zero_can_be_found(tmp_path: Path) -> None:
     path = write_annotations(tmp_path, [truth(LARGE)], first_id=0)
-    assert score_detections(load_coco(path), [result(LARGE, 0.9)]).box["AP"] == pytest.approx(1.0)
+    assert score_detections(load_coco(path), [result(LARGE, 0.9)]).numbers["box"]["AP"] == pytest.approx(1.0)
 
 
 def test_the_annotated_area_decides_between_small_and_large(tmp_path: Path) -> None:
@@ -125,9 +133,9 @@ def test_no_detection_scores_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize("results", [[], [result(LARGE, 0.9)]])
 def test_no_ground_truth_scores_nothing(results: list[CocoResult], tmp_path: Path) -> None:
     metrics = score(tmp_path, [], results)
-    assert set(metrics.box.values()) == {None}
+    assert set(metrics.numbers["box"].values()) == {None}
     assert metrics.to_json()["classes"] == {"cell": {"AP": None, "AP50": None, "num_boxes": 0}}
-    assert (metrics.precision == -1).all()
+    assert (metrics.tasks["box"].precision == -1).all()
 
 
 def test_classes_keep_the_order_of_the_file_whatever_their_ids(tmp_path: Path) -> None:
@@ -148,9 +156,10 @@ def test_classes_keep_the_order_of_the_file_whatever_their_ids(tmp_path: Path) -
         ("bee", {"AP": None, "AP50": None, "num_boxes": 0}),
     ]
     # a class without ground truth does not count in the mean
-    assert metrics.box["AP"] == pytest.approx((1 + 51 / 101) / 2)
-    assert metrics.precision.shape == (len(metrics.iou_thresholds), len(metrics.recalls), 3) == (10, 101, 3)
-    np.testing.assert_allclose(metrics.precision[0, :, 1], np.where(np.arange(101) <= 50, 1.0, 0.0))
+    assert metrics.numbers["box"]["AP"] == pytest.approx((1 + 51 / 101) / 2)
+    boxes = metrics.tasks["box"]
+    assert boxes.precision.shape == (len(boxes.iou_thresholds), len(boxes.recalls), 3) == (10, 101, 3)
+    np.testing.assert_allclose(boxes.precision[0, :, 1], np.where(np.arange(101) <= 50, 1.0, 0.0))
     json.dumps(document, allow_nan=False)
 
 
@@ -180,14 +189,14 @@ def test_scoring_reads_every_encoding_and_null_as_training_does(tmp_path: Path) 
     path = write_annotations(tmp_path, [truth(LARGE, iscrowd=None, area=None)], categories=[(1, "größer")])
     path.write_bytes(json.dumps(json.loads(path.read_bytes()), ensure_ascii=False).encode("utf-16"))
     metrics = score_detections(load_coco(path), [result(LARGE, 0.9)])
-    assert metrics.box["AP"] == pytest.approx(1)
-    assert metrics.classes["größer"].num_boxes == 1
+    assert metrics.numbers["box"]["AP"] == pytest.approx(1)
+    assert metrics.tasks["box"].classes["größer"].num_objects == 1
 
 
 def test_what_no_box_needs_is_not_read_for_scoring_either(tmp_path: Path) -> None:
     path = write_annotations(tmp_path, [{**truth(LARGE), "segmentation": 123456789}])
     path.write_text(path.read_text().replace("123456789", "9" * 5000))  # more digits than Python reads
-    assert score_detections(load_coco(path), [result(LARGE, 0.9)]).box["AP"] == pytest.approx(1)
+    assert score_detections(load_coco(path), [result(LARGE, 0.9)]).numbers["box"]["AP"] == pytest.approx(1)
 
 
 def test_scoring_prints_nothing_and_changes_neither_file_nor_results(
@@ -214,9 +223,150 @@ def test_real_ground_truth_as_detections_scores_one_in_every_class_present() -> 
     metrics = score_detections(load_coco(path), found)
     name_by_id = {category["id"]: category["name"] for category in content["categories"]}
     present = {name_by_id[item["category_id"]] for item in found}
-    assert metrics.box["AP"] == pytest.approx(1.0)
+    assert metrics.numbers["box"]["AP"] == pytest.approx(1.0)
     assert {
-        name for name, values in metrics.classes.items() if values.average_precision is not None
+        name for name, values in metrics.tasks["box"].classes.items() if values.average_precision is not None
     } == present
-    assert all(metrics.classes[name].average_precision == pytest.approx(1.0) for name in present)
-    assert sum(values.num_boxes for values in metrics.classes.values()) == len(found)
+    assert all(metrics.tasks["box"].classes[name].average_precision == pytest.approx(1.0) for name in present)
+    assert sum(values.num_objects for values in metrics.tasks["box"].classes.values()) == len(found)
+
+
+def runs_of(*rectangles: Sequence[int]) -> dict[str, Any]:
+    """Packed runs of pictures of 300x300 with rectangles ``x, y, width, height`` inside."""
+    bitmap = np.zeros((300, 300), dtype=np.uint8, order="F")
+    for x, y, width, height in rectangles:
+        bitmap[y : y + height, x : x + width] = 1
+    packed = coco_mask.encode(bitmap)
+    return {"size": [300, 300], "counts": packed["counts"].decode()}
+
+
+def outline(x: int, y: int, width: int, height: int) -> list[list[float]]:
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def masked(found: CocoResult, segmentation: dict[str, Any]) -> CocoResult:
+    return {**found, "segmentation": segmentation}
+
+
+def score_masks(
+    folder: Path, annotations: Sequence[dict[str, Any]], results: Sequence[CocoResult]
+) -> CocoMetrics:
+    path = write_annotations(folder, annotations)
+    return score_detections(load_coco(path), results, with_masks=True)
+
+
+def test_masks_are_scored_beside_boxes_by_their_own_overlap(tmp_path: Path) -> None:
+    # The boxes are equal; of the mask's 100 columns 73 are found, which is enough at five thresholds of ten.
+    metrics = score_masks(
+        tmp_path,
+        [truth(LARGE, segmentation=outline(0, 0, 100, 100))],
+        [masked(result(LARGE, 0.9), runs_of((0, 0, 73, 100)))],
+    )
+    assert metrics.numbers["box"]["AP"] == pytest.approx(1.0)
+    assert [metrics.numbers["mask"][name] for name in ("AP", "AP50", "AP75")] == pytest.approx([0.5, 1, 0])
+    document = metrics.to_json()
+    assert list(document) == ["box", "mask", "classes"]
+    assert document["classes"]["cell"] == pytest.approx(
+        {"AP": 1.0, "AP50": 1.0, "mask_AP": 0.5, "mask_AP50": 1.0, "num_boxes": 1}
+    )
+    assert metrics.tasks["mask"].precision.shape == (10, 101, 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_runs_of_the_ground_truth_may_be_packed_or_not(packed: bool, tmp_path: Path) -> None:
+    uncompressed = {"size": [300, 300], "counts": [0, *[100, 200] * 99, 100, 200 * 300 + 200]}
+    metrics = score_masks(
+        tmp_path,
+        [truth(LARGE, segmentation=runs_of((0, 0, 100, 100)) if packed else uncompressed)],
+        [masked(result(LARGE, 0.9), runs_of((0, 0, 100, 100)))],
+    )
+    assert metrics.numbers["mask"]["AP"] == pytest.approx(1.0)
+
+
+def test_a_mask_in_a_crowd_region_s_runs_is_not_a_false_positive(tmp_path: Path) -> None:
+    crowd = truth([100, 100, 200, 200], iscrowd=1, area=20_000, segmentation=runs_of((100, 100, 100, 200)))
+    one = truth(LARGE, segmentation=outline(0, 0, 100, 100))
+    inside = masked(result([120, 120, 30, 30], 0.9), runs_of((120, 120, 30, 30)))
+    beside = masked(result([220, 120, 30, 30], 0.95), runs_of((220, 120, 30, 30)))
+    right = masked(result(LARGE, 0.8), runs_of((0, 0, 100, 100)))
+    metrics = score_masks(tmp_path, [crowd, one], [inside, right])
+    assert metrics.numbers["mask"]["AP"] == pytest.approx(1.0)
+    # The box of the crowd region holds both, its mask only one; so the other one is wrong, and comes first.
+    metrics = score_masks(tmp_path, [crowd, one], [inside, beside, right])
+    assert metrics.numbers["box"]["AP"] == pytest.approx(1.0)
+    assert metrics.numbers["mask"]["AP"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("segmentation", [None, [], [[1, 2, 3, 4]], {"size": [300, 300], "counts": [90_000]}])
+def test_an_object_without_a_mask_counts_for_boxes_alone(segmentation: Any, tmp_path: Path) -> None:
+    metrics = score_masks(
+        tmp_path,
+        [truth(LARGE, segmentation=outline(0, 0, 100, 100)), truth(OTHER, segmentation=segmentation)],
+        [masked(result(LARGE, 0.9), runs_of((0, 0, 100, 100)))],
+    )
+    assert metrics.numbers["mask"]["AP"] == pytest.approx(1.0)
+    assert metrics.numbers["box"]["AP"] == pytest.approx(51 / 101)
+    assert metrics.num_without_mask == 1
+
+
+def test_the_size_of_a_found_mask_is_its_own_and_not_its_box_s(tmp_path: Path) -> None:
+    # Nothing to find: a wrong mask of 30 pixels in a large box is no large one, so nothing large is wrong.
+    line = masked(result(LARGE, 0.9), runs_of((0, 0, 30, 1)))
+    right = masked(result(OTHER, 0.8), runs_of((150, 150, 100, 100)))
+    metrics = score_masks(tmp_path, [truth(OTHER, segmentation=outline(150, 150, 100, 100))], [line, right])
+    assert metrics.numbers["mask"]["APl"] == pytest.approx(1.0)
+    assert metrics.numbers["box"]["APl"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "what"),
+    [
+        ([[1, 2, 3, 4, 5]], "has 5 numbers in polygon 0"),
+        ({"size": [200, 300], "counts": [60_000]}, r"has size \[200, 300\]; expected \[300, 300\]"),
+        ({"size": [300, 300], "counts": [5]}, "has runs of fewer pixels"),
+        ("everything", "is 'everything'; expected polygons"),
+    ],
+)
+def test_what_is_no_segmentation_cannot_be_scored_with(segmentation: Any, what: str, tmp_path: Path) -> None:
+    annotations = [truth(OTHER), truth(LARGE, segmentation=segmentation)]
+    with pytest.raises(DataError, match=rf"annotations\.json: annotations\[1\]: segmentation {what}"):
+        score_masks(tmp_path, annotations, [])
+
+
+@pytest.mark.skipif(not COCO_PICO.is_dir(), reason=f"needs the pictures of {COCO_PICO}")
+def test_masks_score_as_pycocotools_alone_scores_them() -> None:
+    path = COCO_PICO / "instances_val.json"
+    with contextlib.redirect_stdout(io.StringIO()):
+        official = COCO(str(path))
+    generator = np.random.default_rng(0)
+    found: list[CocoResult] = []
+    for annotation in official.loadAnns(official.getAnnIds()):
+        bitmap = np.asfortranarray(
+            np.roll(decoded(official.annToRLE(annotation)), generator.integers(8), axis=1)
+        )
+        packed = coco_mask.encode(bitmap)
+        plain = result(
+            annotation["bbox"],
+            float(generator.random()),
+            image_id=annotation["image_id"],
+            category_id=int(generator.choice([annotation["category_id"]] * 9 + official.getCatIds()[:1])),
+        )
+        segmentation = {"size": list(packed["size"]), "counts": packed["counts"].decode()}
+        found.append(masked(plain, segmentation))
+    metrics = score_detections(load_coco(path), found, with_masks=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        # Without their boxes, as pycocotools takes these for the areas otherwise.
+        loaded = official.loadRes([{k: v for k, v in item.items() if k != "bbox"} for item in found])
+        evaluation = COCOeval(official, loaded, "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    expected = [None if value < 0 else value for value in evaluation.stats]
+    assert list(metrics.numbers["mask"].values()) == pytest.approx(expected, abs=1e-12)
+    assert 0.2 < (metrics.numbers["mask"]["AP"] or 0) < 0.95
+
+
+def decoded(packed: dict[str, Any]) -> NDArray[np.uint8]:
+    counts = packed["counts"]
+    lengths = unpack_run_lengths(counts if isinstance(counts, bytes) else counts.encode())
+    return bitmap_of_runs(lengths, Size(*packed["size"])).astype(np.uint8)

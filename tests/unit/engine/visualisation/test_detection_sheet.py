@@ -1,10 +1,14 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 
+from hrdet_cli.engine.data.mask_runs import MaskRuns
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.palette import INK, PAPER, Colour, class_colour
@@ -65,6 +69,23 @@ def test_a_false_detection_is_crossed_out_and_called_so(written: list[str]) -> N
     assert (middle == class_colour(1)).all()
     assert "false: dog 0.88" in written
     assert "0 of 0 found, 1 false" in written
+
+
+def test_masks_of_detections_are_veils_below_their_boxes() -> None:
+    bitmap = np.zeros((120, 200), dtype=np.uint8)
+    bitmap[40:80, 60:140] = 1
+    packed = coco_mask.encode(np.asfortranarray(bitmap))
+    masks = MaskRuns(Size(120, 200), (packed["counts"],))
+    panel = make_panel(found=((50, 30, 150, 90, 1, 0.876),), true=((52, 30, 150, 90, 1),))
+    sheet = np.asarray(draw_detection_sheet([replace(panel, masks=masks)], NAMES))
+    plain = draw_detection_sheet([panel], NAMES)
+    left, top, right, _ = extent(plain, GREEN)
+    zoom = (right - left) / 200
+    rows, columns = np.nonzero((sheet != np.asarray(plain)).any(axis=2))
+    assert (columns.min(), columns.max() + 1) == pytest.approx((left + 60 * zoom, left + 140 * zoom), abs=1)
+    assert (rows.min(), rows.max() + 1) == pytest.approx((top + 40 * zoom, top + 80 * zoom), abs=1)
+    inside = sheet[round(top + 60 * zoom), round(left + 100 * zoom)]
+    assert inside == pytest.approx(0.6 * np.array(GREEN) + 0.4 * np.array(class_colour(1)), abs=2)
 
 
 def test_captions_of_narrow_pictures_stay_in_their_own_column(

@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
-from hrdet_cli.engine.visualisation.mask_overlay import Veil, lay_over, veil_in_box, veil_over_picture
+from hrdet_cli.engine.data.mask_runs import MaskRuns
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.visualisation.mask_overlay import (
+    Veil,
+    lay_over,
+    veil_in_box,
+    veil_over_picture,
+    veils_of,
+)
+from hrdet_cli.engine.visualisation.palette import class_colour
 
 GREY, RED, BLUE = (128, 128, 128), (255, 0, 0), (0, 0, 255)
 EDGE_OF_RED, VEIL_OF_RED = (242, 13, 13), (179, 77, 77)  # 0.9 and 0.4 of it over grey
@@ -88,3 +98,18 @@ def test_a_bitmap_of_the_picture_is_drawn_at_the_size_of_the_drawing() -> None:
             8 * factor,
             32 * factor,
         ]
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_masks_of_detections_are_no_larger_than_they_are_and_may_be_empty(zoom: int) -> None:
+    bitmaps = np.zeros((30, 40, 2), dtype=np.uint8, order="F")
+    bitmaps[10:20, 8:32, 0] = 1
+    bitmaps[12:15, 10, 0] = 0
+    masks = MaskRuns(Size(30, 40), tuple(runs["counts"] for runs in coco_mask.encode(bitmaps)))
+    found, empty = veils_of(masks, [3, 1], (40 * zoom, 30 * zoom))
+    assert (found.left, found.top, found.bitmap.shape) == (8 * zoom, 10 * zoom, (10 * zoom, 24 * zoom))
+    assert not found.bitmap[3 * zoom, 2 * zoom + zoom // 2]
+    assert (found.colour, empty.colour) == (class_colour(3), class_colour(1))
+    assert empty.bitmap.size == 0
+    picture = Image.new("RGB", (40 * zoom, 30 * zoom), GREY)
+    assert lay_over(picture, [empty]) == picture

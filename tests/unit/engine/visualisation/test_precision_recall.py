@@ -53,7 +53,9 @@ def test_the_numbers_are_those_of_pycocotools(tmp_path: Path, written: list[str]
     evaluation.summarize()
     names = [category["name"] for category in coco.loadCats(coco.getCatIds())]
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    draw_precision_recall(precision, iou_thresholds=evaluation.params.iouThrs, class_names=names)
+    draw_precision_recall(
+        precision, iou_thresholds=evaluation.params.iouThrs, class_names=names, overlap_of="boxes"
+    )
     average, at_half, at_three_quarters = evaluation.stats[:3]
     assert 0 < at_three_quarters < at_half < 1
     assert f"IoU 0.50:  {at_half:.3f}" in written
@@ -66,14 +68,17 @@ def test_the_numbers_are_those_of_pycocotools(tmp_path: Path, written: list[str]
 
 def test_classes_are_listed_from_best_to_worst(written: list[str]) -> None:
     draw_precision_recall(
-        flat(0.2, 0.9, 0.5), iou_thresholds=THRESHOLDS, class_names=["low", "high", "middle"]
+        flat(0.2, 0.9, 0.5),
+        iou_thresholds=THRESHOLDS,
+        class_names=["low", "high", "middle"],
+        overlap_of="boxes",
     )
     assert [text for text in written if text in ("low", "high", "middle")] == ["high", "middle", "low"]
 
 
 def test_curves_have_the_colours_of_their_classes() -> None:
     picture = draw_precision_recall(
-        flat(0.2, 0.9, 0.4), iou_thresholds=THRESHOLDS, class_names=["a", "b", "c"]
+        flat(0.2, 0.9, 0.4), iou_thresholds=THRESHOLDS, class_names=["a", "b", "c"], overlap_of="boxes"
     )
     assert picture.size == (1400, 600)
     assert picture.mode == "RGB"
@@ -89,14 +94,16 @@ def test_curves_have_the_colours_of_their_classes() -> None:
 
 
 def test_classes_without_ground_truth_are_counted_and_left_out_of_the_mean(written: list[str]) -> None:
-    draw_precision_recall(flat(0.4, -1, 0.6), iou_thresholds=THRESHOLDS, class_names=["a", "absent", "c"])
+    draw_precision_recall(
+        flat(0.4, -1, 0.6), iou_thresholds=THRESHOLDS, class_names=["a", "absent", "c"], overlap_of="boxes"
+    )
     assert "1 without objects" in written
     assert "absent" not in written
     assert "IoU 0.50:  0.500" in written
 
 
 def test_nothing_to_measure_is_no_error(written: list[str]) -> None:
-    draw_precision_recall(flat(-1, -1), iou_thresholds=THRESHOLDS, class_names=["a", "b"])
+    draw_precision_recall(flat(-1, -1), iou_thresholds=THRESHOLDS, class_names=["a", "b"], overlap_of="boxes")
     assert "IoU 0.50:  –" in written
     assert "2 without objects" in written
 
@@ -104,7 +111,10 @@ def test_nothing_to_measure_is_no_error(written: list[str]) -> None:
 def test_of_eighty_classes_the_best_and_the_worst_are_named(written: list[str]) -> None:
     averages = np.linspace(0.1, 0.9, 80)
     draw_precision_recall(
-        flat(*averages), iou_thresholds=THRESHOLDS, class_names=[f"class {number}" for number in range(80)]
+        flat(*averages),
+        iou_thresholds=THRESHOLDS,
+        class_names=[f"class {number}" for number in range(80)],
+        overlap_of="boxes",
     )
     named = [text for text in written if text.startswith("class ")]
     assert named == [f"class {number}" for number in (79, 78, 77, 76, 75, 74, 5, 4, 3, 2, 1, 0)]
@@ -112,14 +122,17 @@ def test_of_eighty_classes_the_best_and_the_worst_are_named(written: list[str]) 
 
 
 def test_names_with_dollars_and_unknown_letters_are_drawn() -> None:
-    draw_precision_recall(flat(0.5, 0.6), iou_thresholds=THRESHOLDS, class_names=["$a_$^$", "猫"])
+    draw_precision_recall(
+        flat(0.5, 0.6), iou_thresholds=THRESHOLDS, class_names=["$a_$^$", "猫"], overlap_of="boxes"
+    )
 
 
 def test_drawing_leaves_the_global_state_of_matplotlib_alone() -> None:
     program = """
 import sys, numpy
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
-draw_precision_recall(numpy.full((2, 101, 1), .5), iou_thresholds=(.5, .75), class_names=["a"])
+half = numpy.full((2, 101, 1), .5)
+draw_precision_recall(half, iou_thresholds=(.5, .75), class_names=["a"], overlap_of="boxes")
 sys.exit("matplotlib.pyplot" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

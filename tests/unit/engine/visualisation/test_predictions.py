@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
+from hrdet_cli.engine.data.mask_runs import MaskRuns
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.visualisation.palette import Colour, class_colour
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 
@@ -67,3 +70,23 @@ def test_lines_and_letters_grow_with_the_picture() -> None:
 def test_the_best_detection_is_on_top() -> None:
     picture = np.asarray(draw(480, 640, (100, 100, 300, 300, 0, 0.9), (100, 100, 300, 300, 1, 0.4)))
     assert tuple(picture[250, 100].tolist()) == class_colour(0)
+
+
+def test_masks_are_veils_and_enlarged_with_a_small_picture() -> None:
+    bitmap = np.zeros((120, 160), dtype=np.uint8)
+    bitmap[50:70, 50:70] = 1
+    packed = coco_mask.encode(np.asfortranarray(bitmap))
+    picture = np.asarray(
+        draw_predictions(
+            np.full((120, 160, 3), GREY, dtype=np.uint8),
+            boxes=np.array([[40, 40, 80, 80]], dtype=np.float32),
+            labels=np.array([1]),
+            scores=np.array([0.9], dtype=np.float32),
+            masks=MaskRuns(Size(120, 160), (packed["counts"],)),
+            class_names=NAMES,
+        )
+    )
+    veil = 0.6 * GREY + 0.4 * np.array(class_colour(1))
+    is_veiled = abs(picture - veil).max(axis=2) <= 2
+    rows, columns = np.nonzero(is_veiled)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (151, 208, 151, 208)  # and the line

@@ -1,9 +1,14 @@
 """The picture of a run's course."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from hrdet_cli.engine.visualisation import plot_text, training_curves
 from hrdet_cli.engine.visualisation.palette import INK, Colour, class_colour
 from hrdet_cli.engine.visualisation.training_curves import (
     EvaluatedEpoch,
@@ -23,7 +28,7 @@ def make_history(num_steps: int, *, aps: tuple[float | None, ...] = ()) -> Train
         loss=np.full(num_steps, 2.0),
         losses={"rpn_box": 1 - steps / num_steps},
         learning_rates=np.full(num_steps, 0.01),
-        evaluations={"raw": [EvaluatedEpoch(n, {"AP": ap}) for n, ap in enumerate(aps, start=1)]},
+        evaluations={"raw": [EvaluatedEpoch(n, {"box": {"AP": ap}}) for n, ap in enumerate(aps, start=1)]},
     )
 
 
@@ -59,6 +64,36 @@ def test_average_precision_is_drawn_from_nought_to_one() -> None:
     line = heights(picture, INK, RIGHT)
     assert len(line) > 250
     assert abs(np.median(line) - 303) < 3, "half way between rows 60 and 546"
+
+
+def test_masks_have_a_line_and_a_best_epoch_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    original = plot_text.write
+
+    def record(axes: Any, x: float, y: float, text: str, *args: Any, **options: Any) -> None:
+        texts.append(text)
+        original(axes, x, y, text, *args, **options)
+
+    monkeypatch.setattr(training_curves, "write", record)
+    epochs = [
+        EvaluatedEpoch(n, {"box": {"AP": box, "AP50": 0.5, "AP75": 0.2}, "mask": {"AP": mask, "AP50": 0.75}})
+        for n, (box, mask) in enumerate(((0.5, 0.25), (0.4, 0.35)), start=1)
+    ]
+    history = replace(make_history(10), evaluations={"raw": epochs})
+    picture = draw_training_curves(history, title="a")
+    line = heights(picture, class_colour(1), RIGHT)  # the mask's AP, third of the lines
+    assert len(line) > 200
+    assert abs(np.median(line) - (546 - 0.3 * 486)) < 8
+    assert "box and mask AP on the validation data" in texts
+    assert [text for text in texts if "AP" in text][1:] == [
+        "box AP  0.400",
+        "box AP50  0.500",
+        "mask AP  0.350",
+        "mask AP50  0.750",
+        "best box AP 0.500,",
+        "best mask AP 0.350,",
+    ]
+    assert [text for text in texts if text.startswith("epoch")] == ["epoch 1", "epoch 2"]
 
 
 def test_runs_without_evaluations_or_with_one_step_are_drawn_too() -> None:

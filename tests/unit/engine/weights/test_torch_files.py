@@ -129,7 +129,7 @@ def test_objects_of_known_libraries_are_replaced_by_ones_that_do_nothing(
         "message_hub": {"log_scalars": collections.OrderedDict(loss=HistoryBuffer())},
         "meta": {
             "args": argparse.Namespace(lr=0.02),
-            "best_score": np.float64(0.366),
+            "best_box_ap": np.float64(0.366),
             "counts": np.arange(3),
             "work_dir": Path("work_dirs"),
             "cfg": ConfigDict(model=ConfigDict(type="Detector")),

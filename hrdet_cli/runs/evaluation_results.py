@@ -1,0 +1,150 @@
+"""What becomes of a data set's detections: scores, files and pictures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hrdet_cli.engine.data.batch import PictureFault
+from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, Task, score_detections
+from hrdet_cli.engine.evaluation.inference import PictureDetections, to_coco_results
+from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
+from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
+from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
+from hrdet_cli.errors import DataError
+from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.output_files import save_picture, write_json
+from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin
+from hrdet_cli.wording import counted
+
+NUM_PICTURED = 12
+PICTURED_MIN_SCORE = 0.5
+_CURVES: Mapping[Task, str] = {"box": "precision-recall.png", "mask": "precision-recall-masks.png"}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a detector scores; the same on every process.
+
+    Attributes:
+        files: metrics.json, detections.json and the pictures.
+        broken: Pictures that could not be read and do not count.
+        damaged: JPEGs with damaged pixels, which count as they were decoded.
+    """
+
+    origin: Origin
+    metrics: CocoMetrics
+    files: tuple[Path, ...]
+    broken: tuple[PictureFault, ...] = ()
+    damaged: tuple[PictureFault, ...] = ()
+
+    def notices(self) -> Iterator[str]:
+        """What the user should be told of the pictures."""
+        if self.broken:
+            yield (
+                f"scored without {counted(len(self.broken), 'picture')} that cannot be read, on the other "
+                f"{self.origin.num_pictures - len(self.broken):,}; the first: {self.broken[0].reason} "
+                "hrdet check-data names all"
+            )
+        if self.damaged:
+            first = self.damaged[0]
+            yield (
+                f"damaged JPEG data in {counted(len(self.damaged), 'picture')}, scored as far as decoded; "
+                f"the first: {first.file_name} ({first.reason}); hrdet check-data names all"
+            )
+        if self.metrics.num_without_mask:
+            yield (
+                f"{counted(self.metrics.num_without_mask, 'object')} of {self.origin.annotations} without a "
+                "mask, scored by boxes alone"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``metrics.json`` holds; broken and damaged pictures where there are some."""
+        kinds = {"broken_pictures": self.broken, "damaged_pictures": self.damaged}
+        faults = {
+            kind: {fault.file_name: fault.reason for fault in faults}
+            for kind, faults in kinds.items()
+            if faults
+        }
+        return {MADE_FROM: self.origin.to_json(), **faults, **self.metrics.to_json()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """A data set's detections.
+
+    Attributes:
+        pictures: All that were read, by image id; labels are those of the annotations.
+        broken: Those that could not be read, by name.
+        damaged: JPEGs with damaged pixels, likewise.
+        with_masks: Whether masks were looked for.
+    """
+
+    part: DatasetPart
+    pictures: Sequence[PictureDetections]
+    broken: tuple[PictureFault, ...]
+    damaged: tuple[PictureFault, ...]
+    with_masks: bool
+
+    def ids_left_out(self) -> set[int]:
+        """Ids of the broken pictures."""
+        annotations = self.part.annotations
+        names = [fault.file_name for fault in self.broken]
+        return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
+
+
+def score_and_write(folder: Path, origin: Origin, findings: Findings) -> Evaluation:
+    """Write ``metrics.json``, ``detections.json`` and pictures into a folder."""
+    annotations = findings.part.annotations
+    if findings.broken and not findings.pictures:
+        raise DataError(
+            f"{annotations.path}: none of its {counted(len(annotations), 'picture')} can be read; the first: "
+            f"{findings.broken[0].reason}"
+        )
+    results = to_coco_results(findings.pictures, annotations.category_ids)
+    scores = score_detections(
+        annotations, results, left_out=findings.ids_left_out(), with_masks=findings.with_masks
+    )
+    metrics, detections, sheet = folder / METRICS, folder / "detections.json", folder / "detections.png"
+    curves = {task: folder / name for task, name in _CURVES.items() if task in scores.tasks}
+    files = (metrics, detections, sheet, *curves.values())
+    evaluation = Evaluation(origin, scores, files, findings.broken, findings.damaged)
+    write_json(metrics, evaluation.to_json())
+    write_json(detections, list(results))
+    save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)
+    for task, file in curves.items():
+        of_task = scores.tasks[task]
+        drawn = draw_precision_recall(
+            of_task.precision,
+            iou_thresholds=of_task.iou_thresholds.tolist(),
+            class_names=annotations.class_names,
+            overlap_of="boxes" if task == "box" else "masks",
+        )
+        save_picture(drawn, file)
+    return evaluation
+
+
+def _panels(findings: Findings) -> list[DetectionPanel]:
+    """Pictures spread evenly over the data set, with what was found in them."""
+    step = max(1, len(findings.pictures) // NUM_PICTURED)
+    return [_panel(findings, picture) for picture in findings.pictures[::step][:NUM_PICTURED]]
+
+
+def _panel(findings: Findings, picture: PictureDetections) -> DetectionPanel:
+    annotations, images = findings.part.annotations, findings.part.images
+    index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
+    name = str(annotations.file_names[index])
+    pixels = decode_rgb(images.read(name), expected=annotations.size_of(index), name=name)
+    shown = picture.select(picture.scores >= PICTURED_MIN_SCORE)
+    return DetectionPanel(
+        pixels=pixels.permute(1, 2, 0).numpy(),
+        title=name,
+        found=LabelledBoxes(shown.boxes.numpy(), shown.labels.numpy()),
+        scores=shown.scores.numpy(),
+        masks=shown.masks,
+        true=LabelledBoxes(*annotations.targets_of(index)),
+        crowd=LabelledBoxes(*annotations.crowd_of(index)),
+    )
