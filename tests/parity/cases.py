@@ -31,6 +31,34 @@ _W48 = {
 }
 """mmdetection has no configuration of this width."""
 
+
+def _narrow_changes(*, box_stages: Sequence[str], mask_stages: Sequence[str] = ()) -> dict[str, object]:
+    """Few channels in all that follows the backbone, in mmdetection's terms.
+
+    Args:
+        box_stages: What stands behind ``bbox_head``: the number of each stage that has a section of its own.
+        mask_stages: Likewise, behind ``mask_head``.
+    """
+    channels: dict[str, object] = {
+        "neck.out_channels": 64,
+        "rpn_head.in_channels": 64,
+        "rpn_head.feat_channels": 64,
+        "roi_head.bbox_roi_extractor.out_channels": 64,
+    }
+    for stage in box_stages:
+        channels |= {f"roi_head.bbox_head{stage}.in_channels": 64}
+        channels |= {f"roi_head.bbox_head{stage}.fc_out_channels": 128}
+    for stage in mask_stages:
+        channels |= {"roi_head.mask_roi_extractor.out_channels": 64}
+        channels |= {f"roi_head.mask_head{stage}.{key}": 64 for key in ("in_channels", "conv_out_channels")}
+    return channels
+
+
+_NARROW = ["model.neck.channels=64", "model.head.roi_head.hidden_features=128"]
+"""The same in hrdet's terms."""
+_NARROW_MASK = [*_NARROW, "model.head.mask.channels=64"]
+_STAGES = (".0", ".1", ".2")
+
 CASES = {
     "w18": Case(preset="mmdet3-hrnet-w18", config="hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py"),
     "w32": Case(preset="mmdet3-hrnet-w32", config="hrnet/faster-rcnn_hrnetv2p-w32-1x_coco.py"),
@@ -61,6 +89,13 @@ CASES = {
     "fcos-w18": Case(
         preset="mmdet3-fcos-hrnet-w18", config="hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco.py"
     ),
+    # Quick ones, for tests.
+    "mask-narrow": Case(
+        preset="mmdet3-mask-hrnet-w18",
+        settings=_NARROW_MASK,
+        config="hrnet/mask-rcnn_hrnetv2p-w18-1x_coco.py",
+        config_changes=_narrow_changes(box_stages=[""], mask_stages=[""]),
+    ),
     "torchvision": Case(preset="torchvision-r50-fpn"),
 }
 
@@ -73,12 +108,20 @@ DETECTION_BATCHES = {
 }
 """Pictures ``(height, width)`` of each batch: upright ones, and sides that are no multiples of 32."""
 
-TRAINING_BATCHES = {"128x96": [(96, 128)], "three": [(150, 217), (128, 160), (97, 131)]}
-"""Batches whose losses are compared."""
+TRAINING_BATCHES = {
+    "128x96": [(96, 128)],
+    "450x350": [(350, 450)],
+    "three": [(150, 217), (128, 160), (97, 131)],
+}
+"""Batches whose losses are compared; objects are up to half as long as their picture."""
 
 CHAIN_SCALES = {"1333x800": ((1333, 800), 6), "500x300": ((500, 300), 23)}
 """Scales (long, short) at which picture files are detected in, and in how many of them: COCO's pictures are
 about 640 pixels long, so that they grow at the first and shrink at the second."""
+
+
+MASK_TARGET_SCALES = {"1333x800": (1333, 800), "500x300": (500, 300)}
+"""Scales (long, short) at which mask targets of annotated pictures are compared."""
 
 
 def original_size(height: int, width: int) -> tuple[int, int]:

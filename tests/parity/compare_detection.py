@@ -3,17 +3,28 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_all
+from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from tests.parity.dense_maps import dense_maps
-from tests.parity.differences import Difference, counterparts, difference, labelled, of_boxes, of_levels
+from tests.parity.differences import (
+    Difference,
+    counterparts,
+    difference,
+    labelled,
+    of_boxes,
+    of_levels,
+    share_of_different,
+)
 from tests.parity.filled_detector import make_batch
+from tests.parity.region_stages import of_box_stages, of_mask_stages
 
 
 @torch.no_grad()
@@ -35,12 +46,36 @@ def compare_detection(
     if isinstance(rpn, RegionProposalNetwork):
         proposals = rpn.propose(rpn(pyramid), batch.images.sizes)
         yield of_boxes("proposals", boxes_of(proposals), [picture["boxes"] for picture in dump["proposals"]])
-    yield from of_detections(detect_in(detector, batch), dump["detections"])
+    if "box_stages" in dump:
+        yield from of_box_stages(detector, pyramid, dump["box_stages"])
+    if "mask_logits" in dump:
+        yield from of_mask_stages(detector, pyramid, dump)
+    found = detect_in(detector, batch)
+    yield from of_detections(found, dump["detections"])
+    if "pasted" in dump:
+        yield of_pasted(found, dump)
 
 
 def boxes_of(proposals: Proposals) -> list[Tensor]:
     """Those of each picture, without padding."""
     return [boxes[is_valid] for boxes, is_valid in zip(proposals.boxes, proposals.is_valid, strict=True)]
+
+
+def of_pasted(ours: Sequence[PictureDetections], dump: Mapping[str, Any]) -> Difference:
+    """The pixels of masks of what both have found, in the original pictures."""
+    own_masks, other_masks = [torch.zeros(0).bool()], [torch.zeros(0).bool()]
+    for own, other, packed in zip(ours, dump["detections"], dump["pasted"], strict=True):
+        if own.masks is None:
+            return Difference("pasted masks", torch.inf, torch.inf, "we have none")
+        row, other_row = counterparts(own.boxes, own.labels, other["boxes"], other["labels"])
+        bitmaps = torch.from_numpy(np.stack(list(own.masks.bitmaps())))
+        width = bitmaps.shape[-1]
+        other_bitmaps = torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=width)).bool()
+        own_masks.append(bitmaps[row].flatten())
+        other_masks.append(other_bitmaps[other_row].flatten())
+    num_inside = sum(int(mask.sum()) for mask in other_masks)
+    of = f"pixels, {num_inside} inside"
+    return share_of_different("pasted masks", torch.cat(own_masks), torch.cat(other_masks), of=of)
 
 
 def of_detections(
@@ -61,25 +96,9 @@ def of_detections(
     yield Difference("detection scores", absolute, absolute / largest)
 
 
-class _OneBatch:
-    """A loader of one batch."""
-
-    num_rounds = 1
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-
-    def batches(self) -> Iterator[Batch]:
-        yield self._batch
-
-
 def detect_in(detector: Detector, batch: Batch) -> Sequence[PictureDetections]:
     """What a detector finds in a batch, in original coordinates."""
-    rounds = detect_all(
-        detector,
-        _OneBatch(batch),
-        device=torch.device("cpu"),
-        autocast_dtype=None,
-        stop_asked=lambda: False,
+    detector.eval()
+    return detect_batch(
+        detector, batch, device=torch.device("cpu"), autocast_dtype=None, pasting=MaskPasting(threshold=0.5)
     )
-    return next(iter(rounds)).pictures

@@ -9,17 +9,24 @@ import torch
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from tests.parity.compare_detection import boxes_of
-from tests.parity.differences import Difference, difference, of_assignments, of_boxes, of_gradients
+from tests.parity.differences import (
+    Difference,
+    difference,
+    of_assignments,
+    of_boxes,
+    of_gradients,
+    share_of_different,
+)
 from tests.parity.filled_detector import make_batch
-from tests.parity.recorded_draws import recorded_draws, recorded_proposals, replayed
+from tests.parity.recorded_draws import recorded_draws, recorded_mask_targets, recorded_proposals, replayed
 
-LOSSES = {
+_LOSSES = {
     "loss_rpn_cls": "rpn_objectness",
     "loss_rpn_bbox": "rpn_box",
     "loss_cls": "roi_class",
     "loss_bbox": "roi_box",
+    "loss_mask": "roi_mask",
 }
-"""Our names of mmdetection's losses."""
 
 
 def compare_training(
@@ -42,6 +49,7 @@ def compare_training(
         if dump["box_draws"]:
             proposals = [picture["candidates"] for picture in dump["box_draws"][0]]
             proposed = stack.enter_context(recorded_proposals(proposals))
+        masks = stack.enter_context(recorded_mask_targets(dump["mask_targets"]))
         losses = detector(batch.images, batch.targets)
     detector.zero_grad()
     torch.autograd.backward(torch.stack(list(losses.values())).sum())
@@ -49,13 +57,25 @@ def compare_training(
         yield of_boxes("proposals", boxes_of(proposed[0]), proposals)
     for draw, matches in zip(draws, heard, strict=True):
         yield of_assignments(f"targets of {draw.stage}", matches, draw.places, draw.assigned)
-    for name, ours in LOSSES.items():
-        yield difference(name, losses[ours].detach(), torch.tensor(dump["losses"][name]))
+    for number, (ours, theirs) in enumerate(masks, start=1):
+        yield share_of_different(f"mask targets of stage {number}", ours, theirs, of="cells")
+    for name, loss in losses_by_our_names(dump["losses"]).items():
+        yield difference(name, losses[name].detach(), torch.tensor(loss))
     norms = {
         name: None if parameter.grad is None else parameter.grad.double().norm().item()
         for name, parameter in detector.named_parameters()
     }
     yield of_gradients(norms, gradients_by_our_names(dump["gradients"], shapes))
+
+
+def losses_by_our_names(losses: Mapping[str, float]) -> Mapping[str, float]:
+    """Those of a dump, of each stage if there are several; what it tells beside losses is left out."""
+    ours = {}
+    for name, value in losses.items():
+        stage, _, loss = name.rpartition(".")
+        if loss in _LOSSES:
+            ours[f"{_LOSSES[loss]}_{int(stage[1:]) + 1}" if stage else _LOSSES[loss]] = value
+    return ours
 
 
 def gradients_by_our_names(

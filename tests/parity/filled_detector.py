@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
+from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.detector import Detector
@@ -16,7 +20,7 @@ from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.parity.cases import CASES, original_size
-from tests.parity.filling import NUM_CLASSES, fill, make_picture, make_targets
+from tests.parity.filling import NUM_CLASSES, fill, make_picture, make_polygons, make_targets
 
 
 def build_filled(
@@ -49,16 +53,37 @@ def make_batch(sizes: Sequence[tuple[int, int]]) -> Batch:
     samples = []
     for number, (height, width) in enumerate(sizes):
         boxes, labels = make_targets(height, width, number=number)
+        size = Size(height, width)
         record = PictureRecord(
             index=number,
             image_id=number,
             file_name=f"{number}.png",
             original=Size(*original_size(height, width)),
-            placement=Placement(Size(height, width)),
+            placement=Placement(size),
             ignored_boxes=torch.zeros(0, 4),
         )
         pixels = torch.from_numpy(make_picture(height, width, number=number))
         samples.append(
-            Sample(pixels, torch.from_numpy(boxes), torch.from_numpy(labels), key=number, record=record)
+            Sample(
+                pixels,
+                torch.from_numpy(boxes),
+                torch.from_numpy(labels),
+                key=number,
+                record=record,
+                masks=torch.from_numpy(draw_frames(_segmentations(boxes), boxes, size, Placement(size))),
+            )
         )
     return pad_pictures(samples, SmallestCanvas().canvas_for([Size(*size) for size in sizes]))
+
+
+def _segmentations(boxes: NDArray[np.float32]) -> Segmentations:
+    """A polygon for each box."""
+    polygons = make_polygons(boxes)
+    num_objects, num_corners, _ = polygons.shape
+    return Segmentations(
+        corners=polygons.reshape(-1, 2),
+        corner_offsets=num_corners * np.arange(num_objects + 1),
+        polygon_offsets=np.arange(num_objects + 1),
+        runs=np.zeros(0, dtype=np.int32),
+        run_offsets=np.zeros(num_objects + 1, dtype=np.int64),
+    )

@@ -19,6 +19,7 @@ UNLABELLED = 255
 
 _GAINS = (
     # Ends of residual branches, and what HRNet's branches give one another: sums that must not grow.
+    (r"layer3\.([6-9]|\d\d)\.bn3\.weight$", 0.05),
     (r"layer\d\.\d+\.bn3\.weight$", 0.3),
     (r"branches\.\d\.\d+\.bn2\.weight$", 0.15),
     (r"fuse_layers\..*\.\d\.weight$", 0.15),
@@ -27,8 +28,10 @@ _GAINS = (
     # Outputs, so that scores differ, boxes move, and dozens of detections pass the threshold.
     (r"(rpn_cls|cls_logits)\.weight$", 0.3),
     (r"(rpn_reg|rpn\.head\.bbox_pred)\.weight$", 0.2),
+    (r"bbox_head\.\d\.fc_cls\.weight$", 2.0),  # a cascade's stages are averaged
     (r"(fc_cls|cls_score)\.weight$", 0.5),
     (r"(fc_reg|box_predictor\.bbox_pred)\.weight$", 0.5),
+    (r"(retina_cls|conv_cls)\.weight$", 0.4),
     (r"(retina_reg|conv_reg)\.weight$", 0.2),
 )
 
@@ -101,6 +104,17 @@ def make_targets(height: int, width: int, *, number: int) -> tuple[NDArray[np.fl
         boxes.append([left + 0.25, top + 0.5, left + box_width - 0.25, top + box_height - 0.75])
     labels = [(17 * box + 5 * number) % NUM_CLASSES for box in range(len(boxes))]
     return np.array(boxes, dtype=np.float32), np.array(labels, dtype=np.int64)
+
+
+def move_boxes(
+    boxes: NDArray[np.float32], height: int, width: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Four regions near each box ``(G, 4)``, clipped to the picture: ``(4 G, 4)``, and the box of each."""
+    random = np.random.RandomState(7)
+    owners = np.repeat(np.arange(len(boxes)), 4)
+    sides = boxes[owners, 2:] - boxes[owners, :2]
+    moved = boxes[owners] + random.uniform(-0.12, 0.12, (len(owners), 4)) * np.tile(sides, 2)
+    return moved.clip(0, [width, height, width, height]).astype(np.float32), owners
 
 
 def make_polygons(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

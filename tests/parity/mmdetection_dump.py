@@ -57,7 +57,7 @@ def dump_detection(model: Any, sizes: Sizes) -> Dump:
     neck = model.neck(backbone)
     dump = {"input": data["inputs"], "backbone": list(backbone), "neck": list(neck)}
     dump |= {name: list(levels) for name, levels in _dense_maps(model, neck)}
-    if model.with_rpn:
+    if _has_regions(model):
         proposals = model.rpn_head.predict(neck, data["data_samples"], rescale=False)
         dump["proposals"] = [{"boxes": picture.bboxes, "scores": picture.scores} for picture in proposals]
         heard, found = _heard_while_predicting(model, data)
@@ -73,9 +73,13 @@ def dump_detection(model: Any, sizes: Sizes) -> Dump:
     return dump
 
 
+def _has_regions(model: Any) -> bool:
+    return hasattr(model, "roi_head")
+
+
 def _dense_maps(model: Any, neck: Sequence[Tensor]) -> Iterator[tuple[str, Sequence[Tensor]]]:
     """What a head predicts at every place, by level."""
-    if model.with_rpn:
+    if _has_regions(model):
         yield from zip(("rpn_scores", "rpn_deltas"), model.rpn_head(neck), strict=True)
     elif hasattr(model.bbox_head, "conv_centerness"):
         yield from zip(("class_logits", "distances", "centreness"), model.bbox_head(neck), strict=True)
@@ -99,6 +103,8 @@ def _heard_while_predicting(model: Any, data: Dump) -> tuple[Dump, list[Any]]:
     semantic_heads = stages_of(getattr(head, "semantic_head", None))
     with ExitStack() as stack:
         pooled = stack.enter_context(calls_of_each(stages_of(head.bbox_roi_extractor)))
+        mask_pools = stages_of(getattr(head, "mask_roi_extractor", None))
+        pooled_masks = stack.enter_context(calls_of_each(mask_pools))
         boxes = stack.enter_context(calls_of_each(stages_of(head.bbox_head)))
         masks = stack.enter_context(calls_of_each(mask_heads))
         semantic = stack.enter_context(calls_of_each(semantic_heads))
@@ -113,6 +119,7 @@ def _heard_while_predicting(model: Any, data: Dump) -> tuple[Dump, list[Any]]:
     for ((_, (logits, features)),) in semantic:
         dump |= {"semantic_logits": logits, "semantic_features": features}
     if mask_heads:
+        (((_, dump["mask_regions"]), _),) = pooled_masks[-1]  # HTC pools once for all stages
         labels = torch.cat([picture.labels for picture in found])
         rows = torch.arange(len(labels))
         # The stages of HTC answer with features too.
@@ -142,8 +149,8 @@ def dump_training(model: Any, sizes: Sizes) -> Dump:
 
 def _heard_while_training(model: Any, data: Dump, num_pictures: int) -> tuple[Dump, Dump]:
     """Losses, and what anchors, points and regions are assigned to and drawn."""
-    dense = model.rpn_head if model.with_rpn else model.bbox_head
-    regions = model.roi_head if model.with_rpn else None
+    dense = model.rpn_head if _has_regions(model) else model.bbox_head
+    regions = getattr(model, "roi_head", None)
     mask_heads = stages_of(getattr(regions, "mask_head", None))
     dump: Dump = {}
     with ExitStack() as stack:

@@ -13,6 +13,11 @@ from hrdet_cli.engine.models.boxes.matching import Matcher, Matches
 from hrdet_cli.engine.models.boxes.sampling import Sample, Sampler
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
+from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.regions import mask_branch
+from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
+from hrdet_cli.engine.models.regions.mask_targets import mask_targets
+from hrdet_cli.engine.models.regions.region_draw import DrawnRegions
 from hrdet_cli.engine.structures import Targets
 
 
@@ -145,4 +150,42 @@ def recorded_proposals(pictures: Sequence[Tensor]) -> Iterator[list[Proposals]]:
         return Proposals(boxes=boxes.to(heard[-1].boxes.dtype), is_valid=is_valid)
 
     with mock.patch.object(RegionProposalNetwork, "propose", listen):
+        yield heard
+
+
+@contextmanager
+def mask_branches_learn(targets: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let a function say what mask branches are to learn.
+
+    Args:
+        targets: What we would have them learn, ``(P, m, m)`` bool of the positives of all pictures, to what
+            they learn instead.
+    """
+    compute_loss = MaskBranch.loss
+
+    def loss(branch: MaskBranch, pyramid: Pyramid, drawn: DrawnRegions, of_pictures: Targets) -> Tensor:
+        def instead(*arguments: Tensor, num_cells: int) -> Tensor:
+            ours = mask_targets(*arguments, num_cells=num_cells)
+            # Positives are the first slots of each picture; how many slots are looked at is not ours to know.
+            rows = drawn.is_positive[:, : len(ours) // len(drawn.is_positive)].flatten()
+            return ours.masked_scatter(rows[:, None, None], targets(ours[rows]).bool())
+
+        with mock.patch.object(mask_branch, "mask_targets", instead):
+            return compute_loss(branch, pyramid, drawn, of_pictures)
+
+    with mock.patch.object(MaskBranch, "loss", loss):
+        yield
+
+
+@contextmanager
+def recorded_mask_targets(stages: Sequence[Tensor]) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Mask branches learn these targets, one stage after the other; ours are heard beside them."""
+    heard: list[tuple[Tensor, Tensor]] = []
+    queue = iter(stages)
+
+    def recorded(ours: Tensor) -> Tensor:
+        heard.append((ours, next(queue).bool()))
+        return heard[-1][1]
+
+    with mask_branches_learn(recorded):
         yield heard

@@ -20,12 +20,12 @@ from hrdet_cli.engine.models.boxes.sampling import Sample, Sampler
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from tests.parity.compare_detection import detect_in
-from tests.parity.compare_training import LOSSES
+from tests.parity.compare_training import losses_by_our_names
 from tests.parity.dense_maps import dense_maps
 from tests.parity.filled_detector import build_filled, make_batch
 from tests.parity.golden_numbers import GOLDEN
-from tests.parity.recorded_draws import samplers_draw
-from tests.parity.summary import GOLDEN_BATCH, Checksum, checksum, spread
+from tests.parity.recorded_draws import mask_branches_learn, samplers_draw
+from tests.parity.summary import GOLDEN_BATCH, Checksum, checksum, spread, spread_target
 
 _TOLERANCE = 1e-4
 
@@ -87,14 +87,23 @@ def test_detections_in_original_coordinates_are_those_of_mmdetection(
     filled: tuple[Detector, Mapping[str, Any]],
 ) -> None:
     detector, golden = filled
-    for found, wanted in zip(
-        detect_in(detector, make_batch(GOLDEN_BATCH)), golden["detections"], strict=True
-    ):
+    batch = make_batch(GOLDEN_BATCH)
+    for found, wanted in zip(detect_in(detector, batch), golden["detections"], strict=True):
         count = len(wanted)
         labels, scores, boxes = zip(*wanted, strict=True)
         assert found.labels[:count].tolist() == list(labels)
         assert found.scores[:count].tolist() == pytest.approx(list(scores), rel=_TOLERANCE)
         torch.testing.assert_close(found.boxes[:count], torch.tensor(boxes), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("filled", [name for name in GOLDEN if "masks" in GOLDEN[name]], indirect=True)
+def test_masks_of_detections_are_those_of_mmdetection(filled: tuple[Detector, Mapping[str, Any]]) -> None:
+    detector, golden = filled
+    detector.eval()
+    masks = detector.detect(make_batch(GOLDEN_BATCH).images).masks
+    assert masks is not None
+    shown = [picture[: len(wanted)] for picture, wanted in zip(masks, golden["detections"], strict=True)]
+    _check([torch.cat(shown)], [golden["masks"]])
 
 
 def test_losses_with_the_same_samples_are_those_of_mmdetection(
@@ -108,10 +117,10 @@ def test_losses_with_the_same_samples_are_those_of_mmdetection(
         drawn.append(_draw_spread(sampler, matches))
         return drawn[-1]
 
-    with torch.no_grad(), samplers_draw(draw):
+    with torch.no_grad(), samplers_draw(draw), mask_branches_learn(lambda ours: spread_target(ours.shape)):
         losses = detector(batch.images, batch.targets)
     assert [counts for sample in drawn for counts in _num_drawn(sample)] == golden["num_drawn"]
-    wanted = {LOSSES[name]: value for name, value in golden["losses"].items()}
+    wanted = losses_by_our_names(golden["losses"])
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(wanted, rel=_TOLERANCE)
 
 

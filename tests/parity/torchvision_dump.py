@@ -131,6 +131,7 @@ def dump_training(model: Any, sizes: Sizes) -> Dump:
             ]
         ],
         "mask_draws": [],
+        "mask_targets": [],
         "gradients": {
             name: parameter.grad.double().norm().item()
             for name, parameter in model.named_parameters()
