@@ -76,16 +76,21 @@ def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "0 is only for statistics that stay as they are: a channel of equal pixels has no variance; "
             "set norm.kind=frozen, or norm.epsilon=1e-5",
         )
-    if (
-        isinstance(norm, SyncBatchNormSpec)
-        and norm.statistics == "valid"
-        and norm.back_end in ("torch", "apex")
-    ):
+    if not isinstance(norm, SyncBatchNormSpec) or norm.back_end not in ("torch", "apex"):
+        return
+    if norm.statistics == "valid":
         yield (
             "norm.statistics",
             f"'valid' is not for norm.back_end '{norm.back_end}', which counts all pixels; "
             "set norm.back_end=coalesced or norm.statistics=all",
         )
+    for key, choice in spec.model.head.region_norms.items():
+        if choice == "batch":
+            yield (
+                "norm.back_end",
+                f"'{norm.back_end}' counts regions that are padding, so {key} cannot be 'batch'; "
+                f"set norm.back_end=coalesced, or {key} to group or null",
+            )
 
 
 def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:

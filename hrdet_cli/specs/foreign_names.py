@@ -66,6 +66,11 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         "frozen_layers num_frozen_stages",
         ("model.backbone.width", "w32"): "arch hrnet_width variant",
         ("model.backbone.kind", "hrnet"): "backbone backbone_name backbone_type model_type",
+        (
+            "model.head.kind",
+            "cascade_rcnn",
+        ): "detector architecture meta_architecture detector_type head_type model_name",
+        ("model.head.mask", "{}"): "with_mask masks use_masks segm instance_segmentation mask_on",
         ("model.head.roi_head.max_detections", "300"): "max_det max_dets max_per_img detections_per_img "
         "topk_per_image detections_per_image box_detections_per_img test_topk_per_image",
         (
@@ -102,6 +107,17 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 SYNONYM_BY_NAME: Mapping[str, Synonym] = {
     name: Synonym(key, example) for (key, example), names in _NAMES_BY_KEY.items() for name in names.split()
+}
+
+SETTINGS_BY_DETECTOR: Mapping[str, str] = MappingProxyType(
+    {
+        "fasterrcnn frcnn": "model.head.kind=faster_rcnn",
+        "maskrcnn mask": "model.head.kind=faster_rcnn model.head.mask={}",
+        "cascadercnn cascade": "model.head.kind=cascade_rcnn",
+    }
+)
+_SETTINGS_BY_NAME = {
+    name: settings.split() for names, settings in SETTINGS_BY_DETECTOR.items() for name in names.split()
 }
 
 _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
@@ -171,3 +187,8 @@ def synonym_of(name: str) -> Synonym | None:
 def answer_to(name: str) -> str | None:
     """What to say of a name that stands for no key of ours; None where nothing is known of it."""
     return _ANSWER_BY_NAME.get(plain_name(name))
+
+
+def settings_of_detector(name: str) -> list[str]:
+    """What to give ``--set`` for a kind of detector as people call it; nothing where it is not known."""
+    return _SETTINGS_BY_NAME.get("".join(letter for letter in name.lower() if letter.isalpha()), [])

@@ -27,11 +27,14 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
         values: The whole spec it is in, which says what its sections are.
     """
     *section, name = (part for part in path if isinstance(part, str))
+    value = _value_at(path, values)
     own_keys = list(_section_class(section, values).model_fields)
     everywhere = _fitting_first(name, values)
+    if name in SECTION_KINDS:
+        everywhere = [key for key in everywhere if value in _kinds_of(key)] or everywhere
     synonym = synonym_of(name)
     own_section = ".".join([*section, name])
-    inner = list(dict.fromkeys(_meant_inside(_value_at(path, values), values)))
+    inner = _in_section_elsewhere(name, value, values) or list(dict.fromkeys(_meant_inside(value, values)))
     if own_section in everywhere or (own_section in all_sections() and not _all_fit(inner, values)):
         return f"it is for {_kinds_with(own_section)}; set that too"
     if inner:
@@ -49,6 +52,28 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
     if near := get_close_matches(plain_name(name), names, n=1, cutoff=0.75):
         return f"did you mean {_with_kind(names[near[0]], values)}?"
     return f"{'.'.join(section) or 'a spec'} has: {', '.join(own_keys)}"
+
+
+def _in_section_elsewhere(name: str, value: Any, values: Any) -> list[str]:
+    """The keys of an unknown section where another section of that name, or nearly, has them all."""
+    inner = [key for key, _ in leaves(value)] if isinstance(value, Mapping) else [""]
+    known, sections = {*all_keys(), *all_sections()}, all_sections()
+    for near in get_close_matches(name, {key.rpartition(".")[2] for key in sections}, cutoff=0.8):
+        for section in (key for key in sections if key.rpartition(".")[2] == near):
+            found = [f"{section}.{key}".removesuffix(".") for key in inner or [""]]
+            if known.issuperset(found) and _all_fit(found, values):
+                return found
+    return []
+
+
+def _kinds_of(key: str) -> list[str]:
+    """What a ``kind`` or ``policy`` can be."""
+    *section, _ = key.split(".")
+    members: list[type[BaseModel]] = [ExperimentSpec]
+    for part in section:
+        fields = [member.model_fields[part] for member in members if part in member.model_fields]
+        members = [found for field in fields for found in spec_classes(field.annotation)]
+    return [str(kind_of(member)) for member in members]
 
 
 def _older_names(section: Sequence[str]) -> dict[str, str]:

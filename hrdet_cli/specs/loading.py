@@ -15,6 +15,7 @@ from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import MAX_COUNT
 from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.foreign_names import settings_of_detector
 from hrdet_cli.specs.from_scratch import from_scratch_layer
 from hrdet_cli.specs.known_keys import find_field, kind_of, spec_classes, suggest_key
 from hrdet_cli.specs.layers import (
@@ -191,7 +192,11 @@ def _describe_kind(key: str, details: ErrorDetails, layered: Layered) -> str:
     if details["type"] == "union_tag_not_found":
         return f"{kind}: is needed to know what {key} is; add --set {kind}=..."
     given = shown(_value_at(kind.split("."), layered.values))
-    return f"{_place(kind, layered)}{given} is unknown; choose from {details['ctx']['expected_tags']}"
+    expected_tags = details["ctx"]["expected_tags"]
+    if key == "model.head" and (meant := settings_of_detector(given.strip("'"))):
+        written = " ".join(command("--set", setting) for setting in meant)
+        return f"{_place(kind, layered)}{given} is unknown; write {written}, or choose from {expected_tags}"
+    return f"{_place(kind, layered)}{given} is unknown; choose from {expected_tags}"
 
 
 def _remedy(key: str, field: FieldInfo) -> str:

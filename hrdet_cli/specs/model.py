@@ -10,9 +10,14 @@ from hrdet_cli.specs.base import Problem, Spec
 from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.neck import NeckSpec
+from hrdet_cli.specs.yaml_text import shown
 
 AnyHeadSpec = Annotated[FasterRcnnSpec | CascadeRcnnSpec, Field(discriminator="kind")]
 """Every kind of head, the default kind first."""
+
+
+_HRFPN_KEYS = ("interpolation", "pooling")
+_COARSE_KEYS = ("coarse_from", "coarse_relu")
 
 
 class ModelSpec(Spec):
@@ -44,14 +49,16 @@ class ModelSpec(Spec):
     """Divides the red, green and blue values after the mean was subtracted."""
 
     def problems(self) -> Iterator[Problem]:
-        """What HRFPN can be told and FPN cannot."""
+        """What one neck can be told and another cannot."""
+        owners = dict.fromkeys(_HRFPN_KEYS, "HRFPN, the neck of model.backbone.kind=hrnet")
         if isinstance(self.backbone, HRNetBackboneSpec):
-            return
-        for name, field in NeckSpec.model_fields.items():
-            value = getattr(self.neck, name)
-            if name in ("interpolation", "pooling") and value != field.get_default():
+            owners = dict.fromkeys(_COARSE_KEYS, "FPN, the neck of model.backbone.kind=resnet")
+        elif self.head.finest_stride == 4:
+            owners |= dict.fromkeys(_COARSE_KEYS, "FPN with strides 8 to 128, not this kind of head")
+        for name, owner in owners.items():
+            value, default = getattr(self.neck, name), NeckSpec.model_fields[name].get_default()
+            if value != default:
                 yield (
                     f"neck.{name}",
-                    f"'{value}' is for HRFPN, the neck of model.backbone.kind=hrnet; "
-                    f"set model.neck.{name}={field.get_default()}",
+                    f"{shown(value)} is for {owner}; set model.neck.{name}={shown(default)}",
                 )

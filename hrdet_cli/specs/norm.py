@@ -1,10 +1,11 @@
 """How the detector is normalised."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from hrdet_cli.specs.base import Spec
+from hrdet_cli.specs.base import Problem, Spec
 
 Epsilon = Annotated[float, Field(ge=0, lt=1)]
 
@@ -58,6 +59,17 @@ class GroupNormSpec(Spec):
     """The kind of normalisation."""
     num_groups: PositiveInt = 32
     """Groups per layer; a layer whose channels it does not divide takes the greatest common divisor."""
+
+
+PartNorm = Literal["batch", "group"] | None
+"""What follows the convolutions of a neck or a head: a batch norm, which is of the kind that the section
+`norm` says, as the backbone's are; a group norm of 32 groups; or nothing."""
+
+
+def norm_problems(norm: PartNorm, *, num_convs: int) -> Iterator[Problem]:
+    """A norm of convolutions that there are not, to be told of the section that has both keys."""
+    if norm is not None and num_convs == 0:
+        yield "norm", f"'{norm}' is for convolutions, but num_convs is 0: set that to 4, or norm to null"
 
 
 NormSpec = Annotated[

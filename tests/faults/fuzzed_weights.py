@@ -26,7 +26,7 @@ from tests.faults.mutation import ODD_VALUES, damage
 
 _NUM_CLASSES = 3
 _NAMES = ("cat", "dog", "öl")
-_WITHOUT_CHECKSUMS = ("old", "safetensors")
+_WITHOUT_CHECKSUMS = ("old", "safetensors", "arrays")
 _FORMS = ("plain", "state_dict", "mmdetection", "wrapped", "backbone", "checkpoint", *_WITHOUT_CHECKSUMS)
 
 
@@ -88,6 +88,9 @@ class Fuzzed:
                 save_checkpoint(path, {**state, "model": dict(tensors), **extra})
             except TypeError:
                 torch.save({**state, "model": dict(tensors), **extra}, path)
+        elif form == "arrays":
+            arrays = {key: _as_array(value) for key, value in tensors.items()}
+            path.write_bytes(pickle.dumps({"model": arrays, "__author__": "somebody", **extra}))
         elif form == "mmdetection":
             named = to_mmdetection(tensors)
             torch.save({"meta": {"CLASSES": _NAMES, **extra}, "state_dict": OrderedDict(named)}, path)
@@ -133,6 +136,14 @@ class Fuzzed:
 
 def _filled(value: Tensor) -> Tensor:
     return torch.rand(value.shape).to(value.dtype) + (1 if value.is_floating_point() else 0)
+
+
+def _as_array(value: Any) -> Any:
+    """As NumPy has it; what it has none of stays."""
+    try:
+        return value.detach().to_dense().numpy()
+    except (AttributeError, RuntimeError, TypeError):
+        return value
 
 
 def _same(wanted: Tensor, value: Tensor) -> bool:

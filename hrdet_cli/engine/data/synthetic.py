@@ -1,8 +1,9 @@
 """Demo data made on the spot: COCO annotations and a zip of pictures, the same bytes for the same seed.
 
 A small but whole data set: two parts, six classes whose category ids have gaps, both orientations, JPEG and
-PNG, a gray picture, crowd regions and empty pictures.  The annotations name a picture ``train_0001.jpg`` and
-the zip holds it as ``images/train_0001.jpg``.
+PNG, a gray picture, crowd regions and empty pictures.  Masks are exact: polygons around the pixels, and run
+lengths where these enclose others, as of rings, or are a crowd's.  The annotations name a picture
+``train_0001.jpg`` and the zip holds it as ``images/train_0001.jpg``.
 """
 
 import io
@@ -16,13 +17,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hrdet_cli.engine.data.outlines import outlines_of
 from hrdet_cli.engine.data.synthetic_scene import Scene, SceneObject, draw_scene
 from hrdet_cli.engine.data.synthetic_shapes import SHAPE_CLASSES, Mask
 from hrdet_cli.errors import DataError
 
 FILE_NAMES = ("train.json", "val.json", "images.zip", "demo.json")
 
-_RECIPE_VERSION = 1  # raised when the same arguments begin to make other bytes
+_RECIPE_VERSION = 2  # raised when the same arguments begin to make other bytes
+_EQUAL_VERSIONS = (1,)  # made the same pictures and the same masks, all of them written as run lengths
 _PARTS = ("train", "val")
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -77,7 +80,9 @@ def _holds_demo_data(folder: Path, arguments: dict[str, int]) -> bool:
         raise DataError(
             f"{folder}: exists and is not demo data of hrdet; choose another folder or remove this one"
         ) from None
-    if found != arguments:
+    if found not in [
+        arguments | {"recipe_version": number} for number in (_RECIPE_VERSION, *_EQUAL_VERSIONS)
+    ]:
         raise DataError(
             f"{folder}: holds demo data made with {_as_text(found)}, but {_as_text(arguments)} is wanted; "
             "choose another folder or remove this one"
@@ -156,12 +161,14 @@ def _encode(scene: Scene, *, part: str, index: int) -> tuple[str, bytes]:
 def _describe(found: SceneObject) -> dict[str, Any]:
     """COCO's fields of one annotation but its ids."""
     x1, y1, x2, y2 = found.box
+    outlines = None if found.is_crowd else outlines_of(found.mask)
+    runs = {"size": list(found.mask.shape), "counts": _run_lengths(found.mask)}
     return {
         "category_id": found.shape.category_id,
         "bbox": [x1, y1, x2 - x1, y2 - y1],
         "area": int(found.mask.sum()),
         "iscrowd": int(found.is_crowd),
-        "segmentation": {"size": list(found.mask.shape), "counts": _run_lengths(found.mask)},
+        "segmentation": runs if outlines is None else outlines,
     }
 
 

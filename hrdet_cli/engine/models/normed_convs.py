@@ -115,7 +115,12 @@ class ConvTower(nn.ModuleList):
 
     def steps(self, x: Tensor, area: CountedArea | None) -> NormSteps:
         """What ``forward`` does with one map, so that several towers can be run in step."""
-        for conv in self:
-            x = yield from cast("NormedConv", conv).steps(x, area)
-            x = F.relu(x, inplace=True)
-        return x
+        return (yield from tower_steps([cast("NormedConv", conv) for conv in self], x, area))
+
+
+def tower_steps(convs: Sequence[NormedConv], x: Tensor, area: CountedArea | None) -> NormSteps:
+    """Convolutions, each with its norm, or none, and a ReLU, as steps."""
+    for conv in convs:
+        x = yield from conv.steps(x, area)
+        x = F.relu(x, inplace=True)
+    return x

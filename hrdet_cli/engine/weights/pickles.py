@@ -1,9 +1,9 @@
 """Pickles of state dicts, interpreted: nothing that they name is looked up, and nothing is called.
 
 A pickle is a program. Here its instructions are read one by one, and only those that make numbers, texts,
-tuples, lists, dictionaries and tensors do so. mmdetection's files also hold objects of their libraries
-(histories of losses, numpy numbers, configurations): where these are of a known few, something empty takes
-their place.
+tuples, lists, dictionaries, tensors and arrays do so. mmdetection's files also hold objects of their
+libraries (histories of losses, numpy numbers, configurations): where these are of a known few, something
+empty takes their place.
 """
 
 import pickle
@@ -15,6 +15,8 @@ from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
+
+from hrdet_cli.engine.weights.numpy_arrays import PickledArray, PickledType, array_of
 
 STORAGES: Mapping[str, torch.dtype] = MappingProxyType(
     {
@@ -33,14 +35,23 @@ STORAGES: Mapping[str, torch.dtype] = MappingProxyType(
 """What weights consist of."""
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter")
 _TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
-_MEANT = ("collections.OrderedDict", "torch.Size", "_codecs.encode", *STORAGES, *_PARAMETERS, *_TENSORS)
+_ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+_BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
+"""How arrays are made, the second in protocol 5."""
+_BYTES = ("_codecs.encode", "builtins.bytes")
+"""How protocol 2 has bytes; the second where there are none."""
+_MEANT = ("collections.OrderedDict", "torch.Size", *_BYTES, *STORAGES, *_PARAMETERS, *_TENSORS)
 _INERT_PACKAGES = ("addict", "argparse", "datetime", "mmcv", "mmdet", "mmengine", "numpy", "pathlib")
 _INERT = (
     "builtins.getattr",  # mmengine's histories name their methods by it
     *("builtins.dict", "builtins.float", "builtins.int", "builtins.list", "builtins.set"),
     *("collections.Counter", "collections.defaultdict", "torch.device", *map(str, STORAGES.values())),
 )
-_PUSHED = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "BINSTRING")
+_PUSHED = (
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "BINSTRING"),
+    *("SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+)
+_REMEMBERING = ("BINPUT", "LONG_BINPUT", "MEMOIZE")
 _EMPTY: Mapping[str, Callable[[], object]] = MappingProxyType(
     {
         "NONE": lambda: None,
@@ -92,13 +103,18 @@ class _Name:
 
 
 def read_pickle(
-    file: IO[bytes], *, storage_of: Callable[[str, torch.dtype, int], Storage] | None = None
+    file: IO[bytes],
+    *,
+    storage_of: Callable[[str, torch.dtype, int], Storage] | None = None,
+    has_arrays: bool = False,
 ) -> tuple[object, list[str]]:
     """Interpret the pickle at a file's position, and stop behind it.
 
     Args:
         file: Is read no further than the pickle's end.
         storage_of: Gives the memory of a key, a dtype and a number of elements; None where there is none.
+        has_arrays: NumPy's arrays become tensors where they are values of a dictionary; else they count as
+            objects that nobody needs.
 
     Returns:
         Tensors and plain types, in dicts, lists and tuples, with `StandIn` in the place of other objects; and
@@ -108,7 +124,7 @@ def read_pickle(
         pickle.UnpicklingError: It has instructions that no state dict needs.
         Exception: Anything, if the file is damaged.
     """
-    machine = _Machine(storage_of)
+    machine = _Machine(storage_of, has_arrays=has_arrays)
     try:
         for instruction, argument, _ in pickletools.genops(file):
             machine.step(instruction.name, argument)
@@ -121,12 +137,15 @@ def read_pickle(
 
 
 class _Machine:
-    def __init__(self, storage_of: Callable[[str, torch.dtype, int], Storage] | None) -> None:
+    def __init__(
+        self, storage_of: Callable[[str, torch.dtype, int], Storage] | None, *, has_arrays: bool
+    ) -> None:
         self.stack: list[Any] = []
         self.unknown: set[str] = set()
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
         self._storage_of = storage_of
+        self._has_arrays = has_arrays
 
     def step(self, instruction: str, argument: Any) -> None:
         stack = self.stack
@@ -134,8 +153,8 @@ class _Machine:
             stack.append(argument)
         elif instruction in _EMPTY:
             stack.append(_EMPTY[instruction]())
-        elif instruction in ("BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = stack[-1]
+        elif instruction in _REMEMBERING:
+            self._memo[len(self._memo) if argument is None else argument] = stack[-1]
         elif instruction in ("BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
         elif instruction == "MARK":
@@ -143,16 +162,27 @@ class _Machine:
             self.stack = []
         elif instruction in _NUM_COMBINED:
             self._combine(instruction)
-        elif instruction == "GLOBAL":
-            stack.append(self._name(argument))
+        elif instruction not in ("PROTO", "FRAME", "STOP"):
+            self._make(instruction, argument)
+
+    def _make(self, instruction: str, argument: Any) -> None:
+        """Make, or finish, what is more than a value."""
+        stack = self.stack
+        if instruction == "GLOBAL":
+            stack.append(self._name(*argument.split(" ", 1)))
+        elif instruction == "STACK_GLOBAL":
+            name = stack.pop()
+            stack.append(self._name(stack.pop(), name))
         elif instruction in ("REDUCE", "NEWOBJ"):
             arguments = stack.pop()
-            stack.append(_made(stack.pop(), arguments))
+            stack.append(self._made(stack.pop(), arguments))
         elif instruction == "BINPERSID":
             stack.append(self._storage(*stack.pop()))
         elif instruction == "BUILD":
-            stack.pop()  # attributes, which none of ours has
-        elif instruction not in ("PROTO", "STOP"):
+            state = stack.pop()  # of what is neither: attributes, which none of ours has
+            if isinstance(stack[-1], PickledArray | PickledType):
+                stack[-1].set_state(state)
+        else:
             raise pickle.UnpicklingError(f"instruction {instruction}")
 
     def _combine(self, instruction: str) -> None:
@@ -166,13 +196,23 @@ class _Machine:
         else:
             _fill(self.stack[-1], items)
 
-    def _name(self, argument: str) -> _Name:
-        module, _, name = argument.partition(" ")
+    def _name(self, module: str, name: str) -> _Name:
         text = f"{'builtins' if module == '__builtin__' else module}.{name}"  # its name in Python 2
         is_known = text in _MEANT or text in _INERT or module.partition(".")[0] in _INERT_PACKAGES
         if not is_known:
             self.unknown.add(text)
         return _Name(text)
+
+    def _made(self, maker: object, arguments: Any) -> object:
+        if self._has_arrays and isinstance(maker, _Name):
+            if maker.text == "numpy.dtype":
+                return PickledType(arguments[0])
+            if maker.text in _ARRAYS:
+                return PickledArray()
+            if maker.text in _BUFFERS:
+                content, kind, shape, order = arguments
+                return PickledArray(array_of(content, kind, shape, is_fortran=order == "F"))
+        return _made(maker, arguments)
 
     def _storage(
         self, kind: str, storage: _Name, key: str, _device: str, num_elements: int, view: object = None
@@ -194,7 +234,8 @@ def _fill(target: object, items: list[Any]) -> None:
         keys = items[::2]
         if not all(type(key) in _PLAIN_KEYS for key in keys):
             raise pickle.UnpicklingError("a key that is neither text nor number")
-        target.update(zip(keys, items[1::2], strict=True))
+        values = (item.tensor if isinstance(item, PickledArray) else item for item in items[1::2])
+        target.update(zip(keys, values, strict=True))
     elif type(target) is not StandIn:
         raise pickle.UnpicklingError(f"items for a {type(target).__name__}")
 
@@ -214,8 +255,8 @@ def _made(maker: object, arguments: Any) -> object:
         return _tensor(storage, offset, size, stride)
     if name in _PARAMETERS or name == "torch.Size":
         return arguments[0]
-    if name == "_codecs.encode":  # how Python 2 had bytes
-        return arguments[0].encode("latin-1")
+    if name in _BYTES:
+        return arguments[0].encode("latin-1") if arguments else b""
     return StandIn()
 
 

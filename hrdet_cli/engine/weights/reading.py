@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.engine.weights.array_pickles import NUM_BYTES_NEEDED, is_start_of_arrays, read_arrays
 from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, upgraded
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.download import download
@@ -25,7 +26,7 @@ from hrdet_cli.wording import first_and_count, is_showable
 
 _EXPORTED_TEXTS = frozenset({"spec", "class_names", "category_ids"})
 """What `hrdet export` puts into the header of a safetensors file, and nobody else."""
-_ENDINGS = (".pt", ".pth", ".safetensors", ".bin")
+_ENDINGS = (".pt", ".pth", ".safetensors", ".bin", ".pkl")
 _DTYPES = frozenset(STORAGES.values())
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema_model.", "ema.", "detector.")
 """What data-parallel, compiling, averaging and training wrappers put in front of every key."""
@@ -102,7 +103,8 @@ def _read_download(source: str, url: str) -> WeightsFile:
 
 
 def _is_start_of_weights(start: bytes) -> bool:
-    return start.startswith((ZIP_START, OLD_START)) or _is_start_of_safetensors(start)
+    is_of_torch = start.startswith((ZIP_START, OLD_START))
+    return is_of_torch or is_start_of_arrays(start) or _is_start_of_safetensors(start)
 
 
 def _is_start_of_safetensors(start: bytes) -> bool:
@@ -159,8 +161,12 @@ def _read_document(path: Path, source: str) -> object:
     if reason is not None and (path.exists() or path.is_symlink()):
         raise WeightsError(f"weights {source}: {reason}. Give a readable file.")
     with path.open("rb") as file:
-        is_safetensors = _is_start_of_safetensors(file.read(9))
-    return _read_safetensors(path, source) if is_safetensors else read_torch_file(path, source=source)
+        start = file.read(NUM_BYTES_NEEDED)
+    if _is_start_of_safetensors(start):
+        return _read_safetensors(path, source)
+    if is_start_of_arrays(start):
+        return read_arrays(path, source=source)
+    return read_torch_file(path, source=source)
 
 
 def _weights_in(folder: Path) -> str:

@@ -56,7 +56,7 @@ def read_torch_file(path: Path, *, source: str) -> object:
                 content, unknown = _read_old(file.read())
             else:
                 file.seek(0)
-                raise _no_weights(source, file.read(NUM_BYTES_NEEDED))
+                raise no_weights(source, file.read(NUM_BYTES_NEEDED))
         except (WeightsError, MemoryError):
             raise
         except _OtherArchiveError as error:
@@ -66,12 +66,11 @@ def read_torch_file(path: Path, *, source: str) -> object:
         except zipfile.BadZipFile as error:
             raise WeightsError(f"weights {source} are damaged: {error}. Fetch them again.") from error
         except pickle.UnpicklingError as error:
-            raise _refusal(source, str(error)) from error
+            raise refusal(source, str(error)) from error
         except Exception as error:  # a damaged file can raise almost anything
-            raise _no_weights(source) from error
+            raise no_weights(source) from error
     if unknown:
-        unknown = [name if name.isprintable() else ascii(name) for name in unknown]
-        raise _refusal(source, first_few(unknown))
+        raise refusal(source, *unknown)
     return content
 
 
@@ -175,8 +174,8 @@ def _fill(content: torch.Tensor, file: IO[bytes]) -> None:
         raise zipfile.BadZipFile("it ends too early")
 
 
-def _no_weights(source: str, start: bytes | None = None) -> WeightsError:
-    """The error of a file that is none of torch's.
+def no_weights(source: str, start: bytes | None = None) -> WeightsError:
+    """The error of a file that is none of weights.
 
     Args:
         source: What to call it.
@@ -197,9 +196,16 @@ def _what_else(start: bytes) -> str:
     return "are damaged, or are no weights at all."
 
 
-def _refusal(source: str, what: str) -> WeightsError:
+def refusal(source: str, *what: str) -> WeightsError:
+    """The error of a file that holds more than tensors.
+
+    Args:
+        source: What to call it.
+        what: What it holds.
+    """
+    shown = first_few([name if name.isprintable() else ascii(name) for name in what])
     return WeightsError(
-        f"weights {source} hold objects other than tensors and plain types ({what}), "
+        f"weights {source} hold objects other than tensors and plain types ({shown}), "
         "which could run code and were not loaded. If you trust the file, save its tensors alone in the "
         'program that trained it: torch.save(model.state_dict(), "weights.pth")'
     )

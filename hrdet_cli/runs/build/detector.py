@@ -36,7 +36,7 @@ def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> D
 def build_plain_detector(model: ModelSpec, *, num_classes: int) -> Detector:
     """The detector with plain BatchNorm everywhere."""
     backbone = _build_backbone(model)
-    neck = build_neck(model.neck, backbone)
+    neck = build_neck(model.neck, backbone, finest_stride=model.head.finest_stride)
     return Detector(
         backbone=backbone,
         neck=neck,

@@ -20,6 +20,8 @@ def build_rpn(model: ModelSpec, rpn: RpnSpec, *, strides: tuple[int, ...]) -> Re
     clipping = BoxClipping(corners=model.box_corners, min_side_pixels=rpn.min_side_pixels)
     return RegionProposalNetwork(
         in_channels=model.neck.channels,
+        num_convs=rpn.num_convs,
+        norm=rpn.norm,
         anchor_generator=AnchorGenerator(
             strides=strides,
             scale=rpn.anchor_scale,

@@ -1,6 +1,6 @@
 """Detectors whose stages refine each other's regions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import PositiveFloat
@@ -11,7 +11,8 @@ from hrdet_cli.specs.heads.boxes import BoxStds, SelectionSpec
 from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
 from hrdet_cli.specs.heads.regions import RegionHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
-from hrdet_cli.specs.heads.two_stage import detection_limit, proposal_limits
+from hrdet_cli.specs.heads.two_stage import detection_limit, proposal_limits, region_norms
+from hrdet_cli.specs.norm import PartNorm
 
 
 class StageSpec(Spec):
@@ -57,6 +58,11 @@ class CascadeRcnnSpec(HeadSpec):
     def finest_stride(self) -> Literal[4]:
         """Regions are cut out of fine maps; the coarsest level only proposes."""
         return 4
+
+    @property
+    def region_norms(self) -> Mapping[str, PartNorm]:
+        """Of all stages."""
+        return region_norms(self.roi_head, None)
 
     @property
     def selection(self) -> Section[SelectionSpec]:

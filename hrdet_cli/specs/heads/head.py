@@ -1,6 +1,7 @@
 """What every kind of head tells about itself, so that nothing else asks which kind it is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -8,6 +9,7 @@ from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
 from hrdet_cli.specs.heads.masks import MaskSpec
+from hrdet_cli.specs.norm import PartNorm
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
@@ -52,6 +54,11 @@ class HeadSpec(Spec, ABC):
     @abstractmethod
     def finest_stride(self) -> Literal[4, 8]:
         """Pixels of the picture for a cell of the finest of the five levels that the head works on."""
+
+    @property
+    def region_norms(self) -> Mapping[str, PartNorm]:
+        """The norms that count regions, not pixels, by their dotted keys."""
+        return {}
 
     @property
     @abstractmethod

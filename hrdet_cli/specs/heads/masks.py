@@ -1,10 +1,12 @@
 """The mask branch."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from hrdet_cli.specs.base import Spec
+from hrdet_cli.specs.base import Problem, Spec
+from hrdet_cli.specs.norm import PartNorm, norm_problems
 
 
 class MaskSpec(Spec):
@@ -20,7 +22,11 @@ class MaskSpec(Spec):
     """3x3 convolutions in front of the one that doubles the side."""
     channels: PositiveInt = 256
     """Channels of each."""
-    norm: Literal["batch", "group"] | None = None
+    norm: PartNorm = None
     """What follows each 3x3 convolution: a batch norm, which becomes what `norm` says, or a group norm."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     """A pixel with at least this probability belongs to a detection's mask."""
+
+    def problems(self) -> Iterator[Problem]:
+        """What is said of convolutions that there are not."""
+        yield from norm_problems(self.norm, num_convs=self.num_convs)

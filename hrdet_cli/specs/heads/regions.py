@@ -1,15 +1,17 @@
 """What is predicted for regions that are cut out of the pyramid."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from hrdet_cli.specs.base import Fraction
+from hrdet_cli.specs.base import Fraction, Problem
 from hrdet_cli.specs.heads.boxes import BoxClamp, BoxLossSpec, BoxMeans, BoxStds, SelectionSpec
+from hrdet_cli.specs.norm import PartNorm, norm_problems
 
 
 class RegionHeadSpec(SelectionSpec):
-    """What looks at regions, once or in several stages: RoIAlign, two fully connected layers, two outputs."""
+    """What looks at regions, once or in several stages: RoIAlign, fully connected layers, two outputs."""
 
     sampling: Literal["random", "ohem"] = "random"
     """Regions that are trained on: drawn ones, or (ohem, arXiv:1604.03540) those whose class loss is largest,
@@ -24,8 +26,16 @@ class RegionHeadSpec(SelectionSpec):
     """Samples per cell and axis; 0 adapts to the region's size, as mmdetection 3 does."""
     pool_aligned: bool = True
     """Shift by half a pixel so that cells are centred, as RoIAlign has it since 2019; false as before."""
+    num_convs: NonNegativeInt = 0
+    """3x3 convolutions before the fully connected layers; torchvision's version 2 has four."""
+    conv_channels: PositiveInt = 256
+    """Channels of each of them."""
+    norm: PartNorm = None
+    """What follows each of them: a batch norm, which becomes what `norm` says, or a group norm."""
+    num_hidden_layers: Literal[1, 2] = 2
+    """Fully connected layers before the classifier and the regressor."""
     hidden_features: PositiveInt = 1024
-    """Width of the two fully connected layers."""
+    """Width of each of them."""
     box_means: BoxMeans = (0.0, 0.0, 0.0, 0.0)
     """Subtracted from the encoded deltas (x, y, width, height)."""
     box_clamp: BoxClamp = "both"
@@ -33,9 +43,14 @@ class RegionHeadSpec(SelectionSpec):
     box_loss: BoxLossSpec = BoxLossSpec(kind="smooth_l1", beta=1.0)
     """Loss on the deltas of positive regions."""
 
+    def problems(self) -> Iterator[Problem]:
+        """What is said of convolutions that there are not."""
+        yield from super().problems()
+        yield from norm_problems(self.norm, num_convs=self.num_convs)
+
 
 class RoiHeadSpec(RegionHeadSpec):
-    """Region head that looks once: RoIAlign, two fully connected layers, a classifier and a box regressor."""
+    """Region head that looks once: RoIAlign, fully connected layers, a classifier and a box regressor."""
 
     positive_iou: Fraction = 0.5
     """A region that overlaps a box at least this much is positive, any other negative."""

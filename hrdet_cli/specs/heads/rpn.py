@@ -4,11 +4,16 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from hrdet_cli.specs.base import Fraction
 from hrdet_cli.specs.heads.anchors import AnchorSpec
+from hrdet_cli.specs.norm import PartNorm
 
 
 class RpnSpec(AnchorSpec):
     """Region proposal network."""
 
+    num_convs: PositiveInt = 1
+    """3x3 convolutions before the two that predict; torchvision's version 2 has two."""
+    norm: PartNorm = None
+    """What follows each of them: a batch norm, which becomes what `norm` says, or a group norm."""
     num_samples: PositiveInt = 256
     """Anchors per picture that the loss looks at."""
     positive_fraction: Fraction = 0.5

@@ -1,13 +1,15 @@
 """Detectors of two stages: regions are proposed, then looked at."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
 from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
 from hrdet_cli.specs.heads.masks import MaskSpec
-from hrdet_cli.specs.heads.regions import RoiHeadSpec
+from hrdet_cli.specs.heads.regions import RegionHeadSpec, RoiHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
+from hrdet_cli.specs.norm import PartNorm
 
 
 class FasterRcnnSpec(HeadSpec):
@@ -28,6 +30,11 @@ class FasterRcnnSpec(HeadSpec):
         return 4
 
     @property
+    def region_norms(self) -> Mapping[str, PartNorm]:
+        """Of the region head and the mask branch."""
+        return region_norms(self.roi_head, self.mask)
+
+    @property
     def selection(self) -> Section[SelectionSpec]:
         """Of the region head."""
         return Section("model.head.roi_head", self.roi_head)
@@ -46,6 +53,12 @@ class FasterRcnnSpec(HeadSpec):
     def masks(self) -> Section[MaskSpec] | None:
         """Those of the mask branch."""
         return None if self.mask is None else Section("model.head.mask", self.mask)
+
+
+def region_norms(roi_head: RegionHeadSpec, mask: MaskSpec | None) -> dict[str, PartNorm]:
+    """The norms of what looks at regions, by their dotted keys."""
+    norms = {"model.head.roi_head.norm": roi_head.norm}
+    return norms if mask is None else {**norms, "model.head.mask.norm": mask.norm}
 
 
 def detection_limit(selection: Section[SelectionSpec]) -> Limit:

@@ -11,7 +11,8 @@ import yaml
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.foreign_names import SYNONYM_BY_NAME, answer_to
+from hrdet_cli.specs.foreign_names import SETTINGS_BY_DETECTOR, SYNONYM_BY_NAME, answer_to
+from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
 from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
@@ -382,6 +383,20 @@ def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
         ("padding.canvas_pixels=[1344, 800]", "it is for padding.policy=fixed; set that too"),
         ("model.backbone.depth=50", "it is for model.backbone.kind=resnet; set that too"),
         ("momentum=0.8", "did you mean optimisation.momentum?"),
+        ("model.head.stages=[]", "it is for model.head.kind=cascade_rcnn; set that too"),
+        (
+            "model.head.roi_head.stages=3",
+            "did you mean model.head.stages (with model.head.kind=cascade_rcnn)?",
+        ),
+        ("model.head.nms_iou=0.4", "did you mean model.head."),
+        ("score_thr=0.3", "did you mean model.head.roi_head.score_threshold?"),
+        ("roi_head.nms_iou=0.4", "did you mean model.head.roi_head.nms_iou?"),
+        ("model.roi_heads.nms_iou=0.4", "did you mean model.head.roi_head.nms_iou?"),
+        ("model.mask.norm=group", "did you mean model.head.mask.norm?"),
+        ("model.segm=true", "did you mean model.head.mask?"),
+        ("model.kind=cascade_rcnn", "did you mean model.head.kind?"),
+        ("head.kind=cascade_rcnn", "did you mean model.head.kind?"),
+        ("kind=sync", "did you mean norm.kind?"),
         ("seed=1", "did you mean run.seed?"),
         ("num_classes=3", "the classes come from the training annotations"),
         ("model.head.roi_head.num_classes=3", "the classes come from the training annotations"),
@@ -403,7 +418,7 @@ def test_an_unknown_key_leads_to_the_right_one(setting: str, meant: str) -> None
 def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None:
     keys = set(all_keys())
     for name, (key, _) in SYNONYM_BY_NAME.items():
-        assert key in keys | {"optimisation.ema"}, name
+        assert key in keys | {"optimisation.ema", "model.head.mask"}, name
         assert name == "seed" or name not in ExperimentSpec.model_fields
         assert answer_to(name) is None, name
 
@@ -593,3 +608,37 @@ def test_what_is_no_list_of_sections_is_one_problem(value: str, what: str) -> No
     (problem,) = caught.value.problems
     assert problem.startswith(f"--set model.head.stages={value}: model.head.stages: {what}")
     assert "; write" not in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        ("casscade", ""),
+        ("mask_rcnn", "write --set model.head.kind=faster_rcnn --set 'model.head.mask={}', or "),
+        ("Cascade R-CNN", "write --set model.head.kind=cascade_rcnn, or "),
+    ],
+)
+def test_an_unknown_kind_of_detector_is_answered_with_what_makes_it(kind: str, written: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=[f"model.head.kind={kind}"])
+    (problem,) = caught.value.problems
+    assert re.search(
+        rf"model\.head\.kind: '?{kind}'? is unknown; {re.escape(written)}choose from 'fa", problem
+    )
+
+
+@pytest.mark.parametrize("names", SETTINGS_BY_DETECTOR)
+def test_what_is_written_for_a_detector_makes_it(names: str) -> None:
+    settings = SETTINGS_BY_DETECTOR[names].split()
+    head = load_spec(preset="demo", settings=settings).spec.model.head
+    assert f"model.head.kind={head.kind}" in settings
+    assert (head.masks is not None) == ("model.head.mask={}" in settings) == ("mask" in names)
+
+
+def test_another_head_starts_afresh_and_keeps_backbone_neck_weights_and_pixels() -> None:
+    settings = ["model.head.roi_head.nms_iou=0.4", "model.neck.channels=128", "model.pixel_order=bgr"]
+    before = load_spec(preset="hrnet-w32", settings=settings).spec
+    after = load_spec(preset="hrnet-w32", settings=[*settings, "model.head.kind=cascade_rcnn"]).spec
+    assert after.model.head == CascadeRcnnSpec(kind="cascade_rcnn")
+    with_old_head = after.model.model_copy(update={"head": before.model.head})
+    assert after.model_copy(update={"model": with_old_head}) == before

@@ -47,6 +47,29 @@ def test_a_back_end_without_synchronisation_is_refused() -> None:
     assert "norm.back_end" in problem
 
 
+@pytest.mark.parametrize("back_end", ["torch", "apex"])
+@pytest.mark.parametrize(
+    ("kind", "part"), [("faster_rcnn", "roi_head"), ("faster_rcnn", "mask"), ("cascade_rcnn", "roi_head")]
+)
+def test_a_back_end_that_counts_padding_cannot_normalise_regions(back_end: str, kind: str, part: str) -> None:
+    sync = ["norm.kind=sync", f"norm.back_end={back_end}"]
+    head = [f"model.head.kind={kind}", "model.head.roi_head.num_convs=4", f"model.head.{part}.norm=batch"]
+
+    (problem,) = problems(*sync, *head)
+
+    assert (
+        f"norm.back_end: '{back_end}' counts regions that are padding, so model.head.{part}.norm" in problem
+    )
+    for other in ("norm.back_end=coalesced", f"model.head.{part}.norm=group"):
+        load_spec(preset="hrnet-w18", settings=[*sync, *head, other])
+
+
+@pytest.mark.parametrize("part", ["roi_head", "mask"])
+def test_a_norm_without_convolutions_is_refused(part: str) -> None:
+    (problem,) = problems("model.head.mask={}", f"model.head.{part}={{num_convs: 0, norm: group}}")
+    assert f"model.head.{part}.norm: 'group' is for convolutions, but num_convs is 0" in problem
+
+
 @pytest.mark.parametrize("kind", ["batch", "sync"])
 def test_all_pixels_count_unless_the_spec_says_otherwise(kind: str) -> None:
     default, valid = (

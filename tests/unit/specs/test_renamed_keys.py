@@ -112,9 +112,3 @@ def test_a_head_that_says_no_kind_is_a_faster_rcnn() -> None:
     assert layered.values["model"] == {"weights": None, "head": {"kind": "another", "nms_iou": 0.5}}
     layered.add(Layer("fourth", {"model": {"head": {"nms_iou": 0.4}}}))
     assert layered.values["model"]["head"] == {"kind": "another", "nms_iou": 0.4}
-
-
-@pytest.mark.parametrize("value", ["interpolation=nearest", "pooling=max"])
-def test_what_only_hrfpn_has_is_refused_for_fpn(value: str) -> None:
-    with pytest.raises(SpecError, match=f"model.neck.{value.partition('=')[0]}: .* for HRFPN, the neck of"):
-        load_spec(preset="r50-fpn-syncbn", settings=[f"model.neck.{value}"])

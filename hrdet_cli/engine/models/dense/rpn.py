@@ -1,8 +1,13 @@
-"""Region proposal network: where in a picture is anything at all?"""
+"""Region proposal network: where in a picture is anything at all?
+
+Names of tensors: ``conv.weight`` and so on as of a ``NormedConv``, with numbers where there are several
+(``conv.0.weight``, ``conv.1.weight``), and those of ``objectness`` and ``deltas``.
+"""
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
 from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator, objectness_loss
@@ -11,20 +16,24 @@ from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
 from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals, ProposalSelector
+from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv, tower_steps
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.norm.in_step import run_in_step
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 
 class RegionProposalNetwork(nn.Module):
-    """One 3x3 convolution and two 1x1 ones, the same for every pyramid level.
+    """A 3x3 convolution, or several, and two 1x1 ones, the same for every pyramid level.
 
-    Section 3.1 of Faster R-CNN (https://arxiv.org/abs/1506.01497).
+    Section 3.1 of Faster R-CNN (https://arxiv.org/abs/1506.01497); torchvision's version 2 has two 3x3 ones.
     """
 
     def __init__(
         self,
         *,
         in_channels: int,
+        num_convs: int = 1,
+        norm: NormChoice | None = None,
         anchor_generator: AnchorGenerator,
         coder: BoxCoder,
         matcher: Matcher,
@@ -38,6 +47,8 @@ class RegionProposalNetwork(nn.Module):
 
         Args:
             in_channels: Channels of every pyramid level.
+            num_convs: 3x3 convolutions, each with a ReLU; at least one.
+            norm: What follows each of them.
             anchor_generator: Lays the anchors; one stride for each level.
             coder: Between boxes and deltas relative to anchors.
             matcher: Anchors to ground truth.
@@ -49,11 +60,13 @@ class RegionProposalNetwork(nn.Module):
             test_selector: Likewise in evaluation mode.
         """
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, in_channels, 3, padding=1)
+        convs = [NormedConv(in_channels, in_channels, norm=norm) for _ in range(num_convs)]
+        self.conv = convs[0] if num_convs == 1 else nn.ModuleList(convs)
         self.objectness = nn.Conv2d(in_channels, anchor_generator.num_per_cell, 1)
         self.deltas = nn.Conv2d(in_channels, anchor_generator.num_per_cell * 4, 1)
         for name, parameter in self.named_parameters():
-            nn.init.normal_(parameter, std=0.01 if name.endswith("weight") else 0.0)
+            if "norm" not in name:
+                nn.init.normal_(parameter, std=0.01 if name.endswith("weight") else 0.0)
         self.anchor_generator = anchor_generator
         self.coder = coder
         self.matcher = matcher
@@ -73,8 +86,11 @@ class RegionProposalNetwork(nn.Module):
             Float32 predictions, whatever the pyramid's dtype; float64 of a float64 one.
         """
         logits, deltas = [], []
-        for level in pyramid.levels:
-            hidden = F.relu(self.conv(level), inplace=True)
+        convs = [self.conv] if isinstance(self.conv, NormedConv) else [*self.conv]
+        towers = [
+            tower_steps(cast("list[NormedConv]", convs), level, pyramid.area) for level in pyramid.levels
+        ]
+        for hidden in run_in_step(towers, pyramid.area):
             logits.append(rows_of_cells(self.objectness(hidden), width=1).squeeze(-1))
             deltas.append(rows_of_cells(self.deltas(hidden), width=4))
         return AnchorPredictions(

@@ -153,14 +153,45 @@ def test_data_of_the_same_arguments_are_kept(tmp_path: Path) -> None:
     assert before == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
 
 
+def test_data_that_say_the_same_in_the_way_of_an_earlier_recipe_are_kept(tmp_path: Path) -> None:
+    make_few(tmp_path / "data")
+    file = tmp_path / "data" / "demo.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"recipe_version": 1}))
+    before = contents(tmp_path / "data")
+    make_few(tmp_path / "data")
+    assert contents(tmp_path / "data") == before
+    with pytest.raises(DataError, match=r"recipe_version 1, seed 1, .* but recipe_version 2, seed 2,"):
+        make_few(tmp_path / "data", seed=2)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"recipe_version": 3}))
+    with pytest.raises(DataError, match="made with recipe_version 3,"):
+        make_few(tmp_path / "data")
+
+
+def test_masks_are_polygons_but_for_rings_and_crowds(document: Any) -> None:
+    ring = next(kind["id"] for kind in document["categories"] if kind["name"] == "banded ring")
+    for annotation in document["annotations"]:
+        has_runs = annotation["iscrowd"] or annotation["category_id"] == ring
+        assert isinstance(annotation["segmentation"], dict if has_runs else list)
+
+
+def test_the_reader_of_masks_drops_nothing(demo: Path, document: Any) -> None:
+    part = document["images"][0]["file_name"].split("_")[0]
+    annotations = load_coco(demo / f"{part}.json", with_masks=True)
+    segmentations = annotations.segmentations
+    assert segmentations is not None
+    assert annotations.dropped_boxes == {}
+    assert (segmentations.has_polygons.sum(), segmentations.has_runs.sum()) >= (20, 3)
+    assert (segmentations.covers_something == ~annotations.is_crowd).all()
+
+
 def test_data_of_other_arguments_are_refused(tmp_path: Path) -> None:
     make_few(tmp_path / "data")
     with pytest.raises(DataError) as failure:
         make_few(tmp_path / "data", seed=2)
     assert str(failure.value) == (
         f"{tmp_path / 'data'}: holds demo data made with "
-        "recipe_version 1, seed 1, num_train_images 2, num_val_images 1, but "
-        "recipe_version 1, seed 2, num_train_images 2, num_val_images 1 is wanted; "
+        "recipe_version 2, seed 1, num_train_images 2, num_val_images 1, but "
+        "recipe_version 2, seed 2, num_train_images 2, num_val_images 1 is wanted; "
         "choose another folder or remove this one"
     )
 

@@ -25,6 +25,15 @@ from tests.canvases import (
 )
 
 
+def norms_everywhere(norm: str) -> list[str]:
+    """In neck and heads, of which the region head needs convolutions for that, and the RPN gets several."""
+    return [
+        f"model.neck.norm={norm}",
+        f"model.head.rpn={{num_convs: 2, norm: {norm}}}",
+        f"model.head.roi_head={{num_convs: 2, conv_channels: 32, norm: {norm}, num_hidden_layers: 1}}",
+    ]
+
+
 def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[dict[str, Tensor]]:
     """On each canvas, the largest with more rows of ground truth, as with a fuller picture in the batch."""
     return [
@@ -41,9 +50,17 @@ def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[di
     [
         (HRNET, ["norm.kind=batch"]),
         (HRNET, ["model.head.roi_head.pool_aligned=false", "model.activation_checkpointing=true"]),
+        (HRNET, [*norms_everywhere("batch"), "norm.kind=sync"]),
+        (HRNET, norms_everywhere("group")),
         pytest.param(RESNET, [], marks=pytest.mark.slow),
     ],
-    ids=["HRNet", "HRNet, recomputed, RoIAlign of 2019", "ResNet"],
+    ids=[
+        "HRNet",
+        "HRNet, recomputed, RoIAlign of 2019",
+        "HRNet, batch norms everywhere",
+        "HRNet, group norms in neck and heads",
+        "ResNet",
+    ],
 )
 def test_losses_gradients_statistics_and_detections_are_equal_on_three_canvases(
     network: tuple[str, tuple[str, ...]], settings: list[str]

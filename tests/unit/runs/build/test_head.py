@@ -14,6 +14,7 @@ from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
 from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.models.normed_convs import NormedConv
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.build.detector import build_plain_detector
@@ -32,6 +33,8 @@ def test_settings_of_the_rpn_are_those_of_the_network() -> None:
         detector_of(
             "demo",
             "model.box_corners=inclusive",
+            "model.head.rpn.num_convs=2",
+            "model.head.rpn.norm=group",
             "model.head.rpn.anchor_offset=0.25",
             "model.head.rpn.round_anchors=true",
             "model.head.rpn.anchor_step=canvas",
@@ -51,6 +54,7 @@ def test_settings_of_the_rpn_are_those_of_the_network() -> None:
             "model.head.rpn.num_test_proposals=14",
         )
     ).rpn
+    assert [type(conv.norm) for conv in rpn.conv.children()] == [nn.GroupNorm] * 2
     assert rpn.anchor_generator.layout == AnchorLayout(
         offset=0.25, is_rounded=True, step="canvas", area="canvas"
     )
@@ -74,6 +78,11 @@ def test_settings_of_the_region_head_are_those_of_the_network() -> None:
             "model.box_corners=inclusive",
             "model.head.roi_head.positive_iou=0.55",
             "model.head.roi_head.num_samples=40",
+            "model.head.roi_head.num_convs=3",
+            "model.head.roi_head.conv_channels=40",
+            "model.head.roi_head.norm=batch",
+            "model.head.roi_head.num_hidden_layers=1",
+            "model.head.roi_head.hidden_features=50",
             "model.head.roi_head.positive_fraction=0.3",
             "model.head.roi_head.class_agnostic_boxes=true",
             "model.head.roi_head.box_means=[0.1, 0.2, 0.3, 0.4]",
@@ -92,6 +101,10 @@ def test_settings_of_the_region_head_are_those_of_the_network() -> None:
         sampler=Sampler(num_samples=40, positive_fraction=0.3, stream=1),
     )
     stage = head.roi_head
+    convs = [module for module in stage.modules() if isinstance(module, NormedConv)]
+    assert [(conv.out_channels, type(conv.norm)) for conv in convs] == [(40, nn.BatchNorm2d)] * 3
+    assert stage.fc1.weight.shape == (50, 40 * 7 * 7)
+    assert stage.fc2 is None
     assert stage.regressor.out_features == 4
     assert stage.coder == BoxCoder(stds=(0.5, 0.6, 0.7, 0.8), means=(0.1, 0.2, 0.3, 0.4), clamp="enlarging")
     assert head.selector == DetectionSelector(

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models.detection.rpn import RPNHead
 
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.models.boxes import losses
@@ -11,15 +12,24 @@ from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, ProposalSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
+from hrdet_cli.engine.models.normed_convs import NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 SIZES = torch.tensor([[64, 96], [40, 50]])
 
 
-def make_rpn(*, allowed_border: float | None = None, num_samples: int = 100_000) -> RegionProposalNetwork:
+def make_rpn(
+    *,
+    allowed_border: float | None = None,
+    num_samples: int = 100_000,
+    num_convs: int = 1,
+    norm: NormChoice | None = None,
+) -> RegionProposalNetwork:
     return RegionProposalNetwork(
         in_channels=8,
+        num_convs=num_convs,
+        norm=norm,
         anchor_generator=AnchorGenerator(strides=(8, 16), scale=2),
         coder=BoxCoder(stds=(1, 1, 1, 1)),
         matcher=Matcher(positive_iou=0.7, negative_iou=0.7, min_positive_iou=0.3),  # nothing in between
@@ -55,6 +65,51 @@ def trained_anchors(rpn: RegionProposalNetwork) -> tuple[AnchorPredictions, Tens
     rpn.losses(leaf, *make_batch())["rpn_objectness"].backward()  # type: ignore[no-untyped-call]
     assert leaf.logits.grad is not None
     return leaf, leaf.logits.grad != 0
+
+
+def test_several_convolutions_are_numbered_and_torchvisions() -> None:
+    torch.manual_seed(0)
+    rpn = make_rpn(num_convs=2)
+    theirs = RPNHead(8, num_anchors=3, conv_depth=2)
+    their_names = {
+        "conv.0": "conv.0.0",
+        "conv.1": "conv.1.0",
+        "objectness": "cls_logits",
+        "deltas": "bbox_pred",
+    }
+    state = {}
+    for name, value in rpn.state_dict().items():
+        layer, _, tensor = name.rpartition(".")
+        state[f"{their_names[layer]}.{tensor}"] = value
+    theirs.load_state_dict(state)
+
+    predictions: AnchorPredictions = rpn(random_pyramid())
+
+    logits, deltas = theirs([*random_pyramid().levels])
+    wanted = torch.cat([x.permute(0, 2, 3, 1).reshape(2, -1) for x in logits], dim=1)
+    torch.testing.assert_close(predictions.logits, wanted)
+    wanted = torch.cat([x.permute(0, 2, 3, 1).reshape(2, -1, 4) for x in deltas], dim=1)
+    torch.testing.assert_close(predictions.deltas, wanted)
+
+
+@pytest.mark.parametrize(
+    ("num_convs", "names"),
+    [
+        (1, ["conv.weight", "conv.norm.weight", "conv.norm.bias"]),
+        (2, ["conv.0.weight", "conv.0.norm.weight"]),
+    ],
+)
+def test_norms_start_as_the_identity_and_make_the_hidden_maps_of_each_level_standard(
+    num_convs: int, names: list[str]
+) -> None:
+    rpn = make_rpn(num_convs=num_convs, norm="batch")
+    assert set(names) <= set(rpn.state_dict())
+    with torch.no_grad():  # so that the logits are the sum of the hidden channels
+        rpn.objectness.weight.fill_(1.0)
+    predictions: AnchorPredictions = rpn(random_pyramid())
+    # The positive half of a standard normal variable has mean 1 / sqrt(2 pi); of 8 channels, 3.19.
+    for level in torch.split(predictions.logits, predictions.anchors.level_lengths, dim=1):
+        assert 2.8 < level.mean() < 3.6
 
 
 def test_anchors_centred_in_the_padding_are_not_trained_on_and_all_others_are() -> None:
