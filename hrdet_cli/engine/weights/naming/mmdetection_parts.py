@@ -68,7 +68,7 @@ def fcos_head() -> Iterator[LayerNames]:
         yield LayerNames(f"bbox_head.{start}_cls", "fcos_head.class_logits")
         yield LayerNames(f"bbox_head.{start}_reg", "fcos_head.distances")
         yield LayerNames(f"bbox_head.{start}_centerness", "fcos_head.centreness")
-    yield LayerNames("bbox_head.scales", "fcos_head.scales")
+    yield LayerNames("bbox_head.scales.{}.scale", "fcos_head.scales.{}")
 
 
 def _box_head(theirs: str, ours: str) -> Iterator[LayerNames]:

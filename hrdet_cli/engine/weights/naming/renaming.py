@@ -13,7 +13,7 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class LayerNames:
-    """What one layer, or a part with all that is in it, is called.
+    """What one tensor, one layer, or a part with all that is in it, is called.
 
     ``{}`` stands for a number, such as that of a level; both names have them in the same order.
 
@@ -83,4 +83,4 @@ def _name_in_theirs(key: str, names: Sequence[LayerNames], tensors: Tensors) -> 
 
 @cache
 def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)") + r"(?=\.)")
+    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)") + r"(?=\.|\Z)")

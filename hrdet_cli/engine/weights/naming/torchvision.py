@@ -6,6 +6,7 @@ Sources: ``torchvision/models/detection`` of 0.29. Its published files have the 
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from hrdet_cli.engine.weights.naming.renaming import (
@@ -19,7 +20,7 @@ from hrdet_cli.engine.weights.naming.writer import Writer
 _RETINA = "head.classification_head.cls_logits.weight"
 _FCOS = "head.regression_head.bbox_ctrness.weight"
 _REGIONS = "roi_heads.box_predictor.cls_score.weight"
-_NUM_DENSE_CONVS = 4
+_NUM_LEVELS = 5
 
 
 def _trunk() -> Iterator[LayerNames]:
@@ -66,14 +67,21 @@ def _fcos_head() -> Iterator[LayerNames]:
     yield LayerNames("head.regression_head.bbox_ctrness", "fcos_head.centreness")
 
 
+def _with_scales(tensors: Tensors) -> dict[str, Tensor]:
+    """Its distances have no scale of their level, which is as if that were 1."""
+    scales = {f"fcos_head.scales.{level}": torch.ones(()) for level in range(_NUM_LEVELS)}
+    return {**tensors, **scales}
+
+
 def _wrote(tensors: Tensors) -> bool:
     has_head = any(layer in tensors for layer in (_REGIONS, _RETINA))
     return has_head and "backbone.body.conv1.weight" in tensors
 
 
 def _renamed(tensors: Tensors) -> dict[str, Tensor]:
-    dense_head = _fcos_head() if _FCOS in tensors else _retina_head()
-    head = dense_head if _RETINA in tensors else _region_heads()
+    if _FCOS in tensors:
+        return _with_scales(renamed_to_ours(tensors, [*_trunk(), *_fcos_head()]))
+    head = _retina_head() if _RETINA in tensors else _region_heads()
     return renamed_to_ours(tensors, [*_trunk(), *head])
 
 

@@ -26,10 +26,10 @@ def of(*keys: str) -> dict[str, torch.Tensor]:
         ("fcs.weight", "fcs.weight"),
         ("other.fc.weight", "other.fc.weight"),
         ("head.x.convs.0.conv.weight", "head.x.convs.0.conv.weight"),
-        ("fc", "fc"),
+        ("fc", "last"),
     ],
 )
-def test_whole_words_at_the_start_of_a_key_are_names(theirs: str, ours: str) -> None:
+def test_whole_words_at_the_start_of_a_key_or_all_of_them_are_names(theirs: str, ours: str) -> None:
     assert list(renamed_to_ours(of(theirs), NAMES)) == [ours]
     assert list(renamed_to_theirs(of(ours), NAMES)) == [theirs]
 

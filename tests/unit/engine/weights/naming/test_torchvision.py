@@ -42,7 +42,7 @@ def test_a_detector_of_version_1_has_ours_names_only_and_coco_s_90_ids(name: str
     writer, contents = recognise(theirs)
     assert describe_weights(writer, contents) == f"{name} of torchvision"
     got = to_ours(theirs, writer)
-    assert len(got) == len(theirs)
+    assert len(got) == len(theirs) + 5 * (name == "FCOS")
     parts = {key.partition(".")[0] for key in got}
     assert parts <= {"backbone", "neck", "rpn", "roi_head", "mask_head", "retina_head", "fcos_head"}
     assert num_classes_of(got) == 90
@@ -96,6 +96,11 @@ def test_a_layer_of_theirs_is_one_of_ours(name: str) -> None:
     ours = to_ours(theirs, TORCHVISION)
     for their_name, our_name in LAYERS[name].items():
         assert ours[f"{our_name}.weight"] is theirs[f"{their_name}.weight"]
+
+
+def test_distances_of_fcos_have_a_scale_of_1() -> None:
+    got = to_ours(state_of(DETECTORS["FCOS"]), TORCHVISION)
+    assert [got[f"fcos_head.scales.{level}"].tolist() for level in range(5)] == [1] * 5
 
 
 def test_logits_and_masks_of_a_background_are_given_up() -> None:
