@@ -1,13 +1,14 @@
 """Comparing weights with a detector, and loading them; all that is wanted fits, or nothing is changed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from hrdet_cli.engine.structures import ClassRows
 from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
+from hrdet_cli.engine.weights.naming.contents import Contents, contents_of
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.wording import counted, first_and_count
 
@@ -67,6 +68,8 @@ class LoadReport:
         remade: Tensors of the classifier and the regressor, which keep their fresh values because the weights
             have another number of classes.
         num_classes: Of the weights; None for those of a backbone.
+        weights: What is in the weights.
+        model: What is in the detector.
     """
 
     matched: tuple[str, ...]
@@ -76,6 +79,8 @@ class LoadReport:
     differing: tuple[ShapeDifference, ...]
     remade: tuple[str, ...]
     num_classes: int | None
+    weights: Contents
+    model: Contents
 
     @property
     def unused_statistics(self) -> tuple[str, ...]:
@@ -114,6 +119,8 @@ def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> L
         ),
         remade=tuple(key for key in wanted if key in remade),
         num_classes=_num_classes(tensors, detector.class_rows),
+        weights=contents_of(tensors),
+        model=contents_of(state),
     )
 
 
@@ -171,12 +178,24 @@ def describe_misfits(report: LoadReport) -> Iterator[str]:
 
 
 def describe_architecture(report: LoadReport) -> Iterator[str]:
-    """A line if what is left over shows another architecture than Faster R-CNN."""
-    if any(key.startswith(_MASK_PARTS) for key in report.left_over):
+    """A line if the weights are those of another detector."""
+    theirs, ours = report.weights, report.model
+    if theirs.is_detector and any(key.startswith(_MASK_PARTS) for key in report.left_over):
         yield (
-            "These are a Mask R-CNN's; its boxes alone: --set model.strict_weights=false, or weights convert "
-            "--loose"
+            f"These are a {replace(theirs, has_masks=True)}'s; its boxes alone: --set "
+            "model.strict_weights=false, or weights convert --loose"
         )
+    elif theirs.is_detector and ours == replace(theirs, has_masks=True):
+        yield (
+            f"These are a {theirs}'s, which has no masks. To train the mask branch on top of it: --set "
+            "model.strict_weights=false"
+        )
+    elif theirs.is_detector and ours.is_detector and theirs != ours:
+        yield f"These are of {_on_its_backbone(theirs)}, and the model is {_on_its_backbone(ours)}."
+
+
+def _on_its_backbone(contents: Contents) -> str:
+    return str(contents) if contents.backbone is None else f"{contents} on {contents.backbone}"
 
 
 def _unlike(found: Tensor, needed: Tensor) -> bool:

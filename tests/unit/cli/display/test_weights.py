@@ -3,7 +3,9 @@ import io
 from rich.console import Console
 
 from hrdet_cli.cli.display.weights import draw_inspection
+from hrdet_cli.engine.weights.backbones import Backbone
 from hrdet_cli.engine.weights.loading import LoadReport, ShapeDifference
+from hrdet_cli.engine.weights.naming.contents import Contents
 from hrdet_cli.runs.weights.inspection import Fit, Inspection
 
 WIDTH = 80
@@ -25,6 +27,8 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
         differing=(ShapeDifference("backbone.conv1.weight", "(64, 3, 7, 7)", "(64, 3, 3, 3)"),),
         remade=(),
         num_classes=80,
+        weights=Contents(Backbone("resnet", "50"), "faster_rcnn"),
+        model=Contents(Backbone("hrnet", "w18"), "faster_rcnn"),
     )
     lines = drawn(
         Inspection(
@@ -69,6 +73,8 @@ def test_a_detector_that_does_not_fit_is_told_in_80_columns() -> None:
         "  1 tensor has another shape: backbone.conv1.weight is (64, 3, 7, 7), needed",
         "(64, 3, 3, 3)",
         "  1 tensor has no place in the model: extra.bias",
+        "  These are of Faster R-CNN on ResNet-50, and the model is Faster R-CNN on",
+        "HRNetV2-W18.",
         "  1 more are not needed (classifier of ImageNet, counters)",
         "but weights w.pth were trained with model.pixel_order bgr, not rgb",
     ]

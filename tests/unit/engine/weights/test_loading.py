@@ -6,8 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.structures import ClassRows
-from hrdet_cli.engine.weights.loading import LoadReport, ShapeDifference, compare_weights, load_weights
+from hrdet_cli.engine.weights.loading import (
+    LoadReport,
+    ShapeDifference,
+    compare_weights,
+    describe_architecture,
+    load_weights,
+)
+from hrdet_cli.engine.weights.naming.contents import Contents
 from hrdet_cli.errors import WeightsError
+from hrdet_cli.runs.build.detector import build_plain_detector
+from hrdet_cli.specs.loading import load_spec
+from tests.state_dicts import ours_of
 
 State = dict[str, Tensor]
 
@@ -51,7 +61,8 @@ def test_what_fits_is_loaded_whole() -> None:
     detector, tensors = Detector(), trained(Detector())
     report = load_weights(detector, tensors, strict=True, source="w.pth")
     assert equal(values(detector), tensors)
-    assert report == LoadReport(tuple(tensors), (), (), (), (), (), num_classes=3)
+    faster_rcnn = Contents(backbone=None, head="faster_rcnn")
+    assert report == LoadReport(tuple(tensors), (), (), (), (), (), 3, faster_rcnn, faster_rcnn)
 
 
 def test_a_backbone_s_weights_leave_the_rest_as_it_is() -> None:
@@ -174,6 +185,50 @@ def test_a_mask_r_cnn_is_called_by_its_name(part: str) -> None:
         "These are a Mask R-CNN's; its boxes alone: --set model.strict_weights=false, or weights convert "
         "--loose"
     )
+
+
+DETECTORS = {
+    "faster": ("mmdet3-hrnet-w18",),
+    "wider": ("mmdet3-hrnet-w32",),
+    "mask": ("mmdet3-hrnet-w18", "model.head.mask={}"),
+    "cascade": ("mmdet3-hrnet-w18", "model.head.kind=cascade_rcnn"),
+}
+
+
+@pytest.mark.parametrize(
+    ("weights", "model", "told"),
+    [
+        ("faster", "faster", None),
+        (
+            "mask",
+            "faster",
+            "These are a Mask R-CNN's; its boxes alone: --set model.strict_weights=false, or weights convert "
+            "--loose",
+        ),
+        (
+            "faster",
+            "mask",
+            "These are a Faster R-CNN's, which has no masks. To train the mask branch on top of it: --set "
+            "model.strict_weights=false",
+        ),
+        (
+            "cascade",
+            "faster",
+            "These are of Cascade R-CNN on HRNetV2-W18, and the model is Faster R-CNN on HRNetV2-W18.",
+        ),
+        (
+            "faster",
+            "wider",
+            "These are of Faster R-CNN on HRNetV2-W18, and the model is Faster R-CNN on HRNetV2-W32.",
+        ),
+    ],
+)
+def test_another_detector_is_called_by_its_name(weights: str, model: str, told: str | None) -> None:
+    with torch.device("meta"):
+        spec = load_spec(preset=DETECTORS[model][0], settings=DETECTORS[model][1:]).spec
+        detector = build_plain_detector(spec.model, num_classes=80)
+    report = compare_weights(detector, ours_of(*DETECTORS[weights]))
+    assert list(describe_architecture(report)) == ([] if told is None else [told])
 
 
 def test_what_fits_is_taken_where_that_is_asked_for() -> None:

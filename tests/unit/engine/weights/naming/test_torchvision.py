@@ -100,7 +100,7 @@ def test_a_layer_of_theirs_is_one_of_ours(name: str) -> None:
 
 def test_distances_of_fcos_have_a_scale_of_1() -> None:
     got = to_ours(state_of(DETECTORS["FCOS"]), TORCHVISION)
-    assert [got[f"fcos_head.scales.{level}"].tolist() for level in range(5)] == [1] * 5
+    assert [got[f"fcos_head.scales.{level}"].item() for level in range(5)] == [1] * 5
 
 
 def test_logits_and_masks_of_a_background_are_given_up() -> None:
