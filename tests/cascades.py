@@ -17,6 +17,8 @@ from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.cascade import CascadeStage
+from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
+from hrdet_cli.engine.models.regions.mask_cascade import MaskAverage, MaskCascade
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -34,6 +36,7 @@ TARGETS = Targets(
     boxes=torch.tensor([[[4.0, 4, 24, 28], [30, 20, 62, 60]], [[6, 5, 40, 42], [0, 0, 0, 0]]]).double(),
     labels=torch.tensor([[2, 0], [1, 0]]),
     is_valid=torch.tensor([[True, True], [True, False]]),
+    masks=(torch.rand(2, 2, 16, 16, generator=torch.Generator().manual_seed(9)) < 0.6).to(torch.uint8),
 )
 
 
@@ -112,6 +115,28 @@ def make_stage(
         loss_weight=loss_weight,
         clipping=BoxClipping(),
     )
+
+
+def make_masks(*, flow: bool, average: MaskAverage = "all") -> MaskCascade:
+    """A branch for each stage, with logits that are not all nearly zero."""
+    torch.manual_seed(3)
+    branches = tuple(
+        MaskBranch(
+            in_channels=CHANNELS,
+            num_classes=NUM_CLASSES,
+            pooling=RegionPooling(strides=(STRIDE,), cells=4, sampling_ratio=2, aligned=True),
+            num_convs=2,
+            channels=5,
+            takes_features=flow and index > 0,
+        ).double()
+        for index in range(len(IOUS))
+    )
+    for branch in branches:
+        torch.nn.init.normal_(branch.logits.weight)
+        for module in branch.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d) and module.bias is not None:
+                torch.nn.init.normal_(module.bias)
+    return MaskCascade(branches=branches, average=average)
 
 
 def make_pyramid() -> Pyramid:

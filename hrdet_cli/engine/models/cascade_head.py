@@ -1,6 +1,11 @@
-"""The head of Cascade R-CNN (https://arxiv.org/abs/1712.00726): look at regions again and again."""
+"""The head of Cascade R-CNN (https://arxiv.org/abs/1712.00726): look at regions again and again.
 
-from collections.abc import Mapping
+With mask branches it is that of Cascade Mask R-CNN (https://arxiv.org/abs/1906.09756, section 4), and that of
+Hybrid Task Cascade (https://arxiv.org/abs/1901.07518) where they take each other's features, and are trained
+on what the box stages have refined.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +15,7 @@ from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.cascade import CascadeStage, average_logits, without_targets
+from hrdet_cli.engine.models.regions.mask_cascade import MaskCascade
 from hrdet_cli.engine.structures import Candidates, ClassRows, Detections, ImageBatch, Targets
 
 
@@ -21,26 +27,40 @@ class CascadeHead:
         rpn: Proposes regions.
         stages: At least one, in the order in which they look at regions.
         selector: Makes detections of the candidates.
+        masks: A branch for each stage, which find the masks of detections; None where boxes are all.
+
+    Raises:
+        ValueError: There are more or fewer mask branches than stages.
     """
 
     rpn: RegionProposalNetwork
     stages: tuple[CascadeStage, ...]
     selector: DetectionSelector
+    masks: MaskCascade | None = None
+
+    def __post_init__(self) -> None:
+        if self.masks is not None and len(self.masks.branches) != len(self.stages):
+            raise ValueError(f"{len(self.stages)} stages have {len(self.masks.branches)} mask branches")
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """The network and the stages, whose tensors start with ``roi_head.stages.0.`` and so on."""
-        stages = nn.ModuleList(stage.box_stage for stage in self.stages)
-        return {"rpn": self.rpn, "roi_head": nn.ModuleDict({"stages": stages})}
+        """The network, the stages and the mask branches.
+
+        Names of their tensors start with ``roi_head.stages.0.``, ``mask_head.stages.0.`` and so on.
+        """
+        parts = {"rpn": self.rpn, "roi_head": _numbered(stage.box_stage for stage in self.stages)}
+        return parts if self.masks is None else {**parts, "mask_head": _numbered(self.masks.branches)}
 
     @property
     def class_rows(self) -> Mapping[str, ClassRows]:
-        """Those of all stages: proposals are of no class."""
-        return {
+        """Those of all stages and mask branches: proposals are of no class."""
+        of_boxes = {
             f"roi_head.stages.{index}.{layer}": rows
             for index, stage in enumerate(self.stages)
             for layer, rows in stage.box_stage.class_rows.items()
         }
+        of_masks = {} if self.masks is None else self.masks.class_rows
+        return of_boxes | {f"mask_head.stages.{layer}": rows for layer, rows in of_masks.items()}
 
     @property
     def matching_loss(self) -> str:
@@ -50,21 +70,25 @@ class CascadeHead:
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Those of the network, and weighted ``roi_class_1``, ``roi_box_1``, ``roi_class_2`` and so on.
 
-        Each stage but the first is trained on what the one before it made of the regions it was trained on.
-        Arguments as of ``Head``.
+        Of masks there are ``roi_mask_1`` and so on.  Each stage but the first is trained on what the one
+        before it made of the regions it was trained on.  Arguments as of ``Head``.
         """
         anchors = self.rpn(pyramid)
         regions = self.rpn.propose(anchors, images.sizes)
         losses = self.rpn.losses(anchors, images, targets)
-        for number, stage in enumerate(self.stages, start=1):
+        for index, stage in enumerate(self.stages):
             class_losses = partial(stage.box_stage.class_losses, pyramid)
             drawn = stage.region_draw.draw(regions, images, targets, class_losses=class_losses)
             predictions = stage.box_stage(pyramid, drawn)
             roi = stage.box_stage.losses(predictions, drawn, targets)
-            losses[f"roi_class_{number}"] = roi.classes * stage.loss_weight
-            losses[f"roi_box_{number}"] = roi.boxes * stage.loss_weight
-            if number < len(self.stages):
-                regions = stage.refine(predictions, without_targets(drawn), images.sizes)
+            found = {"class": roi.classes, "box": roi.boxes}
+            regions = stage.refine(predictions, without_targets(drawn), images.sizes)
+            if self.masks is not None:
+                if stage.mask_draw is not None:
+                    drawn = stage.mask_draw.draw(regions, images, targets, class_losses=class_losses)
+                positives = drawn.first(stage.region_draw.sampler.max_positive)
+                found["mask"] = self.masks.loss(pyramid, positives, targets, stage=index)
+            losses |= {f"roi_{part}_{index + 1}": loss * stage.loss_weight for part, loss in found.items()}
         return losses
 
     def candidates(self, pyramid: Pyramid, sizes: Tensor) -> Candidates:
@@ -81,6 +105,10 @@ class CascadeHead:
         predictions.append(last.box_stage(pyramid, regions))
         return last.box_stage.candidates(average_logits(predictions), regions)
 
-    def complete(self, pyramid: Pyramid, found: Detections) -> Detections:  # noqa: ARG002 - as Head has it
-        """Nothing but boxes, which are found already."""
-        return found
+    def complete(self, pyramid: Pyramid, found: Detections) -> Detections:
+        """Adds masks where there are branches for them; arguments as of ``Head``."""
+        return found if self.masks is None else self.masks.complete(pyramid, found)
+
+
+def _numbered(stages: Iterable[nn.Module]) -> nn.ModuleDict:
+    return nn.ModuleDict({"stages": nn.ModuleList(stages)})

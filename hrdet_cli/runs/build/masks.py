@@ -8,7 +8,12 @@ from hrdet_cli.specs.model import ModelSpec
 
 
 def build_mask_branch(
-    model: ModelSpec, mask: MaskSpec, *, num_classes: int, strides: tuple[int, ...]
+    model: ModelSpec,
+    mask: MaskSpec,
+    *,
+    num_classes: int,
+    strides: tuple[int, ...],
+    takes_features: bool = False,
 ) -> MaskBranch:
     """What finds the masks of regions of a pyramid, of which the coarsest level only proposes.
 
@@ -17,6 +22,7 @@ def build_mask_branch(
         mask: The branch.
         num_classes: K, without the background.
         strides: Of the pyramid's levels.
+        takes_features: Of another branch.
     """
     return MaskBranch(
         in_channels=model.neck.channels,
@@ -30,6 +36,7 @@ def build_mask_branch(
         num_convs=mask.num_convs,
         channels=mask.channels,
         norm=mask.norm,
+        takes_features=takes_features,
     )
 
 

@@ -9,6 +9,7 @@ from hrdet_cli.specs.base import Fraction, Problem, Spec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import BoxStds, SelectionSpec
 from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
+from hrdet_cli.specs.heads.masks import CascadeMaskSpec, MaskSpec
 from hrdet_cli.specs.heads.regions import RegionHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
 from hrdet_cli.specs.heads.two_stage import detection_limit, proposal_limits, region_norms
@@ -38,7 +39,11 @@ PUBLISHED_STAGES = (
 
 
 class CascadeRcnnSpec(HeadSpec):
-    """Cascade R-CNN (arXiv:1712.00726): stages look at what the one before made of the regions."""
+    """Cascade R-CNN (arXiv:1712.00726): each stage looks at what the one before made of the regions.
+
+    With `mask` it is Cascade Mask R-CNN, and with `mask.interleaved` and `mask.flow` HTC (arXiv:1901.07518)
+    without its semantic branch.
+    """
 
     kind: Literal["cascade_rcnn"]
     """The kind of detector."""
@@ -48,6 +53,8 @@ class CascadeRcnnSpec(HeadSpec):
     """What all stages have alike; boxes are class-agnostic."""
     stages: tuple[StageSpec, ...] = PUBLISHED_STAGES
     """Each stage, in the order in which they look at regions; classes are scored by all of them together."""
+    mask: CascadeMaskSpec | None = None
+    """Mask branches, one for each stage; `{}` are the published ones, null finds boxes alone."""
 
     def problems(self) -> Iterator[Problem]:
         """A cascade of nothing."""
@@ -78,3 +85,8 @@ class CascadeRcnnSpec(HeadSpec):
     def limits(self) -> tuple[Limit, ...]:
         """Detections, and the proposals that they are made of."""
         return (detection_limit(self.selection), *proposal_limits(self.rpn))
+
+    @property
+    def masks(self) -> Section[MaskSpec] | None:
+        """Those of the mask branches."""
+        return None if self.mask is None else Section("model.head.mask", self.mask)

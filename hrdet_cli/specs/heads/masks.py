@@ -1,7 +1,7 @@
 """The mask branch."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -30,3 +30,16 @@ class MaskSpec(Spec):
     def problems(self) -> Iterator[Problem]:
         """What is said of convolutions that there are not."""
         yield from norm_problems(self.norm, num_convs=self.num_convs)
+
+
+class CascadeMaskSpec(MaskSpec):
+    """Mask branches of a cascade, one for each stage."""
+
+    flow: bool = False
+    """Each branch but the first sees what the ones before it make of the same region, too (HTC,
+    arXiv:1901.07518)."""
+    interleaved: bool = False
+    """Each branch is trained on what its box stage has refined, drawn anew (HTC), not on what that stage is
+    trained on."""
+    average: Literal["all", "last"] = "all"
+    """A detection's mask is the mean of all branches', or the last one's alone (mmdetection 3's HTC)."""

@@ -25,6 +25,8 @@ class CascadeStage:
         region_draw: Draws the regions that it is trained on.
         loss_weight: Factor of all its losses.
         clipping: What pictures leave of refined regions; those of which nothing is left stay as they are.
+        mask_draw: Draws the regions that its mask branch is trained on, from among those that the stage has
+            refined; None trains it on what the box stage is trained on.
 
     Raises:
         ValueError: The boxes depend on classes.
@@ -34,6 +36,7 @@ class CascadeStage:
     region_draw: RegionDraw
     loss_weight: float
     clipping: BoxClipping
+    mask_draw: RegionDraw | None = None
 
     def __post_init__(self) -> None:
         if (num_deltas := self.box_stage.regressor.out_features) != 4:

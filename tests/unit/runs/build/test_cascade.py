@@ -71,3 +71,40 @@ def test_without_settings_it_is_the_cascade_of_the_paper() -> None:
     assert head.rpn.box_loss == BoxLoss(kind="smooth_l1", beta=1 / 9)
     assert (head.rpn.allowed_border, head.rpn.training_selector.max_proposals) == (0, 2000)
     assert len({id(stage.box_stage) for stage in head.stages}) == 3
+
+
+def test_mask_branches_flow_and_are_trained_on_refined_regions_where_the_spec_says_so() -> None:
+    plain, hybrid = (
+        cascade_of(
+            "model.head.mask={pool_cells: 7, pool_sampling_ratio: 3, pool_aligned: false, num_convs: 2}",
+            "model.head.mask.channels=12",
+            *settings,
+        )
+        for settings in (
+            [],
+            ["model.head.mask={flow: true, interleaved: true, average: last}"],
+        )
+    )
+    assert plain.masks is not None
+    assert hybrid.masks is not None
+    assert (plain.masks.average, hybrid.masks.average) == ("all", "last")
+    for head in (plain, hybrid):
+        assert head.masks is not None
+        for branch in head.masks.branches:
+            pooling = branch.pooling
+            assert (pooling.cells, pooling.sampling_ratio, pooling.aligned) == (7, 3, False)
+            assert (len(branch.convs), branch.logits.in_channels, branch.logits.out_channels) == (2, 12, 7)
+    assert all(branch.conv_res is None for branch in plain.masks.branches)
+    assert [branch.conv_res is not None for branch in hybrid.masks.branches] == [False, True, True]
+    assert all(stage.mask_draw is None for stage in plain.stages)
+    streams = []
+    for stage in hybrid.stages:
+        assert stage.mask_draw is not None
+        assert stage.mask_draw.matcher == stage.region_draw.matcher
+        streams += [
+            draw.sampler.stream
+            for draw in (stage.region_draw, stage.mask_draw)
+            if isinstance(draw.sampler, Sampler)
+        ]
+    assert sorted(streams) == [1, 2, 3, 4, 5, 6]
+    assert hybrid.rpn.sampler.stream == 0
