@@ -17,6 +17,7 @@ def build_anchor_layout(anchors: AnchorSpec) -> AnchorLayout:
         is_rounded=anchors.round_anchors,
         step=anchors.anchor_step,
         area=anchors.anchor_area,
+        border_end=anchors.border_end,
     )
 
 

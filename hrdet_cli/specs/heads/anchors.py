@@ -29,6 +29,9 @@ class AnchorSpec(Spec):
     padded: those of the picture rounded up to multiples of 32 pixels train, all propose (mmdetection)."""
     allowed_border_pixels: NonNegativeFloat | None = 0
     """How far an anchor may reach out of the picture and still be trained on; null trains on all of them."""
+    border_end: Literal["inside", "outside"] = "inside"
+    """Whether an anchor that ends exactly there, on the right or below, is trained on: `inside` (2019), or
+    not: `outside` (mmdetection 2 and 3). Without a meaning where all are."""
     positive_iou: Fraction = 0.7
     """An anchor that overlaps a box at least this much is positive."""
     negative_iou: Fraction = 0.3

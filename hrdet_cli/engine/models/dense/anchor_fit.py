@@ -81,11 +81,16 @@ class AnchorFit:
         first, last = np.zeros(len(low)), num_cells - 1.0
         if self.allowed_border is not None:
             first = np.maximum(first, np.ceil((-self.allowed_border - start) / step))
-            last = np.minimum(last, np.floor((picture + self.allowed_border - end) / step))
+            last = np.minimum(last, self._last_before((picture + self.allowed_border - end) / step))
         nearest = np.round((low + high - start - end) / 2 / step)
         shift = np.clip(nearest, first, np.maximum(first, last)) * step
         common = np.minimum(high, end + shift) - np.maximum(low, start + shift)
         return np.where(first <= last, common.clip(min=0), 0.0)
+
+    def _last_before(self, cells: Vector) -> Vector:
+        """The last whole number that is not beyond the border, or before it where that is outside."""
+        outside = self.anchors.layout.border_end == "outside"
+        return np.ceil(cells) - 1 if outside else np.floor(cells)
 
     def _cells(self, picture: Pixels, canvas: Pixels, *, level: int) -> tuple[Pixels, Pixels]:
         """Pixels from one cell to the next, and the number of cells whose anchors belong to the picture."""

@@ -27,6 +27,9 @@ class AnchorLayout:
         area: Whose cells have anchors that train and propose: the picture's, or all (torchvision).
             ``"padded"``, as in mmdetection: those of the picture with its sides rounded up to multiples of 32
             train, and all propose.
+        border_end: Where an anchor lies whose right or lower side is exactly on the border that anchors may
+            reach, as sides in whole pixels often are: ``"outside"`` in mmdetection 2 and 3, which kept the
+            comparison of the 2019 code when boxes no longer ended with their last pixel.
     """
 
     offset: float = 0.0
@@ -34,6 +37,7 @@ class AnchorLayout:
     has_whole_sides: bool = False
     step: Literal["stride", "canvas"] = "stride"
     area: CellArea = "picture"
+    border_end: Literal["inside", "outside"] = "inside"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

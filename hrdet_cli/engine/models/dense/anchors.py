@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, AnchorShapes, CellArea
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, AnchorShapes
 from hrdet_cli.engine.models.dense.cells import cells_that_find, cells_that_train, lay_cells
 from hrdet_cli.engine.structures import Size
 
@@ -24,14 +24,14 @@ class Anchors:
         cell_corners: ``(A, 2)`` float32, x and y of the top left corner of each anchor's cell.
         numbers: ``(A,)`` int64 below 2**31, one for each; an anchor has the same on every canvas.
         level_lengths: Number of anchors on each level; their sum is A.
-        area: Whose cells count, as of ``AnchorLayout``.
+        layout: Says whose cells count, and what lies inside of a border.
     """
 
     boxes: Tensor
     cell_corners: Tensor
     numbers: Tensor
     level_lengths: list[int]
-    area: CellArea
+    layout: AnchorLayout
 
     def belong_to(self, sizes: Tensor) -> Tensor:
         """Whether an anchor may train: its cell begins in the picture, or in what ``area`` takes for it.
@@ -42,28 +42,32 @@ class Anchors:
         Returns:
             ``(N, A)`` bool.
         """
-        return cells_that_train(self.cell_corners, sizes, self.area)
+        return cells_that_train(self.cell_corners, sizes, self.layout.area)
 
     def may_propose_in(self, sizes: Tensor) -> Tensor:
         """Whether an anchor may propose: any anchor, unless ``area`` is the picture.
 
         Arguments and result as of ``belong_to``.
         """
-        return cells_that_find(self.cell_corners, sizes, self.area)
+        return cells_that_find(self.cell_corners, sizes, self.layout.area)
 
     def lie_inside(self, sizes: Tensor, *, border: float) -> Tensor:
         """Whether an anchor reaches at most ``border`` pixels out of its picture.
 
         Args:
             sizes: ``(N, 2)`` int64, height and width of each picture.
-            border: Pixels; 0 wants the whole anchor inside.
+            border: Pixels; 0 wants the whole anchor inside. What ends exactly there is where the layout's
+                ``border_end`` says.
 
         Returns:
             ``(N, A)`` bool.
         """
-        width_and_height = sizes.flip(-1)[:, None]
+        ends = sizes.flip(-1)[:, None] + border
         starts_inside = (self.boxes[:, :2] >= -border).all(dim=-1)
-        return starts_inside & (self.boxes[:, 2:] <= width_and_height + border).all(dim=-1)
+        ends_before = self.boxes[:, 2:] < ends
+        if self.layout.border_end == "inside":
+            ends_before |= self.boxes[:, 2:] == ends
+        return starts_inside & ends_before.all(dim=-1)
 
 
 class AnchorGenerator(nn.Module):
@@ -131,7 +135,7 @@ class AnchorGenerator(nn.Module):
             cell_corners=torch.cat(corners).repeat_interleave(self.num_per_cell, dim=0),
             numbers=(cell_numbers[:, None] * self.num_per_cell + shape_numbers).flatten(),
             level_lengths=[level.shape[0] for level in boxes],  # len() is a constant where it is exported
-            area=self.layout.area,
+            layout=self.layout,
         )
 
     def _step(self, grid: Size, stride: int, canvas: Size) -> Size:

@@ -65,6 +65,7 @@ def random_boxes(count: int, *, height: int, width: int) -> list[list[float]]:
         AnchorLayout(offset=0.5, is_rounded=True, area="padded"),
         AnchorLayout(is_rounded=True, step="canvas", area="canvas"),
         AnchorLayout(offset=0.3, step="canvas", has_whole_sides=True),
+        AnchorLayout(is_rounded=True, border_end="outside"),
     ],
 )
 def test_the_best_overlap_is_that_of_all_anchors_the_network_trains_on(

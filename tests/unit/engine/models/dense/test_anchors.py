@@ -166,6 +166,15 @@ def test_anchors_that_reach_out_of_the_picture_by_more_than_the_border_are_not_i
     assert not anchors.lie_inside(sizes, border=15.5).all()
 
 
+def test_an_anchor_that_ends_on_the_border_is_inside_or_outside_as_the_layout_says() -> None:
+    sizes = torch.tensor([[48, 64]])
+    for layout, is_inside in ((AnchorLayout(), True), (AnchorLayout(border_end="outside"), False)):
+        generator = AnchorGenerator(strides=(16,), scale=2, aspect_ratios=(1.0,), layout=layout)
+        inside = generator([Size(3, 4)]).lie_inside(sizes, border=0).view(3, 4)
+        # Of 32 x 32 pixels around (16, 16) ... (48, 32): the last row ends at 48, the last column at 64.
+        assert inside[1:, 1:].tolist() == [[True, True, is_inside], [is_inside] * 3]
+
+
 def test_the_generator_adds_nothing_to_a_checkpoint() -> None:
     assert not AnchorGenerator(strides=(4, 8)).state_dict()
 
