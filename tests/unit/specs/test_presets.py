@@ -9,7 +9,7 @@ from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
-from hrdet_cli.specs.data import FixedPaddingSpec, ResizeCropSpec, ResizeSpec
+from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec, ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
@@ -26,11 +26,19 @@ from hrdet_cli.specs.presets import (
 )
 
 NAMES = [
+    "cascade-hrnet-w18-20e",
+    "cascade-hrnet-w18-mstrain-pad-20e",
+    "cascade-hrnet-w32-20e",
+    "cascade-hrnet-w32-mstrain-pad-20e",
+    "cascade-hrnet-w40-20e",
+    "cascade-hrnet-w48-20e",
     "demo",
     "finetune-w18",
     "hrnet-w18",
+    "hrnet-w18-16batch-ms",
     "hrnet-w18-2x",
     "hrnet-w18-mstrain-continuous-pad",
+    "hrnet-w18-mstrain-nearscales",
     "hrnet-w18-mstrain-pad",
     "hrnet-w18-mstrain-pad-2x",
     "hrnet-w18-randresizecrop",
@@ -43,19 +51,43 @@ NAMES = [
     "hrnet-w32-mstrain-pad-3x",
     "hrnet-w40",
     "hrnet-w40-2x",
+    "hrnet2019-cascade-r101-fpn",
+    "hrnet2019-cascade-w18",
+    "hrnet2019-cascade-w32",
+    "hrnet2019-cascade-w48",
+    "hrnet2019-mask-w18",
+    "hrnet2019-mask-w32",
+    "hrnet2019-mask-w48",
     "hrnet2019-r50-fpn",
     "hrnet2019-w18",
     "hrnet2019-w32",
     "hrnet2019-w40",
+    "hrnet2019-w48",
+    "mask-hrnet-w18",
+    "mask-hrnet-w18-2x",
+    "mask-hrnet-w18-mstrain-pad",
+    "mask-hrnet-w32",
+    "mask-hrnet-w32-2x",
+    "mask-hrnet-w32-mstrain-pad",
     "mmdet3-cascade-hrnet-w18",
+    "mmdet3-cascade-hrnet-w32",
+    "mmdet3-cascade-hrnet-w40",
+    "mmdet3-cascade-r101-fpn",
+    "mmdet3-cascade-r50-fpn",
     "mmdet3-hrnet-w18",
     "mmdet3-hrnet-w32",
     "mmdet3-hrnet-w40",
     "mmdet3-mask-hrnet-w18",
+    "mmdet3-mask-hrnet-w32",
+    "mmdet3-mask-hrnet-w40",
+    "mmdet3-mask-r101-fpn",
+    "mmdet3-mask-r50-fpn",
     "mmdet3-r101-caffe-fpn",
     "mmdet3-r101-fpn",
     "mmdet3-r50-caffe-fpn",
     "mmdet3-r50-fpn",
+    "r101-fpn",
+    "r50-fpn",
     "r50-fpn-mstrain-pad",
     "r50-fpn-syncbn",
     "torchvision-r50-fpn",
@@ -145,15 +177,21 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
     assert sorted(name for names in grouped.values() for name in names) == sorted(NAMES)
     assert list(grouped) == [title for title in TITLE_BY_FOLDER.values() if title in grouped]
     assert grouped["To start with"] == ["demo", "finetune-w18"]
+    folder_by_start = {
+        "mask": "mask",
+        "cascade": "cascade",
+        "mmdet3": "mmdetection",
+        "hrnet2019": "year-2019",
+        "torchvision": "torchvision",
+    }
     for name, preset in all_presets().items():
-        origin = {"mmdet3": "mmdetection", "hrnet2019": "year-2019", "torchvision": "torchvision"}
-        folder = origin.get(name.partition("-")[0])
+        folder = folder_by_start.get(name.partition("-")[0])
         assert folder is None or preset.path.parent.name == folder, name
 
 
 def test_presets_are_found_by_words_of_their_names_titles_and_descriptions() -> None:
     descriptions = {name: spec_of(name).description for name in NAMES}
-    assert with_words(descriptions, ["W32", "pad"]) == [
+    assert with_words(descriptions, ["W32", "pad", "Faster"]) == [
         "hrnet-w32-mstrain-pad",
         "hrnet-w32-mstrain-pad-2x",
         "hrnet-w32-mstrain-pad-3x",
@@ -163,6 +201,59 @@ def test_presets_are_found_by_words_of_their_names_titles_and_descriptions() -> 
     assert with_words(descriptions, []) == list(descriptions)
     with pytest.raises(SpecError, match="no preset has w32 and w40; `hrdet presets list` shows all"):
         with_words(descriptions, ["w32", "w40"])
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "drops", "num_pictures", "rate_of_16"),
+    [
+        # The last is 0.01 for 8 pictures (2019) as well as 0.02 for 16 (mmdetection).
+        ("mask-hrnet-w18", 12, (8, 11), 2, 0.02),
+        ("mask-hrnet-w32-2x", 24, (20, 23), 2, 0.02),
+        ("mask-hrnet-w18-mstrain-pad", 12, (8, 11), 4, 0.02),
+        ("cascade-hrnet-w18-20e", 20, (16, 19), 2, 0.02),
+        ("cascade-hrnet-w48-20e", 20, (16, 19), 2, 0.02),
+        ("cascade-hrnet-w32-mstrain-pad-20e", 20, (16, 19), 2, 0.02),
+        ("hrnet-w18-16batch-ms", 12, (8, 11), 4, 0.02),
+        ("mmdet3-mask-hrnet-w18", 12, (8, 11), 4, 0.02),
+        ("mmdet3-cascade-hrnet-w40", 20, (16, 19), 2, 0.02),
+        ("hrnet2019-mask-w18", 12, (8, 11), 2, 0.02),
+        ("hrnet2019-cascade-w32", 20, (16, 19), 2, 0.02),
+    ],
+)
+def test_schedules_are_the_published_ones(
+    name: str, epochs: int, drops: tuple[int, ...], num_pictures: int, rate_of_16: float
+) -> None:
+    spec = spec_of(name)
+    assert (spec.optimisation.num_epochs, spec.optimisation.drop_epochs) == (epochs, drops)
+    assert spec.data.batch_size_per_process == num_pictures
+    assert spec.optimisation.learning_rate_for(16) == pytest.approx(rate_of_16)
+
+
+def test_other_recipes_of_2019_have_its_scales_and_norms() -> None:
+    several, near = spec_of("hrnet-w18-16batch-ms"), spec_of("hrnet-w18-mstrain-nearscales")
+    assert several.augmentation == ResizeSpec(scales_pixels=((1667, 1000), (1000, 600), (1333, 800)))
+    assert near.augmentation == ResizeSpec(scales_pixels=((1500, 900), (1167, 700), (1333, 800)))
+    assert isinstance(several.norm, BatchNormSpec)
+    assert several.norm.keep_statistics
+    assert isinstance(near.norm, SyncBatchNormSpec)
+    assert several.padding == near.padding == BatchPaddingSpec(policy="batch")
+
+
+def test_mask_and_cascade_presets_have_the_conventions_of_their_faster_rcnn() -> None:
+    for name, base in (("mmdet3-{}hrnet-w18", "mmdet3-hrnet-w18"), ("hrnet2019-{}w18", "hrnet2019-w18")):
+        faster = spec_of(base)
+        for kind in ("mask-", "cascade-"):
+            spec = spec_of(name.format(kind))
+            head, of_faster = spec.model.head, faster.model.head
+            for key in ("anchor_offset", "round_anchors", "anchor_area", "anchor_step", "anchor_scale"):
+                assert getattr(head.rpn, key) == getattr(of_faster.rpn, key), (name, key)
+            for key in ("pool_sampling_ratio", "pool_aligned", "score_threshold", "nms_iou"):
+                assert getattr(head.roi_head, key) == getattr(of_faster.roi_head, key), (name, key)
+            if head.masks is not None:
+                assert head.masks.spec.pool_aligned == head.roi_head.pool_aligned
+                assert head.masks.spec.pool_sampling_ratio == head.roi_head.pool_sampling_ratio
+            assert spec.model.box_corners == faster.model.box_corners
+            assert spec.data.resize_filter == faster.data.resize_filter
 
 
 def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:

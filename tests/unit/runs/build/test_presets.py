@@ -1,0 +1,78 @@
+"""Every preset's detector can be built, and has as many parameters as such a detector has."""
+
+from collections import defaultdict
+
+import pytest
+import torch
+
+from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.runs.build.detector import build_plain_detector
+from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.model import ModelSpec
+from hrdet_cli.specs.presets import all_presets
+
+MILLIONS_OF_PARAMETERS = {
+    # Of 80 classes. mmdetection counts 44.4 M in Mask R-CNN with ResNet-50 and FPN. A mask branch has four
+    # 3x3 convolutions of 256 channels, one of 2x2 and a 1x1 one: 4 * 590,080 + 262,400 + 20,560 = 2,643,280.
+    "hrnet w18, faster_rcnn": 27.48,
+    "hrnet w18, faster_rcnn, masks": 30.13,
+    "hrnet w18, cascade_rcnn": 55.12,
+    "hrnet w32, faster_rcnn": 47.28,
+    "hrnet w32, faster_rcnn, masks": 49.92,
+    "hrnet w32, cascade_rcnn": 74.92,
+    "hrnet w40, faster_rcnn": 63.53,
+    "hrnet w40, faster_rcnn, masks": 66.17,
+    "hrnet w40, cascade_rcnn": 91.17,
+    "hrnet w48, faster_rcnn": 83.36,
+    "hrnet w48, faster_rcnn, masks": 86.0,
+    "hrnet w48, cascade_rcnn": 111.0,
+    "hrnet small, faster_rcnn": 2.31,
+    "resnet 50, faster_rcnn": 41.75,
+    "resnet 50, faster_rcnn, masks": 44.4,
+    "resnet 50, cascade_rcnn": 69.39,
+    "resnet 101, faster_rcnn": 60.75,
+    "resnet 101, faster_rcnn, masks": 63.39,
+    "resnet 101, cascade_rcnn": 88.39,
+}
+
+
+def architecture(model: ModelSpec) -> str:
+    """What of a model decides its tensors, in the presets."""
+    backbone = model.backbone.width if model.backbone.kind == "hrnet" else model.backbone.depth
+    masks = "" if model.head.masks is None else ", masks"
+    return f"{model.backbone.kind} {backbone}, {model.head.kind}{masks}"
+
+
+def presets_by_architecture() -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for name in all_presets():
+        found[architecture(load_spec(preset=name).spec.model)].append(name)
+    return dict(found)
+
+
+PRESETS = presets_by_architecture()
+
+
+def on_meta(model: ModelSpec) -> Detector:
+    with torch.device("meta"):
+        return build_plain_detector(model, num_classes=80)
+
+
+def test_presets_have_these_architectures_and_no_others() -> None:
+    assert set(PRESETS) == set(MILLIONS_OF_PARAMETERS)
+
+
+@pytest.mark.parametrize("of", PRESETS)
+def test_a_preset_has_the_parameters_of_its_architecture(of: str) -> None:
+    detector = on_meta(load_spec(preset=PRESETS[of][0]).spec.model)
+    millions = sum(parameter.numel() for parameter in detector.parameters()) / 1e6
+    assert millions == pytest.approx(MILLIONS_OF_PARAMETERS[of], abs=0.006)
+
+
+@pytest.mark.parametrize("of", [of for of in PRESETS if of.startswith(("hrnet w18", "resnet 50"))])
+def test_all_presets_of_an_architecture_have_the_same_tensors(of: str) -> None:
+    shapes = [
+        {key: tensor.shape for key, tensor in on_meta(load_spec(preset=name).spec.model).state_dict().items()}
+        for name in {str(load_spec(preset=name).spec.model.head): name for name in PRESETS[of]}.values()
+    ]
+    assert all(own == shapes[0] for own in shapes)
