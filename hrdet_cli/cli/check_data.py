@@ -1,6 +1,7 @@
 """``hrdet check-data``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,7 +115,8 @@ def check_data(
         loaded = load_from_options(
             preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
         )
-        check = check_experiment(loaded.spec.data, options)
+        masks_matter = loaded.spec.model.head.has_masks
+        check = check_experiment(loaded.spec.data, replace(options, masks_matter=masks_matter))
     report = drive_work(check, Console(stderr=True))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

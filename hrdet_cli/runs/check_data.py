@@ -18,6 +18,7 @@ from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.categories import note_spare_categories
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, can_be_cleaned, clean, json_lines
+from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
 from hrdet_cli.engine.data.checking.problems import (
@@ -54,12 +55,14 @@ class CheckOptions:
         num_workers: Processes that decode, at most one for each core that may be used; None takes as many.
         num_shown: How many problems of each kind to describe; None describes all.
         box_form: The form of the boxes, where it is known; COCO's own says that they are not to be judged.
+        masks_matter: Whether the head has masks, so that broken ones are errors.
     """
 
     opens_pictures: bool = True
     num_workers: int | None = None
     num_shown: int | None = None
     box_form: BoxForm | None = None
+    masks_matter: bool = False
 
 
 def check_file(
@@ -167,6 +170,7 @@ def _check_part(
         file, unusable, num_unnamed = yield from _look_at_pictures(file, images, source, options, log)
     file = with_coco_boxes(file, log, form=options.box_form)
     file = replace(file, annotations=check_places(file.annotations, file.pictures.sizes))
+    check_masks(file.annotations, file.pictures.sizes, log, file=file.path.name, matter=options.masks_matter)
     if part != "val":  # which may lack boxes of any category
         note_spare_categories(file, log)
     _check_targets(file, part, log, needs_boxes=needs_boxes)

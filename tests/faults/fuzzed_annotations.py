@@ -14,9 +14,14 @@ from typing import Any
 import numpy as np
 
 from hrdet_cli.engine.data.checking.annotations import check_annotations, read_json
+from hrdet_cli.engine.data.checking.boxes import check_places
+from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.mask_frames import draw_frames
+from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.evaluation.coco_metrics import score_detections
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 from tests.faults.fuzz import Case
 from tests.faults.mutation import damage, mutate
@@ -43,7 +48,11 @@ class Fuzzed:
                 "bbox": [row, 2.5, 20 + row, 60 - row],
                 "area": 100.5,
                 "iscrowd": int(row == 4),
-                "segmentation": [[1, 1, 2, 2, 3, 1.5]],
+                "segmentation": (
+                    {"size": [41 + row % 5, 60], "counts": [9, 20, 60 * (41 + row % 5) - 29]}
+                    if row % 4 == 0
+                    else [[1, 1, 2, 2, 3, 1.5]]
+                ),
             }
             for row in range(1, 13)
         ]
@@ -81,8 +90,29 @@ class Fuzzed:
                 raise AssertionError("check-data finds no error in what is refused") from error
             raise
         score_detections(loaded, [])
+        _load_with_masks(self._path)
         wrong = _what_is_wrong(json.loads(raw, parse_int=_int_of), loaded)
         return wrong or ("check-data finds an error" if has_errors else None)
+
+
+def _load_with_masks(path: Path) -> None:
+    """The same with masks, of a file whose boxes are right: check-data must say why where it is refused."""
+    log = ProblemLog(num_described=3)
+    file = check_annotations(read_json(path), log)
+    annotations = check_places(file.annotations, file.pictures.sizes)
+    check_masks(annotations, file.pictures.sizes, log, file=path.name, matter=True)
+    has_errors = any(kind.is_error for kind in log.counts)
+    try:
+        loaded = load_coco(path, with_masks=True)
+    except DataError as error:
+        if not has_errors:
+            raise AssertionError("check-data finds no error in masks that are refused") from error
+        return
+    original = Size(48, 64)
+    for index in range(len(loaded)):
+        boxes, _ = loaded.targets_of(index)
+        segmentations = loaded.segmentations_of(index, np.ones(len(boxes), dtype=np.bool_))
+        draw_frames(segmentations, boxes, original, Placement(Size(30, 41), flipped=True))
 
 
 def _int_of(text: str) -> float:

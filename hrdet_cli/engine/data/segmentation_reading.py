@@ -71,6 +71,13 @@ def _decode_at_once(chunk: Sequence[Any]) -> list[_Typed] | None:
         return None
 
 
+def _decode(text: msgspec.Raw) -> Any:
+    try:
+        return json.loads(bytes(text), parse_int=int_of)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply to be read") from error
+
+
 class _Growing:
     """Segmentations in the making; numbers are kept in C's types, never as Python's for long."""
 
@@ -87,7 +94,12 @@ class _Growing:
             return False
         polygons = [_whole(value) if isinstance(value, list) else [] for value in values]
         coordinates = _flat(polygons)
-        is_odd = any(len(polygon) % 2 for value in values if isinstance(value, list) for polygon in value)
+        is_odd = any(
+            len(polygon) % 2 or len(polygon) == 2
+            for value in values
+            if isinstance(value, list)
+            for polygon in value
+        )
         runs = _runs_at_once(values, sizes)
         if is_odd or np.abs(coordinates).max(initial=0) > MAX_COORDINATE or runs is None:
             return False
@@ -101,7 +113,7 @@ class _Growing:
             ValueError: Something is wrong with it; says what. Nothing was added.
         """
         if isinstance(value, msgspec.Raw):
-            value = json.loads(bytes(value), parse_int=int_of)
+            value = _decode(value)
         polygons: list[list[float]] = []
         lengths = np.zeros(0, dtype=np.int64)
         if isinstance(value, list):

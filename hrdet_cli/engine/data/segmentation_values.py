@@ -1,5 +1,6 @@
 """What the segmentation of an annotation may be: polygons, or run lengths in one of COCO's two forms."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,12 +29,51 @@ def polygons_in(value: Sequence[Any]) -> list[list[float]]:
         if not {int, float}.issuperset(map(type, polygon)):
             wrong = next(number for number in polygon if type(number) not in (int, float))
             raise ValueError(f"has {wrong!r:.40} in polygon {position}; expected numbers x1, y1, x2, y2, ...")
+        if len(polygon) == 2:
+            raise ValueError(
+                f"has the point {polygon!r:.40} in place of polygon {position}; expected {_EXPECTED}"
+            )
         if len(polygon) % 2:
             raise ValueError(f"has {len(polygon)} numbers in polygon {position}; expected pairs of x and y")
-        if not all(abs(number) <= MAX_COORDINATE for number in polygon):
+        if polygon and not _are_within(polygon, MAX_COORDINATE):
             wrong = next(number for number in polygon if not abs(number) <= MAX_COORDINATE)
             raise ValueError(f"has {wrong!r:.40} in polygon {position}; numbers go to {MAX_COORDINATE:g}")
     return list(value)
+
+
+def _are_within(numbers: Sequence[float], limit: float) -> bool:
+    """Whether all numbers are, NaN being in no limits; a third of the time that one by one takes."""
+    return abs(sum(numbers)) <= limit * len(numbers) and min(numbers) >= -limit and max(numbers) <= limit
+
+
+def mended_polygons(value: Any) -> Any:
+    """The polygons of a segmentation that only writes them in another way; every other value as it is.
+
+    One polygon by itself, as a list of numbers or of points ``[x, y]``, or several as lists of points.
+    """
+    if not isinstance(value, list) or not value:
+        return value
+    if len(value) >= FEWEST_NUMBERS and len(value) % 2 == 0 and all(map(_is_number, value)):
+        return [value]
+    if _are_points(value):
+        return [list(itertools.chain.from_iterable(value))]
+    if all(map(_are_points, value)):
+        return [list(itertools.chain.from_iterable(points)) for points in value]
+    return value
+
+
+def _are_points(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 2 * len(value) >= FEWEST_NUMBERS
+        and all(
+            isinstance(point, list) and len(point) == 2 and all(map(_is_number, point)) for point in value
+        )
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 def runs_in(value: Any, size: Size) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """What objects cover of their pictures, as an annotation file has it, in flat arrays."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,27 @@ class Segmentations:
             covers[has_runs] = np.logical_or.reduceat(is_inside & (self.runs > 0), starts)
         return covers
 
+    def extents(self, heights: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Boxes around what objects cover.
+
+        Args:
+            heights: ``(B,)`` of their pictures.
+
+        Returns:
+            ``(B, 4)``; NaN where there is no polygon and no pixel inside.
+        """
+        extents = np.full((len(self), 4), np.nan)
+        if len(self.corners):
+            starts = self.polygon_offsets[:-1][self.has_polygons]
+            near = np.minimum.reduceat(self.corners, self.corner_offsets[:-1])
+            far = np.maximum.reduceat(self.corners, self.corner_offsets[:-1])
+            extents[self.has_polygons, :2] = np.minimum.reduceat(near, starts)
+            extents[self.has_polygons, 2:] = np.maximum.reduceat(far, starts)
+        for row in np.flatnonzero(self.has_runs & self.covers_something).tolist():
+            ends = np.cumsum(self.runs[self.run_offsets[row] : self.run_offsets[row + 1]], dtype=np.int64)
+            extents[row] = _extent_of_runs(ends, int(heights[row]))
+        return extents
+
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Those of some objects, in the order of the rows."""
         polygons, polygon_offsets = _gather(self.polygon_offsets, rows)
@@ -74,6 +95,22 @@ class Segmentations:
             runs=self.runs[runs],
             run_offsets=run_offsets,
         )
+
+
+def _extent_of_runs(ends: NDArray[np.int64], height: int) -> tuple[int, int, int, int]:
+    """The box around the pixels inside, of which there must be some.
+
+    Args:
+        ends: ``(R,)`` pixels of the picture up to the end of each run.
+        height: Of the picture.
+    """
+    first, last = ends[: len(ends) // 2 * 2 : 2], ends[1::2] - 1
+    is_long = last >= first
+    first, last = first[is_long], last[is_long]
+    x1, x2 = int(first[0]) // height, int(last[-1]) // height + 1
+    if (first // height != last // height).any():  # from one column into the next
+        return x1, 0, x2, height
+    return x1, int((first % height).min()), x2, int((last % height).max()) + 1
 
 
 def _gather(

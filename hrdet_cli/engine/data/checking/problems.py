@@ -1,7 +1,7 @@
 """What can be wrong with a data set, kind by kind, and a log of what is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -15,6 +15,7 @@ REFUSED = "refuses the file"
 LEAVES_OUT = "leaves it out, and counts it"
 MEETS_IT = "ends where it meets one, or takes another (data.broken_pictures)"
 UNAWARE = "does not look"
+REFUSES_MASKS = "with masks: refuses the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ class ProblemKind:
             goes on without what is wrong, ``note`` for what may be wrong with the data as a whole.
         training: What training, evaluation and the plan do about it.
         fix: What becomes of it in a cleaned file; ``BY_HAND`` where no cleaned file can be made.
+        refused_with_masks: Whether it is an error where the head has masks, and a warning elsewhere.
     """
 
     name: str
     severity: Severity
     training: str
     fix: str
+    refused_with_masks: bool = False
 
     @property
     def is_error(self) -> bool:
@@ -75,6 +78,17 @@ OVERHANGING_BOX = ProblemKind(
 DAMAGED_PIXELS = ProblemKind("damaged JPEG data", "warning", "trains on it, and counts such pictures", KEPT)
 IMPOSSIBLE_AREA = ProblemKind("impossible area", "warning", UNAWARE, "the box's area")
 REPEATED_BOX = ProblemKind("box repeated", "warning", "learns it twice", KEPT)
+NO_MASKS = ProblemKind("no object has a mask", "error", REFUSES_MASKS, BY_HAND)
+BROKEN_MASK = ProblemKind("broken mask", "warning", REFUSES_MASKS, "an empty one", refused_with_masks=True)
+MASK_FORM = ProblemKind(
+    "mask in another form", "warning", REFUSES_MASKS, "the polygons", refused_with_masks=True
+)
+FEW_CORNERS = ProblemKind("polygon of too few corners", "warning", "with masks: leaves it out", LEFT_OUT)
+EMPTY_MASK = ProblemKind("empty mask", "warning", "with masks: leaves the object out, and counts it", KEPT)
+OVERHANGING_MASK = ProblemKind("mask reaching out of its picture", "warning", "with masks: cuts it off", KEPT)
+FOREIGN_MASK = ProblemKind(
+    "mask that does not fit its box", "warning", "with masks: uses what is in the box", KEPT
+)
 SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", "says so", KEPT)
 NO_TARGETS_ALONE = ProblemKind("no box in a file by itself", "note", "refuses it as training part", KEPT)
 SHARED_PICTURES = ProblemKind("pictures of both parts", "note", UNAWARE, KEPT)
@@ -82,7 +96,15 @@ ODD_NAMES = ProblemKind("names spelt otherwise", "note", "finds the pictures all
 SPARE_CATEGORY = ProblemKind(
     "category of no object", "note", "says so, and learns a class that nothing is of", KEPT
 )
+SOME_MASKS = ProblemKind(
+    "objects without a mask", "note", "with masks: leaves them out, and counts them", KEPT
+)
 RESCALED_PICTURES = ProblemKind("pictures scaled or turned", "note", MEETS_IT, LEFT_OUT_WITH_BOXES)
+
+
+def where_masks_matter(kind: ProblemKind) -> ProblemKind:
+    """The kind as it is where the head has masks."""
+    return replace(kind, severity="error")
 
 
 @dataclass(frozen=True, slots=True)
