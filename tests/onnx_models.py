@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def model_that_finds(
-    boxes: ArrayLike, scores: ArrayLike, labels: ArrayLike, metadata: Mapping[str, str] | None = None
+    boxes: ArrayLike,
+    scores: ArrayLike,
+    labels: ArrayLike,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    masks: ArrayLike | None = None,
 ) -> "onnx.ModelProto":
     """A model whose outputs are constants; needs onnx."""
     from onnx import TensorProto, helper, numpy_helper
@@ -21,6 +26,8 @@ def model_that_finds(
         "scores": np.asarray(scores, dtype=np.float32),
         "labels": np.asarray(labels, dtype=np.int64),
     }
+    if masks is not None:
+        values["masks"] = np.asarray(masks, dtype=np.float32)
     tensors = {name: numpy_helper.from_array(value, name) for name, value in values.items()}
     graph = helper.make_graph(
         [helper.make_node("Constant", [], [name], value=tensor) for name, tensor in tensors.items()],

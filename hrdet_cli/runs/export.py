@@ -172,12 +172,23 @@ def _metadata(trained: TrainedDetector) -> dict[str, str]:
         "category_ids": json.dumps(trained.category_ids),
         "labels": "0 .. K-1, in the order of class_names",
         "boxes": _BOXES,
+        **_describe_masks(spec),
         "box_corners": spec.model.box_corners,
         "input": "RGB, 0 .. 255, not normalised",
         "scale_pixels": json.dumps(spec.evaluation.scale_pixels),
         "resize": "to the largest size of its shape within scale_pixels (longer, shorter edge), either way; "
         f"{spec.data.resize_filter} filter, edges rounded {spec.data.resize_rounding}",
         "preset": spec.name,
+    }
+
+
+def _describe_masks(spec: ExperimentSpec) -> dict[str, str]:
+    masks = spec.model.head.masks
+    if masks is None:
+        return {}
+    return {
+        "masks": "probabilities of cells that divide the box evenly, row by row from its upper left corner",
+        "mask_threshold": json.dumps(masks.spec.threshold),
     }
 
 

@@ -6,11 +6,15 @@ import sys
 from importlib import util
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.recognition import to_ours
@@ -220,3 +224,23 @@ def test_the_documented_use_of_a_model_gives_boxes_in_the_picture_s_own_pixels(t
         "dog 0.750 0.0 5.0 100.0 50.5\ncat 0.500 1.0 2.0 3.0 4.0\n",
         "",
     )
+
+
+def test_the_documented_way_to_lay_masks_out_gives_those_of_predict() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "export.md").read_text(encoding="utf-8")
+    function = page.partition("### Masks")[2].partition("```python\n")[2].partition("```")[0]
+    namespace: dict[str, Any] = {"np": np}
+    exec(function, namespace)  # noqa: S102 - our own page
+    generator = np.random.default_rng(0)
+    coarse = generator.random((4, 7, 7), dtype=np.float32)
+    masks = np.kron(coarse, np.ones((4, 4), dtype=np.float32))
+    boxes = np.array(
+        [[3.2, 4.7, 50.1, 31], [0, 0, 64, 48], [60.5, 40, 64, 48], [20, 5, 23.3, 45]], dtype=np.float32
+    )
+    pasted = MaskPasting(threshold=0.5).paste(masks, boxes, Size(48, 64))
+    for mask, box, bitmap in zip(masks, boxes, pasted.bitmaps(), strict=True):
+        sure = namespace["lay_out"](mask, box, (64, 48))
+        assert sure.shape == (48, 64)
+        assert bitmap.any()
+        is_clear = abs(sure - 0.5) > 1e-5
+        assert ((sure >= 0.5) == bitmap)[is_clear].all()

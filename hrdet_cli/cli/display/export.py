@@ -30,7 +30,9 @@ def _draw_check(agreements: Sequence["Agreement"]) -> Table:
     """A row for each picture: what the detector and onnxruntime found in it."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("picture", style="cyan")
-    for heading in ("detector", "onnxruntime", "in one only", "largest difference", "of scores"):
+    headings = ["detector", "onnxruntime", "in one only", "largest difference", "of scores"]
+    has_masks = any(found.mask_difference is not None for found in agreements)
+    for heading in [*headings, "of masks"] if has_masks else headings:
         table.add_column(heading, justify="right")
     for found in agreements:
         table.add_row(
@@ -40,5 +42,6 @@ def _draw_check(agreements: Sequence["Agreement"]) -> Table:
             str(found.num_alone),
             f"{found.box_difference_pixels:.5f} pixels",
             f"{found.score_difference:.6f}",
+            *([] if found.mask_difference is None else [f"{found.mask_difference:.6f}"]),
         )
     return table

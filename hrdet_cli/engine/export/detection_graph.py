@@ -15,7 +15,7 @@ from hrdet_cli.engine.export.class_nms import keep_after_class_nms
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.structures import Candidates, ImageBatch
+from hrdet_cli.engine.structures import Candidates, Detections, ImageBatch
 
 
 class PictureOnCanvas(nn.Module):
@@ -57,7 +57,7 @@ class DetectionGraph(nn.Module):
             raise ValueError("soft-NMS cannot be written as a graph")
         self.detector = detector
 
-    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
         """Detect.
 
         Args:
@@ -66,11 +66,16 @@ class DetectionGraph(nn.Module):
 
         Returns:
             Boxes ``(D, 4)`` float32 in canvas pixels, clipped to the picture; scores ``(D,)`` float32,
-            descending; labels ``(D,)`` int64.
+            descending; labels ``(D,)`` int64; of a detector with masks ``(D, m, m)`` float32 in [0, 1], each
+            in the frame of its box.
         """
         images = ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64))
-        head = self.detector.head
-        return _select(head.selector, head.candidates(self.detector.pyramid(images), sizes), sizes)
+        head, pyramid = self.detector.head, self.detector.pyramid(images)
+        boxes, scores, labels = _select(head.selector, head.candidates(pyramid, sizes), sizes)
+        is_valid = torch.ones_like(labels, dtype=torch.bool)
+        found = Detections(boxes[None], scores[None], labels[None], is_valid[None])
+        masks = head.complete(pyramid, found).masks
+        return (boxes, scores, labels) if masks is None else (boxes, scores, labels, masks[0])
 
 
 def _select(

@@ -2,7 +2,8 @@
 
 The model has one input, ``image``: ``(3, height, width)`` uint8 RGB, already resized. Its outputs are
 ``boxes`` ``(D, 4)`` float32 in the pixels of that picture, ``scores`` ``(D,)`` float32, descending, and
-``labels`` ``(D,)`` int64.
+``labels`` ``(D,)`` int64. A detector with masks has a fourth: ``masks`` ``(D, m, m)`` float32 in [0, 1], each
+in the frame of its box. They are laid out by whoever knows the size of the picture that was resized.
 
 It is put together from two graphs: one that pads, and one for canvases whose sides are multiples of 32. For
 these torch proves that nothing in the graph depends on the size it was traced with, which it could not if
@@ -26,6 +27,8 @@ from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCan
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.models.detector import Detector
 
+OUTPUTS = ("boxes", "scores", "labels", "masks")
+"""Names of what a model puts out; without masks the first three."""
 _OPSET = 18
 op: Any = opset18  # whose annotations are about values in graphs, not about what stands for them here
 _FEWEST_CANVAS_STEPS, _MOST_CANVAS_STEPS = 2, 512
@@ -50,13 +53,10 @@ def build_onnx_model(detector: Detector, metadata: Mapping[str, str]) -> onnx.Mo
     padding = _translate(
         PictureOnCanvas(), (image,), ["image"], ["pixels", "sizes"], ({1: any_side, 2: any_side},)
     )
-    detection = _translate(
-        DetectionGraph(detector),
-        PictureOnCanvas()(image),
-        ["pixels", "sizes"],
-        ["boxes", "scores", "labels"],
-        (canvas_sides, None),
-    )
+    graph, on_canvas = DetectionGraph(detector), PictureOnCanvas()(image)
+    with torch.no_grad():
+        num_outputs = len(graph(*on_canvas))
+    detection = _translate(graph, on_canvas, ["pixels", "sizes"], OUTPUTS[:num_outputs], (canvas_sides, None))
     padding = compose.add_prefix(padding, "padding/", rename_inputs=False, rename_outputs=False)
     model = compose.merge_models(padding, detection, io_map=[("pixels", "pixels"), ("sizes", "sizes")])
     _tidy(model)

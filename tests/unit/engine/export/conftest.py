@@ -1,4 +1,4 @@
-"""A small detector with random weights that finds a few dozen things in any picture, sure of some."""
+"""A small Mask R-CNN with random weights that finds a few dozen things in any picture, sure of some."""
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ SETTINGS = (
     "model.neck.channels=32",
     "model.head.roi_head.hidden_features=64",
     "model.head.rpn.num_test_proposals=200",
+    "model.head.mask={num_convs: 2, channels: 16}",
     "model.activation_checkpointing=true",
     "norm.kind=sync",
 )
@@ -56,3 +57,7 @@ def _spread_predictions(detector: Detector, images: ImageBatch) -> None:
     differences = regions.logits - regions.logits.mean(dim=1, keepdim=True)
     spread(head.roi_head.classifier, differences, wanted=2.0)
     spread(head.roi_head.regressor, regions.deltas, wanted=1.0)
+    if head.mask_head is not None:
+        first = proposals.boxes[:, :20]
+        logits = head.mask_head(pyramid, first, torch.zeros(first.shape[:2], dtype=torch.int64))
+        spread(head.mask_head.logits, logits, wanted=2.0)

@@ -21,7 +21,10 @@ def test_it_finds_what_the_detector_finds(detector: Detector, size: Size) -> Non
     pixels, sizes = PictureOnCanvas()(draw_picture(size))
     found = detector.detect(ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64)))
     is_valid = found.is_valid[0]
-    boxes, scores, labels = DetectionGraph(detector)(pixels, sizes)
+    boxes, scores, labels, masks = DetectionGraph(detector)(pixels, sizes)
+    assert found.masks is not None
+    assert torch.equal(masks, found.masks[0, is_valid])
+    assert masks.std() > 0.1
     assert torch.equal(boxes, found.boxes[0, is_valid])
     assert torch.equal(scores, found.scores[0, is_valid])
     assert torch.equal(labels, found.labels[0, is_valid])
@@ -36,11 +39,25 @@ def test_no_more_than_the_best_are_found(detector: Detector) -> None:
     detector.head = replace(head, selector=replace(head.selector, max_detections=3))
     try:
         with torch.no_grad():
-            boxes, scores, _ = DetectionGraph(detector)(*PictureOnCanvas()(draw_picture(Size(128, 160))))
+            boxes, scores, _, masks = DetectionGraph(detector)(
+                *PictureOnCanvas()(draw_picture(Size(128, 160)))
+            )
     finally:
         detector.head = head
     assert boxes.shape == (3, 4)
+    assert masks.shape == (3, 28, 28)
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+
+
+def test_without_a_mask_branch_boxes_are_all(detector: Detector) -> None:
+    head = two_stage(detector)
+    detector.head = replace(head, mask_head=None)
+    try:
+        with torch.no_grad():
+            found = DetectionGraph(detector)(*PictureOnCanvas()(draw_picture(Size(128, 160))))
+    finally:
+        detector.head = head
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize("height", [1, 31, 64, 65, 97, 200])

@@ -27,8 +27,9 @@ def boxes_of(rows: Rows) -> np.ndarray:
 
 
 class DetectorThatFinds:
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, masks: np.ndarray | None) -> None:
         self.rows = rows
+        self.masks = masks
 
     def detect(self, images: ImageBatch) -> Detections:
         assert images.sizes.tolist() == [[40, 96]]
@@ -40,14 +41,24 @@ class DetectorThatFinds:
             torch.tensor([label for *_, label in self.rows], dtype=torch.int64),
             torch.ones(len(self.rows), dtype=torch.bool),
         )
-        padded = (torch.cat((t, t.new_zeros(num_padding, *t.shape[1:])))[None] for t in found)
+        given = found if self.masks is None else (*found, torch.from_numpy(self.masks))
+        padded = (torch.cat((t, t.new_zeros(num_padding, *t.shape[1:])))[None] for t in given)
         return Detections(*padded)
 
 
-def compare(ours: Rows, theirs: Rows) -> Agreement:
-    detector = cast("Detector", DetectorThatFinds(ours))
+def compare(
+    ours: Rows,
+    theirs: Rows,
+    *,
+    our_masks: np.ndarray | None = None,
+    their_masks: np.ndarray | None = None,
+) -> Agreement:
+    detector = cast("Detector", DetectorThatFinds(ours, our_masks))
     model = model_that_finds(
-        boxes_of(theirs), [score for _, score, _ in theirs], [label for *_, label in theirs]
+        boxes_of(theirs),
+        [score for _, score, _ in theirs],
+        [label for *_, label in theirs],
+        masks=their_masks,
     )
     (agreement,) = compare_with_onnxruntime(model.SerializeToString(), detector, [PICTURE])
     return agreement
@@ -101,3 +112,26 @@ def test_nothing_may_be_found() -> None:
     assert (nothing.num_detections, nothing.num_alone, nothing.is_close) == (0, 0, True)
     assert compare(FOUND, []).is_close is False
     assert compare([], FOUND).is_close is False
+
+
+def test_masks_may_differ_by_a_hundredth_in_the_mean() -> None:
+    masks = np.random.default_rng(0).random((3, 28, 28), dtype=np.float32)
+    assert compare(FOUND, FOUND).mask_difference is None
+    close = compare(FOUND, FOUND, our_masks=masks, their_masks=masks + np.float32(1 / 256))
+    assert close.mask_difference == pytest.approx(1 / 256, rel=1e-3)
+    assert close.num_alone == 0
+    shifted = masks + np.array([0, 1 / 64, 0], dtype=np.float32)[:, None, None]
+    far = compare(FOUND, FOUND, our_masks=masks, their_masks=shifted)
+    assert (far.num_alone, far.mask_difference) == (2, 0.0)
+
+
+def test_a_model_that_lost_its_masks_does_not_agree() -> None:
+    masks = np.ones((3, 28, 28), dtype=np.float32)
+    assert not compare(FOUND, FOUND, our_masks=masks).is_close
+    assert not compare(FOUND, FOUND, their_masks=masks).is_close
+
+
+def test_masks_of_nothing_are_equal() -> None:
+    nothing = np.zeros((0, 28, 28), dtype=np.float32)
+    none = compare([], [], our_masks=nothing, their_masks=nothing)
+    assert (none.mask_difference, none.is_close) == (0.0, True)

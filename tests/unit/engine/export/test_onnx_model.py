@@ -41,6 +41,7 @@ def test_one_model_finds_what_the_detector_finds_in_pictures_of_three_sizes(
         ("boxes", "tensor(float)", ["detections", 4]),
         ("scores", "tensor(float)", ["detections"]),
         ("labels", "tensor(int64)", ["detections"]),
+        ("masks", "tensor(float)", ["detections", 28, 28]),
     ]
     metadata = session.get_modelmeta()
     assert json.loads(metadata.custom_metadata_map["class_names"]) == ["a", "b", "c", "é"]
@@ -48,7 +49,7 @@ def test_one_model_finds_what_the_detector_finds_in_pictures_of_three_sizes(
 
     for size in SIZES:
         picture = draw_picture(size)
-        boxes, scores, labels = session.run(None, {"image": picture.numpy()})
+        boxes, scores, labels, masks = session.run(None, {"image": picture.numpy()})
         pixels, sizes = PictureOnCanvas()(picture)
         found = detector.detect(ImageBatch(pixels, sizes, keys=torch.zeros(1, dtype=torch.int64)))
         is_valid = found.is_valid[0]
@@ -56,3 +57,9 @@ def test_one_model_finds_what_the_detector_finds_in_pictures_of_three_sizes(
         np.testing.assert_array_equal(labels, found.labels[0, is_valid].numpy())
         np.testing.assert_allclose(boxes, found.boxes[0, is_valid].numpy(), atol=0.02)
         np.testing.assert_allclose(scores, found.scores[0, is_valid].numpy(), atol=1e-4)
+        assert found.masks is not None
+        np.testing.assert_allclose(masks, found.masks[0, is_valid].numpy(), atol=1e-3)
+
+    # A flat picture in which nothing is found: the last layers get no row at all.
+    nothing = session.run(None, {"image": np.full((3, 96, 64), 117, dtype=np.uint8)})
+    assert [part.shape[1:] for part in nothing] == [(4,), (), (), (28, 28)]
