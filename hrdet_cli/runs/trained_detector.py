@@ -26,7 +26,7 @@ from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
-from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
+from hrdet_cli.runs.weights.conventions import contradictions, preset_for
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import Layer, parse_spec, setting_layers
@@ -302,7 +302,7 @@ def _left_out(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Iterator[s
 def _describe_unknown(content: WeightsFile) -> str:
     """That weights need a spec, and which preset they were probably made for."""
     writer, contents = recognise(content.tensors, source=content.source)
-    preset = likely_preset(content, writer, contents)
+    preset = preset_for(content, writer, contents)
     probably = f", probably --preset {preset}" if preset else ""
     return (
         f"{content.source}: holds weights of other code ({describe_weights(writer, contents)}), which do not "

@@ -4,28 +4,24 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from types import MappingProxyType
 
-from hrdet_cli.engine.weights.backbones import Backbone
+from torch import Tensor
+
+from hrdet_cli.engine.weights.naming.caffe2 import CAFFE2
 from hrdet_cli.engine.weights.naming.contents import Contents
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
-from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
-from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.engine.weights.reading import WeightsFile
+from hrdet_cli.runs.weights.presets import contents_of_model, conventions_of, likely_preset
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
-_PRESET_OF_WRITER: Mapping[Writer, str] = MappingProxyType(
-    {YEAR_2019: "hrnet2019-w18", MMDETECTION: "mmdet3-hrnet-w18", TORCHVISION: "torchvision-r50-fpn"}
-)
-"""A preset that has a writer's conventions."""
+_NUM_COLOURS = 3
 _SEEING = ("box_corners", "anchor_offset", "round_anchors", "pool_aligned", "pool_sampling_ratio")
 """Names of keys that decide where boxes lie and what is seen of them; losses and sampling do not count."""
 _FINDING = (
@@ -57,11 +53,14 @@ class Conventions:
     pixel_std: tuple[float, ...] | None
 
 
-def stated_conventions(file: WeightsFile) -> Conventions:
-    """What mmdetection's configuration inside a file says, or else the file's name."""
+def stated_conventions(file: WeightsFile, writer: Writer) -> Conventions:
+    """What mmdetection's configuration in a file says, detectron2's constants, or else the file's name."""
     text = file.config_text
     if text is None:
+        if (of_pixels := _conventions_of_pixels(file.tensors)) is not None:
+            return of_pixels
         is_caffe = any(word in PurePath(file.source).name.lower() for word in _CAFFE_NAMES)
+        is_caffe = is_caffe or writer == CAFFE2
         return Conventions("caffe", "bgr", None) if is_caffe else Conventions(None, None, None)
     style = re.search(r"""style=['"](caffe|pytorch)['"]""", text)
     to_rgb = re.search(r"to_rgb=(True|False)", text)  # of img_norm_cfg, and the end of bgr_to_rgb
@@ -70,6 +69,22 @@ def stated_conventions(file: WeightsFile) -> Conventions:
         style=style and style[1],
         pixel_order=to_rgb and {"True": "rgb", "False": "bgr"}[to_rgb[1]],
         pixel_std=std and _numbers(std[1]),
+    )
+
+
+def _conventions_of_pixels(tensors: Mapping[str, Tensor]) -> Conventions | None:
+    """Those of the colours' means and divisors that detectron2's older files hold; None where there are none.
+
+    Blue has the smallest mean. Networks of caffe's style were trained with divisors of 1.
+    """
+    mean, std = tensors.get("pixel_mean"), tensors.get("pixel_std")
+    if mean is None or std is None or not mean.numel() == std.numel() == _NUM_COLOURS:
+        return None
+    divisors = tuple(sorted(std.flatten().tolist()))
+    return Conventions(
+        style="caffe" if _alike(divisors, (1, 1, 1)) else "pytorch",
+        pixel_order="bgr" if mean.flatten()[0] < mean.flatten()[-1] else "rgb",
+        pixel_std=divisors,
     )
 
 
@@ -82,29 +97,30 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
         contents: What is in them.
         model: What they are loaded into.
     """
-    stated = stated_conventions(file)
+    stated = stated_conventions(file, writer)
     style = model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
     differences = []
     if style is not None and stated.style not in (None, style):
         differences.append(f"model.backbone.style {stated.style}, not {style}")
-    if (style is not None or file.config_text) and stated.pixel_order not in (None, model.pixel_order):
+    says_colours = file.config_text or stated.pixel_std
+    if (style is not None or says_colours) and stated.pixel_order not in (None, model.pixel_order):
         differences.append(f"model.pixel_order {stated.pixel_order}, not {model.pixel_order}")
     if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
         differences.append(f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}")
     if differences:
-        preset = _mmdetection_preset(contents.backbone, stated) if contents.backbone else None
+        preset = preset_for(file, writer, contents)
         yield (
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
             + (f"; preset {preset} has their conventions" if preset else "")
         )
     differences = []
-    if contents.is_detector and writer in _PRESET_OF_WRITER:
-        theirs = load_spec(preset=_PRESET_OF_WRITER[writer]).spec.model
+    if (theirs := conventions_of(writer, contents)) is not None:
         differences = [
-            f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs, _SEEING)
+            f"model.{key} {wanted}, not {found}"
+            for key, found, wanted in _unlike(model, theirs.model, _SEEING)
         ]
     if differences:
-        preset = likely_preset(file, writer, contents)
+        preset = preset_for(file, writer, contents)
         yield (
             f"weights {file.source} are of {writer.name}, which has {', '.join(differences)}: results "
             f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
@@ -113,8 +129,8 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
 
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
     """Values that decide what a detector finds and that mmdetection's configurations have otherwise."""
-    theirs = load_spec(preset=_PRESET_OF_WRITER[MMDETECTION]).spec
-    for key, found, wanted in _unlike(spec, theirs, _FINDING):
+    theirs = conventions_of(MMDETECTION, contents_of_model(spec.model))
+    for key, found, wanted in () if theirs is None else _unlike(spec, theirs, _FINDING):
         yield f"{key} {found} (there {wanted})"
 
 
@@ -131,30 +147,15 @@ def _as_text(value: object) -> str:
     return str(list(value) if isinstance(value, tuple) else value).lower()
 
 
-def likely_preset(file: WeightsFile, writer: Writer, contents: Contents) -> str | None:
-    """The preset that weights were probably made for; None where no preset has their backbone."""
-    backbone = contents.backbone
-    if backbone is None or backbone.variant not in ("w18", "w32", "w40", "50", "101"):
-        return None
-    if contents.head not in (None, "faster_rcnn"):
-        return None
-    if not contents.is_detector:
-        is_caffe = stated_conventions(file).style == "caffe"
-        by_variant = {"50": "r50-fpn-syncbn", "101": "mmdet3-r101-fpn"}
-        if is_caffe:
-            return _mmdetection_preset(backbone, stated_conventions(file))
-        return by_variant.get(backbone.variant, f"hrnet-{backbone.variant}")
-    if writer == TORCHVISION:
-        return "torchvision-r50-fpn" if backbone.variant == "50" else None
-    if writer == YEAR_2019 and backbone.variant != "101":
-        return f"hrnet2019-{'r50-fpn' if backbone.kind == 'resnet' else backbone.variant}"
-    return _mmdetection_preset(backbone, stated_conventions(file)) if writer == MMDETECTION else None
+def preset_for(file: WeightsFile, writer: Writer, contents: Contents) -> str | None:
+    """The preset that a file's weights were probably made for; None where there is none.
 
-
-def _mmdetection_preset(backbone: Backbone, stated: Conventions) -> str:
-    if backbone.kind == "hrnet":
-        return f"mmdet3-hrnet-{backbone.variant}"
-    return f"mmdet3-r{backbone.variant}{'-caffe' if stated.style == 'caffe' else ''}-fpn"
+    Args:
+        file: The weights.
+        writer: Who wrote them.
+        contents: What is in them.
+    """
+    return likely_preset(writer, contents, style=stated_conventions(file, writer).style)
 
 
 def _numbers(text: str) -> tuple[float, ...] | None:

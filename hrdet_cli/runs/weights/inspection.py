@@ -17,7 +17,7 @@ from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.runs.trained_detector import compare_with_spec, spec_of_checkpoint
-from hrdet_cli.runs.weights.conventions import contradictions, likely_preset
+from hrdet_cli.runs.weights.conventions import contradictions, preset_for
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 
@@ -96,7 +96,7 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
     writer, contents = recognise(file.tensors, source=file.source)
     background = "auto" if spec is None else spec.model.weights_background
     tensors = to_ours(file.tensors, writer, background=background)
-    preset = likely_preset(file, writer, contents)
+    preset = preset_for(file, writer, contents)
     likely = _fit(file, writer, contents, tensors, load_spec(preset=preset).spec) if preset else None
     if spec is None and file.checkpoint:
         spec = _own_spec(file)

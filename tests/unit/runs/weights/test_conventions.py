@@ -1,9 +1,12 @@
 from collections.abc import Mapping
 
 import pytest
+import torch
 
 from hrdet_cli.engine.weights.backbones import Backbone
+from hrdet_cli.engine.weights.naming.caffe2 import CAFFE2
 from hrdet_cli.engine.weights.naming.contents import Contents
+from hrdet_cli.engine.weights.naming.detectron2 import DETECTRON2
 from hrdet_cli.engine.weights.naming.hrdet import HRDET
 from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
@@ -11,7 +14,7 @@ from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.engine.weights.reading import WeightsFile
-from hrdet_cli.runs.weights.conventions import contradictions, likely_preset, unlike_mmdetection
+from hrdet_cli.runs.weights.conventions import contradictions, preset_for, unlike_mmdetection
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets
 
@@ -116,6 +119,31 @@ def test_caffe_weights_without_a_configuration_are_known_by_their_name() -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "told"),
+    [
+        ([103.53, 116.28, 123.675], [1.0, 1.0, 1.0], ["style caffe", "pixel_order bgr", "pixel_std [1.0"]),
+        ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], []),
+        ([103.53, 116.28, 123.675], [57.375, 57.12, 58.395], ["pixel_order bgr"]),
+    ],
+    ids=["MSRA's", "torchvision's", "FAIR's"],
+)
+def test_detectron2_s_constants_tell_its_pixels(mean: list[float], std: list[float], told: list[str]) -> None:
+    constants = {"pixel_mean": torch.tensor(mean).view(3, 1, 1), "pixel_std": torch.tensor(std).view(3, 1, 1)}
+    file = WeightsFile("model_final_b275ba.pkl", constants, None, None, None)
+    sentences = list(
+        contradictions(file, DETECTRON2, faster(R50), load_spec(preset="mmdet3-r50-fpn").spec.model)
+    )
+    assert len(sentences) == bool(told)
+    assert all(f"model.{word}" in sentences[0] or f"model.backbone.{word}" in sentences[0] for word in told)
+
+
+def test_caffe2_s_backbones_are_of_caffe_s_style() -> None:
+    model = load_spec(preset="r50-fpn-syncbn").spec.model
+    (sentence,) = contradictions(weights("R-50.pkl"), CAFFE2, alone(R50), model)
+    assert sentence.endswith("results will be poor; preset mmdet3-r50-caffe-fpn has their conventions")
+
+
 def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() -> None:
     told = {
         (preset, style): len(
@@ -194,6 +222,11 @@ def test_backbones_and_our_own_detectors_have_no_conventions_of_a_writer(
         (MMDETECTION, faster(R101), weights(config=CAFFE_3), "mmdet3-r101-caffe-fpn"),
         (MMDETECTION, faster(R50), weights("faster_rcnn_r50_caffe_fpn_1x_coco.pth"), "mmdet3-r50-caffe-fpn"),
         (MMDETECTION, faster(W48), weights(), None),
+        (MMDETECTION, Contents(W18, "faster_rcnn", has_masks=True), weights(), "mmdet3-mask-hrnet-w18"),
+        (MMDETECTION, Contents(W18, "cascade_rcnn"), weights(), "mmdet3-cascade-hrnet-w18"),
+        (MMDETECTION, Contents(W18, "retinanet"), weights(), None),
+        (TORCHVISION, Contents(R50, "faster_rcnn", has_masks=True), weights(), "torchvision-r50-fpn"),
+        (CAFFE2, alone(R101), weights(), "mmdet3-r101-caffe-fpn"),
         (MMDETECTION, faster(None), weights(), None),
         (YEAR_2019, faster(W18), weights(), "hrnet2019-w18"),
         (YEAR_2019, faster(R50), weights(), "hrnet2019-r50-fpn"),
@@ -205,5 +238,5 @@ def test_backbones_and_our_own_detectors_have_no_conventions_of_a_writer(
 def test_the_likely_preset_is_that_of_the_writer_and_the_backbone(
     writer: Writer, contents: Contents, file: WeightsFile, preset: str | None
 ) -> None:
-    assert likely_preset(file, writer, contents) == preset
+    assert preset_for(file, writer, contents) == preset
     assert preset is None or preset in all_presets()

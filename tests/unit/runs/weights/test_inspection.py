@@ -45,7 +45,8 @@ def test_a_preset_that_does_not_fit_is_not_likely(surplus: dict[str, Tensor], tm
     inspection = inspect_weights(str(tmp_path / "w.pth"), None)
     assert inspection.likely_preset == (None if surplus else "mmdet3-hrnet-w18")
     assert inspection.fit is not None
-    assert (inspection.fit.spec_name, inspection.fit.report.fits) == ("mmdet3-hrnet-w18", not surplus)
+    preset = "mmdet3-mask-hrnet-w18" if surplus else "mmdet3-hrnet-w18"
+    assert (inspection.fit.spec_name, inspection.fit.report.fits) == (preset, not surplus)
 
 
 def test_weights_are_compared_with_the_spec_that_is_asked_for(tmp_path: Path) -> None:
