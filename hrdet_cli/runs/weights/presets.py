@@ -93,6 +93,7 @@ def contents_of_model(model: ModelSpec) -> Contents:
     """What weights of a model hold."""
     backbone = model.backbone
     values = dict(leaves(model.head.model_dump()))
+    behind = {**values, "norm": model.neck.norm}
     return Contents(
         backbone=Backbone("hrnet", backbone.width)
         if isinstance(backbone, HRNetBackboneSpec)
@@ -101,6 +102,7 @@ def contents_of_model(model: ModelSpec) -> Contents:
         has_masks=model.head.has_masks,
         has_mask_flow=values.get("mask_flow", False),
         has_semantic_head=any(key.startswith("semantic.") for key in values),
+        has_norms=any(value is not None for key, value in behind.items() if key.rpartition(".")[2] == "norm"),
     )
 
 

@@ -25,6 +25,8 @@ _MASKS = re.compile(r"mask_head\.(?:stages\.\d+\.)?logits\.")
 _MASK_FLOW = re.compile(r"mask_head\.stages\.\d+\.conv_res\.")
 _SEMANTIC_HEAD = re.compile(r"semantic_head\.")
 
+_NORMS = re.compile(r"(?!backbone\.).*(?:\.norm|_blocks\.\d+\.1)\.weight")
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -36,6 +38,7 @@ class Contents:
         has_masks: Whether objects get masks.
         has_mask_flow: Whether a stage's masks go on to the next, as in HTC.
         has_semantic_head: Whether there is HTC's branch that sees what is not to be counted, too.
+        has_norms: Whether norms are in neck or head, too.
     """
 
     backbone: Backbone | None
@@ -43,6 +46,7 @@ class Contents:
     has_masks: bool = False
     has_mask_flow: bool = False
     has_semantic_head: bool = False
+    has_norms: bool = False
 
     @property
     def is_detector(self) -> bool:
@@ -81,6 +85,7 @@ def contents_of(tensors: Tensors) -> Contents:
         has_masks=_has(tensors, _MASKS),
         has_mask_flow=_has(tensors, _MASK_FLOW),
         has_semantic_head=_has(tensors, _SEMANTIC_HEAD),
+        has_norms=_has(tensors, _NORMS),
     )
 
 

@@ -54,6 +54,8 @@ def _fpn(*, finest: int) -> Iterator[LayerNames]:
 
 
 def _region_heads() -> Iterator[LayerNames]:
+    for number in range(_NUM_CONVS):
+        yield LayerNames(f"proposal_generator.rpn_head.conv.conv{number}", f"rpn.conv.{number}")
     yield LayerNames("proposal_generator.rpn_head.conv", "rpn.conv")
     yield LayerNames("proposal_generator.rpn_head.objectness_logits", "rpn.objectness")
     yield LayerNames("proposal_generator.rpn_head.anchor_deltas", "rpn.deltas")

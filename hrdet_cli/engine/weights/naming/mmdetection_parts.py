@@ -13,6 +13,7 @@ from hrdet_cli.engine.weights.naming.renaming import LayerNames
 def rpn() -> Iterator[LayerNames]:
     """What proposes; it is the ``bbox_head`` of a detector that does nothing else, since version 3."""
     for theirs in ("rpn_head", "bbox_head"):
+        yield from _conv_module(f"{theirs}.rpn_conv.{{}}", "rpn.conv.{}")
         yield LayerNames(f"{theirs}.rpn_conv", "rpn.conv")
         yield LayerNames(f"{theirs}.rpn_cls", "rpn.objectness")
         yield LayerNames(f"{theirs}.rpn_reg", "rpn.deltas")

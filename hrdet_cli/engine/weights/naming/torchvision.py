@@ -33,13 +33,21 @@ def _trunk() -> Iterator[LayerNames]:
     yield LayerNames("backbone.fpn.extra_blocks", "neck.pyramid.extra_blocks")
 
 
-def _region_heads() -> Iterator[LayerNames]:
-    yield LayerNames("rpn.head.conv.0.0", "rpn.conv")
+def _region_heads(tensors: Tensors) -> Iterator[LayerNames]:
+    has_several = "rpn.head.conv.1.0.weight" in tensors
+    yield (
+        LayerNames("rpn.head.conv.{}.0", "rpn.conv.{}")
+        if has_several
+        else LayerNames("rpn.head.conv.0.0", "rpn.conv")
+    )
     yield LayerNames("rpn.head.conv", "rpn.conv")
     yield LayerNames("rpn.head.cls_logits", "rpn.objectness")
     yield LayerNames("rpn.head.bbox_pred", "rpn.deltas")
     yield LayerNames("roi_heads.box_head.fc6", "roi_head.fc1")
     yield LayerNames("roi_heads.box_head.fc7", "roi_head.fc2")
+    yield LayerNames("roi_heads.box_head.{}.0", "roi_head.convs.{}")
+    yield LayerNames("roi_heads.box_head.{}.1", "roi_head.convs.{}.norm")
+    yield LayerNames("roi_heads.box_head.5", "roi_head.fc1")  # behind four convolutions and a flattening
     yield LayerNames("roi_heads.box_predictor.cls_score", "roi_head.classifier")
     yield LayerNames("roi_heads.box_predictor.bbox_pred", "roi_head.regressor")
     yield LayerNames("roi_heads.mask_head.{}.0", "mask_head.convs.{}")
@@ -81,7 +89,7 @@ def _wrote(tensors: Tensors) -> bool:
 def _renamed(tensors: Tensors) -> dict[str, Tensor]:
     if _FCOS in tensors:
         return _with_scales(renamed_to_ours(tensors, [*_trunk(), *_fcos_head()]))
-    head = _retina_head() if _RETINA in tensors else _region_heads()
+    head = _retina_head() if _RETINA in tensors else _region_heads(tensors)
     return renamed_to_ours(tensors, [*_trunk(), *head])
 
 

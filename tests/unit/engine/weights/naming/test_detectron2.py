@@ -63,6 +63,7 @@ RETINA = {
 GROUP_NORM = {
     **FPN,
     "neck.pyramid.inner_blocks.0.1": "backbone.fpn_lateral2.norm",
+    "rpn.conv.1": "proposal_generator.rpn_head.conv.conv1",
     "rpn.objectness": "proposal_generator.rpn_head.objectness_logits",
     "roi_head.convs.0": "roi_heads.box_head.conv1",
     "roi_head.convs.3.norm": "roi_heads.box_head.conv4.norm",

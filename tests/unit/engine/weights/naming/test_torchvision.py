@@ -28,6 +28,41 @@ def test_the_detector_has_all_that_ours_needs() -> None:
     assert shapes_in(got) == shapes_of("torchvision-r50-fpn", num_classes=90)
 
 
+VERSION_2 = {
+    "Faster R-CNN": detection.fasterrcnn_resnet50_fpn_v2,
+    "Mask R-CNN": detection.maskrcnn_resnet50_fpn_v2,
+    "RetinaNet": detection.retinanet_resnet50_fpn_v2,
+}
+
+
+@pytest.mark.parametrize("name", VERSION_2)
+def test_a_detector_of_version_2_has_our_names_only(name: str) -> None:
+    theirs = state_of(VERSION_2[name])
+    writer, contents = recognise(theirs)
+    assert describe_weights(writer, contents) == f"{name} of torchvision"
+    assert contents.has_norms
+    got = to_ours(theirs, writer)
+    assert len(got) == len(theirs)
+    assert not [key for key in got if key in theirs and key.partition(".")[0] != "rpn"]
+    assert num_classes_of(got) == 90
+
+
+def test_convolutions_and_norms_of_version_2_are_in_their_places() -> None:
+    theirs = state_of(detection.maskrcnn_resnet50_fpn_v2)
+    ours = to_ours(theirs, TORCHVISION)
+    for their_name, our_name in {
+        "backbone.fpn.inner_blocks.3.0": "neck.pyramid.inner_blocks.3.0",
+        "backbone.fpn.layer_blocks.3.1": "neck.pyramid.layer_blocks.3.1",
+        "rpn.head.conv.1.0": "rpn.conv.1",
+        "roi_heads.box_head.0.0": "roi_head.convs.0",
+        "roi_heads.box_head.3.1": "roi_head.convs.3.norm",
+        "roi_heads.box_head.5": "roi_head.fc1",
+        "roi_heads.mask_head.2.0": "mask_head.convs.2",
+        "roi_heads.mask_head.2.1": "mask_head.convs.2.norm",
+    }.items():
+        assert ours[f"{our_name}.weight"] is theirs[f"{their_name}.weight"]
+
+
 DETECTORS = {
     "Faster R-CNN": detection.fasterrcnn_resnet50_fpn,
     "Mask R-CNN": detection.maskrcnn_resnet50_fpn,
