@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 
-from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.wording import counted, first_and_count
 
 _MOST_EMPTY = 0.5
+_MOST_WITHOUT_MASK = 0.05
 _COCO_CAP = 100
 _MOST_ENLARGED = 2.5
 _SIDES = (("left", "right"), ("west", "east"))
@@ -40,6 +41,18 @@ def describe_untrained_classes(run: RunFigures) -> str | None:
     return (
         f"{counted(len(missing), 'class has', 'classes have')} no box to train on and will never be found: "
         f"{first_and_count(missing)}{evaluated}. Split the data anew, or take these categories out"
+    )
+
+
+def describe_missing_masks(run: RunFigures) -> str | None:
+    """Objects that are not trained on because they have no mask."""
+    num_missing = run.train.dropped_boxes.get(NO_MASK, 0)
+    share = num_missing / max(num_missing + int(run.train.num_boxes.sum()), 1)
+    if not run.spec.model.head.has_masks or share <= _MOST_WITHOUT_MASK:
+        return None
+    return (
+        f"{share:.0%} of the training objects have no mask and are left out, so the detector learns that "
+        "nothing is where they are; boxes alone are learnt of all with --set model.head.mask=null"
     )
 
 

@@ -65,6 +65,7 @@ NOTE_KINDS = (
         "pictures-enlarged", "Pictures are enlarged more than 2.5 times.", data.describe_enlarged_pictures
     ),
     NoteKind("classes-untrained", "Classes have no box to train on.", data.describe_untrained_classes),
+    NoteKind("masks-missing", "Over a twentieth of the objects have no mask.", data.describe_missing_masks),
     NoteKind("pictures-shared", "Validation pictures are trained on.", data.describe_shared_pictures),
     NoteKind("classes-mirrored", "A flip makes one class of another.", data.describe_mirrored_classes),
     NoteKind("pictures-empty", "Most training pictures have no box.", data.describe_empty_pictures),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.runs.dataset import DatasetPart, TrainingData
 from hrdet_cli.runs.plan import Plan, make_plan
@@ -190,6 +190,13 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "",
         {"train": make_annotations(400, labels=(0,))},
         "1 class has no box to train on and will never be found: 'dog'; 400 validation boxes are of them",
+    ),
+    (
+        "masks-missing",
+        "model.head.mask={}",
+        {"train": replace(make_annotations(400), dropped_boxes={NO_MASK: 400})},
+        "20% of the training objects have no mask and are left out, so the detector learns that nothing is "
+        "where they are",
     ),
     ("pictures-shared", "", {"val": TRAIN}, "the validation data are the training data"),
     (
