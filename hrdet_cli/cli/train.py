@@ -216,7 +216,11 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
     from hrdet_cli.runs.plan import make_plan
 
     count = num_processes(processes, device=loaded.spec.run.device)
-    data = open_training_data(loaded.spec.data, with_masks=loaded.spec.model.head.has_masks)
+    data = open_training_data(
+        loaded.spec.data,
+        with_masks=loaded.spec.model.head.has_masks,
+        tells_classes=loaded.spec.model.head.tells_classes,
+    )
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
     if as_json:

@@ -53,22 +53,27 @@ class DatasetPart:
 
 
 def open_training_data(
-    data: DataSpec, *, with_masks: bool = False, load: LoadAnnotations = load_coco
+    data: DataSpec,
+    *,
+    with_masks: bool = False,
+    tells_classes: bool = True,
+    load: LoadAnnotations = load_coco,
 ) -> TrainingData:
     """Open both parts and compare their classes.
 
     Args:
         data: Where they are.
         with_masks: Whether objects need masks, as for a head that has them.
+        tells_classes: Whether classes are told apart; else all are one.
         load: Reads an annotation file; the processes of a group give `load_coco_once`.
 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    train = open_part(data, "train", with_masks=with_masks, load=load)
+    train = open_part(data, "train", with_masks=with_masks, tells_classes=tells_classes, load=load)
     if data.val is None:
         return TrainingData(train, None)
-    val = open_part(data, "val", with_masks=with_masks, load=load)
+    val = open_part(data, "val", with_masks=with_masks, tells_classes=tells_classes, load=load)
     _check_classes_agree(train.annotations, val.annotations)
     return TrainingData(train, val)
 
@@ -78,6 +83,7 @@ def open_part(
     part: Literal["train", "val"],
     *,
     with_masks: bool = False,
+    tells_classes: bool = True,
     load: LoadAnnotations = load_coco,
 ) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
@@ -86,6 +92,7 @@ def open_part(
         data: Where it is.
         part: Which one.
         with_masks: As for `open_training_data`.
+        tells_classes: As for `open_training_data`.
         load: As for `open_training_data`.
 
     Raises:
@@ -93,6 +100,8 @@ def open_part(
     """
     located = locate_part(data, part)
     annotations = load(located.annotations, located.images, with_masks=with_masks)
+    if not tells_classes:
+        annotations = annotations.as_one_class()
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
         raise DataError(
             f"{located.annotations}: none of its {counted(num_lost, 'annotation')} has a segmentation, which "

@@ -76,7 +76,13 @@ def evaluate_trained(
     """
     trained = from_first(read, what="weights")
     spec, class_names = trained.spec, trained.class_names
-    part = open_part(spec.data, "val", with_masks=spec.model.head.has_masks, load=load_coco_once)
+    part = open_part(
+        spec.data,
+        "val",
+        with_masks=spec.model.head.has_masks,
+        tells_classes=spec.model.head.tells_classes,
+        load=load_coco_once,
+    )
     device = select_device(spec.run)
     origin = origin_of(trained, part)
     evaluation = yield from evaluate_detector(

@@ -123,7 +123,12 @@ def prepare_run(
         _refuse_settings_since(loaded, start.keys_since)
         loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
         spec = loaded.spec
-    data = open_training_data(spec.data, with_masks=spec.model.head.has_masks, load=load_coco_once)
+    data = open_training_data(
+        spec.data,
+        with_masks=spec.model.head.has_masks,
+        tells_classes=spec.model.head.tells_classes,
+        load=load_coco_once,
+    )
     yield from map(Notice, data.notices)
     device = select_device(spec.run)
     require_trainable_norm(spec.norm, device)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco import ANY_CLASS, load_coco
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
 from hrdet_cli.engine.weights.loading import (
@@ -326,10 +326,18 @@ def _of_foreign_weights(
             "hrdet train --weights"
         )
     weights = to_ours(content.tensors, writer, background=spec.model.weights_background)
-    num_classes = num_classes_of(weights)
+    num_classes = num_classes_of(weights) if spec.model.head.tells_classes else 1
     if num_classes is None:
         raise WeightsError(f"{source}: has no classifier of regions; is it a Faster R-CNN?")
-    names, ids = _classes_of(content, num_classes, classes)
+    tells_classes = spec.model.head.tells_classes
+    if classes is not None and not tells_classes:
+        raise SpecError(
+            [
+                f"--classes {classes}: what model.head.kind={spec.model.head.kind} finds is of no class; "
+                "leave it out"
+            ]
+        )
+    names, ids = _classes_of(content, num_classes, classes) if tells_classes else ((ANY_CLASS,), None)
     return TrainedDetector(
         source=source,
         file=file,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
+from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from tests.integration.conftest import Hrdet
 from tests.integration.of_version_1.make_run import RESUME, SETTINGS, settings, tiny_network
@@ -162,4 +163,5 @@ def test_its_pictures_are_predicted_and_its_detector_exported(
 
 def test_the_settings_that_began_it_are_a_spec_of_today_by_their_older_names() -> None:
     model = load_spec(preset="demo", settings=list(SETTINGS)).spec.model
+    assert isinstance(model.head, FasterRcnnSpec)
     assert (model.neck.channels, model.head.rpn.anchor_scale, model.head.roi_head.pool_cells) == (4, 5, 2)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import Name, shown_path
+from hrdet_cli.engine.evaluation.coco_metrics import NUMBERS
 from hrdet_cli.runs.evaluate import EvaluationReport
 from hrdet_cli.wording import counted, first_and_count, shortened
 
@@ -34,9 +35,10 @@ def draw_report(report: EvaluationReport) -> RenderableType:
 
 
 def draw_numbers(numbers: Mapping[str, float | None]) -> Table:
-    """Six precisions above six recalls."""
+    """Six precisions above six recalls, and what there is besides."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for names in (["AP", "AP50", "AP75", "APs", "APm", "APl"], ["AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]):
+    besides = tuple(name for name in numbers if name not in NUMBERS)
+    for names in (NUMBERS[:6], NUMBERS[6:], *([besides] if besides else [])):
         cells: list[str | Text] = []
         for name in names:
             cells += [Text(name, style="bold"), format_ap(numbers[name])]

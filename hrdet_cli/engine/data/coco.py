@@ -5,8 +5,9 @@ A file that is structurally wrong is refused with all its problems at once.  Box
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from hrdet_cli.engine.geometry import Size
 TOO_SMALL = "narrower or lower than one pixel"
 OUTSIDE = "less than one pixel of it inside the picture"
 NO_MASK = "without a mask"
+
+ANY_CLASS = "object"
+"""What all classes are called where they are not told apart."""
 
 INSIDE_TOLERANCE = 1e-3  # keeps boxes of exactly one pixel whose edges were rounded
 
@@ -52,6 +56,7 @@ class CocoAnnotations:
         box_suspicion: What makes one doubt that the boxes are in COCO's form; None where nothing does.
         spare_categories: What is said of categories that stand for no object, by label.
         segmentations: Of the B boxes, none of crowd regions; None where nobody asked for them.
+        tells_classes: Whether the classes are those of the file; see ``as_one_class``.
     """
 
     path: Path
@@ -69,6 +74,18 @@ class CocoAnnotations:
     box_suspicion: str | None = None
     spare_categories: Mapping[int, str] = field(default_factory=dict)
     segmentations: Segmentations | None = None
+    tells_classes: bool = True
+
+    def as_one_class(self) -> Self:
+        """The same, with all categories taken for one, for what finds objects of any class."""
+        return replace(
+            self,
+            labels=np.zeros_like(self.labels),
+            class_names=(ANY_CLASS,),
+            category_ids=(1,),
+            spare_categories={},
+            tells_classes=False,
+        )
 
     def __len__(self) -> int:
         """Number of pictures M."""

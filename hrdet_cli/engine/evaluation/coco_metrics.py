@@ -4,8 +4,8 @@ import contextlib
 import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.evaluation.ground_truth import read_truth
 from hrdet_cli.engine.evaluation.inference import CocoResult
+from hrdet_cli.engine.evaluation.proposal_recall import proposal_recalls
 from hrdet_cli.errors import DataError
 
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -47,7 +48,8 @@ class TaskMetrics:
     """How good the boxes of detections are, or their masks.
 
     Attributes:
-        numbers: COCO's twelve by name, in [0, 1]; None where no ground truth counts.
+        numbers: COCO's twelve by name, in [0, 1], and what there is besides; None where no ground truth
+            counts.
         classes: Per class, in the order of the labels.
         iou_thresholds: ``(T,)`` float64, 0.50 to 0.95.
         recalls: ``(R,)`` float64, 0.00 to 1.00.
@@ -60,6 +62,10 @@ class TaskMetrics:
     iou_thresholds: NDArray[np.float64]
     recalls: NDArray[np.float64]
     precision: NDArray[np.float64]
+
+    def with_numbers(self, more: Mapping[str, float | None]) -> Self:
+        """With more numbers behind the twelve."""
+        return replace(self, numbers={**self.numbers, **more})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +120,8 @@ def score_detections(
 
     All pictures of the annotation file count, but for those left out, also those without a detection. Boxes
     that training drops as too thin count too, as in everybody's COCO numbers. Annotations without ``area``
-    get their box's, or their mask's. An object without a mask counts for boxes alone.
+    get their box's, or their mask's. An object without a mask counts for boxes alone. Where classes are not
+    told apart, the boxes' numbers have recalls of more detections, as proposals are measured.
 
     Args:
         annotations: Ground truth, as `load_coco` read it; its file is read again for what training drops.
@@ -130,7 +137,11 @@ def score_detections(
     truth = [
         item for item in read_truth(annotations, with_masks=with_masks) if item["image_id"] not in left_out
     ]
+    if not annotations.tells_classes:
+        truth = [{**item, "category_id": annotations.category_ids[0]} for item in truth]
     tasks: dict[Task, TaskMetrics] = {"box": _score("box", annotations, truth, results)}
+    if not annotations.tells_classes:
+        tasks["box"] = tasks["box"].with_numbers(proposal_recalls(truth, results))
     if with_masks:
         with_mask = [item for item in truth if "segmentation" in item]
         tasks["mask"] = _score("mask", annotations, with_mask, results)

@@ -161,7 +161,9 @@ def compare_policies(
     count = num_processes or _num_devices(device)
     num_imbalanced = count if count > 1 else NUM_IMBALANCED
     policies = choose_policies(spec, names)
-    part = open_part(spec.data, "train", with_masks=spec.model.head.has_masks)
+    part = open_part(
+        spec.data, "train", with_masks=spec.model.head.has_masks, tells_classes=spec.model.head.tells_classes
+    )
     cases: list[_Case] = []
     for number, policy in enumerate(policies):
         yield WorkProgress("laying out an epoch", number, len(policies))

@@ -81,7 +81,9 @@ def inspect_training_batches(
     make_folder(out)
     data = spec.data.model_copy(update={"num_workers": 0})  # a few batches are sooner made than workers
     spec = spec.model_copy(update={"data": data})
-    part = open_part(spec.data, "train", with_masks=spec.model.head.has_masks)
+    part = open_part(
+        spec.data, "train", with_masks=spec.model.head.has_masks, tells_classes=spec.model.head.tells_classes
+    )
     summary = summarise(spec, part.annotations, epoch=epoch, num_processes=num_processes)
     _remove_old_sheets(out)
     batches_by_rank = [

@@ -68,8 +68,8 @@ class CascadeRcnnSpec(HeadSpec):
 
     @property
     def region_norms(self) -> Mapping[str, PartNorm]:
-        """Of all stages."""
-        return region_norms(self.roi_head, None)
+        """Of all stages and mask branches."""
+        return region_norms(self.roi_head, self.mask)
 
     @property
     def selection(self) -> Section[SelectionSpec]:

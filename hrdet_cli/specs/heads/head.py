@@ -76,6 +76,11 @@ class HeadSpec(Spec, ABC):
         """What keeps objects of crowded pictures from being found, the last step first."""
 
     @property
+    def tells_classes(self) -> bool:
+        """Whether detections are of the data's classes; else all are of one, as what is learnt from is."""
+        return True
+
+    @property
     def masks(self) -> Section[MaskSpec] | None:
         """What finds the masks of detections; None where boxes are all."""
         return None

@@ -11,6 +11,7 @@ from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
+from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
 
@@ -121,6 +122,7 @@ def test_statistics_that_group_norm_has_no_place_for_are_told(tmp_path: Path) ->
 
 def test_a_detector_of_other_conventions_is_told(tmp_path: Path) -> None:
     head = small_model().head
+    assert isinstance(head, FasterRcnnSpec)
     head = head.model_copy(update={"roi_head": head.roi_head.model_copy(update={"pool_sampling_ratio": 2})})
     model = with_weights(to_mmdetection(shifted(build())), tmp_path, head=head)
     (notice,) = load_initial_weights(build(), model, class_names=CLASSES).notices

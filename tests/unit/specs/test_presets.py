@@ -12,6 +12,7 @@ from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec, ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
+from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
@@ -245,6 +246,8 @@ def test_mask_and_cascade_presets_have_the_conventions_of_their_faster_rcnn() ->
         for kind in ("mask-", "cascade-"):
             spec = spec_of(name.format(kind))
             head, of_faster = spec.model.head, faster.model.head
+            assert isinstance(head, FasterRcnnSpec | CascadeRcnnSpec)
+            assert isinstance(of_faster, FasterRcnnSpec)
             for key in ("anchor_offset", "round_anchors", "anchor_area", "anchor_step", "anchor_scale"):
                 assert getattr(head.rpn, key) == getattr(of_faster.rpn, key), (name, key)
             for key in ("pool_sampling_ratio", "pool_aligned", "score_threshold", "nms_iou"):

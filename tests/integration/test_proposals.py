@@ -1,0 +1,36 @@
+"""A region proposal network alone through the commands."""
+
+import json
+from pathlib import Path
+
+from tests.integration.conftest import Hrdet, metric_lines, tiny_options
+
+PROPOSALS = ("model.head.kind=rpn", "model.head.rpn={anchor_scale: 6, num_test_proposals: 400}")
+
+
+def test_proposals_are_of_one_class_in_training_evaluation_and_prediction(
+    hrdet: Hrdet, tmp_path: Path
+) -> None:
+    data, run, sheets = tmp_path / "data", tmp_path / "run", tmp_path / "predictions"
+    trained = hrdet("train", *tiny_options(data, *PROPOSALS), "--run-dir", run)
+    assert trained.exit_code == 0, trained.stderr
+    losses = [line["losses"] for line in metric_lines(run) if "losses" in line]
+    assert set(losses[0]) == {"rpn_objectness", "rpn_box"}
+    assert losses[-1]["rpn_objectness"] < losses[0]["rpn_objectness"]
+
+    outcome = hrdet("eval", run)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "AR1000" in outcome.stdout
+    metrics = json.loads((run / "eval-best" / "metrics.json").read_text())
+    num_boxes = len(json.loads((data / "val.json").read_text())["annotations"])
+    ((name, of_class),) = metrics["classes"].items()
+    assert (name, of_class["num_boxes"] <= num_boxes) == ("object", True)
+    assert metrics["box"]["AR100"] <= metrics["box"]["AR300"] <= metrics["box"]["AR1000"]
+    assert 0.02 < metrics["box"]["AR1000"] < 1
+
+    outcome = hrdet("predict", run, data / "images.zip", "--out", sheets, "--min-score", "0")
+    assert outcome.exit_code == 0, outcome.stderr
+    document = json.loads((sheets / "detections.json").read_text())
+    assert document["categories"] == [{"id": 1, "name": "object"}]
+    assert len(document["annotations"]) > 100 * len(document["images"])
+    assert {item["category_id"] for item in document["annotations"]} == {1}
