@@ -96,6 +96,12 @@ CASES = {
         config="hrnet/mask-rcnn_hrnetv2p-w18-1x_coco.py",
         config_changes=_narrow_changes(box_stages=[""], mask_stages=[""]),
     ),
+    "cascade-mask-narrow": Case(
+        preset="mmdet3-cascade-mask-hrnet-w18",
+        settings=_NARROW_MASK,
+        config="hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco.py",
+        config_changes=_narrow_changes(box_stages=_STAGES, mask_stages=[""]),
+    ),
     "torchvision": Case(preset="torchvision-r50-fpn"),
 }
 

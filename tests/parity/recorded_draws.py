@@ -13,11 +13,9 @@ from hrdet_cli.engine.models.boxes.matching import Matcher, Matches
 from hrdet_cli.engine.models.boxes.sampling import Sample, Sampler
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
-from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions import mask_branch
-from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
 from hrdet_cli.engine.models.regions.mask_targets import mask_targets
-from hrdet_cli.engine.models.regions.region_draw import DrawnRegions
+from hrdet_cli.engine.models.regions.region_draw import DrawnRegions, RegionDraw
 from hrdet_cli.engine.structures import Targets
 
 
@@ -155,25 +153,29 @@ def recorded_proposals(pictures: Sequence[Tensor]) -> Iterator[list[Proposals]]:
 
 @contextmanager
 def mask_branches_learn(targets: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Let a function say what mask branches are to learn.
+    """Let a function say what mask branches are to learn of the regions that were drawn last.
 
     Args:
         targets: What we would have them learn, ``(P, m, m)`` bool of the positives of all pictures, to what
             they learn instead.
     """
-    compute_loss = MaskBranch.loss
+    latest: list[DrawnRegions] = []
+    draw = RegionDraw.draw
 
-    def loss(branch: MaskBranch, pyramid: Pyramid, drawn: DrawnRegions, of_pictures: Targets) -> Tensor:
-        def instead(*arguments: Tensor, num_cells: int) -> Tensor:
-            ours = mask_targets(*arguments, num_cells=num_cells)
-            # Positives are the first slots of each picture; how many slots are looked at is not ours to know.
-            rows = drawn.is_positive[:, : len(ours) // len(drawn.is_positive)].flatten()
-            return ours.masked_scatter(rows[:, None, None], targets(ours[rows]).bool())
+    def listen(region_draw: RegionDraw, *arguments: Any, **others: Any) -> DrawnRegions:
+        latest[:] = [draw(region_draw, *arguments, **others)]
+        return latest[0]
 
-        with mock.patch.object(mask_branch, "mask_targets", instead):
-            return compute_loss(branch, pyramid, drawn, of_pictures)
+    def instead(*arguments: Tensor, num_cells: int) -> Tensor:
+        ours, (drawn,) = mask_targets(*arguments, num_cells=num_cells), latest
+        # Positives are the first slots of each picture; how many slots are looked at is not ours to know.
+        rows = drawn.is_positive[:, : len(ours) // len(drawn.is_positive)].flatten()
+        return ours.masked_scatter(rows[:, None, None], targets(ours[rows]).bool())
 
-    with mock.patch.object(MaskBranch, "loss", loss):
+    with (
+        mock.patch.object(RegionDraw, "draw", listen),
+        mock.patch.object(mask_branch, "mask_targets", instead),
+    ):
         yield
 
 

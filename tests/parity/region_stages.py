@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
+from hrdet_cli.engine.structures import Detections
 from tests.parity.differences import Difference, difference
 
 
@@ -29,14 +31,32 @@ def of_box_stages(
 
 
 def of_mask_stages(detector: Detector, pyramid: Pyramid, dump: Mapping[str, Any]) -> Iterator[Difference]:
-    """Mask logits of each stage, on the boxes that were found there."""
-    num_pictures = len(pyramid.levels[0])
-    regions = regions_of(dump["mask_regions"], num_pictures=num_pictures)
+    """Mask logits of each stage on the boxes that were found there, and the probabilities of all together."""
+    regions = regions_of(dump["mask_regions"], num_pictures=len(pyramid.levels[0]))
     labels = pad_sequence([picture["labels"] for picture in dump["detections"]], batch_first=True)
-    own = [part for part in detector.head.parts["mask_head"].modules() if isinstance(part, MaskBranch)]
-    for number, (branch, logits) in enumerate(zip(own, dump["mask_logits"], strict=True), start=1):
-        own_logits = branch(pyramid, regions.boxes, labels)[regions.is_valid]
-        yield difference(f"mask logits of stage {number}", own_logits, logits)
+    found = Detections(
+        boxes=regions.boxes,
+        scores=torch.ones_like(labels, dtype=regions.boxes.dtype),
+        labels=labels,
+        is_valid=regions.is_valid,
+    )
+    heard: list[Tensor] = []
+    logits_of = MaskBranch.logits_of
+
+    def listen(branch: MaskBranch, features: Tensor, labels: Tensor) -> Tensor:
+        heard.append(logits_of(branch, features, labels))
+        return heard[-1]
+
+    with mock.patch.object(MaskBranch, "logits_of", listen):
+        completed = detector.head.complete(pyramid, found)
+    if completed.masks is None:
+        raise ValueError("the detector has no masks")
+    stages = dump["mask_logits"][
+        -len(heard) :
+    ]  # only the last one's are needed where that is all that counts
+    for number, (own, theirs) in enumerate(zip(heard, stages, strict=True), start=1):
+        yield difference(f"mask logits of stage {number}", own[regions.is_valid.flatten()], theirs)
+    yield difference("masks", completed.masks[regions.is_valid], dump["masks"])
 
 
 def regions_of(rows: Tensor, *, num_pictures: int) -> Proposals:

@@ -71,6 +71,7 @@ NAMES = [
     "mask-hrnet-w32-2x",
     "mask-hrnet-w32-mstrain-pad",
     "mmdet3-cascade-hrnet-w18",
+    "mmdet3-cascade-mask-hrnet-w18",
     "mmdet3-cascade-hrnet-w32",
     "mmdet3-cascade-hrnet-w40",
     "mmdet3-cascade-r101-fpn",

@@ -17,6 +17,7 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w18, faster_rcnn": 27.48,
     "hrnet w18, faster_rcnn, masks": 30.13,
     "hrnet w18, cascade_rcnn": 55.12,
+    "hrnet w18, cascade_rcnn, masks": 63.05,
     "hrnet w32, faster_rcnn": 47.28,
     "hrnet w32, faster_rcnn, masks": 49.92,
     "hrnet w32, cascade_rcnn": 74.92,
