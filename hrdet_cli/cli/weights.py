@@ -26,7 +26,7 @@ WeightsArgument = Annotated[
     str,
     typer.Argument(
         metavar="WEIGHTS",
-        help="A file, a run folder, timm:NAME, torchvision:NAME or an https address.",
+        help="A file, a run folder, timm:NAME, torchvision:NAME, mmdet:NAME or an https address.",
         show_default=False,
     ),
 ]

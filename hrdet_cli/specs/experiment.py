@@ -180,7 +180,10 @@ def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
         if len(weights) > MAX_PATH_BYTES or max(map(len, weights.split("/"))) > MAX_NAME_BYTES:
             yield key, f"{shown(weights)} is longer than a file's name can be"
         elif not weights.strip() or weights.endswith((":", "/")):
-            yield key, f"{weights!r} names none; give a file, timm:NAME, torchvision:NAME, a URL or null"
+            yield (
+                key,
+                f"{weights!r} names none; give a file, timm:NAME, torchvision:NAME, mmdet:NAME, URL or null",
+            )
         return
     keeping: dict[str, str] = {}
     if isinstance(spec.norm, FrozenNormSpec):

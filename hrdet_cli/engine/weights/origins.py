@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import PurePath
 
-from hrdet_cli.engine.weights.names import TIMM, TORCHVISION
+from hrdet_cli.engine.weights.mmdetection_files import mmdetection_url, published_name
+from hrdet_cli.engine.weights.names import MMDETECTION, TIMM, TORCHVISION
 from hrdet_cli.extras import install_command
 
-_MMDETECTION = "https://download.openmmlab.com"
+_OPENMMLAB = "https://download.openmmlab.com"
 _HRNET_PAGE = "https://github.com/HRNet/HRNet-Image-Classification"
 
 
@@ -42,10 +43,9 @@ def origin_of(file: str) -> Origin | None:
     if (found := re.fullmatch(r"(resnet(?:50|101))-(?:0676ba61|63fe2227)\.pth", name)) is not None:
         return Origin(f"{TORCHVISION}{found[1]}", f"https://download.pytorch.org/models/{name}")
     if name in ("resnet50_msra-5891d200.pth", "resnet101_msra-6cc46731.pth"):
-        return _at(f"{_MMDETECTION}/pretrain/third_party/{name}")
-    if name == "faster_rcnn_hrnetv2p_w18_1x_coco.pth":
-        folder = f"{_MMDETECTION}/mmdetection/v2.0/hrnet/faster_rcnn_hrnetv2p_w18_1x_coco"
-        return _at(f"{folder}/faster_rcnn_hrnetv2p_w18_1x_coco_20200130-56651a6d.pth")
+        return _at(f"{_OPENMMLAB}/pretrain/third_party/{name}")
+    if (detector := published_name(name)) is not None:
+        return Origin(f"{MMDETECTION}{detector}", mmdetection_url(detector))
     return None
 
 

@@ -20,12 +20,24 @@ _QUIET_LOGGERS = ("huggingface_hub", "timm")
 
 _TORCHVISION_WEIGHTS: Mapping[str, str] = MappingProxyType(
     {
-        # Version 1 of each: what published detectors were trained from, with the plain ResNet recipe.
+        # Of backbones version 1: what published detectors were trained from, with the plain ResNet recipe.
         "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
         "resnet101": "ResNet101_Weights.IMAGENET1K_V1",
         "fasterrcnn_resnet50_fpn": "FasterRCNN_ResNet50_FPN_Weights.COCO_V1",
+        "fasterrcnn_resnet50_fpn_v2": "FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
+        "maskrcnn_resnet50_fpn": "MaskRCNN_ResNet50_FPN_Weights.COCO_V1",
+        "maskrcnn_resnet50_fpn_v2": "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
+        "retinanet_resnet50_fpn": "RetinaNet_ResNet50_FPN_Weights.COCO_V1",
+        "retinanet_resnet50_fpn_v2": "RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1",
+        "fcos_resnet50_fpn": "FCOS_ResNet50_FPN_Weights.COCO_V1",
     }
 )
+_OF_COCO = "Weights.COCO_"
+
+
+def is_torchvision_detector(name: str) -> bool:
+    """Whether torchvision's weights of a name are a detector's, for the 90 ids of COCO."""
+    return _OF_COCO in _TORCHVISION_WEIGHTS.get(name, "")
 
 
 def torchvision_url(name: str) -> str:

@@ -13,10 +13,17 @@ from hrdet_cli.engine.weights.array_pickles import NUM_BYTES_NEEDED, is_start_of
 from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, upgraded
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
 from hrdet_cli.engine.weights.download import download
-from hrdet_cli.engine.weights.names import TIMM, TORCHVISION, URL_STARTS, describe_unknown_scheme
+from hrdet_cli.engine.weights.mmdetection_files import mmdetection_url
+from hrdet_cli.engine.weights.names import (
+    MMDETECTION,
+    TIMM,
+    TORCHVISION,
+    URL_STARTS,
+    describe_unknown_scheme,
+)
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.engine.weights.pickles import STORAGES
-from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
+from hrdet_cli.engine.weights.published import is_torchvision_detector, read_timm_weights, torchvision_url
 from hrdet_cli.engine.weights.state_dicts import find_state_dict
 from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
@@ -80,7 +87,8 @@ def read_weights(source: str) -> WeightsFile:
     """Read weights; nothing that is in them is run.
 
     Args:
-        source: A file, ``timm:NAME``, ``torchvision:NAME``, or an ``https://`` or ``http://`` address.
+        source: A file, ``timm:NAME``, ``torchvision:NAME``, ``mmdet:NAME``, or an ``https://`` or ``http://``
+            address.
 
     Raises:
         WeightsError: They cannot be had, cannot be read, or hold more than tensors and known plain objects.
@@ -91,8 +99,9 @@ def read_weights(source: str) -> WeightsFile:
     if source.startswith(TORCHVISION):
         name = source.removeprefix(TORCHVISION)
         file = _read_download(source, torchvision_url(name))
-        is_detector = name.startswith("fasterrcnn")
-        return replace(file, class_names=coco_class_names(90) if is_detector else None)
+        return replace(file, class_names=coco_class_names(90) if is_torchvision_detector(name) else None)
+    if source.startswith(MMDETECTION):
+        return _read_download(source, mmdetection_url(source.removeprefix(MMDETECTION)))
     if source.startswith(URL_STARTS):
         return _read_download(source, source)
     return _read_file(source, Path(source))

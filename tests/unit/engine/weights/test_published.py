@@ -8,17 +8,25 @@ from huggingface_hub import constants
 from torch import nn
 
 from hrdet_cli.engine.weights import published
-from hrdet_cli.engine.weights.published import read_timm_weights, torchvision_url
+from hrdet_cli.engine.weights.published import is_torchvision_detector, read_timm_weights, torchvision_url
 from hrdet_cli.errors import WeightsError
 
 
-def test_torchvision_s_names_lead_to_version_1_of_its_files() -> None:
-    names = ("resnet50", "resnet101", "fasterrcnn_resnet50_fpn")
-    assert [torchvision_url(name).rpartition("/")[2] for name in names] == [
-        "resnet50-0676ba61.pth",
-        "resnet101-63fe2227.pth",
-        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-    ]
+def test_torchvision_s_names_lead_to_its_first_published_files() -> None:
+    file_by_name = {
+        "resnet50": "resnet50-0676ba61.pth",
+        "resnet101": "resnet101-63fe2227.pth",
+        "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
+        "maskrcnn_resnet50_fpn": "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+        "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+        "retinanet_resnet50_fpn": "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+        "retinanet_resnet50_fpn_v2": "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
+        "fcos_resnet50_fpn": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
+    }
+    for name, file in file_by_name.items():
+        assert torchvision_url(name).rpartition("/")[2] == file
+        assert is_torchvision_detector(name) == name.endswith(("_fpn", "_fpn_v2"))
 
 
 def test_a_network_that_is_not_here_is_named_with_those_that_are() -> None:
@@ -26,7 +34,10 @@ def test_a_network_that_is_not_here_is_named_with_those_that_are() -> None:
         torchvision_url("vit_b_16")
     assert str(caught.value) == (
         "torchvision:vit_b_16: hrdet has no network for these weights; it has torchvision:resnet50, "
-        "torchvision:resnet101, torchvision:fasterrcnn_resnet50_fpn"
+        "torchvision:resnet101, torchvision:fasterrcnn_resnet50_fpn, torchvision:fasterrcnn_resnet50_fpn_v2, "
+        "torchvision:maskrcnn_resnet50_fpn, torchvision:maskrcnn_resnet50_fpn_v2, "
+        "torchvision:retinanet_resnet50_fpn, torchvision:retinanet_resnet50_fpn_v2, "
+        "torchvision:fcos_resnet50_fpn"
     )
 
 

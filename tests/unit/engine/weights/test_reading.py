@@ -238,7 +238,7 @@ def test_an_absent_detector_of_mmdetection_and_an_unknown_address_are_not_advise
     for source, advice in (
         (
             "weights/faster_rcnn_hrnetv2p_w18_1x_coco.pth",
-            "there is no such file. --weights https://download.openmmlab.com/mmdetection/v2.0/hrnet/faster_rcnn",
+            "there is no such file. --weights mmdet:faster_rcnn_hrnetv2p_w18_1x_coco fetches these",
         ),
         (
             "weights/faster_rcnn_r50_fpn_1x_coco.pth",
