@@ -17,6 +17,11 @@ class HRNetBackboneSpec(Spec):
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 0
     """0 trains everything; 1 freezes the stem and stage 1, n the stages up to n, norms included."""
 
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"hrnet {self.width}"
+
 
 class ResNetBackboneSpec(Spec):
     """ResNet, with FPN as its neck."""
@@ -29,6 +34,11 @@ class ResNetBackboneSpec(Spec):
     """Which convolution of a block has the stride: the 3x3 one (pytorch) or the first 1x1 one (caffe)."""
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 1
     """0 trains everything; 1 freezes the stem and stage 1, n the stages up to n, norms included."""
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"resnet {self.depth}"
 
 
 BackboneSpec = Annotated[HRNetBackboneSpec | ResNetBackboneSpec, Field(discriminator="kind")]

@@ -114,6 +114,7 @@ SETTINGS_BY_DETECTOR: Mapping[str, str] = MappingProxyType(
         "fasterrcnn frcnn": "model.head.kind=faster_rcnn",
         "maskrcnn mask": "model.head.kind=faster_rcnn model.head.mask={}",
         "cascadercnn cascade": "model.head.kind=cascade_rcnn",
+        "cascademaskrcnn cascademask": "model.head.kind=cascade_rcnn model.head.mask={}",
     }
 )
 _SETTINGS_BY_NAME = {

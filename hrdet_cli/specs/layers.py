@@ -84,6 +84,8 @@ class Layered:
                 if not isinstance(below.get(key), dict):
                     self.sources.pop(dotted, None)
                     below[key] = {}
+                    if not value:  # a section that is switched on as it is
+                        self.sources[dotted] = source
                 self._merge(below[key], value, prefix=f"{dotted}.", layer=layer)
             else:
                 self._forget(f"{dotted}.")

@@ -49,6 +49,12 @@ class ModelSpec(Spec):
     pixel_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375)
     """Divides the red, green and blue values after the mean was subtracted."""
 
+    @property
+    def title(self) -> str:
+        """Head and backbone in words."""
+        masks = "" if self.head.masks is None else " with masks"
+        return f"{self.head.kind}{masks} on {self.backbone.title}"
+
     def problems(self) -> Iterator[Problem]:
         """What one neck can be told and another cannot."""
         owners = dict.fromkeys(_HRFPN_KEYS, "HRFPN, the neck of model.backbone.kind=hrnet")

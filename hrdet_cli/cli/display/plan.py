@@ -30,6 +30,7 @@ def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
     facts.add_column(style="bold")
     facts.add_column()
     facts.add_row("experiment", plan.name)
+    facts.add_row("detector", spec.model.title)
     facts.add_row("training data", _describe(plan.train))
     facts.add_row("validation data", _describe(plan.val) if plan.val else "none")
     facts.add_row("classes", _classes(plan.class_names))
@@ -56,7 +57,8 @@ def _draw_sources(plan: Plan, spec: ExperimentSpec) -> Table:
     sources.add_column("set by", style="dim", overflow="fold")
     values = spec.model_dump(mode="json")
     for key, source in sorted(plan.sources.items()):
-        sources.add_row(key, str(reduce(getitem, key.split("."), values)), source)
+        value = reduce(getitem, key.split("."), values)
+        sources.add_row(key, "{}" if isinstance(value, dict) else str(value), source)
     return sources
 
 

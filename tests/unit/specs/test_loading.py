@@ -642,3 +642,23 @@ def test_another_head_starts_afresh_and_keeps_backbone_neck_weights_and_pixels()
     assert after.model.head == CascadeRcnnSpec(kind="cascade_rcnn")
     with_old_head = after.model.model_copy(update={"head": before.model.head})
     assert after.model_copy(update={"model": with_old_head}) == before
+
+
+def test_a_section_that_is_switched_on_as_it_is_says_which_layer_did_it() -> None:
+    loaded = load_spec(preset="mask-hrnet-w18", settings=["optimisation.ema={}"])
+    assert loaded.sources["model.head.mask"] == "preset mask-hrnet-w18"
+    assert loaded.sources["optimisation.ema"] == "--set optimisation.ema={}"
+    off = load_spec(preset="mask-hrnet-w18", settings=["model.head.mask=null"])
+    assert "model.head.mask" not in off.sources
+    assert off.spec.model.head.masks is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "title"),
+    [
+        ("mask-hrnet-w32", "faster_rcnn with masks on hrnet w32"),
+        ("mmdet3-cascade-r101-fpn", "cascade_rcnn on resnet 101"),
+    ],
+)
+def test_a_model_has_a_title(preset: str, title: str) -> None:
+    assert load_spec(preset=preset).spec.model.title == title

@@ -49,7 +49,8 @@ def test_a_back_end_without_synchronisation_is_refused() -> None:
 
 @pytest.mark.parametrize("back_end", ["torch", "apex"])
 @pytest.mark.parametrize(
-    ("kind", "part"), [("faster_rcnn", "roi_head"), ("faster_rcnn", "mask"), ("cascade_rcnn", "roi_head")]
+    ("kind", "part"),
+    [(kind, part) for kind in ("faster_rcnn", "cascade_rcnn") for part in ("roi_head", "mask")],
 )
 def test_a_back_end_that_counts_padding_cannot_normalise_regions(back_end: str, kind: str, part: str) -> None:
     sync = ["norm.kind=sync", f"norm.back_end={back_end}"]
