@@ -1,4 +1,7 @@
-"""An evaluation over one, two and three processes finds the same, to the last bit, and writes it once."""
+"""An evaluation over one, two and three processes finds the same, to the last bit, and writes it once.
+
+Masks go with their boxes.
+"""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ MAX_PROCESSES = 3
 SETTINGS = [
     "data.demo={seed: 1, num_train_images: 1, num_val_images: 7}",
     "norm={kind: batch}",
+    "model.head.mask={pool_cells: 7, num_convs: 1, channels: 8}",
     "evaluation.scale_pixels=[160, 128]",
     "evaluation.batch_size=2",
     "run.device=cpu",
@@ -167,6 +171,7 @@ def test_results_are_those_of_one_process_to_the_last_bit(folder: Path, name: st
     for file in ("detections.json", "metrics.json"):
         alone = (folder / f"{name}-1-0" / file).read_bytes()
         assert len(alone) > 500
+        assert b'"segmentation"' in alone or file == "metrics.json"
         assert (folder / f"{name}-{size}-0" / file).read_bytes() == alone
 
 

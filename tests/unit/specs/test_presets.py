@@ -40,6 +40,7 @@ NAMES = [
     "cascade-mask-hrnet-w40-20e",
     "cascade-mask-hrnet-w48-20e",
     "demo",
+    "demo-mask",
     "finetune-w18",
     "hrnet-w18",
     "hrnet-w18-16batch-ms",
@@ -191,7 +192,7 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
     grouped = by_title(all_presets())
     assert sorted(name for names in grouped.values() for name in names) == sorted(NAMES)
     assert list(grouped) == [title for title in TITLE_BY_FOLDER.values() if title in grouped]
-    assert grouped["To start with"] == ["demo", "finetune-w18"]
+    assert grouped["To start with"] == ["demo", "demo-mask", "finetune-w18"]
     folder_by_start = {
         "mask": "mask",
         "cascade": "cascade",
@@ -211,7 +212,7 @@ def test_presets_are_found_by_words_of_their_names_titles_and_descriptions() -> 
         "hrnet-w32-mstrain-pad-2x",
         "hrnet-w32-mstrain-pad-3x",
     ]
-    assert with_words(descriptions, ["built-in"]) == ["demo"]
+    assert with_words(descriptions, ["built-in"]) == ["demo", "demo-mask"]
     assert set(with_words(descriptions, ["mmdetection 2"])) == {n for n in NAMES if n.startswith("mmdet3")}
     assert with_words(descriptions, []) == list(descriptions)
     with pytest.raises(SpecError, match="no preset has w32 and w40; `hrdet presets list` shows all"):
