@@ -27,7 +27,21 @@ from torch import Tensor
 
 from hrdet_cli.engine.geometry import Size
 
-__all__ = ["Candidates", "ClassRows", "Detections", "ImageBatch", "Size", "Targets"]
+__all__ = [
+    "LABEL_MAP_STRIDE",
+    "UNLABELLED",
+    "Candidates",
+    "ClassRows",
+    "Detections",
+    "ImageBatch",
+    "Size",
+    "Targets",
+]
+
+LABEL_MAP_STRIDE = 8
+"""Pixels from one labelled pixel of ``Targets.semantic`` to the next, along rows and columns."""
+UNLABELLED = 255
+"""Label of pixels of which nobody says what they belong to, and of padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +83,15 @@ class Targets:
         is_valid: ``(N, G)`` bool; False in padding rows.
         masks: ``(N, G, M, M)`` uint8, 1 where the object is and 0 elsewhere in its box; None where nobody
             asked for them.
+        semantic: ``(N, H / 8, W / 8)`` uint8, what kind of thing or stuff every eighth pixel of every eighth
+            row belongs to, ``UNLABELLED`` where nobody says; None where nobody asked for it.
     """
 
     boxes: Tensor
     labels: Tensor
     is_valid: Tensor
     masks: Tensor | None = None
+    semantic: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
         """Copy to a device, asynchronously where the memory is pinned."""
@@ -86,7 +103,8 @@ class Targets:
 
     def _each(self, copy: Callable[[Tensor], Tensor]) -> Self:
         masks = None if self.masks is None else copy(self.masks)
-        return type(self)(copy(self.boxes), copy(self.labels), copy(self.is_valid), masks)
+        semantic = None if self.semantic is None else copy(self.semantic)
+        return type(self)(copy(self.boxes), copy(self.labels), copy(self.is_valid), masks, semantic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ class CellHead:
     def matching_loss(self) -> str:
         return "cell_side"
 
+    def prepare(self, pyramid: Pyramid) -> Pyramid:
+        return pyramid
+
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         assert images.canvas == pyramid_canvas(pyramid)
         sides, logits, _ = self._predict(pyramid)

@@ -96,10 +96,9 @@ class Detector(nn.Module):
         return self.head.class_rows
 
     def pyramid(self, images: ImageBatch) -> Pyramid:
-        """What backbone and neck make of N pictures; with their area where padding is hidden."""
+        """What the head sees of N pictures; with their area where padding is hidden."""
         area = ValidArea.on_canvas(images.canvas, images.sizes) if self.hides_padding else None
-        pyramid: Pyramid = self.neck(self.backbone(self.normalise(images), area), area)
-        return pyramid
+        return self.head.prepare(self.neck(self.backbone(self.normalise(images), area), area))
 
     def normalise(self, images: ImageBatch) -> Tensor:
         """What the backbone sees.

@@ -36,13 +36,20 @@ class Head(Protocol):
     def matching_loss(self) -> str:
         """Name of a loss that is zero in a step in which nothing matched a box of the ground truth."""
 
+    def prepare(self, pyramid: Pyramid) -> Pyramid:
+        """The pyramid with what the head makes of it once, for all that comes after.
+
+        Args:
+            pyramid: As the neck made it. Returned as it is by a head that has nothing to add.
+        """
+
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Float32 scalars by name, to be summed.
 
         Every parameter of the head gets a gradient, of zero if there is nothing to learn.
 
         Args:
-            pyramid: Of N pictures.
+            pyramid: Of N pictures, prepared.
             images: Their sizes, and the keys that random choices are functions of.
             targets: Their ground truth, at least one row (which may be padding).
         """
@@ -51,7 +58,7 @@ class Head(Protocol):
         """What there may be, before any is selected; static shapes, so that it can be exported.
 
         Args:
-            pyramid: Of N pictures.
+            pyramid: Of N pictures, prepared.
             sizes: ``(N, 2)`` int64, height and width of each picture.
         """
 

@@ -41,6 +41,10 @@ class OneStageHead:
         """The one on boxes, which positives alone have."""
         return self.dense.matching_loss
 
+    def prepare(self, pyramid: Pyramid) -> Pyramid:
+        """Nothing is added; see ``Head``."""
+        return pyramid
+
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Those of the dense head; arguments as of ``Head``."""
         return self.dense.losses(pyramid, images, targets)

@@ -46,6 +46,10 @@ class ProposalHead:
         """Of the network."""
         return "rpn_box"
 
+    def prepare(self, pyramid: Pyramid) -> Pyramid:
+        """Nothing is added; see ``Head``."""
+        return pyramid
+
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Scalars ``rpn_objectness`` and ``rpn_box``, whatever the labels are; arguments as of ``Head``."""
         return self.rpn.losses(self.rpn(pyramid), images, targets)

@@ -55,6 +55,10 @@ class TwoStageHead:
         """Of the region proposal network; the region head has the ground truth among its regions."""
         return "rpn_box"
 
+    def prepare(self, pyramid: Pyramid) -> Pyramid:
+        """Nothing is added; see ``Head``."""
+        return pyramid
+
     def losses(self, pyramid: Pyramid, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         """Scalars ``rpn_objectness``, ``rpn_box``, ``roi_class``, ``roi_box``, and ``roi_mask`` of masks.
 

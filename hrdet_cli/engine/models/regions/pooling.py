@@ -5,6 +5,7 @@ from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from hrdet_cli.engine.models.pyramid import Pyramid
@@ -48,6 +49,7 @@ class RegionPooling(nn.Module):
         sampling_ratio: int,
         aligned: bool,
         finest_side_pixels: float = 56,
+        semantic: "RegionPooling | None" = None,
     ) -> None:
         """Create the module.
 
@@ -57,6 +59,8 @@ class RegionPooling(nn.Module):
             sampling_ratio: Samples per cell and axis; 0 takes about one for each feature cell.
             aligned: Whether feature ``i`` is centred at ``i + 0.5`` strides, as it should be, or at ``i``.
             finest_side_pixels: Scale of the choice of level, see ``pyramid_levels``.
+            semantic: Pools the pyramid's semantic features, which are averaged to as many cells and added, as
+                in HTC; None leaves them alone.
         """
         super().__init__()
         self.strides = tuple(strides)
@@ -64,6 +68,7 @@ class RegionPooling(nn.Module):
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
         self.finest_side_pixels = finest_side_pixels
+        self.semantic = semantic
 
     def forward(self, pyramid: Pyramid, regions: Tensor) -> Tensor:
         """Pool.
@@ -75,7 +80,19 @@ class RegionPooling(nn.Module):
 
         Returns:
             ``(N * R, C, cells, cells)`` in the features' dtype, picture by picture.
+
+        Raises:
+            ValueError: Semantic features are to be added, and the pyramid has none.
         """
+        pooled = self._pool(pyramid, regions)
+        if self.semantic is None:
+            return pooled
+        if (maps := pyramid.semantic) is None:
+            raise ValueError("the pyramid has no semantic features: its head did not prepare it")
+        around = self.semantic(Pyramid((maps.features,), strides=(maps.stride,), area=pyramid.area), regions)
+        return pooled + F.adaptive_avg_pool2d(around, self.cells)
+
+    def _pool(self, pyramid: Pyramid, regions: Tensor) -> Tensor:
         num_pictures, num_regions = regions.shape[:2]
         levels = pyramid_levels(
             regions, num_levels=len(self.strides), finest_side_pixels=self.finest_side_pixels
