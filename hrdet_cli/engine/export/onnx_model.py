@@ -25,11 +25,13 @@ from torch import Tensor, nn
 import hrdet_cli
 from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
+from hrdet_cli.engine.models.backbones.deformable import DeformableConv
 from hrdet_cli.engine.models.detector import Detector
 
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 """Names of what a model puts out; without masks the first three."""
-_OPSET = 18
+_OPSET, _OPSET_OF_DEFORMABLE = 18, 19
+"""As old as it can be, so that older runtimes take the model."""
 op: Any = opset18  # whose annotations are about values in graphs, not about what stands for them here
 _FEWEST_CANVAS_STEPS, _MOST_CANVAS_STEPS = 2, 512
 """Multiples of 32 pixels along a side: HRFPN's coarsest level needs 64, anchors are numbered up to 16,384."""
@@ -50,13 +52,17 @@ def build_onnx_model(detector: Detector, metadata: Mapping[str, str]) -> onnx.Mo
     }
     image = torch.zeros(3, _TRACED_HEIGHT - 3, _TRACED_WIDTH - 5, dtype=torch.uint8)
     any_side = torch.export.Dim.DYNAMIC
+    is_deformable = any(isinstance(module, DeformableConv) for module in detector.modules())
+    opset = _OPSET_OF_DEFORMABLE if is_deformable else _OPSET
     padding = _translate(
-        PictureOnCanvas(), (image,), ["image"], ["pixels", "sizes"], ({1: any_side, 2: any_side},)
+        PictureOnCanvas(), (image,), ["image"], ["pixels", "sizes"], ({1: any_side, 2: any_side},), opset
     )
     graph, on_canvas = DetectionGraph(detector), PictureOnCanvas()(image)
     with torch.no_grad():
         num_outputs = len(graph(*on_canvas))
-    detection = _translate(graph, on_canvas, ["pixels", "sizes"], OUTPUTS[:num_outputs], (canvas_sides, None))
+    detection = _translate(
+        graph, on_canvas, ["pixels", "sizes"], OUTPUTS[:num_outputs], (canvas_sides, None), opset
+    )
     padding = compose.add_prefix(padding, "padding/", rename_inputs=False, rename_outputs=False)
     model = compose.merge_models(padding, detection, io_map=[("pixels", "pixels"), ("sizes", "sizes")])
     _tidy(model)
@@ -72,6 +78,7 @@ def _translate(
     input_names: Sequence[str],
     output_names: Sequence[str],
     dynamic_shapes: tuple[Any, ...],
+    opset: int,
 ) -> onnx.ModelProto:
     with _quiet(), torch.no_grad():
         program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
@@ -79,7 +86,7 @@ def _translate(
             program,
             input_names=input_names,
             output_names=output_names,
-            opset_version=_OPSET,
+            opset_version=opset,
             custom_translation_table=_translations(),
             verbose=False,
         )

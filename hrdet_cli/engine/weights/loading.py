@@ -17,6 +17,7 @@ _BATCH_COUNTER = ".num_batches_tracked"
 _RUNNING_STATISTICS = (".running_mean", ".running_var")
 _KNOWN_SURPLUS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head.")
 """What the classifiers of ImageNet have behind the backbone."""
+_MOVES = ".conv_offset."
 _MASK_PARTS = ("mask_head.", "roi_head.mask_", "roi_heads.mask_")
 _CHECK = (
     "Check that the model and the file are of the same kind and width; "
@@ -99,11 +100,14 @@ def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> L
     Args:
         detector: Its ``state_dict`` says what is needed; may be on the meta device.
         tensors: By the names of our tensors; if all start with ``backbone.``, the rest of the detector is not
-            missed.
+            missed, nor is what moves the taps of deformable convolutions, which no classifier has: it starts
+            with no move.
     """
     state = detector.state_dict()
     only_backbone = not any(key in state and not key.startswith("backbone.") for key in tensors)
     wanted = {key: value for key, value in state.items() if not only_backbone or key.startswith("backbone.")}
+    if only_backbone and not any(_MOVES in key for key in tensors):
+        wanted = {key: value for key, value in wanted.items() if _MOVES not in key}
     unfit = {key for key in wanted if key in tensors and _unlike(tensors[key], wanted[key])}
     remade = {key for key in unfit if _differs_by_classes(key, tensors, wanted, detector.class_rows)}
     surplus = {key for key in tensors if key not in state and _is_known_surplus(key, state)}

@@ -3,7 +3,7 @@
 import torch
 
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
-from hrdet_cli.engine.models.backbones.resnet import ResNet
+from hrdet_cli.engine.models.backbones.resnet import DeformableStages, ResNet
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.back_ends import require_back_end
 from hrdet_cli.engine.norm.convert import NormReport, convert_norm
@@ -49,9 +49,17 @@ def build_plain_detector(model: ModelSpec, *, num_classes: int) -> Detector:
 
 def _build_backbone(model: ModelSpec) -> HRNet | ResNet:
     if isinstance(model.backbone, ResNetBackboneSpec):
+        deformable = model.backbone.deformable
         return ResNet(
             depth=model.backbone.depth,
             style=model.backbone.style,
+            cardinality=model.backbone.cardinality,
+            group_width=model.backbone.resolved_group_width,
+            deformable=None
+            if deformable is None
+            else DeformableStages(
+                version=deformable.version, levels=deformable.levels, num_groups=deformable.groups
+            ),
             frozen_stages=model.backbone.frozen_stages,
             activation_checkpointing=model.activation_checkpointing,
         )

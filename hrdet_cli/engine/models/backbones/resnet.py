@@ -1,17 +1,23 @@
-"""ResNet-50 and ResNet-101 as backbones: torchvision's network without its classifier.
+"""ResNet and ResNeXt of 50 and 101 layers as backbones: torchvision's network without its classifier.
 
 He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385.  A block that halves the resolution
 has its stride in the first 1x1 convolution there, as the published Caffe weights have it (``caffe``), and in
 the 3x3 one in torchvision's (``pytorch``).  Parameters are the same; weights of one style compute nonsense in
 the other.
+
+Xie et al., Aggregated Residual Transformations for Deep Neural Networks, arXiv:1611.05431: ResNeXt is the
+same network, whose 3x3 convolutions have groups.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
 
 from torch import Tensor, nn
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
+from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
 from hrdet_cli.engine.models.backbones.freezing import freeze_stages
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import normalise
@@ -20,6 +26,21 @@ from hrdet_cli.engine.norm.valid_area import ValidArea
 ResNetStyle = Literal["pytorch", "caffe"]
 
 _NUM_BLOCKS_BY_DEPTH = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeformableStages:
+    """Stages whose 3x3 convolutions are deformable.
+
+    Attributes:
+        version: Of the convolutions, see ``DeformableConv``.
+        levels: Those of their maps: 3 to 5 for C3 to C5.
+        num_groups: Sets of moves, see ``DeformableConv``.
+    """
+
+    version: DeformableVersion
+    levels: Sequence[int] = (3, 4, 5)
+    num_groups: int = 1
 
 
 class ResNet(nn.Module):
@@ -38,6 +59,9 @@ class ResNet(nn.Module):
         depth: int,
         frozen_stages: int,
         style: ResNetStyle = "pytorch",
+        cardinality: int = 1,
+        group_width: int = 64,
+        deformable: DeformableStages | None = None,
         activation_checkpointing: bool = False,
     ) -> None:
         """Build with random weights.
@@ -47,6 +71,9 @@ class ResNet(nn.Module):
             frozen_stages: 0 trains everything; n freezes the stem and the first n stages: no gradient, and
                 norms that keep their statistics in training mode.
             style: Where a block has its stride.
+            cardinality: Groups of each 3x3 convolution; more than one make a ResNeXt.
+            group_width: Channels of each group in the first stage, which double in each further one.
+            deformable: Stages with deformable convolutions; None has none.
             activation_checkpointing: Run each residual block again in the backward pass.
 
         Raises:
@@ -59,7 +86,9 @@ class ResNet(nn.Module):
         self.out_channels = (256, 512, 1024, 2048)
         self.strides = (4, 8, 16, 32)
         self.activation_checkpointing = activation_checkpointing
-        network = TorchvisionResNet(Bottleneck, [*_NUM_BLOCKS_BY_DEPTH[depth]])
+        network = TorchvisionResNet(
+            Bottleneck, [*_NUM_BLOCKS_BY_DEPTH[depth]], groups=cardinality, width_per_group=group_width
+        )
         self.conv1, self.bn1, self.relu, self.maxpool = (
             network.conv1,
             network.bn1,
@@ -72,12 +101,23 @@ class ResNet(nn.Module):
             for block in self.modules():
                 if isinstance(block, Bottleneck):
                     _move_stride_to_first_conv(block)
+        if deformable is not None:
+            self._deform(deformable)
         first, *others = self._stages()
         freeze_stages(
             self,
             [(self.conv1, self.bn1, first), *((stage,) for stage in others)],
             num_frozen=frozen_stages,
         )
+
+    def _deform(self, deformable: DeformableStages) -> None:
+        first_map = 2
+        for level in deformable.levels:
+            for block in self._stages()[level - first_map]:
+                plain = cast("nn.Conv2d", block.conv2)
+                block.conv2 = DeformableConv(
+                    plain, version=deformable.version, num_groups=deformable.num_groups
+                )
 
     def _stages(self) -> tuple[nn.Sequential, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4

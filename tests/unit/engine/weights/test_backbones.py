@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 import timm
 import torch
 import torchvision
 
+from hrdet_cli.engine.models.backbones.resnet import DeformableStages, ResNet
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
 from hrdet_cli.engine.weights.naming.recognition import to_ours
@@ -22,3 +25,30 @@ def test_the_depth_of_a_resnet_is_seen_if_it_is_one_of_ours(depth: int, name: st
     with torch.device("meta"):
         network = getattr(torchvision.models, f"resnet{depth}")()
     assert str(recognise_backbone(to_ours(network.state_dict(), IMAGENET))) == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "variant", "name"),
+    [
+        ({"cardinality": 32, "group_width": 4}, "x101-32x4d", "ResNeXt-101 32x4d"),
+        ({"cardinality": 64, "group_width": 4}, "x101-64x4d", "ResNeXt-101 64x4d"),
+        (
+            {"deformable": DeformableStages(version="v1", levels=(5,))},
+            "101-dconv",
+            "ResNet-101 with deformable convolutions v1",
+        ),
+        (
+            {"cardinality": 32, "group_width": 4, "deformable": DeformableStages(version="v2", num_groups=4)},
+            "x101-32x4d-mdconv",
+            "ResNeXt-101 32x4d with deformable convolutions v2",
+        ),
+    ],
+)
+def test_groups_and_deformable_convolutions_are_seen(
+    settings: dict[str, Any], variant: str, name: str
+) -> None:
+    with torch.device("meta"):
+        network = ResNet(depth=101, frozen_stages=0, **settings)
+    backbone = recognise_backbone({f"backbone.{key}": x for key, x in network.state_dict().items()})
+    assert backbone is not None
+    assert (backbone.kind, backbone.variant, str(backbone)) == ("resnet", variant, name)

@@ -76,6 +76,30 @@ def test_a_backbone_s_weights_leave_the_rest_as_it_is() -> None:
     assert equal(values(detector), before | tensors)
 
 
+class Deformable(Detector):
+    """Whose backbone has moves as a deformable convolution's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone.add_module("2", nn.ModuleDict({"conv_offset": nn.Conv2d(4, 18, 3)}))
+
+
+def test_moves_of_taps_start_as_they_are_where_a_backbone_s_weights_have_none() -> None:
+    detector = Deformable()
+    before, tensors = values(detector), trained(detector)
+    backbone = {key: tensor for key, tensor in tensors.items() if key.startswith("backbone.")}
+    plain = {key: tensor for key, tensor in backbone.items() if "conv_offset" not in key}
+
+    assert load_weights(detector, plain, strict=True, source="w.pth").fits
+    assert equal(values(detector), before | plain)
+    load_weights(detector, backbone, strict=True, source="w.pth")
+    assert equal(values(detector), before | backbone)
+
+    whole = {key: tensor for key, tensor in tensors.items() if "conv_offset" not in key}
+    with pytest.raises(WeightsError, match=r"2 of \d+ tensors are missing: backbone\.2\.conv_offset\.weight"):
+        load_weights(detector, whole, strict=True, source="w.pth")
+
+
 def test_batch_counters_may_be_missing_or_too_many() -> None:
     detector, tensors = Detector(), trained(Detector())
     counter = tensors.pop("backbone.1.num_batches_tracked")

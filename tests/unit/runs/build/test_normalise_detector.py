@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hrdet_cli.engine.models.backbones.deformable import DeformableConv
 from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d
@@ -93,6 +94,23 @@ def test_the_conventions_of_backbone_and_neck_reach_the_detector() -> None:
     assert nearest.pixel_order == "rgb"
     assert isinstance(nearest.neck, HRFPN)
     assert (nearest.neck.interpolation, nearest.neck.pooling) == ("nearest", "max")
+
+
+def test_groups_and_deformable_stages_reach_the_backbone() -> None:
+    settings = ["cardinality=32", "group_width=8", "deformable={version: v2, levels: [4, 5], groups: 4}"]
+    spec = load_spec(
+        preset="r50-fpn-syncbn", settings=[f"model.backbone.{setting}" for setting in settings]
+    ).spec
+    with torch.device("meta"):
+        detector = build_plain_detector(spec.model, num_classes=3)
+
+    assert detector.get_parameter("backbone.layer1.0.conv2.weight").shape == (256, 8, 3, 3)
+    moved = [name for name, module in detector.named_modules() if isinstance(module, DeformableConv)]
+    assert {name.rpartition(".")[0].rpartition(".")[0] for name in moved} == {
+        "backbone.layer3",
+        "backbone.layer4",
+    }
+    assert detector.get_parameter("backbone.layer3.0.conv2.conv_offset.bias").shape == (27 * 4,)
 
 
 @pytest.mark.parametrize(

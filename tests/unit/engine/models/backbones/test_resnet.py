@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -6,7 +7,8 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from hrdet_cli.engine.models.backbones.resnet import ResNet
+from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
+from hrdet_cli.engine.models.backbones.resnet import DeformableStages, ResNet
 from hrdet_cli.engine.norm.convert import convert_norm
 
 STAGES = ["layer1", "layer2", "layer3", "layer4"]
@@ -24,9 +26,30 @@ def test_keys_are_those_of_torchvision_without_the_classifier(depth: int) -> Non
     assert list(network.state_dict()) == [key for key in oracle.state_dict() if not key.startswith("fc.")]
 
 
-def test_features_equal_those_of_torchvision() -> None:
+@pytest.mark.parametrize("cardinality", [32, 64])
+def test_a_resnext_101_has_the_tensors_of_its_definition(cardinality: int) -> None:
+    with torch.device("meta"):
+        network = ResNet(depth=101, frozen_stages=1, cardinality=cardinality, group_width=4)
+        oracle: Any = torchvision.models.ResNet(
+            torchvision.models.resnet.Bottleneck, [3, 4, 23, 3], groups=cardinality, width_per_group=4
+        )
+
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    assert shapes == {k: v.shape for k, v in oracle.state_dict().items() if not k.startswith("fc.")}
+    # Table 1 of the paper: the last stage's 3x3 convolutions have 1024 channels in 32 groups of 32.
+    assert shapes["layer4.2.conv2.weight"] == (cardinality * 32, 32, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "settings"),
+    [
+        (torchvision.models.resnet50, {}),
+        (torchvision.models.resnext50_32x4d, {"cardinality": 32, "group_width": 4}),
+    ],
+)
+def test_features_equal_those_of_torchvision(build: Callable[[], Any], settings: dict[str, int]) -> None:
     torch.manual_seed(0)
-    oracle, network = build_oracle(50), ResNet(depth=50, frozen_stages=0)
+    oracle, network = build(), ResNet(depth=50, frozen_stages=0, **settings)  # type: ignore[arg-type]
     network.load_state_dict({k: v for k, v in oracle.state_dict().items() if not k.startswith("fc.")})
     pixels = torch.randn(1, 3, 64, 96)
 
@@ -89,6 +112,47 @@ def test_training_moves_the_statistics_of_exactly_the_parts_that_train(is_conver
 
     moved = {name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])}
     assert moved == {name for name in before if name.startswith(("layer2", "layer3", "layer4"))}
+
+
+def deformed(version: DeformableVersion, **settings: Any) -> ResNet:
+    """Whose taps move."""
+    torch.manual_seed(0)
+    stages = DeformableStages(version=version, levels=(4, 5))
+    network = ResNet(depth=50, frozen_stages=1, deformable=stages, **settings)
+    for module in network.modules():
+        if isinstance(module, DeformableConv):
+            nn.init.normal_(module.conv_offset.weight, std=0.01)
+    return network
+
+
+def test_deformable_stages_are_those_that_are_named_with_their_strides() -> None:
+    with torch.device("meta"):
+        pytorch, caffe = deformed("v2"), deformed("v2", style="caffe")
+
+    found = {name for name, module in pytorch.named_modules() if isinstance(module, DeformableConv)}
+    blocks = [*(f"layer3.{index}" for index in range(6)), *(f"layer4.{index}" for index in range(3))]
+    assert found == {f"{block}.conv2" for block in blocks}
+    strides = [network.get_submodule("layer3.0.conv2").stride for network in (pytorch, caffe)]
+    assert strides == [(2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_deformable_stages_train_and_can_be_recomputed(version: DeformableVersion) -> None:
+    expected, actual = (
+        trained_once(deformed(version, activation_checkpointing=recompute)) for recompute in (False, True)
+    )
+
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+    assert all(tensor.any() for tensor in expected[4 : -len(deformed(version).state_dict())])
+
+
+def test_a_frozen_stage_s_moves_do_not_train() -> None:
+    with torch.device("meta"):
+        network = ResNet(depth=50, frozen_stages=3, deformable=DeformableStages(version="v1", levels=(4, 5)))
+
+    trains = {n: p.requires_grad for n, p in network.named_parameters() if "conv_offset" in n}
+    assert len(trains) == 18
+    assert all(is_trained == name.startswith("layer4.") for name, is_trained in trains.items())
 
 
 def trained_once(network: ResNet) -> list[Tensor]:
