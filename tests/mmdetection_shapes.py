@@ -127,11 +127,13 @@ def regions(prefix: str = "roi_head.", *, has_masks: bool = False) -> dict[str, 
     return {**rpn(), **box_head(f"{prefix}bbox_head"), **masks}
 
 
-def cascade(prefix: str = "roi_head.", *, has_masks: bool = False, is_htc: bool = False) -> dict[str, Shape]:
+def cascade(
+    prefix: str = "roi_head.", *, has_masks: bool = False, has_flow: bool = False, is_htc: bool = False
+) -> dict[str, Shape]:
     """Three stages; HTC's first stage gets no masks of another."""
     boxes = merged(box_head(f"{prefix}bbox_head.{stage}", num_boxes=1) for stage in range(3))
     masks = merged(
-        mask_head(f"{prefix}mask_head.{stage}", has_flow=is_htc and stage > 0)
+        mask_head(f"{prefix}mask_head.{stage}", has_flow=(has_flow or is_htc) and stage > 0)
         for stage in range(3 if has_masks else 0)
     )
     return {**rpn(), **boxes, **masks, **(semantic_head(f"{prefix}semantic_head") if is_htc else {})}
@@ -146,6 +148,10 @@ BEHIND_THE_BACKBONE: Mapping[str, Shapes] = MappingProxyType(
         "hrnet/cascade-rcnn_hrnetv2p-w18-20e_coco": {**hrfpn(18), **cascade()},
         "hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco": {**hrfpn(18), **cascade(has_masks=True)},
         "hrnet/htc_hrnetv2p-w18_20e_coco": {**hrfpn(18), **cascade(has_masks=True, is_htc=True)},
+        "htc/htc-without-semantic_r50_fpn_1x_coco": {
+            **fpn(*R50),
+            **cascade(has_masks=True, has_flow=True),
+        },
         "hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco": {**hrfpn(18), **fcos_head()},
         "faster_rcnn/faster-rcnn_r50_fpn_1x_coco": {**fpn(*R50), **regions()},
         "mask_rcnn/mask-rcnn_r50_fpn_1x_coco": {**fpn(*R50), **regions(has_masks=True)},

@@ -328,7 +328,10 @@ def _of_foreign_weights(
     weights = to_ours(content.tensors, writer, background=spec.model.weights_background)
     num_classes = num_classes_of(weights) if spec.model.head.tells_classes else 1
     if num_classes is None:
-        raise WeightsError(f"{source}: has no classifier of regions; is it a Faster R-CNN?")
+        raise WeightsError(
+            f"{source}: holds a {contents}, which does not tell classes apart; give it a preset or a spec "
+            "with model.head.kind=rpn"
+        )
     tells_classes = spec.model.head.tells_classes
     if classes is not None and not tells_classes:
         raise SpecError(

@@ -100,7 +100,7 @@ def contents_of_model(model: ModelSpec) -> Contents:
         else Backbone("resnet", str(backbone.depth)),
         head=model.head.kind,
         has_masks=model.head.has_masks,
-        has_mask_flow=values.get("mask_flow", False),
+        has_mask_flow=values.get("mask.flow", False),
         has_semantic_head=any(key.startswith("semantic.") for key in values),
         has_norms=any(value is not None for key, value in behind.items() if key.rpartition(".")[2] == "norm"),
     )

@@ -47,7 +47,8 @@ def to_mmdetection(tensors: Tensors) -> dict[str, Tensor]:
     """
     num_laterals = _num_parts(tensors, r"neck\.pyramid\.inner_blocks\.(\d+)\.")
     neck = fpn(num_laterals=num_laterals) if num_laterals else hrfpn()
-    heads = (*rpn(), *regions(_REGIONS), *retina_head(), *fcos_head())
+    is_alone = not any(key.startswith("roi_head.") for key in tensors)
+    heads = (*rpn(is_alone=is_alone), *regions(_REGIONS), *retina_head(), *fcos_head())
     return renamed_to_theirs(tensors, [*backbone(), *neck, *heads])
 
 

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from hrdet_cli.engine.weights.naming.renaming import LayerNames
 
 
-def rpn() -> Iterator[LayerNames]:
-    """What proposes; it is the ``bbox_head`` of a detector that does nothing else, since version 3."""
-    for theirs in ("rpn_head", "bbox_head"):
+def rpn(*, is_alone: bool = False) -> Iterator[LayerNames]:
+    """What proposes; in a detector that does nothing else it is called ``bbox_head`` since version 3.
+
+    Args:
+        is_alone: Which of both names counts where the other way is asked for.
+    """
+    for theirs in ("bbox_head", "rpn_head") if is_alone else ("rpn_head", "bbox_head"):
         yield from _conv_module(f"{theirs}.rpn_conv.{{}}", "rpn.conv.{}")
         yield LayerNames(f"{theirs}.rpn_conv", "rpn.conv")
         yield LayerNames(f"{theirs}.rpn_cls", "rpn.objectness")

@@ -7,7 +7,7 @@ import pytest
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION, to_mmdetection
 from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
 from tests.mmdetection_shapes import BEHIND_THE_BACKBONE, Shape, conv_module, fcos_head, fpn, regions
-from tests.state_dicts import numbered, ours_of, renamed
+from tests.state_dicts import numbered, ours_of
 
 DETECTORS: Mapping[str, str] = {
     "hrnet/faster-rcnn_hrnetv2p-w18-1x_coco": "Faster R-CNN",
@@ -15,6 +15,7 @@ DETECTORS: Mapping[str, str] = {
     "hrnet/cascade-rcnn_hrnetv2p-w18-20e_coco": "Cascade R-CNN",
     "hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco": "Cascade Mask R-CNN",
     "hrnet/htc_hrnetv2p-w18_20e_coco": "HTC",
+    "htc/htc-without-semantic_r50_fpn_1x_coco": "HTC without its semantic branch",
     "hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco": "FCOS",
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco": "Faster R-CNN",
     "mask_rcnn/mask-rcnn_r50_fpn_1x_coco": "Mask R-CNN",
@@ -29,7 +30,10 @@ OURS: Mapping[str, tuple[str, ...]] = {
     "hrnet/mask-rcnn_hrnetv2p-w18-1x_coco": ("mmdet3-hrnet-w18", "model.head.mask={}"),
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco": ("mmdet3-r50-fpn",),
     "mask_rcnn/mask-rcnn_r50_fpn_1x_coco": ("mmdet3-r101-fpn", "model.head.mask={}"),
-    "hrnet/cascade-rcnn_hrnetv2p-w18-20e_coco": ("mmdet3-hrnet-w18", "model.head.kind=cascade_rcnn"),
+    "hrnet/cascade-rcnn_hrnetv2p-w18-20e_coco": ("mmdet3-cascade-hrnet-w18",),
+    "hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco": ("mmdet3-cascade-mask-hrnet-w18",),
+    "htc/htc-without-semantic_r50_fpn_1x_coco": ("mmdet3-cascade-r50-fpn", "model.head.mask={flow: true}"),
+    "rpn/rpn_r50_fpn_1x_coco": ("mmdet3-r50-fpn", "model.head.kind=rpn"),
 }
 """The preset of a configuration, and what has to be set on top."""
 
@@ -60,8 +64,6 @@ def test_a_detector_is_told_by_its_names_and_comes_back_under_them(config: str, 
     assert len(ours) == len(theirs)
     assert {key.partition(".")[0] for key in ours} <= OUR_PARTS
     back = to_mmdetection(ours)
-    if name == "region proposal network":
-        back = renamed(back, ("rpn_head.", "bbox_head."))  # version 3 takes either
     assert back.keys() == theirs.keys()
     assert all(back[key] is tensor for key, tensor in theirs.items())
 
