@@ -106,7 +106,14 @@ NAMES = [
     "r50-fpn",
     "r50-fpn-mstrain-pad",
     "r50-fpn-syncbn",
+    "rpn-hrnet-w18-syncbn",
+    "rpn-hrnet-w18-syncbn-ms",
+    "rpn-r50-fpn-syncbn",
+    "rpn-r50-fpn-syncbn-ms",
+    "torchvision-mask-r50-fpn",
+    "torchvision-mask-r50-fpn-v2",
     "torchvision-r50-fpn",
+    "torchvision-r50-fpn-v2",
 ]
 
 
@@ -199,6 +206,7 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
         "mmdet3": "mmdetection",
         "hrnet2019": "year-2019",
         "torchvision": "torchvision",
+        "rpn": "proposals",
     }
     for name, preset in all_presets().items():
         folder = folder_by_start.get(name.partition("-")[0])

@@ -4,9 +4,10 @@ from collections import defaultdict
 
 import pytest
 import torch
+from torchvision.models import get_model_weights
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.runs.build.detector import build_plain_detector
+from hrdet_cli.runs.build.detector import build_detector, build_plain_detector
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.presets import all_presets
@@ -30,9 +31,13 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w48, faster_rcnn, masks": 86.0,
     "hrnet w48, cascade_rcnn": 111.0,
     "hrnet w48, cascade_rcnn, masks": 118.93,
+    "hrnet w18, rpn": 13.18,
     "hrnet small, faster_rcnn": 2.31,
+    "resnet 50, rpn": 27.45,
     "resnet 50, faster_rcnn": 41.75,
     "resnet 50, faster_rcnn, masks": 44.4,
+    "resnet 50, faster_rcnn, norms": 43.66,
+    "resnet 50, faster_rcnn, masks, norms": 46.3,
     "resnet 50, cascade_rcnn": 69.39,
     "resnet 50, cascade_rcnn, masks": 77.32,
     "resnet 101, faster_rcnn": 60.75,
@@ -46,7 +51,8 @@ def architecture(model: ModelSpec) -> str:
     """What of a model decides its tensors, in the presets."""
     backbone = model.backbone.width if model.backbone.kind == "hrnet" else model.backbone.depth
     masks = "" if model.head.masks is None else ", masks"
-    return f"{model.backbone.kind} {backbone}, {model.head.kind}{masks}"
+    norms = "" if model.neck.norm is None else ", norms"
+    return f"{model.backbone.kind} {backbone}, {model.head.kind}{masks}{norms}"
 
 
 def presets_by_architecture() -> dict[str, list[str]]:
@@ -82,3 +88,17 @@ def test_all_presets_of_an_architecture_have_the_same_tensors(of: str) -> None:
         for name in {str(load_spec(preset=name).spec.model.head): name for name in PRESETS[of]}.values()
     ]
     assert all(own == shapes[0] for own in shapes)
+
+
+@pytest.mark.parametrize("name", [name for name in all_presets() if name.startswith("torchvision-")])
+def test_torchvision_counts_as_many_parameters(name: str) -> None:
+    spec = load_spec(preset=name).spec
+    weights = str(spec.model.weights).removeprefix("torchvision:")
+    with torch.device("meta"):
+        detector = build_detector(spec, num_classes=90, trains=False)
+    of_background = 4 * (1024 + 1) + (256 + 1 if spec.model.head.has_masks else 0)  # boxes and masks of none
+    counted = sum(parameter.numel() for parameter in detector.parameters()) + of_background
+    if spec.norm.kind == "frozen":  # which has no parameters there
+        state = detector.state_dict()
+        counted -= 2 * sum(state[key].numel() for key in state if key.endswith(".running_mean"))
+    assert counted == next(iter(get_model_weights(weights))).meta["num_params"]
