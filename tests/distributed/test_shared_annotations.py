@@ -15,20 +15,22 @@ from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.data import shared_annotations
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.distributed.environment import Membership
 from hrdet_cli.engine.distributed.group import joined_group
 from hrdet_cli.errors import HrdetError
 
 pytestmark = pytest.mark.distributed
 
+OUTLINE, RUNS = [[1, 2, 4, 2, 1, 6]], {"size": [50, 100], "counts": [1020, 26, 3954]}
 CONTENT: dict[str, Any] = {
     "images": [
         {"id": 9, "file_name": "b/nine.jpg", "height": 50, "width": 100},
         {"id": 4, "file_name": "four.jpg", "height": 80, "width": 40},
     ],
     "annotations": [
-        {"id": 1, "image_id": 4, "category_id": 30, "bbox": [1, 2, 3, 4], "iscrowd": 0},
-        {"id": 2, "image_id": 9, "category_id": 10, "bbox": [10.5, 20, 30, 25.5]},
+        {"id": 1, "image_id": 4, "category_id": 30, "bbox": [1, 2, 3, 4], "segmentation": OUTLINE},
+        {"id": 2, "image_id": 9, "category_id": 10, "bbox": [10.5, 20, 30, 25.5], "segmentation": RUNS},
         {"id": 3, "image_id": 4, "category_id": 10, "bbox": [0, 0, 0.5, 80], "iscrowd": 1},
     ],
     "categories": [{"id": 30, "name": "dog"}, {"id": 10, "name": "cat"}],
@@ -64,13 +66,15 @@ def work(rank: int, folder_name: str, ports: list[int]) -> None:
     read: list[Path] = []
     loaded: list[CocoAnnotations] = []
 
-    def load_and_count(path: Path, images: Path | None = None) -> CocoAnnotations:
+    def load_and_count(
+        path: Path, images: Path | None = None, *, with_masks: bool = False
+    ) -> CocoAnnotations:
         read.append(path)
-        return load_coco(path, images)
+        return load_coco(path, images, with_masks=with_masks)
 
     def load_all() -> None:
         paths = (folder / way / f"{rank}.json" for way in WAYS)
-        loaded.extend(shared_annotations.load_coco_once(path) for path in paths)
+        loaded.extend(shared_annotations.load_coco_once(path, with_masks=True) for path in paths)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_annotations, "load_coco", load_and_count)
@@ -118,17 +122,23 @@ def test_a_file_is_read_by_the_first_process_alone_unless_another_has_another(
     assert both[1]["read"] == ["other content/1.json"]
 
 
+def assert_same(value: Any, wanted: Any) -> None:
+    """Arrays, and what holds some, are equal."""
+    if isinstance(wanted, CocoAnnotations | Segmentations):
+        for field in fields(wanted):
+            assert_same(getattr(value, field.name), getattr(wanted, field.name))
+    elif isinstance(wanted, np.ndarray):
+        assert value.dtype == wanted.dtype
+        np.testing.assert_array_equal(value, wanted)
+    else:
+        assert value == wanted
+
+
 def test_every_process_gets_what_its_own_file_holds(folder: Path, both: list[dict[str, Any]]) -> None:
     for rank, outcome in enumerate(both):
         for way, loaded in zip(WAYS, outcome["loaded"], strict=True):
-            expected = load_coco(folder / way / f"{rank}.json")
-            for field in fields(CocoAnnotations):
-                value, wanted = getattr(loaded, field.name), getattr(expected, field.name)
-                if isinstance(wanted, np.ndarray):
-                    assert value.dtype == wanted.dtype
-                    np.testing.assert_array_equal(value, wanted)
-                else:
-                    assert value == wanted
+            expected = load_coco(folder / way / f"{rank}.json", with_masks=True)
+            assert_same(loaded, expected)
 
 
 def test_a_broken_file_ends_both_with_the_same_words(folder: Path, both: list[dict[str, Any]]) -> None:
