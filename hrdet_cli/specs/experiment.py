@@ -51,7 +51,7 @@ class ExperimentSpec(Spec):
     def problems(self) -> Iterator[Problem]:
         """Parts that do not go together."""
         yield from _norm_problems(self)
-        yield from _anchor_problems(self)
+        yield from _padding_problems(self)
         yield from _scale_problems(self)
         yield from _canvas_problems(self)
         yield from _weight_problems(self)
@@ -93,20 +93,23 @@ def _norm_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             )
 
 
-def _anchor_problems(spec: ExperimentSpec) -> Iterator[Problem]:
-    """Anchors that depend on the padding, where nothing else does."""
-    norm, anchors = spec.norm, spec.model.head.anchors
-    if not isinstance(norm, BatchNormSpec | SyncBatchNormSpec) or norm.statistics == "all" or anchors is None:
+def _padding_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Anchors and points that depend on the padding, where nothing else does."""
+    norm, anchors, points = spec.norm, spec.model.head.anchors, spec.model.head.points
+    if not isinstance(norm, BatchNormSpec | SyncBatchNormSpec) or norm.statistics == "all":
         return
-    for name, value, needed in (
-        ("anchor_area", anchors.spec.anchor_area, "picture"),
-        ("anchor_step", anchors.spec.anchor_step, "stride"),
-    ):
+    settings: list[tuple[str, str, str]] = []
+    if anchors is not None:
+        settings.append((f"{anchors.key}.anchor_area", anchors.spec.anchor_area, "picture"))
+        settings.append((f"{anchors.key}.anchor_step", anchors.spec.anchor_step, "stride"))
+    if points is not None:
+        settings.append((f"{points.key}.point_area", points.spec.point_area, "picture"))
+    for key, value, needed in settings:
         if value != needed:
-            key = f"{anchors.key}.{name}"
+            what = "points" if key.endswith("point_area") else "anchors"
             yield (
                 key,
-                f"'{value}' makes anchors depend on the padding, but with norm.statistics=valid nothing "
+                f"'{value}' makes {what} depend on the padding, but with norm.statistics=valid nothing "
                 f"does; set {key}={needed} or norm.statistics=all",
             )
 

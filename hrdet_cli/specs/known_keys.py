@@ -36,7 +36,11 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
     own_section = ".".join([*section, name])
     inner = _in_section_elsewhere(name, value, values) or list(dict.fromkeys(_meant_inside(value, values)))
     if own_section in everywhere or (own_section in all_sections() and not _all_fit(inner, values)):
-        return f"it is for {_kinds_with(own_section)}; set that too"
+        inside = [
+            key for key in everywhere if key.startswith(f"{'.'.join(section)}.") and _all_fit([key], values)
+        ]
+        meant_inside = f", or did you mean {' or '.join(inside[:_MOST_SUGGESTED])}?" if inside else ""
+        return f"it is for {_kinds_with(own_section)}; set that too{meant_inside}"
     if inner:
         return f"did you mean {' and '.join(_with_kind(key, values) for key in inner[:_MOST_SUGGESTED])}?"
     if (answer := answer_to(name)) is not None and not everywhere:

@@ -8,12 +8,17 @@ from pydantic import Field, PositiveFloat
 from hrdet_cli.specs.backbone import BackboneSpec, HRNetBackboneSpec
 from hrdet_cli.specs.base import Problem, Spec
 from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
+from hrdet_cli.specs.heads.fcos import FcosSpec
 from hrdet_cli.specs.heads.proposals import ProposalNetworkSpec
+from hrdet_cli.specs.heads.retinanet import RetinaNetSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.neck import NeckSpec
 from hrdet_cli.specs.yaml_text import shown
 
-AnyHeadSpec = Annotated[FasterRcnnSpec | CascadeRcnnSpec | ProposalNetworkSpec, Field(discriminator="kind")]
+AnyHeadSpec = Annotated[
+    FasterRcnnSpec | CascadeRcnnSpec | RetinaNetSpec | FcosSpec | ProposalNetworkSpec,
+    Field(discriminator="kind"),
+]
 """Every kind of head, the default kind first."""
 
 

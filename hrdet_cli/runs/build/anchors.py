@@ -1,7 +1,8 @@
-"""From spec to anchors, before torch is needed."""
+"""From spec to anchors and points, before torch is needed."""
 
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, AnchorShapes
+from hrdet_cli.engine.models.dense.point_fit import PointFit
 from hrdet_cli.engine.models.necks.levels import PyramidLevels, fpn_levels, hrfpn_levels
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -15,6 +16,7 @@ def build_anchor_layout(anchors: AnchorSpec) -> AnchorLayout:
     return AnchorLayout(
         offset=anchors.anchor_offset,
         is_rounded=anchors.round_anchors,
+        has_whole_sides=anchors.whole_anchor_sides,
         step=anchors.anchor_step,
         area=anchors.anchor_area,
         border_end=anchors.border_end,
@@ -27,13 +29,28 @@ def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit | None:
     if head.anchors is None:
         return None
     anchors, levels = head.anchors.spec, build_levels(spec)
-    shapes = AnchorShapes(
-        strides=levels.strides,
-        scale=anchors.anchor_scale,
-        aspect_ratios=anchors.anchor_aspect_ratios,
-        layout=build_anchor_layout(anchors),
+    return AnchorFit(
+        anchors=AnchorShapes(
+            strides=levels.strides,
+            scale=anchors.anchor_scale,
+            scales_per_octave=anchors.anchor_scales_per_octave,
+            aspect_ratios=anchors.anchor_aspect_ratios,
+            layout=build_anchor_layout(anchors),
+        ),
+        allowed_border=anchors.allowed_border_pixels,
+        levels=levels,
     )
-    return AnchorFit(anchors=shapes, allowed_border=anchors.allowed_border_pixels, levels=levels)
+
+
+def build_point_fit(spec: ExperimentSpec) -> PointFit | None:
+    """The points that training would use, without the detector around them; None if it uses none."""
+    head: HeadSpec = spec.model.head
+    if head.points is None:
+        return None
+    points = head.points.spec
+    return PointFit(
+        levels=build_levels(spec), range_ends=points.range_ends_pixels, centre_radius=points.centre_radius
+    )
 
 
 def build_levels(spec: ExperimentSpec) -> PyramidLevels:

@@ -1,12 +1,10 @@
 """From spec to engine: the region proposal network."""
 
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
-from hrdet_cli.engine.models.boxes.matching import Matcher
 from hrdet_cli.engine.models.boxes.sampling import Sampler
-from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
 from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
-from hrdet_cli.runs.build.anchors import build_anchor_layout
+from hrdet_cli.runs.build.anchor_matching import build_anchor_generator, build_anchor_matcher
 from hrdet_cli.runs.build.boxes import build_box_loss, build_coder
 from hrdet_cli.specs.heads.rpn import RpnSpec
 from hrdet_cli.specs.model import ModelSpec
@@ -22,19 +20,9 @@ def build_rpn(model: ModelSpec, rpn: RpnSpec, *, strides: tuple[int, ...]) -> Re
         in_channels=model.neck.channels,
         num_convs=rpn.num_convs,
         norm=rpn.norm,
-        anchor_generator=AnchorGenerator(
-            strides=strides,
-            scale=rpn.anchor_scale,
-            aspect_ratios=rpn.anchor_aspect_ratios,
-            layout=build_anchor_layout(rpn),
-        ),
+        anchor_generator=build_anchor_generator(rpn, strides=strides),
         coder=build_coder(rpn),
-        matcher=Matcher(
-            positive_iou=rpn.positive_iou,
-            negative_iou=rpn.negative_iou,
-            min_positive_iou=rpn.min_positive_iou,
-            low_quality_target=rpn.low_quality_target,
-        ),
+        matcher=build_anchor_matcher(rpn),
         sampler=Sampler(
             num_samples=rpn.num_samples, positive_fraction=rpn.positive_fraction, stream=RPN_STREAM
         ),

@@ -1,12 +1,12 @@
-"""Notes on the detector: boxes that no anchor can stand for, and thresholds that hide detections."""
+"""Notes on the detector: boxes that no anchor and no point can learn, and thresholds that hide detections."""
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit, PlacedBoxes
-from hrdet_cli.runs.build.anchors import build_anchor_fit
+from hrdet_cli.engine.models.dense.point_fit import PointFit
+from hrdet_cli.runs.build.anchors import build_anchor_fit, build_point_fit
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
@@ -26,34 +26,51 @@ def describe_unmatched(spec: ExperimentSpec, matching_loss: str) -> str:
         matching_loss: The head's loss that was zero in all steps.
     """
     anchors = spec.model.head.anchors
-    what, cure = "cell", "fit them"
+    what, cure = "cell", "how large the boxes are"
     if anchors is not None:
-        what, cure = "anchor", f"which {anchors.key}.anchor_scale fits them"
+        what, cure = "anchor", f"what the boxes are and which {anchors.key}.anchor_scale fits them"
     return (
         f"in the whole first epoch no {what} matched a box ({matching_loss} 0 in every step), so the "
-        f"detector learns to find nothing: stop, and see with --dry-run what the boxes are and {cure}"
+        f"detector learns to find nothing: stop, and see with --dry-run {cure}"
     )
 
 
 def describe_unmatched_boxes(run: RunFigures) -> str | None:
-    """Boxes for which no anchor can ever be positive."""
-    placed, anchors, section = run.placed_boxes(), build_anchor_fit(run.spec), run.spec.model.head.anchors
-    if anchors is None or section is None or not len(placed.boxes):
+    """Boxes for which no anchor, or no point, can ever be positive."""
+    placed, section = run.placed_boxes(), run.spec.model.head.anchors
+    anchors, points = build_anchor_fit(run.spec), build_point_fit(run.spec)
+    if not len(placed.boxes):
+        return None
+    if points is not None:
+        return _describe_missed_boxes(points, placed)
+    if anchors is None or section is None:
         return None
     share = _unmatched_share(anchors, placed, section.spec)
     if share <= _MOST_UNMATCHED:
         return None
-    sides = np.sqrt((placed.boxes[:, 2:] - placed.boxes[:, :2]).prod(axis=1))
     shapes = np.sqrt((anchors.anchors.cells[..., 2:] - anchors.anchors.cells[..., :2]).prod(axis=-1))
     return (
-        f"{share:.0%} of the boxes can match no anchor, so the detector cannot learn to find them: half of "
-        f"the boxes have sides below {_pixels(sides)} pixels as training sees them, and anchors have "
+        f"{share:.0%} of the boxes can match no anchor, so the detector cannot learn to find them: "
+        f"{_describe_sides(placed)}, and anchors have "
         f"{shapes.min():.0f} to {shapes.max():.0f}{_describe_cure(anchors, placed, section, share)}"
     )
 
 
-def _pixels(sides: NDArray[np.float64]) -> str:
-    return f"{float(np.median(sides)):.0f}"
+def _describe_missed_boxes(points: PointFit, placed: PlacedBoxes) -> str | None:
+    """Boxes that lie between points, or whose size no point in them is meant for."""
+    share = 1 - float(points.can_learn(placed).mean())
+    if share <= _MOST_UNMATCHED:
+        return None
+    return (
+        f"{share:.0%} of the boxes have no point in them that could learn them, so the detector cannot learn "
+        f"to find them: {_describe_sides(placed)}, and points lie {points.levels.strides[0]} pixels apart; "
+        "set larger augmentation.scales_pixels and canvases"
+    )
+
+
+def _describe_sides(placed: PlacedBoxes) -> str:
+    sides = np.sqrt((placed.boxes[:, 2:] - placed.boxes[:, :2]).prod(axis=1))
+    return f"half of the boxes have sides below {float(np.median(sides)):.0f} pixels as training sees them"
 
 
 def _unmatched_share(anchors: AnchorFit, placed: PlacedBoxes, spec: AnchorSpec) -> float:

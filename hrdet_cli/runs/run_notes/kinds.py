@@ -52,7 +52,9 @@ NOTE_KINDS = (
         "norm-noisy", "Norms take their statistics from a single picture.", schedule.describe_noisy_norm
     ),
     NoteKind(
-        "boxes-unmatched", "Over a fifth of the boxes can match no anchor.", detector.describe_unmatched_boxes
+        "boxes-unmatched",
+        "Over a fifth of the boxes can match no anchor, or no point.",
+        detector.describe_unmatched_boxes,
     ),
     NoteKind(
         "threshold-high", "Detections are dropped before they are scored.", detector.describe_high_threshold

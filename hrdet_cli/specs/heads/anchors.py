@@ -3,17 +3,23 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from hrdet_cli.specs.base import Fraction, Problem, Spec
-from hrdet_cli.specs.heads.boxes import BoxClamp, BoxLossSpec, BoxMeans, BoxStds
+from hrdet_cli.specs.heads.boxes import BoxClamp, BoxMeans, BoxStds
+
+MAX_ANCHORS_OF_CELL = 25
+"""More could not be numbered, so that random draws know them again on every canvas."""
 
 
 class AnchorSpec(Spec):
     """What all that learns from anchors has; the base of such sections, whose defaults are the RPN's."""
 
     anchor_scale: PositiveFloat = 8
-    """Side of a square anchor in units of its level's stride."""
+    """Side of a square anchor in units of its level's stride; of several scales, of the smallest."""
+    anchor_scales_per_octave: PositiveInt = 1
+    """Anchors of each aspect ratio at a position, each larger than the one before by the same factor, up to
+    twice `anchor_scale`, which is the next level's."""
     anchor_aspect_ratios: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
     """Height divided by width of the anchors at each position."""
     anchor_offset: Fraction = 0
@@ -21,6 +27,8 @@ class AnchorSpec(Spec):
     torchvision), 0.5 the middle (2019)."""
     round_anchors: bool = False
     """Round the anchors' corners, as at a cell's origin, to whole pixels (2019, torchvision)."""
+    whole_anchor_sides: bool = False
+    """Before that, drop what a square anchor's side has beyond whole pixels (torchvision's RetinaNet)."""
     anchor_step: Literal["stride", "canvas"] = "stride"
     """From one cell to the next: the level's stride, or (canvas) the canvas's side divided by the number of
     cells and rounded down, as torchvision has it, which differs where the coarsest level was rounded up."""
@@ -47,11 +55,17 @@ class AnchorSpec(Spec):
     """Divisors of the encoded deltas after that."""
     box_clamp: BoxClamp = "both"
     """A decoded side is at most 62.5 times its anchor's, and with `both` at least that fraction of it."""
-    box_loss: BoxLossSpec = BoxLossSpec(kind="smooth_l1", beta=1 / 9)
-    """Loss on the deltas of positive anchors."""
 
     def problems(self) -> Iterator[Problem]:
-        """Overlaps that contradict each other."""
+        """Overlaps that contradict each other, and too many anchors."""
+        yield from super().problems()
+        num_per_cell = len(self.anchor_aspect_ratios) * self.anchor_scales_per_octave
+        if num_per_cell > MAX_ANCHORS_OF_CELL:
+            yield (
+                "anchor_scales_per_octave",
+                f"{self.anchor_scales_per_octave} scales and {len(self.anchor_aspect_ratios)} aspect ratios "
+                f"make {num_per_cell} anchors at each position; have {MAX_ANCHORS_OF_CELL} at most",
+            )
         if self.negative_iou > self.positive_iou:
             yield (
                 "negative_iou",

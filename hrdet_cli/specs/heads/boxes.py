@@ -27,6 +27,14 @@ class BoxLossSpec(Spec):
             yield "beta", f"box_loss.kind '{self.kind}' {needed}"
 
 
+class OverlapLossSpec(Spec):
+    """Loss on the boxes that predicted deltas make."""
+
+    kind: Literal["iou", "giou"]
+    """The negative logarithm of the overlap (iou), or 1 less the generalised one (giou, as in torchvision's
+    second RetinaNet)."""
+
+
 class SoftNmsSpec(Spec):
     """Soft-NMS (arXiv:1704.04503): boxes that overlap a better one lose score instead of being dropped."""
 

@@ -8,11 +8,11 @@ from pydantic import PositiveFloat
 from hrdet_cli.specs.base import Fraction, Problem, Spec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import BoxStds, SelectionSpec
-from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
+from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section, detection_limit
 from hrdet_cli.specs.heads.masks import CascadeMaskSpec, MaskSpec
 from hrdet_cli.specs.heads.regions import RegionHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
-from hrdet_cli.specs.heads.two_stage import detection_limit, proposal_limits, region_norms
+from hrdet_cli.specs.heads.two_stage import proposal_limits, region_norms
 from hrdet_cli.specs.norm import PartNorm
 
 

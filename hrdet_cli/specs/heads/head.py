@@ -9,6 +9,7 @@ from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
 from hrdet_cli.specs.heads.masks import MaskSpec
+from hrdet_cli.specs.heads.points import PointSpec
 from hrdet_cli.specs.norm import PartNorm
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -71,6 +72,11 @@ class HeadSpec(Spec, ABC):
         """The anchors that boxes are matched with; None where there are none."""
 
     @property
+    def points(self) -> Section[PointSpec] | None:
+        """The points that boxes are matched with; None where there are none."""
+        return None
+
+    @property
     @abstractmethod
     def limits(self) -> tuple[Limit, ...]:
         """What keeps objects of crowded pictures from being found, the last step first."""
@@ -89,3 +95,8 @@ class HeadSpec(Spec, ABC):
     def has_masks(self) -> bool:
         """Whether detections have masks."""
         return self.masks is not None
+
+
+def detection_limit(selection: Section[SelectionSpec]) -> Limit:
+    """How many detections are kept."""
+    return Limit(f"{selection.key}.max_detections", selection.spec.max_detections, per_object=1)

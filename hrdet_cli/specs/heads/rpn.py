@@ -4,6 +4,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from hrdet_cli.specs.base import Fraction
 from hrdet_cli.specs.heads.anchors import AnchorSpec
+from hrdet_cli.specs.heads.boxes import BoxLossSpec
 from hrdet_cli.specs.norm import PartNorm
 
 
@@ -14,6 +15,8 @@ class RpnSpec(AnchorSpec):
     """3x3 convolutions before the two that predict; torchvision's version 2 has two."""
     norm: PartNorm = None
     """What follows each of them: a batch norm, which becomes what `norm` says, or a group norm."""
+    box_loss: BoxLossSpec = BoxLossSpec(kind="smooth_l1", beta=1 / 9)
+    """Loss on the deltas of positive anchors."""
     num_samples: PositiveInt = 256
     """Anchors per picture that the loss looks at."""
     positive_fraction: Fraction = 0.5

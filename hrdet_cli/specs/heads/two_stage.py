@@ -5,7 +5,7 @@ from typing import Literal
 
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
-from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section
+from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section, detection_limit
 from hrdet_cli.specs.heads.masks import MaskSpec
 from hrdet_cli.specs.heads.regions import RegionHeadSpec, RoiHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
@@ -59,11 +59,6 @@ def region_norms(roi_head: RegionHeadSpec, mask: MaskSpec | None) -> dict[str, P
     """The norms of what looks at regions, by their dotted keys."""
     norms = {"model.head.roi_head.norm": roi_head.norm}
     return norms if mask is None else {**norms, "model.head.mask.norm": mask.norm}
-
-
-def detection_limit(selection: Section[SelectionSpec]) -> Limit:
-    """How many detections are kept."""
-    return Limit(f"{selection.key}.max_detections", selection.spec.max_detections, per_object=1)
 
 
 def proposal_limits(rpn: RpnSpec) -> tuple[Limit, Limit]:

@@ -166,6 +166,18 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "--set model.head.roi_head.score_threshold=0.05",
     ),
     (
+        "threshold-high",
+        "model.head.kind=retinanet model.head.score_threshold=0.5",
+        {},
+        "--set model.head.score_threshold=0.05",
+    ),
+    (
+        "detections-capped",
+        "model.head.kind=fcos",
+        {"val": make_annotations(10, name="val", boxes_a_picture=150, side=4.0)},
+        "--set model.head.max_detections=200",
+    ),
+    (
         "detections-capped",
         "",
         {"val": make_annotations(10, name="val", boxes_a_picture=150, side=4.0)},
@@ -265,6 +277,16 @@ def test_a_panorama_whose_anchors_all_reach_out_of_it_is_told_of_the_border(tmp_
     notes = notes_of(plan_of(tmp_path, preset="hrnet-w18", train=panorama, val=panorama))
     assert "100% of the boxes can match no anchor" in notes["boxes-unmatched"]
     assert "leaves 0%" in notes["boxes-unmatched"]
+
+
+def test_boxes_between_the_points_of_a_head_without_anchors_are_told(tmp_path: Path) -> None:
+    tiny = make_annotations(400, side=1.0)
+    notes = notes_of(plan_of(tmp_path, "model.head.kind=fcos", train=tiny))
+    assert notes["boxes-unmatched"] == (
+        "83% of the boxes have no point in them that could learn them, so the detector cannot learn to find "
+        "them: half of the boxes have sides below 2 pixels as training sees them, and points lie 8 pixels "
+        "apart; set larger augmentation.scales_pixels and canvases"
+    )
 
 
 def test_what_stays_of_a_section_is_a_note_of_the_plan(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPad
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.foreign_names import SETTINGS_BY_DETECTOR, SYNONYM_BY_NAME, answer_to
 from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
+from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
@@ -258,12 +259,9 @@ def test_weights_that_name_nothing_are_refused(name: str) -> None:
 
 
 def test_a_loss_needs_a_beta_exactly_when_it_is_smooth() -> None:
-    assert (
-        load_spec(
-            preset="demo", settings=["model.head.rpn.box_loss={kind: l1}"]
-        ).spec.model.head.rpn.box_loss.beta
-        is None
-    )
+    head = load_spec(preset="demo", settings=["model.head.rpn.box_loss={kind: l1}"]).spec.model.head
+    assert isinstance(head, FasterRcnnSpec)
+    assert head.rpn.box_loss.beta is None
     for loss in ("{kind: l1, beta: 1.0}", "{kind: smooth_l1}"):
         with pytest.raises(SpecError, match=r"model\.head\.rpn\.box_loss\.beta"):
             load_spec(preset="demo", settings=[f"model.head.rpn.box_loss={loss}"])
@@ -388,7 +386,11 @@ def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
             "model.head.roi_head.stages=3",
             "did you mean model.head.stages (with model.head.kind=cascade_rcnn)?",
         ),
-        ("model.head.nms_iou=0.4", "did you mean model.head."),
+        (
+            "model.head.nms_iou=0.4",
+            "it is for model.head.kind=retinanet or model.head.kind=fcos; set that too, or did you mean "
+            "model.head.rpn.nms_iou or model.head.roi_head.nms_iou?",
+        ),
         ("score_thr=0.3", "did you mean model.head.roi_head.score_threshold?"),
         ("roi_head.nms_iou=0.4", "did you mean model.head.roi_head.nms_iou?"),
         ("model.roi_heads.nms_iou=0.4", "did you mean model.head.roi_head.nms_iou?"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hrdet_cli.errors import SpecError
+from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.known_keys import all_keys, all_sections
 from hrdet_cli.specs.layers import Layer, Layered
 from hrdet_cli.specs.loading import load_spec
@@ -43,6 +44,7 @@ def test_a_file_of_old_names_is_read_below_settings_of_new_ones_and_above(tmp_pa
     model = load_spec(
         spec_file=file, settings=["model.head.rpn.nms_iou=0.5", "model.rpn.anchor_scale=3"]
     ).spec.model
+    assert isinstance(model.head, FasterRcnnSpec)
     assert (model.head.rpn.anchor_scale, model.head.rpn.nms_iou) == (3, 0.5)
     assert (model.neck.channels, model.neck.pooling, model.backbone.kind) == (64, "max", "hrnet")
 

@@ -174,6 +174,7 @@ class FcosHead(nn.Module):
         )
 
     def _distances(self, outputs: Tensor, scale: Tensor, stride: int) -> Tensor:
+        """``(N, A of the level, 4)`` in pixels."""
         scaled = at_least_float32(outputs) * scale
         return scaled.exp() if self.distances_are == "exponential" else F.relu(scaled) * stride
 
