@@ -5,7 +5,9 @@ columns at a time, and only the runs that they make are kept. A hundred objects 
 megapixels take a few megabytes that way, not one gigabyte.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from pycocotools import mask as coco_mask
 
 from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.geometry import Size
+
+PasteRule = Literal["grid", "torchvision", "whole_pixels"]
 
 _BLOCK_PIXELS = 1 << 20
 """Computed at a time: 4 MB of float32."""
@@ -23,14 +27,19 @@ class MaskPasting:
     """Lays masks over their boxes.
 
     A cell's probability is that of its middle, and those of pixels' middles are interpolated between the four
-    around them, with zeros around the mask: the rule of mmdetection and of detectron2 (``F.grid_sample``,
-    bilinear, ``align_corners=False``).
+    around them.
 
     Attributes:
         threshold: A pixel with at least this probability belongs to the object; above 0.
+        rule: Where a mask's cells are. ``"grid"``: in its box, with zeros around (mmdetection 2 and 3,
+            detectron2: ``F.grid_sample``, bilinear, ``align_corners=False``). ``"torchvision"``: likewise,
+            but the mask with its zeros is resized to whole pixels, and its box ends with its last one; that
+            suits masks that were learnt by a RoIAlign that is not aligned. ``"whole_pixels"``: resized to the
+            pixels of the box from the first to the last (mmdetection 0 and 1, and the code of 2019).
     """
 
     threshold: float
+    rule: PasteRule = "grid"
 
     def paste(self, masks: NDArray[np.float32], boxes: NDArray[np.float32], size: Size) -> MaskRuns:
         """Lay the masks of one picture over their boxes.
@@ -50,8 +59,10 @@ class MaskPasting:
         x1, y1, x2, y2 = box.tolist()
         if x2 <= x1 or y2 <= y1:
             return np.zeros(0, dtype=np.int64)
-        rows, of_rows = _cell_weights(y1, y2, num_cells=mask.shape[0], num_pixels=size.height)
-        columns, of_columns = _cell_weights(x1, x2, num_cells=mask.shape[1], num_pixels=size.width)
+        places_of = _PLACES[self.rule]
+        rows, in_rows = places_of(y1, y2, num_cells=mask.shape[0], num_pixels=size.height)
+        columns, in_columns = places_of(x1, x2, num_cells=mask.shape[1], num_pixels=size.width)
+        of_rows, of_columns = _cell_weights(in_rows, mask.shape[0]), _cell_weights(in_columns, mask.shape[1])
         by_row = mask.T @ of_rows.T  # (m, rows): each column of cells at the pixels' rows
         step = max(1, _BLOCK_PIXELS // max(len(rows), 1))
         parts = [np.zeros(0, dtype=np.int64)]
@@ -65,21 +76,76 @@ class MaskPasting:
         return np.delete(bounds, np.concatenate([2 * goes_on + 1, 2 * goes_on + 2]))
 
 
-def _cell_weights(
-    low: float, high: float, *, num_cells: int, num_pixels: int
-) -> tuple[range, NDArray[np.float32]]:
-    """Along one axis, the pixels that a mask reaches, and what each takes of every cell.
+class _Places(Protocol):
+    def __call__(
+        self, low: float, high: float, *, num_cells: int, num_pixels: int
+    ) -> tuple[range, NDArray[np.float64]]:
+        """Along one axis, the pixels of the picture that a mask reaches, and where they lie among its cells.
 
-    Returns:
-        P pixels of the picture, and ``(P, num_cells)`` float32: at most two of a row are not zero.
-    """
+        Args:
+            low: Where the box begins, in pixels.
+            high: Where it ends.
+            num_cells: m.
+            num_pixels: Of the picture.
+
+        Returns:
+            P pixels, and ``(P,)``: 0 in the middle of the first cell, m - 1 in that of the last.
+        """
+
+
+def _places_in_box(
+    low: float, high: float, *, num_cells: int, num_pixels: int
+) -> tuple[range, NDArray[np.float64]]:
     reach = (high - low) / num_cells / 2  # half a cell: further out there are only zeros
-    start, stop = max(int(np.floor(low - reach)), 0), min(int(np.ceil(high + reach)), num_pixels)
-    pixels = range(start, max(start, stop))
-    middles = np.arange(pixels.start, pixels.stop) + 0.5
-    cells = (middles - low) / (high - low) * num_cells - 0.5
-    weights = (1 - np.abs(cells[:, None] - np.arange(num_cells))).clip(min=0)
-    return pixels, weights.astype(np.float32)
+    pixels = _pixels_between(int(np.floor(low - reach)), int(np.ceil(high + reach)), num_pixels)
+    return pixels, (np.array(pixels) + 0.5 - low) / (high - low) * num_cells - 0.5
+
+
+def _places_of_torchvision(
+    low: float, high: float, *, num_cells: int, num_pixels: int
+) -> tuple[range, NDArray[np.float64]]:
+    """``paste_masks_in_image``: a cell of zeros on either side, and the box is enlarged as much."""
+    framed = num_cells + 2
+    middle = np.float32(high + low) * np.float32(0.5)  # in its arithmetic, for a box is cut to whole pixels
+    reach = np.float32(high - low) * np.float32(0.5) * np.float32(framed / num_cells)
+    pixels, places = _places_of_whole(int(middle - reach), int(middle + reach), framed, num_pixels)
+    return pixels, places - 1
+
+
+def _places_of_2019(
+    low: float, high: float, *, num_cells: int, num_pixels: int
+) -> tuple[range, NDArray[np.float64]]:
+    """``get_seg_masks``: boxes end with their last pixel there, which is one less than here."""
+    return _places_of_whole(int(low), int(high - 1), num_cells, num_pixels)
+
+
+def _places_of_whole(
+    first: int, last: int, num_cells: int, num_pixels: int
+) -> tuple[range, NDArray[np.float64]]:
+    """Of cells that are resized to the pixels from the first to the last; the outermost go on to the edge."""
+    count = max(last - first + 1, 1)
+    pixels = _pixels_between(first, first + count, num_pixels)
+    places = (np.array(pixels) - first + 0.5) / count * num_cells - 0.5
+    return pixels, places.clip(0, num_cells - 1)
+
+
+def _pixels_between(start: int, stop: int, num_pixels: int) -> range:
+    """Those of them that the picture has."""
+    start = max(start, 0)
+    return range(start, max(start, min(stop, num_pixels)))
+
+
+_PLACES: Mapping[PasteRule, _Places] = {
+    "grid": _places_in_box,
+    "torchvision": _places_of_torchvision,
+    "whole_pixels": _places_of_2019,
+}
+
+
+def _cell_weights(places: NDArray[np.float64], num_cells: int) -> NDArray[np.float32]:
+    """``(P, num_cells)``: what each place takes of every cell, of two at most; nothing of what is outside."""
+    weights = (1 - np.abs(places[:, None] - np.arange(num_cells))).clip(min=0)
+    return weights.astype(np.float32)
 
 
 def _bounds_in(is_inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -43,4 +43,4 @@ def build_mask_branch(
 def build_mask_pasting(model: ModelSpec) -> MaskPasting | None:
     """What makes pixels of a detector's masks; None where it finds boxes alone."""
     masks = model.head.masks
-    return None if masks is None else MaskPasting(threshold=masks.spec.threshold)
+    return None if masks is None else MaskPasting(threshold=masks.spec.threshold, rule=masks.spec.paste)

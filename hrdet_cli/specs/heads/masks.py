@@ -26,6 +26,9 @@ class MaskSpec(Spec):
     """What follows each 3x3 convolution: a batch norm, which becomes what `norm` says, or a group norm."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     """A pixel with at least this probability belongs to a detection's mask."""
+    paste: Literal["grid", "torchvision", "whole_pixels"] = "grid"
+    """How masks are laid over their boxes: exactly there (mmdetection 2 and 3, detectron2), or resized to
+    whole pixels, as torchvision has it or (whole_pixels) the code of 2019."""
 
     def problems(self) -> Iterator[Problem]:
         """What is said of convolutions that there are not."""

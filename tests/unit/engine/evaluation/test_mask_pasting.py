@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch.nn import functional as F
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from hrdet_cli.engine.evaluation import mask_pasting
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
@@ -105,3 +106,45 @@ def test_a_large_picture_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert most < 24e6  # a bitmap of one of them is 12 MB, a float map 48
+
+
+def test_torchvision_s_rule_gives_torchvision_s_masks() -> None:
+    size = Size(61, 47)
+    masks, boxes = smooth_masks(60), boxes_around(60, size)
+    boxes = boxes.clip(0, np.array([size.width, size.height] * 2, dtype=np.float32))
+    boxes[5, 2:] = boxes[5, :2] + np.float32(0.3)  # less than a pixel
+    has_area = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) > 0
+    masks, boxes = masks[has_area], boxes[has_area]
+    assert len(boxes) > 40
+    theirs = paste_masks_in_image(
+        torch.from_numpy(masks)[:, None], torch.from_numpy(boxes), (size.height, size.width)
+    )[:, 0].numpy()
+    pasted = MaskPasting(threshold=0.5, rule="torchvision").paste(masks, boxes, size)
+    plain = MaskPasting(threshold=0.5).paste(masks, boxes, size)
+    num_inside = num_other = 0
+    for sure, bitmap, by_grid in zip(theirs, pasted.bitmaps(), plain.bitmaps(), strict=True):
+        is_clear = abs(sure - 0.5) > 1e-5
+        assert ((sure >= 0.5) == bitmap)[is_clear].all()
+        num_inside += bitmap.sum()
+        num_other += (bitmap != by_grid).sum()
+    assert num_inside > 5000
+    assert num_other > 500
+
+
+def test_the_rule_of_2019_resizes_a_mask_to_the_whole_pixels_of_its_box() -> None:
+    size = Size(40, 50)
+    generator = np.random.default_rng(1)
+    low = generator.random((40, 2)) * 25
+    inclusive = np.concatenate([low, low + generator.random((40, 2)) * 20], axis=1)  # the last pixel's corner
+    masks = smooth_masks(40)
+    boxes = (inclusive + np.array([0, 0, 1, 1])).astype(np.float32)
+    pasted = MaskPasting(threshold=0.5, rule="whole_pixels").paste(masks, boxes, size)
+    corners = (boxes - np.array([0, 0, 1, 1], dtype=np.float32)).astype(np.int32).tolist()
+    for mask, (x1, y1, x2, y2), bitmap in zip(masks, corners, pasted.bitmaps(), strict=True):
+        width, height = x2 - x1 + 1, y2 - y1 + 1
+        resized = F.interpolate(torch.from_numpy(mask)[None, None], size=(height, width), mode="bilinear")
+        expected = np.zeros((size.height, size.width))
+        expected[y1 : y1 + height, x1 : x1 + width] = resized[0, 0].numpy()
+        is_clear = abs(expected - 0.5) > 1e-5
+        assert ((expected > 0.5) == bitmap)[is_clear].all()
+        assert is_clear.mean() > 0.99

@@ -155,6 +155,7 @@ def test_settings_of_the_mask_branch_are_those_of_the_network() -> None:
         "channels=40",
         "norm=group",
         "threshold=0.4",
+        "paste=torchvision",
     )
     spec = load_spec(preset="demo", settings=[f"model.head.mask.{setting}" for setting in settings]).spec
     with torch.device("meta"):
@@ -167,7 +168,7 @@ def test_settings_of_the_mask_branch_are_those_of_the_network() -> None:
     assert [conv.weight.shape for conv in branch.convs] == [(40, 48, 3, 3), (40, 40, 3, 3), (40, 40, 3, 3)]
     assert all(isinstance(conv.norm, nn.GroupNorm) for conv in branch.convs)
     assert branch.logits.weight.shape == (3, 40, 1, 1)
-    assert build_mask_pasting(spec.model) == MaskPasting(threshold=0.4)
+    assert build_mask_pasting(spec.model) == MaskPasting(threshold=0.4, rule="torchvision")
 
 
 def test_without_a_mask_section_boxes_are_all() -> None:
