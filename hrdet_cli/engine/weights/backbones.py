@@ -42,14 +42,14 @@ def recognise_backbone(tensors: Mapping[str, Tensor]) -> Backbone | None:
         return Backbone("hrnet", f"w{len(conv)}" if _PUBLISHED_HRNET_BLOCKS in tensors else "small")
     blocks = {found[1] for key in tensors if (found := re.match(r"backbone\.layer3\.(\d+)\.conv3\.", key))}
     depth = _RESNET_DEPTH_BY_STAGE_3.get(len(blocks))
-    if depth is None:
-        return None
-    return Backbone("resnet", f"{_with_groups(depth, tensors)}{_deformable(tensors)}")
-
-
-def _with_groups(depth: int, tensors: Mapping[str, Tensor]) -> str:
     weight = tensors.get(_FIRST_GROUPS)
-    if weight is None or weight.dim() != 4 or weight.shape[0] == weight.shape[1]:
+    if depth is None or weight is None or weight.dim() != 4:
+        return None
+    return Backbone("resnet", f"{_with_groups(depth, weight)}{_deformable(tensors)}")
+
+
+def _with_groups(depth: int, weight: Tensor) -> str:
+    if weight.shape[0] == weight.shape[1]:
         return str(depth)
     channels, group_width = weight.shape[:2]
     return f"x{depth}-{channels // group_width}x{group_width}d"

@@ -13,7 +13,7 @@ from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
-from hrdet_cli.specs.backbone import HRNetBackboneSpec
+from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.loading import load_spec
@@ -91,18 +91,26 @@ def conventions_of(writer: Writer, contents: Contents) -> ExperimentSpec | None:
 
 def contents_of_model(model: ModelSpec) -> Contents:
     """What weights of a model hold."""
-    backbone = model.backbone
     values = dict(leaves(model.head.model_dump()))
     behind = {**values, "norm": model.neck.norm}
     return Contents(
-        backbone=Backbone("hrnet", backbone.width)
-        if isinstance(backbone, HRNetBackboneSpec)
-        else Backbone("resnet", str(backbone.depth)),
+        backbone=_backbone_of(model.backbone),
         head=model.head.kind,
         has_masks=model.head.has_masks,
         has_mask_flow=values.get("mask.flow", False),
         has_semantic_head=any(key.startswith("semantic.") for key in values),
         has_norms=any(value is not None for key, value in behind.items() if key.rpartition(".")[2] == "norm"),
+    )
+
+
+def _backbone_of(backbone: HRNetBackboneSpec | ResNetBackboneSpec) -> Backbone:
+    if isinstance(backbone, HRNetBackboneSpec):
+        return Backbone("hrnet", backbone.width)
+    groups = f"x{backbone.depth}-{backbone.cardinality}x{backbone.resolved_group_width}d"
+    network = str(backbone.depth) if backbone.cardinality == 1 else groups
+    deformable = {"v1": "-dconv", "v2": "-mdconv"}
+    return Backbone(
+        "resnet", network + ("" if backbone.deformable is None else deformable[backbone.deformable.version])
     )
 
 

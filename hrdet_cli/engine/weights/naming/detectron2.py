@@ -38,6 +38,7 @@ def _resnet() -> Iterator[LayerNames]:
         block, ours = f"{theirs}.res{stage + 1}.{{}}", f"backbone.layer{stage}.{{}}"
         yield LayerNames(f"{block}.shortcut.norm", f"{ours}.downsample.1")
         yield LayerNames(f"{block}.shortcut", f"{ours}.downsample.0")
+        yield LayerNames(f"{block}.conv2_offset", f"{ours}.conv2.conv_offset")
         for number in range(1, 4):
             yield LayerNames(f"{block}.conv{number}.norm", f"{ours}.bn{number}")
             yield LayerNames(f"{block}.conv{number}", f"{ours}.conv{number}")

@@ -24,7 +24,9 @@ def rpn(*, is_alone: bool = False) -> Iterator[LayerNames]:
 
 
 def backbone() -> Iterator[LayerNames]:
-    """Norms of blocks are called by their kind, and ours are not."""
+    """Norms of blocks are called by their kind, and ours are not; what moves taps had a name in 2019."""
+    yield LayerNames("backbone.layer{}.{}.conv2.conv_offset", "backbone.layer{}.{}.conv2.conv_offset")
+    yield LayerNames("backbone.layer{}.{}.conv2_offset", "backbone.layer{}.{}.conv2.conv_offset")
     for block in ("backbone", "backbone.layer{}.{}", "backbone.stage{}.{}.branches.{}.{}"):
         for number in range(1, 4):
             yield LayerNames(f"{block}.gn{number}", f"{block}.bn{number}", has_statistics=False)

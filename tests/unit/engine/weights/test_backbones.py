@@ -27,6 +27,12 @@ def test_the_depth_of_a_resnet_is_seen_if_it_is_one_of_ours(depth: int, name: st
     assert str(recognise_backbone(to_ours(network.state_dict(), IMAGENET))) == name
 
 
+def test_a_resnet_without_3x3_convolutions_of_one_piece_is_none_of_ours() -> None:
+    keys = [f"backbone.layer3.{block}.conv3.weight" for block in range(23)]
+    of_res2net = {key: torch.ones(1, 1, 1, 1) for key in (*keys, "backbone.layer1.0.convs.0.weight")}
+    assert recognise_backbone(of_res2net) is None
+
+
 @pytest.mark.parametrize(
     ("settings", "variant", "name"),
     [

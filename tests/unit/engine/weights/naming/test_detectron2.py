@@ -17,6 +17,7 @@ RESNET = {
     "backbone.bn1": "backbone.bottom_up.stem.conv1.norm",
     "backbone.layer1.0.downsample.0": "backbone.bottom_up.res2.0.shortcut",
     "backbone.layer1.0.downsample.1": "backbone.bottom_up.res2.0.shortcut.norm",
+    "backbone.layer3.5.conv2.conv_offset": "backbone.bottom_up.res4.5.conv2_offset",
     "backbone.layer3.5.conv2": "backbone.bottom_up.res4.5.conv2",
     "backbone.layer4.2.bn3": "backbone.bottom_up.res5.2.conv3.norm",
 }

@@ -7,7 +7,7 @@ import pytest
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION, to_mmdetection
 from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
 from tests.mmdetection_shapes import BEHIND_THE_BACKBONE, Shape, conv_module, fcos_head, fpn, regions
-from tests.state_dicts import numbered, ours_of
+from tests.state_dicts import numbered, ours_of, renamed
 
 DETECTORS: Mapping[str, str] = {
     "hrnet/faster-rcnn_hrnetv2p-w18-1x_coco": "Faster R-CNN",
@@ -179,6 +179,16 @@ def test_group_norms_of_backbones_are_called_by_their_kind_there() -> None:
         "backbone.stage2.0.branches.0.0.bn1.running_mean",
     ]
     assert to_ours(theirs, MMDETECTION) == ours
+
+
+def test_deformable_convolutions_have_one_name_and_had_another() -> None:
+    names = {
+        "backbone.layer2.0.conv2.weight": (8,),
+        "backbone.layer2.0.conv2.conv_offset.weight": (18, 8, 3, 3),
+    }
+    ours = numbered(names)
+    assert to_mmdetection(ours) == to_ours(ours, MMDETECTION) == ours
+    assert to_ours(renamed(ours, ("conv2.conv_offset", "conv2_offset")), MMDETECTION) == ours
 
 
 def test_what_has_no_counterpart_stays_under_its_name() -> None:
