@@ -33,6 +33,7 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w48, cascade_rcnn, masks": 118.93,
     "hrnet w18, rpn": 13.18,
     "hrnet small, faster_rcnn": 2.31,
+    "hrnet small, faster_rcnn, masks": 2.37,
     "resnet 50, rpn": 27.45,
     "resnet 50, faster_rcnn": 41.75,
     "resnet 50, faster_rcnn, masks": 44.4,
