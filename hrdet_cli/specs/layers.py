@@ -9,6 +9,7 @@ kind before any layer names one.  Keys that were renamed get their new names as 
 import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -150,7 +151,7 @@ def _is_text(key: str) -> bool:
 def _file_layers(
     path: Path, source: str, *, chain: Sequence[str], is_preset: bool = False
 ) -> Iterator[Layer]:
-    values = parse_spec(read_spec_text(path), source=str(path))
+    values = dict(_preset_values(path) if is_preset else _values_of(path))
     base = values.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
@@ -163,6 +164,16 @@ def _file_layers(
             raise SpecError([f"{path}: base: {problem}" for problem in error.problems]) from error
         yield from _file_layers(preset.path, f"preset {base}", chain=[*chain, base], is_preset=True)
     yield Layer(source, values, is_preset=is_preset)
+
+
+@cache
+def _preset_values(path: Path) -> Mapping[str, Any]:
+    """Those of a preset, which stays as it is and which others are based on."""
+    return MappingProxyType(_values_of(path))
+
+
+def _values_of(path: Path) -> dict[str, Any]:
+    return parse_spec(read_spec_text(path), source=str(path))
 
 
 def parse_spec(text: str, *, source: str) -> dict[str, Any]:

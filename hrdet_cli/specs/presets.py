@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -54,7 +55,12 @@ def presets_folder() -> Path:
 
 def all_presets() -> dict[str, Preset]:
     """Every preset by name, in the order of the names."""
-    paths = sorted(presets_folder().rglob("*.yaml"), key=lambda path: path.stem)
+    return dict(_presets_in(presets_folder()))
+
+
+@cache
+def _presets_in(folder: Path) -> Mapping[str, Preset]:
+    paths = sorted(folder.rglob("*.yaml"), key=lambda path: path.stem)
     return {path.stem: Preset(path.stem, path) for path in paths}
 
 
