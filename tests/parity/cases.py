@@ -32,6 +32,11 @@ _W48 = {
 """mmdetection has no configuration of this width."""
 
 
+def _narrow_dense_changes() -> Mapping[str, object]:
+    """Few channels in neck and head, in mmdetection's terms."""
+    return {f"bbox_head.{key}": 64 for key in ("in_channels", "feat_channels")} | {"neck.out_channels": 64}
+
+
 def _narrow_changes(*, box_stages: Sequence[str], mask_stages: Sequence[str] = ()) -> dict[str, object]:
     """Few channels in all that follows the backbone, in mmdetection's terms.
 
@@ -54,6 +59,7 @@ def _narrow_changes(*, box_stages: Sequence[str], mask_stages: Sequence[str] = (
     return channels
 
 
+_NARROW_DENSE = ["model.neck.channels=64", "model.head.channels=64"]
 _NARROW = ["model.neck.channels=64", "model.head.roi_head.hidden_features=128"]
 """The same in hrdet's terms."""
 _NARROW_MASK = [*_NARROW, "model.head.mask.channels=64"]
@@ -101,6 +107,18 @@ CASES = {
         settings=_NARROW_MASK,
         config="hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco.py",
         config_changes=_narrow_changes(box_stages=_STAGES, mask_stages=[""]),
+    ),
+    "retinanet-narrow": Case(
+        preset="mmdet3-retinanet-r50-fpn",
+        settings=_NARROW_DENSE,
+        config="retinanet/retinanet_r50_fpn_1x_coco.py",
+        config_changes=_narrow_dense_changes(),
+    ),
+    "fcos-narrow": Case(
+        preset="mmdet3-fcos-hrnet-w18",
+        settings=_NARROW_DENSE,
+        config="hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco.py",
+        config_changes=_narrow_dense_changes(),
     ),
     "torchvision": Case(preset="torchvision-r50-fpn"),
 }

@@ -1,6 +1,6 @@
 """hrdet beside what another detector wrote down: the largest differences, stage by stage.
 
-    python -m tests.parity.compare FOLDER [--float64] [w18 mask-w18 torchvision ...]
+    python -m tests.parity.compare FOLDER [w18 mask-w18 torchvision ...] [--float64]
 
 FOLDER has the files of ``mmdetection_dump.py`` and ``torchvision_dump.py``. A relative difference is the
 largest absolute one over the largest value of the stage.

@@ -18,15 +18,25 @@ from tests.parity.differences import (
     share_of_different,
 )
 from tests.parity.filled_detector import make_batch
+from tests.parity.point_targets import heard_points, of_points
 from tests.parity.recorded_draws import recorded_draws, recorded_mask_targets, recorded_proposals, replayed
 
 _LOSSES = {
-    "loss_rpn_cls": "rpn_objectness",
-    "loss_rpn_bbox": "rpn_box",
-    "loss_cls": "roi_class",
-    "loss_bbox": "roi_box",
-    "loss_mask": "roi_mask",
+    "rpn": {
+        "loss_rpn_cls": "rpn_objectness",
+        "loss_rpn_bbox": "rpn_box",
+        "loss_cls": "roi_class",
+        "loss_bbox": "roi_box",
+        "loss_mask": "roi_mask",
+    },
+    "retina_head": {"loss_cls": "retina_class", "loss_bbox": "retina_box"},
+    "fcos_head": {
+        "loss_cls": "fcos_class",
+        "loss_bbox": "fcos_box",
+        "loss_centerness": "fcos_centreness",
+    },
 }
+"""Our names of mmdetection's losses, by the part of the detector that tells heads apart."""
 
 
 def compare_training(
@@ -50,6 +60,7 @@ def compare_training(
             proposals = [picture["candidates"] for picture in dump["box_draws"][0]]
             proposed = stack.enter_context(recorded_proposals(proposals))
         masks = stack.enter_context(recorded_mask_targets(dump["mask_targets"]))
+        points = stack.enter_context(heard_points())
         losses = detector(batch.images, batch.targets)
     detector.zero_grad()
     torch.autograd.backward(torch.stack(list(losses.values())).sum())
@@ -57,9 +68,11 @@ def compare_training(
         yield of_boxes("proposals", boxes_of(proposed[0]), proposals)
     for draw, matches in zip(draws, heard, strict=True):
         yield of_assignments(f"targets of {draw.stage}", matches, draw.places, draw.assigned)
+    for pair in points:
+        yield from of_points(*pair, batch.targets, dump["point_labels"], dump["point_distances"])
     for number, (ours, theirs) in enumerate(masks, start=1):
         yield share_of_different(f"mask targets of stage {number}", ours, theirs, of="cells")
-    for name, loss in losses_by_our_names(dump["losses"]).items():
+    for name, loss in losses_by_our_names(dump["losses"], detector).items():
         yield difference(name, losses[name].detach(), torch.tensor(loss))
     norms = {
         name: None if parameter.grad is None else parameter.grad.double().norm().item()
@@ -68,13 +81,14 @@ def compare_training(
     yield of_gradients(norms, gradients_by_our_names(dump["gradients"], shapes))
 
 
-def losses_by_our_names(losses: Mapping[str, float]) -> Mapping[str, float]:
+def losses_by_our_names(losses: Mapping[str, float], detector: Detector) -> Mapping[str, float]:
     """Those of a dump, of each stage if there are several; what it tells beside losses is left out."""
+    (our_names,) = (names for part, names in _LOSSES.items() if part in detector.head.parts)
     ours = {}
     for name, value in losses.items():
         stage, _, loss = name.rpartition(".")
-        if loss in _LOSSES:
-            ours[f"{_LOSSES[loss]}_{int(stage[1:]) + 1}" if stage else _LOSSES[loss]] = value
+        if loss in our_names:
+            ours[f"{our_names[loss]}_{int(stage[1:]) + 1}" if stage else our_names[loss]] = value
     return ours
 
 

@@ -2,7 +2,7 @@
 
 Runs where mmdet 3.3.0 and mmcv 2.1.0 with its operators are installed, which is not where hrdet is:
 
-    python tests/parity/mmdetection_dump.py FOLDER [--float64] [w18 mask-w18 htc-w18 ...]
+    python tests/parity/mmdetection_dump.py FOLDER [w18 mask-w18 htc-w18 ...] [--float64]
 """
 
 import argparse

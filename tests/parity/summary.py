@@ -74,7 +74,8 @@ def summarise(detection: Mapping[str, Any], training: Mapping[str, Any]) -> dict
 
 def _drawn_pictures(training: Mapping[str, Any]) -> Iterator[Mapping[str, Tensor]]:
     """In the order in which they are drawn from; a stage may draw regions for boxes, then for masks."""
-    yield from training.get("anchor_draws", [])
+    if training["box_draws"]:  # others look at all anchors, or have none
+        yield from training["anchor_draws"]
     for stage, pictures in enumerate(training["box_draws"]):
         yield from pictures
         yield from training["mask_draws"][stage] if training["mask_draws"] else []
