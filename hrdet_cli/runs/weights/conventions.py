@@ -17,6 +17,7 @@ from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
+from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
@@ -98,20 +99,12 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
         model: What they are loaded into.
     """
     stated = stated_conventions(file, writer)
-    style = model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
-    differences = []
-    if style is not None and stated.style not in (None, style):
-        differences.append(f"model.backbone.style {stated.style}, not {style}")
-    says_colours = file.config_text or stated.pixel_std
-    if (style is not None or says_colours) and stated.pixel_order not in (None, model.pixel_order):
-        differences.append(f"model.pixel_order {stated.pixel_order}, not {model.pixel_order}")
-    if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
-        differences.append(f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}")
-    if differences:
+    if differences := [*_unlike_stated(model, stated, file)]:
         preset = preset_for(file, writer, contents)
+        fits = preset is not None and not [*_unlike_stated(load_spec(preset=preset).spec.model, stated, file)]
         yield (
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
-            + (f"; preset {preset} has their conventions" if preset else "")
+            + (f"; preset {preset} has their conventions" if fits else "")
         )
     differences = []
     if (theirs := conventions_of(writer, contents)) is not None:
@@ -125,6 +118,18 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
             f"weights {file.source} are of {writer.name}, which has {', '.join(differences)}: results "
             f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
         )
+
+
+def _unlike_stated(model: ModelSpec, stated: Conventions, file: WeightsFile) -> Iterator[str]:
+    """What a file says about itself and a model has otherwise, in a few words each."""
+    style = model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
+    if style is not None and stated.style not in (None, style):
+        yield f"model.backbone.style {stated.style}, not {style}"
+    says_colours = style is not None or file.config_text is not None or stated.pixel_std is not None
+    if says_colours and stated.pixel_order not in (None, model.pixel_order):
+        yield f"model.pixel_order {stated.pixel_order}, not {model.pixel_order}"
+    if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
+        yield f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}"
 
 
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:

@@ -88,6 +88,16 @@ def test_a_caffe_detector_in_a_pytorch_preset_is_told_with_the_right_preset(conf
     ]
 
 
+def test_no_preset_is_named_where_none_has_what_the_file_says() -> None:
+    mask_r_cnn = Contents(R50, "faster_rcnn", has_masks=True)
+    odd = CAFFE_3.replace("1.0,", "7.0,")
+    model = load_spec(preset="mmdet3-mask-r50-fpn").spec.model
+    (sentence,) = contradictions(weights(config=odd), MMDETECTION, mask_r_cnn, model)
+    assert sentence.endswith(
+        "model.pixel_std [7.0, 7.0, 7.0], not [58.395, 57.12, 57.375]: results will be poor"
+    )
+
+
 AGREEING: Mapping[str, tuple[WeightsFile, Backbone, str]] = {
     "caffe, mmdetection 2": (weights(config=CAFFE_2), R50, "mmdet3-r50-caffe-fpn"),
     "caffe, mmdetection 3": (weights(config=CAFFE_3), R101, "mmdet3-r101-caffe-fpn"),
