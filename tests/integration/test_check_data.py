@@ -339,3 +339,40 @@ def test_ctrl_c_ends_it_at_once_with_130(data: Path) -> None:
     stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout, b"Traceback" in stderr) == (130, b"", False)
     assert time.monotonic() - started < 10
+
+
+def test_broken_masks_are_errors_of_an_experiment_with_masks_alone(data: Path, hrdet: Hrdet) -> None:
+    content = json.loads((data / "train.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [[1, 1, 10, 1, 1, 10]]
+    content["annotations"][2]["segmentation"] = {"size": [30, 20], "counts": [21, 9, 570]}
+    (data / "train.json").write_text(json.dumps(content))
+    options = (
+        "--preset",
+        "demo-mask",
+        "--train-data",
+        data / "train.json",
+        data / "images",
+        "--set",
+        "data.val=null",
+    )
+    with_masks = hrdet("check-data", *options, "--no-open")
+    assert with_masks.exit_code == 3
+    assert (
+        "error: train: 2.jpg: annotations[2] (id 2): segmentation has size [30, 20]; expected [20, 30], "
+        "height and width of its picture -> an empty one"
+    ) in with_masks.stdout
+    boxes_alone = hrdet(
+        "check-data",
+        *options,
+        "--no-open",
+        "--set",
+        "model.head.mask=null",
+        "--set",
+        "evaluation.best_by=box",
+    )
+    assert boxes_alone.exit_code == 0
+    assert "warning: train: 2.jpg: annotations[2] (id 2): segmentation has size" in boxes_alone.stdout
+    refused = hrdet("train", *options, "--dry-run")
+    assert refused.exit_code == 3
+    assert "annotations[2] (id 2): segmentation has size [30, 20]" in refused.stderr
