@@ -45,6 +45,12 @@ def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[di
     ]
 
 
+RETINANET = ["model.head={kind: retinanet, channels: 32, num_convs: 2, norm: batch, anchor_scale: 2}"]
+FCOS = [
+    "model.head={kind: fcos, channels: 32, num_convs: 2, norm: group, range_ends_pixels: [12, 24, 48, 96]}"
+]
+
+
 @pytest.mark.parametrize(
     ("network", "settings"),
     [
@@ -52,6 +58,8 @@ def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[di
         (HRNET, ["model.head.roi_head.pool_aligned=false", "model.activation_checkpointing=true"]),
         (HRNET, [*norms_everywhere("batch"), "norm.kind=sync"]),
         (HRNET, norms_everywhere("group")),
+        (HRNET, [*RETINANET, "norm.kind=batch"]),
+        (HRNET, FCOS),
         pytest.param(RESNET, [], marks=pytest.mark.slow),
     ],
     ids=[
@@ -59,6 +67,8 @@ def outcomes_of(network: tuple[str, tuple[str, ...]], *settings: str) -> list[di
         "HRNet, recomputed, RoIAlign of 2019",
         "HRNet, batch norms everywhere",
         "HRNet, group norms in neck and heads",
+        "HRNet, RetinaNet with batch norms",
+        "HRNet, FCOS with group norms",
         "ResNet",
     ],
 )
@@ -67,7 +77,8 @@ def test_losses_gradients_statistics_and_detections_are_equal_on_three_canvases(
 ) -> None:
     first, *others = outcomes_of(network, *settings, "norm.statistics=valid")
     assert first["is_valid"].sum() > 100
-    assert all(first[name] > 0.01 for name in ("rpn_objectness", "rpn_box", "roi_class", "roi_box"))
+    losses = [value for name, value in first.items() if name.startswith(("rpn_", "roi_", "retina_", "fcos_"))]
+    assert all(loss > 0.01 for loss in losses if loss.dim() == 0)
     for other in others:
         assert largest_difference(other, first) < 1e-9
 
@@ -85,8 +96,9 @@ def test_a_canvas_of_an_odd_multiple_of_32_gives_the_same_again() -> None:
     assert largest_difference(tight, loose) < 1e-9
 
 
-def test_what_is_detected_in_a_picture_does_not_depend_on_its_company_or_canvas() -> None:
-    detector = lively_detector(HRNET, "norm.statistics=valid")
+@pytest.mark.parametrize("head", [[], RETINANET, FCOS], ids=["Faster R-CNN", "RetinaNet", "FCOS"])
+def test_what_is_detected_in_a_picture_does_not_depend_on_its_company_or_canvas(head: list[str]) -> None:
+    detector = lively_detector(HRNET, *head, "norm.statistics=valid")
     train_and_detect(detector, *batch_on(CANVASES[0]))  # running statistics with which it detects something
     images, _ = batch_on(CANVASES[1])
     together = detector.detect(images)
@@ -114,11 +126,14 @@ def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
     return scores.topk(7).indices
 
 
-def test_hiding_the_padding_needs_no_value_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("head", [[], RETINANET, FCOS], ids=["Faster R-CNN", "RetinaNet", "FCOS"])
+def test_hiding_the_padding_needs_no_value_from_the_device(
+    head: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
     monkeypatch.setattr(pooling, "pool_by_level", pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
-    spec = load_spec(preset="demo", settings=["norm.statistics=valid"]).spec
+    spec = load_spec(preset="demo", settings=[*head, "norm.statistics=valid"]).spec
     detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
     mode = FakeTensorMode()
     with FakeCopyMode(mode):
