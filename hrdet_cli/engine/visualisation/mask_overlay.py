@@ -99,7 +99,7 @@ def lay_over(picture: Image.Image, veils: Iterable[Veil], *, line: int = 1) -> I
     Returns:
         Another picture of the same size.
     """
-    given = np.asarray(picture, dtype=np.float32)
+    given = np.asarray(picture)
     pixels = given.copy()
     for veil in sorted(veils, key=lambda veil: -np.count_nonzero(veil.bitmap)):
         height, width = veil.bitmap.shape
@@ -109,10 +109,10 @@ def lay_over(picture: Image.Image, veils: Iterable[Veil], *, line: int = 1) -> I
             continue
         seen = slice(top - veil.top, bottom - veil.top), slice(left - veil.left, right - veil.left)
         is_inside, weights = veil.bitmap[seen], _weights(veil.bitmap, line)[seen]
-        under = given[top:bottom, left:right][is_inside]
+        under = given[top:bottom, left:right][is_inside].astype(np.float32)
         mixed = under + weights[is_inside, None] * (np.array(veil.colour, dtype=np.float32) - under)
-        pixels[top:bottom, left:right][is_inside] = mixed
-    return Image.fromarray(pixels.round().astype(np.uint8))
+        pixels[top:bottom, left:right][is_inside] = mixed.round()
+    return Image.fromarray(pixels)
 
 
 def _weights(bitmap: NDArray[np.bool_], line: int) -> NDArray[np.float32]:
