@@ -220,6 +220,7 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
         loaded.spec.data,
         with_masks=loaded.spec.model.head.has_masks,
         tells_classes=loaded.spec.model.head.tells_classes,
+        num_labels=loaded.spec.model.head.num_labels,
     )
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)

@@ -9,6 +9,7 @@ import numpy as np
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_coco
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
@@ -45,11 +46,13 @@ class DatasetPart:
 
     Attributes:
         notices: What the user should know of the pictures' names and of the annotations.
+        label_maps: Of training pictures, where they are needed.
     """
 
     annotations: CocoAnnotations
     images: ImageSource
     notices: tuple[str, ...] = ()
+    label_maps: LabelMaps | None = None
 
 
 def open_training_data(
@@ -57,6 +60,7 @@ def open_training_data(
     *,
     with_masks: bool = False,
     tells_classes: bool = True,
+    num_labels: int | None = None,
     load: LoadAnnotations = load_coco,
 ) -> TrainingData:
     """Open both parts and compare their classes.
@@ -65,12 +69,20 @@ def open_training_data(
         data: Where they are.
         with_masks: Whether objects need masks, as for a head that has them.
         tells_classes: Whether classes are told apart; else all are one.
+        num_labels: Labels that the training pictures' label maps may have; None leaves the maps alone.
         load: Reads an annotation file; the processes of a group give `load_coco_once`.
 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    train = open_part(data, "train", with_masks=with_masks, tells_classes=tells_classes, load=load)
+    train = open_part(
+        data,
+        "train",
+        with_masks=with_masks,
+        tells_classes=tells_classes,
+        num_labels=num_labels,
+        load=load,
+    )
     if data.val is None:
         return TrainingData(train, None)
     val = open_part(data, "val", with_masks=with_masks, tells_classes=tells_classes, load=load)
@@ -84,6 +96,7 @@ def open_part(
     *,
     with_masks: bool = False,
     tells_classes: bool = True,
+    num_labels: int | None = None,
     load: LoadAnnotations = load_coco,
 ) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
@@ -93,6 +106,7 @@ def open_part(
         part: Which one.
         with_masks: As for `open_training_data`.
         tells_classes: As for `open_training_data`.
+        num_labels: Likewise; for the training part only.
         load: As for `open_training_data`.
 
     Raises:
@@ -124,7 +138,31 @@ def open_part(
         )
     notices = [f"{located.images}: {note}" for note in found.notes()]
     notices += [f"{located.annotations}: {note}" for note in _doubts_about(annotations, part)]
-    return DatasetPart(annotations, images, tuple(notices))
+    label_maps = None
+    if num_labels is not None:
+        label_maps = _open_label_maps(data, annotations, num_labels=num_labels)
+    return DatasetPart(annotations, images, tuple(notices), label_maps)
+
+
+def _open_label_maps(data: DataSpec, annotations: CocoAnnotations, *, num_labels: int) -> LabelMaps:
+    """The label maps of all training pictures.
+
+    Raises:
+        DataError: None are named, or some are missing.
+    """
+    root = data.locate_label_maps()
+    if root is None:
+        raise DataError("no label maps are named; set data.train.label_maps to their folder or .zip archive")
+    maps = LabelMaps(open_images(root), num_labels=num_labels)
+    missing = maps.find(annotations.file_names.tolist()).missing
+    if missing:
+        raise DataError(
+            f"{root}: {len(missing)} of the {len(annotations)} label maps of the pictures that "
+            f"{annotations.path} names are missing: {first_few(missing)}. {missing[0]} "
+            f"{maps.why_missing(missing[0])}. Check data.train.label_maps, or train without a semantic "
+            "branch: --set model.head.semantic=null"
+        )
+    return maps
 
 
 def refuse_exchanged(annotations: Path, images: Path) -> None:

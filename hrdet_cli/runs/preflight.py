@@ -7,6 +7,7 @@ import torch
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.collation import num_box_rows
+from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
@@ -51,18 +52,22 @@ class LargestBatches:
     Args:
         steps: Of the run, whatever their number of pictures.
         num_classes: K.
+        label_maps: Those of the training pictures.
 
     Attributes:
         canvas: What they lie on.
         num_box_rows: Rows of ground truth of each picture, some of them padding.
     """
 
-    def __init__(self, steps: TrainingSteps, *, num_classes: int) -> None:
+    def __init__(
+        self, steps: TrainingSteps, *, num_classes: int, label_maps: LabelMaps | None = None
+    ) -> None:
         self.canvas = steps.largest_canvas
         self.num_box_rows = num_box_rows(steps.most_boxes)
         self._num_boxes = steps.most_boxes
         self._num_classes = num_classes
         self._with_masks = steps.with_masks
+        self._num_labels = None if label_maps is None else label_maps.num_labels
 
     def make(self, num_pictures: int, *, canvas: Size | None = None) -> Batch:
         """A batch of so many pictures, on the largest canvas or on another."""
@@ -72,6 +77,7 @@ class LargestBatches:
             num_boxes=self._num_boxes,
             num_classes=self._num_classes,
             with_masks=self._with_masks,
+            num_labels=self._num_labels,
         )
 
 
@@ -90,7 +96,9 @@ def rehearse_largest_step(run: TrainingRun) -> Generator[Event, None, LargestSte
     Raises:
         OutOfMemoryError: The step does not fit; says what would.
     """
-    batches = LargestBatches(run.loader.steps, num_classes=len(run.plan.class_names))
+    batches = LargestBatches(
+        run.loader.steps, num_classes=len(run.plan.class_names), label_maps=run.data.train.label_maps
+    )
     num_pictures = run.spec.data.num_pictures_per_process
     is_large = num_pictures * batches.canvas.num_pixels >= FEWEST_PIXELS
     if run.device.type == "cpu" and is_large:
@@ -152,7 +160,7 @@ def find_batch_size(spec: ExperimentSpec, part: DatasetPart, device: torch.devic
     """
     _require_gpu(device)
     steps = build_steps(with_batch_size(spec, 1), part.annotations, num_processes=1)
-    batches = LargestBatches(steps, num_classes=len(part.annotations.class_names))
+    batches = LargestBatches(steps, num_classes=len(part.annotations.class_names), label_maps=part.label_maps)
     most = max(1, steps.num_pictures // current_world().size)
     own = find_most_pictures(spec, batches, part, device, most=most, headroom=HEADROOM)
     fitting = min(gather_everywhere(own, what="batch sizes that fit"))

@@ -127,6 +127,7 @@ def prepare_run(
         spec.data,
         with_masks=spec.model.head.has_masks,
         tells_classes=spec.model.head.tells_classes,
+        num_labels=spec.model.head.num_labels,
         load=load_coco_once,
     )
     yield from map(Notice, data.notices)

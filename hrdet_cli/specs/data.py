@@ -31,6 +31,15 @@ class DatasetSpec(Spec):
     """Folder or .zip with the pictures; a relative path starts at `data.root`."""
 
 
+class TrainingSetSpec(DatasetSpec):
+    """Pictures to train on."""
+
+    label_maps: SpecPath | None = None
+    """Folder or .zip with a PNG for each picture, of its size and name, whose pixels say what kind of thing
+    or stuff they belong to (COCO's stuffthingmaps; 255 is none): read for a head with a semantic branch. A
+    relative path starts at `data.root`."""
+
+
 class DemoDataSpec(Spec):
     """Built-in pictures that are drawn into `data.root` when they are not there yet."""
 
@@ -47,7 +56,7 @@ class DataSpec(Spec):
 
     root: SpecPath = Path()
     """Where relative paths of the data set start; itself relative to the folder the command runs in."""
-    train: DatasetSpec
+    train: TrainingSetSpec
     """Pictures to train on."""
     val: DatasetSpec | None = None
     """Pictures to evaluate on; null evaluates nothing, so that there is no best checkpoint."""
@@ -88,6 +97,10 @@ class DataSpec(Spec):
                 ]
             )
         return self.batch_size_per_process
+
+    def locate_label_maps(self) -> Path | None:
+        """The training pictures' label maps with `data.root` in front; None where none are named."""
+        return None if self.train.label_maps is None else self.root / self.train.label_maps
 
     def locate(self, part: Literal["train", "val"]) -> DatasetSpec:
         """The paths of a part with `data.root` in front.

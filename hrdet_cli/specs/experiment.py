@@ -56,6 +56,7 @@ class ExperimentSpec(Spec):
         yield from _canvas_problems(self)
         yield from _weight_problems(self)
         yield from _evaluation_problems(self)
+        yield from _label_map_problems(self)
 
 
 def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
@@ -64,6 +65,16 @@ def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "evaluation.best_by",
             f"'mask' is for detectors that find masks, and model.head.kind={spec.model.head.kind} is set to "
             "find boxes alone; set evaluation.best_by=box, or model.head.mask={} where the head has one",
+        )
+
+
+def _label_map_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    section = spec.model.head.label_maps
+    if section is not None and spec.data.train.label_maps is None:
+        yield (
+            "data.train.label_maps",
+            f"is needed by {section.key}, which learns what each pixel belongs to; set it to the folder of "
+            f"the training pictures' label maps, or {section.key}=null",
         )
 
 

@@ -53,6 +53,7 @@ class Sample:
         record: Where it comes from.
         damage: What is damaged in a JPEG that was decoded all the same; None for a sound picture.
         masks: ``(G, M, M)`` uint8, as `Targets` has them; None where nobody asked for them.
+        semantic: ``(h / 8, w / 8)`` uint8, rounded up; likewise.
     """
 
     pixels: Tensor
@@ -62,6 +63,7 @@ class Sample:
     record: PictureRecord
     damage: str | None = None
     masks: Tensor | None = None
+    semantic: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Batch:
     Attributes:
         images: Pixels, sizes and keys.
         targets: Boxes, labels and perhaps masks, padded to a number of rows out of 8, 16, 32, 64, ...
+            Perhaps label maps.
         records: N records, in the order of the pictures.
         broken: Pictures that could not be read: others are in their places in training, none in evaluation.
             Not saved with the batch.
@@ -127,6 +130,7 @@ class Batch:
                 "labels": targets.labels,
                 "is_valid": targets.is_valid,
                 "masks": targets.masks,
+                "semantic": targets.semantic,
             },
             "class_names": list(class_names),
             "records": [asdict(record) for record in self.records],

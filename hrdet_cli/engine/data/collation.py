@@ -1,6 +1,7 @@
 """Puts samples on one canvas."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from hrdet_cli.engine.data.batch import Batch, PictureFault, Sample
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, ImageBatch, Targets
 
 _FEWEST_ROWS = 8
 
@@ -21,7 +22,8 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
     static shapes, and no box is ever left out.
 
     Args:
-        samples: Pictures that fit the canvas; there may be none. All have masks, or none has.
+        samples: Pictures that fit the canvas; there may be none. All have masks, or none has; label maps
+            likewise.
         canvas: What they lie on.
         memory: Where pixels and masks go; None gets new memory.
     """
@@ -46,7 +48,11 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
         for sample in samples
         if sample.damage is not None
     )
-    targets = _pad_targets(samples, num_rows, masks=masks[0] if masks else None)
+    targets = replace(
+        _pad_targets(samples, num_rows),
+        masks=masks[0] if masks else None,
+        semantic=_pad_labels(samples, canvas),
+    )
     return Batch(images=images, targets=targets, records=records, damaged=damaged)
 
 
@@ -83,7 +89,19 @@ def num_box_rows(most_boxes: int) -> int:
     return num_rows
 
 
-def _pad_targets(samples: Sequence[Sample], num_rows: int, *, masks: Tensor | None) -> Targets:
+def _pad_labels(samples: Sequence[Sample], canvas: Size) -> Tensor | None:
+    """Label maps on the canvas, of pictures that have some; small enough to be handed over like boxes."""
+    maps = [sample.semantic for sample in samples if sample.semantic is not None]
+    if not maps:
+        return None
+    rows, columns = canvas.height // LABEL_MAP_STRIDE, canvas.width // LABEL_MAP_STRIDE
+    padded = torch.full((len(samples), rows, columns), UNLABELLED, dtype=torch.uint8)
+    for whole, labels in zip(padded, maps, strict=True):
+        whole[: labels.shape[0], : labels.shape[1]] = labels
+    return padded
+
+
+def _pad_targets(samples: Sequence[Sample], num_rows: int) -> Targets:
     boxes = torch.zeros((len(samples), num_rows, 4))
     labels = torch.zeros((len(samples), num_rows), dtype=torch.int64)
     is_valid = torch.zeros((len(samples), num_rows), dtype=torch.bool)
@@ -92,4 +110,4 @@ def _pad_targets(samples: Sequence[Sample], num_rows: int, *, masks: Tensor | No
         boxes[row, :count] = sample.boxes
         labels[row, :count] = sample.labels
         is_valid[row, :count] = True
-    return Targets(boxes=boxes, labels=labels, is_valid=is_valid, masks=masks)
+    return Targets(boxes=boxes, labels=labels, is_valid=is_valid)

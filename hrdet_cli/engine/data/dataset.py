@@ -7,6 +7,7 @@ from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.keys import picture_key
+from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.steps import place_picture
@@ -26,6 +27,7 @@ class PictureDataset:
         seed: The run's seed.
         with_masks: Whether targets have masks, as only training needs them; the annotations then have
             segmentations.
+        label_maps: Those of the pictures; None where nobody needs them.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class PictureDataset:
         augmentation: Augmentation,
         seed: int,
         with_masks: bool = False,
+        label_maps: LabelMaps | None = None,
     ) -> None:
         self.annotations = annotations
         self.with_masks = with_masks
+        self.label_maps = label_maps
         self.seed = seed
         self.augmentation = augmentation
         self._images = images
@@ -63,7 +67,7 @@ class PictureDataset:
         """The sample of one picture in one epoch; the arguments are those of ``placement_of``.
 
         Raises:
-            DataError: The picture is missing, damaged or not of its annotated size.
+            DataError: The picture, or its label map, is missing, damaged or not of its annotated size.
         """
         name = str(self.annotations.file_names[index])
         original = self.annotations.size_of(index)
@@ -77,6 +81,9 @@ class PictureDataset:
         if self.with_masks:
             segmentations = self.annotations.segmentations_of(index, is_kept)
             masks = torch.from_numpy(draw_frames(segmentations, moved[is_kept], original, placement))
+        semantic = None
+        if self.label_maps is not None:
+            semantic = torch.from_numpy(self.label_maps.read(name, original, placement))
         return Sample(
             pixels=move_pixels(pixels, placement),
             boxes=torch.from_numpy(moved[is_kept]),
@@ -92,4 +99,5 @@ class PictureDataset:
             ),
             damage=damage,
             masks=masks,
+            semantic=semantic,
         )

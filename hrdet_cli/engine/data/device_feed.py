@@ -116,5 +116,6 @@ def _hand_over(batch: Batch, copying: torch.cuda.Stream, computing: torch.cuda.S
     computing.wait_stream(copying)
     images, targets = batch.images, batch.targets
     used = [images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid]
-    for tensor in used if targets.masks is None else [*used, targets.masks]:
+    used += [tensor for tensor in (targets.masks, targets.semantic) if tensor is not None]
+    for tensor in used:
         tensor.record_stream(computing)

@@ -10,10 +10,17 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE
 
 
 def make_noise_batch(
-    canvas: Size, *, num_pictures: int, num_boxes: int, num_classes: int, with_masks: bool = False
+    canvas: Size,
+    *,
+    num_pictures: int,
+    num_boxes: int,
+    num_classes: int,
+    with_masks: bool = False,
+    num_labels: int | None = None,
 ) -> Batch:
     """A batch of pictures that fill their canvas, the same for the same arguments.
 
@@ -23,6 +30,7 @@ def make_noise_batch(
         num_boxes: Of each picture.  They lie in rows and columns all over it and take turns in their classes.
         num_classes: K.
         with_masks: Whether each box has a mask.
+        num_labels: Kinds of things and stuff in label maps; None has no maps.
     """
     generator = torch.Generator().manual_seed(0)
     boxes = _spread_boxes(canvas, num_boxes)
@@ -31,6 +39,10 @@ def make_noise_batch(
     if with_masks:
         shape = (num_boxes, FRAME_CELLS, FRAME_CELLS)
         masks = torch.randint(2, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    semantic = None
+    if num_labels is not None:
+        rows, columns = canvas.height // LABEL_MAP_STRIDE, canvas.width // LABEL_MAP_STRIDE
+        semantic = (torch.arange(rows)[:, None] + torch.arange(columns)) % num_labels
     samples = [
         Sample(
             pixels=torch.randint(
@@ -48,6 +60,7 @@ def make_noise_batch(
                 ignored_boxes=torch.zeros((0, 4)),
             ),
             masks=masks,
+            semantic=None if semantic is None else semantic.to(torch.uint8),
         )
         for number in range(num_pictures)
     ]

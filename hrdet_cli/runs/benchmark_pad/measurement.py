@@ -162,7 +162,11 @@ def compare_policies(
     num_imbalanced = count if count > 1 else NUM_IMBALANCED
     policies = choose_policies(spec, names)
     part = open_part(
-        spec.data, "train", with_masks=spec.model.head.has_masks, tells_classes=spec.model.head.tells_classes
+        spec.data,
+        "train",
+        with_masks=spec.model.head.has_masks,
+        tells_classes=spec.model.head.tells_classes,
+        num_labels=spec.model.head.num_labels,
     )
     cases: list[_Case] = []
     for number, policy in enumerate(policies):
@@ -209,7 +213,9 @@ def _prepare(
     return _Case(
         policy=policy,
         loader=loader,
-        batches=LargestBatches(loader.steps, num_classes=len(part.annotations.class_names)),
+        batches=LargestBatches(
+            loader.steps, num_classes=len(part.annotations.class_names), label_maps=part.label_maps
+        ),
         layout=layout,
         imbalance=spread.imbalance,
         canvases=layout.typical_canvases(MOST_CANVASES_TIMED),

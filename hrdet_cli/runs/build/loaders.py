@@ -18,7 +18,7 @@ def build_training_loader(
 ) -> TrainingLoader:
     """Training batches of this process, or of another one that shows what it would get.
 
-    Targets have masks where the annotations were loaded with them.
+    Targets have masks where the annotations were loaded with them, and label maps where they were opened.
     """
     world = world or current_world()
     return TrainingLoader(
@@ -28,6 +28,7 @@ def build_training_loader(
             augmentation=build_augmentation(spec.augmentation, build_resizing(spec)),
             seed=spec.run.seed,
             with_masks=part.annotations.segmentations is not None,
+            label_maps=part.label_maps,
         ),
         steps=build_steps(spec, part.annotations, num_processes=world.size),
         world=world,

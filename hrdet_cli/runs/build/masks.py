@@ -3,7 +3,9 @@
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
+from hrdet_cli.runs.build.regions import build_semantic_pooling
 from hrdet_cli.specs.heads.masks import MaskSpec
+from hrdet_cli.specs.heads.semantic import SemanticSpec
 from hrdet_cli.specs.model import ModelSpec
 
 
@@ -14,6 +16,7 @@ def build_mask_branch(
     num_classes: int,
     strides: tuple[int, ...],
     takes_features: bool = False,
+    semantic: SemanticSpec | None = None,
 ) -> MaskBranch:
     """What finds the masks of regions of a pyramid, of which the coarsest level only proposes.
 
@@ -23,6 +26,7 @@ def build_mask_branch(
         num_classes: K, without the background.
         strides: Of the pyramid's levels.
         takes_features: Of another branch.
+        semantic: Of a head with a semantic branch, whose features are added.
     """
     return MaskBranch(
         in_channels=model.neck.channels,
@@ -32,6 +36,7 @@ def build_mask_branch(
             cells=mask.pool_cells,
             sampling_ratio=mask.pool_sampling_ratio,
             aligned=mask.pool_aligned,
+            semantic=None if semantic is None else build_semantic_pooling(semantic),
         ),
         num_convs=mask.num_convs,
         channels=mask.channels,

@@ -8,9 +8,11 @@ from hrdet_cli.engine.models.boxes.sampling import HardSampler, Sampler
 from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE
 from hrdet_cli.runs.build.boxes import build_box_loss
 from hrdet_cli.runs.build.rpn import RPN_STREAM
 from hrdet_cli.specs.heads.regions import RegionHeadSpec
+from hrdet_cli.specs.heads.semantic import SemanticSpec
 from hrdet_cli.specs.model import ModelSpec
 
 FIRST_REGION_STREAM = RPN_STREAM + 1
@@ -56,6 +58,16 @@ def build_region_draw(
     )
 
 
+def build_semantic_pooling(semantic: SemanticSpec) -> RegionPooling:
+    """What cuts regions out of semantic features."""
+    return RegionPooling(
+        strides=(LABEL_MAP_STRIDE,),
+        cells=semantic.pool_cells,
+        sampling_ratio=semantic.pool_sampling_ratio,
+        aligned=semantic.pool_aligned,
+    )
+
+
 def build_box_stage(
     model: ModelSpec,
     head: RegionHeadSpec,
@@ -64,6 +76,7 @@ def build_box_stage(
     num_classes: int,
     strides: tuple[int, ...],
     class_agnostic_boxes: bool,
+    semantic: SemanticSpec | None = None,
 ) -> BoxStage:
     """What looks at regions of a pyramid, of which the coarsest level only proposes.
 
@@ -74,6 +87,7 @@ def build_box_stage(
         num_classes: K, without the background.
         strides: Of the pyramid's levels.
         class_agnostic_boxes: One box for a region, not one for each class.
+        semantic: Of a head with a semantic branch, whose features are added.
     """
     return BoxStage(
         in_channels=model.neck.channels,
@@ -83,6 +97,7 @@ def build_box_stage(
             cells=head.pool_cells,
             sampling_ratio=head.pool_sampling_ratio,
             aligned=head.pool_aligned,
+            semantic=None if semantic is None else build_semantic_pooling(semantic),
         ),
         num_convs=head.num_convs,
         conv_channels=head.conv_channels,

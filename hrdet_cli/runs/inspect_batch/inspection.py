@@ -82,7 +82,11 @@ def inspect_training_batches(
     data = spec.data.model_copy(update={"num_workers": 0})  # a few batches are sooner made than workers
     spec = spec.model_copy(update={"data": data})
     part = open_part(
-        spec.data, "train", with_masks=spec.model.head.has_masks, tells_classes=spec.model.head.tells_classes
+        spec.data,
+        "train",
+        with_masks=spec.model.head.has_masks,
+        tells_classes=spec.model.head.tells_classes,
+        num_labels=spec.model.head.num_labels,
     )
     summary = summarise(spec, part.annotations, epoch=epoch, num_processes=num_processes)
     _remove_old_sheets(out)

@@ -12,6 +12,7 @@ from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section, detection_limit
 from hrdet_cli.specs.heads.masks import CascadeMaskSpec, MaskSpec
 from hrdet_cli.specs.heads.regions import RegionHeadSpec
 from hrdet_cli.specs.heads.rpn import RpnSpec
+from hrdet_cli.specs.heads.semantic import SemanticSpec
 from hrdet_cli.specs.heads.two_stage import proposal_limits, region_norms
 from hrdet_cli.specs.norm import PartNorm
 
@@ -41,8 +42,8 @@ PUBLISHED_STAGES = (
 class CascadeRcnnSpec(HeadSpec):
     """Cascade R-CNN (arXiv:1712.00726): each stage looks at what the one before made of the regions.
 
-    With `mask` it is Cascade Mask R-CNN, and with `mask.interleaved` and `mask.flow` HTC (arXiv:1901.07518)
-    without its semantic branch.
+    With `mask` it is Cascade Mask R-CNN, and with `mask.interleaved`, `mask.flow` and `semantic` Hybrid Task
+    Cascade (arXiv:1901.07518).
     """
 
     kind: Literal["cascade_rcnn"]
@@ -55,6 +56,9 @@ class CascadeRcnnSpec(HeadSpec):
     """Each stage, in the order in which they look at regions; classes are scored by all of them together."""
     mask: CascadeMaskSpec | None = None
     """Mask branches, one for each stage; `{}` are the published ones, null finds boxes alone."""
+
+    semantic: SemanticSpec | None = None
+    """Semantic branch; `{}` is the published one, null has none. It learns from `data.train.label_maps`."""
 
     def problems(self) -> Iterator[Problem]:
         """A cascade of nothing."""
@@ -90,3 +94,8 @@ class CascadeRcnnSpec(HeadSpec):
     def masks(self) -> Section[MaskSpec] | None:
         """Those of the mask branches."""
         return None if self.mask is None else Section("model.head.mask", self.mask)
+
+    @property
+    def label_maps(self) -> Section[SemanticSpec] | None:
+        """Those of the semantic branch."""
+        return None if self.semantic is None else Section("model.head.semantic", self.semantic)

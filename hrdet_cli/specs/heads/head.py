@@ -10,6 +10,7 @@ from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.boxes import SelectionSpec
 from hrdet_cli.specs.heads.masks import MaskSpec
 from hrdet_cli.specs.heads.points import PointSpec
+from hrdet_cli.specs.heads.semantic import SemanticSpec
 from hrdet_cli.specs.norm import PartNorm
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -90,6 +91,16 @@ class HeadSpec(Spec, ABC):
     def masks(self) -> Section[MaskSpec] | None:
         """What finds the masks of detections; None where boxes are all."""
         return None
+
+    @property
+    def label_maps(self) -> Section[SemanticSpec] | None:
+        """What learns from label maps of training pictures; None where nothing does."""
+        return None
+
+    @property
+    def num_labels(self) -> int | None:
+        """Labels that label maps may have; None where nothing learns from them."""
+        return None if self.label_maps is None else self.label_maps.spec.num_labels
 
     @property
     def has_masks(self) -> bool:

@@ -91,3 +91,36 @@ def test_data_without_any_mask_are_refused_with_what_to_do(folder: Path) -> None
         "from and measured with. Take data with segmentations, or a head without masks: "
         "--set model.head.mask=null"
     )
+
+
+def test_training_batches_have_label_maps_where_the_data_were_opened_with_them(folder: Path) -> None:
+    spec = write(folder, [_OUTLINE, _OUTLINE])
+    data = spec.data.model_copy(
+        update={"train": spec.data.train.model_copy(update={"label_maps": Path("maps")})}
+    )
+    (folder / "maps").mkdir()
+    with pytest.raises(DataError) as caught:
+        open_training_data(data, num_labels=5)
+    assert str(caught.value) == (
+        f"{folder / 'maps'}: 2 of the 2 label maps of the pictures that {folder / 'instances.json'} names "
+        f"are missing: 0.png, 1.png. 0.png is not in {folder / 'maps'}. Check data.train.label_maps, or "
+        "train without a semantic branch: --set model.head.semantic=null"
+    )
+    for number in range(2):
+        Image.fromarray(np.full((64, 96), number, dtype=np.uint8)).save(folder / "maps" / f"{number}.png")
+    opened = open_training_data(data, num_labels=5)
+    assert opened.val is not None
+    assert opened.val.label_maps is None
+    (batch,) = build_training_loader(spec, opened.train, torch.device("cpu")).batches(0)
+    assert batch.targets.semantic is not None
+    canvas = batch.images.canvas
+    assert batch.targets.semantic.shape == (2, canvas.height // 8, canvas.width // 8)
+    for row, record in enumerate(batch.records):
+        assert set(batch.targets.semantic[row].flatten().tolist()) == {record.index, 255}
+    steps = build_steps(spec, opened.train.annotations, num_processes=1)
+    largest = LargestBatches(steps, num_classes=1, label_maps=opened.train.label_maps)
+    semantic = largest.make(2).targets.semantic
+    assert semantic is not None
+    assert semantic.shape == (2, largest.canvas.height // 8, largest.canvas.width // 8)
+    assert set(semantic.flatten().tolist()) == set(range(5))
+    assert open_training_data(spec.data).train.label_maps is None

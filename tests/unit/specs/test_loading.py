@@ -454,7 +454,10 @@ def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None
         ("name=2024", "with a letter or digit first; got 2024; in quotes it is one: --set 'name=\"2024\"'"),
         ("data.keep_pictures_without_boxes=2", "must be true or false; got 2"),
         ("data.root=[a]", "must be a path; got [a]"),
-        ("data.train=x.json", "must be a section with the keys annotations, images; got 'x.json'"),
+        (
+            "data.train=x.json",
+            "must be a section with the keys annotations, images, label_maps; got 'x.json'",
+        ),
         (
             "norm=batch",
             "of one of the kinds batch, sync, frozen, group; got 'batch'; write --set norm.k",

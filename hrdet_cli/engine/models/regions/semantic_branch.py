@@ -24,14 +24,14 @@ class SemanticBranch(nn.Module):
     """All levels at the size of one, added up; 3x3 convolutions, and two 1x1 ones for features and kinds."""
 
     def __init__(
-        self, *, channels: int, strides: tuple[int, ...], num_classes: int, num_convs: int, loss_weight: float
+        self, *, channels: int, strides: tuple[int, ...], num_labels: int, num_convs: int, loss_weight: float
     ) -> None:
         """Create the branch with weights of He et al. and zero biases.
 
         Args:
             channels: Of the pyramid and of every layer.
             strides: Of the pyramid's levels, one of them 8.
-            num_classes: Kinds of pixels.
+            num_labels: Kinds of pixels.
             num_convs: 3x3 convolutions.
             loss_weight: Factor of the loss.
         """
@@ -39,7 +39,7 @@ class SemanticBranch(nn.Module):
         self.laterals = nn.ModuleList(NormedConv(channels, channels, kernel_size=1) for _ in strides)
         self.convs = ConvTower(channels, channels=channels, num_convs=num_convs)
         self.embedding = NormedConv(channels, channels, kernel_size=1)
-        self.logits = nn.Conv2d(channels, num_classes, kernel_size=1)
+        self.logits = nn.Conv2d(channels, num_labels, kernel_size=1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

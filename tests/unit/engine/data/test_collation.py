@@ -7,9 +7,17 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import UNLABELLED
 
 
-def _sample(size: Size, *, num_boxes: int = 0, key: int = 0, mask_cells: int | None = None) -> Sample:
+def _sample(
+    size: Size,
+    *,
+    num_boxes: int = 0,
+    key: int = 0,
+    mask_cells: int | None = None,
+    semantic: torch.Tensor | None = None,
+) -> Sample:
     noise = np.random.default_rng(key)
     pixels = torch.from_numpy(noise.integers(1, 256, (3, size.height, size.width), dtype=np.uint8))
     boxes = torch.from_numpy(noise.random((num_boxes, 4), dtype=np.float32))
@@ -17,7 +25,7 @@ def _sample(size: Size, *, num_boxes: int = 0, key: int = 0, mask_cells: int | N
     masks = None
     if mask_cells is not None:
         masks = torch.from_numpy(noise.integers(0, 2, (num_boxes, mask_cells, mask_cells), dtype=np.uint8))
-    return Sample(pixels, boxes, torch.arange(num_boxes), key, record, masks=masks)
+    return Sample(pixels, boxes, torch.arange(num_boxes), key, record, masks=masks, semantic=semantic)
 
 
 def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() -> None:
@@ -81,3 +89,15 @@ def test_a_sample_without_masks_among_others_is_an_error_that_names_it() -> None
     samples = [_sample(Size(8, 8), num_boxes=1, mask_cells=16), _sample(Size(8, 8), num_boxes=1)]
     with pytest.raises(ValueError, match=r"x\.jpg has no masks, and others of its batch do"):
         pad_pictures(samples, Size(64, 64))
+
+
+def test_label_maps_lie_in_the_top_left_corner_of_pixels_without_a_label() -> None:
+    first, second = torch.ones(3, 4, dtype=torch.uint8), torch.full((4, 2), 7, dtype=torch.uint8)
+    samples = [_sample(Size(20, 30), semantic=first), _sample(Size(25, 16), semantic=second)]
+    semantic = pad_pictures(samples, Size(32, 64)).targets.semantic
+    assert semantic is not None
+    assert semantic.shape == (2, 4, 8)
+    assert torch.equal(semantic[0, :3, :4], first)
+    assert torch.equal(semantic[1, :4, :2], second)
+    assert (semantic == UNLABELLED).sum() == 2 * 32 - 12 - 8
+    assert pad_pictures([_sample(Size(20, 30))], Size(32, 64)).targets.semantic is None

@@ -108,3 +108,29 @@ def test_mask_branches_flow_and_are_trained_on_refined_regions_where_the_spec_sa
         ]
     assert sorted(streams) == [1, 2, 3, 4, 5, 6]
     assert hybrid.rpn.sampler.stream == 0
+
+
+def test_a_semantic_branch_is_built_and_pooled_as_the_spec_says() -> None:
+    semantic = "{num_labels: 9, num_convs: 2, pool_cells: 8, pool_sampling_ratio: 3, pool_aligned: false}"
+    head = cascade_of(
+        f"model.head.semantic={semantic}",
+        "model.head.semantic.loss_weight=0.7",
+        "model.head.mask={}",
+        "data.train.label_maps=maps",
+    )
+    branch = head.semantic_head
+    assert branch is not None
+    assert (branch.logits.out_channels, len(branch.convs), branch.loss_weight) == (9, 2, 0.7)
+    assert len(branch.laterals) == 5
+    assert branch.embedding.out_channels == 256
+    assert head.masks is not None
+    poolings = [stage.box_stage.pooling for stage in head.stages]
+    poolings += [mask_branch.pooling for mask_branch in head.masks.branches]
+    for pooling in poolings:
+        around = pooling.semantic
+        assert around is not None
+        assert (around.cells, around.sampling_ratio, around.aligned, around.strides) == (8, 3, False, (8,))
+    assert list(head.parts) == ["rpn", "roi_head", "mask_head", "semantic_head"]
+    plain = cascade_of("model.head.mask={}")
+    assert plain.semantic_head is None
+    assert all(stage.box_stage.pooling.semantic is None for stage in plain.stages)

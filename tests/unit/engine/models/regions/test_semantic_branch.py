@@ -14,13 +14,13 @@ from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import UNLABELLED, Size
 
 STRIDES = (4, 8, 16, 32, 64)
-CHANNELS, NUM_CLASSES = 4, 7
+CHANNELS, NUM_LABELS = 4, 7
 
 
 def make_branch() -> SemanticBranch:
     torch.manual_seed(0)
     branch = SemanticBranch(
-        channels=CHANNELS, strides=STRIDES, num_classes=NUM_CLASSES, num_convs=2, loss_weight=0.2
+        channels=CHANNELS, strides=STRIDES, num_labels=NUM_LABELS, num_convs=2, loss_weight=0.2
     ).double()
     for parameter in branch.parameters():
         if parameter.dim() == 1:
@@ -45,7 +45,7 @@ def make_levels(canvas: Size, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...
 def label_maps(canvas: Size) -> Tensor:
     generator = torch.Generator().manual_seed(5)
     shape = (2, canvas.height // 8, canvas.width // 8)
-    labels = torch.randint(NUM_CLASSES, shape, generator=generator, dtype=torch.uint8)
+    labels = torch.randint(NUM_LABELS, shape, generator=generator, dtype=torch.uint8)
     return labels.where(torch.rand(shape, generator=generator) < 0.7, UNLABELLED)
 
 
@@ -97,7 +97,7 @@ def test_where_padding_is_hidden_nothing_depends_on_the_canvas() -> None:
         assert pyramid.semantic is not None
         labels = torch.full((2, canvas.height // 8, canvas.width // 8), UNLABELLED, dtype=torch.uint8)
         for index, (height, width) in enumerate(sizes):
-            labels[index, : height // 8, : width // 8] = torch.arange(width // 8) % NUM_CLASSES
+            labels[index, : height // 8, : width // 8] = torch.arange(width // 8) % NUM_LABELS
         loss = branch.loss(pyramid, labels)
         gradients = torch.autograd.grad(loss, levels)
         assert not pyramid.semantic.features[0, :, 64 // 8 :].any()

@@ -1,0 +1,115 @@
+"""Label maps: pictures that say of every pixel what kind of thing or stuff it belongs to.
+
+COCO's are called stuffthingmaps.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hrdet_cli.engine.data.decoding import bomb_warnings_ignored
+from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.picture_names import FoundNames
+from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED
+from hrdet_cli.errors import DataError
+
+_ONE_LABEL_A_PIXEL = ("L", "P")
+"""Grey, and a palette's indices."""
+
+
+class LabelMaps:
+    """The label map of each picture: a PNG of the picture's size that is called as it is.
+
+    Args:
+        files: Where they are.
+        num_labels: Labels are below this, or ``UNLABELLED``.
+
+    Attributes:
+        num_labels: As given.
+    """
+
+    def __init__(self, files: ImageSource, *, num_labels: int) -> None:
+        self.num_labels = num_labels
+        self._files = files
+
+    def find(self, file_names: Sequence[str]) -> FoundNames:
+        """Look for the maps of all pictures that will be read; reads none."""
+        return self._files.find([map_name(name) for name in file_names])
+
+    def why_missing(self, name: str) -> str:
+        """Why `find` did not find a map, to go behind its name."""
+        return self._files.why_missing(name)
+
+    def read(self, file_name: str, original: Size, placement: Placement) -> NDArray[np.uint8]:
+        """The labels of every eighth pixel of every eighth row of a placed picture.
+
+        A resized picture's pixel has the label of the original one that is nearest to its corner, as in
+        OpenCV's nearest resize.
+
+        Args:
+            file_name: The picture's.
+            original: Its size as annotated.
+            placement: Where it goes.
+
+        Returns:
+            ``(h / 8, w / 8)`` uint8, rounded up, of the placed picture's ``(h, w)``.
+
+        Raises:
+            DataError: The map is missing, no map, or not of the picture's size, or has another label.
+        """
+        name = map_name(file_name)
+        labels = _decode(self._files.read(name), name)
+        if labels.shape != (original.height, original.width):
+            raise DataError(
+                f"label map {name} is {Size(*labels.shape)}, but its picture {file_name} is {original}, "
+                "width x height. Label maps must have the size of their pictures."
+            )
+        is_known = (labels < self.num_labels) | (labels == UNLABELLED)
+        if not is_known.all():
+            raise DataError(
+                f"label map {name} has the label {labels[~is_known][0]}, but there are {self.num_labels}, "
+                f"counted from 0, and {UNLABELLED} for pixels without one. Set "
+                "model.head.semantic.num_labels, or correct the map."
+            )
+        rows, columns = _sources(original, placement)
+        return labels[np.ix_(rows, columns)]
+
+
+def map_name(file_name: str) -> str:
+    """What the label map of a picture is called: ``a/1.jpg`` has ``a/1.png``."""
+    return PurePosixPath(file_name).with_suffix(".png").as_posix()
+
+
+def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+    try:
+        with bomb_warnings_ignored():
+            image = Image.open(io.BytesIO(data))
+        mode, labels = image.mode, np.asarray(image)
+    except Exception as error:  # decoders meet any bytes: there is no list of what they raise
+        raise DataError(
+            f"label map {name} cannot be decoded. Replace it with a PNG of one label a pixel."
+        ) from error
+    if mode not in _ONE_LABEL_A_PIXEL:
+        raise DataError(
+            f"label map {name} has pixels of mode {mode}, not a label of 8 bits each. Save it as a grey PNG, "
+            "or with a palette whose indices are the labels."
+        )
+    return labels
+
+
+def _sources(original: Size, placement: Placement) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the original picture that labels are read from."""
+    placed, resized, crop = placement.placed, placement.resized, placement.crop
+    rows = np.arange(0, placed.height, LABEL_MAP_STRIDE)
+    columns = np.arange(0, placed.width, LABEL_MAP_STRIDE)
+    if placement.flipped:
+        columns = placed.width - 1 - columns
+    if crop is not None:
+        rows, columns = rows + crop.top, columns + crop.left
+    return rows * original.height // resized.height, columns * original.width // resized.width
