@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from torch import Tensor
@@ -23,7 +23,10 @@ from hrdet_cli.specs.model import ModelSpec
 _CAFFE_NAMES = ("caffe", "msra")
 _TOLERANCE = 0.01
 _NUM_COLOURS = 3
-_SEEING = ("box_corners", "anchor_offset", "round_anchors", "pool_aligned", "pool_sampling_ratio")
+_SEEING = (
+    *("box_corners", "anchor_offset", "round_anchors", "pool_aligned", "pool_sampling_ratio"),
+    *("distances", "centreness_from", "score_rule"),
+)
 """Names of keys that decide where boxes lie and what is seen of them; losses and sampling do not count."""
 _FINDING = (
     *_SEEING,
@@ -47,11 +50,13 @@ class Conventions:
         style: Which convolution of ResNet's blocks has the stride, ``pytorch`` or ``caffe``.
         pixel_order: ``rgb`` or ``bgr``.
         pixel_std: Divisors of the colours, the smallest first.
+        head: Values of the head, by key.
     """
 
-    style: str | None
-    pixel_order: str | None
-    pixel_std: tuple[float, ...] | None
+    style: str | None = None
+    pixel_order: str | None = None
+    pixel_std: tuple[float, ...] | None = None
+    head: Mapping[str, str] = field(default_factory=dict)
 
 
 def stated_conventions(file: WeightsFile, writer: Writer) -> Conventions:
@@ -62,7 +67,7 @@ def stated_conventions(file: WeightsFile, writer: Writer) -> Conventions:
             return of_pixels
         is_caffe = any(word in PurePath(file.source).name.lower() for word in _CAFFE_NAMES)
         is_caffe = is_caffe or writer == CAFFE2
-        return Conventions("caffe", "bgr", None) if is_caffe else Conventions(None, None, None)
+        return Conventions("caffe", "bgr") if is_caffe else Conventions()
     style = re.search(r"""style=['"](caffe|pytorch)['"]""", text)
     to_rgb = re.search(r"to_rgb=(True|False)", text)  # of img_norm_cfg, and the end of bgr_to_rgb
     std = re.search(r"std=\[([-\d., \n]+)\]", text)
@@ -70,7 +75,16 @@ def stated_conventions(file: WeightsFile, writer: Writer) -> Conventions:
         style=style and style[1],
         pixel_order=to_rgb and {"True": "rgb", "False": "bgr"}[to_rgb[1]],
         pixel_std=std and _numbers(std[1]),
+        head=_fcos_conventions(text) if "FCOSHead" in text else {},
     )
+
+
+def _fcos_conventions(text: str) -> dict[str, str]:
+    """What later configurations of mmdetection's FCOS have otherwise than the published one."""
+    return {
+        "distances": "strides" if "norm_on_bbox=True" in text else "exponential",
+        "centreness_from": "boxes" if "centerness_on_reg=True" in text else "classes",
+    }
 
 
 def _conventions_of_pixels(tensors: Mapping[str, Tensor]) -> Conventions | None:
@@ -130,6 +144,10 @@ def _unlike_stated(model: ModelSpec, stated: Conventions, file: WeightsFile) -> 
         yield f"model.pixel_order {stated.pixel_order}, not {model.pixel_order}"
     if stated.pixel_std is not None and not _alike(stated.pixel_std, sorted(model.pixel_std)):
         yield f"model.pixel_std {list(stated.pixel_std)}, not {list(model.pixel_std)}"
+    values = dict(leaves(model.head.model_dump()))
+    for key, value in stated.head.items():
+        if key in values and values[key] != value:
+            yield f"model.head.{key} {value}, not {values[key]}"
 
 
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:

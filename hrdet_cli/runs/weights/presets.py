@@ -92,7 +92,7 @@ def conventions_of(writer: Writer, contents: Contents) -> ExperimentSpec | None:
 def contents_of_model(model: ModelSpec) -> Contents:
     """What weights of a model hold."""
     values = dict(leaves(model.head.model_dump()))
-    behind = {**values, "norm": model.neck.norm}
+    behind = {**values, "neck.norm": model.neck.norm}
     return Contents(
         backbone=_backbone_of(model.backbone),
         head=model.head.kind,

@@ -34,6 +34,12 @@ OURS: Mapping[str, tuple[str, ...]] = {
     "hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco": ("mmdet3-cascade-mask-hrnet-w18",),
     "htc/htc-without-semantic_r50_fpn_1x_coco": ("mmdet3-cascade-r50-fpn", "model.head.mask={flow: true}"),
     "rpn/rpn_r50_fpn_1x_coco": ("mmdet3-r50-fpn", "model.head.kind=rpn"),
+    "retinanet/retinanet_r50_fpn_1x_coco": ("mmdet3-retinanet-r50-fpn",),
+    "hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco": ("mmdet3-fcos-hrnet-w18",),
+    "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco": (
+        *("mmdet3-r50-caffe-fpn", "model.head.kind=fcos"),
+        "model.neck.coarse_from=neck",
+    ),
 }
 """The preset of a configuration, and what has to be set on top."""
 
