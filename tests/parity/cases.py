@@ -63,6 +63,8 @@ _NARROW_DENSE = ["model.neck.channels=64", "model.head.channels=64"]
 _NARROW = ["model.neck.channels=64", "model.head.roi_head.hidden_features=128"]
 """The same in hrdet's terms."""
 _NARROW_MASK = [*_NARROW, "model.head.mask.channels=64"]
+_ALL_TRAINS = ["model.backbone.frozen_stages=0"]
+"""Frozen parts of torchvision's version 2 keep their weights, but not the statistics of their norms."""
 _STAGES = (".0", ".1", ".2")
 
 CASES = {
@@ -121,6 +123,9 @@ CASES = {
         config_changes=_narrow_dense_changes(),
     ),
     "torchvision": Case(preset="torchvision-r50-fpn"),
+    "torchvision-v2": Case(preset="torchvision-r50-fpn-v2", settings=_ALL_TRAINS),
+    "torchvision-mask": Case(preset="torchvision-mask-r50-fpn"),
+    "torchvision-mask-v2": Case(preset="torchvision-mask-r50-fpn-v2", settings=_ALL_TRAINS),
 }
 
 DETECTION_BATCHES = {

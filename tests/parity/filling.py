@@ -29,6 +29,7 @@ _GAINS = (
     (r"(rpn_cls|cls_logits)\.weight$", 0.3),
     (r"(rpn_reg|rpn\.head\.bbox_pred)\.weight$", 0.2),
     (r"bbox_head\.\d\.fc_cls\.weight$", 2.0),  # a cascade's stages are averaged
+    (r"box_head\.5\.weight$", 4.0),  # behind four norms
     (r"(fc_cls|cls_score)\.weight$", 0.5),
     (r"(fc_reg|box_predictor\.bbox_pred)\.weight$", 0.5),
     (r"(retina_cls|conv_cls)\.weight$", 0.4),

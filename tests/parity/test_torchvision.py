@@ -1,9 +1,10 @@
-"""torchvision's Faster R-CNN is installed anyway, so that no numbers of it need to be kept.
+"""torchvision's detectors are installed anyway, so that no numbers of them need to be kept.
 
 In float64: what differs then is what float32 makes of the pixels' mean and deviation, not the rounding of a
 network.
 """
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,40 +14,51 @@ from tests.parity.compare_detection import compare_detection
 from tests.parity.compare_training import compare_training
 from tests.parity.differences import Difference
 from tests.parity.filled_detector import build_filled
+from tests.parity.torchvision_models import build
 
-_TOLERANCE = 1e-6
+_TOLERANCE, _GRADIENT_TOLERANCE = 1e-6, 1e-4
+"""Of a gradient more: a difference of 1e-8 may lie on either side of a ReLU's corner."""
+_TESTED = ("torchvision", "torchvision-mask-v2")
+"""With all that the others have, to save time."""
 _FEW = (
-    "model.head.rpn.num_train_proposals=200",
-    "model.head.rpn.num_test_proposals=100",
-    "model.head.roi_head.num_samples=64",
+    "model.head.rpn.num_train_proposals=100",
+    "model.head.rpn.num_test_proposals=50",
+    "model.head.roi_head.num_samples=32",
+    "model.head.roi_head.max_detections=20",
 )
 _SIZES = [(96, 128), (70, 90)]
 """On a canvas of 96 x 128, whose coarsest level has one row and a half."""
 
 
-@pytest.fixture(scope="module")
-def differences() -> list[Difference]:
-    few: Any = torchvision_dump.build(num_train_proposals=200, num_test_proposals=100, num_samples=64)
+@cache
+def differences(name: str) -> list[Difference]:
+    few: Any = build(name, num_train_proposals=100, num_test_proposals=50, num_samples=32, max_detections=20)
     model = few.double()
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     detection = torchvision_dump.dump_detection(model, _SIZES)
     training = torchvision_dump.dump_training(model, _SIZES)
-    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    detector = build_filled("torchvision", shapes, settings=_FEW).double()
+    detector = build_filled(name, shapes, settings=_FEW).double()
     return [
         *compare_detection(detector, _SIZES, detection),
         *compare_training(detector, _SIZES, training, shapes),
     ]
 
 
-def test_every_stage_is_torchvisions(differences: list[Difference]) -> None:
-    assert len(differences) == 16
-    assert {found.stage: found.relative for found in differences if not found.relative < _TOLERANCE} == {}
+@pytest.mark.parametrize("name", _TESTED)
+def test_every_stage_is_torchvisions(name: str) -> None:
+    stages = [found for found in differences(name) if not found.stage.startswith("mask targets")]
+    assert len(stages) == (19 if "mask" in name else 16)
+    gradients = stages.pop()
+    assert (gradients.stage, gradients.relative < _GRADIENT_TOLERANCE) == ("gradients", True)
+    assert {found.stage: found.relative for found in stages if not found.relative < _TOLERANCE} == {}
 
 
-def test_anchors_and_regions_are_assigned_alike_and_all_boxes_found(differences: list[Difference]) -> None:
-    notes = {found.stage: found.note for found in differences}
+@pytest.mark.parametrize("name", _TESTED)
+def test_anchors_and_regions_are_assigned_alike_and_all_boxes_found(name: str) -> None:
+    notes = {found.stage: found.note for found in differences(name)}
     assert all(" 0 of " not in note for note in notes.values())
     for stage in ("proposals", "detections"):
         found, _, theirs, _, _, ours, *_ = notes[stage].split()
         assert found == theirs == ours
-    assert [found.absolute for found in differences if found.stage.startswith("targets")] == [0, 0]
+    assigned = [found for found in differences(name) if found.stage.startswith("targets")]
+    assert [found.absolute for found in assigned] == [0, 0]

@@ -1,23 +1,27 @@
-"""What torchvision's Faster R-CNN computes at every stage, in the form of ``mmdetection_dump.py``'s files.
+"""What torchvision's detectors compute at every stage, in the form of ``mmdetection_dump.py``'s files.
 
 Runs where hrdet runs:
 
-    python -m tests.parity.torchvision_dump FOLDER
+    python -m tests.parity.torchvision_dump FOLDER [torchvision torchvision-v2 ...]
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
-from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torchvision.models.detection import roi_heads
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops.misc import FrozenBatchNorm2d
 
 from tests.parity.cases import DETECTION_BATCHES, TRAINING_BATCHES, original_size
-from tests.parity.filling import fill, make_picture, make_targets
+from tests.parity.filling import make_picture, make_polygons, make_targets
+from tests.parity.torchvision_models import MODELS, build
 
 Sizes = Sequence[tuple[int, int]]
 Dump = dict[str, Any]
@@ -27,56 +31,27 @@ _LOSS_NAMES = {
     "loss_rpn_box_reg": "loss_rpn_bbox",
     "loss_classifier": "loss_cls",
     "loss_box_reg": "loss_bbox",
+    "loss_mask": "loss_mask",
 }
 
 
 def main() -> None:
-    """Write ``torchvision.pt``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    model = build()
-    dump = {
-        "shapes": {key: list(value.shape) for key, value in model.state_dict().items()},
-        "detection": {batch: dump_detection(model, sizes) for batch, sizes in DETECTION_BATCHES.items()},
-        "training": {batch: dump_training(model, sizes) for batch, sizes in TRAINING_BATCHES.items()},
-    }
-    torch.save(dump, folder / "torchvision.pt")
-
-
-def build(*, num_train_proposals: int = 2000, num_test_proposals: int = 1000, num_samples: int = 512) -> Any:
-    """Version 1 as after loading its own weights for COCO, but with arithmetic ones.
-
-    Without weights to load, torchvision neither freezes norms nor anything else by itself.
-
-    Args:
-        num_train_proposals: Regions that leave the RPN in training; by default torchvision's own number.
-        num_test_proposals: Likewise in evaluation.
-        num_samples: Regions of a picture that the losses look at.
-    """
-    model = fasterrcnn_resnet50_fpn(
-        weights=None,
-        weights_backbone=None,
-        rpn_post_nms_top_n_train=num_train_proposals,
-        rpn_post_nms_top_n_test=num_test_proposals,
-        box_batch_size_per_image=num_samples,
+    """Write a file for each model."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    _freeze_norms(model.backbone)
-    for name, parameter in model.backbone.body.named_parameters():
-        parameter.requires_grad_(name.startswith(("layer2", "layer3", "layer4")))
-    filled = fill({key: tuple(value.shape) for key, value in model.state_dict().items()})
-    model.load_state_dict({key: torch.from_numpy(value) for key, value in filled.items()})
-    return model
-
-
-def _freeze_norms(module: torch.nn.Module) -> None:
-    """Norms of version 1 for COCO have no epsilon."""
-    for name, child in module.named_children():
-        if isinstance(child, torch.nn.BatchNorm2d):
-            setattr(module, name, FrozenBatchNorm2d(child.num_features, eps=0.0))
-        else:
-            _freeze_norms(child)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for name in arguments.models:
+        model = build(name)
+        dump = {
+            "shapes": {key: list(value.shape) for key, value in model.state_dict().items()},
+            "detection": {batch: dump_detection(model, sizes) for batch, sizes in DETECTION_BATCHES.items()},
+            "training": {batch: dump_training(model, sizes) for batch, sizes in TRAINING_BATCHES.items()},
+        }
+        torch.save(dump, arguments.folder / f"{name}.pt")
 
 
 @torch.no_grad()
@@ -89,6 +64,9 @@ def dump_detection(model: Any, sizes: Sizes) -> Dump:
     scores, deltas = model.rpn.head(list(features.values()))
     proposals, _ = model.rpn(images, features)
     found, _ = model.roi_heads(features, proposals, images.image_sizes)
+    masks = _masks(found) if model.roi_heads.has_mask() else {}
+    for picture in found:
+        picture.pop("masks", None)  # or they would be pasted
     found = model.transform.postprocess(found, images.image_sizes, [original_size(*size) for size in sizes])
     return {
         "input": images.tensors,
@@ -98,6 +76,18 @@ def dump_detection(model: Any, sizes: Sizes) -> Dump:
         "rpn_deltas": deltas,
         "proposals": [{"boxes": boxes} for boxes in proposals],
         "detections": [{**picture, "labels": picture["labels"] - 1} for picture in found],
+        **masks,
+    }
+
+
+def _masks(found: Sequence[dict[str, Tensor]]) -> Dump:
+    """Those of detections, in the frames of their boxes on the canvas."""
+    probabilities = torch.cat([picture["masks"][:, 0] for picture in found])
+    rows = [torch.nn.functional.pad(x["boxes"], (1, 0), value=number) for number, x in enumerate(found)]
+    return {
+        "mask_regions": torch.cat(rows),
+        "mask_logits": [probabilities.logit()],
+        "masks": probabilities,
     }
 
 
@@ -110,7 +100,7 @@ def dump_training(model: Any, sizes: Sizes) -> Dump:
     features = model.backbone(images.tensors)
     with Listener(model.rpn) as of_rpn:
         proposals, rpn_losses = model.rpn(images, features, targets)
-    with Listener(model.roi_heads) as of_roi:
+    with Listener(model.roi_heads) as of_roi, heard_mask_targets() as mask_targets:
         _, roi_losses = model.roi_heads(features, proposals, images.image_sizes, targets)
     losses = {_LOSS_NAMES[name]: value for name, value in {**rpn_losses, **roi_losses}.items()}
     model.zero_grad()
@@ -131,13 +121,28 @@ def dump_training(model: Any, sizes: Sizes) -> Dump:
             ]
         ],
         "mask_draws": [],
-        "mask_targets": [],
+        "mask_targets": mask_targets,
         "gradients": {
             name: parameter.grad.double().norm().item()
             for name, parameter in model.named_parameters()
             if parameter.grad is not None
         },
     }
+
+
+@contextmanager
+def heard_mask_targets() -> Iterator[list[Tensor]]:
+    """What the mask branch learns. torchvision leaves shares of cells as they are; here they are rounded."""
+    heard: list[Tensor] = []
+    project = roi_heads.project_masks_on_boxes
+
+    def round_and_listen(*arguments: Any) -> Tensor:
+        targets: Tensor = project(*arguments).round()
+        heard[:] = [torch.cat([*heard, targets])]
+        return targets
+
+    with mock.patch.object(roi_heads, "project_masks_on_boxes", round_and_listen):
+        yield heard
 
 
 def _as_mmdetection(matched: Tensor) -> Tensor:
@@ -215,12 +220,23 @@ def make_images(model: Any, sizes: Sizes) -> ImageList:
 
 
 def make_all_targets(sizes: Sizes, dtype: torch.dtype) -> list[dict[str, Tensor]]:
-    """Ground truth; the background is class 0."""
-    targets = [make_targets(height, width, number=number) for number, (height, width) in enumerate(sizes)]
-    return [
-        {"boxes": torch.from_numpy(boxes).to(dtype), "labels": torch.from_numpy(labels) + 1}
-        for boxes, labels in targets
-    ]
+    """Ground truth; the background is class 0, with the masks that hrdet's side has."""
+    pictures = []
+    for number, (height, width) in enumerate(sizes):
+        boxes, labels = make_targets(height, width, number=number)
+        bitmaps = []
+        for polygon in make_polygons(boxes):
+            bitmap = Image.new("1", (width, height))
+            ImageDraw.Draw(bitmap).polygon([(float(x), float(y)) for x, y in polygon], fill=1)
+            bitmaps.append(np.asarray(bitmap, dtype=np.uint8))
+        pictures.append(
+            {
+                "boxes": torch.from_numpy(boxes).to(dtype),
+                "labels": torch.from_numpy(labels) + 1,
+                "masks": torch.from_numpy(np.stack(bitmaps)),
+            }
+        )
+    return pictures
 
 
 if __name__ == "__main__":
