@@ -35,6 +35,15 @@ class Origin:
         return f"--weights {self.name} fetches these weights{needs}. Or download {place} to {file}."
 
 
+_CAFFE_STYLED = (
+    "resnet50_msra-5891d200.pth",
+    "resnet101_msra-6cc46731.pth",
+    "resnet50_caffe-788b5fa3.pth",
+    "resnet101_caffe-3ad79236.pth",
+)
+"""ResNets of Caffe and Caffe2 that mmdetection keeps for its detectors in the caffe style."""
+
+
 def origin_of(file: str) -> Origin | None:
     """The origin of a published file, by its name; None where that is not known."""
     name = PurePath(file).name
@@ -42,7 +51,7 @@ def origin_of(file: str) -> Origin | None:
         return Origin(f"{TIMM}hrnet_w{found[1]}", _HRNET_PAGE, "timm")
     if (found := re.fullmatch(r"(resnet(?:50|101))-(?:0676ba61|63fe2227)\.pth", name)) is not None:
         return Origin(f"{TORCHVISION}{found[1]}", f"https://download.pytorch.org/models/{name}")
-    if name in ("resnet50_msra-5891d200.pth", "resnet101_msra-6cc46731.pth"):
+    if name in _CAFFE_STYLED:
         return _at(f"{_OPENMMLAB}/pretrain/third_party/{name}")
     if (detector := published_name(name)) is not None:
         return Origin(f"{MMDETECTION}{detector}", mmdetection_url(detector))

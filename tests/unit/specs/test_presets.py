@@ -13,6 +13,7 @@ from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec, ResizeCropS
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
 from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
+from hrdet_cli.specs.heads.fcos import FcosSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
@@ -41,6 +42,16 @@ NAMES = [
     "cascade-mask-hrnet-w48-20e",
     "demo",
     "demo-mask",
+    "fcos-hrnet-w18",
+    "fcos-hrnet-w18-2x",
+    "fcos-hrnet-w18-mstrain-2x",
+    "fcos-hrnet-w18-syncbn-mstrain-2x",
+    "fcos-hrnet-w32",
+    "fcos-hrnet-w32-2x",
+    "fcos-hrnet-w32-mstrain-2x",
+    "fcos-hrnet-w32-syncbn-mstrain-2x",
+    "fcos-hrnet-w40-mstrain-2x",
+    "fcos-hrnet-w48-mstrain-2x",
     "finetune-w18",
     "hrnet-w18",
     "hrnet-w18-16batch-ms",
@@ -66,6 +77,9 @@ NAMES = [
     "hrnet2019-cascade-w18",
     "hrnet2019-cascade-w32",
     "hrnet2019-cascade-w48",
+    "hrnet2019-fcos-w18",
+    "hrnet2019-fcos-w32",
+    "hrnet2019-fcos-w48",
     "hrnet2019-mask-w18",
     "hrnet2019-mask-w32",
     "hrnet2019-mask-w48",
@@ -91,6 +105,10 @@ NAMES = [
     "mmdet3-cascade-r101-fpn",
     "mmdet3-cascade-r50-fpn",
     "mmdet3-fcos-hrnet-w18",
+    "mmdet3-fcos-hrnet-w32",
+    "mmdet3-fcos-hrnet-w40",
+    "mmdet3-fcos-r101-caffe-fpn",
+    "mmdet3-fcos-r50-caffe-fpn",
     "mmdet3-hrnet-w18",
     "mmdet3-hrnet-w32",
     "mmdet3-hrnet-w40",
@@ -103,11 +121,13 @@ NAMES = [
     "mmdet3-r101-fpn",
     "mmdet3-r50-caffe-fpn",
     "mmdet3-r50-fpn",
+    "mmdet3-retinanet-r101-fpn",
     "mmdet3-retinanet-r50-fpn",
     "r101-fpn",
     "r50-fpn",
     "r50-fpn-mstrain-pad",
     "r50-fpn-syncbn",
+    "retinanet-r50-fpn",
     "rpn-hrnet-w18-syncbn",
     "rpn-hrnet-w18-syncbn-ms",
     "rpn-r50-fpn-syncbn",
@@ -116,6 +136,8 @@ NAMES = [
     "torchvision-mask-r50-fpn-v2",
     "torchvision-r50-fpn",
     "torchvision-r50-fpn-v2",
+    "torchvision-retinanet-r50-fpn",
+    "torchvision-retinanet-r50-fpn-v2",
 ]
 
 
@@ -209,6 +231,8 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
         "hrnet2019": "year-2019",
         "torchvision": "torchvision",
         "rpn": "proposals",
+        "fcos": "dense",
+        "retinanet": "dense",
     }
     for name, preset in all_presets().items():
         folder = folder_by_start.get(name.partition("-")[0])
@@ -239,6 +263,12 @@ def test_presets_are_found_by_words_of_their_names_titles_and_descriptions() -> 
         ("cascade-hrnet-w18-20e", 20, (16, 19), 2, 0.02),
         ("cascade-hrnet-w48-20e", 20, (16, 19), 2, 0.02),
         ("cascade-hrnet-w32-mstrain-pad-20e", 20, (16, 19), 2, 0.02),
+        ("fcos-hrnet-w18", 12, (8, 11), 4, 0.01),
+        ("fcos-hrnet-w32-2x", 24, (16, 22), 4, 0.01),
+        ("fcos-hrnet-w48-mstrain-2x", 24, (16, 22), 4, 0.01),
+        ("retinanet-r50-fpn", 12, (8, 11), 4, 0.01),
+        ("mmdet3-fcos-hrnet-w40", 12, (8, 11), 4, 0.01),
+        ("mmdet3-retinanet-r101-fpn", 12, (8, 11), 4, 0.01),
         ("hrnet-w18-16batch-ms", 12, (8, 11), 4, 0.02),
         ("mmdet3-mask-hrnet-w18", 12, (8, 11), 4, 0.02),
         ("mmdet3-cascade-hrnet-w40", 20, (16, 19), 2, 0.02),
@@ -263,6 +293,26 @@ def test_other_recipes_of_2019_have_its_scales_and_norms() -> None:
     assert several.norm.keep_statistics
     assert isinstance(near.norm, SyncBatchNormSpec)
     assert several.padding == near.padding == BatchPaddingSpec(policy="batch")
+
+
+@pytest.mark.parametrize("name", ["fcos-hrnet-w18", "mmdet3-fcos-hrnet-w18", "hrnet2019-fcos-w18"])
+def test_fcos_is_warmed_up_at_a_third_and_does_not_decay_its_biases(name: str) -> None:
+    optimisation = spec_of(name).optimisation
+    assert (optimisation.warmup_shape, optimisation.warmup_steps) == ("constant", 500)
+    assert optimisation.warmup_factor == pytest.approx(1 / 3)
+    assert optimisation.parameter_groups == ParameterGroupsSpec(
+        bias=ParameterGroupSpec(learning_rate_factor=2, weight_decay_factor=0)
+    )
+    assert optimisation.clip_norm == 35
+    assert spec_of(name).model.pixel_order == ("rgb" if name == "fcos-hrnet-w18" else "bgr")
+
+
+def test_fcos_with_syncbn_has_it_in_the_head_too() -> None:
+    spec = spec_of("fcos-hrnet-w32-syncbn-mstrain-2x")
+    assert isinstance(spec.model.head, FcosSpec)
+    assert spec.model.head.norm == "batch"
+    assert isinstance(spec.norm, SyncBatchNormSpec)
+    assert spec.augmentation == ResizeSpec(scales_pixels=((1333, 640), (1333, 800)))
 
 
 def test_mask_and_cascade_presets_have_the_conventions_of_their_faster_rcnn() -> None:

@@ -8,6 +8,8 @@ from torchvision.models import get_model_weights
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.runs.build.detector import build_detector, build_plain_detector
+from hrdet_cli.specs.heads.fcos import FcosSpec
+from hrdet_cli.specs.heads.retinanet import RetinaNetSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.presets import all_presets
@@ -19,7 +21,6 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w18, faster_rcnn, masks": 30.13,
     "hrnet w18, cascade_rcnn": 55.12,
     "hrnet w18, cascade_rcnn, masks": 63.05,
-    "hrnet w18, fcos": 17.5,
     "hrnet w32, faster_rcnn": 47.28,
     "hrnet w32, faster_rcnn, masks": 49.92,
     "hrnet w32, cascade_rcnn": 74.92,
@@ -32,15 +33,28 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w48, faster_rcnn, masks": 86.0,
     "hrnet w48, cascade_rcnn": 111.0,
     "hrnet w48, cascade_rcnn, masks": 118.93,
+    # Four 3x3 convolutions with group norms for classes and for boxes, 8 * (589,824 + 512), three outputs of
+    # 80, 4 and 1 channels, 2,304 * 85 + 85, and five scales: 4,918,618 behind 12.58 M of backbone and neck.
+    "hrnet w18, fcos, group norms": 17.5,
+    "hrnet w18, fcos, batch norms": 17.5,
+    "hrnet w32, fcos, group norms": 37.3,
+    "hrnet w32, fcos, batch norms": 37.3,
+    "hrnet w40, fcos, group norms": 53.54,
+    "hrnet w48, fcos, group norms": 73.38,
+    "resnet 50, fcos, group norms, P6 of P5": 32.3,
+    "resnet 101, fcos, group norms, P6 of P5": 51.29,
+    "resnet 50, retinanet": 37.97,
+    "resnet 50, retinanet, P6 of P5": 33.84,
+    "resnet 50, retinanet, group norms": 37.97,
+    "resnet 101, retinanet": 56.96,
     "hrnet w18, rpn": 13.18,
     "hrnet small, faster_rcnn": 2.31,
     "hrnet small, faster_rcnn, masks": 2.37,
     "resnet 50, rpn": 27.45,
     "resnet 50, faster_rcnn": 41.75,
-    "resnet 50, retinanet": 37.97,
     "resnet 50, faster_rcnn, masks": 44.4,
-    "resnet 50, faster_rcnn, norms": 43.66,
-    "resnet 50, faster_rcnn, masks, norms": 46.3,
+    "resnet 50, faster_rcnn, batch norms": 43.66,
+    "resnet 50, faster_rcnn, masks, batch norms": 46.3,
     "resnet 50, cascade_rcnn": 69.39,
     "resnet 50, cascade_rcnn, masks": 77.32,
     "resnet 101, faster_rcnn": 60.75,
@@ -54,7 +68,10 @@ def architecture(model: ModelSpec) -> str:
     """What of a model decides its tensors, in the presets."""
     backbone = model.backbone.width if model.backbone.kind == "hrnet" else model.backbone.depth
     masks = "" if model.head.masks is None else ", masks"
-    norms = "" if model.neck.norm is None else ", norms"
+    norm = model.head.norm if isinstance(model.head, RetinaNetSpec | FcosSpec) else model.neck.norm
+    norms = "" if norm is None else f", {norm} norms"
+    if model.neck.coarse_from == "neck":
+        norms += ", P6 of P5"
     return f"{model.backbone.kind} {backbone}, {model.head.kind}{masks}{norms}"
 
 
@@ -99,7 +116,9 @@ def test_torchvision_counts_as_many_parameters(name: str) -> None:
     weights = str(spec.model.weights).removeprefix("torchvision:")
     with torch.device("meta"):
         detector = build_detector(spec, num_classes=90, trains=False)
-    of_background = 4 * (1024 + 1) + (256 + 1 if spec.model.head.has_masks else 0)  # boxes and masks of none
+    of_background = 9 * 9 * 256 + 9 if spec.model.head.kind == "retinanet" else 4 * (1024 + 1)
+    if spec.model.head.has_masks:
+        of_background += 256 + 1
     counted = sum(parameter.numel() for parameter in detector.parameters()) + of_background
     if spec.norm.kind == "frozen":  # which has no parameters there
         state = detector.state_dict()
