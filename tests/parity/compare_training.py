@@ -73,7 +73,7 @@ def compare_training(
     for number, (ours, theirs) in enumerate(masks, start=1):
         yield share_of_different(f"mask targets of stage {number}", ours, theirs, of="cells")
     for name, loss in losses_by_our_names(dump["losses"], detector).items():
-        yield difference(name, losses[name].detach(), torch.tensor(loss))
+        yield difference(name, losses[name].detach(), torch.tensor(loss, dtype=losses[name].dtype))
     norms = {
         name: None if parameter.grad is None else parameter.grad.double().norm().item()
         for name, parameter in detector.named_parameters()

@@ -10,6 +10,7 @@ from typing import Any
 
 import mmcv.ops  # type: ignore[import-not-found]  # noqa: F401 - listed in sys.modules
 import mmdet  # type: ignore[import-not-found]
+import mmdet.models.roi_heads.mask_heads.fcn_mask_head as fcn_mask_head  # type: ignore[import-not-found]
 import numpy as np
 import pycocotools.mask
 import torch
@@ -29,7 +30,7 @@ Sizes = Sequence[tuple[int, int]]
 
 register_all_modules()
 _operators = sys.modules["mmcv.ops.nms"].ext_module
-_nms = _operators.nms
+_nms, _paste = _operators.nms, fcn_mask_head._do_paste_mask
 
 
 def _nms_in_float32(bboxes: Tensor, scores: Tensor, **settings: Any) -> Tensor:
@@ -38,7 +39,12 @@ def _nms_in_float32(bboxes: Tensor, scores: Tensor, **settings: Any) -> Tensor:
     return kept
 
 
-_operators.nms = _nms_in_float32
+def _paste_in_float32(masks: Tensor, boxes: Tensor, *size: int, skip_empty: bool) -> Any:
+    """Likewise."""
+    return _paste(masks, boxes.float(), *size, skip_empty=skip_empty)
+
+
+_operators.nms, fcn_mask_head._do_paste_mask = _nms_in_float32, _paste_in_float32
 
 
 def build(name: str) -> Any:
