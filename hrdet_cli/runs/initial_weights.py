@@ -76,11 +76,11 @@ def _class_notices(file: WeightsFile, report: LoadReport, class_names: Sequence[
     if report.remade:
         yield (
             f"weights {file.source} have {report.num_classes} classes, the data {num_classes}: the last "
-            f"layers of the region head start anew ({', '.join(report.remade)})"
+            f"layers of the head start anew ({', '.join(report.remade)})"
         )
     elif report.num_classes == num_classes and file.class_names not in (None, tuple(class_names)):
         number = counted(num_classes, "class", "classes")
         yield (
             f"weights {file.source} are for {number} of other names or in another order "
-            f"({', '.join((file.class_names or ())[:3])}, ...): the region head starts from them all the same"
+            f"({', '.join((file.class_names or ())[:3])}, ...): the head starts from them all the same"
         )

@@ -158,7 +158,7 @@ def test_a_detector_is_taken_to_other_classes_and_what_shall_not_move_does_not(
     outcome = hrdet("train", *tuning_options(still), *other_classes, "--weights", source, "--run-dir", folder)
 
     assert outcome.exit_code == 0, outcome.stderr
-    assert "have 6 classes, the data 2: the last layers of the region head start anew" in outcome.stdout
+    assert "have 6 classes, the data 2: the last layers of the head start anew" in outcome.stdout
     assert "parameter group backbone" in outcome.stdout
     assert "parameters that do not move" in outcome.stdout
     before, state = checkpoint(finished_run.folder, "best.pt")["model"], checkpoint(folder, "last.pt")

@@ -24,6 +24,7 @@ def draw_inspection(inspection: Inspection) -> RenderableType:
     facts.add_row("backbone", inspection.backbone or "none that hrdet has")
     if inspection.num_classes is not None:
         facts.add_row("classes", _classes(inspection))
+    if inspection.background is not None:
         facts.add_row("background", f"{inspection.background} row of the classifier")
     dtypes = ", ".join(f"{count} {dtype}" for dtype, count in inspection.num_tensors_by_dtype.items())
     facts.add_row("tensors", f"{inspection.num_tensors} ({dtypes})")

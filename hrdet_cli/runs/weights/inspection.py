@@ -45,7 +45,7 @@ class Inspection:
         writer: Who wrote them.
         head: As people call the detector; None of a backbone alone.
         backbone: As people call it; None where hrdet has none like it.
-        background: Which row of the classifier is the background's.
+        background: Which row of the classifier is the background's; None where there is none.
         class_names: As the file or its publisher says, or else COCO's, if their number is; None where nobody
             knows, and of backbones.
         names_are_coco: Whether they were told by their number alone.
@@ -107,7 +107,7 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         writer=writer.name,
         head=str(contents) if contents.is_detector else None,
         backbone=None if contents.backbone is None else str(contents.backbone),
-        background=writer.background if background == "auto" else background,
+        background=_background_of(writer, contents) if background == "auto" else background,
         num_classes=num_classes,
         class_names=file.class_names or coco,
         names_are_coco=coco is not None,
@@ -132,6 +132,13 @@ def _impossible_values(file: WeightsFile, tensors: Mapping[str, Tensor]) -> Iter
     if isinstance(average, dict) and average:
         found = find_impossible_values(plain_tensors(average, f"{file.source} (ema_model)"))
         yield from (f"ema_model: {values}" for values in found)
+
+
+def _background_of(writer: Writer, contents: Contents) -> str | None:
+    """Which row is the background's; None where there is none."""
+    if not contents.has_classes:
+        return None
+    return writer.background if contents.scores_background else writer.dense_background
 
 
 def _own_spec(file: WeightsFile) -> ExperimentSpec | None:

@@ -9,7 +9,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.build.detector import build_plain_detector
+from hrdet_cli.runs.build.detector import build_detector, build_plain_detector
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
@@ -64,12 +64,43 @@ def test_a_detector_for_other_classes_is_loaded_but_for_its_last_layers_and_that
     before = {key: tensor.clone() for key, tensor in detector.state_dict().items()}
     loaded = load_initial_weights(detector, model, class_names=CLASSES)
     assert loaded.notices == (
-        f"weights {model.weights} have 80 classes, the data 3: the last layers of the region head start anew "
+        f"weights {model.weights} have 80 classes, the data 3: the last layers of the head start anew "
         "(roi_head.classifier.weight, roi_head.classifier.bias, roi_head.regressor.weight, "
         "roi_head.regressor.bias)",
     )
     same = {key for key, tensor in detector.state_dict().items() if torch.equal(tensor, before[key])}
     assert same == {key for key in before if key.startswith(("roi_head.classifier", "roi_head.regressor"))}
+
+
+REMADE = {
+    "{kind: faster_rcnn, mask: {channels: 8}}": {
+        "roi_head.classifier",
+        "roi_head.regressor",
+        "mask_head.logits",
+    },
+    "{kind: cascade_rcnn, mask: {channels: 8}}": {
+        *(f"roi_head.stages.{stage}.classifier" for stage in range(3)),
+        *(f"mask_head.stages.{stage}.logits" for stage in range(3)),
+    },
+    "{kind: retinanet, channels: 8}": {"retina_head.class_logits"},
+    "{kind: fcos, channels: 32}": {"fcos_head.class_logits"},
+}
+
+
+@pytest.mark.parametrize("head", REMADE)
+def test_of_every_head_the_layers_whose_rows_are_classes_start_anew(head: str, tmp_path: Path) -> None:
+    settings = ["model.neck.channels=8", f"model.head={head}", "model.strict_weights=true"]
+    spec = load_spec(preset="demo", settings=settings).spec
+    detectors = [build_detector(spec, num_classes=number, trains=True) for number in (80, 3)]
+    torch.save(to_mmdetection(shifted(detectors[0])), tmp_path / "w.pth")
+    model = spec.model.model_copy(update={"weights": str(tmp_path / "w.pth")})
+    before = {key: tensor.clone() for key, tensor in detectors[1].state_dict().items()}
+    (notice,) = (
+        n for n in load_initial_weights(detectors[1], model, class_names=CLASSES).notices if "anew" in n
+    )
+    same = {key for key, tensor in detectors[1].state_dict().items() if torch.equal(tensor, before[key])}
+    assert {key.rpartition(".")[0] for key in same} == REMADE[head]
+    assert all(key in notice for key in same)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ class Contents:
         """Whether it tells classes apart; what only proposes does not."""
         return self.head not in (None, "rpn")
 
+    @property
+    def scores_background(self) -> bool:
+        """Whether the background is one of the classes that are scored; one-stage heads need none."""
+        return self.head in ("faster_rcnn", "cascade_rcnn")
+
     def __str__(self) -> str:
         if self.head is None:
             return "a backbone" if self.backbone is None else f"{self.backbone} backbone"

@@ -78,3 +78,29 @@ def test_a_checkpoint_of_ours_is_compared_with_its_own_spec(tmp_path: Path) -> N
     assert inspection.fit is not None
     assert (inspection.fit.spec_name, inspection.fit.report.fits) == ("demo", True)
     assert inspection.likely_preset is None
+
+
+HEADS = {
+    "Faster R-CNN": ("{kind: faster_rcnn}", "last"),
+    "Mask R-CNN": ("{kind: faster_rcnn, mask: {channels: 8}}", "last"),
+    "Cascade R-CNN": ("{kind: cascade_rcnn}", "last"),
+    "Cascade Mask R-CNN": ("{kind: cascade_rcnn, mask: {channels: 8}}", "last"),
+    "RetinaNet": ("{kind: retinanet, channels: 8}", None),
+    "FCOS": ("{kind: fcos, channels: 32}", None),
+    "region proposal network": ("{kind: rpn}", None),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_is_told_with_its_writer_its_classes_and_its_background(name: str, tmp_path: Path) -> None:
+    head, background = HEADS[name]
+    settings = ["model.neck.channels=8", f"model.head={head}"]
+    spec = load_spec(preset="demo", settings=settings).spec
+    has_classes = name != "region proposal network"
+    torch.save(to_mmdetection(tensors_of(spec, 80 if has_classes else 1)), tmp_path / "w.pth")
+    inspection = inspect_weights(str(tmp_path / "w.pth"), spec)
+    assert (inspection.writer, inspection.head) == ("mmdetection 2 or 3", name)
+    assert inspection.num_classes == (80 if has_classes else None)
+    assert inspection.background == background
+    assert inspection.fit is not None
+    assert inspection.fit.report.fits
