@@ -42,6 +42,10 @@ NAMES = [
     "cascade-mask-hrnet-w48-20e",
     "demo",
     "demo-mask",
+    "detectron2-mask-r101-fpn",
+    "detectron2-mask-r50-fpn",
+    "detectron2-r101-fpn",
+    "detectron2-r50-fpn",
     "fcos-hrnet-w18",
     "fcos-hrnet-w18-2x",
     "fcos-hrnet-w18-mstrain-2x",
@@ -80,6 +84,9 @@ NAMES = [
     "hrnet2019-fcos-w18",
     "hrnet2019-fcos-w32",
     "hrnet2019-fcos-w48",
+    "hrnet2019-htc-w18",
+    "hrnet2019-htc-w32",
+    "hrnet2019-htc-w48",
     "hrnet2019-mask-w18",
     "hrnet2019-mask-w32",
     "hrnet2019-mask-w48",
@@ -88,6 +95,12 @@ NAMES = [
     "hrnet2019-w32",
     "hrnet2019-w40",
     "hrnet2019-w48",
+    "htc-hrnet-w18-20e",
+    "htc-hrnet-w32-20e",
+    "htc-hrnet-w40-20e",
+    "htc-hrnet-w40-28e",
+    "htc-hrnet-w48-20e",
+    "htc-hrnet-w48-28e",
     "mask-hrnet-w18",
     "mask-hrnet-w18-2x",
     "mask-hrnet-w18-mstrain-pad",
@@ -112,6 +125,11 @@ NAMES = [
     "mmdet3-hrnet-w18",
     "mmdet3-hrnet-w32",
     "mmdet3-hrnet-w40",
+    "mmdet3-htc-hrnet-w18",
+    "mmdet3-htc-hrnet-w32",
+    "mmdet3-htc-hrnet-w40",
+    "mmdet3-htc-r101-fpn",
+    "mmdet3-htc-r50-fpn",
     "mmdet3-mask-hrnet-w18",
     "mmdet3-mask-hrnet-w32",
     "mmdet3-mask-hrnet-w40",
@@ -232,6 +250,8 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
         "torchvision": "torchvision",
         "rpn": "proposals",
         "fcos": "dense",
+        "htc": "htc",
+        "detectron2": "detectron2",
         "retinanet": "dense",
     }
     for name, preset in all_presets().items():
@@ -263,6 +283,10 @@ def test_presets_are_found_by_words_of_their_names_titles_and_descriptions() -> 
         ("cascade-hrnet-w18-20e", 20, (16, 19), 2, 0.02),
         ("cascade-hrnet-w48-20e", 20, (16, 19), 2, 0.02),
         ("cascade-hrnet-w32-mstrain-pad-20e", 20, (16, 19), 2, 0.02),
+        ("htc-hrnet-w18-20e", 20, (16, 19), 2, 0.02),
+        ("htc-hrnet-w48-28e", 28, (24, 27), 2, 0.02),
+        ("mmdet3-htc-hrnet-w40", 20, (16, 19), 2, 0.02),
+        ("detectron2-mask-r101-fpn", 12, (8, 11), 4, 0.02),
         ("fcos-hrnet-w18", 12, (8, 11), 4, 0.01),
         ("fcos-hrnet-w32-2x", 24, (16, 22), 4, 0.01),
         ("fcos-hrnet-w48-mstrain-2x", 24, (16, 22), 4, 0.01),
@@ -313,6 +337,36 @@ def test_fcos_with_syncbn_has_it_in_the_head_too() -> None:
     assert spec.model.head.norm == "batch"
     assert isinstance(spec.norm, SyncBatchNormSpec)
     assert spec.augmentation == ResizeSpec(scales_pixels=((1333, 640), (1333, 800)))
+
+
+@pytest.mark.parametrize("name", ["htc-hrnet-w48-28e", "mmdet3-htc-r50-fpn", "hrnet2019-htc-w32"])
+def test_htc_has_all_that_makes_it_and_the_pooling_of_its_boxes(name: str) -> None:
+    spec = spec_of(name)
+    head = spec.model.head
+    assert isinstance(head, CascadeRcnnSpec)
+    assert head.mask is not None
+    assert head.semantic is not None
+    assert (head.mask.flow, head.mask.interleaved, head.mask.average) == (True, True, "all")
+    assert (head.roi_head.score_threshold, head.semantic.num_labels) == (0.001, 183)
+    assert [stage.min_positive_iou for stage in head.stages] == [0.5, 0.6, 0.7]
+    for part in (head.mask, head.semantic):
+        assert part.pool_sampling_ratio == head.roi_head.pool_sampling_ratio
+        assert part.pool_aligned == head.roi_head.pool_aligned
+    assert str(spec.data.train.label_maps) == "stuffthingmaps/train2017"
+
+
+def test_detectron2_s_presets_have_its_colours_matching_and_clamp() -> None:
+    model = spec_of("detectron2-mask-r50-fpn").model
+    assert isinstance(model.backbone, ResNetBackboneSpec)
+    assert isinstance(model.head, FasterRcnnSpec)
+    assert (model.backbone.style, model.pixel_order, model.pixel_std) == ("caffe", "bgr", (1, 1, 1))
+    rpn, roi_head = model.head.rpn, model.head.roi_head
+    assert (rpn.anchor_area, rpn.low_quality_target, rpn.min_positive_iou) == ("canvas", "best", 0)
+    assert (rpn.anchor_offset, rpn.allowed_border_pixels, rpn.num_train_proposals) == (0, None, 1000)
+    assert rpn.box_clamp == roi_head.box_clamp == "enlarging"
+    assert rpn.box_loss == roi_head.box_loss == BoxLossSpec(kind="l1")
+    assert (roi_head.pool_aligned, roi_head.pool_sampling_ratio) == (True, 0)
+    assert spec_of("detectron2-mask-r50-fpn").data.resize_filter == "antialias"
 
 
 def test_mask_and_cascade_presets_have_the_conventions_of_their_faster_rcnn() -> None:

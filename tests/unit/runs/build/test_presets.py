@@ -47,6 +47,13 @@ MILLIONS_OF_PARAMETERS = {
     "resnet 50, retinanet, P6 of P5": 33.84,
     "resnet 50, retinanet, group norms": 37.97,
     "resnet 101, retinanet": 56.96,
+    # HTC's branches hand on features, 2 * 65,792, and its semantic one has 2,802,103 parameters.
+    "hrnet w18, cascade_rcnn, masks, semantic": 65.99,
+    "hrnet w32, cascade_rcnn, masks, semantic": 85.78,
+    "hrnet w40, cascade_rcnn, masks, semantic": 102.03,
+    "hrnet w48, cascade_rcnn, masks, semantic": 121.87,
+    "resnet 50, cascade_rcnn, masks, semantic": 80.26,
+    "resnet 101, cascade_rcnn, masks, semantic": 99.25,
     "hrnet w18, rpn": 13.18,
     "hrnet small, faster_rcnn": 2.31,
     "hrnet small, faster_rcnn, masks": 2.37,
@@ -68,6 +75,8 @@ def architecture(model: ModelSpec) -> str:
     """What of a model decides its tensors, in the presets."""
     backbone = model.backbone.width if model.backbone.kind == "hrnet" else model.backbone.depth
     masks = "" if model.head.masks is None else ", masks"
+    if model.head.label_maps is not None:
+        masks += ", semantic"
     norm = model.head.norm if isinstance(model.head, RetinaNetSpec | FcosSpec) else model.neck.norm
     norms = "" if norm is None else f", {norm} norms"
     if model.neck.coarse_from == "neck":
