@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.semantic_labels import LABEL_MAP_STRIDE, UNLABELLED
 
 __all__ = [
     "LABEL_MAP_STRIDE",
@@ -37,11 +38,6 @@ __all__ = [
     "Size",
     "Targets",
 ]
-
-LABEL_MAP_STRIDE = 8
-"""Pixels from one labelled pixel of ``Targets.semantic`` to the next, along rows and columns."""
-UNLABELLED = 255
-"""Label of pixels of which nobody says what they belong to, and of padding."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,7 @@ the two over every chroma sampling; ``tests/benchmarks/decoders.py`` compares ot
 
 import io
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.jpeg_damage import damage_of_jpeg
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
@@ -35,17 +33,6 @@ _UPRIGHT, _ON_THEIR_SIDE = 1, (5, 6, 7, 8)  # orientations
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
 _PLAIN_COLOURS = ("YCbCr", "Gray")
-
-
-@contextmanager
-def bomb_warnings_ignored() -> Iterator[None]:
-    """Inside, Pillow does not warn of pictures that `decode_rgb` takes; larger ones it refuses anyway.
-
-    Python has one set of rules about warnings for all threads: who decodes in threads puts this round them.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
 
 
 class _UndecodableError(Exception):

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hrdet_cli.engine.data.decoding import bomb_warnings_ignored
+from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED
+from hrdet_cli.engine.semantic_labels import LABEL_MAP_STRIDE, UNLABELLED
 from hrdet_cli.errors import DataError
 
 _ONE_LABEL_A_PIXEL = ("L", "P")

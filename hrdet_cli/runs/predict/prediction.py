@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from hrdet_cli.engine.data.batch import PictureFault
-from hrdet_cli.engine.data.decoding import bomb_warnings_ignored, decode_picture
+from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
+from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.data.unlabelled import (

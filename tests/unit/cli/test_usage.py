@@ -172,7 +172,7 @@ def test_an_answer_with_a_setting_is_a_valid_one(name: str) -> None:
         ),
         ("train --set optimisation.drop", ["optimisation.drop_epochs=", "optimisation.drop_factor="]),
         ("train --overw", ["--overwrite"]),
-        ("presets show dem", ["demo"]),
+        ("presets show dem", ["demo", "demo-mask"]),
         ("benchmark-p", ["benchmark-pad"]),
     ],
 )

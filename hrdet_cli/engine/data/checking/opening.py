@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
-from hrdet_cli.engine.data.decoding import WrongSizeError, bomb_warnings_ignored, decode_picture
+from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
+from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
