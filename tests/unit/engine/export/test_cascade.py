@@ -61,6 +61,7 @@ def make_detector(*, with_deformable: bool = False) -> Detector:
     return detector.float().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_deformable", [False, True])
 def test_it_finds_what_the_detector_finds(with_deformable: bool) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason='needs the extra "export"')

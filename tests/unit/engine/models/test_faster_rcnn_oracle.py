@@ -272,6 +272,7 @@ class OurMaskTargets:
         return mask_targets(regions, boxes[index], masks[index], num_cells=num_cells).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
 def test_losses_and_gradients_equal_torchvisions(
     num_boxes: list[int], monkeypatch: pytest.MonkeyPatch
@@ -301,6 +302,7 @@ def test_losses_and_gradients_equal_torchvisions(
         assert error < 1e-3, name
 
 
+@pytest.mark.slow
 def test_detections_equal_torchvisions() -> None:
     case = make_case([4, 2])
     with torch.no_grad():

@@ -126,6 +126,7 @@ def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
     return scores.topk(7).indices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [[], RETINANET, FCOS], ids=["Faster R-CNN", "RetinaNet", "FCOS"])
 def test_hiding_the_padding_needs_no_value_from_the_device(
     head: list[str], monkeypatch: pytest.MonkeyPatch

@@ -142,6 +142,7 @@ def make_case(version: str, num_boxes: list[int]) -> Case:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", BUILD)
 @pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
 def test_losses_and_gradients_equal_torchvisions(version: str, num_boxes: list[int]) -> None:
