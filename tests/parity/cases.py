@@ -92,7 +92,11 @@ CASES = {
     "cascade-mask-w18": Case(
         preset="mmdet3-cascade-mask-hrnet-w18", config="hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco.py"
     ),
-    "htc-w18": Case(preset="mmdet3-htc-hrnet-w18", config="hrnet/htc_hrnetv2p-w18_20e_coco.py"),
+    "htc-w18": Case(
+        preset="mmdet3-htc-hrnet-w18",
+        settings=["model.head.mask.average=last"],  # of version 3 alone
+        config="hrnet/htc_hrnetv2p-w18_20e_coco.py",
+    ),
     "retinanet-r50": Case(preset="mmdet3-retinanet-r50-fpn", config="retinanet/retinanet_r50_fpn_1x_coco.py"),
     "fcos-w18": Case(
         preset="mmdet3-fcos-hrnet-w18", config="hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco.py"

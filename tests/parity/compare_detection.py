@@ -46,6 +46,11 @@ def compare_detection(
     if isinstance(rpn, RegionProposalNetwork):
         proposals = rpn.propose(rpn(pyramid), batch.images.sizes)
         yield of_boxes("proposals", boxes_of(proposals), [picture["boxes"] for picture in dump["proposals"]])
+    pyramid = detector.head.prepare(pyramid)
+    if pyramid.semantic is not None:
+        logits = detector.head.parts["semantic_head"].get_submodule("logits")(pyramid.semantic.hidden)
+        yield difference("semantic logits", logits, dump["semantic_logits"])
+        yield difference("semantic features", pyramid.semantic.features, dump["semantic_features"])
     if "box_stages" in dump:
         yield from of_box_stages(detector, pyramid, dump["box_stages"])
     if "mask_logits" in dump:

@@ -28,6 +28,7 @@ _LOSSES = {
         "loss_cls": "roi_class",
         "loss_bbox": "roi_box",
         "loss_mask": "roi_mask",
+        "loss_semantic_seg": "semantic",
     },
     "retina_head": {"loss_cls": "retina_class", "loss_bbox": "retina_box"},
     "fcos_head": {

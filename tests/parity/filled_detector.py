@@ -14,13 +14,21 @@ from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE
 from hrdet_cli.engine.weights.loading import load_weights
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.parity.cases import CASES, original_size
-from tests.parity.filling import NUM_CLASSES, fill, make_picture, make_polygons, make_targets
+from tests.parity.filling import (
+    NUM_CLASSES,
+    fill,
+    make_picture,
+    make_polygons,
+    make_semantic_map,
+    make_targets,
+)
 
 
 def build_filled(
@@ -63,6 +71,7 @@ def make_batch(sizes: Sequence[tuple[int, int]]) -> Batch:
             ignored_boxes=torch.zeros(0, 4),
         )
         pixels = torch.from_numpy(make_picture(height, width, number=number))
+        semantic_map = make_semantic_map(height, width, number=number)[::LABEL_MAP_STRIDE, ::LABEL_MAP_STRIDE]
         samples.append(
             Sample(
                 pixels,
@@ -71,6 +80,7 @@ def make_batch(sizes: Sequence[tuple[int, int]]) -> Batch:
                 key=number,
                 record=record,
                 masks=torch.from_numpy(draw_frames(_segmentations(boxes), boxes, size, Placement(size))),
+                semantic=torch.from_numpy(semantic_map.astype(np.uint8)),
             )
         )
     return pad_pictures(samples, SmallestCanvas().canvas_for([Size(*size) for size in sizes]))
