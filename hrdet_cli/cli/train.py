@@ -212,16 +212,11 @@ def _check_node(
 
 
 def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: bool) -> None:
-    from hrdet_cli.runs.dataset import open_training_data
+    from hrdet_cli.runs.dataset import DataNeeds, open_training_data
     from hrdet_cli.runs.plan import make_plan
 
     count = num_processes(processes, device=loaded.spec.run.device)
-    data = open_training_data(
-        loaded.spec.data,
-        with_masks=loaded.spec.model.head.has_masks,
-        tells_classes=loaded.spec.model.head.tells_classes,
-        num_labels=loaded.spec.model.head.num_labels,
-    )
+    data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
     if as_json:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.specs.data import DatasetSpec, DataSpec
+from hrdet_cli.specs.heads.head import HeadSpec
 from hrdet_cli.wording import command, counted, first_few
 
 MAX_NAMES_SHOWN = 5
@@ -55,37 +56,49 @@ class DatasetPart:
     label_maps: LabelMaps | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataNeeds:
+    """What a head asks of the data.
+
+    Attributes:
+        with_masks: Whether objects need masks.
+        tells_classes: Whether classes are told apart; else all are one.
+        num_labels: Labels that the training pictures' label maps may have; None leaves the maps alone.
+    """
+
+    with_masks: bool = False
+    tells_classes: bool = True
+    num_labels: int | None = None
+
+    @classmethod
+    def of(cls, head: HeadSpec) -> Self:
+        """Those of a spec's head."""
+        return cls(with_masks=head.has_masks, tells_classes=head.tells_classes, num_labels=head.num_labels)
+
+
+_BOXES_ALONE = DataNeeds()
+
+
 def open_training_data(
     data: DataSpec,
+    needs: DataNeeds = _BOXES_ALONE,
     *,
-    with_masks: bool = False,
-    tells_classes: bool = True,
-    num_labels: int | None = None,
     load: LoadAnnotations = load_coco,
 ) -> TrainingData:
     """Open both parts and compare their classes.
 
     Args:
         data: Where they are.
-        with_masks: Whether objects need masks, as for a head that has them.
-        tells_classes: Whether classes are told apart; else all are one.
-        num_labels: Labels that the training pictures' label maps may have; None leaves the maps alone.
+        needs: What they must have.
         load: Reads an annotation file; the processes of a group give `load_coco_once`.
 
     Raises:
         DataError: A part cannot be used, or their categories differ.
     """
-    train = open_part(
-        data,
-        "train",
-        with_masks=with_masks,
-        tells_classes=tells_classes,
-        num_labels=num_labels,
-        load=load,
-    )
+    train = open_part(data, "train", needs, load=load)
     if data.val is None:
         return TrainingData(train, None)
-    val = open_part(data, "val", with_masks=with_masks, tells_classes=tells_classes, load=load)
+    val = open_part(data, "val", needs, load=load)
     _check_classes_agree(train.annotations, val.annotations)
     return TrainingData(train, val)
 
@@ -93,28 +106,24 @@ def open_training_data(
 def open_part(
     data: DataSpec,
     part: Literal["train", "val"],
+    needs: DataNeeds = _BOXES_ALONE,
     *,
-    with_masks: bool = False,
-    tells_classes: bool = True,
-    num_labels: int | None = None,
     load: LoadAnnotations = load_coco,
 ) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
 
     Args:
         data: Where it is.
-        part: Which one.
-        with_masks: As for `open_training_data`.
-        tells_classes: As for `open_training_data`.
-        num_labels: Likewise; for the training part only.
+        part: Which one; only the training part has label maps.
+        needs: What it must have.
         load: As for `open_training_data`.
 
     Raises:
         DataError: Annotations are broken, or pictures they name are missing.
     """
     located = locate_part(data, part)
-    annotations = load(located.annotations, located.images, with_masks=with_masks)
-    if not tells_classes:
+    annotations = load(located.annotations, located.images, with_masks=needs.with_masks)
+    if not needs.tells_classes:
         annotations = annotations.as_one_class()
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
         raise DataError(
@@ -139,8 +148,8 @@ def open_part(
     notices = [f"{located.images}: {note}" for note in found.notes()]
     notices += [f"{located.annotations}: {note}" for note in _doubts_about(annotations, part)]
     label_maps = None
-    if num_labels is not None:
-        label_maps = _open_label_maps(data, annotations, num_labels=num_labels)
+    if part == "train" and needs.num_labels is not None:
+        label_maps = _open_label_maps(data, annotations, num_labels=needs.num_labels)
     return DatasetPart(annotations, images, tuple(notices), label_maps)
 
 

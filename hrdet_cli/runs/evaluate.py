@@ -23,7 +23,7 @@ from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.trainer import autocast_dtype
-from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.evaluation_results import Evaluation, Findings, score_and_write
 from hrdet_cli.runs.events import EvaluationProgress
@@ -76,13 +76,7 @@ def evaluate_trained(
     """
     trained = from_first(read, what="weights")
     spec, class_names = trained.spec, trained.class_names
-    part = open_part(
-        spec.data,
-        "val",
-        with_masks=spec.model.head.has_masks,
-        tells_classes=spec.model.head.tells_classes,
-        load=load_coco_once,
-    )
+    part = open_part(spec.data, "val", DataNeeds.of(spec.model.head), load=load_coco_once)
     device = select_device(spec.run)
     origin = origin_of(trained, part)
     evaluation = yield from evaluate_detector(

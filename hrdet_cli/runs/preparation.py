@@ -24,7 +24,7 @@ from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.build.steps import with_batch_size
 from hrdet_cli.runs.build.trainer import build_trainer, precision_name
-from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.dataset import DataNeeds, open_training_data
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import (
     Event,
@@ -123,13 +123,7 @@ def prepare_run(
         _refuse_settings_since(loaded, start.keys_since)
         loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
         spec = loaded.spec
-    data = open_training_data(
-        spec.data,
-        with_masks=spec.model.head.has_masks,
-        tells_classes=spec.model.head.tells_classes,
-        num_labels=spec.model.head.num_labels,
-        load=load_coco_once,
-    )
+    data = open_training_data(spec.data, DataNeeds.of(spec.model.head), load=load_coco_once)
     yield from map(Notice, data.notices)
     device = select_device(spec.run)
     require_trainable_norm(spec.norm, device)

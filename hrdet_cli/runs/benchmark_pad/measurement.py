@@ -35,7 +35,7 @@ from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches
@@ -161,13 +161,7 @@ def compare_policies(
     count = num_processes or _num_devices(device)
     num_imbalanced = count if count > 1 else NUM_IMBALANCED
     policies = choose_policies(spec, names)
-    part = open_part(
-        spec.data,
-        "train",
-        with_masks=spec.model.head.has_masks,
-        tells_classes=spec.model.head.tells_classes,
-        num_labels=spec.model.head.num_labels,
-    )
+    part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
     cases: list[_Case] = []
     for number, policy in enumerate(policies):
         yield WorkProgress("laying out an epoch", number, len(policies))

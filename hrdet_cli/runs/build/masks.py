@@ -2,8 +2,7 @@
 
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.regions.mask_branch import MaskBranch
-from hrdet_cli.engine.models.regions.pooling import RegionPooling
-from hrdet_cli.runs.build.regions import build_semantic_pooling
+from hrdet_cli.runs.build.regions import build_region_pooling
 from hrdet_cli.specs.heads.masks import MaskSpec
 from hrdet_cli.specs.heads.semantic import SemanticSpec
 from hrdet_cli.specs.model import ModelSpec
@@ -31,13 +30,7 @@ def build_mask_branch(
     return MaskBranch(
         in_channels=model.neck.channels,
         num_classes=num_classes,
-        pooling=RegionPooling(
-            strides=strides[:-1],
-            cells=mask.pool_cells,
-            sampling_ratio=mask.pool_sampling_ratio,
-            aligned=mask.pool_aligned,
-            semantic=None if semantic is None else build_semantic_pooling(semantic),
-        ),
+        pooling=build_region_pooling(mask, strides=strides, semantic=semantic),
         num_convs=mask.num_convs,
         channels=mask.channels,
         norm=mask.norm,

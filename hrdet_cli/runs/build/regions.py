@@ -58,13 +58,48 @@ def build_region_draw(
     )
 
 
-def build_semantic_pooling(semantic: SemanticSpec) -> RegionPooling:
-    """What cuts regions out of semantic features."""
+class PoolingSpec(Protocol):
+    """A section that says how regions are cut out."""
+
+    @property
+    def pool_cells(self) -> int:
+        """Cells per side of the result."""
+
+    @property
+    def pool_sampling_ratio(self) -> int:
+        """Samples per cell and axis; 0 adapts."""
+
+    @property
+    def pool_aligned(self) -> bool:
+        """Whether cells are centred."""
+
+
+def build_region_pooling(
+    pooling: PoolingSpec, *, strides: tuple[int, ...], semantic: SemanticSpec | None = None
+) -> RegionPooling:
+    """What cuts regions out of a pyramid, of which the coarsest level only proposes.
+
+    Args:
+        pooling: How.
+        strides: Of the pyramid's levels.
+        semantic: Of a head with a semantic branch, whose features are added.
+    """
+    return _build_pooling(
+        pooling,
+        strides=strides[:-1],
+        semantic=None if semantic is None else _build_pooling(semantic, strides=(LABEL_MAP_STRIDE,)),
+    )
+
+
+def _build_pooling(
+    pooling: PoolingSpec, *, strides: tuple[int, ...], semantic: RegionPooling | None = None
+) -> RegionPooling:
     return RegionPooling(
-        strides=(LABEL_MAP_STRIDE,),
-        cells=semantic.pool_cells,
-        sampling_ratio=semantic.pool_sampling_ratio,
-        aligned=semantic.pool_aligned,
+        strides=strides,
+        cells=pooling.pool_cells,
+        sampling_ratio=pooling.pool_sampling_ratio,
+        aligned=pooling.pool_aligned,
+        semantic=semantic,
     )
 
 
@@ -92,13 +127,7 @@ def build_box_stage(
     return BoxStage(
         in_channels=model.neck.channels,
         num_classes=num_classes,
-        pooling=RegionPooling(
-            strides=strides[:-1],
-            cells=head.pool_cells,
-            sampling_ratio=head.pool_sampling_ratio,
-            aligned=head.pool_aligned,
-            semantic=None if semantic is None else build_semantic_pooling(semantic),
-        ),
+        pooling=build_region_pooling(head, strides=strides, semantic=semantic),
         num_convs=head.num_convs,
         conv_channels=head.conv_channels,
         norm=head.norm,

@@ -12,7 +12,7 @@ from hrdet_cli.engine.data.batch import load_batch
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.inspect_batch.page import Figure, make_page
 from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_batch
 from hrdet_cli.runs.inspect_batch.pictured_scales import picture_scales
@@ -81,13 +81,7 @@ def inspect_training_batches(
     make_folder(out)
     data = spec.data.model_copy(update={"num_workers": 0})  # a few batches are sooner made than workers
     spec = spec.model_copy(update={"data": data})
-    part = open_part(
-        spec.data,
-        "train",
-        with_masks=spec.model.head.has_masks,
-        tells_classes=spec.model.head.tells_classes,
-        num_labels=spec.model.head.num_labels,
-    )
+    part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
     summary = summarise(spec, part.annotations, epoch=epoch, num_processes=num_processes)
     _remove_old_sheets(out)
     batches_by_rank = [

@@ -1,20 +1,17 @@
 """Detectors whose stages refine each other's regions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import PositiveFloat
 
 from hrdet_cli.specs.base import Fraction, Problem, Spec
-from hrdet_cli.specs.heads.anchors import AnchorSpec
-from hrdet_cli.specs.heads.boxes import BoxStds, SelectionSpec
-from hrdet_cli.specs.heads.head import HeadSpec, Limit, Section, detection_limit
-from hrdet_cli.specs.heads.masks import CascadeMaskSpec, MaskSpec
+from hrdet_cli.specs.heads.boxes import BoxStds
+from hrdet_cli.specs.heads.head import Section
+from hrdet_cli.specs.heads.masks import CascadeMaskSpec
 from hrdet_cli.specs.heads.regions import RegionHeadSpec
-from hrdet_cli.specs.heads.rpn import RpnSpec
 from hrdet_cli.specs.heads.semantic import SemanticSpec
-from hrdet_cli.specs.heads.two_stage import proposal_limits, region_norms
-from hrdet_cli.specs.norm import PartNorm
+from hrdet_cli.specs.heads.two_stage import RegionDetectorSpec
 
 
 class StageSpec(Spec):
@@ -39,7 +36,7 @@ PUBLISHED_STAGES = (
 """Those of the paper, with mmdetection's rounding."""
 
 
-class CascadeRcnnSpec(HeadSpec):
+class CascadeRcnnSpec(RegionDetectorSpec):
     """Cascade R-CNN (arXiv:1712.00726): each stage looks at what the one before made of the regions.
 
     With `mask` it is Cascade Mask R-CNN, and with `mask.interleaved`, `mask.flow` and `semantic` Hybrid Task
@@ -48,15 +45,12 @@ class CascadeRcnnSpec(HeadSpec):
 
     kind: Literal["cascade_rcnn"]
     """The kind of detector."""
-    rpn: RpnSpec = RpnSpec()
-    """Region proposal network."""
     roi_head: RegionHeadSpec = RegionHeadSpec()
     """What all stages have alike; boxes are class-agnostic."""
     stages: tuple[StageSpec, ...] = PUBLISHED_STAGES
     """Each stage, in the order in which they look at regions; classes are scored by all of them together."""
     mask: CascadeMaskSpec | None = None
     """Mask branches, one for each stage; `{}` are the published ones, null finds boxes alone."""
-
     semantic: SemanticSpec | None = None
     """Semantic branch; `{}` is the published one, null has none. It learns from `data.train.label_maps`."""
 
@@ -64,36 +58,6 @@ class CascadeRcnnSpec(HeadSpec):
         """A cascade of nothing."""
         if not self.stages:
             yield "stages", "must have a stage at least; got []"
-
-    @property
-    def finest_stride(self) -> Literal[4]:
-        """Regions are cut out of fine maps; the coarsest level only proposes."""
-        return 4
-
-    @property
-    def region_norms(self) -> Mapping[str, PartNorm]:
-        """Of all stages and mask branches."""
-        return region_norms(self.roi_head, self.mask)
-
-    @property
-    def selection(self) -> Section[SelectionSpec]:
-        """Of all stages together."""
-        return Section("model.head.roi_head", self.roi_head)
-
-    @property
-    def anchors(self) -> Section[AnchorSpec]:
-        """Of the region proposal network."""
-        return Section("model.head.rpn", self.rpn)
-
-    @property
-    def limits(self) -> tuple[Limit, ...]:
-        """Detections, and the proposals that they are made of."""
-        return (detection_limit(self.selection), *proposal_limits(self.rpn))
-
-    @property
-    def masks(self) -> Section[MaskSpec] | None:
-        """Those of the mask branches."""
-        return None if self.mask is None else Section("model.head.mask", self.mask)
 
     @property
     def label_maps(self) -> Section[SemanticSpec] | None:

@@ -12,17 +12,15 @@ from hrdet_cli.specs.heads.rpn import RpnSpec
 from hrdet_cli.specs.norm import PartNorm
 
 
-class FasterRcnnSpec(HeadSpec):
-    """Faster R-CNN (arXiv:1506.01497), and with `mask` Mask R-CNN: proposals are looked at once."""
+class RegionDetectorSpec(HeadSpec):
+    """The base of heads that propose regions and look at them, once or in stages."""
 
-    kind: Literal["faster_rcnn"] = "faster_rcnn"
-    """The kind of detector."""
     rpn: RpnSpec = RpnSpec()
     """Region proposal network."""
-    roi_head: RoiHeadSpec = RoiHeadSpec()
-    """Region head."""
+    roi_head: RegionHeadSpec = RegionHeadSpec()
+    """What looks at regions."""
     mask: MaskSpec | None = None
-    """Mask branch; `{}` is the published one, null finds boxes alone."""
+    """Mask branch; null finds boxes alone."""
 
     @property
     def finest_stride(self) -> Literal[4]:
@@ -31,8 +29,9 @@ class FasterRcnnSpec(HeadSpec):
 
     @property
     def region_norms(self) -> Mapping[str, PartNorm]:
-        """Of the region head and the mask branch."""
-        return region_norms(self.roi_head, self.mask)
+        """Of what looks at regions, and of what finds their masks."""
+        norms = {"model.head.roi_head.norm": self.roi_head.norm}
+        return norms if self.mask is None else {**norms, "model.head.mask.norm": self.mask.norm}
 
     @property
     def selection(self) -> Section[SelectionSpec]:
@@ -51,14 +50,19 @@ class FasterRcnnSpec(HeadSpec):
 
     @property
     def masks(self) -> Section[MaskSpec] | None:
-        """Those of the mask branch."""
+        """Those of the mask branch, or of one for each stage."""
         return None if self.mask is None else Section("model.head.mask", self.mask)
 
 
-def region_norms(roi_head: RegionHeadSpec, mask: MaskSpec | None) -> dict[str, PartNorm]:
-    """The norms of what looks at regions, by their dotted keys."""
-    norms = {"model.head.roi_head.norm": roi_head.norm}
-    return norms if mask is None else {**norms, "model.head.mask.norm": mask.norm}
+class FasterRcnnSpec(RegionDetectorSpec):
+    """Faster R-CNN (arXiv:1506.01497), and with `mask` Mask R-CNN: proposals are looked at once."""
+
+    kind: Literal["faster_rcnn"] = "faster_rcnn"
+    """The kind of detector."""
+    roi_head: RoiHeadSpec = RoiHeadSpec()
+    """Region head."""
+    mask: MaskSpec | None = None
+    """Mask branch; `{}` is the published one, null finds boxes alone."""
 
 
 def proposal_limits(rpn: RpnSpec) -> tuple[Limit, Limit]:

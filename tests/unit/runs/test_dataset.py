@@ -14,7 +14,7 @@ from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
-from hrdet_cli.runs.dataset import open_part, open_training_data
+from hrdet_cli.runs.dataset import DataNeeds, open_part, open_training_data
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
@@ -60,7 +60,7 @@ def write(folder: Path, segmentations: list[Any]) -> ExperimentSpec:
 def test_training_batches_have_masks_where_the_data_were_opened_with_them(folder: Path) -> None:
     spec = write(folder, [_OUTLINE, _OUTLINE])
     for with_masks in (True, False):
-        part = open_part(spec.data, "train", with_masks=with_masks)
+        part = open_part(spec.data, "train", DataNeeds(with_masks=with_masks))
         (batch,) = build_training_loader(spec, part, torch.device("cpu")).batches(0)
         steps = build_steps(spec, part.annotations, num_processes=1)
         largest = LargestBatches(steps, num_classes=1).make(2)
@@ -74,7 +74,7 @@ def test_training_batches_have_masks_where_the_data_were_opened_with_them(folder
 
 
 def test_objects_without_a_mask_are_counted(folder: Path) -> None:
-    data = open_training_data(write(folder, [_OUTLINE, []]).data, with_masks=True)
+    data = open_training_data(write(folder, [_OUTLINE, []]).data, DataNeeds(with_masks=True))
     assert data.val is not None
     for part in (data.train, data.val):
         assert part.annotations.dropped_boxes == {NO_MASK: 1}
@@ -85,7 +85,7 @@ def test_data_without_any_mask_are_refused_with_what_to_do(folder: Path) -> None
     spec = write(folder, [[], []])
     assert open_part(spec.data, "train").annotations.num_boxes.tolist() == [1, 1]
     with pytest.raises(DataError) as caught:
-        open_part(spec.data, "train", with_masks=True)
+        open_part(spec.data, "train", DataNeeds(with_masks=True))
     assert str(caught.value) == (
         f"{folder / 'instances.json'}: none of its 2 annotations has a segmentation, which masks are learnt "
         "from and measured with. Take data with segmentations, or a head without masks: "
@@ -100,7 +100,7 @@ def test_training_batches_have_label_maps_where_the_data_were_opened_with_them(f
     )
     (folder / "maps").mkdir()
     with pytest.raises(DataError) as caught:
-        open_training_data(data, num_labels=5)
+        open_training_data(data, DataNeeds(num_labels=5))
     assert str(caught.value) == (
         f"{folder / 'maps'}: 2 of the 2 label maps of the pictures that {folder / 'instances.json'} names "
         f"are missing: 0.png, 1.png. 0.png is not in {folder / 'maps'}. Check data.train.label_maps, or "
@@ -108,7 +108,7 @@ def test_training_batches_have_label_maps_where_the_data_were_opened_with_them(f
     )
     for number in range(2):
         Image.fromarray(np.full((64, 96), number, dtype=np.uint8)).save(folder / "maps" / f"{number}.png")
-    opened = open_training_data(data, num_labels=5)
+    opened = open_training_data(data, DataNeeds(num_labels=5))
     assert opened.val is not None
     assert opened.val.label_maps is None
     (batch,) = build_training_loader(spec, opened.train, torch.device("cpu")).batches(0)
