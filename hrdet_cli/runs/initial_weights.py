@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_weights
 from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
@@ -11,7 +12,7 @@ from hrdet_cli.engine.weights.state_dicts import EXPECTED_KEYS
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.weights.conventions import contradictions
 from hrdet_cli.specs.model import ModelSpec
-from hrdet_cli.wording import counted
+from hrdet_cli.wording import counted, first_and_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ def load_initial_weights(
         class_names: Classes of the data.
 
     Raises:
-        WeightsError: They cannot be read or do not fit; the detector is as it was.
+        WeightsError: They cannot be read, do not fit (the detector is as it was), or lack statistics of
+            norms that would keep them.
     """
     if model.weights is None:
         return InitialWeights("random", ())
@@ -49,6 +51,7 @@ def load_initial_weights(
     writer, contents = recognise(file.tensors, source=model.weights)
     tensors = to_ours(file.tensors, writer, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)
+    _refuse_fresh_statistics(detector, report, source=model.weights)
     counts = (
         f"{counted(len(report.matched), 'tensor')}, {len(report.left_over) + len(report.surplus)} left over"
     )
@@ -63,6 +66,24 @@ def load_initial_weights(
             *(f"model.strict_weights=false: {misfit}" for misfit in describe_misfits(report)),
         ),
     )
+
+
+def _refuse_fresh_statistics(detector: Detector, report: LoadReport, *, source: str) -> None:
+    """Norms that never look at a batch need statistics of one, or they do nothing at all for a whole run."""
+    loaded = frozenset(report.matched)
+    fresh = [
+        name
+        for name, module in detector.named_modules()
+        if isinstance(module, FixedBatchNorm2d)
+        and not loaded.issuperset((f"{name}.running_mean", f"{name}.running_var"))
+    ]
+    if fresh:
+        raise WeightsError(
+            f"weights {source} have no statistics for {counted(len(fresh), 'norm')} that would keep what "
+            f"they begin with: {first_and_count(fresh)}. Set norm.kind=batch or sync (and "
+            "norm.keep_statistics=false), norms of neck and head to group or null, or give weights that "
+            "have these norms"
+        )
 
 
 def _norm_notices(report: LoadReport) -> Iterator[str]:

@@ -1,5 +1,6 @@
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -149,6 +150,28 @@ def test_statistics_that_group_norm_has_no_place_for_are_told(tmp_path: Path) ->
     assert loaded.notices == (
         f"norm.kind=group: {num_statistics} running statistics of the weights are not used",
     )
+
+
+@pytest.mark.parametrize(("kind", "keeps"), [("frozen", False), ("batch", True)])
+def test_norms_that_would_keep_their_first_statistics_need_some(
+    kind: Literal["frozen", "batch"], keeps: bool, tmp_path: Path
+) -> None:
+    model = load_spec(preset="demo", settings=["model.neck={channels: 8, norm: batch}"]).spec.model
+
+    def build_with_norms_in_neck() -> Detector:
+        detector = build_plain_detector(model, num_classes=3)
+        convert_norm(detector, kind=kind, keep_statistics=keeps)
+        return detector
+
+    tensors = shifted(build_with_norms_in_neck())
+    backbone = {key: tensor for key, tensor in tensors.items() if key.startswith("backbone.")}
+    with_backbone = model.model_copy(update={"weights": with_weights(backbone, tmp_path).weights})
+    with pytest.raises(WeightsError, match=r"no statistics for 6 norms .* neck.reduction_conv.norm, .* and 1 more"):
+        load_initial_weights(build_with_norms_in_neck(), with_backbone, class_names=CLASSES)
+    trained = build_plain_detector(model, num_classes=3)
+    assert load_initial_weights(trained, with_backbone, class_names=CLASSES).notices == ()
+    with_all = model.model_copy(update={"weights": with_weights(tensors, tmp_path).weights})
+    assert load_initial_weights(build_with_norms_in_neck(), with_all, class_names=CLASSES).notices == ()
 
 
 def test_a_detector_of_other_conventions_is_told(tmp_path: Path) -> None:
