@@ -50,6 +50,12 @@ def test_validation_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize("module", ["hrdet_cli.runs.predict.prediction", "hrdet_cli.runs.train"])
+def test_matplotlib_is_not_imported_before_something_is_plotted(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_a_dry_run_does_not_import_torch(finished_run: FinishedRun) -> None:
     program = (
         "import sys; from hrdet_cli.cli.app import app\n"

@@ -1,14 +1,15 @@
 """Text on pictures: the font, shortening, and labels that find a free place.
 
 The font is DejaVu Sans, which Matplotlib brings along: it has Latin, Greek, Cyrillic and more, where Pillow's
-own has little beyond ASCII.
+own has little beyond ASCII.  Its file is looked up without importing Matplotlib, which would take longer than
+writing a picture's labels.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
@@ -26,7 +27,15 @@ _PADDING = 3
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """The font at a size in pixels."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
+    return ImageFont.truetype(_fonts() / name, size)
+
+
+@cache
+def _fonts() -> Path:
+    package = find_spec("matplotlib")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("matplotlib is not installed, and its font is needed", name="matplotlib")
+    return Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
 
 
 def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:

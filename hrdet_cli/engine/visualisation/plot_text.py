@@ -1,14 +1,15 @@
 """Words and colours on plots, which are matplotlib's, unlike the sheets."""
 
-from typing import Literal
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING, Literal
 
 from hrdet_cli.engine.visualisation.palette import Colour
 
+if TYPE_CHECKING:  # matplotlib takes half a second to import, and a run draws its first plot much later
+    from matplotlib.axes import Axes
+
 
 def write(
-    axes: Axes,
+    axes: "Axes",
     x: float,
     y: float,
     text: str,

@@ -3,16 +3,18 @@
 import io
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.lettering import font, shorten
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER, RULE, Colour, class_colour
 from hrdet_cli.engine.visualisation.plot_text import hex_of, write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_NAMED = 12  # more coloured lines cannot be told apart
 _ROW = 0.058  # of the list of classes, as a share of the panel's height
@@ -38,6 +40,8 @@ def draw_precision_recall(
     Returns:
         An RGB picture of 1400 x 600 pixels.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(14, 6), facecolor="white")
     curves = np.where(precision < 0, np.nan, precision)
     half, three_quarters = (int(np.argmin(np.abs(np.subtract(iou_thresholds, t)))) for t in (0.5, 0.75))
@@ -65,7 +69,7 @@ def draw_precision_recall(
     return Image.open(encoded).convert("RGB")
 
 
-def _draw_classes(axes: Axes, curves: Curves, class_names: Sequence[str]) -> None:
+def _draw_classes(axes: "Axes", curves: Curves, class_names: Sequence[str]) -> None:
     """Lines of all classes; the best and the worst in colour, with their AP in a list beside the panel.
 
     Args:
@@ -92,7 +96,7 @@ def _draw_classes(axes: Axes, curves: Curves, class_names: Sequence[str]) -> Non
     _draw_list(axes, rows)
 
 
-def _draw_list(axes: Axes, rows: Sequence[tuple[str, str, Colour]]) -> None:
+def _draw_list(axes: "Axes", rows: Sequence[tuple[str, str, Colour]]) -> None:
     """Name, AP and line colour of each row, to the right of the panel; the first row stands out."""
     write(axes, 1.62, 1.05, "AP", MUTED, align="right")
     for number, (name, average, colour) in enumerate(rows):
@@ -106,7 +110,7 @@ def _draw_list(axes: Axes, rows: Sequence[tuple[str, str, Colour]]) -> None:
         write(axes, 1.62, y, average, INK, bold=is_mean, align="right")
 
 
-def _dress(axes: Axes, title: str) -> None:
+def _dress(axes: "Axes", title: str) -> None:
     """Quiet axes: a light grid, no frame, the title flush left."""
     write(axes, 0.0, 1.14, title, INK, bold=True, size=13)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0.2, 1, 5))
@@ -118,7 +122,7 @@ def _dress(axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_curve(axes: Axes, curve: Curves, colour: Colour, *, width: float) -> None:
+def _draw_curve(axes: "Axes", curve: Curves, colour: Colour, *, width: float) -> None:
     recall = np.linspace(0, 1, len(curve))
     axes.plot(recall, curve, color=hex_of(colour), linewidth=width, solid_joinstyle="round")
 

@@ -3,17 +3,18 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
 from hrdet_cli.engine.visualisation.plot_text import hex_of, write
 from hrdet_cli.wording import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _NUM_POINTS = 400  # of a line; more steps are averaged in groups
 _SMOOTHED_SHARE = 0.05  # of the points, over which a line is averaged
@@ -73,6 +74,8 @@ def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image
     Returns:
         An RGB picture of 1400 x 600 pixels.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(14, 6), facecolor="white")
     loss, rate = (figure.add_axes((0.05, *place)) for place in ((0.30, 0.36, 0.60), (0.09, 0.36, 0.14)))
     precision = figure.add_axes((0.615, 0.09, 0.25, 0.81))
@@ -94,7 +97,7 @@ def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image
     return Image.open(encoded).convert("RGB")
 
 
-def _draw_losses(axes: Axes, history: TrainingHistory) -> None:
+def _draw_losses(axes: "Axes", history: TrainingHistory) -> None:
     lines = {"sum": history.loss, **history.losses}
     highest = 0.0
     for number, (name, values) in enumerate(lines.items()):
@@ -108,7 +111,9 @@ def _draw_losses(axes: Axes, history: TrainingHistory) -> None:
     axes.set_ylim(0, 1.1 * highest or 1.0)
 
 
-def _draw_precision(axes: Axes, evaluations: Mapping[str, Sequence[EvaluatedEpoch]]) -> None:
+def _draw_precision(axes: "Axes", evaluations: Mapping[str, Sequence[EvaluatedEpoch]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_ylim(0, 1)
     axes.set_xlabel("epoch", color=hex_of(MUTED))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -140,7 +145,7 @@ def _draw_precision(axes: Axes, evaluations: Mapping[str, Sequence[EvaluatedEpoc
         write(axes, 0.5, 0.5, "not evaluated", MUTED, align="center")
 
 
-def _list_line(axes: Axes, number: int, name: str, value: str, colour: Colour, style: str = "-") -> None:
+def _list_line(axes: "Axes", number: int, name: str, value: str, colour: Colour, style: str = "-") -> None:
     """Look, name and last value of a line, to the right of the panel."""
     y = 0.96 - number * _ROW
     axes.plot(
@@ -155,7 +160,7 @@ def _list_line(axes: Axes, number: int, name: str, value: str, colour: Colour, s
     write(axes, 1.08, y, f"{name}  {value}", INK)
 
 
-def _dress(axes: Axes, title: str) -> None:
+def _dress(axes: "Axes", title: str) -> None:
     """Quiet axes: a light grid, no frame, the title flush left."""
     write(axes, 0.0, 1.06, title, INK, bold=True, size=13)
     axes.grid(color=hex_of(RULE), linewidth=0.6, alpha=0.7)
