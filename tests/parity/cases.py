@@ -37,12 +37,15 @@ def _narrow_dense_changes() -> Mapping[str, object]:
     return {f"bbox_head.{key}": 64 for key in ("in_channels", "feat_channels")} | {"neck.out_channels": 64}
 
 
-def _narrow_changes(*, box_stages: Sequence[str], mask_stages: Sequence[str] = ()) -> dict[str, object]:
+def _narrow_changes(
+    *, box_stages: Sequence[str], mask_stages: Sequence[str] = (), has_semantic_head: bool = False
+) -> dict[str, object]:
     """Few channels in all that follows the backbone, in mmdetection's terms.
 
     Args:
         box_stages: What stands behind ``bbox_head``: the number of each stage that has a section of its own.
         mask_stages: Likewise, behind ``mask_head``.
+        has_semantic_head: Whether there is HTC's semantic branch.
     """
     channels: dict[str, object] = {
         "neck.out_channels": 64,
@@ -56,6 +59,9 @@ def _narrow_changes(*, box_stages: Sequence[str], mask_stages: Sequence[str] = (
     for stage in mask_stages:
         channels |= {"roi_head.mask_roi_extractor.out_channels": 64}
         channels |= {f"roi_head.mask_head{stage}.{key}": 64 for key in ("in_channels", "conv_out_channels")}
+    if has_semantic_head:
+        channels |= {"roi_head.semantic_roi_extractor.out_channels": 64}
+        channels |= {f"roi_head.semantic_head.{key}": 64 for key in ("in_channels", "conv_out_channels")}
     return channels
 
 
@@ -65,6 +71,8 @@ _NARROW = ["model.neck.channels=64", "model.head.roi_head.hidden_features=128"]
 _NARROW_MASK = [*_NARROW, "model.head.mask.channels=64"]
 _ALL_TRAINS = ["model.backbone.frozen_stages=0"]
 """Frozen parts of torchvision's version 2 keep their weights, but not the statistics of their norms."""
+_LAST_MASKS = "model.head.mask.average=last"
+"""What HTC's masks are in version 3 alone."""
 _STAGES = (".0", ".1", ".2")
 
 CASES = {
@@ -94,7 +102,7 @@ CASES = {
     ),
     "htc-w18": Case(
         preset="mmdet3-htc-hrnet-w18",
-        settings=["model.head.mask.average=last"],  # of version 3 alone
+        settings=[_LAST_MASKS],
         config="hrnet/htc_hrnetv2p-w18_20e_coco.py",
     ),
     "retinanet-r50": Case(preset="mmdet3-retinanet-r50-fpn", config="retinanet/retinanet_r50_fpn_1x_coco.py"),
@@ -113,6 +121,12 @@ CASES = {
         settings=_NARROW_MASK,
         config="hrnet/cascade-mask-rcnn_hrnetv2p-w18_20e_coco.py",
         config_changes=_narrow_changes(box_stages=_STAGES, mask_stages=[""]),
+    ),
+    "htc-narrow": Case(
+        preset="mmdet3-htc-hrnet-w18",
+        settings=[*_NARROW_MASK, _LAST_MASKS],
+        config="hrnet/htc_hrnetv2p-w18_20e_coco.py",
+        config_changes=_narrow_changes(box_stages=_STAGES, mask_stages=_STAGES, has_semantic_head=True),
     ),
     "retinanet-narrow": Case(
         preset="mmdet3-retinanet-r50-fpn",

@@ -27,7 +27,7 @@ from typing import Any
 GOLDEN: dict[str, Any] ='''
 
 
-_CASES = ("w18", "r50", "mask-narrow", "cascade-mask-narrow", "retinanet-narrow", "fcos-narrow")
+_CASES = ("w18", "r50", "mask-narrow", "cascade-mask-narrow", "htc-narrow", "retinanet-narrow", "fcos-narrow")
 
 
 def mask_targets(_head: Any, sampling_results: Sequence[Any], **_: Any) -> torch.Tensor:

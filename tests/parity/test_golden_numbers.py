@@ -1,7 +1,8 @@
 """mmdetection 3.3.0's numbers, stage by stage, without mmdetection.
 
 ``golden_numbers.py`` was printed by mmdetection itself (mmdet 3.3.0, mmcv 2.1.0 with its CPU operators, torch
-2.13), its detectors built from its own configurations and filled by ``filling.py``:
+2.13; for HTC with torchvision's NMS and RoIAlign in place of mmcv's), its detectors built from its own
+configurations and filled by ``filling.py``:
 
     python tests/parity/mmdetection_golden.py > tests/parity/golden_numbers.py
 
@@ -66,11 +67,16 @@ def test_features_and_predictions_are_those_of_mmdetection(
         backbone = detector.backbone(normalised, None)
         pyramid = detector.neck(backbone, None)
         maps = dense_maps(detector, pyramid)
+        semantic = detector.head.prepare(pyramid).semantic
     _check([normalised], [golden["input"]])
     _check(backbone, golden["backbone"])
     _check(pyramid.levels, golden["neck"])
     for name, levels in maps.items():
         _check(levels, golden[name])
+    assert (semantic is not None) == ("semantic_logits" in golden)
+    if semantic is not None:
+        logits = detector.head.parts["semantic_head"].get_submodule("logits")(semantic.hidden).detach()
+        _check([logits], [golden["semantic_logits"]])
 
 
 @pytest.mark.parametrize(
