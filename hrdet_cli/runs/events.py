@@ -11,6 +11,8 @@ from hrdet_cli.runs.plan import LargestStep, Plan
 
 EvaluatedWeights = Literal["raw", "ema"]
 """The weights as the last step left them, or their average."""
+BestBy = Literal["box", "mask", "recall"]
+"""What the best checkpoint is chosen by: average precision of boxes or masks, average recall of proposals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class Evaluated:
     """An evaluation is finished.
 
     Attributes:
-        numbers: COCO's 12 of boxes, and of masks where there are some, by name; None where there is nothing
-            to average.
+        numbers: COCO's 12 of boxes, with recalls of more proposals where those are all, and of masks where
+            there are some, by name; None where there is nothing to average.
         is_best: Whether no evaluation of weights of this kind was better.
     """
 
@@ -127,12 +129,12 @@ class RunFinished:
 
     Attributes:
         best_by: What the best checkpoint was chosen by.
-        best_ap: Its average precision, of each kind of weights that was evaluated.
+        best: Its number, of each kind of weights that was evaluated.
     """
 
     folder: Path
-    best_by: Task
-    best_ap: Mapping[EvaluatedWeights, float]
+    best_by: BestBy
+    best: Mapping[EvaluatedWeights, float]
     seconds: float
 
 

@@ -66,7 +66,7 @@ def train(
                     yield RunStopped(folder.path, run.trainer.step)
                     return
         seconds = time.perf_counter() - started
-        yield RunFinished(folder.path, run.spec.evaluation.best_by, run.chosen_ap, seconds)
+        yield RunFinished(folder.path, run.spec.best_by, run.chosen, seconds)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:

@@ -16,7 +16,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.runs.dataset import DatasetPart, TrainingData
-from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
+from hrdet_cli.runs.events import BestBy, CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.results import Origin
@@ -26,13 +26,22 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.wording import counted
 
-_BEST_AP: Mapping[str, tuple[EvaluatedWeights, Task]] = {
+_DECIDING: Mapping[BestBy, tuple[Task, str]] = {
+    "box": ("box", "AP"),
+    "mask": ("mask", "AP"),
+    "recall": ("box", "AR1000"),
+}
+"""The number of an evaluation that decides, by what the best checkpoint is chosen by."""
+
+_BEST: Mapping[str, tuple[EvaluatedWeights, BestBy]] = {
     "best_box_ap": ("raw", "box"),
     "best_ema_box_ap": ("ema", "box"),
     "best_mask_ap": ("raw", "mask"),
     "best_ema_mask_ap": ("ema", "mask"),
+    "best_recall": ("raw", "recall"),
+    "best_ema_recall": ("ema", "recall"),
 }
-"""Keys of a checkpoint; those of masks are missing in older ones."""
+"""Keys of a checkpoint; those of masks and of recall are missing in older ones."""
 
 
 @dataclass(slots=True)
@@ -42,7 +51,7 @@ class TrainingRun:
     Attributes:
         record: What is, or will be, in ``run.json``.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
-        best_ap: Highest average precision of an evaluation so far, of each kind of weights and each task.
+        best: Highest numbers of an evaluation so far that may decide, of each kind of weights.
     """
 
     spec: ExperimentSpec
@@ -58,7 +67,7 @@ class TrainingRun:
     metrics: MetricsFile
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     num_closed_epochs: int = 0
-    best_ap: dict[EvaluatedWeights, dict[Task, float]] = field(default_factory=dict)
+    best: dict[EvaluatedWeights, dict[BestBy, float]] = field(default_factory=dict)
     _saved_at: float = field(default_factory=time.monotonic)
     _told: set[str] = field(default_factory=set)
     _num_told_damaged: int = 0
@@ -93,18 +102,20 @@ class TrainingRun:
     def remember_if_best(
         self, numbers: Mapping[Task, Mapping[str, float | None]], weights: EvaluatedWeights
     ) -> bool:
-        """Whether the AP that decides is the highest so far of weights of a kind."""
-        best = self.best_ap.setdefault(weights, {})
-        found = {task: of_task["AP"] for task, of_task in numbers.items()}
-        higher = {task: ap for task, ap in found.items() if ap is not None and ap > best.get(task, -1.0)}
+        """Whether the number that decides is the highest so far of weights of a kind."""
+        best = self.best.setdefault(weights, {})
+        found = {best_by: numbers.get(task, {}).get(name) for best_by, (task, name) in _DECIDING.items()}
+        higher = {
+            key: value for key, value in found.items() if value is not None and value > best.get(key, -1.0)
+        }
         best.update(higher)
-        return self.spec.evaluation.best_by in higher
+        return self.spec.best_by in higher
 
     @property
-    def chosen_ap(self) -> dict[EvaluatedWeights, float]:
-        """The AP of the best checkpoint, of each kind of weights that has one."""
-        best_by = self.spec.evaluation.best_by
-        return {weights: best[best_by] for weights, best in self.best_ap.items() if best_by in best}
+    def chosen(self) -> dict[EvaluatedWeights, float]:
+        """The number that the best checkpoint was chosen by, of each kind of weights that has one."""
+        best_by = self.spec.best_by
+        return {weights: best[best_by] for weights, best in self.best.items() if best_by in best}
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics file."""
@@ -191,12 +202,12 @@ class TrainingRun:
             "class_names": list(self.data.train.annotations.class_names),
             "category_ids": list(self.data.train.annotations.category_ids),
             "num_closed_epochs": self.num_closed_epochs,
-            **{key: self.best_ap.get(weights, {}).get(task) for key, (weights, task) in _BEST_AP.items()},
+            **{key: self.best.get(weights, {}).get(best_by) for key, (weights, best_by) in _BEST.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `save` wrote beside the trainer's state."""
         self.num_closed_epochs = state["num_closed_epochs"]
-        for key, (weights, task) in _BEST_AP.items():
-            if (ap := state.get(key)) is not None:
-                self.best_ap.setdefault(weights, {})[task] = ap
+        for key, (weights, best_by) in _BEST.items():
+            if (number := state.get(key)) is not None:
+                self.best.setdefault(weights, {})[best_by] = number

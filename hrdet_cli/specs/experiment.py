@@ -1,6 +1,7 @@
 """The whole of an experiment, and the checks that span its parts."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -48,6 +49,13 @@ class ExperimentSpec(Spec):
     run: RunSpec = RunSpec()
     """Seed, device, precision and what is written when."""
 
+    @property
+    def best_by(self) -> Literal["box", "mask", "recall"]:
+        """`evaluation.best_by` where `auto` is resolved."""
+        if self.evaluation.best_by == "auto":
+            return "box" if self.model.head.tells_classes else "recall"
+        return self.evaluation.best_by
+
     def problems(self) -> Iterator[Problem]:
         """Parts that do not go together."""
         yield from _norm_problems(self)
@@ -65,6 +73,12 @@ def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "evaluation.best_by",
             f"'mask' is for detectors that find masks, and model.head.kind={spec.model.head.kind} is set to "
             "find boxes alone; set evaluation.best_by=box, or model.head.mask={} where the head has one",
+        )
+    if spec.evaluation.best_by == "recall" and spec.model.head.tells_classes:
+        yield (
+            "evaluation.best_by",
+            f"'recall' is for heads that only propose, and model.head.kind={spec.model.head.kind} tells "
+            "classes apart; set evaluation.best_by=box, or model.head.kind=rpn",
         )
 
 

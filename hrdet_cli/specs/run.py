@@ -16,8 +16,9 @@ class EvaluationSpec(Spec):
     """Pictures per forward pass; the detections do not depend on it beyond rounding."""
     every_num_epochs: NonNegativeInt = 1
     """Evaluate after every so many epochs, and after the last; 0 never does."""
-    best_by: Literal["box", "mask"] = "box"
-    """The best checkpoint has the highest average precision of boxes, or of masks."""
+    best_by: Literal["auto", "box", "mask", "recall"] = "auto"
+    """The best checkpoint has the highest average precision of boxes, or of masks, or the highest average
+    recall of 1000 proposals; `auto` is `recall` for heads that only propose and `box` for all others."""
 
 
 class RunSpec(Spec):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from tests.integration.conftest import Hrdet, metric_lines, tiny_options
 
 PROPOSALS = ("model.head.kind=rpn", "model.head.rpn={anchor_scale: 6, num_test_proposals: 400}")
@@ -14,9 +15,14 @@ def test_proposals_are_of_one_class_in_training_evaluation_and_prediction(
     data, run, sheets = tmp_path / "data", tmp_path / "run", tmp_path / "predictions"
     trained = hrdet("train", *tiny_options(data, *PROPOSALS), "--run-dir", run)
     assert trained.exit_code == 0, trained.stderr
-    losses = [line["losses"] for line in metric_lines(run) if "losses" in line]
+    lines = metric_lines(run)
+    losses = [line["losses"] for line in lines if "losses" in line]
     assert set(losses[0]) == {"rpn_objectness", "rpn_box"}
     assert losses[-1]["rpn_objectness"] < losses[0]["rpn_objectness"]
+
+    recalls = [line["box"]["AR1000"] for line in lines if line["kind"] == "evaluation"]
+    assert load_checkpoint(run / "checkpoints" / "best.pt")["best_recall"] == max(recalls)
+    assert f"best AR1000 {max(recalls):.3f}" in trained.stdout
 
     outcome = hrdet("eval", run)
     assert outcome.exit_code == 0, outcome.stderr

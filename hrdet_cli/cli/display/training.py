@@ -32,6 +32,8 @@ from hrdet_cli.specs.run import RunSpec
 from hrdet_cli.wording import command, counted
 
 _LONG_SECONDS = 3600
+_SHOWN = ("AP", "AP50", "AP75", "AR1000")
+"""Numbers of an evaluation, where it has them."""
 PARTS_WIDTH = 150
 """Columns that a line of all figures needs; narrower terminals get those of the loss's parts on another."""
 
@@ -161,7 +163,7 @@ class TrainingDisplay:
         numbers = "; ".join(
             # Of boxes alone the numbers need no name.
             (f"{task} " if len(event.numbers) > 1 else "")
-            + "  ".join(f"{name} {format_ap(of_task[name])}" for name in ("AP", "AP50", "AP75"))
+            + "  ".join(f"{name} {format_ap(of_task[name])}" for name in _SHOWN if name in of_task)
             for task, of_task in event.numbers.items()
         )
         what = "evaluated" if event.weights == "raw" else "evaluated the average"
@@ -189,11 +191,12 @@ def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
 
 
 def _describe_best(event: RunFinished) -> str:
-    if "raw" not in event.best_ap:
+    if "raw" not in event.best:
         return "nothing was evaluated"
-    average = event.best_ap.get("ema")
+    average = event.best.get("ema")
     of_average = "" if average is None else f", of the average {format_ap(average)}"
-    return f"best {event.best_by} AP {format_ap(event.best_ap['raw'])}{of_average}"
+    number = "AR1000" if event.best_by == "recall" else f"{event.best_by} AP"
+    return f"best {number} {format_ap(event.best['raw'])}{of_average}"
 
 
 def _describe_forecast(event: StepForecast | RunForecast) -> str:

@@ -56,9 +56,17 @@ def test_an_evaluation_of_masks_names_the_numbers_of_both() -> None:
     )
 
 
+def test_an_evaluation_of_proposals_tells_their_recall() -> None:
+    proposals = {**BOX, "AR300": 0.125, "AR1000": 0.75}
+    (line,) = shown(Evaluated(3, "raw", {"box": proposals}, is_best=False))
+    assert line == "epoch 3  evaluated: AP 0.312  AP50 0.500  AP75 -  AR1000 0.750"
+
+
 def test_the_end_of_a_run_names_what_the_best_was_chosen_by() -> None:
     (line,) = shown(RunFinished(Path("runs/a"), "mask", {"raw": 0.5}, 90))
     assert "best mask AP 0.500;" in line
+    (line,) = shown(RunFinished(Path("runs/a"), "recall", {"raw": 0.5}, 90))
+    assert "best AR1000 0.500;" in line
     (line,) = shown(RunFinished(Path("runs/a"), "mask", {}, 90))
     assert "nothing was evaluated;" in line
 
