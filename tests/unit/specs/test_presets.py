@@ -12,7 +12,7 @@ from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
 from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec, ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
-from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
+from hrdet_cli.specs.heads.cascade import PUBLISHED_STAGES, CascadeRcnnSpec
 from hrdet_cli.specs.heads.fcos import FcosSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
@@ -113,9 +113,13 @@ NAMES = [
     "mmdet3-cascade-mask-hrnet-w18",
     "mmdet3-cascade-mask-hrnet-w32",
     "mmdet3-cascade-mask-hrnet-w40",
+    "mmdet3-cascade-mask-r101-caffe-fpn",
     "mmdet3-cascade-mask-r101-fpn",
+    "mmdet3-cascade-mask-r50-caffe-fpn",
     "mmdet3-cascade-mask-r50-fpn",
+    "mmdet3-cascade-r101-caffe-fpn",
     "mmdet3-cascade-r101-fpn",
+    "mmdet3-cascade-r50-caffe-fpn",
     "mmdet3-cascade-r50-fpn",
     "mmdet3-fcos-hrnet-w18",
     "mmdet3-fcos-hrnet-w32",
@@ -133,7 +137,9 @@ NAMES = [
     "mmdet3-mask-hrnet-w18",
     "mmdet3-mask-hrnet-w32",
     "mmdet3-mask-hrnet-w40",
+    "mmdet3-mask-r101-caffe-fpn",
     "mmdet3-mask-r101-fpn",
+    "mmdet3-mask-r50-caffe-fpn",
     "mmdet3-mask-r50-fpn",
     "mmdet3-r101-caffe-fpn",
     "mmdet3-r101-fpn",
@@ -353,6 +359,50 @@ def test_htc_has_all_that_makes_it_and_the_pooling_of_its_boxes(name: str) -> No
         assert part.pool_sampling_ratio == head.roi_head.pool_sampling_ratio
         assert part.pool_aligned == head.roi_head.pool_aligned
     assert str(spec.data.train.label_maps) == "stuffthingmaps/train2017"
+
+
+@pytest.mark.parametrize(
+    "name", ["hrnet2019-w18", "hrnet2019-w40", "hrnet2019-mask-w32", "hrnet2019-r50-fpn"]
+)
+def test_detectors_of_2019_propose_2000_regions_in_testing_too_and_boxes_claim_regions(name: str) -> None:
+    head = spec_of(name).model.head
+    assert isinstance(head, FasterRcnnSpec)
+    assert (head.rpn.num_test_candidates_per_level, head.rpn.num_test_proposals) == (2000, 2000)
+    assert head.roi_head.min_positive_iou == 0.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cascade-hrnet-w48-20e",
+        "cascade-hrnet-w32-mstrain-pad-20e",
+        "cascade-mask-hrnet-w40-20e",
+        "htc-hrnet-w18-20e",
+        "hrnet2019-cascade-w18",
+    ],
+)
+def test_boxes_claim_the_regions_of_every_stage_in_cascades_of_2019(name: str) -> None:
+    head = spec_of(name).model.head
+    assert isinstance(head, CascadeRcnnSpec)
+    claiming = [
+        stage.model_copy(update={"min_positive_iou": stage.positive_iou}) for stage in PUBLISHED_STAGES
+    ]
+    assert list(head.stages) == claiming
+
+
+@pytest.mark.parametrize("head", ["", "mask-", "cascade-", "cascade-mask-"])
+@pytest.mark.parametrize("depth", [50, 101])
+def test_detectors_in_the_caffe_style_differ_in_style_colours_norms_and_epochs_alone(
+    head: str, depth: int
+) -> None:
+    caffe, pytorch = (spec_of(f"mmdet3-{head}r{depth}-{style}fpn") for style in ("caffe-", ""))
+    of_style = {"backbone", "weights", "pixel_order", "pixel_std"}
+    assert caffe.model.model_dump(exclude=of_style) == pytorch.model.model_dump(exclude=of_style)
+    assert isinstance(caffe.model.backbone, ResNetBackboneSpec)
+    assert (caffe.model.backbone.style, caffe.model.backbone.depth) == ("caffe", depth)
+    assert (caffe.model.pixel_order, caffe.model.pixel_std) == ("bgr", (1, 1, 1))
+    assert caffe.norm.kind == "frozen"
+    assert (caffe.optimisation.num_epochs, caffe.optimisation.drop_epochs) == (12, (8, 11))
 
 
 def test_detectron2_s_presets_have_its_colours_matching_and_clamp() -> None:
