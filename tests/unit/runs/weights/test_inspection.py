@@ -85,6 +85,7 @@ HEADS = {
     "Mask R-CNN": ("{kind: faster_rcnn, mask: {channels: 8}}", "last"),
     "Cascade R-CNN": ("{kind: cascade_rcnn}", "last"),
     "Cascade Mask R-CNN": ("{kind: cascade_rcnn, mask: {channels: 8}}", "last"),
+    "HTC": ("{kind: cascade_rcnn, mask: {channels: 8, flow: true}, semantic: {num_labels: 5}}", "last"),
     "RetinaNet": ("{kind: retinanet, channels: 8}", None),
     "FCOS": ("{kind: fcos, channels: 32}", None),
     "region proposal network": ("{kind: rpn}", None),
@@ -94,7 +95,7 @@ HEADS = {
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_is_told_with_its_writer_its_classes_and_its_background(name: str, tmp_path: Path) -> None:
     head, background = HEADS[name]
-    settings = ["model.neck.channels=8", f"model.head={head}"]
+    settings = ["model.neck.channels=8", f"model.head={head}", "data.train.label_maps=maps"]
     spec = load_spec(preset="demo", settings=settings).spec
     has_classes = name != "region proposal network"
     torch.save(to_mmdetection(tensors_of(spec, 80 if has_classes else 1)), tmp_path / "w.pth")

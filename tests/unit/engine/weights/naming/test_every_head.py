@@ -42,6 +42,8 @@ def heads(draw: st.DrawFn) -> str:
         if draw(st.booleans()):
             flow = f", flow: {draw(st.sampled_from(['true', 'false']))}" if kind == "cascade_rcnn" else ""
             keys += [f"mask: {{num_convs: {draw(st.integers(1, 4))}, norm: {draw(NORMS)}{flow}}}"]
+    if kind == "cascade_rcnn" and draw(st.booleans()):
+        keys += [f"semantic: {{num_labels: 5, num_convs: {draw(st.integers(1, 4))}}}"]
     return f"{{{', '.join(keys)}}}"
 
 
@@ -61,6 +63,7 @@ def test_names_go_to_mmdetection_and_back_and_no_tensor_changes(
         settings=[
             *(f"model.backbone={backbone}", f"model.neck={{channels: 8, norm: {neck}}}"),
             *(f"model.head={head}", f"norm={{kind: {kind}}}", "model.weights=null"),
+            "data.train.label_maps=maps",
         ],
     ).spec
     with torch.device("meta"):
