@@ -25,7 +25,7 @@ class ParameterGroupsSpec(Spec):
     norm: ParameterGroupSpec = ParameterGroupSpec()
     """Scales and shifts of normalisation layers."""
     bias: ParameterGroupSpec = ParameterGroupSpec()
-    """Biases of convolutions and fully connected layers."""
+    """Biases of convolutions and fully connected layers, but for those that move deformable ones' taps."""
 
 
 class EmaSpec(Spec):

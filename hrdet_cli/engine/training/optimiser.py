@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hrdet_cli.engine.models.backbones.deformable import DeformableConv
+
 GroupName = Literal["backbone", "norm", "bias"]
 
 
@@ -26,7 +28,8 @@ class ParameterGroups:
     Attributes:
         backbone: Everything in the model's ``backbone``.
         norm: Scales and shifts of batch norms of any kind and of group norms.
-        bias: Biases of all other layers.
+        bias: Biases of all other layers, but for those of what moves the taps of deformable convolutions, as
+            in mmcv (``DefaultOptimWrapperConstructor``).
     """
 
     backbone: Factors = Factors()
@@ -117,6 +120,7 @@ def build_sgd(
 def _memberships(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[GroupName, ...]]]:
     """Each parameter once, in the order of ``model.parameters()``, with the groups it is in."""
     seen: set[nn.Parameter] = set()
+    moving = {module.conv_offset for module in model.modules() if isinstance(module, DeformableConv)}
     for path, module in model.named_modules():
         is_norm = isinstance(module, _BatchNorm | nn.GroupNorm)
         for name, parameter in module.named_parameters(recurse=False):
@@ -128,7 +132,7 @@ def _memberships(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[GroupNa
                 names.append("backbone")
             if is_norm:
                 names.append("norm")
-            elif name == "bias":
+            elif name == "bias" and module not in moving:
                 names.append("bias")
             yield parameter, tuple(names)
 

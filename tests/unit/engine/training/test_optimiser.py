@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from hrdet_cli.engine.models.backbones.deformable import DeformableConv
 from hrdet_cli.engine.norm.convert import NormKind, convert_norm
 from hrdet_cli.engine.training.optimiser import (
     Factors,
@@ -93,6 +94,14 @@ def test_a_parameter_gets_the_product_of_the_factors_of_its_groups(kind: NormKin
     }
     assert found == EXPECTED
     assert sum(group.num_values for group in groups) == sum(p.numel() for p in model.parameters())
+
+
+def test_biases_of_what_moves_taps_are_no_biases() -> None:
+    deformable = DeformableConv(nn.Conv2d(2, 2, 3, padding=1, bias=False), version="v1")
+    model = nn.ModuleDict({"conv": deformable, "linear": nn.Linear(2, 2)})
+    groups = group_parameters(model, ParameterGroups(bias=Factors(learning_rate=2.0)))
+    (bias,) = (group.parameters for group in groups if group.names == ("bias",))
+    assert [id(parameter) for parameter in bias] == [id(model["linear"].bias)]
 
 
 def test_torchs_synchronised_norms_are_norms_too() -> None:
