@@ -1,10 +1,33 @@
-"""The group of processes that a test spawned itself."""
+"""Processes that a test starts itself, and the group that they form."""
 
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
+from torch.multiprocessing.spawn import start_processes
+
+PRELOADED = ["hrdet_cli.runs.train", "hrdet_cli.runs.build.detector", "torch.distributed"]
+"""What a process of nearly any test imports."""
+
+
+def run_processes(work: Callable[..., None], *args: Any, size: int) -> None:
+    """Let so many processes do ``work(rank, *args)``, and wait for them.
+
+    They are forked from one process that has imported torch and hrdet once for all tests.
+
+    Args:
+        work: A function of a module that can be imported.
+        args: Can be pickled.
+        size: Number of processes.
+
+    Raises:
+        ProcessRaisedException: One of them failed.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    start_processes(work, args, size, start_method="forkserver")  # type: ignore[no-untyped-call]
 
 
 @contextmanager

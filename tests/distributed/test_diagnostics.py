@@ -11,7 +11,6 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.cli import doctor
 from hrdet_cli.engine.distributed import diagnostics
@@ -19,7 +18,7 @@ from hrdet_cli.engine.distributed.diagnostics import measure_collectives
 from hrdet_cli.runs.doctor import group
 from hrdet_cli.runs.doctor.finding import Finding
 from hrdet_cli.runs.doctor.group import examine_group
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 HOSTS = ("node-a", "node-b")
 TORCH_VERSIONS = ("2.11.0", "2.12.0")
@@ -83,7 +82,7 @@ def measure_slow(rank: int) -> list[list[float]]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("group")
-    spawn(work, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
+    run_processes(work, str(folder), size=2)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
@@ -20,7 +19,7 @@ from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.trained_detector import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -158,7 +157,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     make_checkpoint(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(pytestconfig.rootpath)  # the new processes import this file by its name
-        spawn(work, args=(str(folder),), nprocs=MAX_PROCESSES)  # type: ignore[no-untyped-call]
+        run_processes(work, str(folder), size=MAX_PROCESSES)
     return folder
 
 

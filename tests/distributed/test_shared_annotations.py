@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
-from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.data import shared_annotations
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
@@ -19,6 +18,7 @@ from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.distributed.environment import Membership
 from hrdet_cli.engine.distributed.group import joined_group
 from hrdet_cli.errors import HrdetError
+from tests.distributed.process_group import run_processes
 
 pytestmark = pytest.mark.distributed
 
@@ -106,7 +106,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
         ports = [server.getsockname()[1] for server in (one, other)]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(pytestconfig.rootpath)  # the new processes import this file by its name
-        spawn(work, args=(str(folder), ports), nprocs=2)  # type: ignore[no-untyped-call]
+        run_processes(work, str(folder), ports, size=2)
     return folder
 
 

@@ -1,13 +1,11 @@
 """Statistics over the pictures' pixels, over two processes whose canvases differ, against one process."""
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import start_processes
 
 from hrdet_cli.engine.structures import Size
 from tests.canvases import (
@@ -19,7 +17,7 @@ from tests.canvases import (
     lively_detector,
     train_and_detect,
 )
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -76,8 +74,7 @@ Outcome = dict[str, list[dict[str, Tensor]]]
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
     """Of each process."""
     folder = tmp_path_factory.mktemp("pair")
-    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
-    start_processes(work, (str(folder),), 2, start_method="forkserver")  # type: ignore[no-untyped-call]
+    run_processes(work, str(folder), size=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
