@@ -83,6 +83,7 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.step_memory
 	$(BIN)/python -m tests.benchmarks.valid_statistics
 	$(BIN)/python -m tests.benchmarks.checkpoint_cost
+	$(BIN)/python -m tests.benchmarks.gradient_exchange
 	$(BIN)/hrdet benchmark-pad --preset demo --out runs/padding
 	$(BIN)/hrdet benchmark-syncbn
 

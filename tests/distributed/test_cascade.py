@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
-from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
+from hrdet_cli.engine.distributed.collectives import mean_over_processes
 from hrdet_cli.engine.models.cascade_head import CascadeHead
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -23,7 +22,7 @@ from tests.cascades import (
     make_pyramid,
     take_hardest,
 )
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 SAMPLERS: dict[str, SamplerOfStream] = {"random": draw_some, "ohem": take_hardest}
 
@@ -58,8 +57,8 @@ def losses_and_gradients(pictures: slice, sampling: str) -> dict[str, Tensor]:
     }
     gradients = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
     assert gradients.keys() == parameters.keys()
-    average_over_processes([*gradients.values()])
-    return {name: mean_over_processes(loss.detach()) for name, loss in losses.items()} | gradients
+    local = {name: loss.detach() for name, loss in losses.items()} | gradients
+    return {name: mean_over_processes(value) for name, value in local.items()}
 
 
 def work(rank: int, folder: str) -> None:
@@ -70,7 +69,7 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.distributed
 def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    spawn(work, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    run_processes(work, str(tmp_path), size=2)
     for sampling in SAMPLERS:
         wanted = losses_and_gradients(slice(None), sampling)
         assert wanted["roi_box_3"] > 0

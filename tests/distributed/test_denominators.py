@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
-from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
+from hrdet_cli.engine.distributed.collectives import mean_over_processes
 from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.semantic_branch import SemanticBranch
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import UNLABELLED, Size
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 NUM_PROCESSES = 3
 POSITIVES = {  # of each process's picture, of 4 candidates
@@ -44,8 +43,7 @@ def loss_and_gradient(pictures: slice, num_positives: tuple[int, ...]) -> tuple[
     total = BoxLoss(kind="smooth_l1", beta=0.5)(deltas, wanted[pictures], is_positive[pictures])
     loss = total / denominator(is_positive[pictures].sum(dtype=total.dtype), what="number of positives")
     (gradient,) = torch.autograd.grad(loss, weights)
-    average_over_processes([gradient])
-    return mean_over_processes(loss.detach()), gradient
+    return mean_over_processes(loss.detach()), mean_over_processes(gradient)
 
 
 def semantic_loss_and_gradients(
@@ -64,8 +62,7 @@ def semantic_loss_and_gradients(
     loss = branch.loss(pyramid, labels[pictures].to(torch.uint8))
     trained = ("laterals.0.weight", "logits.weight", "logits.bias")
     gradients = torch.autograd.grad(loss, [branch.get_parameter(name) for name in trained])
-    average_over_processes([*gradients])
-    return mean_over_processes(loss.detach()), *gradients
+    return tuple(mean_over_processes(value) for value in (loss.detach(), *gradients))
 
 
 def losses_and_gradients(pictures: slice) -> dict[str, tuple[Tensor, ...]]:
@@ -89,7 +86,7 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.distributed
 def test_losses_and_gradients_of_three_processes_are_those_of_one(tmp_path: Path) -> None:
-    spawn(work, args=(str(tmp_path),), nprocs=NUM_PROCESSES)  # type: ignore[no-untyped-call]
+    run_processes(work, str(tmp_path), size=NUM_PROCESSES)
     wanted = losses_and_gradients(slice(None))
     for rank in range(NUM_PROCESSES):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

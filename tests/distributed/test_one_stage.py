@@ -5,17 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.distributed.activity import ACTIVITY
-from hrdet_cli.engine.distributed.collectives import average_over_processes, mean_over_processes
+from hrdet_cli.engine.distributed.collectives import mean_over_processes
 from hrdet_cli.engine.models.dense.fcos import FcosHead
 from hrdet_cli.engine.models.dense.retina import RetinaHead
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from tests.dense_heads import make_batch, make_fcos_head, make_lively, make_retina_head, random_pyramid
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 NUM_BOXES = {"many": (3, 2), "none in one": (0, 4), "none": (0, 0)}
 KINDS = ("retinanet", "retinanet, by picture", "fcos")
@@ -58,9 +57,9 @@ def outcome(kind: str, pyramid: Pyramid, images: ImageBatch, targets: Targets) -
     gradients = {name: parameter.grad for name, parameter in head.named_parameters()}
     given = {name: gradient for name, gradient in gradients.items() if gradient is not None}
     assert given.keys() == gradients.keys()
-    average_over_processes([*given.values()])
-    means = {name: mean_over_processes(loss.detach()) for name, loss in losses.items()}
-    return {**means, **given, **dict(head.named_buffers())}
+    local = {name: loss.detach() for name, loss in losses.items()} | given
+    means = {name: mean_over_processes(value) for name, value in local.items()}
+    return means | dict(head.named_buffers())
 
 
 def outcomes(pictures: slice) -> dict[str, dict[str, Tensor]]:
@@ -86,7 +85,7 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.distributed
 def test_losses_gradients_and_statistics_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    spawn(work, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    run_processes(work, str(tmp_path), size=2)
     expected = outcomes(slice(None))
     assert expected["fcos, one point"]["fcos_box"] > 0
     for rank in range(2):

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import mean_over_processes
@@ -22,7 +21,7 @@ from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.errors import DataError, NonFiniteLossError
-from tests.distributed.process_group import gloo_group
+from tests.distributed.process_group import gloo_group, run_processes
 
 NUM_STEPS, BATCH_SIZE = 4, 6
 
@@ -152,7 +151,7 @@ def work(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("training")
-    spawn(work, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
+    run_processes(work, str(folder), size=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

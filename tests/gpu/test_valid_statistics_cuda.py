@@ -52,7 +52,7 @@ def computed(
     return [
         *kernels.statistics(features),
         *kernels.gradient_sums(gradient, features, mean, inverse_std),
-        kernels.normalise(features, weight, bias, mean, inverse_std),
+        kernels.normalise(features, weight, bias, mean, inverse_std.pow(-2), inverse_std),
         kernels.input_gradient(gradient, features, weight, mean, inverse_std, mean_gradient, mean_product),
     ]
 

@@ -114,6 +114,23 @@ def waiting_for(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def exchanging(what: str) -> Iterator[None]:
+    """Names an exchange between processes where its beginning or its end fails.
+
+    Args:
+        what: In words for an error message.
+
+    Raises:
+        LostProcessError: The back end failed, which it does when a peer is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error
+
+
+@contextmanager
 def collective(what: str) -> Iterator[None]:
     """Counts and names a collective, as `waiting_for` does.
 
@@ -121,11 +138,8 @@ def collective(what: str) -> Iterator[None]:
         LostProcessError: The back end failed, which it does when a peer is gone.
     """
     with waiting_for(what):
-        try:
+        with exchanging(what):
             yield
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()

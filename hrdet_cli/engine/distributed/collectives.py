@@ -1,10 +1,10 @@
 """Collectives that are the identity in one process, so that one process and many are the same path.
 
-All traffic between processes goes through here: every exchange has a name, which the watchdog reports when it
-does not come to an end.
+All traffic between processes goes through here, or through :mod:`.side_group` while others compute: every
+exchange has a name, which the watchdog reports when it does not come to an end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar, cast
 
 import torch
@@ -33,34 +33,29 @@ def sum_over_processes(tensor: Tensor, *, what: str = "sum") -> Tensor:
     if current_world().size == 1:
         return tensor
     total = tensor.detach().clone()
-    if torch.compiler.is_compiling():  # a compiled graph runs without the counting
-        dist.all_reduce(total)
-        return total
-    with collective(what):
-        dist.all_reduce(total)
+    add_over_processes(total, what=what)
     return total
+
+
+def add_over_processes(tensor: Tensor, *, what: str = "sum") -> None:
+    """Replace a tensor by its sum over all processes.
+
+    Args:
+        tensor: Same shape and dtype on every process; needs no gradient.
+        what: What is added up, for the watchdog.
+    """
+    if current_world().size == 1:
+        return
+    if torch.compiler.is_compiling():  # a compiled graph runs without the counting
+        dist.all_reduce(tensor)
+        return
+    with collective(what):
+        dist.all_reduce(tensor)
 
 
 def mean_over_processes(tensor: Tensor, *, what: str = "mean") -> Tensor:
     """Mean of a tensor over all processes; not differentiable."""
     return sum_over_processes(tensor, what=what) / current_world().size
-
-
-def average_over_processes(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors, such as all gradients, by their means over all processes: in place, in one message.
-
-    Args:
-        tensors: Same number, shapes and dtype on every process.
-    """
-    size = current_world().size
-    if size == 1:
-        return
-    message = torch.cat([tensor.flatten() for tensor in tensors])
-    with collective("average of the gradients"):
-        dist.all_reduce(message)
-    means = torch.split(message / size, [tensor.numel() for tensor in tensors])
-    for tensor, mean in zip(tensors, means, strict=True):
-        tensor.copy_(mean.view_as(tensor))
 
 
 def any_process(flag: bool, *, what: str = "agreement") -> bool:

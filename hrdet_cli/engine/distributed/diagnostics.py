@@ -15,7 +15,7 @@ from hrdet_cli.engine.distributed.world import current_world
 MESSAGE_BYTES = (4 * 2**10, 64 * 2**10, 2**20)
 """The first is about a synchronised norm's message: pure latency."""
 GRADIENT_BYTES = {"cuda": 100 * 2**20, "cpu": 16 * 2**20}
-"""About all gradients in one message, which are 110 MB for W18; less on CPUs, whose networks are slower."""
+"""About all gradients, which are 110 MB for W18; less on CPUs, whose networks are slower."""
 
 NUM_WARMUPS = 2
 BUDGET_SECONDS = 0.5

@@ -6,19 +6,23 @@ product with the centred input, in the backward pass.  The result is that of one
 
 The input's gradient is that of the *sum* of all processes' losses.  Gradients of scale and shift stay local
 sums, as those of every other parameter do: data-parallel training adds them up.
+
+Vectors are ``(T,)``, the channels of all norms end to end: see :mod:`.vectors`.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from hrdet_cli.engine.distributed.collectives import sum_over_processes
-from hrdet_cli.engine.norm.kernels import Kernels, densely_laid_out, kernels_for, precision_of
+from hrdet_cli.engine.distributed.collectives import add_over_processes
+from hrdet_cli.engine.norm.kernels import Kernels, densely_laid_out, precision_of
+from hrdet_cli.engine.norm.native_kernels import kernels_for
 from hrdet_cli.engine.norm.valid_area import CountedArea, ValidRegions
 from hrdet_cli.engine.norm.valid_kernels import valid_kernels_for
+from hrdet_cli.engine.norm.vectors import join, rows_of, silently, spread
 
 Item = TypeVar("Item")
 
@@ -35,8 +39,6 @@ def normalise_by_batch(
 ) -> list[Tensor]:
     """Normalise by the statistics of a batch and record them.
 
-    Vectors are ``(T,)``, the channels of all norms end to end.
-
     Args:
         norms: Whose settings, parameters and running statistics to use.
         inputs: ``(N, C, H, W)`` features for each.
@@ -47,34 +49,18 @@ def normalise_by_batch(
     for norm, features in zip(norms, inputs, strict=True):
         norm._check_input_dim(features)
     inputs = [densely_laid_out(features) for features in inputs]
-    sizes = [norm.num_features for norm in norms]
-    precision = torch.float64 if any(x.dtype == torch.float64 for x in inputs) else torch.float32
-
-    statistics = [_kernels(x, area).statistics(x) for x in (features.detach() for features in inputs)]
-    mean, variance = (torch.cat(parts).double() for parts in zip(*statistics, strict=True))
-    counts = _spread([_num_pixels(x, area) for x in inputs], sizes, like=mean)
-    # One, or what makes this process's pixels weigh one together.
-    pixel_weight = counts.reciprocal() if merge == "equal-count" else torch.ones_like(counts)
-    total_weight = counts * pixel_weight
-    if merge is not None:
-        total_weight, mean, variance = _merged(total_weight, mean, variance)
-
-    num_pixels = total_weight / pixel_weight  # of all processes; under the equal-count rule as each believes
-    unbiased_variance = variance * num_pixels / (num_pixels - 1).clamp(min=1)
-    of_batch = torch.stack([mean, unbiased_variance]).to(precision)
+    batch = _statistics_of_batch(norms, inputs, area, merge)
+    recorded = batch.means, batch.unbiased_variances
     if isinstance(area, ValidRegions):  # of which there may be none, and nothing to record
-        of_batch = of_batch.where(num_pixels >= 1, _recorded(norms, like=of_batch))
-    merged = torch.split(of_batch, sizes, dim=1)
-    for norm, (batch_mean, batch_variance) in zip(norms, merged, strict=True):
-        record_batch(norm, batch_mean, batch_variance)
-    inverse_std = (variance + _spread([norm.eps for norm in norms], sizes, like=variance)).rsqrt()
+        recorded = _what_is_there(batch, norms)
+    record_batch(norms, *recorded)
     outputs: tuple[Tensor, ...] = _Normalise.apply(
         area,
         merge is not None,
-        mean.to(precision),
-        inverse_std.to(precision),
-        pixel_weight,
-        total_weight,
+        batch.num_pixels,
+        *batch.means,
+        *batch.variances,
+        *batch.inverse_stds,
         *inputs,
         *(norm.weight for norm in norms),
         *(norm.bias for norm in norms),
@@ -83,27 +69,109 @@ def normalise_by_batch(
 
 
 @torch.no_grad()
-def record_batch(norm: nn.BatchNorm2d, mean: Tensor, unbiased_variance: Tensor) -> None:
-    """Count a batch into the running statistics, as torch's batch norm does with its own batch."""
-    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
-        return
-    norm.num_batches_tracked.add_(1)
-    dtype = norm.running_mean.dtype
-    # The cumulative mean's share stays a tensor: reading the counter would wait for the device.
-    share = norm.num_batches_tracked.to(dtype).reciprocal() if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean.to(dtype), share)
-    norm.running_var.lerp_(unbiased_variance.to(dtype), share)
+def record_batch(
+    norms: Sequence[nn.BatchNorm2d], means: Sequence[Tensor], unbiased_variances: Sequence[Tensor]
+) -> None:
+    """Count a batch into the running statistics of norms, as torch's batch norm does with its own batch."""
+    counters: list[Tensor] = []
+    pairs_by_momentum: dict[float, list[tuple[Tensor, Tensor]]] = {}
+    for norm, mean, variance in zip(norms, means, unbiased_variances, strict=True):
+        if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+            continue
+        dtype = norm.running_mean.dtype
+        pairs = ((norm.running_mean, mean.to(dtype)), (norm.running_var, variance.to(dtype)))
+        counters.append(norm.num_batches_tracked)
+        if norm.momentum is not None:
+            pairs_by_momentum.setdefault(norm.momentum, []).extend(pairs)
+            continue
+        # The cumulative mean's share stays a tensor: reading the counter would wait for the device.
+        share = (norm.num_batches_tracked + 1).to(dtype).reciprocal()
+        for recorded, found in pairs:
+            recorded.lerp_(found, share)
+    if counters:
+        torch._foreach_add_(counters, 1)
+    for momentum, moved in pairs_by_momentum.items():
+        torch._foreach_lerp_([old for old, _ in moved], [new for _, new in moved], momentum)
 
 
-def _recorded(norms: Sequence[nn.BatchNorm2d], *, like: Tensor) -> Tensor:
-    """``(2, T)``: running means and variances; where a norm has none, anything."""
-    columns = [
-        torch.stack([norm.running_mean, norm.running_var]).to(like)
-        if norm.running_mean is not None and norm.running_var is not None
-        else like.new_zeros(2, norm.num_features)
-        for norm in norms
-    ]
-    return torch.cat(columns, dim=1)
+class _Batch(NamedTuple):
+    """What a batch is normalised by; sequences have ``(C,)`` for each norm, in the precision of its features.
+
+    Attributes:
+        num_pixels: ``(T,)`` float64, of all processes; under the equal-count rule as each believes.
+        means: Of each channel.
+        unbiased_variances: What is recorded.
+        variances: Biased, and with epsilon.
+        inverse_stds: Inverse roots of these.
+    """
+
+    num_pixels: Tensor
+    means: Sequence[Tensor]
+    unbiased_variances: Sequence[Tensor]
+    variances: Sequence[Tensor]
+    inverse_stds: Sequence[Tensor]
+
+
+@torch.no_grad()
+def _statistics_of_batch(
+    norms: Sequence[nn.BatchNorm2d],
+    inputs: Sequence[Tensor],
+    area: CountedArea | None,
+    merge: MergeRule | None,
+) -> _Batch:
+    sizes = [norm.num_features for norm in norms]
+    means, variances = zip(*(_kernels(x, area).statistics(x) for x in inputs), strict=True)
+    counts = spread([_num_pixels(x, area) for x in inputs], sizes, like=inputs[0])
+    message = torch.cat([counts, *means, *variances])  # float64 as the counts are
+    epsilon: Any = norms[0].eps
+    if any(norm.eps != epsilon for norm in norms):
+        (epsilon,) = rows_of(spread([norm.eps for norm in norms], sizes, like=inputs[0]), 1)
+    with silently():
+        num_pixels, mean, variance = _merged(message, merge)
+        unbiased = variance * (num_pixels / (num_pixels - 1).clip(min=1))
+        shifted = variance + epsilon
+        rows = join([mean, unbiased, shifted, shifted**-0.5], _precision_of_all(inputs))
+    return _Batch(join([num_pixels], torch.float64), *_by_norm(rows, inputs, num_rows=4))
+
+
+def _merged(message: Tensor, merge: MergeRule | None) -> tuple[Any, Any, Any]:
+    """Number of pixels, mean and biased variance over all processes, from this process's, in their place.
+
+    Sums of squares lose the variance of a channel whose mean is large, so they are formed from the local
+    variance and travel in float64.
+    """
+    num_pixels, mean, variance = rows_of(message, 3)
+    if merge is None:
+        return num_pixels, mean, variance
+    pixels_of_one = 1
+    if merge == "equal-count":  # processes weigh one, and believe that all have as many pixels as they have
+        pixels_of_one = num_pixels / 1  # a copy
+        num_pixels /= pixels_of_one
+    variance += mean * mean
+    mean *= num_pixels
+    variance *= num_pixels
+    add_over_processes(message, what="batch-norm statistics")
+    mean /= num_pixels
+    variance /= num_pixels
+    return num_pixels * pixels_of_one, mean, (variance - mean * mean).clip(min=0)
+
+
+def _what_is_there(
+    batch: _Batch, norms: Sequence[nn.BatchNorm2d]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Means and unbiased variances, or those recorded where there are no pixels."""
+    is_there = torch.split(batch.num_pixels >= 1, [norm.num_features for norm in norms])
+
+    def chosen(found: Sequence[Tensor], recorded: Sequence[Tensor | None]) -> list[Tensor]:
+        return [
+            new if old is None else new.where(there, old.to(new))
+            for there, new, old in zip(is_there, found, recorded, strict=True)
+        ]
+
+    return (
+        chosen(batch.means, [norm.running_mean for norm in norms]),
+        chosen(batch.unbiased_variances, [norm.running_var for norm in norms]),
+    )
 
 
 def _num_pixels(features: Tensor, area: CountedArea | None) -> float | Tensor:
@@ -113,18 +181,6 @@ def _num_pixels(features: Tensor, area: CountedArea | None) -> float | Tensor:
 
 def _kernels(features: Tensor, area: CountedArea | None) -> Kernels:
     return kernels_for(features) if area is None else valid_kernels_for(features, area.cells_of(features))
-
-
-def _merged(weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Total weight, mean and biased variance over all processes, from this process's; ``(T,)`` float64 each.
-
-    Sums of squares lose the variance of a channel whose mean is large, so they are formed from the local
-    variance and travel in float64.
-    """
-    message = torch.stack([weight, weight * mean, weight * (variance + mean.square())])
-    total_weight, total, total_of_squares = sum_over_processes(message, what="batch-norm statistics").unbind()
-    mean = total / total_weight
-    return total_weight, mean, (total_of_squares / total_weight - mean.square()).clamp(min=0)
 
 
 class _Normalise(torch.autograd.Function):
@@ -138,72 +194,63 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        area: CountedArea | None,
-        all_processes: bool,
-        mean: Tensor,
-        inverse_std: Tensor,
-        pixel_weight: Tensor,
-        total_weight: Tensor,
-        *tensors: Tensor,
+        ctx: Any, area: CountedArea | None, all_processes: bool, num_pixels: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        features, weights, biases = _in_parts(tensors, 3)
+        means, variances, inverse_stds, features, weights, biases = _in_parts(tensors, 6)
         ctx.area, ctx.all_processes = area, all_processes
-        ctx.save_for_backward(mean, inverse_std, pixel_weight, total_weight, *features, *weights)
-        by_norm = zip(
-            features, weights, biases, _split(mean, features), _split(inverse_std, features), strict=True
-        )
+        ctx.save_for_backward(num_pixels, *means, *inverse_stds, *features, *weights)
+        by_norm = zip(features, weights, biases, means, variances, inverse_stds, strict=True)
         return tuple(_kernels(x, area).normalise(x, *of_channels) for x, *of_channels in by_norm)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        mean, inverse_std, pixel_weight, total_weight, *tensors = ctx.saved_tensors
-        features, weights = _in_parts(tensors, 2)
-        features_need, weights_need, biases_need = _in_parts(ctx.needs_input_grad[6:], 3)
-        means, inverse_stds = _split(mean, features), _split(inverse_std, features)
+        num_pixels, *tensors = ctx.saved_tensors
+        means, inverse_stds, features, weights = _in_parts(tensors, 4)
+        *_, features_need, weights_need, biases_need = _in_parts(ctx.needs_input_grad[3:], 6)
         kernels = [_kernels(x, ctx.area) for x in features]
         by_norm = list(zip(kernels, gradients, features, weights, means, inverse_stds, strict=True))
 
         pairs = [ours.gradient_sums(gradient, x, *of_x) for ours, gradient, x, _, *of_x in by_norm]
-        sums, products = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        sums, products = zip(*pairs, strict=True)
         of_features: list[Tensor | None] = [None] * len(features)
         if any(features_need):
-            total = torch.stack([sums, products]).double() * pixel_weight
+            message = torch.cat([*sums, *products]).double()
+            with silently():
+                rows = rows_of(message, 2)
+                rows /= rows_of(num_pixels, 1)
             if ctx.all_processes:
-                total = sum_over_processes(total, what="batch-norm gradients")
-            over_all = (total / total_weight).to(mean.dtype)
-            through_means = zip(*(_split(row, features) for row in over_all), strict=True)
+                add_over_processes(message, what="batch-norm gradients")
+            through_means = _by_norm(message.to(_precision_of_all(features)), features, num_rows=2)
             of_features = [
                 ours.input_gradient(gradient, x, *of_x, *through_mean) if needed else None
-                for needed, (ours, gradient, x, *of_x), through_mean in zip(
-                    features_need, by_norm, through_means, strict=True
+                for needed, (ours, gradient, x, *of_x), *through_mean in zip(
+                    features_need, by_norm, *through_means, strict=True
                 )
             ]
-        of_weights = _where(weights_need, _split(products * inverse_std, features))
-        of_biases = _where(biases_need, _split(sums, features))
-        return (None, None, None, None, None, None, *of_features, *of_weights, *of_biases)
+        of_weights = [
+            product * inverse_std if needed else None
+            for needed, product, inverse_std in zip(weights_need, products, inverse_stds, strict=True)
+        ]
+        of_biases = [total if needed else None for needed, total in zip(biases_need, sums, strict=True)]
+        no_gradient = [None] * (3 + 3 * len(features))
+        return (*no_gradient, *of_features, *of_weights, *of_biases)
 
 
-def _spread(values: Sequence[float | Tensor], sizes: Sequence[int], *, like: Tensor) -> Tensor:
-    """One number for each norm as one for each channel, made on the device without a copy to it."""
-    parts = [
-        value.expand(size) if isinstance(value, Tensor) else like.new_full((size,), value)
-        for value, size in zip(values, sizes, strict=True)
-    ]
-    return torch.cat(parts)
+def _by_norm(vector: Tensor, features: Sequence[Tensor], *, num_rows: int) -> list[Sequence[Tensor]]:
+    """For each row of ``(num_rows * T,)``, the part that belongs to each of several features.
+
+    In the precision of these.
+    """
+    parts = torch.split(vector, [x.shape[1] for x in features] * num_rows)
+    of_features = zip(parts, [*features] * num_rows, strict=True)
+    return _in_parts([part.to(precision_of(x)) for part, x in of_features], num_rows)
 
 
-def _split(vector: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
-    """The part of a ``(T,)`` vector that belongs to each of several features, in their precision."""
-    parts = torch.split(vector, [x.shape[1] for x in features])
-    return [part.to(precision_of(x)) for part, x in zip(parts, features, strict=True)]
+def _precision_of_all(features: Sequence[Tensor]) -> torch.dtype:
+    return torch.float64 if any(x.dtype == torch.float64 for x in features) else torch.float32
 
 
 def _in_parts(items: Sequence[Item], num_parts: int) -> list[Sequence[Item]]:
     length = len(items) // num_parts
     return [items[start : start + length] for start in range(0, len(items), length)]
-
-
-def _where(needed: Sequence[bool], gradients: Sequence[Tensor]) -> list[Tensor | None]:
-    return [gradient if is_needed else None for is_needed, gradient in zip(needed, gradients, strict=True)]

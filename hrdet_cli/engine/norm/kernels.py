@@ -1,8 +1,8 @@
 """The arithmetic of batch norm on one process's features, between which statistics and sums are exchanged.
 
-Two implementations of one interface: plain tensor operations, and torch's fused CUDA kernels, which are those
-of :class:`torch.nn.SyncBatchNorm`.  Both compute in float32, or in float64 where the features are, and give
-outputs and gradients the dtype and memory format of the features.
+One interface, and its implementation in plain operations; :mod:`.native_kernels` has those in torch's own
+kernels.  All compute in float32, or in float64 where the features are, and give outputs and gradients the
+dtype and memory format of the features.
 """
 
 from typing import Protocol
@@ -20,9 +20,18 @@ class Kernels(Protocol):
         """Mean and biased variance of ``(N, C, H, W)`` features."""
 
     def normalise(
-        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+        self,
+        features: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        variance: Tensor,
+        inverse_std: Tensor,
     ) -> Tensor:
-        """Compute ``(features - mean) * inverse_std * weight + bias``."""
+        """Compute ``(features - mean) * inverse_std * weight + bias``.
+
+        The variance, positive, is the one of which ``inverse_std`` is the inverse root: either may be used.
+        """
 
     def gradient_sums(
         self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
@@ -42,19 +51,9 @@ class Kernels(Protocol):
         """Gradient of the features, given the means of what :meth:`gradient_sums` adds up."""
 
 
-def kernels_for(features: Tensor) -> Kernels:
-    """Fused kernels on CUDA; plain ones elsewhere and under ``torch.compile``, which fuses by itself."""
-    return FusedKernels() if may_be_fused(features) else PlainKernels()
-
-
-def may_be_fused(features: Tensor) -> bool:
-    """Whether torch's CUDA kernels are to be used on features."""
-    return features.is_cuda and not torch.compiler.is_compiling()
-
-
 def precision_of(features: Tensor) -> torch.dtype:
     """Dtype of statistics and sums: float32, or float64 where the features are."""
-    return torch.promote_types(features.dtype, torch.float32)
+    return torch.float64 if features.dtype == torch.float64 else torch.float32
 
 
 def densely_laid_out(features: Tensor) -> Tensor:
@@ -100,10 +99,17 @@ class PlainKernels:
         return mean, variance
 
     def normalise(
-        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+        self,
+        features: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        variance: Tensor,
+        inverse_std: Tensor,
     ) -> Tensor:
         """See :class:`Kernels`."""
-        return apply_statistics(features, weight, bias, mean, inverse_std.pow(-2))
+        del inverse_std  # an argument of the fused kernel
+        return apply_statistics(features, weight, bias, mean, variance)
 
     def gradient_sums(
         self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
@@ -133,64 +139,6 @@ class PlainKernels:
         return result.to(features.dtype, memory_format=memory_format_of(features))
 
 
-class FusedKernels:
-    """Torch's CUDA kernels: one pass over the features for each method."""
-
-    def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
-        # Without running statistics this "update" gives what torch.batch_norm_stats does, except for the
-        # variance itself in place of its inverse root.
-        mean, variance = torch.batch_norm_update_stats(features, None, None, 0.0)
-        return mean, variance
-
-    def normalise(
-        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
-    ) -> Tensor:
-        """See :class:`Kernels`."""
-        unused_eps = 0.0
-        return torch.batch_norm_elemt(features, weight, bias, mean, inverse_std, unused_eps)
-
-    def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
-        sums, products, _, _ = torch.batch_norm_backward_reduce(
-            _laid_out_like(features, gradient),
-            features,
-            mean,
-            inverse_std,
-            None,
-            input_g=True,
-            weight_g=False,
-            bias_g=False,
-        )
-        return sums, products
-
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
-        """See :class:`Kernels`."""
-        # The kernel divides sums by the sum of all counts; ours are divided already.
-        count = torch.ones(1, dtype=torch.int32, device=features.device)
-        return torch.batch_norm_backward_elemt(
-            _laid_out_like(features, gradient),
-            features,
-            mean,
-            inverse_std,
-            None if weight is None else weight.to(mean.dtype),
-            mean_gradient,
-            mean_product,
-            count,
-        )
-
-
 def memory_format_of(features: Tensor) -> torch.memory_format:
     """Channels-last if features are; a single channel or pixel is both."""
     if features.is_contiguous(memory_format=torch.channels_last):
@@ -198,7 +146,8 @@ def memory_format_of(features: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def _laid_out_like(features: Tensor, gradient: Tensor) -> Tensor:
+def laid_out_like(features: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the memory format of the features."""
     return gradient.contiguous(memory_format=memory_format_of(features))
 
 

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from hrdet_cli.engine.norm.kernels import (
     ALL_BUT_CHANNELS,
-    FusedKernels,
     Kernels,
     PlainKernels,
     apply_statistics,
-    may_be_fused,
     precision_of,
     to_map,
 )
+from hrdet_cli.engine.norm.native_kernels import FusedKernels, may_be_fused
 from hrdet_cli.engine.norm.valid_area import ValidCells
 
 
@@ -51,10 +50,16 @@ class ValidPlainKernels:
         return mean, self._sum(_mapped(values, mean, None, None).square_()) / count
 
     def normalise(
-        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+        self,
+        features: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        variance: Tensor,
+        inverse_std: Tensor,
     ) -> Tensor:
         """See :class:`Kernels`."""
-        everywhere = PlainKernels().normalise(features, weight, bias, mean, inverse_std)
+        everywhere = PlainKernels().normalise(features, weight, bias, mean, variance, inverse_std)
         if (
             torch.compiler.is_compiling()
         ):  # torch 2.11 loses all gradients of an output that is changed in place
@@ -109,10 +114,17 @@ class ValidFusedKernels:
         return mean, centred.square_().sum(ALL_BUT_CHANNELS) / count
 
     def normalise(
-        self, features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+        self,
+        features: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        variance: Tensor,
+        inverse_std: Tensor,
     ) -> Tensor:
         """See :class:`Kernels`."""
-        return FusedKernels().normalise(features, weight, bias, mean, inverse_std).mul_(self.is_valid)
+        everywhere = FusedKernels().normalise(features, weight, bias, mean, variance, inverse_std)
+        return everywhere.mul_(self.is_valid)
 
     def gradient_sums(
         self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor

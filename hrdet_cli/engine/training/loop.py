@@ -15,12 +15,9 @@ from hrdet_cli.engine.data.batch import Batch, PictureFault
 from hrdet_cli.engine.data.device_feed import DeviceFeed
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.agreement import raise_together
-from hrdet_cli.engine.distributed.collectives import (
-    average_over_processes,
-    gather_everywhere,
-    mean_over_processes,
-)
+from hrdet_cli.engine.distributed.collectives import gather_everywhere, mean_over_processes
 from hrdet_cli.engine.training.averaging import WeightAverage
+from hrdet_cli.engine.training.gradients import GradientAverager
 from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
@@ -128,6 +125,7 @@ class Trainer:
         self._autocast_dtype = autocast_dtype
         self._stop_asked = stop_asked
         self._average = average
+        self._gradients = GradientAverager([p for p in model.parameters() if p.requires_grad])
         self._position = Position()
         self.last_batch: Batch | None = None
         self.is_last_batch_suspect = False
@@ -287,7 +285,8 @@ class Trainer:
         ):
             loss_by_name: dict[str, Tensor] = self._model(images, targets)
         losses = torch.stack([loss.float() for loss in loss_by_name.values()])
-        torch.autograd.backward(losses.sum())
+        with self._gradients.averaged():
+            torch.autograd.backward(losses.sum())
         own = losses.detach()
         gradient_norm = self._clip_gradients()
         lacks_next = False
@@ -309,7 +308,7 @@ class Trainer:
         return _StepOutcome(named, norm, *(share > 0 for share in shares))
 
     def _clip_gradients(self) -> Tensor:
-        """Average the gradients over all processes and scale them down to the clip norm.
+        """Scale the gradients down to the clip norm.
 
         Returns:
             Their norm before, a scalar on the device.
@@ -318,7 +317,6 @@ class Trainer:
             p for group in self._optimiser.param_groups for p in group["params"] if p.grad is not None
         ]
         gradients = [p.grad for p in parameters if p.grad is not None]
-        average_over_processes(gradients)
         norm = nn.utils.get_total_norm(gradients)
         if self._clip_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)

@@ -1,4 +1,4 @@
-"""Both implementations against autograd through plain formulas in float64.
+"""All implementations against autograd through plain formulas in float64.
 
 The fused kernels exist on CUDA alone: here they are re-stated in plain operations that check their arguments.
 """
@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.norm.kernels import FusedKernels, Kernels, PlainKernels, densely_laid_out, kernels_for
+from hrdet_cli.engine.norm.kernels import Kernels, PlainKernels, densely_laid_out
+from hrdet_cli.engine.norm.native_kernels import CpuKernels, FusedKernels, kernels_for
 
 C = 6
 
@@ -94,9 +95,10 @@ def restated_backward_elemt(
     return (inner * to_map(invstd if weight is None else invstd * weight)).to(x.dtype)
 
 
-@pytest.fixture(params=[PlainKernels, FusedKernels])
+@pytest.fixture(params=[PlainKernels, CpuKernels, FusedKernels])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kernels:
-    monkeypatch.setattr(torch, "batch_norm_update_stats", restated_update_stats)
+    if request.param is FusedKernels:
+        monkeypatch.setattr(torch, "batch_norm_update_stats", restated_update_stats)
     monkeypatch.setattr(torch, "batch_norm_elemt", restated_elemt)
     monkeypatch.setattr(torch, "batch_norm_backward_reduce", restated_backward_reduce)
     monkeypatch.setattr(torch, "batch_norm_backward_elemt", restated_backward_elemt)
@@ -144,7 +146,8 @@ def test_features_are_normalised_in_their_dtype_and_layout(
 ) -> None:
     weight, bias = like(features, WEIGHT, BIAS) if affine else (None, None)
 
-    output = kernels.normalise(features, weight, bias, *like(features, MEAN, INVERSE_STD))
+    statistics = like(features, MEAN, INVERSE_STD.pow(-2), INVERSE_STD)
+    output = kernels.normalise(features, weight, bias, *statistics)
 
     expected = (features.double() - to_map(MEAN)) * to_map(INVERSE_STD)
     assert (output.dtype, output.stride()) == (features.dtype, features.stride())
@@ -211,15 +214,18 @@ def test_layouts_that_are_dense_are_kept_and_others_copied() -> None:
     assert is_dense(densely_laid_out(FEATURES[..., ::2]))
 
 
-def test_cpu_features_meet_plain_kernels_and_cuda_features_fused_ones(
+def test_features_meet_the_kernels_of_their_device_and_plain_ones_when_compiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class OnCuda:
         is_cuda = True
+        device = torch.device("cuda")
 
     on_cuda: Any = OnCuda()
 
-    assert type(kernels_for(FEATURES)) is PlainKernels
+    assert type(kernels_for(FEATURES)) is CpuKernels
+    assert type(kernels_for(FEATURES.to("meta"))) is PlainKernels
     assert type(kernels_for(on_cuda)) is FusedKernels
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert type(kernels_for(on_cuda)) is PlainKernels
+    assert type(kernels_for(FEATURES)) is PlainKernels

@@ -45,7 +45,7 @@ def test_a_recorded_batch_moves_the_running_statistics_as_torch_does(momentum: f
         x = seeded((2, 3, 4, 5), step)
         plain(x)
         variance, mean = torch.var_mean(x, dim=(0, 2, 3))
-        record_batch(norm, mean, variance)
+        record_batch([norm], [mean], [variance])
 
     for name, buffer in plain.named_buffers():
         torch.testing.assert_close(norm.get_buffer(name), buffer, rtol=1e-12, atol=1e-12)
@@ -54,7 +54,7 @@ def test_a_recorded_batch_moves_the_running_statistics_as_torch_does(momentum: f
 def test_a_norm_without_running_statistics_records_nothing() -> None:
     norm = SyncBatchNorm2d(3, track_running_stats=False)
 
-    record_batch(norm, torch.ones(3), torch.ones(3))
+    record_batch([norm], [torch.ones(3)], [torch.ones(3)])
 
     assert norm.state_dict().keys() == {"weight", "bias"}
 

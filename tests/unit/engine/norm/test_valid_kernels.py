@@ -49,8 +49,9 @@ def through_all(kernels: Kernels, features: Tensor, gradient: Tensor) -> dict[st
     precision = torch.promote_types(features.dtype, torch.float32)
     weight, bias = WEIGHT.to(precision), BIAS.to(precision)
     mean, variance = kernels.statistics(features)
-    inverse_std = (variance + EPS).rsqrt()
-    output = kernels.normalise(features, weight, bias, mean, inverse_std)
+    shifted = variance + EPS
+    inverse_std = shifted.rsqrt()
+    output = kernels.normalise(features, weight, bias, mean, shifted, inverse_std)
     sums, products = kernels.gradient_sums(gradient, features, mean, inverse_std)
     count = CELLS.count.to(precision)
     of_features = kernels.input_gradient(
