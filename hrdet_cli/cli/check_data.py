@@ -115,8 +115,9 @@ def check_data(
         loaded = load_from_options(
             preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
         )
-        masks_matter = loaded.spec.model.head.has_masks
-        check = check_experiment(loaded.spec.data, replace(options, masks_matter=masks_matter))
+        head = loaded.spec.model.head
+        options = replace(options, masks_matter=head.has_masks, num_labels=head.num_labels)
+        check = check_experiment(loaded.spec.data, options)
     report = drive_work(check, Console(stderr=True))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

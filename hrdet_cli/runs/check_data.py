@@ -18,6 +18,7 @@ from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.categories import note_spare_categories
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, can_be_cleaned, clean, json_lines
+from hrdet_cli.engine.data.checking.label_maps import find_maps, open_maps
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, open_all
 from hrdet_cli.engine.data.checking.presence import check_presence
@@ -36,6 +37,7 @@ from hrdet_cli.engine.data.checking.problems import (
 from hrdet_cli.engine.data.checking.sizes import OpenedPictures, settle_sizes
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
@@ -56,6 +58,7 @@ class CheckOptions:
         num_shown: How many problems of each kind to describe; None describes all.
         box_form: The form of the boxes, where it is known; COCO's own says that they are not to be judged.
         masks_matter: Whether the head has masks, so that broken ones are errors.
+        num_labels: Labels that the training pictures' label maps may have; None leaves the maps alone.
     """
 
     opens_pictures: bool = True
@@ -63,6 +66,7 @@ class CheckOptions:
     num_shown: int | None = None
     box_form: BoxForm | None = None
     masks_matter: bool = False
+    num_labels: int | None = None
 
 
 def check_file(
@@ -120,6 +124,7 @@ def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkPro
         located.images,
         options,
         part="train",
+        label_maps=None if options.num_labels is None else data.locate_label_maps(),
         needs_boxes=not data.keep_pictures_without_boxes,
     )
     report, gist = train.report, _gist_of(train.file, located.images)
@@ -157,6 +162,7 @@ def _check_part(
     options: CheckOptions,
     *,
     part: PartName | None = None,
+    label_maps: Path | None = None,
     needs_boxes: bool = False,
     other: _Gist | None = None,
 ) -> Generator[WorkProgress, None, _CheckedPart]:
@@ -168,6 +174,8 @@ def _check_part(
     unusable, num_unnamed = set[int](), None
     if images is not None and source is not None:
         file, unusable, num_unnamed = yield from _look_at_pictures(file, images, source, options, log)
+    if label_maps is not None:
+        yield from _look_at_label_maps(file.pictures, label_maps, unusable, options, log)
     file = with_coco_boxes(file, log, form=options.box_form)
     file = replace(file, annotations=check_places(file.annotations, file.pictures.sizes))
     check_masks(file.annotations, file.pictures.sizes, log, file=file.path.name, matter=options.masks_matter)
@@ -180,6 +188,7 @@ def _check_part(
         part=part,
         annotations=annotations,
         images=images,
+        label_maps=label_maps,
         opened=images is not None and options.opens_pictures,
         num_pictures=len(file.pictures.entries),
         num_annotations=len(file.annotations.entries),
@@ -236,6 +245,19 @@ def _open_pictures(
         _report_pictures(pictures, kind, what_by_row, log)
     true_sizes = {row: finding.true_sizes for row, finding in found.items() if finding.true_sizes is not None}
     return OpenedPictures(rows, set(faults), true_sizes)
+
+
+def _look_at_label_maps(
+    pictures: CheckedPictures, root: Path, unusable: set[int], options: CheckOptions, log: ProblemLog
+) -> Generator[WorkProgress, None, None]:
+    """What a semantic branch learns from; maps of pictures that cannot be used are not opened."""
+    maps = LabelMaps(open_images(root), num_labels=options.num_labels or 0)
+    present = find_maps(pictures, maps, log)
+    rows = [row for row in present if row not in unusable and pictures.sizes[row].all()]
+    if options.opens_pictures:
+        yield WorkProgress(f"opening {root.name}", 0, len(rows))
+        for num_done in open_maps(pictures, rows, maps, log, num_workers=_num_workers(options)):
+            yield WorkProgress(f"opening {root.name}", num_done, len(rows))
 
 
 def _report_pictures(

@@ -18,6 +18,7 @@ class PartReport:
         part: Which part of an experiment; None for a file by itself.
         annotations: The file.
         images: Its image root; None where only the file was looked at.
+        label_maps: Where the label maps of its pictures are; None where they were left alone.
         opened: Whether the pictures were opened, or only looked for.
         num_pictures: Entries of the file.
         num_annotations: Likewise.
@@ -34,6 +35,7 @@ class PartReport:
     part: PartName | None
     annotations: Path
     images: Path | None
+    label_maps: Path | None
     opened: bool
     num_pictures: int
     num_annotations: int
@@ -57,6 +59,7 @@ class PartReport:
             "part": self.part,
             "annotations": str(self.annotations),
             "images": None if self.images is None else str(self.images),
+            "label_maps": None if self.label_maps is None else str(self.label_maps),
             "opened": self.opened,
             "num_pictures": self.num_pictures,
             "num_annotations": self.num_annotations,

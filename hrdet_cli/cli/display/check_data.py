@@ -86,6 +86,8 @@ def _overview(part: PartReport) -> Table:
         return table
     how = "all opened" if part.opened else "looked for, none opened"
     table.add_row(part.images.name, f"{how}; {counted(part.num_unnamed_pictures or 0, 'picture')} not named")
+    if part.label_maps is not None:
+        table.add_row(part.label_maps.name, f"label maps; {how}")
     return table
 
 

@@ -6,6 +6,7 @@ COCO's are called stuffthingmaps.
 import io
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,26 @@ from hrdet_cli.errors import DataError
 
 _ONE_LABEL_A_PIXEL = ("L", "P")
 """Grey, and a palette's indices."""
+
+
+class LabelMapError(DataError):
+    """A label map is there, and cannot be learnt from.
+
+    Args:
+        name: Of the map.
+        what: Is wrong with it, and how to mend it; goes behind the name.
+        fault: Which of the things that can be wrong: it is no map, or not of its picture's size, or has
+            another label.
+
+    Attributes:
+        what: As given.
+        fault: Likewise.
+    """
+
+    def __init__(self, name: str, what: str, *, fault: Literal["unreadable", "size", "label"]) -> None:
+        super().__init__(f"label map {name} {what}.")
+        self.what = what
+        self.fault = fault
 
 
 class LabelMaps:
@@ -61,24 +82,41 @@ class LabelMaps:
             ``(h / 8, w / 8)`` uint8, rounded up, of the placed picture's ``(h, w)``.
 
         Raises:
-            DataError: The map is missing, no map, or not of the picture's size, or has another label.
+            DataError: As of `labels_of`.
+        """
+        rows, columns = _sources(original, placement)
+        return self.labels_of(file_name, original)[np.ix_(rows, columns)]
+
+    def labels_of(self, file_name: str, original: Size) -> NDArray[np.uint8]:
+        """The label of every pixel of a picture.
+
+        Args:
+            file_name: The picture's.
+            original: Its size as annotated.
+
+        Returns:
+            ``(H, W)`` uint8.
+
+        Raises:
+            LabelMapError: It is no map, or not of the picture's size, or has another label.
+            DataError: It is missing, or cannot be read.
         """
         name = map_name(file_name)
         labels = _decode(self._files.read(name), name)
         if labels.shape != (original.height, original.width):
-            raise DataError(
-                f"label map {name} is {Size(*labels.shape)}, but its picture {file_name} is {original}, "
-                "width x height. Label maps must have the size of their pictures."
+            what = (
+                f"is {Size(*labels.shape)}, but its picture {file_name} is {original}, width x height. "
+                "Label maps must have the size of their pictures"
             )
+            raise LabelMapError(name, what, fault="size")
         is_known = (labels < self.num_labels) | (labels == UNLABELLED)
         if not is_known.all():
-            raise DataError(
-                f"label map {name} has the label {labels[~is_known][0]}, but there are {self.num_labels}, "
-                f"counted from 0, and {UNLABELLED} for pixels without one. Set "
-                "model.head.semantic.num_labels, or correct the map."
+            what = (
+                f"has the label {labels[~is_known][0]}, but there are {self.num_labels}, counted from 0, and "
+                f"{UNLABELLED} for pixels without one. Set model.head.semantic.num_labels, or correct the map"
             )
-        rows, columns = _sources(original, placement)
-        return labels[np.ix_(rows, columns)]
+            raise LabelMapError(name, what, fault="label")
+        return labels
 
 
 def map_name(file_name: str) -> str:
@@ -92,14 +130,14 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
             image = Image.open(io.BytesIO(data))
         mode, labels = image.mode, np.asarray(image)
     except Exception as error:  # decoders meet any bytes: there is no list of what they raise
-        raise DataError(
-            f"label map {name} cannot be decoded. Replace it with a PNG of one label a pixel."
-        ) from error
+        what = "cannot be decoded. Replace it with a PNG of one label a pixel"
+        raise LabelMapError(name, what, fault="unreadable") from error
     if mode not in _ONE_LABEL_A_PIXEL:
-        raise DataError(
-            f"label map {name} has pixels of mode {mode}, not a label of 8 bits each. Save it as a grey PNG, "
-            "or with a palette whose indices are the labels."
+        what = (
+            f"has pixels of mode {mode}, not a label of 8 bits each. Save it as a grey PNG, or with a "
+            "palette whose indices are the labels"
         )
+        raise LabelMapError(name, what, fault="unreadable")
     return labels
 
 

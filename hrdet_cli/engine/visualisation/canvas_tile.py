@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.visualisation.label_overlay import lay_labels_over
 from hrdet_cli.engine.visualisation.lettering import LabelWriter, Rectangle
 from hrdet_cli.engine.visualisation.mask_overlay import lay_over, veil_in_box
 from hrdet_cli.engine.visualisation.overlay import LegendEntry, draw_box, draw_dashed_box, hatched
@@ -16,7 +17,7 @@ from hrdet_cli.engine.visualisation.palette import INK, RULE, class_colour
 def draw_canvas_tile(
     batch: Batch, index: int, class_names: Sequence[str], *, zoom: float, letters: int = 12
 ) -> Image.Image:
-    """Draw one canvas: the picture, hatching where it has none, masks if there are any, boxes, labels.
+    """Draw one canvas: the picture, hatching where it has none, label map and masks if any, boxes, labels.
 
     Args:
         batch: A batch in host memory.
@@ -36,6 +37,8 @@ def draw_canvas_tile(
     is_valid = batch.targets.is_valid[index]
     boxes = _zoomed(batch.targets.boxes[index][is_valid].tolist(), zoom)
     labels = batch.targets.labels[index][is_valid].tolist()
+    if (semantic := batch.targets.semantic) is not None:
+        picture = lay_labels_over(picture, semantic[index].numpy(), zoom=zoom)
     if (masks := batch.targets.masks) is not None:
         frames = masks[index][is_valid].numpy()
         picture = lay_over(
@@ -77,6 +80,8 @@ def legend_entries(batch: Batch, class_names: Sequence[str]) -> list[LegendEntry
     entries = [LegendEntry(class_names[label], "class", class_colour(label)) for label in present]
     if any(len(record.ignored_boxes) for record in batch.records):
         entries.append(LegendEntry("ignored (crowd)", "dashed"))
+    if batch.targets.semantic is not None:
+        entries.append(LegendEntry("label map, a colour for each label", "patches"))
     entries.append(LegendEntry("padding", "hatched"))
     return entries
 

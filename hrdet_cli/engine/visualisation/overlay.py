@@ -8,7 +8,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hrdet_cli.engine.visualisation.lettering import Rectangle, font, shorten
-from hrdet_cli.engine.visualisation.palette import HATCH_GROUND, HATCH_LINE, INK, PAPER, RULE, Colour
+from hrdet_cli.engine.visualisation.palette import (
+    HATCH_GROUND,
+    HATCH_LINE,
+    INK,
+    PAPER,
+    RULE,
+    Colour,
+    class_colour,
+)
 
 _HATCH_PITCH = 9
 _LEGEND_ROW = 22
@@ -21,7 +29,7 @@ class LegendEntry:
     """One line of a legend: a mark and what it means."""
 
     text: str
-    mark: Literal["class", "dashed", "hatched", "crossed"]
+    mark: Literal["class", "dashed", "hatched", "crossed", "patches"]
     colour: Colour = INK
 
 
@@ -90,6 +98,10 @@ def _draw_mark(sheet: Image.Image, entry: LegendEntry, x: int, y: int) -> None:
     elif entry.mark == "crossed":
         draw.rectangle((x, y, x + _SWATCH - 1, y + _SWATCH - 1), outline=entry.colour)
         draw_cross(draw, (x, y, x + _SWATCH, y + _SWATCH), entry.colour)
+    elif entry.mark == "patches":
+        for label in range(4):
+            left, top = x + label % 2 * _SWATCH // 2, y + label // 2 * _SWATCH // 2
+            draw.rectangle((left, top, left + _SWATCH // 2 - 1, top + _SWATCH // 2 - 1), class_colour(label))
     else:
         sheet.paste(hatched(_SWATCH, _SWATCH), (x, y))
         draw.rectangle((x, y, x + _SWATCH - 1, y + _SWATCH - 1), outline=RULE)

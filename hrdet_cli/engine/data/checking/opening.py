@@ -1,24 +1,19 @@
-"""Opens every picture of a data set, in several processes, to find those that training could not use."""
+"""Opens every picture of a data set to find those that training could not use."""
 
-import gc
 import io
-import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import ExifTags, Image
-from torch.utils.data import DataLoader, Dataset
 
 from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
+from hrdet_cli.engine.data.checking.looking import Looked, look_at_all
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
-from hrdet_cli.engine.data.shortages import shortage_of
-from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.errors import DataError, HrdetError, LostProcessError
+from hrdet_cli.errors import DataError
 
-_PICTURES_AT_ONCE = 16
 _FIRST_ON_ITS_SIDE = 5  # of EXIF's orientations
 
 
@@ -65,88 +60,27 @@ class Finding:
     damage: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Some more pictures were opened, in the given order.
-
-    Attributes:
-        num_done: How many in total.
-        findings: Of those that are new.
-    """
-
-    num_done: int
-    findings: Sequence[Finding]
-
-
-def open_all(images: ImageSource, pictures: Sequence[NamedSize], *, num_workers: int) -> Iterator[Opened]:
+def open_all(
+    images: ImageSource, pictures: Sequence[NamedSize], *, num_workers: int
+) -> Iterator[Looked[Finding]]:
     """Decode every picture as training does.
-
-    Processes rather than threads: of Pillow's decoding, a quarter of the time holds Python's lock, so that
-    threads would gain nothing beyond four cores.
 
     Args:
         images: Where they are.
         pictures: Their names and sizes.
-        num_workers: Processes that open them; 0 opens them in this one.
-
-    Raises:
-        LostProcessError: One of the processes died.
-        OutOfMemoryError: They may not be started, or open no more files.
+        num_workers: As of `look_at_all`, which also tells of errors.
     """
-    chunks = _Chunks(images, pictures)
-    loader: DataLoader[list[Finding] | HrdetError] = DataLoader(
-        chunks,
-        batch_size=None,
-        num_workers=min(num_workers, len(chunks)),
-        worker_init_fn=_leave_memory_shared,
-    )
-    num_done = 0
+    return look_at_all(len(pictures), partial(_look_at, images, pictures), num_workers=num_workers)
+
+
+def _look_at(images: ImageSource, pictures: Sequence[NamedSize], position: int) -> Finding | None:
+    picture = pictures[position]
     try:
-        with _interrupts_held_back(), deaths_noticed_when_waiting(), started_all_or_none([]):
-            findings_by_chunk = iter(loader)
-        for findings in findings_by_chunk:
-            if isinstance(findings, HrdetError):
-                raise findings
-            num_done = min(num_done + _PICTURES_AT_ONCE, len(pictures))
-            yield Opened(num_done, findings)
-    except (RuntimeError, OSError) as error:  # the first is torch's word for a worker that died
-        shortage = shortage_of(error, remedy="open fewer at once with --workers")
-        if shortage is not None:
-            raise shortage from error
-        raise LostProcessError(
-            f"a process that opens pictures died after {num_done} of {len(pictures)}, perhaps for want of "
-            "memory; try fewer with --workers"
-        ) from error
-
-
-class _Chunks(Dataset["list[Finding] | HrdetError"]):
-    """What there is to say of a few consecutive pictures; an error is returned, for torch would bury it."""
-
-    def __init__(self, images: ImageSource, pictures: Sequence[NamedSize]) -> None:
-        self._images = images
-        self._pictures = pictures
-
-    def __len__(self) -> int:
-        return -(-len(self._pictures) // _PICTURES_AT_ONCE)
-
-    def __getitem__(self, chunk: int) -> list[Finding] | HrdetError:
-        try:
-            return self._findings_of(chunk)
-        except HrdetError as error:
-            return error
-
-    def _findings_of(self, chunk: int) -> list[Finding]:
-        first = chunk * _PICTURES_AT_ONCE
-        findings = []
-        for position, picture in enumerate(self._pictures[first : first + _PICTURES_AT_ONCE], start=first):
-            try:
-                finding = _open(self._images.read(picture.name), picture, position)
-            except DataError as error:
-                what = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
-                finding = Finding(position, fault=what)
-            if finding != Finding(position):
-                findings.append(finding)
-        return findings
+        finding = _open(images.read(picture.name), picture, position)
+    except DataError as error:
+        what = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
+        return Finding(position, fault=what)
+    return None if finding == Finding(position) else finding
 
 
 def _open(data: bytes, picture: NamedSize, position: int) -> Finding:
@@ -169,18 +103,3 @@ def _true_sizes(data: bytes) -> TrueSizes:
         stored = Size(image.height, image.width)
         is_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_ON_ITS_SIDE
     return TrueSizes(stored, Size(stored.width, stored.height) if is_on_its_side else stored)
-
-
-def _leave_memory_shared(_worker: int) -> None:
-    """Looking for garbage would copy the whole annotation file, which was in memory at the fork."""
-    gc.freeze()
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Processes started inside are deaf to Ctrl-C, which is for this one to obey; it gets it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

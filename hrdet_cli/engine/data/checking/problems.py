@@ -89,6 +89,10 @@ OVERHANGING_MASK = ProblemKind("mask reaching out of its picture", "warning", "w
 FOREIGN_MASK = ProblemKind(
     "mask that does not fit its box", "warning", "with masks: uses what is in the box", KEPT
 )
+MISSING_MAP = ProblemKind("label map missing", "error", "refuses the data", BY_HAND)
+UNREADABLE_MAP = ProblemKind("label map unreadable", "error", MEETS_IT, BY_HAND)
+WRONG_MAP_SIZE = ProblemKind("label map of another size", "error", MEETS_IT, BY_HAND)
+UNKNOWN_LABEL = ProblemKind("unknown label", "error", MEETS_IT, BY_HAND)
 SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", "says so", KEPT)
 NO_TARGETS_ALONE = ProblemKind("no box in a file by itself", "note", "refuses it as training part", KEPT)
 SHARED_PICTURES = ProblemKind("pictures of both parts", "note", UNAWARE, KEPT)
