@@ -22,7 +22,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader
 from hrdet_cli.runs.build.masks import build_mask_pasting
-from hrdet_cli.runs.build.trainer import autocast_dtype
+from hrdet_cli.runs.build.numerics import build_numerics, precision_name
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.evaluation_results import Evaluation, Findings, score_and_write
@@ -167,7 +167,8 @@ def evaluate_detector(
     labels_in_file = _labels_in_file(part, class_names)
     from_first(lambda: make_folder(out), what="folder for the results")
     _take_buffers_of_first(detector)
-    dtype = autocast_dtype(spec.run, device)
+    numerics = build_numerics(spec.run, device)
+    origin = replace(origin, precision=precision_name(spec.run, device))
     pictures: list[PictureDetections] = []
     broken: list[PictureFault] = []
     damaged: list[PictureFault] = []
@@ -178,7 +179,7 @@ def evaluate_detector(
                 detector,
                 loader,
                 device=device,
-                autocast_dtype=dtype,
+                numerics=numerics,
                 pasting=build_mask_pasting(spec.model),
                 stop_asked=stop_asked,
             )

@@ -21,9 +21,10 @@ from hrdet_cli.runs.build.detector import (
     require_trainable_norm,
 )
 from hrdet_cli.runs.build.loaders import build_training_loader
+from hrdet_cli.runs.build.numerics import precision_name
 from hrdet_cli.runs.build.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.build.steps import with_batch_size
-from hrdet_cli.runs.build.trainer import build_trainer, precision_name
+from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import DataNeeds, open_training_data
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.events import (

@@ -15,6 +15,7 @@ from hrdet_cli.specs.keys import is_within
 METRICS, MADE_FROM = "metrics.json", "made_from"
 _WITHOUT_EFFECT = ("data", "name", "optimisation", "run")
 """Sections of a spec that no result depends on, but for the data, which are named by themselves."""
+_WITH_EFFECT = "run.precision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Origin:
         fingerprint: SHA-256 of the annotation file.
         num_pictures: Pictures in it.
         changes: What the command line changed in the spec of the weights, by dotted key.
+        precision: What was computed in; None before that is known.
     """
 
     weights: str
@@ -40,6 +42,7 @@ class Origin:
     fingerprint: str
     num_pictures: int
     changes: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As ``metrics.json`` has it under ``made_from``."""
@@ -52,6 +55,7 @@ class Origin:
             "images": str(self.images),
             "num_pictures": self.num_pictures,
             "changes": dict(self.changes),
+            "precision": self.precision,
             "hrdet": hrdet_cli.__version__,
         }
 
@@ -66,8 +70,13 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
         images=trained.spec.data.locate("val").images,
         fingerprint=part.annotations.fingerprint,
         num_pictures=len(part.annotations),
-        changes={key: value for key, value in trained.changes.items() if not is_within(key, _WITHOUT_EFFECT)},
+        changes={key: value for key, value in trained.changes.items() if results_depend_on(key)},
     )
+
+
+def results_depend_on(key: str) -> bool:
+    """Whether a change of this key of a spec makes other results of the same weights on the same data."""
+    return key == _WITH_EFFECT or not is_within(key, _WITHOUT_EFFECT)
 
 
 def results_folder(trained: TrainedDetector, what: str) -> Path:

@@ -92,7 +92,8 @@ def read_trained_detector(
         use_ema: Take the averaged weights of a checkpoint; None where nobody can ask for them, so that
             nothing need be said of them.
         extra_layers: Changes to the spec, such as other data.
-        settings: ``key=value`` texts on top of those.
+        settings: ``key=value`` texts on top of those. Weights of other code are computed in float32 where
+            the precision is ``auto``; a checkpoint is computed as its run did, so that numbers repeat.
         classes: Annotations in COCO's format that name the classes of weights that do not.
 
     Raises:
@@ -131,11 +132,18 @@ def read_trained_detector(
         extra_layers=[weights_layer, *extra_layers],
         settings=settings,
     ).spec
+    if spec.run.precision == "auto":
+        spec = _in_float32(spec)
     commanded = {
         key for layer in (*extra_layers, *setting_layers(settings)) for key, _ in leaves(layer.values)
     }
     changes = {key: value for key, value in _values_of(spec).items() if key in commanded}
     return _of_foreign_weights(path if path.is_file() else None, file, spec, changes, classes)
+
+
+def _in_float32(spec: ExperimentSpec) -> ExperimentSpec:
+    """Numbers are those of the code that trained the weights in float32, whatever a device likes best."""
+    return spec.model_copy(update={"run": spec.run.model_copy(update={"precision": "float32"})})
 
 
 def build_trained_detector(trained: TrainedDetector, device: torch.device) -> Detector:

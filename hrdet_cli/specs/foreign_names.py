@@ -51,6 +51,7 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("optimisation.ema", "{decay: 0.999}"): "model_ema use_ema ema_decay model_ema_decay",
         ("optimisation.learning_rate_scaling", "none"): "auto_scale_lr scale_lr autoscale_lr",
         ("run.seed", "0"): "seed random_seed manual_seed",
+        ("run.deterministic", "true"): "deterministic use_deterministic_algorithms cudnn_deterministic",
         ("run.device", "cuda"): "device cuda gpu_id gpu_ids no_cuda accelerator",
         ("run.precision", "bfloat16"): "amp fp16 bf16 half mixed_precision dtype use_amp fp32 float16",
         ("augmentation.scales_pixels", "[[1333, 800]]"): "imgsz img_size img_scale image_size scales scale "
@@ -162,9 +163,7 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
         "eval_only test_only evaluate val_only": "a trained detector is scored with: hrdet eval RUN",
         "no_validate no_val skip_val noval": "nothing is evaluated with --set evaluation.every_num_epochs=0",
         "force yes": "a run folder that is in the way is replaced with --overwrite",
-        "deterministic cudnn_benchmark": (
-            "runs can be repeated as they are: every draw is a function of run.seed"
-        ),
+        "cudnn_benchmark": "cuDNN tries its algorithms by itself where all batches lie on a few canvases",
         "verbose quiet debug": "run.log_every_steps sets how often a line is printed",
         "patience early_stopping": "there is no early stopping: best.pt keeps the best evaluation",
         "version v": "the version is printed by: hrdet --version",

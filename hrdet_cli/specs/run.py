@@ -28,10 +28,14 @@ class RunSpec(Spec):
     """Every random draw of the run is a function of it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
-    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    """`auto` is bfloat16 autocast of the forward pass on GPUs that have it, and float32 elsewhere; `float64`
-    is for comparing runs, such as the same one over 1 and over 8 processes: slow, but without rounding that
-    hides differences."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float64"] = "auto"
+    """`auto` is bfloat16 autocast of the forward pass on GPUs that have it, and float32 elsewhere; weights of
+    other code are evaluated in float32. `float32` rounds nothing further, `tf32` is float32 whose products
+    have 10 bits on NVIDIA's GPUs; `float64` is for comparing runs, such as the same one over 1 and over 8
+    processes: slow, but without rounding that hides differences."""
+    deterministic: bool = False
+    """Compute by algorithms that give the same bits each time, and refuse operators that have none. A GPU is
+    slower so; a CPU gives the same bits anyway."""
     log_every_steps: PositiveInt = 10
     """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
     checkpoint_every_epochs: PositiveInt = 4

@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import mean_over_processes
 from hrdet_cli.engine.distributed.failure import PeerError
 from hrdet_cli.engine.norm.convert import convert_norm
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
@@ -86,7 +87,7 @@ def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lamb
         num_epochs=1,
         clip_norm=0.05,
         device=torch.device("cpu"),
-        autocast_dtype=None,
+        numerics=Numerics(),
         stop_asked=stop_asked,
         average=WeightAverage(model, decay=0.6),
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.data.device_feed import DeviceFeed
+from hrdet_cli.engine.data.device_feed import DeviceFeed, copy_stream
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 pytestmark = [
@@ -29,7 +29,7 @@ def mean_pixels_seen(*, fetches_ahead: bool) -> list[float]:
     """Mean of pixels and cells of masks of every batch, read late in a long step."""
     device = torch.device("cuda", 0)
     weight = torch.rand(4096, 4096, device=device) / 4096
-    feed = DeviceFeed(pinned_batches(), device)
+    feed = DeviceFeed(pinned_batches(), device, copying=copy_stream(device))
     means = []
     for _, on_device in feed:
         busy = weight
@@ -54,7 +54,7 @@ def test_every_batch_is_seen_whole_and_in_order_with_and_without_fetching_ahead(
 
 def test_the_copy_of_the_next_batch_begins_before_the_step_ends() -> None:
     device = torch.device("cuda", 0)
-    feed = DeviceFeed(pinned_batches(), device)
+    feed = DeviceFeed(pinned_batches(), device, copying=copy_stream(device))
     next(feed)
     torch.cuda._sleep(200_000_000)  # type: ignore[no-untyped-call]
     step_ended = torch.cuda.current_stream(device).record_event()

@@ -13,6 +13,7 @@ from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.numerics import Numerics
 from tests.parity.dense_maps import dense_maps
 from tests.parity.differences import (
     Difference,
@@ -105,5 +106,5 @@ def detect_in(detector: Detector, batch: Batch) -> Sequence[PictureDetections]:
     """What a detector finds in a batch, in original coordinates."""
     detector.eval()
     return detect_batch(
-        detector, batch, device=torch.device("cpu"), autocast_dtype=None, pasting=MaskPasting(threshold=0.5)
+        detector, batch, device=torch.device("cpu"), numerics=Numerics(), pasting=MaskPasting(threshold=0.5)
     )

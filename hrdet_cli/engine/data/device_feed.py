@@ -10,6 +10,11 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.errors import DataError
 
 
+def copy_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """A stream for copies to a GPU beside its work; None for other devices, which have none."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+
 class DeviceFeed:
     """Hands over batches in their order, each in host memory and on the device.
 
@@ -19,7 +24,7 @@ class DeviceFeed:
 
     Typical use::
 
-        feed = DeviceFeed(loader.batches(epoch), device)
+        feed = DeviceFeed(loader.batches(epoch), device, copying=copy_stream(device))
         for batch, on_device in feed:
             loss = enqueue(on_device)
             feed.fetch_ahead()
@@ -29,16 +34,16 @@ class DeviceFeed:
     Args:
         batches: In host memory; page-locked, so that copies need not wait.
         device: Where they go.
+        copying: What `copy_stream` gives for the device. One is enough for a process: memory that was
+            allocated on a stream is free for that stream alone.
     """
 
-    def __init__(self, batches: Iterable[Batch], device: torch.device) -> None:
+    def __init__(
+        self, batches: Iterable[Batch], device: torch.device, *, copying: torch.cuda.Stream | None
+    ) -> None:
         self._batches = iter(batches)
         self._device = device
-        self._copying = (
-            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            if device.type == "cuda"
-            else None
-        )
+        self._copying = copying
         self._ahead: tuple[Batch, Batch] | Exception | None = None
         self._seconds = 0.0
         self._idle_spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []

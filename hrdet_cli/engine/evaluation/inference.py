@@ -18,6 +18,7 @@ from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import Detections, ImageBatch
 
 
@@ -112,7 +113,7 @@ def detect_all(
     loader: PictureLoader,
     *,
     device: torch.device,
-    autocast_dtype: torch.dtype | None,
+    numerics: Numerics,
     pasting: MaskPasting | None = None,
     stop_asked: Callable[[], bool],
 ) -> Generator[DetectionRound]:
@@ -125,7 +126,7 @@ def detect_all(
         model: On ``device``.
         loader: Gives the pictures, in host memory.
         device: Where the pictures are copied to.
-        autocast_dtype: Reduced precision to compute in; None computes in float32.
+        numerics: What to compute in.
         pasting: Lays masks over their boxes in the original pictures; None leaves masks out.
         stop_asked: Whether this process was asked to stop; called once a round.
 
@@ -142,7 +143,7 @@ def detect_all(
             pictures = (
                 []
                 if batch is None
-                else detect_batch(model, batch, device=device, autocast_dtype=autocast_dtype, pasting=pasting)
+                else detect_batch(model, batch, device=device, numerics=numerics, pasting=pasting)
             )
             broken, damaged = ((), ()) if batch is None else (batch.broken, batch.damaged)
             # In host memory: nothing waits for a GPU.
@@ -253,15 +254,15 @@ def detect_batch(
     batch: Batch,
     *,
     device: torch.device,
-    autocast_dtype: torch.dtype | None,
+    numerics: Numerics,
     pasting: MaskPasting | None = None,
 ) -> list[PictureDetections]:
     """Detect in the pictures of one batch, in its order; the arguments are those of `detect_all`."""
     if not len(batch):
         return []
-    with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
-        detections = model.detect(batch.images.to(device))
-    return list(_detections_by_picture(detections.cpu(), batch.records, pasting))
+    with numerics.applied(), numerics.forward_pass(device.type):
+        detections = model.detect(batch.images.to(device)).cpu()
+    return list(_detections_by_picture(detections, batch.records, pasting))
 
 
 def _detections_by_picture(

@@ -5,8 +5,6 @@ whatever finite values features and gradients hold there.  The two implementatio
 :mod:`.kernels`; torch has no fused kernel for statistics and sums that leave pixels out.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor
 
@@ -15,11 +13,16 @@ from hrdet_cli.engine.norm.kernels import (
     Kernels,
     PlainKernels,
     apply_statistics,
+    densely_laid_out,
     precision_of,
     to_map,
 )
 from hrdet_cli.engine.norm.native_kernels import FusedKernels, may_be_fused
 from hrdet_cli.engine.norm.valid_area import ValidCells
+from hrdet_cli.engine.numerics import without_autocast
+
+_SAMPLED = 8
+"""Rows and columns from one sampled pixel to the next."""
 
 
 def valid_kernels_for(features: Tensor, cells: ValidCells) -> Kernels:
@@ -95,23 +98,38 @@ class ValidPlainKernels:
     def _sum(self, values: Tensor) -> Tensor:
         """``(C,)``, over the pixels that count; exact products whatever autocast is told."""
         counts = self.is_valid.to(values.dtype).flatten(1)[:, None]
-        with _without_autocast(values.device.type):
+        with without_autocast(values.device.type):
             return torch.matmul(counts, values.flatten(2).transpose(1, 2)).sum((0, 1))
 
 
 class ValidFusedKernels:
-    """Torch's CUDA kernels where they serve."""
+    """Torch's CUDA kernels, which know no padding, and what makes of their results those of the pictures."""
 
     def __init__(self, cells: ValidCells) -> None:
         self.is_valid, self.count = cells.is_valid, cells.count
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
-        values = features.to(precision_of(features))
-        count = self.count.to(values.dtype)
-        mean = (values * self.is_valid).sum(ALL_BUT_CHANNELS) / count
-        centred = (values - to_map(mean)).mul_(self.is_valid)
-        return mean, centred.square_().sum(ALL_BUT_CHANNELS) / count
+        """See :class:`Kernels`.
+
+        The padding is filled with a number for each channel, which is known, and what it adds to the
+        statistics of all pixels is taken off them.  Any number would do; near the mean, no digits are lost.
+        Nothing as large as the features is made but their filled copy, in their own dtype.
+        """
+        filling = self._near_mean(features)
+        filled = torch.where(self.is_valid, features, to_map(filling))
+        mean, variance = FusedKernels().statistics(densely_laid_out(filled))
+        num_all = features.numel() / features.shape[1]
+        num_padding = num_all - self.count
+        shift = mean.double() - filling.double()
+        own_mean = filling.double() + shift * num_all / self.count
+        own_variance = (variance.double() - shift.square() * num_padding / self.count) * num_all / self.count
+        return own_mean.to(mean.dtype), own_variance.clamp_(min=0).to(mean.dtype)
+
+    def _near_mean(self, features: Tensor) -> Tensor:
+        """``(C,)`` in the features' dtype: the mean of a pixel in 64 of those that count; 0 if none does."""
+        sampled, counts = (x[..., ::_SAMPLED, ::_SAMPLED] for x in (features, self.is_valid))
+        values = sampled.to(precision_of(features)) * counts
+        return (values.sum(ALL_BUT_CHANNELS) / counts.sum().clamp(min=1)).to(features.dtype)
 
     def normalise(
         self,
@@ -147,13 +165,6 @@ class ValidFusedKernels:
             gradient, features, weight, mean, inverse_std, mean_gradient, mean_product
         )
         return everywhere.mul_(self.is_valid)
-
-
-def _without_autocast(device_type: str) -> AbstractContextManager[object]:
-    """Costly enough to be entered only where it changes something."""
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
 
 
 def _mapped(values: Tensor, mean: Tensor, factor: Tensor | None, summand: Tensor | None) -> Tensor:

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureFault
-from hrdet_cli.engine.data.device_feed import DeviceFeed
+from hrdet_cli.engine.data.device_feed import DeviceFeed, copy_stream
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.agreement import raise_together
 from hrdet_cli.engine.distributed.collectives import gather_everywhere, mean_over_processes
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.gradients import GradientAverager
+from hrdet_cli.engine.training.optimiser import load_optimiser_state
 from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
@@ -90,7 +92,7 @@ class Trainer:
         num_epochs: Number of epochs in the whole run.
         clip_norm: Gradients are scaled down so that their total L2 norm is at most this; None does not clip.
         device: Where the batches are copied to.
-        autocast_dtype: Reduced precision for the forward pass; None computes in float32.
+        numerics: What each step computes in.
         stop_asked: Whether this process was asked to stop. It is called once a step and told to all processes
             along with the losses, so that they leave after the same step.
         average: Takes every finished step in; None keeps no average.
@@ -111,7 +113,7 @@ class Trainer:
         num_epochs: int,
         clip_norm: float | None,
         device: torch.device,
-        autocast_dtype: torch.dtype | None,
+        numerics: Numerics,
         stop_asked: Callable[[], bool],
         average: WeightAverage | None = None,
     ) -> None:
@@ -122,7 +124,8 @@ class Trainer:
         self._num_epochs = num_epochs
         self._clip_norm = clip_norm
         self._device = device
-        self._autocast_dtype = autocast_dtype
+        self._numerics = numerics
+        self._copying = copy_stream(device)
         self._stop_asked = stop_asked
         self._average = average
         self._gradients = GradientAverager([p for p in model.parameters() if p.requires_grad])
@@ -173,6 +176,7 @@ class Trainer:
             DataError: A picture of this process's next batch is missing or damaged. All processes have
                 finished the same step, whose report said so.
             PeerError: The same of another process.
+            SpecError: The step has an operator without a deterministic algorithm, and must be deterministic.
             NonFiniteLossError: A loss part or the gradient is NaN or infinite. The step is not finished: the
                 weights and the optimiser are those of the step before (running statistics of
                 normalisation layers have seen the batch).
@@ -182,14 +186,16 @@ class Trainer:
         self._model.train()
         epoch = self.num_finished_epochs
         started = time.perf_counter()
-        feed = DeviceFeed(self._loader.batches(epoch, first_step=self.step_in_epoch), self._device)
+        batches = self._loader.batches(epoch, first_step=self.step_in_epoch)
+        feed = DeviceFeed(batches, self._device, copying=self._copying)
         raise_together(feed.failure(), what="start of an epoch")
         for batch, on_device in feed:
             enter_phase(f"step {self.step + 1}")
             self.last_batch = batch
             learning_rate = self._set_learning_rate()
             faulty = self._untold_faults(batch)
-            outcome = self._train_on(on_device, ahead=feed, has_faulty=any(faulty))
+            with self._numerics.applied():
+                outcome = self._train_on(on_device, ahead=feed, has_faulty=any(faulty))
             if outcome.has_faulty_pictures:
                 faulty = faulty.everywhere()
             if self._average is not None:
@@ -234,7 +240,7 @@ class Trainer:
         self._model.train()
 
         def make_step() -> None:
-            with suppress(NonFiniteLossError):
+            with suppress(NonFiniteLossError), self._numerics.applied():
                 self._train_on(batch)
 
         cost = measure(make_step, self._device)
@@ -280,9 +286,7 @@ class Trainer:
         """
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(
-            self._device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None
-        ):
+        with self._numerics.forward_pass(self._device.type):
             loss_by_name: dict[str, Tensor] = self._model(images, targets)
         losses = torch.stack([loss.float() for loss in loss_by_name.values()])
         with self._gradients.averaged():
@@ -364,7 +368,7 @@ class Trainer:
         try:
             position, moved = self._position_from(state)
             self._model.load_state_dict(state["model"])
-            self._optimiser.load_state_dict(state["optimiser"])
+            load_optimiser_state(self._optimiser, state["optimiser"])
             if self._average is not None:
                 self._average.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:

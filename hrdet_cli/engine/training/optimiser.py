@@ -1,8 +1,8 @@
 """Stochastic gradient descent, without surprises, and which parameters it treats in another way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -77,7 +77,12 @@ def group_parameters(model: nn.Module, groups: ParameterGroups) -> list[TrainedG
 
 
 def build_sgd(
-    model: nn.Module, *, momentum: float, weight_decay: float, groups: ParameterGroups | None = None
+    model: nn.Module,
+    *,
+    momentum: float,
+    weight_decay: float,
+    groups: ParameterGroups | None = None,
+    is_fused: bool = False,
 ) -> torch.optim.SGD:
     """Build the optimiser for all parameters of a model that train.
 
@@ -91,6 +96,8 @@ def build_sgd(
         momentum: Share of the last update that is added to the next.
         weight_decay: L2 coefficient, added to the gradient as ``weight_decay * parameter``.
         groups: Parameters that get other rates and decays; None treats all alike.
+        is_fused: Update all parameters in one kernel. It is the fastest on a GPU and no faster on a CPU, and
+            wants gradients that lie in memory as their parameters do.
 
     Returns:
         The optimiser, with a learning rate of 0: the schedule sets it before each step, times each group's
@@ -114,7 +121,23 @@ def build_sgd(
         )
     if not trained:
         raise ValueError(f"no parameter of this {type(model).__name__} trains: all have requires_grad False")
-    return torch.optim.SGD(trained, lr=0.0, momentum=momentum, weight_decay=weight_decay)
+    return torch.optim.SGD(
+        trained, lr=0.0, momentum=momentum, weight_decay=weight_decay, fused=True if is_fused else None
+    )
+
+
+def load_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Load a state that was saved on any device, laid out in memory as the parameters are on this one.
+
+    Raises:
+        KeyError: It is no optimiser's.
+        ValueError: It is that of other parameters.
+    """
+    optimiser.load_state_dict(dict(state))
+    for parameter, of_parameter in optimiser.state.items():
+        for name, value in of_parameter.items():
+            if value is not None and value.shape == parameter.shape and value.stride() != parameter.stride():
+                of_parameter[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _memberships(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[GroupName, ...]]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.training.host_copy import copy_to_host
+from hrdet_cli.engine.training.optimiser import load_optimiser_state
 from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
 
 _SIGNS_OF_FULL_MEMORY = (
@@ -59,7 +60,7 @@ class Snapshot:
         for tensor, kept in self._tensors:
             tensor.copy_(kept)
         self._optimiser.zero_grad(set_to_none=True)
-        self._optimiser.load_state_dict(self._optimiser_state)
+        load_optimiser_state(self._optimiser, self._optimiser_state)
         torch.set_rng_state(self._generator_state)
         if self._gpu_generator_state is not None:
             torch.cuda.set_rng_state(self._gpu_generator_state, self._device)

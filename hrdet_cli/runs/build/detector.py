@@ -102,5 +102,9 @@ def describe_norms(report: NormReport, norm: NormSpec) -> str:
 
 
 def place_detector(detector: Detector, run: RunSpec, device: torch.device) -> Detector:
-    """Move a detector to its device, in the dtype its weights have there; returns it."""
-    return detector.to(device, torch.float64 if run.precision == "float64" else torch.float32)
+    """Move a detector to its device, in the dtype and layout that its weights have there; returns it.
+
+    On a GPU weights lie channels-last, as features do: convolutions would lay them out so in every step.
+    """
+    detector.to(device, torch.float64 if run.precision == "float64" else torch.float32)
+    return detector.to(memory_format=torch.channels_last) if device.type == "cuda" else detector

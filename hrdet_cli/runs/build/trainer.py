@@ -1,4 +1,4 @@
-"""From spec to trainer, and the precision it computes in."""
+"""From spec to trainer."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,9 @@ from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
 from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.runs.build.numerics import build_training_numerics
 from hrdet_cli.runs.build.parameter_groups import build_parameter_groups
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.run import RunSpec
 
 
 def build_trainer(
@@ -42,6 +42,7 @@ def build_trainer(
             momentum=optimisation.momentum,
             weight_decay=optimisation.weight_decay,
             groups=build_parameter_groups(optimisation),
+            is_fused=device.type == "cuda",
         ),
         schedule=StepSchedule(
             learning_rate=learning_rate,
@@ -55,23 +56,7 @@ def build_trainer(
         num_epochs=optimisation.num_epochs,
         clip_norm=optimisation.clip_norm,
         device=device,
-        autocast_dtype=autocast_dtype(spec.run, device),
+        numerics=build_training_numerics(spec, device),
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
     )
-
-
-def precision_name(run: RunSpec, device: torch.device) -> str:
-    """What a run computes in, for the record."""
-    if run.precision == "float64":
-        return "float64"
-    return "float32" if autocast_dtype(run, device) is None else "bfloat16"
-
-
-def autocast_dtype(run: RunSpec, device: torch.device) -> torch.dtype | None:
-    """The reduced precision of the forward pass, or None for that of the weights."""
-    if run.precision == "bfloat16":
-        return torch.bfloat16
-    if run.precision == "auto" and device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    return None

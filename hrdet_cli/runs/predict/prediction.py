@@ -23,11 +23,12 @@ from hrdet_cli.engine.data.unlabelled import (
 from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.errors import DataError, OutOfMemoryError
 from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
 from hrdet_cli.runs.build.masks import build_mask_pasting
-from hrdet_cli.runs.build.trainer import autocast_dtype
+from hrdet_cli.runs.build.numerics import build_numerics
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
@@ -99,7 +100,7 @@ def predict_pictures(
     detect = _Detect(
         build_trained_detector(trained, device),
         device,
-        autocast_dtype(spec.run, device),
+        build_numerics(spec.run, device),
         build_mask_pasting(spec.model),
     )
     make_folder(out)  # not before the weights are known to fit
@@ -188,7 +189,7 @@ class _Detect:
 
     detector: Detector
     device: torch.device
-    autocast_dtype: torch.dtype | None
+    numerics: Numerics
     pasting: MaskPasting | None
 
     def __call__(self, group: Sequence[UnlabelledPicture]) -> list[PictureDetections]:
@@ -203,7 +204,7 @@ class _Detect:
                 self.detector,
                 batch,
                 device=self.device,
-                autocast_dtype=self.autocast_dtype,
+                numerics=self.numerics,
                 pasting=self.pasting,
             )
         except torch.OutOfMemoryError as error:

@@ -14,7 +14,7 @@ from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoin
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.runs.results import results_folder
+from hrdet_cli.runs.results import results_depend_on, results_folder
 from hrdet_cli.runs.trained_detector import (
     TrainedDetector,
     build_trained_detector,
@@ -133,6 +133,41 @@ def test_foreign_weights_arrive_unchanged_under_our_names(tmp_path: Path) -> Non
     assert trained.spec.model.weights == str(tmp_path / "frcnn_1x.pth")
     assert results_folder(trained, "predict") == tmp_path / "predict-frcnn_1x"
     assert not build_trained_detector(trained, CPU).training
+
+
+@pytest.mark.parametrize(
+    ("settings", "precision"),
+    [
+        ([], "float32"),
+        (["run.precision=bfloat16"], "bfloat16"),
+    ],
+)
+def test_foreign_weights_are_computed_in_float32_unless_one_asks_for_something_else(
+    tmp_path: Path, settings: list[str], precision: str
+) -> None:
+    trained = read_foreign(write_foreign(tmp_path / "x.pth", 80), *settings)
+    assert trained.spec.run.precision == precision
+    assert trained.changes.get("run.precision") == (precision if settings else None)
+
+
+def test_a_checkpoint_is_computed_as_its_run_was_and_results_in_another_precision_lie_apart(
+    tmp_path: Path,
+) -> None:
+    path = write_checkpoint(tmp_path / "checkpoints" / "best.pt")
+    assert read_trained_detector(str(path)).spec.run.precision == "auto"
+    changed = read_trained_detector(str(path), settings=["run.precision=bfloat16", "run.seed=3"])
+    kept = {key for key in changed.changes if results_depend_on(key)}
+    assert kept == {"run.precision"}
+
+
+def test_weights_that_lay_channels_last_on_a_gpu_are_read(tmp_path: Path) -> None:
+    weights = {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+        for name, tensor in make_weights(2).items()
+    }
+    path = write_checkpoint(tmp_path / "last.pt", ema=weights)
+    trained = read_trained_detector(str(path), use_ema=True)
+    assert_same(build_trained_detector(trained, CPU).state_dict(), make_weights(2))
 
 
 def test_eighty_classes_without_names_are_those_of_coco(tmp_path: Path) -> None:

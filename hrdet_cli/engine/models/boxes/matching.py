@@ -10,7 +10,8 @@ from hrdet_cli.engine.models.boxes.arithmetic import pairwise_iou
 from hrdet_cli.engine.structures import Targets
 
 # 512 ground-truth boxes against the 409,200 anchors of a 1600x1024 canvas would be 0.8 GB for the overlaps
-# alone. Every rule below needs one ground-truth box at a time or a running maximum, so a few will do.
+# alone. Every rule below needs one ground-truth box at a time or a running maximum, so a few will do. Their
+# numbers fit into a byte, and those of all boxes into four: on a GPU what is kept for each candidate counts.
 _GROUND_TRUTH_CHUNK = 8
 
 
@@ -53,7 +54,7 @@ class Matcher:
         """Match the candidates of each picture with its ground truth.
 
         Args:
-            candidates: ``(N, R, 4)`` float32; may be an expanded view.
+            candidates: ``(N, R, 4)`` float32, or ``(1, R, 4)`` where they are the same in all pictures.
             is_candidate: ``(N, R)`` bool; the others become neither positive nor negative.
             targets: Ground truth of N pictures, at least one row.
 
@@ -61,7 +62,7 @@ class Matcher:
             The matches; nothing in them has a gradient.
         """
         best_iou = candidates.new_full(is_candidate.shape, -1.0)
-        best_index = torch.zeros_like(best_iou, dtype=torch.int64)
+        best_index = torch.zeros_like(best_iou, dtype=torch.int32)
         claimed_by = torch.full_like(best_index, -1)
         for start in range(0, targets.boxes.shape[1], _GROUND_TRUTH_CHUNK):
             rows = slice(start, start + _GROUND_TRUTH_CHUNK)
@@ -69,16 +70,17 @@ class Matcher:
             takes_part = targets.is_valid[:, rows, None] & is_candidate[:, None]
             iou = iou.masked_fill_(~takes_part, -1.0)
             chunk_iou, chunk_index = iou.max(dim=1)
-            best_index = torch.where(chunk_iou > best_iou, chunk_index + start, best_index)
+            chunk_index = chunk_index.to(torch.int32) + start
+            best_index = torch.where(chunk_iou > best_iou, chunk_index, best_index)
             best_iou = torch.maximum(best_iou, chunk_iou)
             if self.min_positive_iou is not None:
                 claims = _last_claim(iou, min_iou=self.min_positive_iou)
-                claimed_by = torch.where(claims >= 0, claims + start, claimed_by)
+                claimed_by = torch.where(claims >= 0, claims.to(torch.int32) + start, claimed_by)
         is_claimed = claimed_by >= 0
         if self.low_quality_target == "claiming":
             best_index = torch.where(is_claimed, claimed_by, best_index)
         return Matches(
-            target_index=best_index,
+            target_index=best_index.to(torch.int64),
             is_positive=is_claimed | (is_candidate & (best_iou >= self.positive_iou)),
             is_negative=is_candidate & ~is_claimed & (best_iou < self.negative_iou),
         )
@@ -92,9 +94,9 @@ def _last_claim(iou: Tensor, *, min_iou: float) -> Tensor:
         min_iou: Rows whose best overlap is less claim nothing.
 
     Returns:
-        ``(N, R)`` int64, -1 where no row does.
+        ``(N, R)`` int8, -1 where no row does.
     """
     row_best = iou.amax(dim=2, keepdim=True)
     row_best = row_best.masked_fill((row_best < min_iou) | (row_best <= 0), torch.inf)
-    rows = torch.arange(iou.shape[1], device=iou.device)[:, None]
+    rows = torch.arange(iou.shape[1], device=iou.device, dtype=torch.int8)[:, None]
     return torch.where(iou == row_best, rows, -1).amax(dim=1)

@@ -20,7 +20,7 @@ from hrdet_cli.engine.models.dense.anchor_shapes import CellArea
 from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells
 from hrdet_cli.engine.models.dense.point_matching import PointMatcher, boxes_around, distances_to_sides
 from hrdet_cli.engine.models.dense.points import Points, lay_points
-from hrdet_cli.engine.models.dense.towers import initialise_convs, run_towers
+from hrdet_cli.engine.models.dense.towers import initialise_convs, run_output, run_towers
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
@@ -159,12 +159,13 @@ class FcosHead(nn.Module):
         """
         class_maps, box_maps = run_towers((self.class_convs, self.box_convs), pyramid)
         central_maps = class_maps if self.centreness_from == "classes" else box_maps
-        centreness = [rows_of_cells(self.centreness(x), width=1).squeeze(-1) for x in central_maps]
+        run = run_output(self)
+        centreness = [rows_of_cells(run(self.centreness, x), width=1).squeeze(-1) for x in central_maps]
         distances = [
-            self._distances(rows_of_cells(self.distances(x), width=4), scale, stride)
+            self._distances(rows_of_cells(run(self.distances, x), width=4), scale, stride)
             for x, scale, stride in zip(box_maps, self.scales, self.strides, strict=True)
         ]
-        logits = [rows_of_cells(self.class_logits(x), width=self.num_classes) for x in class_maps]
+        logits = [rows_of_cells(run(self.class_logits, x), width=self.num_classes) for x in class_maps]
         grids, device = grids_of(pyramid.levels), pyramid.levels[0].device
         return PointPredictions(
             points=lay_points(grids, self.strides, area=self.point_area, device=device),

@@ -48,7 +48,7 @@ class PointMatcher:
         least = _of_points(points, (-torch.inf, *self.range_ends))
         most = _of_points(points, (*self.range_ends, torch.inf))
         smallest = torch.full_like(is_candidate, torch.inf, dtype=targets.boxes.dtype)
-        index = torch.zeros_like(is_candidate, dtype=torch.int64)
+        index = torch.zeros_like(is_candidate, dtype=torch.int32)
         for start in range(0, targets.boxes.shape[1], _GROUND_TRUTH_CHUNK):
             rows = slice(start, start + _GROUND_TRUTH_CHUNK)
             boxes = targets.boxes[:, rows]
@@ -61,10 +61,15 @@ class PointMatcher:
             sides = boxes[..., 2:] - boxes[..., :2]
             areas = sides.prod(dim=-1)[..., None].where(fits, torch.inf)
             chunk_smallest, chunk_index = areas.min(dim=1)
-            index = torch.where(chunk_smallest < smallest, chunk_index + start, index)
+            chunk_index = chunk_index.to(torch.int32) + start
+            index = torch.where(chunk_smallest < smallest, chunk_index, index)
             smallest = torch.minimum(smallest, chunk_smallest)
         is_positive = smallest < torch.inf
-        return Matches(target_index=index, is_positive=is_positive, is_negative=is_candidate & ~is_positive)
+        return Matches(
+            target_index=index.to(torch.int64),
+            is_positive=is_positive,
+            is_negative=is_candidate & ~is_positive,
+        )
 
     @staticmethod
     def _is_central(points: Points, boxes: Tensor, *, radius: float) -> Tensor:

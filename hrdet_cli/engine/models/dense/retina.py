@@ -18,7 +18,7 @@ from hrdet_cli.engine.models.boxes.overlap_loss import OverlapLoss
 from hrdet_cli.engine.models.boxes.ranking import best_pairs
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator, Anchors
 from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells
-from hrdet_cli.engine.models.dense.towers import initialise_convs, run_towers
+from hrdet_cli.engine.models.dense.towers import initialise_convs, run_output, run_towers
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
@@ -118,8 +118,9 @@ class RetinaHead(nn.Module):
             pyramid: With a level for each stride of the anchors.
         """
         class_maps, box_maps = run_towers((self.class_convs, self.box_convs), pyramid)
-        logits = tuple(rows_of_cells(self.class_logits(x), width=self.num_classes) for x in class_maps)
-        deltas = [rows_of_cells(self.deltas(x), width=4) for x in box_maps]
+        run = run_output(self)
+        logits = tuple(rows_of_cells(run(self.class_logits, x), width=self.num_classes) for x in class_maps)
+        deltas = [rows_of_cells(run(self.deltas, x), width=4) for x in box_maps]
         return RetinaPredictions(
             anchors=self.anchor_generator(grids_of(pyramid.levels)),
             logits=logits,
@@ -142,7 +143,7 @@ class RetinaHead(nn.Module):
         takes_part = anchors.belong_to(images.sizes)
         if self.allowed_border is not None:
             takes_part = takes_part & anchors.lie_inside(images.sizes, border=self.allowed_border)
-        matches = self.matcher.match(anchors.boxes.expand(*takes_part.shape, 4), takes_part, targets)
+        matches = self.matcher.match(anchors.boxes[None], takes_part, targets)
         labels = take_rows(targets.labels, matches.target_index).where(matches.is_positive, self.num_classes)
         of_levels = zip(
             predictions.logits,

@@ -19,6 +19,7 @@ from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, Proposals
 from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv, tower_steps
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.in_step import run_in_step
+from hrdet_cli.engine.numerics import run_exactly
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
 
@@ -91,8 +92,9 @@ class RegionProposalNetwork(nn.Module):
             tower_steps(cast("list[NormedConv]", convs), level, pyramid.area) for level in pyramid.levels
         ]
         for hidden in run_in_step(towers, pyramid.area):
-            logits.append(rows_of_cells(self.objectness(hidden), width=1).squeeze(-1))
-            deltas.append(rows_of_cells(self.deltas(hidden), width=4))
+            hidden = hidden.to(self.objectness.weight.dtype)  # once for both outputs
+            logits.append(rows_of_cells(run_exactly(self.objectness, hidden), width=1).squeeze(-1))
+            deltas.append(rows_of_cells(run_exactly(self.deltas, hidden), width=4))
         return AnchorPredictions(
             anchors=self.anchor_generator(grids_of(pyramid.levels)),
             logits=at_least_float32(torch.cat(logits, dim=1)),
@@ -116,12 +118,11 @@ class RegionProposalNetwork(nn.Module):
         takes_part = anchors.belong_to(images.sizes)
         if self.allowed_border is not None:
             takes_part = takes_part & anchors.lie_inside(images.sizes, border=self.allowed_border)
-        boxes = anchors.boxes.expand(*takes_part.shape, 4)
-        matches = self.matcher.match(boxes, takes_part, targets)
+        matches = self.matcher.match(anchors.boxes[None], takes_part, targets)
         sample = self.sampler.draw(matches, images.keys, anchors.numbers)
         target_index = sample.pick(matches.target_index)
         wanted_boxes = take_rows(targets.boxes, target_index)
-        wanted = self.coder.encode(wanted_boxes, sample.pick(boxes))
+        wanted = self.coder.encode(wanted_boxes, anchors.boxes[sample.index])
         drawn_deltas = sample.pick(predictions.deltas)
         num_drawn = denominator(sample.is_valid.sum(dtype=predictions.logits.dtype), what="number of samples")
         return {

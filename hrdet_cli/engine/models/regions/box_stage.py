@@ -21,6 +21,7 @@ from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import DrawnRegions
 from hrdet_cli.engine.norm.recompute import StatisticsHeld
 from hrdet_cli.engine.norm.valid_area import ValidRegions
+from hrdet_cli.engine.numerics import run_exactly
 from hrdet_cli.engine.structures import Candidates, ClassRows, Targets
 
 
@@ -135,8 +136,8 @@ class BoxStage(nn.Module):
         hidden = F.relu(self.fc1(maps.flatten(1)), inplace=True)
         if self.fc2 is not None:
             hidden = F.relu(self.fc2(hidden), inplace=True)
-        logits = at_least_float32(self.classifier(hidden))
-        deltas = at_least_float32(self.regressor(hidden))
+        logits = at_least_float32(run_exactly(self.classifier, hidden))
+        deltas = at_least_float32(run_exactly(self.regressor, hidden))
         shape = regions.boxes.shape[:2]
         return RegionPredictions(
             logits=logits.view(*shape, self.num_classes + 1),

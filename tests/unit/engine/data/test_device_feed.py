@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.data.device_feed import DeviceFeed
+from hrdet_cli.engine.data.device_feed import DeviceFeed, copy_stream
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError
 
@@ -55,7 +55,7 @@ def run_steps(feed: DeviceFeed, diary: list[str]) -> Iterator[int]:
 
 def test_the_next_batch_is_taken_before_the_step_is_waited_for() -> None:
     diary: list[str] = []
-    feed = DeviceFeed(Batches(3, diary), CPU)
+    feed = DeviceFeed(Batches(3, diary), CPU, copying=copy_stream(CPU))
     assert list(run_steps(feed, diary)) == [0, 1, 2]
     assert diary == [
         *("take 0", "enqueue 0", "take 1", "finish 0"),
@@ -65,7 +65,7 @@ def test_the_next_batch_is_taken_before_the_step_is_waited_for() -> None:
 
 def test_without_fetching_ahead_a_batch_is_taken_when_it_is_needed() -> None:
     diary: list[str] = []
-    feed = DeviceFeed(Batches(2, diary), CPU)
+    feed = DeviceFeed(Batches(2, diary), CPU, copying=copy_stream(CPU))
     next(feed)
     assert diary == ["take 0"]
     next(feed)
@@ -73,7 +73,7 @@ def test_without_fetching_ahead_a_batch_is_taken_when_it_is_needed() -> None:
 
 
 def test_a_broken_picture_is_known_of_and_does_not_cost_the_step_before() -> None:
-    feed = DeviceFeed(Batches(3, [], broken=1), CPU)
+    feed = DeviceFeed(Batches(3, [], broken=1), CPU, copying=copy_stream(CPU))
     assert feed.failure() is None
     next(feed)
     feed.fetch_ahead()
@@ -83,7 +83,7 @@ def test_a_broken_picture_is_known_of_and_does_not_cost_the_step_before() -> Non
 
 
 def test_the_end_of_the_batches_is_no_failure() -> None:
-    feed = DeviceFeed(Batches(1, []), CPU)
+    feed = DeviceFeed(Batches(1, []), CPU, copying=copy_stream(CPU))
     next(feed)
     assert feed.failure() is None
     with pytest.raises(StopIteration):
@@ -91,7 +91,7 @@ def test_the_end_of_the_batches_is_no_failure() -> None:
 
 
 def test_the_seconds_waited_are_those_since_the_last_call() -> None:
-    feed = DeviceFeed(Batches(2, [], seconds=SECONDS), CPU)
+    feed = DeviceFeed(Batches(2, [], seconds=SECONDS), CPU, copying=copy_stream(CPU))
     next(feed)
     assert feed.waited_seconds() >= SECONDS
     assert feed.waited_seconds() == 0

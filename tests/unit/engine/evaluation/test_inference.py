@@ -18,6 +18,7 @@ from hrdet_cli.engine.evaluation.inference import (
 )
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
 CPU = torch.device("cpu")
@@ -98,7 +99,7 @@ def detect(
         model,
         FakeLoader(batches),
         device=CPU,
-        autocast_dtype=None,
+        numerics=Numerics(),
         pasting=pasting,
         stop_asked=lambda: False,
     )
@@ -185,7 +186,7 @@ def test_detection_runs_in_evaluation_mode_and_gives_every_module_its_mode_back(
         model,
         FakeLoader([batch_of(record_of(1, Size(8, 8), Size(8, 8)))] * 3),
         device=CPU,
-        autocast_dtype=None,
+        numerics=Numerics(),
         stop_asked=lambda: False,
     )
     next(pictures)
@@ -209,7 +210,11 @@ def test_autocast_lasts_for_the_model_and_not_for_the_consumer() -> None:
     model = FakeDetector(torch.ones(1, 4), num_valid=1)
     batch = batch_of(record_of(1, Size(8, 8), Size(8, 8)))
     for done in detect_all(
-        model, FakeLoader([batch]), device=CPU, autocast_dtype=torch.bfloat16, stop_asked=lambda: False
+        model,
+        FakeLoader([batch]),
+        device=CPU,
+        numerics=Numerics(autocast=torch.bfloat16),
+        stop_asked=lambda: False,
     ):
         assert not torch.is_autocast_enabled("cpu")
         assert done.pictures[0].boxes.dtype == torch.float32
@@ -221,7 +226,7 @@ def test_rounds_count_pictures_and_tell_in_which_one_a_stop_was_asked() -> None:
     one = record_of(1, Size(8, 8), Size(8, 8))
     loader = FakeLoader([batch_of(one, one), batch_of(one), batch_of(one, one)])
     asked = iter([False, True, False])
-    rounds = detect_all(model, loader, device=CPU, autocast_dtype=None, stop_asked=lambda: next(asked))
+    rounds = detect_all(model, loader, device=CPU, numerics=Numerics(), stop_asked=lambda: next(asked))
     assert [(done.num_done, done.stop_asked) for done in rounds] == [(2, False), (3, True), (5, False)]
 
 

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from hrdet_cli.engine.data.batch import Batch, PictureFault, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training import loop
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.training.loop import Trainer
@@ -24,9 +26,10 @@ from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import StepSchedule
-from hrdet_cli.errors import DataError, NonFiniteLossError, WeightsError
+from hrdet_cli.errors import DataError, NonFiniteLossError, SpecError, WeightsError
 
 CPU = torch.device("cpu")
+EXACT = Numerics()
 SCHEDULE = StepSchedule(
     learning_rate=0.05, warmup_steps=4, warmup_factor=0.5, drop_epochs=(2,), drop_factor=0.1
 )
@@ -99,7 +102,7 @@ def build_trainer(
     schedule: StepSchedule = SCHEDULE,
     num_epochs: int = 4,
     clip_norm: float | None = 0.1,
-    autocast_dtype: torch.dtype | None = None,
+    numerics: Numerics = EXACT,
     stop_asked: Callable[[], bool] = lambda: False,
     groups: ParameterGroups | None = None,
     decay: float | None = None,
@@ -113,7 +116,7 @@ def build_trainer(
         num_epochs=num_epochs,
         clip_norm=clip_norm,
         device=CPU,
-        autocast_dtype=autocast_dtype,
+        numerics=numerics,
         stop_asked=stop_asked,
         average=None if decay is None else WeightAverage(model, decay=decay),
     )
@@ -414,11 +417,53 @@ def test_training_puts_the_model_into_training_mode_each_epoch() -> None:
     assert model.norm.training
 
 
+def test_a_run_has_one_stream_for_its_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.device] = []
+    monkeypatch.setattr(loop, "copy_stream", lambda device: made.append(device))
+    train(build_trainer(num_epochs=3))
+    assert made == [CPU]
+
+
+class Unrepeatable(TinyDetector):
+    """Uses an operator for which torch has no deterministic algorithm on any device."""
+
+    def forward(self, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
+        losses = super().forward(images, targets)
+        torch.zeros(3).put_(torch.tensor([0]), torch.ones(1))
+        return losses
+
+
+def test_an_operator_without_a_deterministic_algorithm_is_named_where_steps_must_be_deterministic() -> None:
+    train(build_trainer(model=Unrepeatable()), 1)
+    with pytest.raises(SpecError, match=r"run.deterministic: put_ has no deterministic algorithm"):
+        train(build_trainer(model=Unrepeatable(), numerics=Numerics(deterministic=True)), 1)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_deterministic_steps_have_the_bits_of_others_on_a_cpu() -> None:
+    reports = [train(build_trainer(numerics=Numerics(deterministic=choice)), 3) for choice in (False, True)]
+    assert [report.losses for report in reports[0]] == [report.losses for report in reports[1]]
+
+
+def test_settings_of_torch_last_for_a_step_and_not_for_the_consumer() -> None:
+    seen: list[tuple[bool, bool]] = []
+    model = TinyDetector()
+    model.conv.weight.register_hook(  # type: ignore[no-untyped-call]
+        lambda _: seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+    )
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    for tf32 in (False, True):
+        trainer = build_trainer(model=model, numerics=Numerics(tf32=tf32))
+        for _ in itertools.islice(trainer.train_epoch(), 2):
+            assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+    assert seen == [(False, False)] * 2 + [(True, True)] * 2
+
+
 def test_autocast_runs_the_forward_pass_in_the_reduced_precision() -> None:
     seen: list[torch.dtype] = []
     model = TinyDetector()
     model.conv.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-    (report,) = train(build_trainer(model=model, autocast_dtype=torch.bfloat16), 1)
+    (report,) = train(build_trainer(model=model, numerics=Numerics(autocast=torch.bfloat16)), 1)
     assert seen == [torch.bfloat16]
     assert math.isfinite(report.loss)
     assert model.conv.weight.dtype == torch.float32

@@ -9,6 +9,7 @@ from hrdet_cli.engine.training.optimiser import (
     ParameterGroups,
     build_sgd,
     group_parameters,
+    load_optimiser_state,
 )
 
 
@@ -152,3 +153,45 @@ def test_a_parameter_in_two_places_is_in_the_group_of_the_first() -> None:
     model["head"].weight = model["backbone"].weight
     (group,) = group_parameters(model, GROUPS)
     assert (group.names, len(group.parameters)) == (("backbone",), 1)
+
+
+def channels_last_model() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1))
+    return model.to(memory_format=torch.channels_last)
+
+
+def step(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    pixels = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    model(pixels.contiguous(memory_format=torch.channels_last)).square().mean().backward()
+    optimiser.param_groups[0]["lr"] = 0.1
+    optimiser.step()
+
+
+def test_one_kernel_for_all_parameters_updates_them_as_many_do() -> None:
+    models = [channels_last_model() for _ in range(2)]
+    for model, is_fused in zip(models, (False, True), strict=True):
+        optimiser = build_sgd(model, momentum=0.9, weight_decay=0.01, is_fused=is_fused)
+        for _ in range(3):
+            step(model, optimiser)
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_state_saved_in_another_layout_lies_as_the_parameters_do_afterwards() -> None:
+    model = channels_last_model()
+    optimiser = build_sgd(model, momentum=0.9, weight_decay=0.01)
+    step(model, optimiser)
+    saved = optimiser.state_dict()
+    momenta = [of_one["momentum_buffer"] for of_one in saved["state"].values()]
+    saved["state"] = {
+        key: {"momentum_buffer": of_one["momentum_buffer"].contiguous()}
+        for key, of_one in saved["state"].items()
+    }
+    loaded = build_sgd(model, momentum=0.9, weight_decay=0.01)
+    load_optimiser_state(loaded, saved)
+    for parameter, momentum in zip(model.parameters(), momenta, strict=True):
+        found = loaded.state[parameter]["momentum_buffer"]
+        assert found.stride() == parameter.stride()
+        assert torch.equal(found, momentum)

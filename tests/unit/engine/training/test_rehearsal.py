@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.noise import make_noise_batch
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
@@ -69,7 +70,7 @@ def build_trainer(detector: Detector) -> Trainer:
         num_epochs=2,
         clip_norm=0.1,
         device=CPU,
-        autocast_dtype=None,
+        numerics=Numerics(),
         stop_asked=lambda: False,
         average=WeightAverage(detector, decay=0.9),
     )

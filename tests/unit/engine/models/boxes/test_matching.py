@@ -101,6 +101,9 @@ def test_matches_equal_a_naive_float64_rewrite(matcher: Matcher) -> None:
 
     matches = matcher.match(anchors.expand(2, -1, 4), is_candidate, targets)
 
+    shared = matcher.match(anchors[None], is_candidate, targets)
+    for name in ("target_index", "is_positive", "is_negative"):
+        assert torch.equal(getattr(shared, name), getattr(matches, name))
     for picture, num_boxes in enumerate((40, 3)):
         wanted = naive_match(matcher, anchors, is_candidate[picture], targets.boxes[picture, :num_boxes])
         assert outcome_of(matches, picture) == wanted

@@ -122,6 +122,16 @@ def test_losses_under_bfloat16_autocast_are_float32_and_near() -> None:
         torch.testing.assert_close(rough[name], loss, rtol=0.02, atol=0)
 
 
+def test_under_autocast_scores_have_all_their_digits_where_they_are_ranked() -> None:
+    head, pyramid = make_retina_head(), random_pyramid()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert {level.dtype for level in head(pyramid).logits} == {torch.bfloat16}
+        ranked = head.eval()(pyramid).logits
+    assert {level.dtype for level in ranked} == {torch.float32}
+    values = torch.cat([level.flatten() for level in ranked])
+    assert not torch.equal(values, values.bfloat16().float())
+
+
 def test_candidates_are_the_best_pairs_of_each_level() -> None:
     head = make_retina_head(num_candidates=20)
     make_lively(head)

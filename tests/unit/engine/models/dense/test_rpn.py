@@ -12,7 +12,7 @@ from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
 from hrdet_cli.engine.models.dense.proposals import AnchorPredictions, ProposalSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
-from hrdet_cli.engine.models.normed_convs import NormChoice
+from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.structures import ImageBatch, Targets
 
@@ -204,3 +204,31 @@ def test_weights_start_small_and_biases_at_zero() -> None:
             assert (parameter == 0).all()
         else:
             assert 0.008 < parameter.std() < 0.012
+
+
+def test_under_autocast_scores_are_told_apart_that_would_be_equal_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    rpn = make_rpn()
+    generator = torch.Generator().manual_seed(0)
+    levels = tuple(torch.randn(1, 8, side, side, generator=generator) for side in (64, 32))
+    pyramid = Pyramid(levels, strides=(8, 16))
+    best = 2000
+    with torch.autocast("cpu", torch.bfloat16):
+        predictions: AnchorPredictions = rpn(pyramid)
+        hidden = [level.relu() for level in outputs_of(rpn, pyramid)]
+        rounded = torch.cat([rpn.objectness(level).flatten() for level in hidden])
+    assert predictions.logits.dtype == predictions.deltas.dtype == torch.float32
+
+    def tied_at_the_cut(scores: Tensor) -> int:
+        last = scores.float().sort(descending=True).values[best - 1]
+        return int((scores == last).sum())
+
+    assert rounded.dtype == torch.bfloat16
+    assert tied_at_the_cut(rounded) > 20
+    assert tied_at_the_cut(predictions.logits.flatten()) == 1
+
+
+def outputs_of(rpn: RegionProposalNetwork, pyramid: Pyramid) -> list[Tensor]:
+    """What the 3x3 convolution makes of each level."""
+    assert isinstance(rpn.conv, NormedConv)
+    return [rpn.conv(level) for level in pyramid.levels]

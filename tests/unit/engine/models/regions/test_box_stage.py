@@ -112,6 +112,15 @@ def test_a_class_agnostic_stage_learns_and_detects_like_a_class_wise_one_with_eq
     torch.testing.assert_close(found.scores, wanted.scores)
 
 
+def test_under_autocast_scores_and_deltas_have_all_their_digits() -> None:
+    stage, (pyramid, regions) = make_stage(), make_regions()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = stage(pyramid, regions)
+    for values in (found.logits, found.deltas):
+        assert values.dtype == torch.float32
+        assert not torch.equal(values, values.bfloat16().float())
+
+
 def test_the_rows_of_classes_are_all_rows_of_the_last_layers() -> None:
     stage = make_stage(class_agnostic_boxes=False)
     found = {layer: rows.num_rows(NUM_CLASSES) for layer, rows in stage.class_rows.items()}
