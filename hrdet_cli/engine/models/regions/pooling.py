@@ -1,18 +1,15 @@
 """Cuts a small feature map of fixed size out of the pyramid for every region."""
 
-from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import roi_align
 
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.regions import align_cpu
+from hrdet_cli.engine.models.regions.region_align import align_regions
 from hrdet_cli.engine.norm.valid_area import ValidArea
-
-# A region that is another level's business is moved here on this level: RoIAlign reads nothing so far out.
-_FAR_OUTSIDE_PIXELS = -1e5
 
 
 def pyramid_levels(regions: Tensor, *, num_levels: int, finest_side_pixels: float) -> Tensor:
@@ -36,9 +33,8 @@ def pyramid_levels(regions: Tensor, *, num_levels: int, finest_side_pixels: floa
 class RegionPooling(nn.Module):
     """RoIAlign (https://arxiv.org/abs/1703.06870, section 3) on the level that fits each region.
 
-    How many regions a level gets is known on the device alone. A GPU must not be waited for, so there every
-    level sees every region (``pool_everywhere``); a CPU has nothing to wait for but is slow at RoIAlign, so
-    there the regions are sorted by level (``pool_by_level``). Both give the same result to the bit.
+    A CPU computes it from levels that go on behind the pictures, where those end before the level does; a GPU
+    is told where they end (``align_regions``).
     """
 
     def __init__(
@@ -93,26 +89,39 @@ class RegionPooling(nn.Module):
         return pooled + F.adaptive_avg_pool2d(around, self.cells)
 
     def _pool(self, pyramid: Pyramid, regions: Tensor) -> Tensor:
-        num_pictures, num_regions = regions.shape[:2]
-        levels = pyramid_levels(
+        levels, area = pyramid.levels[: len(self.strides)], pyramid.area
+        level_index = pyramid_levels(
             regions, num_levels=len(self.strides), finest_side_pixels=self.finest_side_pixels
         )
-        picture_index = torch.arange(num_pictures, device=regions.device, dtype=regions.dtype)
-        picture_index = picture_index[:, None, None].expand(-1, num_regions, 1)
-        rois = torch.cat((picture_index, regions), dim=2).flatten(0, 1)
-        poolers = [
-            partial(
-                roi_align,
-                level if pyramid.area is None else self._extended(level, pyramid.area),
-                output_size=self.cells,
-                spatial_scale=1 / stride,
+        level_index = level_index.flatten().to(torch.int32)
+        if area is not None and regions.is_cuda:
+            ends = torch.stack([area.cells_of(level).sizes for level in levels], dim=1).to(torch.int32)
+            margin = self._num_cells_read_beyond
+        else:
+            ends, margin = None, 0
+            levels = levels if area is None else tuple(self._extended(level, area) for level in levels)
+        if torch.compiler.is_exporting():  # other programs have RoIAlign of one level
+            return align_cpu.pool_regions(
+                levels,
+                regions,
+                level_index,
+                strides=self.strides,
+                cells=self.cells,
                 sampling_ratio=self.sampling_ratio,
                 aligned=self.aligned,
             )
-            for level, stride in zip(pyramid.levels, self.strides, strict=False)
-        ]
-        pool = pool_everywhere if regions.is_cuda else pool_by_level
-        return pool(poolers, rois, levels.flatten())
+        pooled: Tensor = align_regions(
+            levels,
+            regions,
+            level_index,
+            ends,
+            self.strides,
+            self.cells,
+            self.sampling_ratio,
+            self.aligned,
+            margin,
+        )
+        return pooled
 
     def _extended(self, features: Tensor, area: ValidArea) -> Tensor:
         """With as many more cells as RoIAlign reads beyond a picture.
@@ -120,30 +129,8 @@ class RegionPooling(nn.Module):
         It reads the two cells on either side of a sample, which lies up to half a cell behind the middle of
         the last one; half a cell more without ``aligned``, where regions are made a whole cell wide, too.
         """
-        return area.cells_of(features).extend(features, num_cells=1 if self.aligned else 2)
+        return area.cells_of(features).extend(features, num_cells=self._num_cells_read_beyond)
 
-
-def pool_everywhere(poolers: Sequence[Callable[..., Tensor]], rois: Tensor, levels: Tensor) -> Tensor:
-    """Pool with static shapes: all regions on all levels, out of sight on all but their own, and added up.
-
-    Args:
-        poolers: For each level, a function of ``boxes``, such as ``rois``.
-        rois: ``(R, 5)`` float32: index of the picture, then a box in canvas pixels.
-        levels: ``(R,)``, the level of each.
-
-    Returns:
-        ``(R, C, cells, cells)``.
-    """
-
-    def pool(level: int) -> Tensor:
-        boxes = rois[:, 1:].where((levels == level)[:, None], _FAR_OUTSIDE_PIXELS)
-        return poolers[level](boxes=torch.cat((rois[:, :1], boxes), dim=1))
-
-    return reduce(torch.add, (pool(level) for level in range(len(poolers))))
-
-
-def pool_by_level(poolers: Sequence[Callable[..., Tensor]], rois: Tensor, levels: Tensor) -> Tensor:
-    """Pool each region on its own level only; arguments and result as of ``pool_everywhere``."""
-    rows = [(levels == level).nonzero().squeeze(1) for level in range(len(poolers))]
-    pooled = [pooler(boxes=rois[own_rows]) for pooler, own_rows in zip(poolers, rows, strict=True)]
-    return torch.cat(pooled).index_select(0, torch.cat(rows).argsort())
+    @property
+    def _num_cells_read_beyond(self) -> int:
+        return 1 if self.aligned else 2

@@ -19,7 +19,6 @@ from hrdet_cli.engine.models.dense.proposals import ProposalSelector
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.models.regions import pooling
 from hrdet_cli.engine.models.regions.box_stage import BoxStage
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
@@ -187,7 +186,6 @@ def test_a_training_step_on_a_gpu_needs_no_value_from_it_but_for_nms(
     monkeypatch: pytest.MonkeyPatch, layout: AnchorLayout, clipping: BoxClipping
 ) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
-    monkeypatch.setattr(pooling, "pool_by_level", pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
     with FakeTensorMode():
         detector = make_detector(layout=layout, clipping=clipping)

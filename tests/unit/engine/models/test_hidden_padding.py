@@ -8,7 +8,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from hrdet_cli.engine.models.boxes import nms
-from hrdet_cli.engine.models.regions import pooling
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
@@ -132,7 +131,6 @@ def test_hiding_the_padding_needs_no_value_from_the_device(
     head: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
-    monkeypatch.setattr(pooling, "pool_by_level", pooling.pool_everywhere)
     monkeypatch.setattr(nms, "nms", seven_best)
     spec = load_spec(preset="demo", settings=[*head, "norm.statistics=valid"]).spec
     detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)

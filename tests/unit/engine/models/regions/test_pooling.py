@@ -4,7 +4,6 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.models.regions import pooling
 from hrdet_cli.engine.models.regions.pooling import RegionPooling, pyramid_levels
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import Size
@@ -67,27 +66,6 @@ def test_pooling_equals_torchvisions() -> None:
     theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
     named = {str(level): maps for level, maps in enumerate(features)}
     torch.testing.assert_close(pooled, theirs(named, [*regions], [(512, 768)] * 2))
-
-
-@pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, False), (2, True), (0, True), (0, False)])
-def test_the_way_of_gpus_gives_the_same_bits_and_gradients(
-    monkeypatch: pytest.MonkeyPatch, sampling_ratio: int, aligned: bool
-) -> None:
-    pool = RegionPooling(strides=STRIDES, cells=7, sampling_ratio=sampling_ratio, aligned=aligned)
-    regions = regions_of_all_levels()
-    results = []
-    for way in (pooling.pool_by_level, pooling.pool_everywhere):
-        monkeypatch.setattr(pooling, "pool_by_level", way)
-        features = random_features()
-        pooled = pool(Pyramid(features, STRIDES), regions)
-        pooled.backward(torch.sin(torch.arange(pooled.numel())).view_as(pooled))
-        results.append((pooled, [maps.grad for maps in features]))
-    (by_level, by_level_gradients), (everywhere, everywhere_gradients) = results
-    assert torch.equal(by_level, everywhere)
-    for one, other in zip(by_level_gradients, everywhere_gradients, strict=True):
-        assert one is not None
-        assert one.abs().sum() > 0
-        torch.testing.assert_close(one, other)
 
 
 def test_a_batch_whose_regions_are_all_on_one_level_is_pooled() -> None:

@@ -1,0 +1,76 @@
+"""RoIAlign on a CPU: torchvision's kernels, which are slow enough there to sort the regions by level."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+
+def pool_regions(
+    levels: Sequence[Tensor],
+    regions: Tensor,
+    level_index: Tensor,
+    *,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """As ``align_regions``, but NCHW in memory; of operators that can be differentiated and exported."""
+    rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
+    pooled = [
+        roi_align(
+            level.to(rois.dtype),
+            rois[own],
+            output_size=cells,
+            spatial_scale=1 / stride,
+            sampling_ratio=sampling_ratio,
+            aligned=aligned,
+        )
+        for level, stride, own in zip(levels, strides, rows, strict=True)
+    ]
+    in_order = torch.cat(pooled).index_select(0, torch.cat(rows).argsort())
+    return in_order.to(levels[0].dtype)
+
+
+def pool_regions_backward(
+    gradient: Tensor,
+    shapes: Sequence[Sequence[int]],
+    regions: Tensor,
+    level_index: Tensor,
+    *,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+) -> list[Tensor]:
+    """Gradients of the levels, of these shapes, in the dtype of the pooled features' ``gradient``."""
+    rois, rows = _rois_of(regions, gradient.dtype), _rows_of_levels(level_index, len(strides))
+    of_levels = [
+        torch.ops.torchvision._roi_align_backward(
+            gradient[own].to(rois.dtype),
+            rois[own],
+            1 / stride,
+            cells,
+            cells,
+            *shape,
+            sampling_ratio,
+            aligned,
+        )
+        for shape, stride, own in zip(shapes, strides, rows, strict=True)
+    ]
+    return [of_level.to(gradient.dtype) for of_level in of_levels]
+
+
+def _rois_of(regions: Tensor, dtype: torch.dtype) -> Tensor:
+    """``(N * R, 5)``: index of the picture, then the box, in a dtype that boxes can be told apart in."""
+    num_pictures, num_regions = regions.shape[:2]
+    picture_index = torch.arange(num_pictures, device=regions.device, dtype=regions.dtype)
+    picture_index = picture_index[:, None, None].expand(-1, num_regions, 1)
+    rois = torch.cat((picture_index, regions), dim=2).flatten(0, 1)
+    return rois.to(torch.promote_types(dtype, regions.dtype))
+
+
+def _rows_of_levels(level_index: Tensor, num_levels: int) -> list[Tensor]:
+    return [(level_index == level).nonzero().squeeze(1) for level in range(num_levels)]

@@ -1,0 +1,184 @@
+"""RoIAlign over all levels as one operator, whose result has a fixed shape.
+
+How many regions a level gets is known on the device alone. On a CPU there is nothing to wait for: see
+``align_cpu``. A GPU must not be waited for, and levels are large there: see ``align_cuda``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrdet_cli.engine.models.regions import align_cpu
+
+
+@torch.library.custom_op("hrdet::align_regions", mutates_args=(), device_types="cpu")
+def align_regions(
+    levels: Sequence[Tensor],
+    regions: Tensor,
+    level_index: Tensor,
+    ends: Tensor | None,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+    margin: int,
+) -> Tensor:
+    """Cut every region out of its own level.
+
+    Args:
+        levels: ``(N, C, H / s, W / s)`` for each stride s.
+        regions: ``(N, R, 4)`` float32 in canvas pixels.
+        level_index: ``(N * R,)`` int32, the number of each region's level.
+        ends: ``(N, L, 2)`` int32, rows and columns of each picture's cells on each level, behind which its
+            last ones are read; None where pictures fill the levels, as they have to on a CPU.
+        strides: Pixels per cell of each level.
+        cells: Along a side of the result.
+        sampling_ratio: Samples per cell and axis; 0 takes about one for each cell of the level.
+        aligned: Whether cell ``i`` is centred at ``i + 0.5`` strides, or at ``i``.
+        margin: How many cells behind the end of a picture its last ones are read.
+
+    Returns:
+        ``(N * R, C, cells, cells)`` in the levels' dtype, picture by picture; on a GPU channels-last.
+
+    Raises:
+        ValueError: There are ends, on a CPU.
+    """
+    _refuse_ends(ends, margin)
+    return align_cpu.pool_regions(
+        levels,
+        regions,
+        level_index,
+        strides=strides,
+        cells=cells,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+    )
+
+
+@align_regions.register_kernel("cuda")
+def _(
+    levels: Sequence[Tensor],
+    regions: Tensor,
+    level_index: Tensor,
+    ends: Tensor | None,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+    margin: int,
+) -> Tensor:
+    from hrdet_cli.engine.models.regions import align_cuda  # Triton comes with CUDA alone
+
+    return align_cuda.pool_regions(
+        levels,
+        regions,
+        level_index,
+        ends,
+        strides=strides,
+        cells=cells,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+        margin=margin,
+    )
+
+
+@align_regions.register_fake
+def _(levels: Sequence[Tensor], _regions: Tensor, level_index: Tensor, *settings: Any) -> Tensor:
+    _ends, _strides, cells, *_ = settings
+    return _maps((level_index.shape[0], levels[0].shape[1], cells, cells), levels[0])
+
+
+@torch.library.custom_op("hrdet::align_regions_backward", mutates_args=(), device_types="cpu")
+def _align_regions_backward(
+    gradient: Tensor,
+    shapes: Sequence[int],
+    regions: Tensor,
+    level_index: Tensor,
+    ends: Tensor | None,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+    margin: int,
+) -> list[Tensor]:
+    """Gradients of the levels, whose shapes are put end to end."""
+    _refuse_ends(ends, margin)
+    return align_cpu.pool_regions_backward(
+        gradient,
+        _in_fours(shapes),
+        regions,
+        level_index,
+        strides=strides,
+        cells=cells,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+    )
+
+
+@_align_regions_backward.register_kernel("cuda")
+def _(
+    gradient: Tensor,
+    shapes: Sequence[int],
+    regions: Tensor,
+    level_index: Tensor,
+    ends: Tensor | None,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+    margin: int,
+) -> list[Tensor]:
+    from hrdet_cli.engine.models.regions import align_cuda
+
+    return align_cuda.pool_regions_backward(
+        gradient,
+        _in_fours(shapes),
+        regions,
+        level_index,
+        ends,
+        strides=strides,
+        cells=cells,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+        margin=margin,
+    )
+
+
+@_align_regions_backward.register_fake
+def _(gradient: Tensor, shapes: Sequence[int], *_settings: Any) -> list[Tensor]:
+    return [_maps(shape, gradient) for shape in _in_fours(shapes)]
+
+
+def _refuse_ends(ends: Tensor | None, margin: int) -> None:
+    if ends is not None or margin:
+        raise ValueError("on a CPU levels go on behind the ends of pictures, and have none")
+
+
+def _maps(shape: Sequence[int], like: Tensor) -> Tensor:
+    """What kernels of a tensor's device would return."""
+    memory_format = torch.channels_last if like.is_cuda else torch.contiguous_format
+    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=memory_format)
+
+
+def _in_fours(numbers: Sequence[int]) -> list[Sequence[int]]:
+    return [numbers[start : start + 4] for start in range(0, len(numbers), 4)]
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - what torch calls
+    levels, regions, level_index, ends, *settings = inputs
+    ctx.save_for_backward(regions, level_index, *(() if ends is None else (ends,)))
+    ctx.shapes = [size for level in levels for size in level.shape]
+    ctx.settings = settings
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    regions, level_index, *ends = ctx.saved_tensors
+    of_levels = _align_regions_backward(
+        gradient, ctx.shapes, regions, level_index, ends[0] if ends else None, *ctx.settings
+    )
+    return of_levels, *[None] * (3 + len(ctx.settings))
+
+
+align_regions.register_autograd(_backward, setup_context=_remember)
