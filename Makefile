@@ -10,7 +10,7 @@ JOBS ?= 2
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench soak faults clean
+.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench gpu-check soak faults clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -86,6 +86,9 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.gradient_exchange
 	$(BIN)/hrdet benchmark-pad --preset demo --out runs/padding
 	$(BIN)/hrdet benchmark-syncbn
+
+gpu-check: $(INSTALLED) ## Run the tests for GPUs and measure steps, waits and data on this machine's GPU (eight minutes)
+	$(BIN)/python -m tests.gpu_check
 
 soak: $(INSTALLED) ## Train 1,500 steps in two processes and fail if memory, descriptors, threads or shared memory grow
 	$(BIN)/python -m tests.faults.soak

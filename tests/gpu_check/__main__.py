@@ -1,0 +1,87 @@
+"""Tests, host waits, steps, data path and padding policies on this machine's GPU: ``make gpu-check``.
+
+Writes one report, after each part what there is by then, in less than eight minutes.
+"""
+
+import argparse
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.pictures import ANNOTATIONS, FOLDER, write_pictures
+from tests.gpu_check.report import Part, run_part, write_report
+from tests.gpu_check.steps import PRESET
+
+SECONDS = {"tests": 130, "steps": 200, "feeding": 50, "padding": 80}
+"""Of each part at most; together less than eight minutes."""
+
+
+def parts(python: str, data: Path) -> list[Part]:
+    """What is done, the most important first.
+
+    Args:
+        python: The interpreter.
+        data: Folder with pictures for the comparison of padding policies.
+    """
+    return [
+        Part(
+            title="Tests that need a GPU",
+            command=[python, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"],
+            seconds=SECONDS["tests"],
+        ),
+        Part(
+            title="Waits of the host, and training steps beside torchvision's",
+            command=[python, "-m", "tests.gpu_check.steps"],
+            seconds=SECONDS["steps"],
+        ),
+        Part(
+            title="The data path",
+            command=[python, "-m", "tests.gpu_check.feeding"],
+            seconds=SECONDS["feeding"],
+        ),
+        Part(
+            title="Padding policies",
+            command=[
+                *(python, "-m", "hrdet_cli", "benchmark-pad", "--preset", PRESET, "--repetitions", "2"),
+                *("--set", "model.weights=null", "--train-data", str(data / ANNOTATIONS), str(data / FOLDER)),
+            ],
+            seconds=SECONDS["padding"],
+        ),
+    ]
+
+
+def describe_gpu() -> str:
+    """The GPU and what drives it, in a line."""
+    properties = torch.cuda.get_device_properties(0)
+    return (
+        f"{date.today()}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB, compute capability "
+        f"{properties.major}.{properties.minor}; torch {torch.__version__}, CUDA {torch.version.cuda}, "
+        f"cuDNN {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]
+    )
+
+
+def main() -> int:
+    """Run all parts; 1 if any failed, 2 without a GPU."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu-check/report.md"))
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.stderr.write("torch sees no GPU; `hrdet doctor` says why\n")
+        return 2
+    outcomes = []
+    with tempfile.TemporaryDirectory() as data:
+        write_pictures(Path(data), count=64, height=480, width=640, num_boxes=8)
+        for part in parts(sys.executable, Path(data)):
+            outcomes.append(run_part(part))
+            write_report(arguments.out, describe_gpu(), outcomes)
+            sys.stdout.write(f"{part.title}: {outcomes[-1].failure or 'done'}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{arguments.out}\n")
+    return int(any(outcome.failure for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
