@@ -13,6 +13,7 @@ from hrdet_cli.engine.models.boxes.overlap_loss import OverlapLoss
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, CellArea
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator
 from hrdet_cli.engine.models.dense.fcos import FcosHead, PointScoring
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.dense.point_matching import PointMatcher
 from hrdet_cli.engine.models.dense.retina import Averaging, RetinaHead
 from hrdet_cli.engine.models.normed_convs import NormChoice
@@ -80,7 +81,7 @@ def make_fcos_head(
         num_convs=2,
         norm=norm,
         prior_probability=0.01,
-        point_area=area,
+        point_layout=PointLayout(area=area),
         distances=distances,
         centreness_from=centreness_from,
         matcher=PointMatcher(range_ends=(14.0, 24.0), centre_radius=centre_radius),

@@ -129,9 +129,10 @@ def _padding_problems(spec: ExperimentSpec) -> Iterator[Problem]:
         settings.append((f"{anchors.key}.anchor_step", anchors.spec.anchor_step, "stride"))
     if points is not None:
         settings.append((f"{points.key}.point_area", points.spec.point_area, "picture"))
+        settings.append((f"{points.key}.point_step", points.spec.point_step, "stride"))
     for key, value, needed in settings:
         if value != needed:
-            what = "points" if key.endswith("point_area") else "anchors"
+            what = "points" if ".point_" in key else "anchors"
             yield (
                 key,
                 f"'{value}' makes {what} depend on the padding, but with norm.statistics=valid nothing "

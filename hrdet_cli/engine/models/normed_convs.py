@@ -1,6 +1,6 @@
 """Convolutions with a norm behind them, or none, that necks and heads are made of.
 
-Names of tensors: a convolution's own are ``weight`` and, without a norm, ``bias``; its norm's are
+Names of tensors: a convolution's own are ``weight`` and ``bias``, if it has one; its norm's are
 ``norm.weight`` and so on. A tower numbers its convolutions: ``0.weight``, ``0.norm.weight``, ``1.weight``.
 Without a norm the names are therefore those of a plain convolution.
 
@@ -36,7 +36,7 @@ class NormedConv(nn.Conv2d):
     """A convolution that keeps the size, or divides it by its stride and rounds up; then a norm, or none.
 
     Attributes:
-        norm: None where there is none, and then the convolution has a bias.
+        norm: None where there is none.
     """
 
     norm: nn.Module | None
@@ -49,6 +49,7 @@ class NormedConv(nn.Conv2d):
         kernel_size: int = 3,
         stride: int = 1,
         norm: NormChoice | None = None,
+        has_bias: bool = False,
     ) -> None:
         """Build with torch's random weights; whoever has the convolution draws those of its kind.
 
@@ -58,9 +59,16 @@ class NormedConv(nn.Conv2d):
             kernel_size: Odd.
             stride: Input pixels per output pixel.
             norm: What follows.
+            has_bias: Whether there is a bias in front of a norm, which makes it needless but for group norms;
+                without a norm there always is one.
         """
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=norm is None
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            bias=has_bias or norm is None,
         )
         self.norm = None if norm is None else build_norm(norm, out_channels)
 
@@ -85,7 +93,13 @@ class ConvTower(nn.ModuleList):
     """3x3 convolutions, each with its norm, or none, and a ReLU."""
 
     def __init__(
-        self, in_channels: int, *, channels: int, num_convs: int, norm: NormChoice | None = None
+        self,
+        in_channels: int,
+        *,
+        channels: int,
+        num_convs: int,
+        norm: NormChoice | None = None,
+        has_bias: bool = False,
     ) -> None:
         """Build as ``NormedConv`` does.
 
@@ -94,9 +108,10 @@ class ConvTower(nn.ModuleList):
             channels: Of every output.
             num_convs: How many; 0 leaves what comes in as it is.
             norm: What follows each.
+            has_bias: As of ``NormedConv``.
         """
         super().__init__(
-            NormedConv(in_channels if index == 0 else channels, channels, norm=norm)
+            NormedConv(in_channels if index == 0 else channels, channels, norm=norm, has_bias=has_bias)
             for index in range(num_convs)
         )
         self.out_channels = channels if num_convs else in_channels

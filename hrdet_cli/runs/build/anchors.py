@@ -3,11 +3,13 @@
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, AnchorShapes
 from hrdet_cli.engine.models.dense.point_fit import PointFit
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.necks.levels import PyramidLevels, fpn_levels, hrfpn_levels
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import AnchorSpec
 from hrdet_cli.specs.heads.head import HeadSpec
+from hrdet_cli.specs.heads.points import PointSpec
 from hrdet_cli.specs.norm import NormSpec
 
 
@@ -21,6 +23,11 @@ def build_anchor_layout(anchors: AnchorSpec) -> AnchorLayout:
         area=anchors.anchor_area,
         border_end=anchors.border_end,
     )
+
+
+def build_point_layout(points: PointSpec) -> PointLayout:
+    """Where the points lie."""
+    return PointLayout(offset=points.point_offset, step=points.point_step, area=points.point_area)
 
 
 def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit | None:
@@ -49,7 +56,10 @@ def build_point_fit(spec: ExperimentSpec) -> PointFit | None:
         return None
     points = head.points.spec
     return PointFit(
-        levels=build_levels(spec), range_ends=points.range_ends_pixels, centre_radius=points.centre_radius
+        levels=build_levels(spec),
+        layout=build_point_layout(points),
+        range_ends=points.range_ends_pixels,
+        centre_radius=points.centre_radius,
     )
 
 

@@ -9,6 +9,7 @@ from hrdet_cli.engine.models.dense.point_matching import PointMatcher
 from hrdet_cli.engine.models.dense.retina import RetinaHead
 from hrdet_cli.engine.models.one_stage import OneStageHead
 from hrdet_cli.runs.build.anchor_matching import build_anchor_generator, build_anchor_matcher
+from hrdet_cli.runs.build.anchors import build_point_layout
 from hrdet_cli.runs.build.boxes import build_box_loss, build_coder, build_selector
 from hrdet_cli.specs.heads.boxes import OverlapLossSpec
 from hrdet_cli.specs.heads.dense import DenseHeadSpec
@@ -52,13 +53,15 @@ def build_fcos(
         channels=head.channels,
         num_convs=head.num_convs,
         norm=head.norm,
+        conv_bias=head.conv_bias,
         prior_probability=head.prior_probability,
-        point_area=head.point_area,
+        point_layout=build_point_layout(head),
         distances=head.distances,
         centreness_from=head.centreness_from,
         matcher=PointMatcher(range_ends=head.range_ends_pixels, centre_radius=head.centre_radius),
         class_loss=_build_class_loss(head),
         box_loss=OverlapLoss(kind=head.box_loss),
+        box_loss_weights=head.box_loss_weights,
         scoring=PointScoring(
             rule=head.score_rule,
             score_threshold=head.score_threshold,

@@ -6,12 +6,17 @@ from typing import Literal
 
 from pydantic import PositiveFloat
 
-from hrdet_cli.specs.base import Problem, Spec
+from hrdet_cli.specs.base import Fraction, Problem, Spec
 
 
 class PointSpec(Spec):
-    """What learns from points, the middles of cells, has; the base of such sections."""
+    """What learns from points, one in each cell, has; the base of such sections."""
 
+    point_offset: Fraction = 0.5
+    """Where in its cell a point lies, in strides: 0.5 is the middle, 0 the top left corner (torchvision)."""
+    point_step: Literal["stride", "canvas"] = "stride"
+    """From one cell to the next: the level's stride, or (canvas) the canvas's side divided by the number of
+    cells and rounded down, as torchvision has it."""
     point_area: Literal["picture", "canvas"] = "picture"
     """Cells whose points train and find: those of the picture, or of the whole canvas (mmdetection)."""
     range_ends_pixels: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (64, 128, 256, 512)

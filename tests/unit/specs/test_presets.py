@@ -156,6 +156,7 @@ NAMES = [
     "rpn-hrnet-w18-syncbn-ms",
     "rpn-r50-fpn-syncbn",
     "rpn-r50-fpn-syncbn-ms",
+    "torchvision-fcos-r50-fpn",
     "torchvision-mask-r50-fpn",
     "torchvision-mask-r50-fpn-v2",
     "torchvision-r50-fpn",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout, AnchorShapes
-from hrdet_cli.engine.models.dense.cells import cells_that_find, cells_that_train, lay_cells
+from hrdet_cli.engine.models.dense.cells import cell_step, cells_that_find, cells_that_train, lay_cells
 from hrdet_cli.engine.structures import Size
 
 _PLAIN = AnchorLayout()
@@ -121,7 +121,11 @@ class AnchorGenerator(nn.Module):
         device = self.cells.device
         canvas = Size(grids[0].height * self.strides[0], grids[0].width * self.strides[0])
         corners = [
-            lay_cells(grid, step=self._step(grid, stride, canvas), device=device)
+            lay_cells(
+                grid,
+                step=cell_step(grid, stride=stride, canvas=canvas, step=self.layout.step),
+                device=device,
+            )
             for grid, stride in zip(grids, self.strides, strict=True)
         ]
         cell_numbers = torch.cat([_cell_numbers(grid, level, device) for level, grid in enumerate(grids)])
@@ -137,12 +141,6 @@ class AnchorGenerator(nn.Module):
             level_lengths=[level.shape[0] for level in boxes],  # len() is a constant where it is exported
             layout=self.layout,
         )
-
-    def _step(self, grid: Size, stride: int, canvas: Size) -> Size:
-        """Pixels from one row of cells to the next, and from one column to the next."""
-        if self.layout.step == "canvas":
-            return Size(canvas.height // grid.height, canvas.width // grid.width)
-        return Size(stride, stride)
 
 
 def _cell_numbers(grid: Size, level: int, device: torch.device) -> Tensor:

@@ -1,6 +1,7 @@
 """The cells of a pyramid: where each begins, and which of them belong to a picture."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +26,20 @@ def lay_cells(grid: Size, *, step: Size, device: torch.device) -> Tensor:
     columns = torch.arange(grid.width, dtype=torch.float32, device=device) * step.width
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack((x, y), dim=-1).reshape(-1, 2)
+
+
+def cell_step(grid: Size, *, stride: int, canvas: Size, step: Literal["stride", "canvas"]) -> Size:
+    """Pixels from one row of a level's cells to the next, and from one column to the next.
+
+    Args:
+        grid: Rows and columns.
+        stride: Of the level.
+        canvas: Of all levels.
+        step: See ``AnchorLayout``.
+    """
+    if step == "canvas":
+        return Size(canvas.height // grid.height, canvas.width // grid.width)
+    return Size(stride, stride)
 
 
 def cells_that_train(corners: Tensor, sizes: Tensor, area: CellArea) -> Tensor:

@@ -1,4 +1,4 @@
-"""FCOS's head: classes, four distances and a centreness for the middle of every cell.
+"""FCOS's head: classes, four distances and a centreness for a point in every cell.
 
 Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355.
 """
@@ -16,8 +16,8 @@ from hrdet_cli.engine.models.boxes.focal_loss import FocalLoss
 from hrdet_cli.engine.models.boxes.losses import denominator
 from hrdet_cli.engine.models.boxes.overlap_loss import OverlapLoss
 from hrdet_cli.engine.models.boxes.ranking import best_pairs
-from hrdet_cli.engine.models.dense.anchor_shapes import CellArea
 from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.dense.point_matching import PointMatcher, boxes_around, distances_to_sides
 from hrdet_cli.engine.models.dense.points import Points, lay_points
 from hrdet_cli.engine.models.dense.towers import initialise_convs, run_output, run_towers
@@ -99,13 +99,15 @@ class FcosHead(nn.Module):
         channels: int,
         num_convs: int,
         norm: NormChoice | None,
+        conv_bias: bool = False,
         prior_probability: float,
-        point_area: CellArea,
+        point_layout: PointLayout,
         distances: Literal["exponential", "strides"],
         centreness_from: Literal["classes", "boxes"],
         matcher: PointMatcher,
         class_loss: FocalLoss,
         box_loss: OverlapLoss,
+        box_loss_weights: Literal["centreness", "none"] = "centreness",
         scoring: PointScoring,
     ) -> None:
         """Create the head with normally distributed weights (standard deviation 0.01) and scales of 1.
@@ -117,19 +119,24 @@ class FcosHead(nn.Module):
             channels: Of the towers.
             num_convs: Convolutions in each tower.
             norm: What follows each of them.
+            conv_bias: Whether they have a bias in front of a norm, too, as in torchvision.
             prior_probability: Of every class at every point before anything is learned.
-            point_area: Whose cells have points.
+            point_layout: Where the points lie.
             distances: How they come out of the box tower's output, times a learned scale of its level: as the
                 logarithm of pixels, or as strides, of which what is below 0 counts as 0.
             centreness_from: Which tower tells it.
             matcher: Points to ground truth.
             class_loss: On all points of the pictures.
-            box_loss: On positives, weighted by the centreness that they should have.
+            box_loss: On positives.
+            box_loss_weights: What weighs it: the centreness that a point should have, as in the paper, or
+                nothing, as in torchvision.
             scoring: Of detections.
         """
         super().__init__()
-        self.class_convs = ConvTower(in_channels, channels=channels, num_convs=num_convs, norm=norm)
-        self.box_convs = ConvTower(in_channels, channels=channels, num_convs=num_convs, norm=norm)
+        self.class_convs, self.box_convs = (
+            ConvTower(in_channels, channels=channels, num_convs=num_convs, norm=norm, has_bias=conv_bias)
+            for _ in range(2)
+        )
         out_channels = self.class_convs.out_channels
         self.class_logits = nn.Conv2d(out_channels, num_classes, 3, padding=1)
         self.distances = nn.Conv2d(out_channels, 4, 3, padding=1)
@@ -138,12 +145,13 @@ class FcosHead(nn.Module):
         initialise_convs(self, classifier=self.class_logits, prior_probability=prior_probability)
         self.num_classes = num_classes
         self.strides = tuple(strides)
-        self.point_area = point_area
+        self.point_layout = point_layout
         self.distances_are = distances
         self.centreness_from = centreness_from
         self.matcher = matcher
         self.class_loss = class_loss
         self.box_loss = box_loss
+        self.box_loss_weights = box_loss_weights
         self.scoring = scoring
 
     @property
@@ -168,7 +176,7 @@ class FcosHead(nn.Module):
         logits = [rows_of_cells(run(self.class_logits, x), width=self.num_classes) for x in class_maps]
         grids, device = grids_of(pyramid.levels), pyramid.levels[0].device
         return PointPredictions(
-            points=lay_points(grids, self.strides, area=self.point_area, device=device),
+            points=lay_points(grids, self.strides, layout=self.point_layout, device=device),
             logits=torch.cat(logits, dim=1),
             distances=torch.cat(distances, dim=1),
             centreness=at_least_float32(torch.cat(centreness, dim=1)),
@@ -201,18 +209,20 @@ class FcosHead(nn.Module):
         wanted = take_rows(targets.boxes, matches.target_index).to(predictions.distances.dtype)
         wanted_centreness = _centreness(distances_to_sides(places, wanted)).where(is_positive, 0.0)
         boxes = boxes_around(places, predictions.distances)
-        box_sum = self.box_loss(boxes, wanted, wanted_centreness).sum()
+        is_weighted = self.box_loss_weights == "centreness"
+        weights = wanted_centreness if is_weighted else is_positive.to(wanted_centreness.dtype)
+        box_sum = self.box_loss(boxes, wanted, weights).sum()
         centreness = F.binary_cross_entropy_with_logits(
             predictions.centreness, wanted_centreness, reduction="none"
         )
 
         num_positive = denominator(is_positive.sum(dtype=class_sum.dtype), what="number of positives")
-        total_centreness = denominator(
-            wanted_centreness.sum(), what="centreness of positives", least=_LEAST_CENTRENESS
-        )
+        total_weight = num_positive
+        if is_weighted:
+            total_weight = denominator(weights.sum(), what="centreness of positives", least=_LEAST_CENTRENESS)
         return {
             "fcos_class": class_sum / num_positive,
-            "fcos_box": box_sum / total_centreness,
+            "fcos_box": box_sum / total_weight,
             "fcos_centreness": (centreness * is_positive).sum() / num_positive,
         }
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from hrdet_cli.engine.models.dense.anchor_fit import Pixels, PlacedBoxes, Vector
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.necks.levels import PyramidLevels
 
 
@@ -19,12 +20,14 @@ class PointFit:
     """The points of a detector; those in the padding have no box around them.
 
     Attributes:
-        levels: The cells that they are the middles of.
+        levels: The cells that they lie in.
+        layout: Where they lie in these.
         range_ends: As of ``PointMatcher``.
         centre_radius: As of ``PointMatcher``.
     """
 
     levels: PyramidLevels
+    layout: PointLayout
     range_ends: tuple[float, ...]
     centre_radius: float | None
 
@@ -46,14 +49,18 @@ class PointFit:
     def _count(self, placed: PlacedBoxes, *, axis: int, level: int, distance: float) -> Vector:
         """``(B,)``: columns of points in a box, no side farther than ``distance``; on axis 1 rows."""
         low, high = placed.boxes[:, axis], placed.boxes[:, axis + 2]
-        stride = self.levels.strides[level]
-        num_cells = self.levels.num_cells(placed.canvases[:, 1 - axis], level=level)
+        stride, canvases = self.levels.strides[level], placed.canvases[:, 1 - axis]
+        num_cells = self.levels.num_cells(canvases, level=level)
+        by_canvas = self.layout.step == "canvas"
+        step = canvases // np.maximum(num_cells, 1) if by_canvas else np.full_like(canvases, stride)
+        start_at = self.layout.offset * stride
         first, last = high - distance, low + distance
         if self.centre_radius is not None:
             centre, reach = (low + high) / 2, self.centre_radius * stride
             low, high = np.maximum(low, centre - reach), np.minimum(high, centre + reach)
-        # Strictly inside the box, at most so far from its sides: point i is at (i + 0.5) * stride.
-        start = np.maximum(np.floor(low / stride - 0.5) + 1, np.ceil(first / stride - 0.5))
-        end = np.minimum(np.ceil(high / stride - 0.5) - 1, np.floor(last / stride - 0.5))
+        low, high, first, last = ((end - start_at) / step for end in (low, high, first, last))
+        # Strictly inside the box, at most so far from its sides: point i is i steps from the first one.
+        start = np.maximum(np.floor(low) + 1, np.ceil(first))
+        end = np.minimum(np.ceil(high) - 1, np.floor(last))
         count: Vector = np.minimum(end, num_cells - 1) - np.maximum(start, 0) + 1
         return count.clip(min=0)

@@ -1,4 +1,4 @@
-"""The points that detectors without anchors predict from: the middles of a pyramid's cells."""
+"""The points that detectors without anchors predict from: one for each of a pyramid's cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.dense.anchor_shapes import CellArea
-from hrdet_cli.engine.models.dense.cells import cells_that_find, cells_that_train, lay_cells
+from hrdet_cli.engine.models.dense.cells import cell_step, cells_that_find, cells_that_train, lay_cells
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.structures import Size
 
 
@@ -19,13 +19,13 @@ class Points:
         places: ``(A, 2)`` float32, x and y in canvas pixels.
         strides: ``(A,)`` float32, those of the points' levels.
         level_lengths: Number of points on each level; their sum is A.
-        area: Whose points count.
+        layout: Where they lie in their cells, and which count.
     """
 
     places: Tensor
     strides: Tensor
     level_lengths: list[int]
-    area: CellArea
+    layout: PointLayout
 
     def belong_to(self, sizes: Tensor) -> Tensor:
         """Whether a point may train: its cell begins in the picture, or in what ``area`` takes for it.
@@ -36,33 +36,35 @@ class Points:
         Returns:
             ``(N, A)`` bool.
         """
-        return cells_that_train(self._corners, sizes, self.area)
+        return cells_that_train(self._corners, sizes, self.layout.area)
 
     def may_find_in(self, sizes: Tensor) -> Tensor:
         """Whether something may be found at a point: at any, unless ``area`` is the picture.
 
         Arguments and result as of ``belong_to``.
         """
-        return cells_that_find(self._corners, sizes, self.area)
+        return cells_that_find(self._corners, sizes, self.layout.area)
 
     @property
     def _corners(self) -> Tensor:
-        return self.places - self.strides[:, None] / 2
+        return self.places - self.strides[:, None] * self.layout.offset
 
 
 def lay_points(
-    grids: Sequence[Size], strides: Sequence[int], *, area: CellArea, device: torch.device
+    grids: Sequence[Size], strides: Sequence[int], *, layout: PointLayout, device: torch.device
 ) -> Points:
-    """Lay a point in the middle of every cell.
+    """Lay a point in every cell.
 
     Args:
-        grids: Rows and columns of each level.
+        grids: Rows and columns of each level, the finest one's stride dividing the canvas.
         strides: Picture pixels per cell of each level.
-        area: Whose points count.
+        layout: Where they lie in their cells, and which count.
         device: Where to lay them.
     """
+    canvas = Size(grids[0].height * strides[0], grids[0].width * strides[0])
     places = [
-        lay_cells(grid, step=Size(stride, stride), device=device) + stride / 2
+        lay_cells(grid, step=cell_step(grid, stride=stride, canvas=canvas, step=layout.step), device=device)
+        + stride * layout.offset
         for grid, stride in zip(grids, strides, strict=True)
     ]
     return Points(
@@ -71,5 +73,5 @@ def lay_points(
             [torch.full_like(level[:, 0], stride) for level, stride in zip(places, strides, strict=True)]
         ),
         level_lengths=[level.shape[0] for level in places],  # len() is a constant where it is exported
-        area=area,
+        layout=layout,
     )

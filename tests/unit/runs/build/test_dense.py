@@ -11,6 +11,7 @@ from hrdet_cli.engine.models.boxes.overlap_loss import OverlapLoss
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorLayout
 from hrdet_cli.engine.models.dense.fcos import FcosHead, PointScoring
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.dense.point_matching import PointMatcher
 from hrdet_cli.engine.models.dense.retina import RetinaHead
 from hrdet_cli.engine.models.one_stage import OneStageHead
@@ -107,6 +108,10 @@ def test_settings_of_fcos_are_those_of_the_network() -> None:
         "focal_gamma=1.5",
         "num_candidates_per_level=11",
         "point_area=canvas",
+        "point_offset=0.25",
+        "point_step=canvas",
+        "conv_bias=true",
+        "box_loss_weights=none",
         "range_ends_pixels=[10, 20, 30, 40]",
         "centre_radius=1.5",
         "distances=strides",
@@ -127,7 +132,10 @@ def test_settings_of_fcos_are_those_of_the_network() -> None:
     ]
     assert all(isinstance(conv.norm, torch.nn.GroupNorm) for conv in dense.class_convs)
     assert dense.strides == (8, 16, 32, 64, 128)
-    assert (dense.point_area, dense.distances_are, dense.centreness_from) == ("canvas", "strides", "boxes")
+    assert dense.point_layout == PointLayout(offset=0.25, step="canvas", area="canvas")
+    assert (dense.distances_are, dense.centreness_from) == ("strides", "boxes")
+    assert dense.box_loss_weights == "none"
+    assert all(conv.bias is not None for conv in dense.box_convs)
     assert dense.matcher == PointMatcher(range_ends=(10, 20, 30, 40), centre_radius=1.5)
     assert dense.class_loss == FocalLoss(alpha=0.3, gamma=1.5)
     assert dense.box_loss == OverlapLoss(kind="giou")

@@ -4,6 +4,7 @@ import torch
 
 from hrdet_cli.engine.models.dense.anchor_fit import PlacedBoxes
 from hrdet_cli.engine.models.dense.point_fit import PointFit
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.dense.point_matching import PointMatcher
 from hrdet_cli.engine.models.dense.points import lay_points
 from hrdet_cli.engine.models.necks.levels import fpn_levels, hrfpn_levels
@@ -30,8 +31,9 @@ def random_boxes(count: int, canvas: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("canvas", [(160, 224), (96, 128)])
 @pytest.mark.parametrize("centre_radius", [None, 0.4, 1.5])
+@pytest.mark.parametrize("layout", [PointLayout(), PointLayout(offset=0, step="canvas")])
 def test_the_boxes_that_can_be_learned_are_those_that_a_point_learns_where_they_are_alone(
-    levels: str, canvas: tuple[int, int], centre_radius: float | None
+    levels: str, canvas: tuple[int, int], centre_radius: float | None, layout: PointLayout
 ) -> None:
     boxes = random_boxes(300, canvas)
     strides = LEVELS[levels].strides
@@ -41,7 +43,7 @@ def test_the_boxes_that_can_be_learned_are_those_that_a_point_learns_where_they_
     points = lay_points(
         [Size(*cells) for cells in zip(rows, columns, strict=True)],
         strides,
-        area="picture",
+        layout=layout,
         device=torch.device("cpu"),
     )
     alone = Targets(
@@ -52,19 +54,19 @@ def test_the_boxes_that_can_be_learned_are_those_that_a_point_learns_where_they_
     takes_part = points.belong_to(torch.tensor([canvas])).expand(len(boxes), -1)
     matcher = PointMatcher(range_ends=RANGE_ENDS, centre_radius=centre_radius)
     wanted = matcher.match(points, takes_part, alone).is_positive.any(dim=1)
-    fit = PointFit(levels=LEVELS[levels], range_ends=RANGE_ENDS, centre_radius=centre_radius)
+    fit = PointFit(levels=LEVELS[levels], layout=layout, range_ends=RANGE_ENDS, centre_radius=centre_radius)
     found = fit.can_learn(placed(boxes, canvas))
     assert found.tolist() == wanted.tolist()
     assert 30 < found.sum() < 290
 
 
 def test_a_box_between_the_points_of_all_levels_cannot_be_learned() -> None:
-    fit = PointFit(levels=fpn_levels(8), range_ends=RANGE_ENDS, centre_radius=None)
+    fit = PointFit(levels=fpn_levels(8), layout=PointLayout(), range_ends=RANGE_ENDS, centre_radius=None)
     # Points of stride 8 are at 4, 12, 20 ..., those of stride 16 at 8, 24 ...
     boxes = torch.tensor([[12.5, 20.0, 15.5, 40.0], [11.5, 20.0, 15.5, 40.0]])
     assert fit.can_learn(placed(boxes, (96, 96))).tolist() == [False, True]
 
 
 def test_no_boxes_are_none_that_can_be_learned() -> None:
-    fit = PointFit(levels=fpn_levels(8), range_ends=RANGE_ENDS, centre_radius=None)
+    fit = PointFit(levels=fpn_levels(8), layout=PointLayout(), range_ends=RANGE_ENDS, centre_radius=None)
     assert fit.can_learn(placed(torch.zeros(0, 4), (96, 96))).shape == (0,)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.models.boxes.matching import Matches
+from hrdet_cli.engine.models.dense.point_layout import PointLayout
 from hrdet_cli.engine.models.dense.point_matching import PointMatcher, boxes_around, distances_to_sides
 from hrdet_cli.engine.models.dense.points import Points, lay_points
 from hrdet_cli.engine.structures import Size, Targets
@@ -15,7 +16,7 @@ RANGE_ENDS = (16.0, 40.0)
 
 def points_of(height: int, width: int) -> Points:
     grids = [Size(height // stride, width // stride) for stride in STRIDES]
-    return lay_points(grids, STRIDES, area="canvas", device=torch.device("cpu"))
+    return lay_points(grids, STRIDES, layout=PointLayout(area="canvas"), device=torch.device("cpu"))
 
 
 def targets_of(boxes: list[list[float]]) -> Targets:

@@ -34,6 +34,7 @@ def heads(draw: st.DrawFn) -> str:
     keys = [f"kind: {kind}"]
     if kind in ("retinanet", "fcos"):
         keys += [f"norm: {draw(NORMS)}", f"num_convs: {draw(st.integers(1, 4))}"]
+        keys += [f"conv_bias: {draw(st.sampled_from(['true', 'false']))}"] if kind == "fcos" else []
     else:
         keys += [f"rpn: {draw(rpns())}"]
     if kind in ("faster_rcnn", "cascade_rcnn"):
