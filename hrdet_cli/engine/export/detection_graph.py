@@ -1,7 +1,7 @@
 """What an exported file computes: one picture in, its detections out, without a loop or a choice on the way.
 
 Everything up to the scores is the detector's own code, which torch traces as it is. Only the selection at the
-end is another, because the detector's waits for numbers that are not known while it is traced.
+end is another: the detector's has a fixed number of rows, and a graph puts out those that are detections.
 """
 
 from typing import cast
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.data.padding import MIN_CANVAS_PIXELS
-from hrdet_cli.engine.export.class_nms import keep_after_class_nms
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
+from hrdet_cli.engine.models.boxes.nms import keep_after_nms
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import Candidates, Detections, ImageBatch
@@ -85,9 +85,10 @@ def _select(
     boxes, is_left = selector.clipping.clip(candidates.boxes, sizes)
     scores = candidates.scores
     boxes = boxes.expand(*scores.shape, 4)
-    scores = scores.where((scores > selector.score_threshold) & is_left, 0.0)
-    is_kept = keep_after_class_nms(boxes[0].transpose(0, 1), scores[0].T, selector.nms_iou).T
-    region, label = is_kept.nonzero(as_tuple=True)
+    scores = scores.where((scores > selector.score_threshold) & is_left, -torch.inf)
+    places = [scores.shape[1]]
+    keep = keep_after_nms(boxes[0].transpose(0, 1), scores[0].T, lengths=places, max_iou=selector.nms_iou)
+    region, label = keep.T.nonzero(as_tuple=True)
     found = scores[0, region, label]
     order = found.argsort(descending=True, stable=True)[: selector.max_detections]
     region, label = region[order], label[order]

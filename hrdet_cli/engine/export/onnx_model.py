@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import compose
@@ -32,6 +33,8 @@ OUTPUTS = ("boxes", "scores", "labels", "masks")
 """Names of what a model puts out; without masks the first three."""
 _OPSET, _OPSET_OF_DEFORMABLE = 18, 19
 """As old as it can be, so that older runtimes take the model."""
+_LOWEST_FLOAT32 = float(np.finfo(np.float32).min)
+"""Only minus infinity, the score of no candidate, is not above it."""
 op: Any = opset18  # whose annotations are about values in graphs, not about what stands for them here
 _FEWEST_CANVAS_STEPS, _MOST_CANVAS_STEPS = 2, 512
 """Multiples of 32 pixels along a side: HRFPN's coarsest level needs 64, anchors are numbered up to 16,384."""
@@ -99,7 +102,7 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Operators that torch's exporter does not know."""
     return {
         torch.ops.aten.sort.stable: _stable_sort,
-        torch.ops.hrdet.keep_after_class_nms.default: _keep_after_class_nms,
+        torch.ops.hrdet.keep_after_nms.default: _keep_after_nms,
     }
 
 
@@ -109,13 +112,28 @@ def _stable_sort(values: Any, *, stable: bool, dim: int = -1, descending: bool =
     return op.TopK(values, count, axis=dim, largest=int(descending), sorted=1)
 
 
-def _keep_after_class_nms(boxes: Any, scores: Any, max_iou: float) -> Any:
-    """ONNX's ``NonMaxSuppression`` with classes as its batch: rows of class, 0 and number of the box."""
-    most = op.Gather(op.Shape(scores), [1], axis=0)
-    kept = op.NonMaxSuppression(boxes, op.Unsqueeze(scores, [1]), most, [max_iou], [0.0])
-    places = op.Gather(kept, [0, 2], axis=1)
-    nowhere = op.Expand([False], op.Shape(scores))
-    return op.ScatterND(nowhere, places, op.Expand([True], op.Shape(places, end=1)))
+def _keep_after_nms(boxes: Any, scores: Any, *, lengths: Sequence[Any], max_iou: float) -> Any:
+    """ONNX's ``NonMaxSuppression`` for each of ``lengths``, with pictures or classes as its batch.
+
+    It names boxes by rows of batch, 0 and number of the box.
+    """
+    keeps, start = [], [0]
+    for length in lengths:
+        end = op.Add(start, op.Reshape(length, [1]))
+        of_list = op.Slice(scores, start, end, [1])
+        all_boxes = op.Sub(end, start)
+        kept = op.NonMaxSuppression(
+            op.Slice(boxes, start, end, [1]),
+            op.Unsqueeze(of_list, [1]),
+            all_boxes,
+            [max_iou],
+            [_LOWEST_FLOAT32],
+        )
+        places = op.Gather(kept, [0, 2], axis=1)
+        nowhere = op.Expand([False], op.Shape(of_list))
+        keeps.append(op.ScatterND(nowhere, places, op.Expand([True], op.Shape(places, end=1))))
+        start = end
+    return op.Concat(*keeps, axis=1)
 
 
 def _tidy(model: onnx.ModelProto) -> None:

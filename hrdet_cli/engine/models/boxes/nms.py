@@ -1,53 +1,103 @@
-"""Non-maximum suppression whose outcome for a picture depends on that picture alone.
+"""Non-maximum suppression of many lists of boxes at once, as an operator whose result has a fixed shape.
 
-``torchvision.ops.batched_nms`` is avoided: for few boxes it shifts each group's boxes by a multiple of the
-largest coordinate, which rounds them by an amount that depends on the other boxes, and for many boxes it does
-not, so the same two boxes can be judged differently in different company. Here boxes are compared as they are
-(one ``torchvision.ops.nms`` per picture and level: on a CPU faster than one call for all levels, which would
-compare boxes of different levels in vain), or shifted by a constant in float64, which keeps coordinates exact
-to 1e-8 pixels (one call per picture for all classes, of which there may be many).
+What happens in a list depends on that list alone: boxes are compared as they are. ``batched_nms`` of
+torchvision shifts each group's boxes by a multiple of the largest coordinate, if there are few, which rounds
+them by an amount that depends on the other boxes: the same two can be judged differently in other company.
 
-``torchvision.ops.nms`` waits for the device to learn how many boxes survive. It is the only such wait in a
-training step; what leaves this module has a fixed shape again.
+On a CPU long lists go through ``torchvision.ops.nms``, which would compare boxes of different lists in vain,
+and short ones together. A GPU must not be waited for, and how many boxes survive is known there alone: see
+``nms_cuda``. All keep the same boxes, to the bit.
 """
+
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-# Beyond any picture's side, so that shifted groups never touch.
-_GROUP_SHIFT_PIXELS = 2.0**16
+_LONGEST_SHORT_LIST = 48
+"""Up to here comparing all boxes of all lists costs less than calling ``torchvision.ops.nms`` for each."""
 
 
-def keep_after_nms(boxes: Tensor, scores: Tensor, *, max_iou: float) -> Tensor:
-    """Which boxes of each picture survive.
-
-    Args:
-        boxes: ``(N, R, 4)`` float32.
-        scores: ``(N, R)`` float32; a box with minus infinity never survives and suppresses no other.
-        max_iou: A box that overlaps a better surviving one by more than this does not survive.
-
-    Returns:
-        ``(N, R)`` bool.
-    """
-    keep = torch.zeros_like(scores, dtype=torch.bool)
-    for picture_boxes, picture_scores, picture_keep in zip(boxes, scores, keep, strict=True):
-        picture_keep[nms(picture_boxes, picture_scores, max_iou)] = True
-    return keep & (scores > -torch.inf)
-
-
-def indices_after_class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, *, max_iou: float) -> Tensor:
-    """The boxes of one picture that survive among those of their class, best first.
+@torch.library.custom_op("hrdet::keep_after_nms", mutates_args=(), device_types="cpu")
+def keep_after_nms(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
+    """Which boxes survive: the best of a list, then each that overlaps no better surviving one too much.
 
     Args:
-        boxes: ``(R, 4)`` float32, no coordinate beyond 65,535 pixels.
-        scores: ``(R,)`` float32.
-        labels: ``(R,)`` int64.
-        max_iou: A box that overlaps a better surviving one of its class by more than this does not survive.
+        boxes: ``(..., R, 4)`` float32, or float64 on a CPU.
+        scores: ``(..., R)``; of equal ones the first is the best. A box with minus infinity never survives
+            and suppresses no other.
+        lengths: R boxes are as many lists, one after the other, of these lengths.
+        max_iou: A box that overlaps a better surviving one of its list by more than this does not survive.
+            Overlaps are in the boxes' dtype, and boxes without area overlap nothing.
 
     Returns:
-        Indices, int64, as many as survive.
+        ``(..., R)`` bool.
     """
-    shifts = labels.to(torch.float64) * _GROUP_SHIFT_PIXELS
-    kept: Tensor = nms(boxes.to(torch.float64) + shifts[:, None], scores.to(torch.float64), max_iou)
-    return kept
+    is_candidate = scores > -torch.inf
+    places = is_candidate.nonzero(as_tuple=True)
+    by_list = [part.sum(dim=-1) for part in is_candidate.split(list(lengths), dim=-1)]
+    counts: list[int] = torch.stack(by_list, dim=-1).flatten().tolist()
+    keep = torch.zeros_like(is_candidate)
+    keep[places] = _keep_of_lists(boxes[places], scores[places], counts, max_iou)
+    return keep
+
+
+@keep_after_nms.register_fake
+def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:  # noqa: ARG001 - the operator's signature
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+@keep_after_nms.register_kernel("cuda")
+def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
+    from hrdet_cli.engine.models.boxes.nms_cuda import keep_without_waiting  # Triton comes with CUDA alone
+
+    return keep_without_waiting(boxes, scores, lengths=lengths, max_iou=max_iou)
+
+
+def _keep_of_lists(boxes: Tensor, scores: Tensor, counts: Sequence[int], max_iou: float) -> Tensor:
+    """``(M,)`` bool, of lists of ``counts`` boxes each, all of them candidates."""
+    keep = torch.zeros(len(scores), dtype=torch.bool)
+    short: list[tuple[int, int]] = []
+    for end, count in zip(accumulate(counts), counts, strict=True):
+        start = end - count
+        if count > _LONGEST_SHORT_LIST:
+            keep[start + nms(boxes[start:end], scores[start:end], max_iou)] = True
+        elif count > 0:
+            short.append((start, count))
+    if short:
+        starts, lengths = torch.tensor(short).T
+        _keep_of_short_lists(keep, boxes, scores, starts, lengths, max_iou)
+    return keep
+
+
+def _keep_of_short_lists(
+    keep: Tensor, boxes: Tensor, scores: Tensor, starts: Tensor, lengths: Tensor, max_iou: float
+) -> None:
+    """Set ``keep`` where boxes of these lists survive.
+
+    That of the first box is known, and once the first n are, the next one is. So a guess for all that is
+    made again from itself until it stays as it is has become the answer.
+    """
+    columns = torch.arange(int(lengths.max()))
+    is_box = columns < lengths[:, None]
+    rows = starts[:, None] + columns.minimum(lengths[:, None] - 1)
+    order = scores[rows].where(is_box, -torch.inf).sort(dim=1, descending=True, stable=True).indices
+    rows = rows.gather(1, order)
+    may_suppress = _overlap_more(boxes[rows], max_iou) & (columns[:, None] < columns)
+    guess, kept = torch.zeros_like(is_box), is_box
+    while not torch.equal(guess, kept):
+        guess = kept
+        kept = is_box & ~(may_suppress & guess[:, :, None]).any(dim=1)
+    keep[rows[kept]] = True
+
+
+def _overlap_more(boxes: Tensor, max_iou: float) -> Tensor:
+    """``(L, R, R)`` bool: overlaps as of ``torchvision.ops.nms``, which compares them in float64."""
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    areas = (x2 - x1) * (y2 - y1)
+    width = torch.minimum(x2[:, :, None], x2[:, None]) - torch.maximum(x1[:, :, None], x1[:, None])
+    height = torch.minimum(y2[:, :, None], y2[:, None]) - torch.maximum(y1[:, :, None], y1[:, None])
+    common = width.clamp_(min=0).mul_(height.clamp_(min=0))
+    return common.div_((areas[:, :, None] + areas[:, None]).sub_(common)).to(torch.float64) > max_iou

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.boxes.arithmetic import take_rows
 
+_MAGNITUDE_BITS = 2**31 - 1
+
 
 def best_columns(scores: Tensor, count: int | torch.SymInt) -> tuple[Tensor, Tensor]:
     """The highest scores of each picture and their columns; of equal ones the first, on every canvas.
@@ -16,8 +18,14 @@ def best_columns(scores: Tensor, count: int | torch.SymInt) -> tuple[Tensor, Ten
     Returns:
         Two of ``(N, count)``, best first.
     """
-    ordered, columns = scores.sort(dim=1, descending=True, stable=True)
-    return ordered[:, :count], columns[:, :count]
+    if scores.dtype != torch.float32 or torch.compiler.is_exporting():
+        ordered, columns = scores.sort(dim=1, descending=True, stable=True)
+        return ordered[:, :count], columns[:, :count]
+    # A sort of all is ten times the work. Numbers of which no two are the same have one order alone.
+    bits = (scores + 0.0).view(torch.int32)  # of minus zero those of zero
+    ranks = (bits ^ (bits >> 31 & _MAGNITUDE_BITS)).to(torch.int64) << 32  # as integers in the same order
+    columns = (ranks - torch.arange(scores.shape[1], device=scores.device)).topk(count, dim=1).indices
+    return scores.gather(1, columns), columns
 
 
 def best_pairs(scores: Tensor, is_candidate: Tensor, count: int) -> tuple[Tensor, Tensor]:

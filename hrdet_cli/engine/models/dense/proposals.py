@@ -79,7 +79,7 @@ class ProposalSelector:
         """
         anchors = predictions.anchors
         logits = predictions.logits.where(anchors.may_propose_in(sizes), -torch.inf)
-        level_boxes, level_scores = [], []
+        level_boxes, level_scores, level_lengths = [], [], []
         for scores, deltas, references in zip(
             torch.split(logits, anchors.level_lengths, dim=1),
             torch.split(predictions.deltas, anchors.level_lengths, dim=1),
@@ -89,11 +89,12 @@ class ProposalSelector:
             num_candidates = torch.sym_min(self.num_candidates_per_level, scores.shape[1])
             top_scores, top = best_columns(scores, num_candidates)
             boxes, is_left = self.clipping.clip(coder.decode(take_rows(deltas, top), references[top]), sizes)
-            top_scores = top_scores.where(is_left, -torch.inf)
-            keep = keep_after_nms(boxes, top_scores, max_iou=self.nms_iou)
             level_boxes.append(boxes)
-            level_scores.append(top_scores.where(keep, -torch.inf))
+            level_scores.append(top_scores.where(is_left, -torch.inf))
+            level_lengths.append(num_candidates)
         all_boxes, all_scores = torch.cat(level_boxes, dim=1), torch.cat(level_scores, dim=1)
+        keep = keep_after_nms(all_boxes, all_scores, lengths=level_lengths, max_iou=self.nms_iou)
+        all_scores = all_scores.where(keep, -torch.inf)
         best_scores, best = best_columns(all_scores, torch.sym_min(self.max_proposals, all_scores.shape[1]))
         is_valid = best_scores > -torch.inf
         boxes = take_rows(all_boxes, best).where(is_valid[..., None], 0.0)

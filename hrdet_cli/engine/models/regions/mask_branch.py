@@ -209,8 +209,9 @@ def with_masks(found: Detections, masks_of: Callable[[Tensor, Tensor], Tensor]) 
         masks_of: From boxes ``(N, D, 4)`` and labels ``(N, D)`` to probabilities ``(N, D, m, m)``.
     """
     num_rows = found.boxes.shape[1]
-    # As many as the fullest picture has; an exported graph has no padding rows and cannot ask.
-    count = num_rows if torch.compiler.is_exporting() else int(found.is_valid.sum(dim=1).max())
+    # As many as the fullest picture has. A GPU is not asked, nor can a graph be, which has no padding rows.
+    knows_count = not (found.boxes.is_cuda or torch.compiler.is_exporting())
+    count = int(found.is_valid.sum(dim=1).max()) if knows_count else num_rows
     masks = masks_of(found.boxes[:, :count], found.labels[:, :count])
     masks = masks * found.is_valid[:, :count, None, None]
     return replace(found, masks=F.pad(masks, (0, 0, 0, 0, 0, num_rows - count)))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, pairwise_iou
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
-from hrdet_cli.engine.models.boxes.nms import indices_after_class_nms
+from hrdet_cli.engine.models.boxes.nms import keep_after_nms
 from hrdet_cli.engine.models.regions.pooling import pyramid_levels
 
 ONE_PIXEL_ON = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
@@ -71,8 +71,9 @@ def test_nms_keeps_the_same_boxes() -> None:
     for row, box in enumerate(boxes.tolist()):
         if all(iou_of_2019(boxes[other].tolist(), box) <= 0.4 for other in kept):
             kept.append(row)
-    scores, labels = torch.linspace(0.9, 0.1, 80), torch.zeros(80, dtype=torch.int64)
-    assert indices_after_class_nms(boxes + ONE_PIXEL_ON, scores, labels, max_iou=0.4).tolist() == kept
+    scores = torch.linspace(0.9, 0.1, 80, dtype=boxes.dtype)
+    keep = keep_after_nms(boxes + ONE_PIXEL_ON, scores, lengths=[80], max_iou=0.4)
+    assert keep.nonzero().squeeze(1).tolist() == kept
     assert len(kept) < 80
 
 

@@ -10,6 +10,20 @@ def test_of_equal_scores_the_first_columns_are_the_best() -> None:
     assert columns.tolist() == [[1, 3, 2]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_best_columns_are_the_first_of_a_stable_sort(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, 500, generator=generator, dtype=dtype)
+    scores[0] = scores[0].round()  # minus zero among them, which equals zero
+    scores[1, ::3] = -torch.inf
+    scores[2, 5:9] = torch.tensor([torch.inf, 1e-44, -1e-44, 3e38])
+    for count in (0, 1, 250, 500):
+        best, columns = best_columns(scores, count)
+        wanted = scores.sort(dim=1, descending=True, stable=True)
+        assert torch.equal(columns, wanted.indices[:, :count])
+        assert torch.equal(best, wanted.values[:, :count])
+
+
 @pytest.mark.parametrize("count", [1, 7, 60, 200])
 def test_the_best_pairs_are_those_of_all_pairs_in_order(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
