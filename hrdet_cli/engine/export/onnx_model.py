@@ -130,10 +130,10 @@ def _keep_after_nms(boxes: Any, scores: Any, *, lengths: Sequence[Any], max_iou:
             [_LOWEST_FLOAT32],
         )
         places = op.Gather(kept, [0, 2], axis=1)
-        nowhere = op.Expand([False], op.Shape(of_list))
-        keeps.append(op.ScatterND(nowhere, places, op.Expand([True], op.Shape(places, end=1))))
+        nowhere = op.Expand([0], op.Shape(of_list))
+        keeps.append(op.ScatterND(nowhere, places, op.Expand([1], op.Shape(places, end=1))))
         start = end
-    return op.Concat(*keeps, axis=1)
+    return op.Cast(op.Concat(*keeps, axis=1), to=onnx.TensorProto.BOOL)
 
 
 def _tidy(model: onnx.ModelProto) -> None:

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import nms
 
 _LONGEST_SHORT_LIST = 48
@@ -37,8 +38,9 @@ def keep_after_nms(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max
     """
     is_candidate = scores > -torch.inf
     places = is_candidate.nonzero(as_tuple=True)
-    by_list = [part.sum(dim=-1) for part in is_candidate.split(list(lengths), dim=-1)]
-    counts: list[int] = torch.stack(by_list, dim=-1).flatten().tolist()
+    ends = torch.tensor([0, *accumulate(lengths)])
+    num_before = F.pad(is_candidate.cumsum(dim=-1), (1, 0))
+    counts: list[int] = num_before[..., ends].diff(dim=-1).flatten().tolist()
     keep = torch.zeros_like(is_candidate)
     keep[places] = _keep_of_lists(boxes[places], scores[places], counts, max_iou)
     return keep

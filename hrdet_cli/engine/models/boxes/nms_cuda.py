@@ -34,10 +34,11 @@ def keep_without_waiting(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int
     if scores.numel() == 0:
         return torch.zeros_like(scores, dtype=torch.bool)
     # Each list becomes a row, as long as the longest: what is added to it is no candidate.
-    lists, length = scores.where(scores > -torch.inf, -torch.inf).split(list(lengths), dim=-1), max(lengths)
+    scores, length = scores.where(scores > -torch.inf, -torch.inf), max(lengths)
+    lists = torch.split(scores, list(lengths), dim=-1)
     padded = [F.pad(part, (0, length - part.shape[-1]), value=-torch.inf) for part in lists]
     ordered, order = torch.stack(padded, dim=-2).sort(dim=-1, descending=True, stable=True)
-    of_boxes = boxes.split(list(lengths), dim=-2)
+    of_boxes = torch.split(boxes, list(lengths), dim=-2)
     padded = [F.pad(part, (0, 0, 0, length - part.shape[-2])) for part in of_boxes]
     in_order = torch.stack(padded, dim=-3).gather(-2, order[..., None].expand(*order.shape, 4))
     keep = torch.zeros_like(order, dtype=torch.int8, memory_format=torch.contiguous_format)
@@ -63,7 +64,7 @@ def _next_lower_float32(value: float) -> float:
 
 
 @triton.jit
-def keep_best_first(boxes, num_candidates, keep, length, max_iou, TILE: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803 - Triton's
+def keep_best_first(boxes, num_candidates, keep, length, max_iou, TILE: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]  # noqa: N803 - Triton's
     """Mark the boxes of one list that survive.
 
     Args:

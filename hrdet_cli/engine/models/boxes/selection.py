@@ -1,7 +1,6 @@
 """Turns candidates, a box and a score for every place and class, into the detections of a picture."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from hrdet_cli.engine.models.boxes.clipping import BoxClipping
 from hrdet_cli.engine.models.boxes.nms import keep_after_nms
 from hrdet_cli.engine.models.boxes.ranking import best_columns
 from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
+from hrdet_cli.engine.models.boxes.static_shapes import has_static_shapes
 from hrdet_cli.engine.structures import Candidates, Detections
 
 
@@ -47,10 +47,50 @@ class DetectionSelector:
         boxes, is_left = self.clipping.clip(candidates.boxes, sizes)
         scores = candidates.scores
         boxes = boxes.expand(*scores.shape, 4)
-        scores = scores.where((scores > self.score_threshold) & is_left, -torch.inf)
-        left = (self._after_nms if self.soft_nms is None else self._after_soft_nms)(boxes, scores).flatten(1)
+        is_candidate = (scores > self.score_threshold) & is_left
+        if self.soft_nms is not None:
+            return self._best(boxes, self._after_soft_nms(boxes, scores, is_candidate, self.soft_nms))
+        if has_static_shapes(scores):
+            return self._best(boxes, self.after_nms(boxes, scores.where(is_candidate, -torch.inf)))
+        return self._best_of_few(boxes, scores, is_candidate)
+
+    def after_nms(self, boxes: Tensor, scores: Tensor) -> Tensor:
+        """What NMS leaves of all scores, with static shapes.
+
+        Args:
+            boxes: ``(N, R, K, 4)``.
+            scores: ``(N, R, K)``, minus infinity where there is no candidate.
+
+        Returns:
+            ``(N, R, K)``: the scores, minus infinity where there is no detection.
+        """
+        places = [scores.shape[1]]
+        keep = keep_after_nms(
+            boxes.transpose(1, 2), scores.transpose(1, 2), lengths=places, max_iou=self.nms_iou
+        )
+        return scores.where(keep.transpose(1, 2), -torch.inf)
+
+    def _after_soft_nms(
+        self, boxes: Tensor, scores: Tensor, is_candidate: Tensor, soft_nms: SoftNms
+    ) -> Tensor:
+        """As ``after_nms``, with lowered scores; it waits for each picture."""
+        lowered = torch.full_like(scores, -torch.inf)
+        for picture, own in enumerate(is_candidate):
+            place, label = own.nonzero(as_tuple=True)
+            best, best_scores = soft_nms.select(
+                boxes[picture, place, label],
+                scores[picture, place, label],
+                label,
+                max_iou=self.nms_iou,
+                max_boxes=self.max_detections,
+            )
+            lowered[picture, place[best], label[best]] = best_scores
+        return lowered
+
+    def _best(self, boxes: Tensor, scores: Tensor) -> Detections:
+        """The best of what is left; arguments as what ``after_nms`` is given and returns."""
         # With as many columns without a score there are always D.
-        left = F.pad(left, (0, self.max_detections), value=-torch.inf)
+        left = F.pad(scores.flatten(1), (0, self.max_detections), value=-torch.inf)
         best_scores, best = best_columns(left, self.max_detections)
         is_valid = best_scores > -torch.inf
         best = best.where(is_valid, 0)
@@ -62,27 +102,30 @@ class DetectionSelector:
             is_valid=is_valid,
         )
 
-    def _after_nms(self, boxes: Tensor, scores: Tensor) -> Tensor:
-        """What is left of scores ``(N, R, K)`` of boxes ``(N, R, K, 4)``: minus infinity where dropped."""
-        places = [scores.shape[1]]
-        keep = keep_after_nms(
-            boxes.transpose(1, 2), scores.transpose(1, 2), lengths=places, max_iou=self.nms_iou
+    def _best_of_few(self, boxes: Tensor, scores: Tensor, is_candidate: Tensor) -> Detections:
+        """The same, to the bit, from the candidates alone, which are few of all pairs of place and class."""
+        num_pictures, _, num_classes = scores.shape
+        places = is_candidate.nonzero(as_tuple=True)
+        lists = places[0] * num_classes + places[2]
+        order = lists.argsort(stable=True)
+        of_lists: list[int] = lists.bincount(minlength=num_pictures * num_classes).tolist()
+        kept = keep_after_nms(
+            boxes[places][order], scores[places][order], lengths=of_lists, max_iou=self.nms_iou
         )
-        return scores.where(keep.transpose(1, 2), -torch.inf)
-
-    def _after_soft_nms(self, boxes: Tensor, scores: Tensor) -> Tensor:
-        """As ``_after_nms``, with lowered scores; it waits for each picture."""
-        soft_nms = cast("SoftNms", self.soft_nms)
-        lowered = torch.full_like(scores, -torch.inf)
-        for picture, own in enumerate(scores):
-            places = (own > -torch.inf).nonzero(as_tuple=True)
-            label = places[1]
-            best, best_scores = soft_nms.select(
-                boxes[picture][places],
-                own[places],
-                label,
-                max_iou=self.nms_iou,
-                max_boxes=self.max_detections,
-            )
-            lowered[picture, places[0][best], label[best]] = best_scores
-        return lowered
+        rows = order[kept].sort().values  # place by place again
+        rows = rows[scores[places][rows].argsort(descending=True, stable=True)]
+        picture, place, label = (index[rows] for index in places)
+        shape = num_pictures, self.max_detections
+        found = Detections(
+            boxes=boxes.new_zeros(*shape, 4),
+            scores=scores.new_zeros(shape),
+            labels=torch.zeros(shape, dtype=torch.int64),
+            is_valid=torch.zeros(shape, dtype=torch.bool),
+        )
+        for index in range(num_pictures):
+            best = (picture == index).nonzero().squeeze(1)[: self.max_detections]
+            found.boxes[index, : len(best)] = boxes[index, place[best], label[best]]
+            found.scores[index, : len(best)] = scores[index, place[best], label[best]]
+            found.labels[index, : len(best)] = label[best]
+            found.is_valid[index, : len(best)] = True
+        return found

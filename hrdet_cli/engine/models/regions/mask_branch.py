@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import at_least_float32, take_rows
 from hrdet_cli.engine.models.boxes.losses import denominator
+from hrdet_cli.engine.models.boxes.static_shapes import has_static_shapes
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.mask_targets import mask_targets
@@ -159,9 +160,11 @@ class MaskBranch(nn.Module):
 def positive_slots(drawn: DrawnRegions) -> DrawnRegions:
     """Drawn regions without slots in which no picture has a positive, where there is nothing to wait for.
 
-    On a GPU they all stay; see ``RegionPooling``.
+    They all stay where shapes are static; see ``RegionPooling``.
     """
-    return drawn if drawn.boxes.is_cuda else drawn.first(max(1, int(drawn.is_positive.sum(dim=1).max())))
+    if has_static_shapes(drawn.boxes):
+        return drawn
+    return drawn.first(max(1, int(drawn.is_positive.sum(dim=1).max())))
 
 
 def labels_of(drawn: DrawnRegions) -> Tensor:
@@ -209,9 +212,9 @@ def with_masks(found: Detections, masks_of: Callable[[Tensor, Tensor], Tensor]) 
         masks_of: From boxes ``(N, D, 4)`` and labels ``(N, D)`` to probabilities ``(N, D, m, m)``.
     """
     num_rows = found.boxes.shape[1]
-    # As many as the fullest picture has. A GPU is not asked, nor can a graph be, which has no padding rows.
-    knows_count = not (found.boxes.is_cuda or torch.compiler.is_exporting())
-    count = int(found.is_valid.sum(dim=1).max()) if knows_count else num_rows
+    # As many as the fullest picture has; an exported graph has no padding rows and cannot ask.
+    is_static = has_static_shapes(found.boxes) or torch.compiler.is_exporting()
+    count = num_rows if is_static else int(found.is_valid.sum(dim=1).max())
     masks = masks_of(found.boxes[:, :count], found.labels[:, :count])
     masks = masks * found.is_valid[:, :count, None, None]
     return replace(found, masks=F.pad(masks, (0, 0, 0, 0, 0, num_rows - count)))

@@ -53,7 +53,7 @@ def detector_on_gpu(name: str) -> Detector:
 
 def images_on_gpu() -> ImageBatch:
     return ImageBatch(
-        pixels=torch.zeros(NUM_PICTURES, 3, *CANVAS, dtype=torch.uint8, device=GPU),
+        pixels=torch.zeros(NUM_PICTURES, 3, CANVAS.height, CANVAS.width, dtype=torch.uint8, device=GPU),
         sizes=torch.zeros(NUM_PICTURES, 2, dtype=torch.int64, device=GPU),
         keys=torch.zeros(NUM_PICTURES, dtype=torch.int64, device=GPU),
     )

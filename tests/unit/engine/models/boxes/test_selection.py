@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.models.boxes import selection
 from hrdet_cli.engine.models.boxes.clipping import BoxClipping
 from hrdet_cli.engine.models.boxes.selection import DetectionSelector
 from hrdet_cli.engine.models.boxes.soft_nms import SoftNms
@@ -8,6 +10,11 @@ from hrdet_cli.engine.structures import Candidates, Detections
 
 SELECTOR = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=12)
 SIZES = torch.tensor([[60, 80], [40, 50], [60, 80]])
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["on a CPU", "static shapes"])
+def has_static_shapes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "has_static_shapes", lambda _scores: request.param)
 
 
 def random_candidates() -> Candidates:
@@ -100,6 +107,26 @@ def test_soft_nms_keeps_clipped_boxes_with_lower_scores_and_the_hard_ones_best()
         torch.testing.assert_close(soft.boxes[picture, 0], torch.tensor(box))
         assert (soft.boxes[picture] >= 0).all()
     assert not soft.is_valid[2].any()
+
+
+def test_of_equal_scores_the_first_place_is_the_best_and_of_a_place_the_first_class() -> None:
+    candidates = random_candidates()
+    equal = Candidates(candidates.boxes, candidates.scores.gt(0.3).float())
+    detections = SELECTOR.select(equal, SIZES)
+    assert detections.is_valid[:2].all()
+    many = DetectionSelector(score_threshold=0.3, nms_iou=0.5, max_detections=200).select(equal, SIZES)
+    for picture in range(2):
+        place_of_box = {
+            tuple(box): place for place, box in enumerate(clipped(equal, picture).flatten(0, 1).tolist())
+        }
+        places = [place_of_box[tuple(box)] for box in many.boxes[picture, many.is_valid[picture]].tolist()]
+        assert places == sorted(places)
+        assert torch.equal(detections.boxes[picture], many.boxes[picture, :12])
+
+
+def clipped(candidates: Candidates, picture: int) -> Tensor:
+    boxes, _ = BoxClipping().clip(candidates.boxes, SIZES)
+    return boxes[picture]
 
 
 def test_detections_with_a_side_below_the_minimum_are_dropped() -> None:
