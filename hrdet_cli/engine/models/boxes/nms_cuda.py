@@ -60,7 +60,7 @@ def keep_without_waiting(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int
 def _next_lower_float32(value: float) -> float:
     """The highest float32 that is not above ``value``: the same float32 values are more than either."""
     nearest = np.float32(value)
-    return float(nearest if nearest <= value else np.nextafter(nearest, np.float32(-np.inf)))
+    return float(nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf)))
 
 
 @triton.jit
