@@ -177,9 +177,7 @@ def test_the_same_batch_gives_the_same_losses_to_the_bit_and_other_keys_give_oth
         (AnchorLayout(step="canvas", area="canvas"), PLAIN_CLIPPING),
     ],
 )
-def test_a_training_step_on_a_gpu_needs_no_value_from_it(
-    layout: AnchorLayout, clipping: BoxClipping
-) -> None:
+def test_a_training_step_on_a_gpu_needs_no_value_from_it(layout: AnchorLayout, clipping: BoxClipping) -> None:
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
     with FakeTensorMode():
         detector = make_detector(layout=layout, clipping=clipping)
