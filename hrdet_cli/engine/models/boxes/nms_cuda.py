@@ -63,8 +63,8 @@ def _next_lower_float32(value: float) -> float:
     return float(nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf)))
 
 
-@triton.jit
-def keep_best_first(boxes, num_candidates, keep, length, max_iou, TILE: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]  # noqa: N803 - Triton's
+@triton.jit  # type: ignore[untyped-decorator]  # Triton has no types
+def keep_best_first(boxes, num_candidates, keep, length, max_iou, TILE: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803 - Triton's
     """Mark the boxes of one list that survive.
 
     Args:
