@@ -24,7 +24,7 @@ from hrdet_cli.runs.build.loaders import build_evaluation_loader
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics, precision_name
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
-from hrdet_cli.runs.device import select_device
+from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.evaluation_results import Evaluation, Findings, score_and_write
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder
@@ -100,7 +100,13 @@ def evaluate_trained(
             if name not in class_names and scored.num_objects
         ),
         left_out_classes=tuple(name for name in class_names if name not in names_in_file),
-        notices=(*trained.notices, *part.notices, *evaluation.notices(), *([capped] if capped else [])),
+        notices=(
+            *kernel_notices(device),
+            *trained.notices,
+            *part.notices,
+            *evaluation.notices(),
+            *([capped] if capped else []),
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from hrdet_cli.runs.build.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.build.steps import with_batch_size
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import DataNeeds, open_training_data
-from hrdet_cli.runs.device import select_device
+from hrdet_cli.runs.device import kernel_notices, kernels_of, select_device
 from hrdet_cli.runs.events import (
     Event,
     Notice,
@@ -127,6 +127,7 @@ def prepare_run(
     data = open_training_data(spec.data, DataNeeds.of(spec.model.head), load=load_coco_once)
     yield from map(Notice, data.notices)
     device = select_device(spec.run)
+    yield from map(Notice, kernel_notices(device))
     require_trainable_norm(spec.norm, device)
     if spec.data.batch_size_per_process == "auto":
         num_pictures = start.batch_size or find_batch_size(spec, data.train, device)
@@ -176,6 +177,7 @@ def prepare_run(
         seed=spec.run.seed,
         device=str(device),
         precision=precision,
+        kernels=kernels_of(device),
         first_step=trainer.step,
         hosts=launch.hosts,
         launch_id=launch.launch_id,

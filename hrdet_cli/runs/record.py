@@ -19,6 +19,7 @@ def describe_launch(
     seed: int,
     device: str,
     precision: str,
+    kernels: str,
     first_step: int,
     hosts: Sequence[str],
     launch_id: str | None,
@@ -37,6 +38,7 @@ def describe_launch(
         "seed": seed,
         "device": device,
         "precision": precision,
+        "kernels": kernels,
         "first_step": first_step,
         "data_fingerprints": {
             "train": plan.train.fingerprint,

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
@@ -58,12 +59,21 @@ def pooled_on(
     return [pooled.detach(), *(without_padding(gradient, area) for gradient in gradients)]
 
 
+@pytest.mark.parametrize("is_built", [True, False], ids=["Triton", "torchvision"])
 @pytest.mark.parametrize("with_area", [False, True], ids=["whole canvas", "pictures"])
 @pytest.mark.parametrize(("ratio", "aligned"), [(2, False), (2, True), (0, True), (0, False)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_features_and_gradients_are_those_of_the_cpu(
-    dtype: torch.dtype, ratio: int, aligned: bool, with_area: bool
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: torch.dtype,
+    ratio: int,
+    aligned: bool,
+    with_area: bool,
+    is_built: bool,
 ) -> None:
+    if is_built and (reason := triton_kernels.why_not()) is not None:
+        pytest.skip(reason)
+    monkeypatch.setattr(triton_kernels, "are_used", lambda: is_built)
     on = partial(pooled_on, dtype=dtype, ratio=ratio, aligned=aligned, with_area=with_area)
     tolerance = {torch.float64: 1e-6, torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
     for found, wanted in zip(on(CUDA), on(torch.device("cpu")), strict=True):

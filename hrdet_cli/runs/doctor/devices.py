@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from hrdet_cli.engine import triton_kernels
 from hrdet_cli.runs.doctor.finding import Finding, format_bytes
 
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
@@ -39,6 +40,8 @@ def examine_devices(environ: Mapping[str, str], *, driver_file: Path = DRIVER_FI
     if torch.version.hip:
         platform = f"ROCm {torch.version.hip}"
     findings.append(Finding("torch build", f"{platform}; driver {driver or 'none'}"))
+    if num_gpus:
+        findings.append(_examine_triton())
     return [*findings, *_examine_back_ends(environ, has_gpu=num_gpus > 0)]
 
 
@@ -64,6 +67,15 @@ def _describe_gpu(index: int) -> Finding:
         f"{'bfloat16' if has_bfloat16 else 'no bfloat16: trains in float32'}"
     )
     return Finding(f"GPU {index}", value)
+
+
+def _examine_triton() -> Finding:
+    if (reason := triton_kernels.why_not()) is None:
+        return Finding("Triton", "builds kernels")
+    remedy = (
+        "install it for speed: RoIAlign and NMS use torchvision's kernels, which wait and take more memory"
+    )
+    return Finding("Triton", f"cannot build kernels: {reason}", "note", remedy)
 
 
 def _explain_absence(environ: Mapping[str, str], driver: str | None) -> Finding:

@@ -29,7 +29,7 @@ from hrdet_cli.errors import DataError, OutOfMemoryError
 from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics
-from hrdet_cli.runs.device import select_device
+from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, PictureInput, find_pictures
@@ -133,6 +133,7 @@ def predict_pictures(
         skipped=inputs.skipped,
         document=document,
         notices=(
+            *kernel_notices(device),
             *trained.notices,
             *inputs.notices(),
             *_damage_notices(damaged),

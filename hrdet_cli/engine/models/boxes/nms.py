@@ -6,7 +6,8 @@ them by an amount that depends on the other boxes: the same two can be judged di
 
 On a CPU long lists go through ``torchvision.ops.nms``, which would compare boxes of different lists in vain,
 and short ones together. A GPU must not be waited for, and how many boxes survive is known there alone: see
-``nms_cuda``. All keep the same boxes, to the bit.
+``nms_cuda``; where its kernel cannot be built, each list goes through ``torchvision.ops.nms``. All keep the
+same boxes, to the bit.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import nms
+
+from hrdet_cli.engine import triton_kernels
 
 _LONGEST_SHORT_LIST = 48
 """Up to here comparing all boxes of all lists costs less than calling ``torchvision.ops.nms`` for each."""
@@ -53,9 +56,27 @@ def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) 
 
 @keep_after_nms.register_kernel("cuda")
 def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
+    if not triton_kernels.are_used():
+        return _keep_list_by_list(boxes, scores, lengths, max_iou)
     from hrdet_cli.engine.models.boxes.nms_cuda import keep_without_waiting  # Triton comes with CUDA alone
 
     return keep_without_waiting(boxes, scores, lengths=lengths, max_iou=max_iou)
+
+
+def _keep_list_by_list(boxes: Tensor, scores: Tensor, lengths: Sequence[int], max_iou: float) -> Tensor:
+    """As ``keep_after_nms`` by ``torchvision.ops.nms``, which waits for a GPU as often as there are lists."""
+    keep = torch.zeros_like(scores, dtype=torch.bool, memory_format=torch.contiguous_format)
+    if keep.numel() == 0:
+        return keep
+    num_boxes = scores.shape[-1]
+    pictures = zip(
+        boxes.reshape(-1, num_boxes, 4), scores.reshape(-1, num_boxes), keep.view(-1, num_boxes), strict=True
+    )
+    for picture in pictures:
+        parts = (rows.split(list(lengths)) for rows in picture)
+        for own_boxes, own_scores, own_keep in zip(*parts, strict=True):
+            own_keep[nms(own_boxes, own_scores, max_iou)] = True
+    return keep & (scores > -torch.inf)
 
 
 def _keep_of_lists(boxes: Tensor, scores: Tensor, counts: Sequence[int], max_iou: float) -> Tensor:

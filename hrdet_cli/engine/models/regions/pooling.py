@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.pyramid import Pyramid
-from hrdet_cli.engine.models.regions import align_cpu
+from hrdet_cli.engine.models.regions import align_by_level
 from hrdet_cli.engine.models.regions.region_align import align_regions
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
@@ -94,14 +95,14 @@ class RegionPooling(nn.Module):
             regions, num_levels=len(self.strides), finest_side_pixels=self.finest_side_pixels
         )
         level_index = level_index.flatten().to(torch.int32)
-        if area is not None and regions.is_cuda:
+        if area is not None and regions.is_cuda and triton_kernels.are_used():
             ends = torch.stack([area.cells_of(level).sizes for level in levels], dim=1).to(torch.int32)
             margin = self._num_cells_read_beyond
         else:
             ends, margin = None, 0
             levels = levels if area is None else tuple(self._extended(level, area) for level in levels)
         if torch.compiler.is_exporting():  # other programs have RoIAlign of one level
-            return align_cpu.pool_regions(
+            return align_by_level.pool_regions(
                 levels,
                 regions,
                 level_index,

@@ -1,7 +1,8 @@
 """RoIAlign over all levels as one operator, whose result has a fixed shape.
 
 How many regions a level gets is known on the device alone. On a CPU there is nothing to wait for: see
-``align_cpu``. A GPU must not be waited for, and levels are large there: see ``align_cuda``.
+``align_by_level``. A GPU must not be waited for, and levels are large there: see ``align_cuda``. Where its
+kernels cannot be built, a GPU computes as a CPU does.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.regions import align_cpu
+from hrdet_cli.engine import triton_kernels
+from hrdet_cli.engine.models.regions import align_by_level
 
 
 @torch.library.custom_op("hrdet::align_regions", mutates_args=(), device_types="cpu")
@@ -32,7 +34,7 @@ def align_regions(
         regions: ``(N, R, 4)`` float32 in canvas pixels.
         level_index: ``(N * R,)`` int32, the number of each region's level.
         ends: ``(N, L, 2)`` int32, rows and columns of each picture's cells on each level, behind which its
-            last ones are read; None where pictures fill the levels, as they have to on a CPU.
+            last ones are read; None where pictures fill the levels, as they have to without Triton.
         strides: Pixels per cell of each level.
         cells: Along a side of the result.
         sampling_ratio: Samples per cell and axis; 0 takes about one for each cell of the level.
@@ -40,21 +42,12 @@ def align_regions(
         margin: How many cells behind the end of a picture its last ones are read.
 
     Returns:
-        ``(N * R, C, cells, cells)`` in the levels' dtype, picture by picture; on a GPU channels-last.
+        ``(N * R, C, cells, cells)`` in the levels' dtype, picture by picture; channels-last with Triton.
 
     Raises:
-        ValueError: There are ends, on a CPU.
+        ValueError: There are ends, and they are not looked at.
     """
-    _refuse_ends(ends, margin)
-    return align_cpu.pool_regions(
-        levels,
-        regions,
-        level_index,
-        strides=strides,
-        cells=cells,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-    )
+    return _pool_by_level(levels, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin)
 
 
 @align_regions.register_kernel("cuda")
@@ -69,6 +62,10 @@ def _(
     aligned: bool,
     margin: int,
 ) -> Tensor:
+    if not triton_kernels.are_used():
+        return _pool_by_level(
+            levels, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
+        )
     from hrdet_cli.engine.models.regions import align_cuda  # Triton comes with CUDA alone
 
     return align_cuda.pool_regions(
@@ -104,16 +101,8 @@ def _align_regions_backward(
     margin: int,
 ) -> list[Tensor]:
     """Gradients of the levels, whose shapes are put end to end."""
-    _refuse_ends(ends, margin)
-    return align_cpu.pool_regions_backward(
-        gradient,
-        _in_fours(shapes),
-        regions,
-        level_index,
-        strides=strides,
-        cells=cells,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
+    return _spread_by_level(
+        gradient, shapes, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
     )
 
 
@@ -130,6 +119,10 @@ def _(
     aligned: bool,
     margin: int,
 ) -> list[Tensor]:
+    if not triton_kernels.are_used():
+        return _spread_by_level(
+            gradient, shapes, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
+        )
     from hrdet_cli.engine.models.regions import align_cuda
 
     return align_cuda.pool_regions_backward(
@@ -151,14 +144,63 @@ def _(gradient: Tensor, shapes: Sequence[int], *_settings: Any) -> list[Tensor]:
     return [_maps(shape, gradient) for shape in _in_fours(shapes)]
 
 
+def _pool_by_level(
+    levels: Sequence[Tensor],
+    regions: Tensor,
+    level_index: Tensor,
+    ends: Tensor | None,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+    margin: int,
+) -> Tensor:
+    _refuse_ends(ends, margin)
+    return align_by_level.pool_regions(
+        levels,
+        regions,
+        level_index,
+        strides=strides,
+        cells=cells,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+    )
+
+
+def _spread_by_level(
+    gradient: Tensor,
+    shapes: Sequence[int],
+    regions: Tensor,
+    level_index: Tensor,
+    ends: Tensor | None,
+    strides: Sequence[int],
+    cells: int,
+    sampling_ratio: int,
+    aligned: bool,
+    margin: int,
+) -> list[Tensor]:
+    _refuse_ends(ends, margin)
+    return align_by_level.pool_regions_backward(
+        gradient,
+        _in_fours(shapes),
+        regions,
+        level_index,
+        strides=strides,
+        cells=cells,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+    )
+
+
 def _refuse_ends(ends: Tensor | None, margin: int) -> None:
     if ends is not None or margin:
-        raise ValueError("on a CPU levels go on behind the ends of pictures, and have none")
+        raise ValueError("without Triton levels go on behind the ends of pictures, and have none")
 
 
 def _maps(shape: Sequence[int], like: Tensor) -> Tensor:
     """What kernels of a tensor's device would return."""
-    memory_format = torch.channels_last if like.is_cuda else torch.contiguous_format
+    is_triton = like.is_cuda and triton_kernels.are_used()
+    memory_format = torch.channels_last if is_triton else torch.contiguous_format
     return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=memory_format)
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hrdet_cli.engine import triton_kernels
 from hrdet_cli.runs.doctor.devices import examine_devices
 from hrdet_cli.runs.doctor.finding import Finding
 
@@ -32,6 +33,7 @@ def show_gpus(monkeypatch: pytest.MonkeyPatch, *properties: SimpleNamespace) -> 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(properties))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties[index])
     monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 27, 3))
+    monkeypatch.setattr(triton_kernels, "why_not", lambda: None)
 
 
 def named(findings: list[Finding], name: str) -> Finding:
@@ -85,6 +87,15 @@ def test_each_gpu_has_a_line_and_nccl_its_version_and_settings(
     )
     assert findings[1] == Finding("GPU 1", "H100, 80 GiB, compute capability 9.0, bfloat16")
     assert named(findings, "NCCL") == Finding("NCCL", "2.27.3, NCCL_DEBUG=INFO, NCCL_SOCKET_IFNAME=eth1")
+
+
+def test_gpus_whose_kernels_cannot_be_built_are_a_note(monkeypatch: pytest.MonkeyPatch, driver: Path) -> None:
+    show_gpus(monkeypatch, H100)
+    assert named(examine_devices({}, driver_file=driver), "Triton") == Finding("Triton", "builds kernels")
+    monkeypatch.setattr(triton_kernels, "why_not", lambda: "there is no C compiler")
+    finding = named(examine_devices({}, driver_file=driver), "Triton")
+    assert (finding.status, finding.value) == ("note", "cannot build kernels: there is no C compiler")
+    assert "torchvision's kernels" in str(finding.remedy)
 
 
 def test_gpus_without_nccl_are_a_problem(monkeypatch: pytest.MonkeyPatch, driver: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from hrdet_cli.engine.models.boxes.nms import keep_after_nms
+from hrdet_cli.engine.models.boxes.nms import _keep_list_by_list, keep_after_nms
 
 
 def random_boxes(*shape: int, seed: int) -> Tensor:
@@ -50,6 +50,15 @@ def test_surviving_boxes_equal_a_naive_rewrite_list_by_list(lengths: list[int]) 
             assert keep[picture, rows].nonzero().flatten().tolist() == sorted(wanted)
             start += length
         assert 0 < keep[picture].sum() < 80
+
+
+@pytest.mark.parametrize("lengths", [[80], [79, 0, 1], [30, 49, 1]])
+def test_where_triton_is_not_to_be_had_a_gpu_keeps_the_same_boxes(lengths: list[int]) -> None:
+    boxes, scores = random_boxes(3, 80, seed=0), random_scores(3, 80, seed=1)
+    scores[:, ::7] = -torch.inf
+    keep = _keep_list_by_list(boxes, scores, lengths, 0.4)
+    assert torch.equal(keep, keep_after_nms(boxes, scores, lengths=lengths, max_iou=0.4))
+    assert _keep_list_by_list(boxes[:, :0], scores[:, :0], [0], 0.4).shape == (3, 0)
 
 
 def test_a_box_with_a_score_of_minus_infinity_neither_survives_nor_suppresses() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling, pyramid_levels
 from hrdet_cli.engine.models.regions.region_align import align_regions
@@ -19,7 +20,6 @@ from hrdet_cli.engine.structures import Size
 KERNELS = "hrdet_cli.engine.models.regions.align_cuda"
 STRIDES, CELLS, CHANNELS = (4, 8), 2, 3
 CANVAS, SIZES = Size(64, 64), torch.tensor([[64, 64], [32, 64]])
-RATIOS = [(2, False), (2, True), (0, True), (0, False)]
 
 
 @pytest.fixture
@@ -96,14 +96,20 @@ def arguments(ratio: int, aligned: bool, *, with_area: bool) -> tuple[Sequence[A
     return (regions(), level_index, ends), settings
 
 
-@pytest.mark.parametrize("with_area", [False, True], ids=["whole canvas", "pictures"])
-@pytest.mark.parametrize(("ratio", "aligned"), RATIOS)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("dtype", "ratio", "aligned", "with_area"),
+    [  # tests/gpu has all others; the interpreter takes its time
+        (torch.float32, 2, False, False),
+        (torch.float32, 2, True, True),
+        (torch.float32, 0, True, False),
+        (torch.float32, 0, False, True),
+        (torch.float64, 0, True, True),
+        (torch.bfloat16, 2, True, True),
+    ],
+)
 def test_the_kernels_compute_what_torchvisions_do(
-    kernels: ModuleType, ratio: int, aligned: bool, dtype: torch.dtype, with_area: bool
+    kernels: ModuleType, dtype: torch.dtype, ratio: int, aligned: bool, with_area: bool
 ) -> None:
-    if dtype != torch.float32 and (ratio, aligned) != (0, True):
-        pytest.skip("one kind is enough for another dtype")
     wanted, wanted_gradients = on_cpu(ratio, aligned, dtype, with_area=with_area)
     inputs, settings = arguments(ratio, aligned, with_area=with_area)
     levels = [level.detach() for level in levels_of(dtype)]
@@ -160,10 +166,12 @@ def test_the_operator_is_what_torch_wants_of_one() -> None:
     torch.library.opcheck(align_regions, values)
 
 
+@pytest.mark.parametrize("is_built", [False, True], ids=["torchvision", "Triton"])
 @pytest.mark.parametrize("with_area", [False, True], ids=["whole canvas", "pictures"])
-def test_on_a_gpu_features_are_pooled_in_bfloat16_as_they_lie_and_nothing_is_waited_for(
-    with_area: bool,
+def test_on_a_gpu_features_are_pooled_in_bfloat16_as_they_lie_and_shapes_are_known_beforehand(
+    monkeypatch: pytest.MonkeyPatch, with_area: bool, is_built: bool
 ) -> None:
+    monkeypatch.setattr(triton_kernels, "are_used", lambda: is_built)
     # Fake tensors have a device and no values: to mix devices or to read a value raises.
     pooling = RegionPooling(strides=STRIDES, cells=CELLS, sampling_ratio=0, aligned=True)
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -172,7 +180,7 @@ def test_on_a_gpu_features_are_pooled_in_bfloat16_as_they_lie_and_nothing_is_wai
         pooled = pooling(Pyramid(levels, STRIDES, area=area), regions().to("cuda"))
     assert (pooled.shape, pooled.dtype) == ((10, CHANNELS, CELLS, CELLS), torch.bfloat16)
     assert pooled.device.type == "cuda"
-    assert pooled.is_contiguous(memory_format=torch.channels_last)
+    assert pooled.is_contiguous(memory_format=torch.channels_last) is is_built
 
 
 @pytest.mark.parametrize("name", ["_pool_level", "_spread_level"])

@@ -1,4 +1,4 @@
-"""RoIAlign on a CPU: torchvision's kernels, which are slow enough there to sort the regions by level."""
+"""RoIAlign by torchvision's kernels: regions are sorted by level, which waits for the device."""
 
 from collections.abc import Sequence
 
