@@ -78,6 +78,7 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.data_path
 	$(BIN)/python -m tests.benchmarks.decoders
 	$(BIN)/python -m tests.benchmarks.loading
+	$(BIN)/python -m tests.benchmarks.scoring
 	$(BIN)/python -m tests.benchmarks.step_time
 	$(BIN)/python -m tests.benchmarks.family_step
 	$(BIN)/python -m tests.benchmarks.step_memory

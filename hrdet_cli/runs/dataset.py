@@ -23,7 +23,7 @@ MAX_NAMES_SHOWN = 5
 class LoadAnnotations(Protocol):
     """Reads an annotation file, as `load_coco` does."""
 
-    def __call__(self, path: Path, images: Path, *, with_masks: bool) -> CocoAnnotations:
+    def __call__(self, path: Path, images: Path, *, with_masks: bool, with_truth: bool) -> CocoAnnotations:
         """The annotations of a file whose pictures are at ``images``."""
 
 
@@ -122,7 +122,9 @@ def open_part(
         DataError: Annotations are broken, or pictures they name are missing.
     """
     located = locate_part(data, part)
-    annotations = load(located.annotations, located.images, with_masks=needs.with_masks)
+    annotations = load(
+        located.annotations, located.images, with_masks=needs.with_masks, with_truth=part == "val"
+    )
     if not needs.tells_classes:
         annotations = annotations.as_one_class()
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):

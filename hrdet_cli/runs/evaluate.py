@@ -206,9 +206,8 @@ def evaluate_detector(
         pictures=known,
         broken=tuple(gather_faults(broken)),
         damaged=tuple(gather_faults(damaged)),
-        with_masks=spec.model.head.has_masks,
     )
-    return from_first(lambda: score_and_write(out, origin, findings), what="metrics")
+    return from_first(lambda: score_and_write(out, origin, findings, spec), what="metrics")
 
 
 def _take_buffers_of_first(detector: Detector) -> None:

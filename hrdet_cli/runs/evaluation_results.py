@@ -9,8 +9,11 @@ import numpy as np
 
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.decoding import decode_rgb
-from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics, Task, score_detections
-from hrdet_cli.engine.evaluation.inference import PictureDetections, to_coco_results
+from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
+from hrdet_cli.engine.evaluation.coco_results import DetectionTable
+from hrdet_cli.engine.evaluation.comparison import Task
+from hrdet_cli.engine.evaluation.inference import PictureDetections
+from hrdet_cli.engine.evaluation.scoring import COCO_LIMITS, score_detections
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
@@ -18,10 +21,14 @@ from hrdet_cli.errors import DataError
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.output_files import save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin
+from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted
 
 NUM_PICTURED = 12
 PICTURED_MIN_SCORE = 0.5
+PROPOSAL_LIMITS = (300, 1000)
+"""How many proposals of a picture those who measure proposals look at."""
+
 _CURVES: Mapping[Task, str] = {"box": "precision-recall.png", "mask": "precision-recall-masks.png"}
 
 
@@ -80,14 +87,12 @@ class Findings:
         pictures: All that were read, by image id; labels are those of the annotations.
         broken: Those that could not be read, by name.
         damaged: JPEGs with damaged pixels, likewise.
-        with_masks: Whether masks were looked for.
     """
 
     part: DatasetPart
     pictures: Sequence[PictureDetections]
     broken: tuple[PictureFault, ...]
     damaged: tuple[PictureFault, ...]
-    with_masks: bool
 
     def ids_left_out(self) -> set[int]:
         """Ids of the broken pictures."""
@@ -96,24 +101,28 @@ class Findings:
         return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
 
 
-def score_and_write(folder: Path, origin: Origin, findings: Findings) -> Evaluation:
-    """Write ``metrics.json``, ``detections.json`` and pictures into a folder."""
+def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: ExperimentSpec) -> Evaluation:
+    """Score, and write ``metrics.json``, ``detections.json`` and pictures into a folder."""
     annotations = findings.part.annotations
     if findings.broken and not findings.pictures:
         raise DataError(
             f"{annotations.path}: none of its {counted(len(annotations), 'picture')} can be read; the first: "
             f"{findings.broken[0].reason}"
         )
-    results = to_coco_results(findings.pictures, annotations.category_ids)
+    table = DetectionTable.of(findings.pictures)
     scores = score_detections(
-        annotations, results, left_out=findings.ids_left_out(), with_masks=findings.with_masks
+        annotations,
+        table,
+        left_out=findings.ids_left_out(),
+        more_limits=_more_limits(spec),
+        back_end=spec.evaluation.back_end,
     )
     metrics, detections, sheet = folder / METRICS, folder / "detections.json", folder / "detections.png"
     curves = {task: folder / name for task, name in _CURVES.items() if task in scores.tasks}
     files = (metrics, detections, sheet, *curves.values())
     evaluation = Evaluation(origin, scores, files, findings.broken, findings.damaged)
     write_json(metrics, evaluation.to_json())
-    write_json(detections, list(results))
+    write_json(detections, table.results(annotations.category_ids))
     save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)
     for task, file in curves.items():
         of_task = scores.tasks[task]
@@ -125,6 +134,15 @@ def score_and_write(folder: Path, origin: Origin, findings: Findings) -> Evaluat
         )
         save_picture(drawn, file)
     return evaluation
+
+
+def _more_limits(spec: ExperimentSpec) -> tuple[int, ...]:
+    """Numbers of detections that are looked at beside COCO's: as many as a picture can have here."""
+    selection = spec.model.head.selection
+    if selection is None:
+        return PROPOSAL_LIMITS
+    most = selection.spec.max_detections
+    return (most,) if most > max(COCO_LIMITS) else ()
 
 
 def _panels(findings: Findings) -> list[DetectionPanel]:

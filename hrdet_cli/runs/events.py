@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hrdet_cli.engine.evaluation.coco_metrics import Task
+from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.plan import LargestStep, Plan
 

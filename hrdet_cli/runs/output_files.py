@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from PIL import Image
 
 from hrdet_cli.errors import OutputError
@@ -17,7 +18,8 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)  # which indents in Python, slowly
+    write_bytes(path, msgspec.json.format(_utf8_of(text), indent=2) + b"\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -28,7 +30,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    write_bytes(path, text.encode("utf-8", errors="replace"))
+    write_bytes(path, _utf8_of(text))
+
+
+def _utf8_of(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ import torch
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.distributed.world import current_world
-from hrdet_cli.engine.evaluation.coco_metrics import Task
+from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer

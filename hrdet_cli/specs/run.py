@@ -19,6 +19,9 @@ class EvaluationSpec(Spec):
     best_by: Literal["auto", "box", "mask", "recall"] = "auto"
     """The best checkpoint has the highest average precision of boxes, or of masks, or the highest average
     recall of 1000 proposals; `auto` is `recall` for heads that only propose and `box` for all others."""
+    back_end: Literal["hotcoco", "pycocotools"] = "hotcoco"
+    """What computes COCO's numbers. They are the same to the last bit; pycocotools, with which they were
+    defined, takes many times as long."""
 
 
 class RunSpec(Spec):

@@ -14,6 +14,7 @@ import torch
 
 from hrdet_cli.engine.data import shared_annotations
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.ground_truth import GroundTruth, PackedMasks
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.distributed.environment import Membership
 from hrdet_cli.engine.distributed.group import joined_group
@@ -67,14 +68,16 @@ def work(rank: int, folder_name: str, ports: list[int]) -> None:
     loaded: list[CocoAnnotations] = []
 
     def load_and_count(
-        path: Path, images: Path | None = None, *, with_masks: bool = False
+        path: Path, images: Path | None = None, *, with_masks: bool = False, with_truth: bool = False
     ) -> CocoAnnotations:
         read.append(path)
-        return load_coco(path, images, with_masks=with_masks)
+        return load_coco(path, images, with_masks=with_masks, with_truth=with_truth)
 
     def load_all() -> None:
         paths = (folder / way / f"{rank}.json" for way in WAYS)
-        loaded.extend(shared_annotations.load_coco_once(path, with_masks=True) for path in paths)
+        loaded.extend(
+            shared_annotations.load_coco_once(path, with_masks=True, with_truth=True) for path in paths
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_annotations, "load_coco", load_and_count)
@@ -124,7 +127,7 @@ def test_a_file_is_read_by_the_first_process_alone_unless_another_has_another(
 
 def assert_same(value: Any, wanted: Any) -> None:
     """Arrays, and what holds some, are equal."""
-    if isinstance(wanted, CocoAnnotations | Segmentations):
+    if isinstance(wanted, CocoAnnotations | Segmentations | GroundTruth | PackedMasks):
         for field in fields(wanted):
             assert_same(getattr(value, field.name), getattr(wanted, field.name))
     elif isinstance(wanted, np.ndarray):
@@ -137,7 +140,7 @@ def assert_same(value: Any, wanted: Any) -> None:
 def test_every_process_gets_what_its_own_file_holds(folder: Path, both: list[dict[str, Any]]) -> None:
     for rank, outcome in enumerate(both):
         for way, loaded in zip(WAYS, outcome["loaded"], strict=True):
-            expected = load_coco(folder / way / f"{rank}.json", with_masks=True)
+            expected = load_coco(folder / way / f"{rank}.json", with_masks=True, with_truth=True)
             assert_same(loaded, expected)
 
 

@@ -20,7 +20,8 @@ from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.transforms import Placement
-from hrdet_cli.engine.evaluation.coco_metrics import score_detections
+from hrdet_cli.engine.evaluation.coco_results import DetectionTable
+from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 from tests.faults.fuzz import Case
@@ -84,12 +85,12 @@ class Fuzzed:
         except DataError:
             has_errors = True
         try:
-            loaded = load_coco(self._path)
+            loaded = load_coco(self._path, with_truth=True)
         except DataError as error:
             if not has_errors:
                 raise AssertionError("check-data finds no error in what is refused") from error
             raise
-        score_detections(loaded, [])
+        score_detections(loaded, DetectionTable.of([]))
         _load_with_masks(self._path)
         wrong = _what_is_wrong(json.loads(raw, parse_int=_int_of), loaded)
         return wrong or ("check-data finds an error" if has_errors else None)
@@ -103,7 +104,7 @@ def _load_with_masks(path: Path) -> None:
     check_masks(annotations, file.pictures.sizes, log, file=path.name, matter=True)
     has_errors = any(kind.is_error for kind in log.counts)
     try:
-        loaded = load_coco(path, with_masks=True)
+        loaded = load_coco(path, with_masks=True, with_truth=True)
     except DataError as error:
         if not has_errors:
             raise AssertionError("check-data finds no error in masks that are refused") from error

@@ -21,10 +21,11 @@ from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import PixelFilter, ResizeAugmentation, Resizing
-from hrdet_cli.engine.evaluation.coco_metrics import score_detections
 from hrdet_cli.engine.evaluation.inference import PictureDetections
+from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.detector import Detector
+from tests.detection_tables import table_of
 from tests.parity.cases import CHAIN_SCALES
 from tests.parity.compare_detection import detect_in
 from tests.parity.filled_detector import build_filled
@@ -42,8 +43,8 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
     dump = torch.load(arguments.folder / "chain.pt", weights_only=True)
-    annotations, images = load_coco(arguments.annotations), open_images(arguments.images)
-    metrics = score_detections(annotations, make_results(arguments.annotations))
+    annotations, images = load_coco(arguments.annotations, with_truth=True), open_images(arguments.images)
+    metrics = score_detections(annotations, table_of(annotations, make_results(arguments.annotations)))
     pairs = zip(metrics.numbers["box"].items(), dump["metrics"], strict=True)
     numbers = (f"{name} {ours:.6f} {theirs:.6f};" for (name, ours), theirs in pairs)
     sys.stdout.write(f"COCO, ours and theirs: {' '.join(numbers)}\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:  # mmdetection's environment, where this runs too, has no hrdet
-    from hrdet_cli.engine.evaluation.inference import CocoResult
+    from hrdet_cli.engine.evaluation.coco_results import CocoResult
 
 
 def make_results(annotation_file: Path) -> "list[CocoResult]":

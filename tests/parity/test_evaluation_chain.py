@@ -15,8 +15,9 @@ from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.transforms import ResizeAugmentation, Resizing
-from hrdet_cli.engine.evaluation.coco_metrics import score_detections
+from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
+from tests.detection_tables import table_of
 from tests.parity.jittered_results import make_results
 
 _PICO = Path(__file__).parents[2].parent / "shared" / "data" / "coco_pico"
@@ -39,9 +40,9 @@ pytestmark = pytest.mark.skipif(not _PICO.exists(), reason=f"needs the pictures 
 
 
 def test_the_same_detections_have_the_coco_numbers_of_mmdetection() -> None:
-    annotations = load_coco(_PICO / "instances_val.json")
+    annotations = load_coco(_PICO / "instances_val.json", with_truth=True)
     results = make_results(_PICO / "instances_val.json")
-    metrics = score_detections(annotations, results)
+    metrics = score_detections(annotations, table_of(annotations, results))
     assert metrics.numbers["box"] == pytest.approx(_NUMBERS_OF_MMDETECTION, abs=1e-6)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_values import Kind
+from hrdet_cli.engine.data.ground_truth import PackedMasks, pack_segmentations
 from hrdet_cli.engine.data.repeated_keys import repetition
 from hrdet_cli.engine.data.segmentation_reading import read_segmentations
 from hrdet_cli.engine.data.segmentations import Segmentations
@@ -137,6 +138,19 @@ class Table:
             self._problems.add(f"{self._item(int(rows[position]))}: {_SEGMENTATION} {what}")
 
         return read_segmentations(given, sizes, report)
+
+    def packed_masks(self, sizes: NDArray[np.int32]) -> PackedMasks:
+        """What the segmentations of all N rows cover; a problem for each that is wrong.
+
+        Args:
+            sizes: ``(N, 2)`` height and width of their pictures.
+        """
+        given = [getattr(item, _SEGMENTATION) for item in self._items]
+
+        def report(row: int, what: str) -> None:
+            self._problems.add(f"{self._item(row)}: {_SEGMENTATION} {what}")
+
+        return pack_segmentations(given, sizes, report)
 
     def _item(self, row: int) -> str:
         given = getattr(self._items[row], "id", None)

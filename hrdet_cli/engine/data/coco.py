@@ -20,6 +20,7 @@ from hrdet_cli.engine.data.annotation_file import (
 from hrdet_cli.engine.data.annotation_values import ANYTHING, AREA, BOX, EDGE, FILE_NAME, FLAG, ID, NAME
 from hrdet_cli.engine.data.box_forms import declares_coco_form
 from hrdet_cli.engine.data.box_judgement import refuse_foreign_boxes
+from hrdet_cli.engine.data.ground_truth import GroundTruth
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
@@ -56,6 +57,7 @@ class CocoAnnotations:
         box_suspicion: What makes one doubt that the boxes are in COCO's form; None where nothing does.
         spare_categories: What is said of categories that stand for no object, by label.
         segmentations: Of the B boxes, none of crowd regions; None where nobody asked for them.
+        truth: All annotations, the dropped ones among them, as scores need them; None where nobody asked.
         tells_classes: Whether the classes are those of the file; see ``as_one_class``.
     """
 
@@ -74,6 +76,7 @@ class CocoAnnotations:
     box_suspicion: str | None = None
     spare_categories: Mapping[int, str] = field(default_factory=dict)
     segmentations: Segmentations | None = None
+    truth: GroundTruth | None = None
     tells_classes: bool = True
 
     def as_one_class(self) -> Self:
@@ -84,6 +87,7 @@ class CocoAnnotations:
             class_names=(ANY_CLASS,),
             category_ids=(1,),
             spare_categories={},
+            truth=None if self.truth is None else self.truth.as_one_class(),
             tells_classes=False,
         )
 
@@ -127,17 +131,20 @@ class CocoAnnotations:
         return self.boxes[rows][is_crowd], self.labels[rows][is_crowd]
 
 
-def load_coco(path: Path, images: Path | None = None, *, with_masks: bool = False) -> CocoAnnotations:
+def load_coco(
+    path: Path, images: Path | None = None, *, with_masks: bool = False, with_truth: bool = False
+) -> CocoAnnotations:
     """Read a COCO annotation file.
 
-    Annotations without ``iscrowd`` count as single objects; ``area`` is not read.  A box is dropped when the
-    file gives it a side under one pixel or when less than a pixel of it lies inside the picture; with masks
-    also when no segmentation says which pixels are the object's.
+    Annotations without ``iscrowd`` count as single objects.  A box is dropped when the file gives it a side
+    under one pixel or when less than a pixel of it lies inside the picture; with masks also when no
+    segmentation says which pixels are the object's.
 
     Args:
         path: The file.
         images: Its pictures, for the command that errors advise; they are not looked at.
         with_masks: Whether segmentations are read too.
+        with_truth: Whether detections are to be scored with the annotations: keeps what is dropped, too.
 
     Raises:
         DataError: The file cannot be read or breaks COCO's structure; the message lists the problems. Or its
@@ -145,17 +152,19 @@ def load_coco(path: Path, images: Path | None = None, *, with_masks: bool = Fals
     """
     with without_cycle_search():
         file = read_annotation_file(path, images=images, with_segmentations=with_masks)
-        return _annotations_of(path, file, with_masks=with_masks)
+        return _annotations_of(path, file, with_masks=with_masks, with_truth=with_truth)
 
 
-def _annotations_of(path: Path, file: AnnotationFile, *, with_masks: bool) -> CocoAnnotations:
+def _annotations_of(
+    path: Path, file: AnnotationFile, *, with_masks: bool, with_truth: bool
+) -> CocoAnnotations:
     images, annotations, categories = file.images, file.annotations, file.categories
     image_ids, names = images.column("id", ID), images.column("file_name", FILE_NAME)
     heights, widths = images.column("height", EDGE), images.column("width", EDGE)
     category_ids, class_names = categories.column("id", ID), categories.column("name", NAME)
     supercategories = categories.column("supercategory", ANYTHING)
     annotation_ids, boxes = annotations.column("id", ID), annotations.column("bbox", BOX)
-    annotations.column("area", AREA)  # only evaluation uses it, but a fault should show at once
+    areas = annotations.column("area", AREA)  # only scores need it, but a fault should show at once
     owners, kinds = annotations.column("image_id", ID), annotations.column("category_id", ID)
     crowd_flags = annotations.column("iscrowd", FLAG)
     file.problems.raise_if_any()
@@ -184,6 +193,17 @@ def _annotations_of(path: Path, file: AnnotationFile, *, with_masks: bool) -> Co
         if not has_mask.all():
             dropped[NO_MASK] = int((~has_mask).sum())
             order, segmentations = order[has_mask], segmentations.take(np.flatnonzero(has_mask))
+    truth = None
+    if with_truth:
+        truth = GroundTruth(
+            picture_indices=image_index,
+            labels=labels,
+            boxes=given_boxes,
+            areas=np.array(areas, dtype=np.float64),  # None becomes NaN
+            is_crowd=is_crowd,
+            masks=annotations.packed_masks(sizes[image_index]) if with_masks else None,
+        )
+        file.problems.raise_if_any()
     counts = np.bincount(image_index[order], minlength=len(names))
     return CocoAnnotations(
         path=path,
@@ -203,6 +223,7 @@ def _annotations_of(path: Path, file: AnnotationFile, *, with_masks: bool) -> Co
             class_names, supercategories, np.isin(np.arange(len(class_names)), labels).tolist()
         ),
         segmentations=segmentations,
+        truth=truth,
     )
 
 

@@ -10,7 +10,9 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.errors import DataError
 
 
-def load_coco_once(path: Path, images: Path | None = None, *, with_masks: bool = False) -> CocoAnnotations:
+def load_coco_once(
+    path: Path, images: Path | None = None, *, with_masks: bool = False, with_truth: bool = False
+) -> CocoAnnotations:
     """Read a COCO annotation file in the first process of the group; the others get its arrays.
 
     For COCO's training file that takes 0.8 GB and several seconds in one process, where the arrays are 32 MB,
@@ -22,15 +24,20 @@ def load_coco_once(path: Path, images: Path | None = None, *, with_masks: bool =
         path: The file, where this process finds it.
         images: As for `load_coco`.
         with_masks: Likewise.
+        with_truth: Likewise.
 
     Raises:
         DataError: The file cannot be read or breaks COCO's structure. The other processes then learn the
             reason from the group.
     """
-    first = from_first(lambda: load_coco(path, images, with_masks=with_masks), what="annotations")
+
+    def load() -> CocoAnnotations:
+        return load_coco(path, images, with_masks=with_masks, with_truth=with_truth)
+
+    first = from_first(load, what="annotations")
     if current_world().rank == 0 or _fingerprint(path) == first.fingerprint:
         return replace(first, path=path)
-    return load_coco(path, images, with_masks=with_masks)
+    return load()
 
 
 def _fingerprint(path: Path) -> str:

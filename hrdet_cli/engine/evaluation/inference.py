@@ -6,7 +6,7 @@ how far all of them are, and they leave together when one is asked to stop.
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, Protocol, Self, TypedDict
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -94,20 +94,6 @@ class DetectionRound:
     stop_asked: bool
 
 
-class CocoResult(TypedDict):
-    """One detection in COCO's results format.
-
-    Attributes:
-        segmentation: The mask's ``size`` and run-length encoded ``counts``; where masks were looked for.
-    """
-
-    image_id: int
-    category_id: int
-    bbox: list[float]
-    score: float
-    segmentation: NotRequired[dict[str, Any]]
-
-
 def detect_all(
     model: ObjectFinder,
     loader: PictureLoader,
@@ -176,38 +162,6 @@ def gather_faults(faults: Sequence[PictureFault]) -> list[PictureFault]:
     """Bring what each process has to say of its pictures to the first, by name; none on the others."""
     parts = gather_to_first(tuple(faults), what="names of broken pictures") or []
     return sorted((fault for part in parts for fault in part), key=lambda fault: fault.file_name)
-
-
-def to_coco_results(pictures: Iterable[PictureDetections], category_ids: Sequence[int]) -> list[CocoResult]:
-    """Write detections in COCO's results format.
-
-    Coordinates are rounded to a thousandth of a pixel, which halves the file and is far below what a metric
-    can see. Scores keep every digit: their order, ties included, is what average precision depends on.
-
-    Args:
-        pictures: In any order.
-        category_ids: Category id in the annotation file of each of the K labels.
-
-    Returns:
-        Results that ``json.dump`` takes: by image id, and within a picture best first.
-    """
-    in_order = sorted(pictures, key=lambda picture: picture.image_id)
-    return [result for picture in in_order for result in _results_of(picture, category_ids)]
-
-
-def _results_of(picture: PictureDetections, category_ids: Sequence[int]) -> Iterator[CocoResult]:
-    masks = None if picture.masks is None else picture.masks.to_json()
-    boxes, scores, labels = picture.boxes.tolist(), picture.scores.tolist(), picture.labels.tolist()
-    for row, ((x1, y1, x2, y2), score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
-        result: CocoResult = {
-            "image_id": picture.image_id,
-            "category_id": category_ids[label],
-            "bbox": [round(x1, 3), round(y1, 3), round(x2 - x1, 3), round(y2 - y1, 3)],
-            "score": score,
-        }
-        if masks is not None:
-            result["segmentation"] = masks[row]
-        yield result
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,7 +98,7 @@ def _places_in_box(
 ) -> tuple[range, NDArray[np.float64]]:
     reach = (high - low) / num_cells / 2  # half a cell: further out there are only zeros
     pixels = _pixels_between(int(np.floor(low - reach)), int(np.ceil(high + reach)), num_pixels)
-    return pixels, (np.array(pixels) + 0.5 - low) / (high - low) * num_cells - 0.5
+    return pixels, (_middles_of(pixels) - low) / (high - low) * num_cells - 0.5
 
 
 def _places_of_torchvision(
@@ -125,7 +125,7 @@ def _places_of_whole(
     """Of cells that are resized to the pixels from the first to the last; the outermost go on to the edge."""
     count = max(last - first + 1, 1)
     pixels = _pixels_between(first, first + count, num_pixels)
-    places = (np.array(pixels) - first + 0.5) / count * num_cells - 0.5
+    places = (_middles_of(pixels) - first) / count * num_cells - 0.5
     return pixels, places.clip(0, num_cells - 1)
 
 
@@ -133,6 +133,10 @@ def _pixels_between(start: int, stop: int, num_pixels: int) -> range:
     """Those of them that the picture has."""
     start = max(start, 0)
     return range(start, max(start, min(stop, num_pixels)))
+
+
+def _middles_of(pixels: range) -> NDArray[np.float64]:
+    return np.arange(pixels.start, pixels.stop, dtype=np.float64) + 0.5
 
 
 _PLACES: Mapping[PasteRule, _Places] = {
@@ -154,10 +158,12 @@ def _bounds_in(is_inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray
     Args:
         is_inside: ``(columns, rows)``.
     """
-    columns = np.zeros((is_inside.shape[0], is_inside.shape[1] + 2), dtype=bool)  # outside above and below
-    columns[:, 1:-1] = is_inside
-    column, row = np.nonzero(columns[:, 1:] != columns[:, :-1])
-    return column, row
+    num_columns, num_rows = is_inside.shape
+    framed = np.zeros((num_columns + 1, num_rows + 1), dtype=np.bool_)  # outside above, and below the last
+    framed[:-1, 1:] = is_inside
+    column_by_column = framed.ravel()
+    changes = np.flatnonzero(column_by_column[1:] != column_by_column[:-1])
+    return np.divmod(changes, num_rows + 1)
 
 
 def _counts(bounds: NDArray[np.int64], size: Size) -> bytes:

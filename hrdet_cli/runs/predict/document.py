@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrdet_cli.engine.data.run_lengths import unpack_run_lengths
-from hrdet_cli.engine.evaluation.inference import CocoResult, PictureDetections, to_coco_results
+from hrdet_cli.engine.evaluation.coco_results import CocoResult, DetectionTable
+from hrdet_cli.engine.evaluation.inference import PictureDetections
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.trained_detector import TrainedDetector
 
@@ -56,7 +57,7 @@ def coco_document(
         min_score: Detections have at least this score.
     """
     category_ids = trained.category_ids or tuple(range(1, len(trained.class_names) + 1))
-    results = to_coco_results([picture.detections for picture in pictures], category_ids)
+    results = DetectionTable.of([picture.detections for picture in pictures]).results(category_ids)
     return {
         "info": {"description": f"detections of {trained.source}", "min_score": min_score},
         "images": [

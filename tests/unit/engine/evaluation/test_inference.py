@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement, Resizing, move_boxes
+from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.inference import (
     PictureDetections,
     detect_all,
     gather_pictures,
-    to_coco_results,
 )
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.geometry import Size
@@ -268,7 +268,7 @@ def test_gathered_pictures_have_their_masks() -> None:
 
 
 def test_results_have_cocos_run_lengths_of_masks() -> None:
-    results = to_coco_results([with_masks(found_in(42))], category_ids=(90, 7))
+    results = DetectionTable.of([with_masks(found_in(42))]).results((90, 7))
     assert json.loads(json.dumps(results)) == results
     for result in results:
         segmentation = result["segmentation"]
@@ -294,7 +294,7 @@ def test_gathered_pictures_come_by_id_with_every_bit_and_also_without_boxes() ->
 
 
 def test_results_have_cocos_boxes_and_category_ids() -> None:
-    results = to_coco_results([found_in(42)], category_ids=(90, 7))
+    results = DetectionTable.of([found_in(42)]).results((90, 7))
     assert results == [
         {"image_id": 42, "category_id": 7, "bbox": [10.0, 20.0, 100.123, 50.0], "score": 0.75},
         # a float32 score is written with all its digits: 0.1 is 0.10000000149... there
@@ -305,7 +305,7 @@ def test_results_have_cocos_boxes_and_category_ids() -> None:
 
 def test_results_do_not_depend_on_the_order_of_the_pictures() -> None:
     pictures = [found_in(3), found_in(1), found_in(2)]
-    results = to_coco_results(pictures, category_ids=(1, 2))
-    assert results == to_coco_results(reversed(pictures), category_ids=(1, 2))
+    results = DetectionTable.of(pictures).results((1, 2))
+    assert results == DetectionTable.of(reversed(pictures)).results((1, 2))
     assert [result["image_id"] for result in results] == [1, 1, 2, 2, 3, 3]
     assert [result["category_id"] for result in results[:2]] == [2, 1]  # best first, as detected

@@ -1,0 +1,117 @@
+"""What compares detections with the ground truth: hotcoco, or pycocotools, which has the same numbers."""
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast
+
+import hotcoco
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hrdet_cli.engine.evaluation.comparison import (
+    IOU_THRESHOLDS,
+    RECALLS,
+    SIZES,
+    Comparison,
+    Curves,
+    Objects,
+    Task,
+)
+
+BackEnd = Literal["hotcoco", "pycocotools"]
+
+_IOU_TYPES: Mapping[Task, str] = {"box": "bbox", "mask": "segm"}
+
+
+def compare(comparison: Comparison, back_end: BackEnd) -> Curves:
+    """Precision and recall by COCO's rules; both back ends give the same to the last bit."""
+    evaluation = _BACK_ENDS[back_end](comparison)
+    parameters = evaluation.params
+    parameters.iouThrs = IOU_THRESHOLDS.tolist()
+    parameters.recThrs = RECALLS.tolist()
+    parameters.areaRng = [list(ends) for ends in SIZES.values()]
+    parameters.areaRngLbl = [size or "all" for size in SIZES]
+    parameters.maxDets = list(comparison.limits)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        evaluation.evaluate()
+        evaluation.accumulate()
+    curves = cast("Mapping[str, NDArray[np.float64]]", evaluation.eval)
+    return Curves(curves["precision"], curves["recall"])
+
+
+def _hotcoco_evaluation(comparison: Comparison) -> hotcoco.COCOeval:
+    truth, found = comparison.truth, comparison.found
+    true = hotcoco.COCO.from_arrays(
+        _images(comparison),
+        _categories(comparison),
+        truth.pictures,
+        truth.classes,
+        truth.boxes,
+        area=truth.areas,
+        iscrowd=comparison.is_crowd.astype(np.int64),
+        segmentation=_segmentations(truth),
+    )
+    table = np.column_stack([found.pictures, found.boxes, comparison.scores, found.classes])
+    loaded = true.load_res(table, segmentation=_segmentations(found))
+    # Of detections with masks too it takes the boxes for the areas.
+    loaded.update_anns(ids=np.arange(1, len(table) + 1), area=found.areas)
+    return hotcoco.COCOeval(true, loaded, _IOU_TYPES[comparison.task])
+
+
+def _segmentations(objects: Objects) -> list[dict[str, Any] | list[list[float]]] | None:
+    return [dict(mask) for mask in objects.masks] or None
+
+
+def _pycocotools_evaluation(comparison: Comparison) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCOeval(
+            _pycocotools_side(comparison, comparison.truth, {"iscrowd": comparison.is_crowd.astype(int)}),
+            _pycocotools_side(comparison, comparison.found, {"score": comparison.scores}),
+            _IOU_TYPES[comparison.task],
+        )
+
+
+def _pycocotools_side(
+    comparison: Comparison, objects: Objects, marks: Mapping[str, NDArray[np.generic]]
+) -> COCO:
+    columns: dict[str, list[Any]] = {
+        "id": list(range(1, len(objects.areas) + 1)),  # which takes a match with id 0 for none
+        "image_id": objects.pictures.tolist(),
+        "category_id": objects.classes.tolist(),
+        "bbox": objects.boxes.tolist(),
+        "area": objects.areas.tolist(),
+        **{key: values.tolist() for key, values in marks.items()},
+    }
+    if objects.masks:
+        columns["segmentation"] = list(objects.masks)
+    coco = COCO()
+    coco.dataset = {
+        "images": _images(comparison),
+        "categories": _categories(comparison),
+        "annotations": [
+            {"iscrowd": 0, **dict(zip(columns, values, strict=True))}
+            for values in zip(*columns.values(), strict=True)
+        ],
+    }
+    coco.createIndex()
+    return coco
+
+
+def _images(comparison: Comparison) -> list[dict[str, Any]]:
+    return [
+        {"id": number, "height": height, "width": width}
+        for number, (height, width) in enumerate(comparison.picture_sizes.tolist())
+    ]
+
+
+def _categories(comparison: Comparison) -> list[dict[str, Any]]:
+    return [{"id": number, "name": str(number)} for number in range(comparison.num_classes)]
+
+
+_BACK_ENDS: Mapping[BackEnd, Callable[[Comparison], Any]] = {
+    "hotcoco": _hotcoco_evaluation,
+    "pycocotools": _pycocotools_evaluation,
+}

@@ -1,0 +1,85 @@
+"""hotcoco against pycocotools: every number of both arrays is the same, to the last bit."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from hrdet_cli.engine.evaluation.back_ends import compare
+from hrdet_cli.engine.evaluation.comparison import Comparison, Objects, PackedRuns, Task
+
+EDGE = 160
+"""Of all pictures: objects of COCO's three sizes fit."""
+
+
+@st.composite
+def comparisons(draw: st.DrawFn, task: Task) -> Comparison:
+    """Pictures and classes that may have nothing to find or nothing found, crowds, more than 100 detections.
+
+    Half of the detections are objects' boxes. Coordinates and scores may have few digits, so that many
+    overlaps and scores are equal.
+    """
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    num_pictures, num_classes = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    num_objects = draw(st.sampled_from([12, 40, 30, 12, 5, 0]))
+    num_found = draw(st.sampled_from([20, 1, 0, *[400 if task == "box" else 60] * 4]))
+    grid, digits = draw(st.sampled_from([0.01, 10, 40])), draw(st.sampled_from([1, 2, 17]))
+
+    def draw_places(number: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        corners = np.floor(random.uniform(0, EDGE - grid, (number, 2)) / grid) * grid
+        edges = np.ceil(random.uniform(0, EDGE - corners) / grid) * grid
+        pictures, classes = (
+            random.integers(num_pictures, size=number),
+            random.integers(num_classes, size=number),
+        )
+        return pictures, classes, np.concatenate([corners, edges], axis=1)
+
+    def make_side(
+        pictures: NDArray[np.int64], classes: NDArray[np.int64], boxes: NDArray[np.float64]
+    ) -> Objects:
+        masks = [ellipse_in(box) for box in boxes] if task == "mask" else []
+        areas = boxes[:, 2] * boxes[:, 3] * random.uniform(0.5, 1, len(boxes))
+        return Objects(pictures, classes, boxes, areas, masks)
+
+    true, found = draw_places(num_objects), draw_places(num_found)
+    is_hit = random.random(num_found) < (0.5 if num_objects else 0)
+    hit = random.integers(max(num_objects, 1), size=is_hit.sum())
+    for of_found, of_true in zip(found, true, strict=True):
+        of_found[is_hit] = of_true[hit]
+    return Comparison(
+        task=task,
+        truth=make_side(*true),
+        is_crowd=random.random(num_objects) < draw(st.sampled_from([0.3, 0, 0.3, 0, 0.3, 1])),
+        found=make_side(*found),
+        scores=random.random(num_found).round(digits),
+        picture_sizes=np.full((num_pictures, 2), EDGE, dtype=np.int32),
+        num_classes=num_classes,
+        limits=draw(st.sampled_from([(1, 10, 100), (1, 10, 100, 300), (1, 10, 100, 300, 1000)])),
+    )
+
+
+def ellipse_in(box: NDArray[np.float64]) -> PackedRuns:
+    x, y, width, height = box
+    rows, columns = np.ogrid[0.5:EDGE, 0.5:EDGE]
+    is_inside = ((columns - x) / width * 2 - 1) ** 2 + ((rows - y) / height * 2 - 1) ** 2 <= 1
+    packed: PackedRuns = coco_mask.encode(np.asfortranarray(is_inside, dtype=np.uint8))
+    return packed
+
+
+def assert_same_curves(comparison: Comparison) -> None:
+    fast, slow = compare(comparison, "hotcoco"), compare(comparison, "pycocotools")
+    np.testing.assert_array_equal(fast.precision, slow.precision, strict=True)
+    np.testing.assert_array_equal(fast.recall, slow.recall, strict=True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(comparisons("box"))
+def test_boxes_have_the_curves_of_pycocotools(comparison: Comparison) -> None:
+    assert_same_curves(comparison)
+
+
+@settings(deadline=None, max_examples=25)
+@given(comparisons("mask"))
+def test_masks_have_the_curves_of_pycocotools(comparison: Comparison) -> None:
+    assert_same_curves(comparison)
