@@ -6,8 +6,8 @@ them by an amount that depends on the other boxes: the same two can be judged di
 
 On a CPU long lists go through ``torchvision.ops.nms``, which would compare boxes of different lists in vain,
 and short ones together. A GPU must not be waited for, and how many boxes survive is known there alone: see
-``nms_cuda``; where its kernel cannot be built, each list goes through ``torchvision.ops.nms``. All keep the
-same boxes, to the bit.
+``nms_cuda``. Boxes in float64, and all where its kernel cannot be built, go through ``torchvision.ops.nms``
+list by list. All keep the same boxes, to the bit.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def keep_after_nms(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max
     """Which boxes survive: the best of a list, then each that overlaps no better surviving one too much.
 
     Args:
-        boxes: ``(..., R, 4)`` float32, or float64 on a CPU.
+        boxes: ``(..., R, 4)`` float32, or float64, for which a GPU is waited for.
         scores: ``(..., R)``; of equal ones the first is the best. A box with minus infinity never survives
             and suppresses no other.
         lengths: R boxes are as many lists, one after the other, of these lengths.
@@ -56,7 +56,7 @@ def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) 
 
 @keep_after_nms.register_kernel("cuda")
 def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
-    if not triton_kernels.are_used():
+    if boxes.dtype != torch.float32 or not triton_kernels.are_used():
         return _keep_list_by_list(boxes, scores, lengths, max_iou)
     from hrdet_cli.engine.models.boxes.nms_cuda import keep_without_waiting  # Triton comes with CUDA alone
 
