@@ -13,7 +13,7 @@ import torch
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
 from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.trained_detector import read_trained_detector
@@ -52,7 +52,7 @@ def checkpoint_of(folder: Path) -> Path:
 def build_experiment(folder: Path) -> tuple[ExperimentSpec, DatasetPart, Detector]:
     """A detector with random weights: it finds much, though nothing that is there."""
     spec = load_spec(preset="demo", settings=[*SETTINGS, f"data.root={folder / 'data'}"]).spec
-    part = open_part(spec.data, "val")
+    part = open_part(spec.data, "val", DataNeeds.of(spec.model.head))
     torch.manual_seed(0)
     return spec, part, build_detector(spec, num_classes=len(part.annotations.class_names), trains=False)
 
