@@ -83,6 +83,7 @@ def open_training_data(
     data: DataSpec,
     needs: DataNeeds = _BOXES_ALONE,
     *,
+    is_scored: bool = False,
     load: LoadAnnotations = load_coco,
 ) -> TrainingData:
     """Open both parts and compare their classes.
@@ -90,6 +91,7 @@ def open_training_data(
     Args:
         data: Where they are.
         needs: What they must have.
+        is_scored: Whether detections in the validation part will be compared with what is there.
         load: Reads an annotation file; the processes of a group give `load_coco_once`.
 
     Raises:
@@ -98,7 +100,7 @@ def open_training_data(
     train = open_part(data, "train", needs, load=load)
     if data.val is None:
         return TrainingData(train, None)
-    val = open_part(data, "val", needs, load=load)
+    val = open_part(data, "val", needs, is_scored=is_scored, load=load)
     _check_classes_agree(train.annotations, val.annotations)
     return TrainingData(train, val)
 
@@ -108,6 +110,7 @@ def open_part(
     part: Literal["train", "val"],
     needs: DataNeeds = _BOXES_ALONE,
     *,
+    is_scored: bool = False,
     load: LoadAnnotations = load_coco,
 ) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
@@ -116,15 +119,14 @@ def open_part(
         data: Where it is.
         part: Which one; only the training part has label maps.
         needs: What it must have.
+        is_scored: Whether detections will be compared with what is there.
         load: As for `open_training_data`.
 
     Raises:
         DataError: Annotations are broken, or pictures they name are missing.
     """
     located = locate_part(data, part)
-    annotations = load(
-        located.annotations, located.images, with_masks=needs.with_masks, with_truth=part == "val"
-    )
+    annotations = load(located.annotations, located.images, with_masks=needs.with_masks, with_truth=is_scored)
     if not needs.tells_classes:
         annotations = annotations.as_one_class()
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):

@@ -76,7 +76,8 @@ def evaluate_trained(
     """
     trained = from_first(read, what="weights")
     spec, class_names = trained.spec, trained.class_names
-    part = open_part(spec.data, "val", DataNeeds.of(spec.model.head), load=load_coco_once)
+    needs = DataNeeds.of(spec.model.head)
+    part = open_part(spec.data, "val", needs, is_scored=True, load=load_coco_once)
     device = select_device(spec.run)
     origin = origin_of(trained, part)
     evaluation = yield from evaluate_detector(

@@ -92,8 +92,8 @@ class Evaluated:
     """An evaluation is finished.
 
     Attributes:
-        numbers: COCO's 12 of boxes, with recalls of more proposals where those are all, and of masks where
-            there are some, by name; None where there is nothing to average.
+        numbers: COCO's 12 of boxes, and of masks where there are some, by name, with those of more detections
+            where the spec has more than 100; None where there is nothing to average.
         is_best: Whether no evaluation of weights of this kind was better.
     """
 

@@ -81,8 +81,8 @@ def _refuse_fresh_statistics(detector: Detector, report: LoadReport, *, source: 
         raise WeightsError(
             f"weights {source} have no statistics for {counted(len(fresh), 'norm')} that would keep what "
             f"they begin with: {first_and_count(fresh)}. Set norm.kind=batch or sync (and "
-            "norm.keep_statistics=false), norms of neck and head to group or null, or give weights that "
-            "have these norms"
+            "norm.keep_statistics=false, model.backbone.frozen_stages=0), norms of neck and head to group or "
+            "null, or give weights that have these norms"
         )
 
 

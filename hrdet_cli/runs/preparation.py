@@ -124,7 +124,12 @@ def prepare_run(
         _refuse_settings_since(loaded, start.keys_since)
         loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
         spec = loaded.spec
-    data = open_training_data(spec.data, DataNeeds.of(spec.model.head), load=load_coco_once)
+    data = open_training_data(
+        spec.data,
+        DataNeeds.of(spec.model.head),
+        is_scored=spec.evaluation.every_num_epochs > 0,
+        load=load_coco_once,
+    )
     yield from map(Notice, data.notices)
     device = select_device(spec.run)
     yield from map(Notice, kernel_notices(device))

@@ -13,9 +13,18 @@ from hrdet_cli.runs.trained_detector import TrainedDetector
 from hrdet_cli.specs.keys import is_within
 
 METRICS, MADE_FROM = "metrics.json", "made_from"
-_WITHOUT_EFFECT = ("data", "name", "optimisation", "run")
-"""Sections of a spec that no result depends on, but for the data, which are named by themselves."""
-_WITH_EFFECT = "run.precision"
+_WITHOUT_EFFECT = (
+    "data",
+    "evaluation.back_end",
+    "evaluation.best_by",
+    "evaluation.every_num_epochs",
+    "name",
+    "optimisation",
+    "run",
+)
+"""What of a spec no result depends on, but for the data, which are named by themselves."""
+_WITH_EFFECT = ("run.deterministic", "run.precision")
+"""What results depend on all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +85,7 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
 
 def results_depend_on(key: str) -> bool:
     """Whether a change of this key of a spec makes other results of the same weights on the same data."""
-    return key == _WITH_EFFECT or not is_within(key, _WITHOUT_EFFECT)
+    return key in _WITH_EFFECT or not is_within(key, _WITHOUT_EFFECT)
 
 
 def results_folder(trained: TrainedDetector, what: str) -> Path:

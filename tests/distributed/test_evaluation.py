@@ -52,7 +52,7 @@ def checkpoint_of(folder: Path) -> Path:
 def build_experiment(folder: Path) -> tuple[ExperimentSpec, DatasetPart, Detector]:
     """A detector with random weights: it finds much, though nothing that is there."""
     spec = load_spec(preset="demo", settings=[*SETTINGS, f"data.root={folder / 'data'}"]).spec
-    part = open_part(spec.data, "val", DataNeeds.of(spec.model.head))
+    part = open_part(spec.data, "val", DataNeeds.of(spec.model.head), is_scored=True)
     torch.manual_seed(0)
     return spec, part, build_detector(spec, num_classes=len(part.annotations.class_names), trains=False)
 

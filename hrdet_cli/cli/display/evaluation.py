@@ -19,7 +19,7 @@ NAME_WIDTH = 40
 
 
 def draw_report(report: EvaluationReport) -> RenderableType:
-    """The twelve numbers of boxes, and of masks, and a row for each class that has boxes."""
+    """The numbers of boxes, and of masks, and a row for each class that has boxes."""
     evaluation = report.evaluation
     metrics, origin = evaluation.metrics, evaluation.origin
     tables: list[RenderableType] = []

@@ -3,7 +3,6 @@
 Nothing is clipped or left out here, and masks are drawn by pycocotools, for scores are to be everybody's.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from hrdet_cli.engine.data.json_text import int_of
+from hrdet_cli.engine.data.segmentation_reading import decode_segmentation
 from hrdet_cli.engine.data.segmentation_values import FEWEST_NUMBERS, polygons_in, runs_in
 from hrdet_cli.engine.geometry import Size
 
@@ -98,7 +97,7 @@ def _packed(value: Any, size: Size) -> bytes:
         ValueError: It is no segmentation of a picture of this size; says why.
     """
     if isinstance(value, msgspec.Raw):
-        value = json.loads(bytes(value), parse_int=int_of)
+        value = decode_segmentation(value)
     if value is None or value is msgspec.UNSET:
         return b""
     packed: dict[str, Any]

@@ -5,8 +5,9 @@ COCO's are called stuffthingmaps.
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +35,20 @@ class LabelMapError(DataError):
             another label.
 
     Attributes:
-        what: As given.
+        name: As given.
+        what: Likewise.
         fault: Likewise.
     """
 
     def __init__(self, name: str, what: str, *, fault: Literal["unreadable", "size", "label"]) -> None:
         super().__init__(f"label map {name} {what}.")
+        self.name = name
         self.what = what
         self.fault = fault
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Data workers send it to the process that trains."""
+        return partial(LabelMapError, fault=self.fault), (self.name, self.what)
 
 
 class LabelMaps:

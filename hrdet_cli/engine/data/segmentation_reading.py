@@ -71,7 +71,12 @@ def _decode_at_once(chunk: Sequence[Any]) -> list[_Typed] | None:
         return None
 
 
-def _decode(text: msgspec.Raw) -> Any:
+def decode_segmentation(text: msgspec.Raw) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: It is nested too deeply; says so.
+    """
     try:
         return json.loads(bytes(text), parse_int=int_of)
     except RecursionError as error:
@@ -113,7 +118,7 @@ class _Growing:
             ValueError: Something is wrong with it; says what. Nothing was added.
         """
         if isinstance(value, msgspec.Raw):
-            value = _decode(value)
+            value = decode_segmentation(value)
         polygons: list[list[float]] = []
         lengths = np.zeros(0, dtype=np.int64)
         if isinstance(value, list):

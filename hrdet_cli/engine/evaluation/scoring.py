@@ -50,11 +50,14 @@ def score_detections(
         back_end: What compares; both give the same numbers.
 
     Raises:
-        ValueError: The annotations were loaded without what the detections are to be compared with.
+        ValueError: The annotations were loaded without what the detections are to be compared with, or
+            detections are of other pictures.
     """
     truth = annotations.truth
     if truth is None or (detections.masks is not None and truth.masks is None):
         raise ValueError(f"{annotations.path} was loaded without the ground truth that scores need")
+    if not np.isin(detections.image_ids, annotations.image_ids).all():
+        raise ValueError(f"detections are of pictures that {annotations.path} does not have")
     does_count = ~np.isin(annotations.image_ids[truth.picture_indices], list(left_out))
     limits = (*COCO_LIMITS, *more_limits)
 

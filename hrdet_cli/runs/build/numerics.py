@@ -17,35 +17,36 @@ _CUBLAS_DETERMINISTIC = ":4096:8"
 
 
 def build_numerics(run: RunSpec, device: torch.device, *, tries_algorithms: bool = False) -> Numerics:
-    """How a run computes on a device.
+    """How a run computes on a device; one without TF32 computes in float32 in its place.
 
     Args:
         run: Says in what.
         device: Where.
         tries_algorithms: Whether to look for the fastest algorithms, which pays where shapes come again.
-
-    Raises:
-        SpecError: The device has not what is asked for.
     """
-    if run.precision == "tf32" and not _has_tf32(device):
-        raise SpecError(
-            [
-                f"run.precision: 'tf32' is a precision of NVIDIA's GPUs from compute capability 8.0 on, and "
-                f"this run computes on {device}; set run.precision=float32"
-            ]
-        )
     if run.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_DETERMINISTIC)  # read at its first product
     return Numerics(
         autocast=_autocast_dtype(run, device),
-        tf32=run.precision == "tf32",
+        tf32=run.precision == "tf32" and _has_tf32(device),
         deterministic=run.deterministic,
         tries_algorithms=tries_algorithms,
     )
 
 
 def build_training_numerics(spec: ExperimentSpec, device: torch.device) -> Numerics:
-    """Those of a training run: where all batches lie on a few canvases, cuDNN tries its algorithms."""
+    """Those of a training run: where all batches lie on a few canvases, cuDNN tries its algorithms.
+
+    Raises:
+        SpecError: TF32 is asked for, and the device has none.
+    """
+    if spec.run.precision == "tf32" and not _has_tf32(device):
+        raise SpecError(
+            [
+                f"run.precision: 'tf32' is a precision of NVIDIA's GPUs from compute capability 8.0 on, and "
+                f"this run computes on {device}; set run.precision=float32, or go on with it on such a GPU"
+            ]
+        )
     return build_numerics(spec.run, device, tries_algorithms=not isinstance(spec.padding, BatchPaddingSpec))
 
 

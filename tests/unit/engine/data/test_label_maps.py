@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.data.folder_images import FolderImages
-from hrdet_cli.engine.data.label_maps import LabelMaps, map_name
+from hrdet_cli.engine.data.label_maps import LabelMapError, LabelMaps, map_name
 from hrdet_cli.engine.data.transforms import Crop, Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
@@ -61,6 +62,13 @@ def test_labels_are_every_eighth_pixel_of_opencvs_nearest_resize(
         resized = resized[:, ::-1]
     np.testing.assert_array_equal(found, resized[::8, ::8])
     assert found.dtype == np.uint8
+
+
+def test_an_error_comes_out_of_a_data_worker_as_it_was() -> None:
+    error = LabelMapError("1.png", "is 8x8", fault="size")
+    received = pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
+    assert isinstance(received, LabelMapError)
+    assert (str(received), received.what, received.fault) == ("label map 1.png is 8x8.", "is 8x8", "size")
 
 
 def test_a_map_is_called_as_its_picture() -> None:

@@ -40,8 +40,10 @@ def test_a_gpu_computes_in_bfloat16_if_it_can_and_in_tf32_only_where_it_is_asked
 def test_a_cpu_computes_in_float32_and_has_no_tf32() -> None:
     assert build_numerics(RunSpec(), CPU) == Numerics()
     assert build_numerics(RunSpec(precision="bfloat16"), CPU) == Numerics(autocast=torch.bfloat16)
+    assert build_numerics(RunSpec(precision="tf32"), CPU) == Numerics()  # evaluates what a GPU trained
+    trained_in_tf32 = load_spec(preset="demo", settings=["run.precision=tf32"]).spec
     with pytest.raises(SpecError, match=r"this run computes on cpu; set run\.precision=float32"):
-        build_numerics(RunSpec(precision="tf32"), CPU)
+        build_training_numerics(trained_in_tf32, CPU)
     assert precision_name(RunSpec(precision="float64"), CPU) == "float64"
 
 
