@@ -60,4 +60,5 @@ def test_means_are_there_without_a_wait_for_the_device() -> None:
     for parameter, whole in zip(layers.parameters(), expected, strict=True):
         assert parameter.grad is not None
         assert parameter.grad.stride() == parameter.stride()
-        torch.testing.assert_close(parameter.grad, whole / 2)
+        tolerance = 1e-4 * whole.abs().max().item()  # convolutions may round to 10 bits, in any order
+        torch.testing.assert_close(parameter.grad, whole / 2, rtol=1e-3, atol=tolerance)

@@ -171,25 +171,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=NUM_STEPS)
     arguments = parser.parse_args()
     device, canvas = torch.device(arguments.device), Size(*arguments.canvas)
-    rows, waits = [], []
     for precision in arguments.precisions:
         scene = Scene(preset=arguments.preset, canvas=canvas, precision=precision, device=device)
         if device.type == "cuda":
-            waits += _rows_of_waits(scene)
+            show_table(f"Waits of the host in a step, {precision}", ["", "times"], _rows_of_waits(scene))
         for count in arguments.pictures:
             builders: dict[str, Callable[[], Step]] = {
                 name: partial(hrdet_step, scene, count, *settings) for name, settings in VARIANTS.items()
             }
             builders[RIVAL] = partial(torchvision_step, scene, count)
             found = measure_in_turn(builders, device, num_steps=arguments.steps)
-            rows += rows_of(f"{precision}, {count} pictures", found)
-    if waits:
-        show_table(f"Waits of the host in a step, {arguments.preset}", ["", "times"], waits)
-    show_table(
-        f"Training step, {arguments.preset}, pictures of {canvas}, medians of {arguments.steps} steps",
-        ["", "seconds", "ratio", "GiB", "ratio"],
-        rows,
-    )
+            show_table(
+                f"Training step, {arguments.preset}, {precision}, {count} pictures of {canvas}, medians of "
+                f"{arguments.steps} steps",
+                ["", "seconds", "ratio", "GiB", "ratio"],
+                rows_of(f"{precision}, {count} pictures", found),
+            )
 
 
 def _rows_of_waits(scene: Scene) -> list[list[str]]:

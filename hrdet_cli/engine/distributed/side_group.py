@@ -17,15 +17,19 @@ from hrdet_cli.engine.distributed.activity import collective, exchanging
 class SideGroup:
     """A second connection of all processes; all open it, and begin the same sums, in the same order."""
 
-    def __init__(self) -> None:
-        """Connect.
+    def __init__(self, device: torch.device) -> None:
+        """Connect, and try the connection, which NCCL would else make in the middle of a backward pass.
+
+        Args:
+            device: Where the tensors of the sums will be.
 
         Raises:
             LostProcessError: A process is gone.
         """
         with collective("second connection of the processes"):
             group = dist.new_group(timeout=_timeout_of_default_group())
-        self._group = cast("dist.ProcessGroup", group)  # of which every process is a member
+            self._group = cast("dist.ProcessGroup", group)  # of which every process is a member
+            dist.all_reduce(torch.zeros(1, device=device), group=self._group)
 
     def start_sum(self, tensor: Tensor, *, what: str) -> "SumUnderWay":
         """Begin to replace a tensor by its sum over all processes.

@@ -43,7 +43,7 @@ class GradientAverager:
         self._is_open = False
         if current_world().size == 1:
             return
-        self._group = SideGroup()
+        self._group = SideGroup(parameters[0].device)
         parts = divide_into_buckets(parameters, bucket_bytes=bucket_bytes)
         for number, part in enumerate(parts, start=1):
             bucket = _Bucket(part, f"average of the gradients, part {number} of {len(parts)}")

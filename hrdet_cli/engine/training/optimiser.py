@@ -129,11 +129,16 @@ def build_sgd(
 def load_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     """Load a state that was saved on any device, laid out in memory as the parameters are on this one.
 
+    Which kernel makes the steps stays as the optimiser was built.
+
     Raises:
         KeyError: It is no optimiser's.
         ValueError: It is that of other parameters.
     """
+    kernels = [group.get("fused") for group in optimiser.param_groups]
     optimiser.load_state_dict(dict(state))
+    for group, is_fused in zip(optimiser.param_groups, kernels, strict=True):
+        group["fused"] = is_fused
     for parameter, of_parameter in optimiser.state.items():
         for name, value in of_parameter.items():
             if value is not None and value.shape == parameter.shape and value.stride() != parameter.stride():

@@ -22,6 +22,8 @@ from hrdet_cli.engine import triton_kernels
 
 _LONGEST_SHORT_LIST = 48
 """Up to here comparing all boxes of all lists costs less than calling ``torchvision.ops.nms`` for each."""
+_SHORT_LISTS_AT_ONCE = 1024
+"""Whose overlaps take 40 MB at most."""
 
 
 @torch.library.custom_op("hrdet::keep_after_nms", mutates_args=(), device_types="cpu")
@@ -44,14 +46,14 @@ def keep_after_nms(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max
     ends = torch.tensor([0, *accumulate(lengths)])
     num_before = F.pad(is_candidate.cumsum(dim=-1), (1, 0))
     counts: list[int] = num_before[..., ends].diff(dim=-1).flatten().tolist()
-    keep = torch.zeros_like(is_candidate)
+    keep = torch.zeros_like(is_candidate, memory_format=torch.contiguous_format)
     keep[places] = _keep_of_lists(boxes[places], scores[places], counts, max_iou)
     return keep
 
 
 @keep_after_nms.register_fake
 def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:  # noqa: ARG001 - the operator's signature
-    return torch.empty_like(scores, dtype=torch.bool)
+    return torch.empty_like(scores, dtype=torch.bool, memory_format=torch.contiguous_format)
 
 
 @keep_after_nms.register_kernel("cuda")
@@ -89,8 +91,8 @@ def _keep_of_lists(boxes: Tensor, scores: Tensor, counts: Sequence[int], max_iou
             keep[start + nms(boxes[start:end], scores[start:end], max_iou)] = True
         elif count > 0:
             short.append((start, count))
-    if short:
-        starts, lengths = torch.tensor(short).T
+    for first in range(0, len(short), _SHORT_LISTS_AT_ONCE):
+        starts, lengths = torch.tensor(short[first : first + _SHORT_LISTS_AT_ONCE]).T
         _keep_of_short_lists(keep, boxes, scores, starts, lengths, max_iou)
     return keep
 

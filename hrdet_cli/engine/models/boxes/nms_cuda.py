@@ -43,15 +43,16 @@ def keep_without_waiting(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int
     in_order = torch.stack(padded, dim=-3).gather(-2, order[..., None].expand(*order.shape, 4))
     keep = torch.zeros_like(order, dtype=torch.int8, memory_format=torch.contiguous_format)
     num_candidates = (ordered > -torch.inf).sum(dim=-1, dtype=torch.int32)
-    keep_best_first[(num_candidates.numel(),)](
-        in_order.contiguous(),
-        num_candidates.contiguous(),
-        keep,
-        length,
-        _next_lower_float32(max_iou),
-        TILE=TILE,
-        **OPTIONS,
-    )
+    with torch.cuda.device_of(keep):
+        keep_best_first[(num_candidates.numel(),)](
+            in_order.contiguous(),
+            num_candidates.contiguous(),
+            keep,
+            length,
+            _next_lower_float32(max_iou),
+            TILE=TILE,
+            **OPTIONS,
+        )
     in_place = torch.zeros_like(keep).scatter_(-1, order, keep).to(torch.bool)
     parts = [row[..., :length] for row, length in zip(in_place.unbind(dim=-2), lengths, strict=True)]
     return torch.cat(parts, dim=-1)
@@ -63,7 +64,7 @@ def _next_lower_float32(value: float) -> float:
     return float(nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf)))
 
 
-@triton.jit  # type: ignore[untyped-decorator]  # Triton has no types
+@triton.jit(do_not_specialize=["length"])  # type: ignore[untyped-decorator]  # Triton has no types
 def keep_best_first(boxes, num_candidates, keep, length, max_iou, TILE: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803 - Triton's
     """Mark the boxes of one list that survive.
 

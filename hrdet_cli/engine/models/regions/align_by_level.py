@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
+import torchvision  # noqa: F401 - registers the operators
 from torch import Tensor
-from torchvision.ops import roi_align
 
 
 def pool_regions(
@@ -20,13 +20,8 @@ def pool_regions(
     """As ``align_regions``, but NCHW in memory; of operators that can be differentiated and exported."""
     rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
     pooled = [
-        roi_align(
-            level.to(rois.dtype),
-            rois[own],
-            output_size=cells,
-            spatial_scale=1 / stride,
-            sampling_ratio=sampling_ratio,
-            aligned=aligned,
+        torch.ops.torchvision.roi_align(
+            level.to(rois.dtype), rois[own], 1 / stride, cells, cells, sampling_ratio, aligned
         )
         for level, stride, own in zip(levels, strides, rows, strict=True)
     ]
@@ -45,7 +40,13 @@ def pool_regions_backward(
     sampling_ratio: int,
     aligned: bool,
 ) -> list[Tensor]:
-    """Gradients of the levels, of these shapes, in the dtype of the pooled features' ``gradient``."""
+    """Gradients of the levels, of these shapes, in the dtype of the pooled features' ``gradient``.
+
+    Raises:
+        RuntimeError: On a GPU, where it must be deterministic; in torch's words.
+    """
+    if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
+        raise RuntimeError("roi_align_backward does not have a deterministic implementation")
     rois, rows = _rois_of(regions, gradient.dtype), _rows_of_levels(level_index, len(strides))
     of_levels = [
         torch.ops.torchvision._roi_align_backward(

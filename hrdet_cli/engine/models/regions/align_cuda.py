@@ -17,6 +17,8 @@ import triton.language as tl
 from torch import Tensor
 
 _CHANNELS_PER_WARP = 128
+_CHANGING = ["level", "num_levels", "num_per_picture", "height", "width", "margin", "cells"]
+"""Integers for whose values Triton is not to compile anew: there are many levels and canvases."""
 _FIXED_POINT = 2.0**40
 """What the largest gradient of a cell becomes where integers are added up: room for 2^22 of its size."""
 
@@ -41,16 +43,17 @@ def pool_regions(
     boxes = regions.to(torch.promote_types(pooled.dtype, torch.float32)).contiguous()
     wheres = _launches(levels, boxes, level_index, ends, strides, aligned=aligned, margin=margin)
     for level, where in zip(levels, wheres, strict=True):
-        _pool_level[(num_regions, cells * cells)](
-            level,
-            pooled,
-            **where,
-            cells=cells,
-            ratio=sampling_ratio,
-            block=triton.next_power_of_2(num_channels),
-            sum_dtype=_sum_dtype(level.dtype),
-            num_warps=_num_warps(num_channels),
-        )
+        with torch.cuda.device_of(pooled):
+            _pool_level[(num_regions, cells * cells)](
+                level,
+                pooled,
+                **where,
+                cells=cells,
+                ratio=sampling_ratio,
+                block=triton.next_power_of_2(num_channels),
+                sum_dtype=_sum_dtype(level.dtype),
+                num_warps=_num_warps(num_channels),
+            )
     return pooled
 
 
@@ -84,18 +87,19 @@ def pool_regions_backward(
         boxes = regions.to(precision).contiguous()
         wheres = _launches(sums, boxes, level_index, ends, strides, aligned=aligned, margin=margin)
         for into, where in zip(sums, wheres, strict=True):
-            _spread_level[(level_index.numel(), cells * cells)](
-                into,
-                gradient,
-                unit,
-                **where,
-                cells=cells,
-                ratio=sampling_ratio,
-                block=triton.next_power_of_2(gradient.shape[1]),
-                sum_dtype=_sum_dtype(gradient.dtype),
-                is_fixed=is_fixed,
-                num_warps=_num_warps(gradient.shape[1]),
-            )
+            with torch.cuda.device_of(gradient):
+                _spread_level[(level_index.numel(), cells * cells)](
+                    into,
+                    gradient,
+                    unit,
+                    **where,
+                    cells=cells,
+                    ratio=sampling_ratio,
+                    block=triton.next_power_of_2(gradient.shape[1]),
+                    sum_dtype=_sum_dtype(gradient.dtype),
+                    is_fixed=is_fixed,
+                    num_warps=_num_warps(gradient.shape[1]),
+                )
     if is_fixed:
         return [(into.double() / unit).to(gradient.dtype) for into in sums]
     return [into.to(gradient.dtype) for into in sums]
@@ -152,7 +156,7 @@ def _num_warps(num_channels: int) -> int:
     return min(4, max(1, num_warps))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=_CHANGING)  # type: ignore[untyped-decorator]
 def _pool_level(  # type: ignore[no-untyped-def]  # Triton's types are not Python's
     features,
     pooled,
@@ -238,7 +242,7 @@ def _pool_level(  # type: ignore[no-untyped-def]  # Triton's types are not Pytho
         tl.store(pooled + place + channels, total.to(pooled.dtype.element_ty), mask=is_channel)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=_CHANGING)  # type: ignore[untyped-decorator]
 def _spread_level(  # type: ignore[no-untyped-def]  # Triton's types are not Python's
     sums,
     gradient,
@@ -328,7 +332,8 @@ def _samples(side, cell, scale, offset, least_side, cells, ratio: tl.constexpr):
     """
     start = tl.load(side) * scale - offset
     length = tl.maximum(tl.load(side + 2) * scale - offset - start, least_side)
-    cell_length = length / cells
+    # In float32 "/" may be off by a bit, and with it the number of samples by one.
+    cell_length = tl.div_rn(length, cells.to(tl.float32)) if length.dtype == tl.float32 else length / cells
     num_samples = tl.ceil(cell_length).to(tl.int32)
     if ratio > 0:
         num_samples = tl.full([], ratio, tl.int32)

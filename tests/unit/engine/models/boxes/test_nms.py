@@ -117,7 +117,9 @@ def test_nothing_in_gives_nothing_out() -> None:
 
 def test_torch_can_trace_it() -> None:
     boxes, scores = random_boxes(2, 60, seed=0), random_scores(2, 60, seed=1)
-    torch.library.opcheck(keep_after_nms, (boxes, scores), {"lengths": [50, 10], "max_iou": 0.5})
+    for given in ((boxes, scores), (boxes.transpose(0, 1), scores.T)):
+        lengths = [50, 10] if given[1].shape[1] == 60 else [2]
+        torch.library.opcheck(keep_after_nms, given, {"lengths": lengths, "max_iou": 0.5})
 
 
 @pytest.mark.parametrize("capability", [80, 90])
