@@ -30,11 +30,7 @@ def test_a_gpu_computes_in_bfloat16_if_it_can_and_in_tf32_only_where_it_is_asked
     by_itself = Numerics(autocast=torch.bfloat16 if is_modern else None)
     assert build_numerics(RunSpec(), CUDA) == by_itself
     assert build_numerics(RunSpec(precision="float32"), CUDA) == Numerics()
-    if is_modern:
-        assert build_numerics(RunSpec(precision="tf32"), CUDA) == Numerics(tf32=True)
-    else:
-        with pytest.raises(SpecError, match=r"run\.precision: 'tf32' is a precision of NVIDIA's GPUs from"):
-            build_numerics(RunSpec(precision="tf32"), CUDA)
+    assert build_numerics(RunSpec(precision="tf32"), CUDA) == Numerics(tf32=is_modern)
 
 
 def test_a_cpu_computes_in_float32_and_has_no_tf32() -> None:
