@@ -43,7 +43,7 @@ def keep_without_waiting(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int
     in_order = torch.stack(padded, dim=-3).gather(-2, order[..., None].expand(*order.shape, 4))
     keep = torch.zeros_like(order, dtype=torch.int8, memory_format=torch.contiguous_format)
     num_candidates = (ordered > -torch.inf).sum(dim=-1, dtype=torch.int32)
-    with torch.cuda.device_of(keep):
+    with torch.cuda.device_of(keep):  # type: ignore[no-untyped-call]
         keep_best_first[(num_candidates.numel(),)](
             in_order.contiguous(),
             num_candidates.contiguous(),

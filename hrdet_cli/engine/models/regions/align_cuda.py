@@ -43,7 +43,7 @@ def pool_regions(
     boxes = regions.to(torch.promote_types(pooled.dtype, torch.float32)).contiguous()
     wheres = _launches(levels, boxes, level_index, ends, strides, aligned=aligned, margin=margin)
     for level, where in zip(levels, wheres, strict=True):
-        with torch.cuda.device_of(pooled):
+        with torch.cuda.device_of(pooled):  # type: ignore[no-untyped-call]
             _pool_level[(num_regions, cells * cells)](
                 level,
                 pooled,
@@ -87,7 +87,7 @@ def pool_regions_backward(
         boxes = regions.to(precision).contiguous()
         wheres = _launches(sums, boxes, level_index, ends, strides, aligned=aligned, margin=margin)
         for into, where in zip(sums, wheres, strict=True):
-            with torch.cuda.device_of(gradient):
+            with torch.cuda.device_of(gradient):  # type: ignore[no-untyped-call]
                 _spread_level[(level_index.numel(), cells * cells)](
                     into,
                     gradient,
