@@ -42,7 +42,8 @@ def test_masks_are_trained_and_evaluated_beside_boxes(masked_run: FinishedRun) -
     lines = metric_lines(masked_run.folder)
     losses = [line["losses"]["roi_mask"] for line in lines if line["kind"] == "step"]
     assert all(0 < loss < 2 for loss in losses)
-    assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.02
+    # From ln 2. By how much in 18 steps depends on how a processor rounds; untrained it stays within 0.003.
+    assert np.mean(losses[9:]) < np.mean(losses[:4]) - 0.006
     evaluations = [line for line in lines if line["kind"] == "evaluation"]
     assert [line["mask"].keys() for line in evaluations] == [line["box"].keys() for line in evaluations]
     weights = load_checkpoint(masked_run.folder / "checkpoints" / "last.pt")["model"]
