@@ -79,7 +79,7 @@ class Numerics:
 
 def without_autocast(device_type: str) -> AbstractContextManager[object]:
     """Computes in the dtypes that come in; costly enough to be entered only where it changes something."""
-    if torch.is_autocast_enabled(device_type):
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
 

@@ -8,13 +8,14 @@ wait for the GPU and take more memory; whoever starts the work says so (``hrdet_
 import subprocess
 from functools import cache
 
-import torch
-
 
 def are_used() -> bool:
     """Whether work on a GPU uses Triton's kernels."""
-    is_built: bool = _has_built()
-    return is_built
+    return why_not() is None
+
+
+# What torch.compiler.assume_constant_result does, without importing the compiler, which takes seconds.
+are_used._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @cache
@@ -25,11 +26,6 @@ def why_not() -> str | None:
     except Exception as error:  # whatever a compiler, a linker or a driver has to say
         return _describe(error)
     return None
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _has_built() -> bool:
-    return why_not() is None
 
 
 def _build() -> None:

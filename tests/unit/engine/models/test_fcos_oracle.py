@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import fcos_resnet50_fpn
@@ -83,6 +84,7 @@ def make_case() -> Case:
     )
 
 
+@pytest.mark.slow
 def test_losses_and_gradients_equal_torchvisions() -> None:
     case = make_case()
     losses = case.ours.train()(case.images, case.targets)

@@ -196,6 +196,7 @@ def test_recomputing_changes_no_bit_and_counts_a_batch_once() -> None:
         assert torch.equal(gradient_of(parameter), gradient_of(other))
 
 
+@pytest.mark.slow
 def test_compiling_changes_nothing_but_rounding() -> None:
     plain = Segment()
     twin = copy.deepcopy(plain)

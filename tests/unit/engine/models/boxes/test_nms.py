@@ -148,6 +148,7 @@ def test_the_kernel_for_gpus_compiles_to_the_arithmetic_of_a_cpu(
     assert compiled.asm["cubin"]
 
 
+@pytest.mark.slow
 def test_the_kernel_for_gpus_keeps_the_same_boxes() -> None:
     """In a process of its own, where Triton interprets it: that is decided when Triton is imported."""
     pytest.importorskip("triton", reason="Triton comes with torch for CUDA")

@@ -126,6 +126,7 @@ def test_the_kernels_compute_what_torchvisions_do(
         torch.testing.assert_close(found, exact, rtol=atol, atol=4 * atol)
 
 
+@pytest.mark.slow
 def test_the_deterministic_sum_is_that_of_the_other_and_does_not_depend_on_an_order(
     kernels: ModuleType,
 ) -> None:
