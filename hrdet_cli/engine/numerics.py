@@ -120,9 +120,11 @@ class _Settings(NamedTuple):
         torch.backends.cuda.matmul.allow_tf32 = self.matmul_tf32
         torch.backends.cudnn.allow_tf32 = self.cudnn_tf32
         torch.backends.cudnn.benchmark = self.cudnn_benchmark
-        before = _Settings.current()
-        if (before.deterministic, before.warns_only) != (self.deterministic, self.warns_only):
-            # Torch imports its compiler here, to tell it so.
+        mode = (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        if mode != (self.deterministic, self.warns_only):  # torch imports its compiler to tell it so
             torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warns_only)
         _DETERMINISTIC.fill_uninitialized_memory = self.fills_memory
 

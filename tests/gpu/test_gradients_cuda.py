@@ -14,6 +14,7 @@ from torch import nn
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.training import gradients
 from hrdet_cli.engine.training.gradients import GradientAverager
+from tests.host_waits import host_waits_are
 
 pytestmark = [
     pytest.mark.gpu,
@@ -50,12 +51,8 @@ def test_means_are_there_without_a_wait_for_the_device() -> None:
             torch.autograd.backward(layers(pixels).square().sum())
 
     step()  # algorithms are chosen and the group is connected in the first
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with host_waits_are("error"):
         step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
     for parameter, whole in zip(layers.parameters(), expected, strict=True):
         assert parameter.grad is not None

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.boxes.nms import keep_after_nms
+from tests.host_waits import host_waits_are
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,12 +53,8 @@ def test_boxes_of_classes_that_lie_across_memory_are_taken_without_a_wait() -> N
     boxes, scores = boxes.view(2, 100, 3, 4).transpose(1, 2), scores.view(2, 100, 3).transpose(1, 2)
     on_gpu = boxes.to(CUDA), scores.to(CUDA)
     keep_after_nms(*on_gpu, lengths=[100], max_iou=0.5)  # compiles the kernel
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with host_waits_are("error"):
         keep = keep_after_nms(*on_gpu, lengths=[100], max_iou=0.5)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert torch.equal(keep.cpu(), keep_after_nms(boxes, scores, lengths=[100], max_iou=0.5))
 
 

@@ -22,6 +22,7 @@ from hrdet_cli.engine.norm.kernels import PlainKernels
 from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.engine.norm.native_kernels import FusedKernels
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d, normalise_together
+from tests.host_waits import host_waits_are
 
 pytestmark = [
     pytest.mark.gpu,
@@ -147,12 +148,8 @@ def test_a_step_never_waits_for_the_device(momentum: float | None, autocast: boo
         torch.autograd.backward([map_.float().square().mean() for map_ in features])
 
     step()  # algorithms are chosen and the group is connected in the first
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with host_waits_are("error"):
         step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
     gradients: list[Any] = [parameter.grad for parameter in network.parameters()]
     assert all(gradient.isfinite().all() for gradient in gradients)

@@ -13,6 +13,7 @@ from hrdet_cli.engine.norm.kernels import Kernels
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.norm.valid_kernels import ValidFusedKernels, ValidPlainKernels, valid_kernels_for
 from hrdet_cli.engine.structures import Size
+from tests.host_waits import host_waits_are
 
 pytestmark = [
     pytest.mark.gpu,
@@ -125,10 +126,6 @@ def test_a_step_never_waits_for_the_device(autocast: bool) -> None:
         torch.autograd.backward([level.float().square().mean() for level in levels])
 
     step()  # algorithms are chosen in the first
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with host_waits_are("error"):
         step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

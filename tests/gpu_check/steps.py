@@ -9,8 +9,8 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from hrdet_cli.engine.training.rehearsal import is_out_of_memory, release_memory
 from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
 from tests.benchmarks.reporting import show_table
 from tests.gpu_check.detectors import PLAIN_NORM, Scene, Step, hrdet_step, torchvision_step
+from tests.host_waits import host_waits_are
 
 PRESET, CANVAS = "hrnet-w18-mstrain-pad", Size(1024, 1600)
 NUM_WARM_UP, NUM_STEPS = 3, 5
@@ -150,18 +151,8 @@ def host_waits(step: Step, watching: Callable[[], AbstractContextManager[object]
     return places
 
 
-@contextmanager
-def watching_waits() -> Iterator[None]:
-    """Torch warns of each wait of the host for a GPU."""
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
 def main() -> None:
-    """Print two tables."""
+    """Print a table for each precision and number of pictures, and before them one of waits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--preset", default=PRESET)
@@ -193,7 +184,7 @@ def _rows_of_waits(scene: Scene) -> list[list[str]]:
     step = hrdet_step(scene, 2)
     for _ in range(NUM_WARM_UP):
         step()
-    waits = host_waits(step, watching_waits)
+    waits = host_waits(step, partial(host_waits_are, "warn"))
     return [[f"{scene.precision}, all", str(waits.total())], *([place, str(n)] for place, n in waits.items())]
 
 

@@ -133,11 +133,9 @@ class Table:
             getattr(self._items[row], _SEGMENTATION) if looked_at else None
             for row, looked_at in zip(rows.tolist(), has_one.tolist(), strict=True)
         ]
-
-        def report(position: int, what: str) -> None:
-            self._problems.add(f"{self._item(int(rows[position]))}: {_SEGMENTATION} {what}")
-
-        return read_segmentations(given, sizes, report)
+        return read_segmentations(
+            given, sizes, lambda position, what: self._blame_segmentation(int(rows[position]), what)
+        )
 
     def packed_masks(self, sizes: NDArray[np.int32]) -> PackedMasks:
         """What the segmentations of all N rows cover; a problem for each that is wrong.
@@ -146,11 +144,10 @@ class Table:
             sizes: ``(N, 2)`` height and width of their pictures.
         """
         given = [getattr(item, _SEGMENTATION) for item in self._items]
+        return pack_segmentations(given, sizes, self._blame_segmentation)
 
-        def report(row: int, what: str) -> None:
-            self._problems.add(f"{self._item(row)}: {_SEGMENTATION} {what}")
-
-        return pack_segmentations(given, sizes, report)
+    def _blame_segmentation(self, row: int, what: str) -> None:
+        self._problems.add(f"{self._item(row)}: {_SEGMENTATION} {what}")
 
     def _item(self, row: int) -> str:
         given = getattr(self._items[row], "id", None)

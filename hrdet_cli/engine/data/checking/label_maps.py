@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 
 from hrdet_cli.engine.data.checking.annotations import CheckedPictures
-from hrdet_cli.engine.data.checking.looking import Looked, look_at_all
+from hrdet_cli.engine.data.checking.looking import Looked, look_at_all, without_name
 from hrdet_cli.engine.data.checking.problems import (
     MISSING_MAP,
     UNKNOWN_LABEL,
@@ -90,6 +90,5 @@ def _look_at(
     except LabelMapError as error:
         return MapFault(row, _KINDS[error.fault], error.what)
     except DataError as error:
-        what = str(error).removeprefix(f"picture {map_name(name)} ").removesuffix(".")
-        return MapFault(row, UNREADABLE_MAP, what)
+        return MapFault(row, UNREADABLE_MAP, without_name(error, map_name(name)))
     return None

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
-from hrdet_cli.errors import HrdetError, LostProcessError
+from hrdet_cli.errors import DataError, HrdetError, LostProcessError
 
 FindingT = TypeVar("FindingT")
 _ITEMS_AT_ONCE = 16
@@ -71,6 +71,11 @@ def look_at_all(
             f"a process that opens pictures died after {num_done} of {num_items}, perhaps for want of "
             "memory; try fewer with --workers"
         ) from error
+
+
+def without_name(error: DataError, name: str) -> str:
+    """What an error says of the picture that is called so, to go behind a name."""
+    return str(error).removeprefix(f"picture {name} ").removesuffix(".")
 
 
 class _Chunks(Dataset["list[FindingT] | HrdetError"], Generic[FindingT]):

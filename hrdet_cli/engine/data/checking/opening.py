@@ -8,7 +8,7 @@ from functools import partial
 from PIL import ExifTags, Image
 
 from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
-from hrdet_cli.engine.data.checking.looking import Looked, look_at_all
+from hrdet_cli.engine.data.checking.looking import Looked, look_at_all, without_name
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.geometry import Size
@@ -78,8 +78,7 @@ def _look_at(images: ImageSource, pictures: Sequence[NamedSize], position: int) 
     try:
         finding = _open(images.read(picture.name), picture, position)
     except DataError as error:
-        what = str(error).removeprefix(f"picture {picture.name} ").removesuffix(".")
-        return Finding(position, fault=what)
+        return Finding(position, fault=without_name(error, picture.name))
     return None if finding == Finding(position) else finding
 
 

@@ -11,13 +11,19 @@ def pool_regions(
     levels: Sequence[Tensor],
     regions: Tensor,
     level_index: Tensor,
-    *,
+    ends: Tensor | None,
     strides: Sequence[int],
     cells: int,
     sampling_ratio: int,
     aligned: bool,
+    margin: int,
 ) -> Tensor:
-    """As ``align_regions``, but NCHW in memory; of operators that can be differentiated and exported."""
+    """As ``align_regions``, but NCHW in memory; of operators that can be differentiated and exported.
+
+    Raises:
+        ValueError: There are ends, or a margin.
+    """
+    _refuse_ends(ends, margin)
     rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
     pooled = [
         torch.ops.torchvision.roi_align(
@@ -34,17 +40,20 @@ def pool_regions_backward(
     shapes: Sequence[Sequence[int]],
     regions: Tensor,
     level_index: Tensor,
-    *,
+    ends: Tensor | None,
     strides: Sequence[int],
     cells: int,
     sampling_ratio: int,
     aligned: bool,
+    margin: int,
 ) -> list[Tensor]:
     """Gradients of the levels, of these shapes, in the dtype of the pooled features' ``gradient``.
 
     Raises:
         RuntimeError: On a GPU, where it must be deterministic; in torch's words.
+        ValueError: As of ``pool_regions``.
     """
+    _refuse_ends(ends, margin)
     if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
         raise RuntimeError("roi_align_backward does not have a deterministic implementation")
     rois, rows = _rois_of(regions, gradient.dtype), _rows_of_levels(level_index, len(strides))
@@ -62,6 +71,11 @@ def pool_regions_backward(
         for shape, stride, own in zip(shapes, strides, rows, strict=True)
     ]
     return [of_level.to(gradient.dtype) for of_level in of_levels]
+
+
+def _refuse_ends(ends: Tensor | None, margin: int) -> None:
+    if ends is not None or margin:
+        raise ValueError("without Triton levels go on behind the ends of pictures, and have none")
 
 
 def _rois_of(regions: Tensor, dtype: torch.dtype) -> Tensor:

@@ -101,17 +101,9 @@ class RegionPooling(nn.Module):
         else:
             ends, margin = None, 0
             levels = levels if area is None else tuple(self._extended(level, area) for level in levels)
-        if torch.compiler.is_exporting():  # other programs have RoIAlign of one level
-            return align_by_level.pool_regions(
-                levels,
-                regions,
-                level_index,
-                strides=self.strides,
-                cells=self.cells,
-                sampling_ratio=self.sampling_ratio,
-                aligned=self.aligned,
-            )
-        pooled: Tensor = align_regions(
+        # Other programs have RoIAlign of one level.
+        pool = align_by_level.pool_regions if torch.compiler.is_exporting() else align_regions
+        pooled: Tensor = pool(
             levels,
             regions,
             level_index,

@@ -6,6 +6,7 @@ kernels cannot be built, a GPU computes as a CPU does.
 """
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -47,38 +48,15 @@ def align_regions(
     Raises:
         ValueError: There are ends, and they are not looked at.
     """
-    return _pool_by_level(levels, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin)
+    return align_by_level.pool_regions(
+        levels, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
+    )
 
 
 @align_regions.register_kernel("cuda")
-def _(
-    levels: Sequence[Tensor],
-    regions: Tensor,
-    level_index: Tensor,
-    ends: Tensor | None,
-    strides: Sequence[int],
-    cells: int,
-    sampling_ratio: int,
-    aligned: bool,
-    margin: int,
-) -> Tensor:
-    if not triton_kernels.are_used():
-        return _pool_by_level(
-            levels, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
-        )
-    from hrdet_cli.engine.models.regions import align_cuda  # Triton comes with CUDA alone
-
-    return align_cuda.pool_regions(
-        levels,
-        regions,
-        level_index,
-        ends,
-        strides=strides,
-        cells=cells,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-        margin=margin,
-    )
+def _(*values: Any) -> Tensor:
+    pooled: Tensor = _kernels_of_gpu().pool_regions(*values)
+    return pooled
 
 
 @align_regions.register_fake
@@ -101,42 +79,24 @@ def _align_regions_backward(
     margin: int,
 ) -> list[Tensor]:
     """Gradients of the levels, whose shapes are put end to end."""
-    return _spread_by_level(
-        gradient, shapes, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
-    )
-
-
-@_align_regions_backward.register_kernel("cuda")
-def _(
-    gradient: Tensor,
-    shapes: Sequence[int],
-    regions: Tensor,
-    level_index: Tensor,
-    ends: Tensor | None,
-    strides: Sequence[int],
-    cells: int,
-    sampling_ratio: int,
-    aligned: bool,
-    margin: int,
-) -> list[Tensor]:
-    if not triton_kernels.are_used():
-        return _spread_by_level(
-            gradient, shapes, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
-        )
-    from hrdet_cli.engine.models.regions import align_cuda
-
-    return align_cuda.pool_regions_backward(
+    return align_by_level.pool_regions_backward(
         gradient,
         _in_fours(shapes),
         regions,
         level_index,
         ends,
-        strides=strides,
-        cells=cells,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-        margin=margin,
+        strides,
+        cells,
+        sampling_ratio,
+        aligned,
+        margin,
     )
+
+
+@_align_regions_backward.register_kernel("cuda")
+def _(gradient: Tensor, shapes: Sequence[int], *values: Any) -> list[Tensor]:
+    of_levels: list[Tensor] = _kernels_of_gpu().pool_regions_backward(gradient, _in_fours(shapes), *values)
+    return of_levels
 
 
 @_align_regions_backward.register_fake
@@ -144,57 +104,13 @@ def _(gradient: Tensor, shapes: Sequence[int], *_settings: Any) -> list[Tensor]:
     return [_maps(shape, gradient) for shape in _in_fours(shapes)]
 
 
-def _pool_by_level(
-    levels: Sequence[Tensor],
-    regions: Tensor,
-    level_index: Tensor,
-    ends: Tensor | None,
-    strides: Sequence[int],
-    cells: int,
-    sampling_ratio: int,
-    aligned: bool,
-    margin: int,
-) -> Tensor:
-    _refuse_ends(ends, margin)
-    return align_by_level.pool_regions(
-        levels,
-        regions,
-        level_index,
-        strides=strides,
-        cells=cells,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-    )
+def _kernels_of_gpu() -> ModuleType:
+    """Who pools on a GPU; both take arguments in the order of the operators."""
+    if not triton_kernels.are_used():
+        return align_by_level
+    from hrdet_cli.engine.models.regions import align_cuda  # Triton comes with CUDA alone
 
-
-def _spread_by_level(
-    gradient: Tensor,
-    shapes: Sequence[int],
-    regions: Tensor,
-    level_index: Tensor,
-    ends: Tensor | None,
-    strides: Sequence[int],
-    cells: int,
-    sampling_ratio: int,
-    aligned: bool,
-    margin: int,
-) -> list[Tensor]:
-    _refuse_ends(ends, margin)
-    return align_by_level.pool_regions_backward(
-        gradient,
-        _in_fours(shapes),
-        regions,
-        level_index,
-        strides=strides,
-        cells=cells,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-    )
-
-
-def _refuse_ends(ends: Tensor | None, margin: int) -> None:
-    if ends is not None or margin:
-        raise ValueError("without Triton levels go on behind the ends of pictures, and have none")
+    return align_cuda
 
 
 def _maps(shape: Sequence[int], like: Tensor) -> Tensor:

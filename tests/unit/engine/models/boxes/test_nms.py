@@ -117,8 +117,8 @@ def test_nothing_in_gives_nothing_out() -> None:
 
 def test_torch_can_trace_it() -> None:
     boxes, scores = random_boxes(2, 60, seed=0), random_scores(2, 60, seed=1)
-    for given in ((boxes, scores), (boxes.transpose(0, 1), scores.T)):
-        lengths = [50, 10] if given[1].shape[1] == 60 else [2]
+    across_memory = boxes.transpose(0, 1), scores.T
+    for given, lengths in (((boxes, scores), [50, 10]), (across_memory, [2])):
         torch.library.opcheck(keep_after_nms, given, {"lengths": lengths, "max_iou": 0.5})
 
 
