@@ -40,6 +40,7 @@ from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
 from hrdet_cli.runs.resume import (
     as_begun,
+    can_train_longer,
     check_same_spec,
     compare_data,
     keys_since,
@@ -299,7 +300,8 @@ def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
     if moved is not None:
         yield Notice(_describe_move(run, moved))
     if run.trainer.is_finished and run.num_closed_epochs == run.trainer.num_finished_epochs:
-        yield Notice("all epochs are done already; --set optimisation.num_epochs=... trains longer")
+        longer = "--set optimisation.num_epochs=... trains longer"
+        yield Notice(f"all epochs are done already{f'; {longer}' if can_train_longer(run.spec) else ''}")
 
 
 def _read_newest(run: TrainingRun, start: _Start) -> tuple[Path, dict[str, Any], list[str]]:

@@ -15,6 +15,7 @@ from hrdet_cli.specs.layers import Layer, Layered, parse_spec
 from hrdet_cli.specs.loading import format_spec, validate_layers
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
+_NUM_EPOCHS = "optimisation.num_epochs"
 MAY_CHANGE = (
     "data.batch_size_per_process",
     "data.broken_pictures",
@@ -24,7 +25,7 @@ MAY_CHANGE = (
     "data.train",
     "data.val",
     "evaluation",
-    "optimisation.num_epochs",
+    _NUM_EPOCHS,
     "run.checkpoint_every_epochs",
     "run.checkpoint_every_minutes",
     "run.device",
@@ -35,8 +36,10 @@ MAY_CHANGE = (
 """Keys that a resumed run may change: none decides what a step computes, but for another device's rounding.
 
 Data may have moved; that it is the same is told by its fingerprint.  With another number of processes the
-pictures of a process may change so that a step has as many as before.
+pictures of a process may change so that a step has as many as before.  The number of epochs may change
+where `can_train_longer`.
 """
+_WHY_LENGTH_STAYS = "with optimisation.schedule.kind=cosine it decides the rate of every step; "
 
 
 def mend_spec(folder: RunFolder) -> str | None:
@@ -100,14 +103,21 @@ def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
         SpecError: Something would change that a resumed run must keep.
     """
     wanted = parse_yaml(format_spec(spec), source="the resumed spec")
+    may_change = [key for key in MAY_CHANGE if key != _NUM_EPOCHS or can_train_longer(spec)]
     problems = [
         f"{key}: is {shown(value)} in {file}, but {shown(_value_at(wanted, key))} was asked for; "
+        f"{_WHY_LENGTH_STAYS if key == _NUM_EPOCHS else ''}"
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
         for key, value in leaves(_parse_spec(saved))
-        if _value_at(wanted, key) != value and not is_within(key, MAY_CHANGE)
+        if _value_at(wanted, key) != value and not is_within(key, may_change)
     ]
     if problems:
         raise SpecError(problems)
+
+
+def can_train_longer(spec: ExperimentSpec) -> bool:
+    """Whether a run of this spec may get more epochs: not where its length decides the rate of every step."""
+    return spec.optimisation.schedule.kind != "cosine"
 
 
 def keys_since(saved: str, spec: ExperimentSpec) -> tuple[str, ...]:

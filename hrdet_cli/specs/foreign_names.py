@@ -42,10 +42,16 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("optimisation.warmup_factor", "0.1"): "warmup_ratio warmup_lr start_factor warmup_bias_lr",
         ("optimisation.warmup_shape", "constant"): "warmup_method warmup_policy warmup_type warmup_mode",
         (
-            "optimisation.drop_epochs",
+            "optimisation.schedule.drop_epochs",
             "[8, 11]",
         ): "milestones lr_steps lr_step steps step lr_step_size step_size",
-        ("optimisation.drop_factor", "0.1"): "gamma lr_gamma lr_drop",
+        ("optimisation.schedule.drop_factor", "0.1"): "gamma lr_gamma lr_drop",
+        ("optimisation.schedule.final_factor", "0.01"): "lrf min_lr eta_min final_lr lr_min min_lr_ratio",
+        (
+            "optimisation.schedule.kind",
+            "cosine",
+        ): "scheduler lr_scheduler lr_config lr_schedule schedule param_scheduler sched "
+        "lr_scheduler_type cos_lr",
         ("optimisation.clip_norm", "35"): "clip clip_grad grad_clip max_norm clip_max_norm gradient_clip_val "
         "max_grad_norm clip_gradients",
         ("optimisation.ema", "{decay: 0.999}"): "model_ema use_ema ema_decay model_ema_decay",
@@ -128,9 +134,6 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
             "the classes come from the training annotations (their categories); nothing sets them"
         ),
         "optimizer optim opt optimiser": "the optimiser is SGD with momentum; see optimisation.*",
-        "scheduler lr_scheduler lr_config lr_schedule schedule param_scheduler sched": (
-            "the rate is warmed up and then dropped: optimisation.warmup_steps, drop_epochs and drop_factor"
-        ),
         "max_iters max_iter iterations iters num_iters num_steps max_steps total_steps": (
             "the length of a run is counted in epochs: --set optimisation.num_epochs=12"
         ),
@@ -168,7 +171,7 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
         "patience early_stopping": "there is no early stopping: best.pt keeps the best evaluation",
         "version v": "the version is printed by: hrdet --version",
         "base preset _base_": "a base is chosen by --preset NAME, or by base: NAME in a spec file",
-        "lr_drop_epochs": "--set optimisation.drop_epochs='[8, 11]'",
+        "lr_drop_epochs": "--set optimisation.schedule.drop_epochs='[8, 11]'",
     }
 )
 _ANSWER_BY_NAME = {name: answer for names, answer in _ANSWER_BY_NAMES.items() for name in names.split()}

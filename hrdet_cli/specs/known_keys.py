@@ -151,6 +151,7 @@ def settings_for(name: str, value: str | None) -> list[str]:
     if synonym is None and answer_to(name) is not None:
         return []
     dotted = name.lstrip("-").replace("-", "_")
+    dotted = RENAMED_KEYS.get(dotted, dotted)
     named = [key for key in all_keys() if dotted in (key, key.rpartition(".")[2])]
     key, example = synonym or (named[0] if named else "", None)
     if not key:

@@ -22,7 +22,9 @@ from hrdet_cli.specs.yaml_text import parse_yaml, shown
 from hrdet_cli.wording import shortened
 
 SECTION_KINDS = ("kind", "policy")
-IMPLIED_KINDS: Mapping[str, str] = MappingProxyType({"model.head": "faster_rcnn"})
+IMPLIED_KINDS: Mapping[str, str] = MappingProxyType(
+    {"model.head": "faster_rcnn", "optimisation.schedule": "steps"}
+)
 """What sections are of which no layer says it."""
 _MOST_PARTS, _MOST_SHOWN = 20, 100
 _MOST_BYTES = 2**20

@@ -35,8 +35,41 @@ class EmaSpec(Spec):
     """Share of the average that stays at each step; 0.999 remembers about a thousand steps."""
 
 
+class StepScheduleSpec(Spec):
+    """A rate that drops after some epochs."""
+
+    kind: Literal["steps"] = "steps"
+    """How the rate falls."""
+    drop_epochs: tuple[PositiveInt, ...] = (8, 11)
+    """The rate is multiplied by `drop_factor` after each of these epochs."""
+    drop_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Factor of each drop."""
+
+
+class CosineScheduleSpec(Spec):
+    """A rate that falls step by step along half a cosine, from the first step of the run to the last."""
+
+    kind: Literal["cosine"]
+    """How the rate falls."""
+    final_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the rate that is left at the end of the run."""
+
+
+class ConstantScheduleSpec(Spec):
+    """A rate that stays."""
+
+    kind: Literal["constant"]
+    """How the rate falls: not at all."""
+
+
+ScheduleSpec = Annotated[
+    StepScheduleSpec | CosineScheduleSpec | ConstantScheduleSpec, Field(discriminator="kind")
+]
+"""Every kind of schedule, the default kind first."""
+
+
 class OptimisationSpec(Spec):
-    """SGD with momentum, warm-up and a step schedule."""
+    """SGD with momentum, warm-up and a schedule of the learning rate."""
 
     base_learning_rate: PositiveFloat = 0.02
     """Learning rate at `base_batch_size` pictures a step."""
@@ -56,10 +89,8 @@ class OptimisationSpec(Spec):
     """Largest L2 norm of the whole gradient; null does not clip."""
     num_epochs: PositiveInt = 12
     """Passes over the training pictures."""
-    drop_epochs: tuple[PositiveInt, ...] = (8, 11)
-    """The rate is multiplied by `drop_factor` after each of these epochs."""
-    drop_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Factor of each drop."""
+    schedule: ScheduleSpec = StepScheduleSpec()
+    """How the rate falls after, and during, the warm-up."""
     warmup_steps: NonNegativeInt = 500
     """Steps before the rate has its full value."""
     max_warmup_share: Fraction | None = None
@@ -69,6 +100,11 @@ class OptimisationSpec(Spec):
     """Share of the full rate at the first step."""
     warmup_shape: Literal["linear", "constant"] = "linear"
     """Whether the rate rises step by step from that share, or keeps it during the warm-up (constant)."""
+
+    @property
+    def drop_epochs(self) -> tuple[int, ...]:
+        """Epochs after which the rate drops; none with another schedule than steps."""
+        return self.schedule.drop_epochs if isinstance(self.schedule, StepScheduleSpec) else ()
 
     def warmup_steps_of(self, num_steps: int) -> int:
         """Steps of the warm-up of a run of ``num_steps``."""

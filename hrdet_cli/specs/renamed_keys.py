@@ -13,6 +13,8 @@ RENAMED_KEYS: Mapping[str, str] = MappingProxyType(
         "model.neck_channels": "model.neck.channels",
         "model.backbone.neck_interpolation": "model.neck.interpolation",
         "model.backbone.neck_pooling": "model.neck.pooling",
+        "optimisation.drop_epochs": "optimisation.schedule.drop_epochs",
+        "optimisation.drop_factor": "optimisation.schedule.drop_factor",
     }
 )
 """Dotted keys and sections of older versions, and what they are called now."""

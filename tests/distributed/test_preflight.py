@@ -85,7 +85,7 @@ def test_auto_takes_what_fits_on_the_smallest_of_all_processes(run_pair: Run, tm
     both = run_pair(
         "data.batch_size_per_process=auto",
         "optimisation.num_epochs=1",
-        "optimisation.drop_epochs=[]",
+        "optimisation.schedule.drop_epochs=[]",
         "evaluation.every_num_epochs=0",
         room=(5, 3),
     )

@@ -20,7 +20,7 @@ from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
 from hrdet_cli.engine.training.reports import StepReport
-from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.engine.training.schedule import Schedule, Warmup
 from hrdet_cli.errors import DataError, NonFiniteLossError
 from tests.distributed.process_group import gloo_group, run_processes
 
@@ -80,9 +80,7 @@ def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lamb
     return Trainer(
         model=model,
         optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4, groups=groups),
-        schedule=StepSchedule(
-            learning_rate=0.1, warmup_steps=2, warmup_factor=0.5, drop_epochs=(), drop_factor=0.1
-        ),
+        schedule=Schedule(learning_rate=0.1, warmup=Warmup(num_steps=2, factor=0.5), decay=None),
         loader=loader,
         num_epochs=1,
         clip_norm=0.05,

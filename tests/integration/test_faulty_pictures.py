@@ -32,7 +32,7 @@ def data(finished_run: FinishedRun, tmp_path: Path) -> Path:
 
 def options_of(data: Path, *more: str) -> list[str]:
     sources = [f"data.{part}={{annotations: {part}.json, images: images}}" for part in ("train", "val")]
-    epochs = ("optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    epochs = ("optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]")
     return tiny_options(data, "data.demo=null", *sources, *epochs, *more)
 
 

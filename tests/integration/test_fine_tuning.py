@@ -14,7 +14,7 @@ TUNING = (
     "norm={kind: batch, keep_statistics: true}",
     "model.backbone.frozen_stages=1",
     "optimisation.num_epochs=1",
-    "optimisation.drop_epochs=[]",
+    "optimisation.schedule.drop_epochs=[]",
     "evaluation.every_num_epochs=0",
 )
 

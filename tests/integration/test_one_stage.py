@@ -14,7 +14,7 @@ SMALL = (
     "model.head.channels=16",
     "model.head.num_convs=1",
     "optimisation.num_epochs=1",
-    "optimisation.drop_epochs=[]",
+    "optimisation.schedule.drop_epochs=[]",
     "run.log_every_steps=1",
 )
 HEADS = {

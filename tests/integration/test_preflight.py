@@ -14,7 +14,11 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
 
-ONE_EPOCH = ("optimisation.num_epochs=1", "optimisation.drop_epochs=[]", "evaluation.every_num_epochs=0")
+ONE_EPOCH = (
+    "optimisation.num_epochs=1",
+    "optimisation.schedule.drop_epochs=[]",
+    "evaluation.every_num_epochs=0",
+)
 Room = Callable[[int], None]
 
 

@@ -98,7 +98,9 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
 def test_a_run_goes_on_without_its_terminal(
     finished_run: FinishedRun, tmp_path: Path, redirection: str, processes: tuple[str, ...]
 ) -> None:
-    options = tiny_options(finished_run.data_root, "optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    options = tiny_options(
+        finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
+    )
     done = run_under(redirection, "train", *options, *processes, "--run-dir", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "checkpoints" / "last.pt").is_file()

@@ -360,7 +360,9 @@ def test_two_signals_while_a_checkpoint_is_written_end_with_their_code_and_blame
     finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    options = tiny_options(finished_run.data_root, "optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    options = tiny_options(
+        finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
+    )
     command = [sys.executable, "-c", SIGNALLED_WHILE_IT_SAVES, "train", *options, "--run-dir", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 143
@@ -372,7 +374,7 @@ def test_a_run_without_validation_data_says_what_it_cannot_do_and_may_get_them_l
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     root, folder = finished_run.data_root, tmp_path / "run"
-    options = tiny_options(root, "optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    options = tiny_options(root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]")
     outcome = hrdet(
         "train", *options, "--train-data", root / "train.json", root / "images.zip", "--run-dir", folder
     )
@@ -404,7 +406,9 @@ def test_no_anchor_that_matches_is_told_before_the_run_and_after_its_first_epoch
         "model.head.rpn.allowed_border_pixels=0",
         "optimisation.num_epochs=1",
     )
-    options = tiny_options(finished_run.data_root, *settings, "data.val=null", "optimisation.drop_epochs=[]")
+    options = tiny_options(
+        finished_run.data_root, *settings, "data.val=null", "optimisation.schedule.drop_epochs=[]"
+    )
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 0, outcome.stderr
     assert "100% of the boxes can match no anchor" in outcome.stdout

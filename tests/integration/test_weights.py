@@ -188,7 +188,9 @@ def test_no_command_runs_what_is_in_a_file(command: str, hrdet: Hrdet, tmp_path:
 def test_training_starts_from_the_weights_of_an_option(
     hrdet: Hrdet, finished_run: FinishedRun, of_mmdetection: Path, trained: dict[str, Any], tmp_path: Path
 ) -> None:
-    options = tiny_options(finished_run.data_root, "optimisation.num_epochs=1", "optimisation.drop_epochs=[]")
+    options = tiny_options(
+        finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
+    )
     options += ["--weights", str(of_mmdetection), "--run-dir", str(tmp_path / "run")]
     planned = hrdet("train", *options, "--dry-run")
     assert planned.exit_code == 0, planned.stderr

@@ -11,6 +11,7 @@ from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec
 from hrdet_cli.wording import counted, first_few
 
 
@@ -39,6 +40,7 @@ def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
     facts.add_row("warm-up", _warmup(plan, spec))
+    facts.add_row("schedule", _schedule(spec.optimisation))
     for group in plan.parameter_groups:
         facts.add_row(f"parameters of {group.name}", _rates(group))
     if spec.optimisation.ema is not None:
@@ -70,6 +72,18 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
     if plan.warmup_steps and optimisation.warmup_shape == "constant":
         text += f", at {optimisation.warmup_factor:.3g} of the rate"
     return text
+
+
+def _schedule(optimisation: OptimisationSpec) -> str:
+    schedule = optimisation.schedule
+    if isinstance(schedule, ConstantScheduleSpec):
+        return "the rate stays"
+    if isinstance(schedule, CosineScheduleSpec):
+        return f"the rate falls along a cosine to {schedule.final_factor:g} of it at the end"
+    if not schedule.drop_epochs:
+        return "the rate stays: there are no drops"
+    epochs = ", ".join(map(str, schedule.drop_epochs))
+    return f"the rate is multiplied by {schedule.drop_factor:g} after epoch {epochs}"
 
 
 def _describe(part: PartCounts) -> str:

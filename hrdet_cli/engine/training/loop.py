@@ -23,7 +23,7 @@ from hrdet_cli.engine.training.optimiser import load_optimiser_state
 from hrdet_cli.engine.training.position import Position, PositionMoved
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
-from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.engine.training.schedule import Schedule
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
 
 
@@ -108,7 +108,7 @@ class Trainer:
         *,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
-        schedule: StepSchedule,
+        schedule: Schedule,
         loader: StepLoader,
         num_epochs: int,
         clip_norm: float | None,
@@ -257,7 +257,10 @@ class Trainer:
         self._model.to("cpu")
 
     def _set_learning_rate(self) -> float:
-        learning_rate = self._schedule.learning_rate_at(step=self.step, epoch=self.num_finished_epochs)
+        part_of_epoch = self.step_in_epoch / self._loader.num_steps_per_epoch
+        learning_rate = self._schedule.learning_rate_at(
+            step=self.step, num_epochs_done=self.num_finished_epochs + part_of_epoch
+        )
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate

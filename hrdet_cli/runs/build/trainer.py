@@ -9,9 +9,9 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import build_sgd
-from hrdet_cli.engine.training.schedule import StepSchedule
 from hrdet_cli.runs.build.numerics import build_training_numerics
 from hrdet_cli.runs.build.parameter_groups import build_parameter_groups
+from hrdet_cli.runs.build.schedule import build_schedule
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 
@@ -44,13 +44,10 @@ def build_trainer(
             groups=build_parameter_groups(optimisation),
             is_fused=device.type == "cuda",
         ),
-        schedule=StepSchedule(
+        schedule=build_schedule(
+            optimisation,
             learning_rate=learning_rate,
-            warmup_steps=optimisation.warmup_steps_of(loader.num_steps_per_epoch * optimisation.num_epochs),
-            warmup_factor=optimisation.warmup_factor,
-            warmup_shape=optimisation.warmup_shape,
-            drop_epochs=optimisation.drop_epochs,
-            drop_factor=optimisation.drop_factor,
+            num_steps=loader.num_steps_per_epoch * optimisation.num_epochs,
         ),
         loader=loader,
         num_epochs=optimisation.num_epochs,

@@ -43,14 +43,14 @@ def describe_lost_drops(run: RunFigures) -> str | None:
     return (
         f"the rate is to drop after epoch {' and '.join(map(str, lost))}, but the run has "
         f"{counted(optimisation.num_epochs, 'epoch')}, so it never does: "
-        f"{command('--set', f'optimisation.drop_epochs={_usual_drops(optimisation.num_epochs)}')}"
+        f"{command('--set', _usual_drops(optimisation.num_epochs))}"
     )
 
 
-def _usual_drops(num_epochs: int) -> list[int]:
-    """After two thirds and eleven twelfths of the run, as in the published schedules."""
+def _usual_drops(num_epochs: int) -> str:
+    """The setting of drops after two thirds and eleven twelfths of the run, as in published schedules."""
     drops = {round(num_epochs * 2 / 3), round(num_epochs * 11 / 12)}
-    return sorted(epoch for epoch in drops if 0 < epoch < num_epochs)
+    return f"optimisation.schedule.drop_epochs={sorted(epoch for epoch in drops if 0 < epoch < num_epochs)}"
 
 
 def describe_large_batch(run: RunFigures) -> str | None:
@@ -72,10 +72,12 @@ def describe_short_run(run: RunFigures) -> str | None:
     if not run.knows_batch_size or run.num_steps >= _FEWEST_STEPS:
         return None
     num_epochs = -(-_USUAL_STEPS // run.steps.num_steps)
-    drops = f"optimisation.drop_epochs={_usual_drops(num_epochs)}"
+    cure = ["--set", f"optimisation.num_epochs={num_epochs}"]
+    if run.spec.optimisation.schedule.kind == "steps":
+        cure += ["--set", _usual_drops(num_epochs)]
     return (
         f"the whole run has {counted(run.num_steps, 'step')}, in which a detector learns next to nothing: "
-        f"{command('--set', f'optimisation.num_epochs={num_epochs}', '--set', drops)}"
+        f"{command(*cure)}"
     )
 
 

@@ -42,7 +42,7 @@ def problems_of(*words: str) -> list[str]:
         ("train --momentum 0.8", "--momentum; write --set optimisation.momentum=0.8"),
         (
             "train --optimisation.drop-factor .2",
-            "--optimisation.drop-factor; write --set optimisation.drop_f",
+            "--optimisation.drop-factor; write --set optimisation.schedule.drop_f",
         ),
         ("train --pretrained f.pth", "--pretrained; write --weights f.pth"),
         ("train --work-dir x", "--work-dir; the run folder is an option of hrdet train: --run-dir DIR"),
@@ -170,7 +170,10 @@ def test_an_answer_with_a_setting_is_a_valid_one(name: str) -> None:
             "train --preset hrnet-w32-m",
             ["hrnet-w32-mstrain-pad", "hrnet-w32-mstrain-pad-2x", "hrnet-w32-mstrain-pad-3x"],
         ),
-        ("train --set optimisation.drop", ["optimisation.drop_epochs=", "optimisation.drop_factor="]),
+        (
+            "train --set optimisation.schedule.drop",
+            ["optimisation.schedule.drop_epochs=", "optimisation.schedule.drop_factor="],
+        ),
         ("train --overw", ["--overwrite"]),
         ("presets show dem", ["demo", "demo-mask"]),
         ("benchmark-p", ["benchmark-pad"]),

@@ -70,6 +70,19 @@ def test_the_same_spec_may_go_on_longer_and_be_evaluated_otherwise(
     )
 
 
+def test_a_cosine_that_has_begun_keeps_its_length(tmp_path: Path) -> None:
+    cosine = "optimisation.schedule.kind=cosine"
+    folder = folder_of(tmp_path, demo(cosine))
+    check_same_spec(demo(cosine), folder.read_spec(), file=folder.spec_file)
+    with pytest.raises(SpecError) as caught:
+        check_same_spec(demo(cosine, "optimisation.num_epochs=40"), folder.read_spec(), file=folder.spec_file)
+    assert caught.value.problems == [
+        f"optimisation.num_epochs: is 8 in {folder.spec_file}, but 40 was asked for; with "
+        "optimisation.schedule.kind=cosine it decides the rate of every step; a resumed run keeps it, so "
+        "leave it or start a new run with another --run-dir"
+    ]
+
+
 def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_what_is_new(tmp_path: Path) -> None:
     spec, folder = demo(), folder_of(tmp_path, demo())
     values = yaml.safe_load(format_spec(spec))
@@ -78,6 +91,10 @@ def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_what_is_new(tmp
     assert head.pop("mask") is None
     nameless = {"model.head.mask", *(f"model.neck.{key}" for key in neck)}  # there were none by any name
     nameless -= {f"model.neck.{key}" for key in ("channels", "interpolation", "pooling")}
+    values["optimisation"] |= {
+        key: values["optimisation"]["schedule"][key] for key in ("drop_epochs", "drop_factor")
+    }
+    del values["optimisation"]["schedule"]
     values["model"] |= {**head, "neck_channels": neck["channels"]}
     values["model"]["backbone"] |= {
         "neck_interpolation": neck["interpolation"],

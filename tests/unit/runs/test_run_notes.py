@@ -126,12 +126,12 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "optimisation.num_epochs=6",
         {},
         "to drop after epoch 8 and 11, but the run has 6 epochs, so it never does: --set "
-        "'optimisation.drop_epochs=[4]'",
+        "'optimisation.schedule.drop_epochs=[4]'",
     ),
     ("drop-never", "optimisation.num_epochs=11", {}, "after epoch 11, but the run has 11 epochs"),
     (
         "batch-large",
-        "data.batch_size_per_process=64 optimisation.num_epochs=999 optimisation.drop_epochs=[]",
+        "data.batch_size_per_process=64 optimisation.num_epochs=999 optimisation.schedule.drop_epochs=[]",
         {"train": FEW},
         "a step has 64 pictures, but there are only 40 to train on, so 24 pictures of each epoch are shown "
         "again: --set data.batch_size_per_process=10",
@@ -141,7 +141,13 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "",
         {"train": FEW},
         "the whole run has 120 steps, in which a detector learns next to nothing: --set "
-        "optimisation.num_epochs=100 --set 'optimisation.drop_epochs=[67, 92]'",
+        "optimisation.num_epochs=100 --set 'optimisation.schedule.drop_epochs=[67, 92]'",
+    ),
+    (
+        "run-short",
+        "optimisation.schedule.kind=cosine",
+        {"train": FEW},
+        "a detector learns next to nothing: --set optimisation.num_epochs=100",
     ),
     (
         "average-slow",

@@ -58,6 +58,23 @@ def test_changing_what_a_section_is_starts_it_afresh() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["cosine", "constant"])
+def test_a_schedule_takes_the_place_of_a_presets_drops_but_not_of_ones_own(kind: str, tmp_path: Path) -> None:
+    chosen = f"optimisation.schedule.kind={kind}"
+    loaded = load_spec(preset="demo", settings=[chosen])
+    assert loaded.spec.optimisation.schedule.model_dump().keys().isdisjoint({"drop_epochs", "drop_factor"})
+    text = f"{MINIMAL}optimisation: {{schedule: {{kind: {kind}}}, drop_epochs: [3]}}\n"
+    assert problems_of(tmp_path, text) == [
+        f"{tmp_path / 'spec.yaml'}: optimisation.schedule.drop_epochs: unknown key; it is for "
+        "optimisation.schedule.kind=steps; set that too"
+    ]
+
+
+def test_a_schedule_given_as_a_word_is_answered_with_its_key(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, MINIMAL, "optimisation.schedule=cosine")
+    assert problem.endswith("got 'cosine'; write --set optimisation.schedule.kind=cosine")
+
+
 def test_setting_the_same_kind_again_keeps_the_section() -> None:
     loaded = load_spec(preset="hrnet-w18-mstrain-pad", settings=["padding.policy=fixed"])
     assert loaded.spec.padding == FixedPaddingSpec(policy="fixed", canvas_pixels=(1600, 1024))
@@ -346,10 +363,12 @@ def test_a_truth_value_is_no_number(tmp_path: Path, setting: str) -> None:
 
 
 def test_a_truth_value_in_a_list_of_numbers_is_refused(tmp_path: Path) -> None:
-    problems = problems_of(tmp_path, MINIMAL, "optimisation.drop_epochs=[8, true]", "data.num_workers=-1")
+    problems = problems_of(
+        tmp_path, MINIMAL, "optimisation.schedule.drop_epochs=[8, true]", "data.num_workers=-1"
+    )
     assert problems[1] == (
-        "--set optimisation.drop_epochs=[8, true]: optimisation.drop_epochs: must be a list of whole numbers "
-        "above 0; got [8, true]"
+        "--set optimisation.schedule.drop_epochs=[8, true]: optimisation.schedule.drop_epochs: must be a "
+        "list of whole numbers above 0; got [8, true]"
     )
     assert len(problems) == 2, "those of other sections are told too"
 
@@ -380,6 +399,15 @@ def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
         ("canvas_pixels=[1344, 800]", "did you mean padding.canvas_pixels (with padding.policy=fixed)?"),
         ("padding.canvas_pixels=[1344, 800]", "it is for padding.policy=fixed; set that too"),
         ("model.backbone.depth=50", "it is for model.backbone.kind=resnet; set that too"),
+        (
+            "optimisation.schedule.final_factor=0.1",
+            "it is for optimisation.schedule.kind=cosine; set that too",
+        ),
+        (
+            "optimisation.min_lr=1e-6",
+            "did you mean optimisation.schedule.final_factor (with optimisation.sch",
+        ),
+        ("sched=cosine", "did you mean optimisation.schedule.kind?"),
         ("momentum=0.8", "did you mean optimisation.momentum?"),
         ("model.head.stages=[]", "it is for model.head.kind=cascade_rcnn; set that too"),
         (
@@ -435,10 +463,13 @@ def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None
         ("optimisation.momentum=.nan", "must be a number from 0 to 1; got .nan"),
         ("optimisation.ema=3", "must be a section with the keys decay or null; got 3"),
         (
-            "optimisation.drop_epochs=8",
-            "whole numbers above 0; got 8; write --set 'optimisation.drop_",
+            "optimisation.schedule.drop_epochs=8",
+            "whole numbers above 0; got 8; write --set 'optimisation.schedule.drop_",
         ),
-        ("optimisation.drop_epochs=[8, x, -1]", "must be a list of whole numbers above 0; got [8, x, -1]"),
+        (
+            "optimisation.schedule.drop_epochs=[8, x, -1]",
+            "must be a list of whole numbers above 0; got [8, x, -1]",
+        ),
         (
             "augmentation.scales_pixels=[1333, 800]",
             "write --set 'augmentation.scales_pixels=[[1333, 800]]'",

@@ -17,7 +17,7 @@ from hrdet_cli.specs.heads.fcos import FcosSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
-from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec
+from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec, StepScheduleSpec
 from hrdet_cli.specs.presets import (
     TITLE_BY_FOLDER,
     all_presets,
@@ -450,7 +450,8 @@ def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:
     optimisation = spec.optimisation
     assert (optimisation.base_learning_rate, optimisation.base_batch_size) == (0.02, 16)
     assert (optimisation.momentum, optimisation.weight_decay, optimisation.clip_norm) == (0.9, 1e-4, 35)
-    assert (optimisation.num_epochs, optimisation.drop_epochs, optimisation.drop_factor) == (12, (8, 11), 0.1)
+    assert optimisation.num_epochs == 12
+    assert optimisation.schedule == StepScheduleSpec(drop_epochs=(8, 11), drop_factor=0.1)
     assert optimisation.warmup_steps == 500
     assert optimisation.warmup_factor == pytest.approx(1 / 3)
     assert spec.model.pixel_mean == (123.675, 116.28, 103.53)

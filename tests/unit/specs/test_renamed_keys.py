@@ -18,6 +18,8 @@ OLD = {
     "model.neck_channels": 48,
     "model.backbone.neck_interpolation": "nearest",
     "model.backbone.neck_pooling": "max",
+    "optimisation.drop_epochs": "[7]",
+    "optimisation.drop_factor": "0.5",
 }
 
 

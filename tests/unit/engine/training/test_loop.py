@@ -25,15 +25,21 @@ from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.engine.training.reports import StepReport
-from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.engine.training.schedule import CosineDecay, Schedule, StepDecay, Warmup
 from hrdet_cli.errors import DataError, NonFiniteLossError, SpecError, WeightsError
 
 CPU = torch.device("cpu")
 EXACT = Numerics()
-SCHEDULE = StepSchedule(
-    learning_rate=0.05, warmup_steps=4, warmup_factor=0.5, drop_epochs=(2,), drop_factor=0.1
+SCHEDULE = Schedule(
+    learning_rate=0.05,
+    warmup=Warmup(num_steps=4, factor=0.5),
+    decay=StepDecay(drop_epochs=(2,), drop_factor=0.1),
 )
-
+COSINE = Schedule(
+    learning_rate=0.05,
+    warmup=Warmup(num_steps=2, factor=0.5),
+    decay=CosineDecay(num_epochs=4, final_factor=0.01),
+)
 
 RECORD = PictureRecord(
     index=0,
@@ -99,7 +105,7 @@ def build_trainer(
     *,
     model: nn.Module | None = None,
     loader: FakeLoader | None = None,
-    schedule: StepSchedule = SCHEDULE,
+    schedule: Schedule = SCHEDULE,
     num_epochs: int = 4,
     clip_norm: float | None = 0.1,
     numerics: Numerics = EXACT,
@@ -155,8 +161,12 @@ def assert_same_bits(first: object, second: object) -> None:
 @pytest.mark.parametrize("num_steps_before", [1, 2, 3, 4, 6, 8, 11])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"groups": ParameterGroups(norm=Factors(learning_rate=0.5)), "decay": 0.7}],
-    ids=["plain", "groups-and-average"],
+    [
+        {},
+        {"groups": ParameterGroups(norm=Factors(learning_rate=0.5)), "decay": 0.7},
+        {"schedule": COSINE},
+    ],
+    ids=["plain", "groups-and-average", "cosine"],
 )
 def test_stopping_and_resuming_equals_never_stopping_bit_for_bit(
     num_steps_before: int, options: Any, tmp_path: Path
@@ -179,6 +189,13 @@ def test_stopping_and_resuming_equals_never_stopping_bit_for_bit(
         for run in (expected, reports)
     ]
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_cosine_falls_with_every_step_by_the_part_of_the_run_that_is_done() -> None:
+    rates = [report.learning_rate for report in train(build_trainer(schedule=COSINE))]
+    # 12 steps in 4 epochs; two of warm-up, from a half
+    shares = [0.01 + 0.99 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(12)]
+    assert rates == pytest.approx([0.05 * share for share in (0.5, 0.75 * shares[1], *shares[2:])])
 
 
 def test_resume_needs_the_momentum() -> None:

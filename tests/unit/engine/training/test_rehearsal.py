@@ -17,7 +17,7 @@ from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
 from hrdet_cli.engine.training.rehearsal import fits_into_memory, is_out_of_memory, largest_fitting
-from hrdet_cli.engine.training.schedule import StepSchedule
+from hrdet_cli.engine.training.schedule import Schedule, Warmup
 
 CPU = torch.device("cpu")
 BATCH = make_noise_batch(Size(64, 96), num_pictures=3, num_boxes=9, num_classes=2)
@@ -63,9 +63,7 @@ def build_trainer(detector: Detector) -> Trainer:
     return Trainer(
         model=detector,
         optimiser=optimiser,
-        schedule=StepSchedule(
-            learning_rate=0.05, warmup_steps=0, warmup_factor=0.5, drop_epochs=(), drop_factor=0.1
-        ),
+        schedule=Schedule(learning_rate=0.05, warmup=Warmup(num_steps=0, factor=0.5), decay=None),
         loader=Loader(),
         num_epochs=2,
         clip_norm=0.1,

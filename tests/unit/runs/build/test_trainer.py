@@ -1,10 +1,12 @@
 from typing import Any, cast
 
+import pytest
 import torch
 
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.runs.build.detector import build_detector, place_detector
+from hrdet_cli.runs.build.schedule import build_schedule
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.specs.loading import load_spec
 
@@ -23,6 +25,22 @@ def trainer_of(*settings: str) -> Trainer:
     detector = place_detector(build_detector(spec, num_classes=3, trains=True), spec.run, CPU)
     loader = cast("TrainingLoader", Loader())
     return build_trainer(spec, detector, loader, CPU, learning_rate=0.01, stop_asked=lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("{drop_epochs: [1, 2], drop_factor: 0.5}", [1.0, 0.5, 0.25]),
+        ("{kind: cosine, final_factor: 0.2}", [1.0, 0.2 + 0.8 * 0.75, 0.2 + 0.8 * 0.25]),
+        ("{kind: constant}", [1.0, 1.0, 1.0]),
+    ],
+)
+def test_the_specs_schedule_gives_each_epochs_first_rate(schedule: str, expected: list[float]) -> None:
+    settings = [f"optimisation.schedule={schedule}", "optimisation.num_epochs=3"]
+    optimisation = load_spec(preset="demo", settings=settings).spec.optimisation
+    built = build_schedule(optimisation, learning_rate=0.01, num_steps=3000)
+    rates = [built.learning_rate_at(step=1000 + epoch, num_epochs_done=epoch) for epoch in range(3)]
+    assert rates == pytest.approx([0.01 * share for share in expected])
 
 
 def groups_of(trainer: Trainer) -> list[tuple[float, float]]:
