@@ -19,7 +19,7 @@ from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.runs.run_notes.kinds import Note, find_notes
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
-from hrdet_cli.specs.optimisation import OptimisationSpec, ParameterGroupSpec
+from hrdet_cli.specs.optimisation import OptimisationSpec
 
 _MOST_PICTURES_LAID_OUT = 4000  # a second's work
 
@@ -50,6 +50,8 @@ class GroupRates:
     Attributes:
         learning_rate: After warm-up, of a parameter that is in this group only.
         weight_decay: Likewise.
+        stage_decay: Of the backbone, what multiplies the rate of stage 4 once and that of each stage before
+            it once more; 1 for other groups.
     """
 
     name: str
@@ -57,6 +59,7 @@ class GroupRates:
     learning_rate: float
     weight_decay_factor: float
     weight_decay: float
+    stage_decay: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,20 +200,22 @@ def _learning_rate_rule(spec: ExperimentSpec, batch_size: int) -> str:
     optimisation = spec.optimisation
     if optimisation.learning_rate_scaling == "none":
         return "as set (optimisation.learning_rate_scaling is none)"
-    return (
-        f"{optimisation.base_learning_rate:g} x {batch_size} / {optimisation.base_batch_size} (linear rule)"
-    )
+    base, base_size = f"{optimisation.base_learning_rate:g}", optimisation.base_batch_size
+    if optimisation.learning_rate_scaling == "square-root":
+        return f"{base} x sqrt({batch_size} / {base_size}) (square-root rule)"
+    return f"{base} x {batch_size} / {base_size} (linear rule)"
 
 
 def _group_rates(optimisation: OptimisationSpec, learning_rate: float) -> Iterator[GroupRates]:
     for name, group in optimisation.parameter_groups:
-        if group != ParameterGroupSpec():
+        if group != type(group)():
             yield GroupRates(
                 name=name,
                 learning_rate_factor=group.learning_rate_factor,
                 learning_rate=learning_rate * group.learning_rate_factor,
                 weight_decay_factor=group.weight_decay_factor,
                 weight_decay=optimisation.weight_decay * group.weight_decay_factor,
+                stage_decay=getattr(group, "stage_decay", 1.0),
             )
 
 

@@ -11,7 +11,7 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
-from hrdet_cli.specs.layers import Layer, Layered, parse_spec
+from hrdet_cli.specs.layers import SECTION_KINDS, Layer, Layered, parse_spec
 from hrdet_cli.specs.loading import format_spec, validate_layers
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
@@ -94,6 +94,8 @@ def _parse_spec(text: str) -> dict[str, Any]:
 def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
     """The spec must be the one the run began with, but for what may change.
 
+    Of a section that would become something else, only that is told.
+
     Args:
         spec: To go on with.
         saved: The text of the run's own spec, or what is left of it.
@@ -103,13 +105,16 @@ def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
         SpecError: Something would change that a resumed run must keep.
     """
     wanted = parse_yaml(format_spec(spec), source="the resumed spec")
+    changed = {key: had for key, had in leaves(_parse_spec(saved)) if _value_at(wanted, key) != had}
+    kinds = [key for key in changed if key.rpartition(".")[2] in SECTION_KINDS]
+    of_another_kind = [f"{key.rpartition('.')[0]}." for key in kinds]
     may_change = [key for key in MAY_CHANGE if key != _NUM_EPOCHS or can_train_longer(spec)]
     problems = [
-        f"{key}: is {shown(value)} in {file}, but {shown(_value_at(wanted, key))} was asked for; "
+        f"{key}: is {shown(had)} in {file}, but {shown(_value_at(wanted, key))} was asked for; "
         f"{_WHY_LENGTH_STAYS if key == _NUM_EPOCHS else ''}"
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
-        for key, value in leaves(_parse_spec(saved))
-        if _value_at(wanted, key) != value and not is_within(key, may_change)
+        for key, had in changed.items()
+        if not is_within(key, may_change) and (key in kinds or not key.startswith(tuple(of_another_kind)))
     ]
     if problems:
         raise SpecError(problems)

@@ -34,7 +34,17 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
             "4",
         ): "workers num_worker workers_per_gpu nw dataloader_num_workers loader_workers",
         ("optimisation.weight_decay", "1e-4"): "wd weightdecay",
-        ("optimisation.momentum", "0.9"): "sgd_momentum",
+        (
+            "optimisation.optimiser.kind",
+            "adamw",
+        ): "optimizer optim opt optimiser optimizer_type optimizer_name",
+        ("optimisation.optimiser.momentum", "0.9"): "sgd_momentum",
+        ("optimisation.optimiser.betas", "[0.9, 0.999]"): "adam_betas opt_betas",
+        ("optimisation.optimiser.epsilon", "1e-8"): "adam_epsilon adam_eps opt_eps",
+        (
+            "optimisation.parameter_groups.backbone.stage_decay",
+            "0.8",
+        ): "layer_decay layer_decay_rate decay_rate lr_decay_rate llrd",
         (
             "optimisation.warmup_steps",
             "500",
@@ -133,7 +143,6 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
         "num_classes nc classes class_names metainfo names category_names num_class categories": (
             "the classes come from the training annotations (their categories); nothing sets them"
         ),
-        "optimizer optim opt optimiser": "the optimiser is SGD with momentum; see optimisation.*",
         "max_iters max_iter iterations iters num_iters num_steps max_steps total_steps": (
             "the length of a run is counted in epochs: --set optimisation.num_epochs=12"
         ),

@@ -56,15 +56,16 @@ def _changes(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if change:
             yield "norm", change
     groups = _section(_section(values, "optimisation"), "parameter_groups")
-    slow = [name for name in ParameterGroupsSpec.model_fields if _is_slow(_section(groups, name))]
-    if slow:
-        factors = {name: {"learning_rate_factor": 1.0} for name in slow}
+    slow = {name: _slow_factors(_section(groups, name)) for name in ParameterGroupsSpec.model_fields}
+    if any(slow.values()):
+        factors = {name: dict.fromkeys(keys, 1.0) for name, keys in slow.items() if keys}
         yield "optimisation", {"parameter_groups": factors}
 
 
-def _is_slow(group: Mapping[str, Any]) -> bool:
-    factor = group.get("learning_rate_factor", 1.0)
-    return isinstance(factor, int | float) and factor < 1
+def _slow_factors(group: Mapping[str, Any]) -> list[str]:
+    """The keys of a group that make its parameters move less than others."""
+    keys = ("learning_rate_factor", "stage_decay")
+    return [key for key in keys if isinstance(group.get(key), int | float) and group[key] < 1]
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

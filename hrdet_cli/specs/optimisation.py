@@ -1,5 +1,6 @@
 """How the weights are changed."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -17,10 +18,19 @@ class ParameterGroupSpec(Spec):
     """Multiplies the weight decay."""
 
 
+class BackboneGroupSpec(ParameterGroupSpec):
+    """How the backbone's parameters differ from the others."""
+
+    stage_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Multiplies the learning rate of stage 4 once, of stage 3 twice, of stage 2 three times, of stage 1 and
+    the stem four times: the nearer to the pixels, the slower. Stages are those of
+    `model.backbone.frozen_stages`."""
+
+
 class ParameterGroupsSpec(Spec):
     """Parameters that are not trained like the others; one that is in several groups gets all factors."""
 
-    backbone: ParameterGroupSpec = ParameterGroupSpec()
+    backbone: BackboneGroupSpec = BackboneGroupSpec()
     """Everything in the backbone."""
     norm: ParameterGroupSpec = ParameterGroupSpec()
     """Scales and shifts of normalisation layers."""
@@ -33,6 +43,33 @@ class EmaSpec(Spec):
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
     """Share of the average that stays at each step; 0.999 remembers about a thousand steps."""
+
+
+class SgdSpec(Spec):
+    """Stochastic gradient descent with momentum; the weight decay is added to the gradient."""
+
+    kind: Literal["sgd"] = "sgd"
+    """How the gradient moves the weights."""
+    momentum: Fraction = 0.9
+    """Share of the last update that is added to the next."""
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class AdamWSpec(Spec):
+    """Adam, whose weight decay is decoupled: it takes (rate x decay) of each weight away at each step."""
+
+    kind: Literal["adamw"]
+    """How the gradient moves the weights."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Shares of the averages of the gradient and of its square that stay at each step."""
+    epsilon: PositiveFloat = 1e-8
+    """Added to the root of the latter average, which divides the update."""
+
+
+OptimiserSpec = Annotated[SgdSpec | AdamWSpec, Field(discriminator="kind")]
+"""Every kind of optimiser, the default kind first."""
 
 
 class StepScheduleSpec(Spec):
@@ -69,16 +106,17 @@ ScheduleSpec = Annotated[
 
 
 class OptimisationSpec(Spec):
-    """SGD with momentum, warm-up and a schedule of the learning rate."""
+    """The optimiser, and the learning rate with its warm-up and schedule."""
 
     base_learning_rate: PositiveFloat = 0.02
     """Learning rate at `base_batch_size` pictures a step."""
     base_batch_size: PositiveInt = 16
     """Pictures a step, over all processes, that `base_learning_rate` belongs to."""
-    learning_rate_scaling: Literal["linear", "none"] = "linear"
-    """`linear` multiplies the rate by (pictures a step) / (base batch size); `none` takes it as it is."""
-    momentum: Fraction = 0.9
-    """Momentum of SGD."""
+    learning_rate_scaling: Literal["linear", "square-root", "none"] = "linear"
+    """`linear` multiplies the rate by (pictures a step) / (base batch size), `square-root` by its root;
+    `none` takes it as it is."""
+    optimiser: OptimiserSpec = SgdSpec()
+    """How the gradient moves the weights."""
     weight_decay: NonNegativeFloat = 1e-4
     """Applied to every trained parameter, norms and biases included, times its group's factor."""
     parameter_groups: ParameterGroupsSpec = ParameterGroupsSpec()
@@ -116,4 +154,6 @@ class OptimisationSpec(Spec):
         """The learning rate at ``batch_size`` pictures a step over all processes."""
         if self.learning_rate_scaling == "none":
             return self.base_learning_rate
+        if self.learning_rate_scaling == "square-root":
+            return self.base_learning_rate * math.sqrt(batch_size / self.base_batch_size)
         return self.base_learning_rate * batch_size / self.base_batch_size

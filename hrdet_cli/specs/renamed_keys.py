@@ -14,6 +14,7 @@ RENAMED_KEYS: Mapping[str, str] = MappingProxyType(
         "model.backbone.neck_interpolation": "model.neck.interpolation",
         "model.backbone.neck_pooling": "model.neck.pooling",
         "optimisation.drop_epochs": "optimisation.schedule.drop_epochs",
+        "optimisation.momentum": "optimisation.optimiser.momentum",
         "optimisation.drop_factor": "optimisation.schedule.drop_factor",
     }
 )

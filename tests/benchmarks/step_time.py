@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 from hrdet_cli.engine.structures import ImageBatch, Targets
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.optimiser import Sgd, build_optimiser
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
@@ -113,7 +113,7 @@ def torchvision_step(images: ImageBatch, targets: Targets) -> Step:
 def timed_step(detector: nn.Module, losses_of: Callable[[], dict[str, Tensor]]) -> Step:
     """A training step that says how long it took."""
     detector.train()
-    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4)
+    optimiser = build_optimiser(detector, Sgd(momentum=0.9), weight_decay=1e-4)
 
     def step() -> Duration:
         started, started_cpu = time.perf_counter(), time.process_time()

@@ -18,7 +18,8 @@ from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
+from hrdet_cli.engine.training.optimiser import Sgd, build_optimiser
+from hrdet_cli.engine.training.parameter_groups import Factors, ParameterGroups
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import Schedule, Warmup
 from hrdet_cli.errors import DataError, NonFiniteLossError
@@ -79,7 +80,7 @@ def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lamb
     groups = ParameterGroups(norm=Factors(learning_rate=0.5, weight_decay=0.0))
     return Trainer(
         model=model,
-        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4, groups=groups),
+        optimiser=build_optimiser(model, Sgd(momentum=0.9), weight_decay=1e-4, groups=groups),
         schedule=Schedule(learning_rate=0.1, warmup=Warmup(num_steps=2, factor=0.5), decay=None),
         loader=loader,
         num_epochs=1,

@@ -18,7 +18,7 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 from hrdet_cli.engine.numerics import Numerics
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.optimiser import Sgd, build_optimiser
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.numerics import build_training_numerics
 from hrdet_cli.runs.build.trainer import build_trainer
@@ -123,7 +123,7 @@ def torchvision_step(scene: Scene, num_pictures: int) -> Step:
     )
     place_detector(cast("Detector", detector), spec.run, scene.device).train()
     is_cuda = scene.device.type == "cuda"
-    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4, is_fused=is_cuda)
+    optimiser = build_optimiser(detector, Sgd(momentum=0.9), weight_decay=1e-4, is_fused=is_cuda)
     batch = scene.batch(num_pictures)
     pictures = [picture.to(scene.device).float() / 255 for picture in batch.images.pixels]
     truth = [

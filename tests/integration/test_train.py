@@ -205,10 +205,11 @@ def test_overwrite_never_deletes_a_folder_that_is_no_run(
 
 
 def test_a_resumed_run_may_not_change_what_it_trains(finished_run: FinishedRun, hrdet: Hrdet) -> None:
-    change = ["--set", "optimisation.momentum=0.5", "--set", "run.seed=7", "--set", "run.log_every_steps=1"]
+    settings = ("optimisation.momentum=0.5", "run.seed=7", "run.log_every_steps=1")
+    change = [word for setting in settings for word in ("--set", setting)]
     outcome = hrdet("train", "--resume", "--run-dir", finished_run.folder, *change)
     assert outcome.exit_code == 2
-    assert "optimisation.momentum: is 0.9 in" in outcome.stderr
+    assert "optimisation.optimiser.momentum: is 0.9 in" in outcome.stderr
     assert "run.seed: is 0 in" in outcome.stderr
     assert "run.log_every_steps" not in outcome.stderr
 

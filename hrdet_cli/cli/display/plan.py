@@ -11,7 +11,7 @@ from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec
+from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec, SgdSpec
 from hrdet_cli.wording import counted, first_few
 
 
@@ -38,6 +38,7 @@ def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
     facts.add_row("processes", str(plan.num_processes))
     facts.add_row("pictures a step", _batch_size(plan))
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
+    facts.add_row("optimiser", _optimiser(spec.optimisation))
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
     facts.add_row("warm-up", _warmup(plan, spec))
     facts.add_row("schedule", _schedule(spec.optimisation))
@@ -72,6 +73,14 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
     if plan.warmup_steps and optimisation.warmup_shape == "constant":
         text += f", at {optimisation.warmup_factor:.3g} of the rate"
     return text
+
+
+def _optimiser(optimisation: OptimisationSpec) -> str:
+    optimiser = optimisation.optimiser
+    if isinstance(optimiser, SgdSpec):
+        return f"SGD, momentum {optimiser.momentum:g}, weight decay {optimisation.weight_decay:g}"
+    betas = " and ".join(f"{beta:g}" for beta in optimiser.betas)
+    return f"AdamW, betas {betas}, decoupled weight decay {optimisation.weight_decay:g}"
 
 
 def _schedule(optimisation: OptimisationSpec) -> str:
@@ -110,10 +119,13 @@ def _batch_size(plan: Plan) -> str:
 def _rates(group: GroupRates) -> str:
     if group.learning_rate_factor == 0:
         return "do not move"
-    return (
+    text = (
         f"learning rate {group.learning_rate:g} (x {group.learning_rate_factor:g}), "
         f"weight decay {group.weight_decay:g} (x {group.weight_decay_factor:g})"
     )
+    if group.stage_decay == 1:
+        return text
+    return f"{text}; x {group.stage_decay:g} in stage 4, and once more for each stage before it"
 
 
 def _weights(plan: Plan) -> str:

@@ -86,7 +86,7 @@ class Trainer:
 
     Args:
         model: On ``device``; ``model(images, targets)`` gives a dict of scalar losses, which are summed.
-        optimiser: Holds the parameters that train; its groups have a factor each, see `build_sgd`.
+        optimiser: Holds the parameters that train; its groups have a factor each, see `build_optimiser`.
         schedule: Sets the learning rate of every step.
         loader: Gives the batches, in host memory.
         num_epochs: Number of epochs in the whole run.

@@ -1,89 +1,47 @@
-"""Stochastic gradient descent, without surprises, and which parameters it treats in another way."""
+"""Optimisers without surprises: stochastic gradient descent and AdamW."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from hrdet_cli.engine.models.backbones.deformable import DeformableConv
-
-GroupName = Literal["backbone", "norm", "bias"]
+from hrdet_cli.engine.training.parameter_groups import ParameterGroups, group_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Factors:
-    """What multiplies the learning rate and the weight decay of some parameters."""
-
-    learning_rate: float = 1.0
-    weight_decay: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterGroups:
-    """Parameters that are not trained like the others; one that is in several groups gets all their factors.
+class Sgd:
+    """Stochastic gradient descent with momentum; the decay is added to the gradient.
 
     Attributes:
-        backbone: Everything in the model's ``backbone``.
-        norm: Scales and shifts of batch norms of any kind and of group norms.
-        bias: Biases of all other layers, but for those of what moves the taps of deformable convolutions, as
-            in mmcv (``DefaultOptimWrapperConstructor``).
+        momentum: Share of the last update that is added to the next.
     """
 
-    backbone: Factors = Factors()
-    norm: Factors = Factors()
-    bias: Factors = Factors()
+    momentum: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedGroup:
-    """Parameters that share their factors.
+class AdamW:
+    """Adam with decoupled decay (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101).
 
     Attributes:
-        names: The groups with factors other than 1 that they are in; none for the parameters that are in no
-            such group.
-        factors: The product of these groups' factors.
-        parameters: Those that require a gradient, in the model's order.
+        betas: Shares of the averages of the gradient and of its square that stay at each step.
+        epsilon: Added to the root of the latter, which divides the update.
     """
 
-    names: tuple[GroupName, ...]
-    factors: Factors
-    parameters: list[nn.Parameter]
-
-    @property
-    def num_values(self) -> int:
-        """Numbers in all of the group's tensors together."""
-        return sum(parameter.numel() for parameter in self.parameters)
+    betas: tuple[float, float]
+    epsilon: float
 
 
-def group_parameters(model: nn.Module, groups: ParameterGroups) -> list[TrainedGroup]:
-    """Sort a model's parameters that require a gradient by the groups that matter to them.
-
-    Returns:
-        The groups that are not empty, in the order of their first parameters; without factors other than 1 a
-        single one that has all.
-    """
-    found: dict[tuple[GroupName, ...], list[nn.Parameter]] = {}
-    for parameter, names in _memberships(model):
-        if parameter.requires_grad:
-            that_matter = tuple(name for name in names if getattr(groups, name) != Factors())
-            found.setdefault(that_matter, []).append(parameter)
-    return [
-        TrainedGroup(names=names, factors=_product(names, groups), parameters=parameters)
-        for names, parameters in found.items()
-    ]
-
-
-def build_sgd(
+def build_optimiser(
     model: nn.Module,
+    rule: Sgd | AdamW,
     *,
-    momentum: float,
     weight_decay: float,
     groups: ParameterGroups | None = None,
     is_fused: bool = False,
-) -> torch.optim.SGD:
+) -> torch.optim.Optimizer:
     """Build the optimiser for all parameters of a model that train.
 
     Weight decay acts on every one of them, scales, shifts and biases included, as in the recipes that the
@@ -93,8 +51,9 @@ def build_sgd(
 
     Args:
         model: Its parameters' ``requires_grad`` must be final and they must lie on the training device.
-        momentum: Share of the last update that is added to the next.
-        weight_decay: L2 coefficient, added to the gradient as ``weight_decay * parameter``.
+        rule: How they are moved.
+        weight_decay: With SGD the L2 coefficient, added to the gradient as ``weight_decay * parameter``; with
+            AdamW each step takes ``learning_rate * weight_decay * parameter`` away, whatever the gradient.
         groups: Parameters that get other rates and decays; None treats all alike.
         is_fused: Update all parameters in one kernel. It is the fastest on a GPU and no faster on a CPU, and
             wants gradients that lie in memory as their parameters do.
@@ -121,8 +80,13 @@ def build_sgd(
         )
     if not trained:
         raise ValueError(f"no parameter of this {type(model).__name__} trains: all have requires_grad False")
-    return torch.optim.SGD(
-        trained, lr=0.0, momentum=momentum, weight_decay=weight_decay, fused=True if is_fused else None
+    fused = True if is_fused else None
+    if isinstance(rule, Sgd):
+        return torch.optim.SGD(
+            trained, lr=0.0, momentum=rule.momentum, weight_decay=weight_decay, fused=fused
+        )
+    return torch.optim.AdamW(
+        trained, lr=0.0, betas=rule.betas, eps=rule.epsilon, weight_decay=weight_decay, fused=fused
     )
 
 
@@ -133,42 +97,21 @@ def load_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, A
 
     Raises:
         KeyError: It is no optimiser's.
-        ValueError: It is that of other parameters.
+        ValueError: It is that of other parameters, or of another optimiser, which torch does not notice.
     """
-    kernels = [group.get("fused") for group in optimiser.param_groups]
-    optimiser.load_state_dict(dict(state))
-    for group, is_fused in zip(optimiser.param_groups, kernels, strict=True):
-        group["fused"] = is_fused
+    own, saved = optimiser.param_groups, list(state["param_groups"])
+    if len(saved) == len(own):
+        saved = [{**group, "fused": ours.get("fused")} for group, ours in zip(saved, own, strict=True)]
+    names = [_name_of(groups) for groups in (saved, own)]
+    if names[0] != names[1]:
+        raise ValueError(f"it is of {names[0]}, and this run's optimiser is {names[1]}")
+    optimiser.load_state_dict({**state, "param_groups": saved})
     for parameter, of_parameter in optimiser.state.items():
         for name, value in of_parameter.items():
             if value is not None and value.shape == parameter.shape and value.stride() != parameter.stride():
                 of_parameter[name] = torch.empty_like(parameter).copy_(value)
 
 
-def _memberships(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[GroupName, ...]]]:
-    """Each parameter once, in the order of ``model.parameters()``, with the groups it is in."""
-    seen: set[nn.Parameter] = set()
-    moving = {module.conv_offset for module in model.modules() if isinstance(module, DeformableConv)}
-    for path, module in model.named_modules():
-        is_norm = isinstance(module, _BatchNorm | nn.GroupNorm)
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter in seen:
-                continue
-            seen.add(parameter)
-            names: list[GroupName] = []
-            if path.partition(".")[0] == "backbone":
-                names.append("backbone")
-            if is_norm:
-                names.append("norm")
-            elif name == "bias" and module not in moving:
-                names.append("bias")
-            yield parameter, tuple(names)
-
-
-def _product(names: tuple[GroupName, ...], groups: ParameterGroups) -> Factors:
-    learning_rate = weight_decay = 1.0
-    for name in names:
-        factors: Factors = getattr(groups, name)
-        learning_rate *= factors.learning_rate
-        weight_decay *= factors.weight_decay
-    return Factors(learning_rate=learning_rate, weight_decay=weight_decay)
+def _name_of(groups: list[dict[str, Any]]) -> str:
+    """Whose groups of parameters these are."""
+    return "AdamW" if any("betas" in group for group in groups) else "SGD"

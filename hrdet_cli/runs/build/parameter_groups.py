@@ -2,7 +2,12 @@
 
 from torch import nn
 
-from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, TrainedGroup, group_parameters
+from hrdet_cli.engine.training.parameter_groups import (
+    Factors,
+    ParameterGroups,
+    TrainedGroup,
+    group_parameters,
+)
 from hrdet_cli.specs.optimisation import OptimisationSpec, ParameterGroupSpec
 
 
@@ -10,7 +15,10 @@ def build_parameter_groups(optimisation: OptimisationSpec) -> ParameterGroups:
     """Which parameters are trained with other rates and decays."""
     groups = optimisation.parameter_groups
     return ParameterGroups(
-        backbone=_factors(groups.backbone), norm=_factors(groups.norm), bias=_factors(groups.bias)
+        backbone=_factors(groups.backbone),
+        norm=_factors(groups.norm),
+        bias=_factors(groups.bias),
+        stage_decay=groups.backbone.stage_decay,
     )
 
 

@@ -8,11 +8,12 @@ from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import build_sgd
+from hrdet_cli.engine.training.optimiser import AdamW, Sgd, build_optimiser
 from hrdet_cli.runs.build.numerics import build_training_numerics
 from hrdet_cli.runs.build.parameter_groups import build_parameter_groups
 from hrdet_cli.runs.build.schedule import build_schedule
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.optimisation import OptimiserSpec, SgdSpec
 
 
 def build_trainer(
@@ -37,9 +38,9 @@ def build_trainer(
     optimisation, ema = spec.optimisation, spec.optimisation.ema
     return Trainer(
         model=detector,
-        optimiser=build_sgd(
+        optimiser=build_optimiser(
             detector,
-            momentum=optimisation.momentum,
+            _rule(optimisation.optimiser),
             weight_decay=optimisation.weight_decay,
             groups=build_parameter_groups(optimisation),
             is_fused=device.type == "cuda",
@@ -57,3 +58,9 @@ def build_trainer(
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
     )
+
+
+def _rule(optimiser: OptimiserSpec) -> Sgd | AdamW:
+    if isinstance(optimiser, SgdSpec):
+        return Sgd(momentum=optimiser.momentum)
+    return AdamW(betas=optimiser.betas, epsilon=optimiser.epsilon)

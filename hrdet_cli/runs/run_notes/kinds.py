@@ -32,6 +32,7 @@ class Note:
 
 NOTE_KINDS = (
     NoteKind("validation-none", "There are no validation data.", data.describe_no_validation),
+    NoteKind("rate-high", "AdamW has a rate that is usual for SGD.", schedule.describe_high_rate),
     NoteKind(
         "warmup-long", "The warm-up takes more than a quarter of the run.", schedule.describe_long_warmup
     ),

@@ -1,4 +1,4 @@
-"""Notes on warm-up, drops, batches and averages: settings that do not go with the length of the run."""
+"""Notes on rate, warm-up, drops, batches and averages: settings that do not go with each other or the run."""
 
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.wording import command, counted
@@ -8,6 +8,23 @@ _MOST_REPEATS = 0.25
 _FEWEST_STEPS = 200
 _MOST_OF_BEGINNING = 0.5
 _USUAL_STEPS = 1000
+_HIGHEST_ADAMW = 0.002
+
+
+def describe_high_rate(run: RunFigures) -> str | None:
+    """A rate of SGD's for AdamW, whose updates are about as large as the rate whatever the gradient.
+
+    Published detectors had 1e-4 at 16 pictures a step (Swin, ConvNeXt), up to 0.004 at 256 (RTMDet).
+    """
+    optimisation = run.spec.optimisation
+    rate = optimisation.learning_rate_for(run.steps.batch_size)
+    if optimisation.optimiser.kind != "adamw" or not run.knows_batch_size or rate <= _HIGHEST_ADAMW:
+        return None
+    return (
+        f"the learning rate of {rate:g} would do for SGD, but AdamW moves every weight by about that much at "
+        "each step; usual are "
+        "--set optimisation.base_learning_rate=1e-4 --set optimisation.base_batch_size=16"
+    )
 
 
 def describe_long_warmup(run: RunFigures) -> str | None:

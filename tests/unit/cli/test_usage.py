@@ -39,7 +39,7 @@ def problems_of(*words: str) -> list[str]:
             "train --canvas [640,480]",
             "--canvas; write --set padding.policy=fixed --set 'padding.canvas_pixels=[",
         ),
-        ("train --momentum 0.8", "--momentum; write --set optimisation.momentum=0.8"),
+        ("train --momentum 0.8", "--momentum; write --set optimisation.optimiser.momentum=0.8"),
         (
             "train --optimisation.drop-factor .2",
             "--optimisation.drop-factor; write --set optimisation.schedule.drop_f",

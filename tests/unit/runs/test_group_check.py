@@ -11,16 +11,16 @@ def test_processes_that_agree_pass() -> None:
 
 def test_every_difference_is_told_with_its_values_and_whose_they_are() -> None:
     facts = [
-        {"version of torch": "2.15.0", "optimisation.momentum": "0.9", "run.seed": "0"},
-        {"version of torch": "2.11.0", "optimisation.momentum": "0.9", "run.seed": "0"},
-        {"version of torch": "2.11.0", "optimisation.momentum": "0.5", "run.seed": "0"},
+        {"version of torch": "2.15.0", "optimisation.optimiser.momentum": "0.9", "run.seed": "0"},
+        {"version of torch": "2.11.0", "optimisation.optimiser.momentum": "0.9", "run.seed": "0"},
+        {"version of torch": "2.11.0", "optimisation.optimiser.momentum": "0.5", "run.seed": "0"},
     ]
     with pytest.raises(GroupError) as raised:
         compare_facts(["a", "b", "c"], facts)
     assert str(raised.value) == (
         "the processes contradict each other; start all with the same command and data:\n"
         "version of torch: 2.15.0 on rank 0 (a), but 2.11.0 on ranks 1 (b), 2 (c)\n"
-        "optimisation.momentum: 0.9 on ranks 0 (a), 1 (b), but 0.5 on rank 2 (c)"
+        "optimisation.optimiser.momentum: 0.9 on ranks 0 (a), 1 (b), but 0.5 on rank 2 (c)"
     )
 
 

@@ -41,6 +41,16 @@ def folder_of(path: Path, spec: ExperimentSpec) -> RunFolder:
         ),
         (
             [],
+            ["optimisation.optimiser.kind=adamw"],
+            "optimisation.optimiser.kind: is 'sgd' in {file}, but 'adamw' was",
+        ),
+        (
+            [],
+            ["optimisation.parameter_groups.backbone.stage_decay=0.8"],
+            "optimisation.parameter_groups.backbone.stage_decay: is 1.0 in {file}, but 0.8 was",
+        ),
+        (
+            [],
             ["model.head.roi_head.soft_nms={}"],
             "model.head.roi_head.soft_nms: is null in {file}, but {{decay:",
         ),
@@ -92,9 +102,14 @@ def test_a_spec_by_the_older_names_of_keys_is_the_same_and_lacks_what_is_new(tmp
     nameless = {"model.head.mask", *(f"model.neck.{key}" for key in neck)}  # there were none by any name
     nameless -= {f"model.neck.{key}" for key in ("channels", "interpolation", "pooling")}
     values["optimisation"] |= {
-        key: values["optimisation"]["schedule"][key] for key in ("drop_epochs", "drop_factor")
+        key: values["optimisation"][section][key]
+        for section, key in [
+            ("schedule", "drop_epochs"),
+            ("schedule", "drop_factor"),
+            ("optimiser", "momentum"),
+        ]
     }
-    del values["optimisation"]["schedule"]
+    del values["optimisation"]["schedule"], values["optimisation"]["optimiser"]
     values["model"] |= {**head, "neck_channels": neck["channels"]}
     values["model"]["backbone"] |= {
         "neck_interpolation": neck["interpolation"],

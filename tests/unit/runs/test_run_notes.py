@@ -103,6 +103,13 @@ FEW = make_annotations(40)
 CASES: list[tuple[str, str, dict[str, object], str]] = [
     ("validation-none", "", {"val": None}, "--val-data JSON IMAGES"),
     (
+        "rate-high",
+        "optimisation.optimiser.kind=adamw",
+        {},
+        "0.005 would do for SGD, but AdamW moves every weight by about that much at each step; usual are "
+        "--set optimisation.base_learning_rate=1e-4",
+    ),
+    (
         "warmup-long",
         "optimisation.max_warmup_share=null",
         {"train": make_annotations(205)},

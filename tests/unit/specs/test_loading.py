@@ -17,6 +17,7 @@ from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.known_keys import all_keys
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
+from hrdet_cli.specs.optimisation import SgdSpec
 
 MINIMAL = """
 name: mine
@@ -37,11 +38,11 @@ def problems_of(tmp_path: Path, text: str, *settings: str) -> list[str]:
 
 
 def test_a_setting_wins_over_the_preset_and_the_preset_over_its_base() -> None:
-    loaded = load_spec(preset="hrnet-w18-mstrain-pad-2x", settings=["optimisation.momentum=0.8"])
-    assert loaded.spec.optimisation.momentum == 0.8
+    loaded = load_spec(preset="hrnet-w18-mstrain-pad-2x", settings=["optimisation.optimiser.momentum=0.8"])
+    assert loaded.spec.optimisation.optimiser == SgdSpec(momentum=0.8)
     assert loaded.spec.optimisation.num_epochs == 24
     assert loaded.spec.optimisation.drop_epochs == (20, 23)
-    assert loaded.sources["optimisation.momentum"] == "--set optimisation.momentum=0.8"
+    assert loaded.sources["optimisation.optimiser.momentum"] == "--set optimisation.optimiser.momentum=0.8"
     assert loaded.sources["optimisation.num_epochs"] == "preset hrnet-w18-mstrain-pad-2x"
     assert loaded.sources["data.num_workers"] == "preset hrnet-w18"
     assert "optimisation.clip_norm" not in loaded.sources, "the preset repeats the default"
@@ -349,7 +350,7 @@ def test_a_batch_is_a_number_or_auto_and_anything_else_is_one_problem(value: str
     "setting",
     [
         "data.num_workers=true",
-        "optimisation.momentum=false",
+        "optimisation.optimiser.momentum=false",
         "padding.divisor_pixels=true",
         "model.head.roi_head.nms_iou=true",
         "data.batch_size_per_process=true",
@@ -408,7 +409,7 @@ def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
             "did you mean optimisation.schedule.final_factor (with optimisation.sch",
         ),
         ("sched=cosine", "did you mean optimisation.schedule.kind?"),
-        ("momentum=0.8", "did you mean optimisation.momentum?"),
+        ("momentum=0.8", "did you mean optimisation.optimiser.momentum?"),
         ("model.head.stages=[]", "it is for model.head.kind=cascade_rcnn; set that too"),
         (
             "model.head.roi_head.stages=3",
@@ -430,7 +431,12 @@ def test_a_long_wrong_value_is_shortened(tmp_path: Path) -> None:
         ("seed=1", "did you mean run.seed?"),
         ("num_classes=3", "the classes come from the training annotations"),
         ("model.head.roi_head.num_classes=3", "the classes come from the training annotations"),
-        ("optimizer=SGD", "the optimiser is SGD with momentum"),
+        ("optimizer=SGD", "did you mean optimisation.optimiser"),
+        ("layer_decay=0.8", "did you mean optimisation.parameter_groups.backbone.stage_decay?"),
+        (
+            "optimisation.optimiser.betas=[0.9, 0.95]",
+            "it is for optimisation.optimiser.kind=adamw; set that too",
+        ),
         ("max_iters=100", "counted in epochs: --set optimisation.num_epochs=12"),
         ("work_dir=x", "hrdet train: --run-dir DIR"),
         ("run.x=1", "run has: seed, device"),
@@ -460,7 +466,11 @@ def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None
         ("optimisation.num_epochs=null", "must be a whole number above 0; got null"),
         ("optimisation.num_epochs=100000000000", "got 100000000000; no number goes beyond 2147483647"),
         ("optimisation.base_learning_rate=1e999", "must be a number above 0; got .inf"),
-        ("optimisation.momentum=.nan", "must be a number from 0 to 1; got .nan"),
+        ("optimisation.optimiser.momentum=.nan", "must be a number from 0 to 1; got .nan"),
+        (
+            "optimisation.optimiser={kind: adamw, betas: [0.9, 1]}",
+            "must be a list of 2 numbers of at least 0 and below 1; got [0.9, 1]",
+        ),
         ("optimisation.ema=3", "must be a section with the keys decay or null; got 3"),
         (
             "optimisation.schedule.drop_epochs=8",

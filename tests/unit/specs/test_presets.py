@@ -17,7 +17,13 @@ from hrdet_cli.specs.heads.fcos import FcosSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
-from hrdet_cli.specs.optimisation import EmaSpec, ParameterGroupSpec, ParameterGroupsSpec, StepScheduleSpec
+from hrdet_cli.specs.optimisation import (
+    EmaSpec,
+    ParameterGroupSpec,
+    ParameterGroupsSpec,
+    SgdSpec,
+    StepScheduleSpec,
+)
 from hrdet_cli.specs.presets import (
     TITLE_BY_FOLDER,
     all_presets,
@@ -231,6 +237,7 @@ def test_from_scratch_also_trains_what_a_setting_brings_in() -> None:
         "model.backbone.frozen_stages=1",
         "model.weights=w.pth",
         "optimisation.parameter_groups.backbone.learning_rate_factor=0",
+        "optimisation.parameter_groups.backbone.stage_decay=0.8",
     ],
 )
 def test_from_scratch_contradicts_settings_that_keep_trained_weights(setting: str) -> None:
@@ -449,7 +456,8 @@ def test_the_padded_multi_scale_recipe_is_the_ancestors() -> None:
     assert spec.padding == FixedPaddingSpec(policy="fixed", canvas_pixels=(1600, 1024))
     optimisation = spec.optimisation
     assert (optimisation.base_learning_rate, optimisation.base_batch_size) == (0.02, 16)
-    assert (optimisation.momentum, optimisation.weight_decay, optimisation.clip_norm) == (0.9, 1e-4, 35)
+    assert (optimisation.weight_decay, optimisation.clip_norm) == (1e-4, 35)
+    assert optimisation.optimiser == SgdSpec(momentum=0.9)
     assert optimisation.num_epochs == 12
     assert optimisation.schedule == StepScheduleSpec(drop_epochs=(8, 11), drop_factor=0.1)
     assert optimisation.warmup_steps == 500

@@ -18,6 +18,7 @@ OLD = {
     "model.neck_channels": 48,
     "model.backbone.neck_interpolation": "nearest",
     "model.backbone.neck_pooling": "max",
+    "optimisation.momentum": "0.5",
     "optimisation.drop_epochs": "[7]",
     "optimisation.drop_factor": "0.5",
 }

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
-from hrdet_cli.engine.models.backbones.freezing import freeze_stages
+from hrdet_cli.engine.models.backbones.stages import freeze_stages
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import normalise
@@ -140,8 +140,13 @@ class HRNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        freeze_stages(self, self.stages, num_frozen=frozen_stages)
+
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The parts of the four stages: stem and first, and then each with the transition to it."""
         stem_and_first = (self.conv1, self.bn1, self.conv2, self.bn2, self.layer1)
-        freeze_stages(self, [stem_and_first, *self._transitions_and_stages()], num_frozen=frozen_stages)
+        return (stem_and_first, *self._transitions_and_stages())
 
     def _transitions_and_stages(self) -> tuple[tuple[nn.ModuleList, nn.Sequential], ...]:
         """What adds a branch, and the stage that it is for."""

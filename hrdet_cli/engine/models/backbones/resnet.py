@@ -18,7 +18,7 @@ from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
-from hrdet_cli.engine.models.backbones.freezing import freeze_stages
+from hrdet_cli.engine.models.backbones.stages import freeze_stages
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import normalise
 from hrdet_cli.engine.norm.valid_area import ValidArea
@@ -103,12 +103,13 @@ class ResNet(nn.Module):
                     _move_stride_to_first_conv(block)
         if deformable is not None:
             self._deform(deformable)
+        freeze_stages(self, self.stages, num_frozen=frozen_stages)
+
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The parts of the four stages, the first with the stem."""
         first, *others = self._stages()
-        freeze_stages(
-            self,
-            [(self.conv1, self.bn1, first), *((stage,) for stage in others)],
-            num_frozen=frozen_stages,
-        )
+        return ((self.conv1, self.bn1, first), *((stage,) for stage in others))
 
     def _deform(self, deformable: DeformableStages) -> None:
         first_map = 2

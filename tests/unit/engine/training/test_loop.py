@@ -22,7 +22,8 @@ from hrdet_cli.engine.training import loop
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
+from hrdet_cli.engine.training.optimiser import AdamW, Sgd, build_optimiser
+from hrdet_cli.engine.training.parameter_groups import Factors, ParameterGroups
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import CosineDecay, Schedule, StepDecay, Warmup
@@ -40,6 +41,9 @@ COSINE = Schedule(
     warmup=Warmup(num_steps=2, factor=0.5),
     decay=CosineDecay(num_epochs=4, final_factor=0.01),
 )
+
+MOMENTUM = Sgd(momentum=0.9)
+ADAMW = AdamW(betas=(0.9, 0.99), epsilon=1e-8)
 
 RECORD = PictureRecord(
     index=0,
@@ -104,6 +108,7 @@ class TinyDetector(nn.Module):
 def build_trainer(
     *,
     model: nn.Module | None = None,
+    rule: Sgd | AdamW = MOMENTUM,
     loader: FakeLoader | None = None,
     schedule: Schedule = SCHEDULE,
     num_epochs: int = 4,
@@ -116,7 +121,7 @@ def build_trainer(
     model = model or TinyDetector()
     return Trainer(
         model=model,
-        optimiser=build_sgd(model, momentum=0.9, weight_decay=1e-4, groups=groups),
+        optimiser=build_optimiser(model, rule, weight_decay=1e-4, groups=groups),
         schedule=schedule,
         loader=loader or FakeLoader(),
         num_epochs=num_epochs,
@@ -165,8 +170,9 @@ def assert_same_bits(first: object, second: object) -> None:
         {},
         {"groups": ParameterGroups(norm=Factors(learning_rate=0.5)), "decay": 0.7},
         {"schedule": COSINE},
+        {"rule": ADAMW, "groups": ParameterGroups(norm=Factors(weight_decay=0.0))},
     ],
-    ids=["plain", "groups-and-average", "cosine"],
+    ids=["plain", "groups-and-average", "cosine", "adamw"],
 )
 def test_stopping_and_resuming_equals_never_stopping_bit_for_bit(
     num_steps_before: int, options: Any, tmp_path: Path
@@ -196,6 +202,23 @@ def test_a_cosine_falls_with_every_step_by_the_part_of_the_run_that_is_done() ->
     # 12 steps in 4 epochs; two of warm-up, from a half
     shares = [0.01 + 0.99 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(12)]
     assert rates == pytest.approx([0.05 * share for share in (0.5, 0.75 * shares[1], *shares[2:])])
+
+
+@pytest.mark.parametrize(
+    ("begun", "resumed", "told"),
+    [
+        (MOMENTUM, ADAMW, "it is of SGD, and this run's optimiser is AdamW"),
+        (ADAMW, MOMENTUM, "it is of AdamW, and this run's optimiser is SGD"),
+    ],
+)
+def test_the_state_of_one_optimiser_is_refused_by_another(begun: Any, resumed: Any, told: str) -> None:
+    trainer = build_trainer(rule=begun)
+    train(trainer, 1)
+    with pytest.raises(WeightsError) as raised:
+        build_trainer(rule=resumed).load_state_dict(trainer.state_dict())
+    assert str(raised.value) == (
+        f"the checkpoint does not fit this run ({told}): resume with the spec it was trained with"
+    )
 
 
 def test_resume_needs_the_momentum() -> None:

@@ -15,11 +15,14 @@ from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
-from hrdet_cli.engine.training.optimiser import Factors, ParameterGroups, build_sgd
+from hrdet_cli.engine.training.optimiser import AdamW, Sgd, build_optimiser
+from hrdet_cli.engine.training.parameter_groups import Factors, ParameterGroups
 from hrdet_cli.engine.training.rehearsal import fits_into_memory, is_out_of_memory, largest_fitting
 from hrdet_cli.engine.training.schedule import Schedule, Warmup
 
 CPU = torch.device("cpu")
+MOMENTUM = Sgd(momentum=0.9)
+ADAMW = AdamW(betas=(0.9, 0.99), epsilon=1e-8)
 BATCH = make_noise_batch(Size(64, 96), num_pictures=3, num_boxes=9, num_classes=2)
 
 
@@ -56,9 +59,9 @@ class Loader:
             )
 
 
-def build_trainer(detector: Detector) -> Trainer:
+def build_trainer(detector: Detector, rule: Sgd | AdamW = MOMENTUM) -> Trainer:
     groups = ParameterGroups(norm=Factors(learning_rate=0.5))
-    optimiser = build_sgd(detector, momentum=0.9, weight_decay=1e-4, groups=groups)
+    optimiser = build_optimiser(detector, rule, weight_decay=1e-4, groups=groups)
     detector.optimiser = optimiser
     return Trainer(
         model=detector,
@@ -82,10 +85,12 @@ def flatten(value: object, where: str = "") -> dict[str, object]:
     return {where: value.tolist() if isinstance(value, Tensor) else value}
 
 
-def end_of(rehearse: Callable[[Trainer], object]) -> tuple[dict[str, object], list[float], object]:
+def end_of(
+    rule: Sgd | AdamW, rehearse: Callable[[Trainer], object]
+) -> tuple[dict[str, object], list[float], object]:
     """Final state, losses and generator of a run that rehearses first and in its middle."""
     detector = Detector()
-    trainer = build_trainer(detector)
+    trainer = build_trainer(detector, rule)
     losses = []
     for num_steps in (3, 1, 4):
         rehearse(trainer)
@@ -94,8 +99,11 @@ def end_of(rehearse: Callable[[Trainer], object]) -> tuple[dict[str, object], li
     return state, losses, torch.rand(3).tolist()
 
 
-def test_a_rehearsal_changes_no_bit_of_weights_average_statistics_momenta_losses_and_generator() -> None:
-    assert end_of(lambda trainer: trainer.rehearse(BATCH)) == end_of(lambda _: None)
+@pytest.mark.parametrize("rule", [MOMENTUM, ADAMW], ids=["sgd", "adamw"])
+def test_a_rehearsal_changes_no_bit_of_weights_average_statistics_momenta_losses_and_generator(
+    rule: Sgd | AdamW,
+) -> None:
+    assert end_of(rule, lambda trainer: trainer.rehearse(BATCH)) == end_of(rule, lambda _: None)
 
 
 def test_a_rehearsal_before_the_first_step_leaves_no_optimiser_state_gradient_or_draw() -> None:

@@ -1,10 +1,20 @@
-"""Parts of a backbone that do not train."""
+"""Stages of a backbone: which there are, and how the first ones are frozen."""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
 from hrdet_cli.engine.norm.convert import convert_norm
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A backbone that says what its stages are."""
+
+    @property
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """The parts of each of its stages, the first with the stem, each with what leads to it."""
 
 
 def freeze_stages(network: nn.Module, stages: Sequence[Sequence[nn.Module]], *, num_frozen: int) -> None:
