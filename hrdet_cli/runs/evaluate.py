@@ -18,6 +18,7 @@ from hrdet_cli.engine.evaluation.inference import (
     gather_faults,
     gather_pictures,
 )
+from hrdet_cli.engine.evaluation.validation_loss import ValidationLoss
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader
@@ -147,6 +148,7 @@ def evaluate_detector(
     out: Path,
     stop_asked: Callable[[], bool] = never,
     leaves_out_broken: bool = False,
+    with_loss: bool = False,
 ) -> Generator[EvaluationProgress, None, Evaluation]:
     """Detect in every picture of a part, score the detections and write the results.
 
@@ -165,6 +167,7 @@ def evaluate_detector(
         out: Folder for the results; made where it is missing.
         stop_asked: Whether this process was asked to stop.
         leaves_out_broken: Whether pictures that cannot be read are left out and named. Else one is an error.
+        with_loss: Compute the losses, too; the annotations' classes are the detector's, in its order.
 
     Raises:
         DataError: The annotations have no class that the detector knows, or a picture, or none of those left,
@@ -179,8 +182,15 @@ def evaluate_detector(
     pictures: list[PictureDetections] = []
     broken: list[PictureFault] = []
     damaged: list[PictureFault] = []
+    losses = ValidationLoss(detector, device=device, numerics=numerics) if with_loss else None
     with (
-        build_evaluation_loader(spec, part, device, leaves_out_broken=leaves_out_broken) as loader,
+        build_evaluation_loader(
+            spec,
+            part,
+            device,
+            leaves_out_broken=leaves_out_broken,
+            with_masks=with_loss and part.annotations.segmentations is not None,
+        ) as loader,
         closing(
             detect_all(
                 detector,
@@ -188,6 +198,7 @@ def evaluate_detector(
                 device=device,
                 numerics=numerics,
                 pasting=build_mask_pasting(spec.model),
+                losses=losses,
                 stop_asked=stop_asked,
             )
         ) as rounds,
@@ -207,6 +218,7 @@ def evaluate_detector(
         pictures=known,
         broken=tuple(gather_faults(broken)),
         damaged=tuple(gather_faults(damaged)),
+        losses={} if losses is None else losses.means(),
     )
     return from_first(lambda: score_and_write(out, origin, findings, spec), what="metrics")
 

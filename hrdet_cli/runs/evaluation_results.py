@@ -1,7 +1,8 @@
 """What becomes of a data set's detections: scores, files and pictures."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Evaluation:
         files: metrics.json, detections.json and the pictures.
         broken: Pictures that could not be read and do not count.
         damaged: JPEGs with damaged pixels, which count as they were decoded.
+        losses: Means over the pictures, by name; none where they were not asked for.
     """
 
     origin: Origin
@@ -47,6 +49,13 @@ class Evaluation:
     files: tuple[Path, ...]
     broken: tuple[PictureFault, ...] = ()
     damaged: tuple[PictureFault, ...] = ()
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float | None:
+        """Sum of the losses; None where there are none, or where it is not finite."""
+        loss = sum(self.losses.values())
+        return loss if self.losses and math.isfinite(loss) else None
 
     def notices(self) -> Iterator[str]:
         """What the user should be told of the pictures."""
@@ -76,7 +85,12 @@ class Evaluation:
             for kind, faults in kinds.items()
             if faults
         }
-        return {MADE_FROM: self.origin.to_json(), **faults, **self.metrics.to_json()}
+        return {MADE_FROM: self.origin.to_json(), **faults, **self.losses_to_json(), **self.metrics.to_json()}
+
+    def losses_to_json(self) -> dict[str, Any]:
+        """``loss`` and its parts ``losses``, null where not finite; nothing where they were not asked for."""
+        parts = {name: value if math.isfinite(value) else None for name, value in self.losses.items()}
+        return {"loss": self.loss, "losses": parts} if parts else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +101,14 @@ class Findings:
         pictures: All that were read, by image id; labels are those of the annotations.
         broken: Those that could not be read, by name.
         damaged: JPEGs with damaged pixels, likewise.
+        losses: Means over all pictures, by name; none where they were not asked for.
     """
 
     part: DatasetPart
     pictures: Sequence[PictureDetections]
     broken: tuple[PictureFault, ...]
     damaged: tuple[PictureFault, ...]
+    losses: Mapping[str, float]
 
     def ids_left_out(self) -> set[int]:
         """Ids of the broken pictures."""
@@ -120,7 +136,7 @@ def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: Expe
     metrics, detections, sheet = folder / METRICS, folder / "detections.json", folder / "detections.png"
     curves = {task: folder / name for task, name in _CURVES.items() if task in scores.tasks}
     files = (metrics, detections, sheet, *curves.values())
-    evaluation = Evaluation(origin, scores, files, findings.broken, findings.damaged)
+    evaluation = Evaluation(origin, scores, files, findings.broken, findings.damaged, findings.losses)
     write_json(metrics, evaluation.to_json())
     write_json(detections, table.results(annotations.category_ids))
     save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)

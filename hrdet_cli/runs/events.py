@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from hrdet_cli.engine.evaluation.comparison import Task
@@ -11,8 +12,13 @@ from hrdet_cli.runs.plan import LargestStep, Plan
 
 EvaluatedWeights = Literal["raw", "ema"]
 """The weights as the last step left them, or their average."""
-BestBy = Literal["box", "mask", "recall"]
-"""What the best checkpoint is chosen by: average precision of boxes or masks, average recall of proposals."""
+BestBy = Literal["box", "mask", "recall", "loss"]
+"""What the best checkpoint is chosen by: average precision of boxes or masks, average recall of proposals, or
+the validation loss."""
+NAME_OF_NUMBER: Mapping[BestBy, str] = MappingProxyType(
+    {"box": "box AP", "mask": "mask AP", "recall": "AR1000", "loss": "validation loss"}
+)
+"""What the number is called that decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,14 @@ class Evaluated:
         numbers: COCO's 12 of boxes, and of masks where there are some, by name, with those of more detections
             where the spec has more than 100; None where there is nothing to average.
         is_best: Whether no evaluation of weights of this kind was better.
+        loss: Of the validation pictures, where it was computed and is finite.
     """
 
     epoch: int
     weights: EvaluatedWeights
     numbers: Mapping[Task, Mapping[str, float | None]]
     is_best: bool
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

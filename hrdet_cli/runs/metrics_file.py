@@ -112,8 +112,8 @@ class _Line(msgspec.Struct):
     kind: str
     step: int
     epoch: int
-    loss: float = 0.0
-    losses: dict[str, float] = {}
+    loss: float | None = 0.0
+    losses: dict[str, float | None] = {}
     learning_rate: float = 0.0
     weights: str = "raw"
     box: dict[str, float | None] = {}
@@ -149,8 +149,10 @@ def read_history(path: Path) -> TrainingHistory | None:
     names = steps[-1].losses
     return TrainingHistory(
         steps=np.array([line.step for line in steps], dtype=np.float64),
-        loss=np.array([line.loss for line in steps]),
-        losses={name: np.array([line.losses.get(name, 0.0) for line in steps]) for name in names},
+        loss=np.array([line.loss for line in steps], dtype=np.float64),
+        losses={
+            name: np.array([line.losses.get(name, 0.0) for line in steps], dtype=np.float64) for name in names
+        },
         learning_rates=np.array([line.learning_rate for line in steps]),
         evaluations=evaluations,
     )

@@ -177,7 +177,7 @@ def prepare_run(
         )
     if start.goes_on:
         yield from _go_on(run, start)
-    largest_step = None if trainer.is_finished else (yield from rehearse_largest_step(run))
+    largest_step = None if run.is_finished else (yield from rehearse_largest_step(run))
     entry = describe_launch(
         plan,
         seed=spec.run.seed,
@@ -302,6 +302,8 @@ def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
     if run.trainer.is_finished and run.num_closed_epochs == run.trainer.num_finished_epochs:
         longer = "--set optimisation.num_epochs=... trains longer"
         yield Notice(f"all epochs are done already{f'; {longer}' if can_train_longer(run.spec) else ''}")
+    elif run.is_out_of_patience:
+        yield Notice(f"{run.describe_impatience()}; --set evaluation.patience=null trains on")
 
 
 def _read_newest(run: TrainingRun, start: _Start) -> tuple[Path, dict[str, Any], list[str]]:

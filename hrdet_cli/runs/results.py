@@ -18,6 +18,8 @@ _WITHOUT_EFFECT = (
     "evaluation.back_end",
     "evaluation.best_by",
     "evaluation.every_num_epochs",
+    "evaluation.patience",
+    "evaluation.with_loss",
     "name",
     "optimisation",
     "run",

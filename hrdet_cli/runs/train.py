@@ -74,7 +74,7 @@ def _work(run: TrainingRun) -> Iterator[Event]:
     while True:
         if run.num_closed_epochs < run.trainer.num_finished_epochs:
             yield from _close_epoch(run)
-        if run.trainer.is_finished:
+        if run.is_finished:
             return
         yield from _train_epoch(run)
 
@@ -188,10 +188,13 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
             if evaluated.is_best:
                 best.append(_best_checkpoint(run.folder, weights))
             yield evaluated
+        run.count_evaluation(found_best=bool(best))
+        if run.is_out_of_patience and not run.trainer.is_finished:
+            yield Notice(f"{run.describe_impatience()}: the run ends after epoch {epoch}")
         run.num_closed_epochs = epoch
         for path in best:
             yield run.save(path)
-    if is_due or run.trainer.is_finished:
+    if is_due or run.is_finished:
         _picture_curves(run)
     run.num_closed_epochs = epoch
     yield run.save(run.folder.last_checkpoint)
@@ -214,6 +217,7 @@ def _evaluate(
         out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
         stop_asked=run.stop_asked,
         leaves_out_broken=True,  # days of training must not end with one picture
+        with_loss=run.spec.evaluation.with_loss,
     )
     yield from map(Notice, run.untold(evaluation.notices()))
     left_out = {"num_broken_pictures": len(evaluation.broken)} if evaluation.broken else {}
@@ -225,10 +229,12 @@ def _evaluate(
             "epoch": epoch,
             "step": run.trainer.step,
             **{str(task): dict(of_task) for task, of_task in numbers.items()},
+            **evaluation.losses_to_json(),
             **left_out,
         }
     )
-    return Evaluated(epoch, weights, numbers, run.remember_if_best(numbers, weights))
+    is_best = run.remember_if_best(numbers, weights, loss=evaluation.loss)
+    return Evaluated(epoch, weights, numbers, is_best, evaluation.loss)
 
 
 def _best_checkpoint(folder: RunFolder, weights: EvaluatedWeights) -> Path:

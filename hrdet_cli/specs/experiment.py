@@ -50,7 +50,7 @@ class ExperimentSpec(Spec):
     """Seed, device, precision and what is written when."""
 
     @property
-    def best_by(self) -> Literal["box", "mask", "recall"]:
+    def best_by(self) -> Literal["box", "mask", "recall", "loss"]:
         """`evaluation.best_by` where `auto` is resolved."""
         if self.evaluation.best_by == "auto":
             return "box" if self.model.head.tells_classes else "recall"
@@ -68,6 +68,19 @@ class ExperimentSpec(Spec):
 
 
 def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    yield from _idle_evaluation_problems(spec)
+    if spec.evaluation.best_by == "loss" and not spec.evaluation.with_loss:
+        yield (
+            "evaluation.best_by",
+            "'loss' is only known with evaluation.with_loss=true; set that too, or evaluation.best_by=auto",
+        )
+    label_maps = spec.model.head.label_maps
+    if spec.evaluation.with_loss and label_maps is not None:
+        yield (
+            "evaluation.with_loss",
+            f"true is not for {label_maps.key}, whose loss needs label maps, which validation pictures lack; "
+            f"set evaluation.with_loss=false, or {label_maps.key}=null",
+        )
     if spec.evaluation.best_by == "mask" and not spec.model.head.has_masks:
         yield (
             "evaluation.best_by",
@@ -80,6 +93,19 @@ def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             f"'recall' is for heads that only propose, and model.head.kind={spec.model.head.kind} tells "
             "classes apart; set evaluation.best_by=box, or model.head.kind=rpn",
         )
+
+
+def _idle_evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    """What is to be done at evaluations, where there are none."""
+    evaluation, reason = spec.evaluation, ""
+    if evaluation.every_num_epochs == 0:
+        reason = "evaluation.every_num_epochs=0 never evaluates"
+    elif spec.data.val is None:
+        reason = "there are no validation data (data.val is null)"
+    if reason and evaluation.patience is not None:
+        yield "evaluation.patience", f"does nothing where {reason}; set it to null"
+    if reason and evaluation.with_loss:
+        yield "evaluation.with_loss", f"does nothing where {reason}; set it to false"
 
 
 def _label_map_problems(spec: ExperimentSpec) -> Iterator[Problem]:

@@ -108,6 +108,8 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("norm.epsilon", "1e-5"): "eps bn_eps",
         ("evaluation.every_num_epochs", "1"): "eval_interval val_interval check_val_every_n_epoch eval_freq "
         "eval_every val_every eval_period evaluation_interval",
+        ("evaluation.patience", "5"): "patience early_stopping early_stop early_stopping_patience",
+        ("evaluation.with_loss", "true"): "val_loss eval_loss compute_val_loss validation_loss",
         ("run.checkpoint_every_epochs", "4"): "save_interval checkpoint_interval save_period save_every "
         "checkpoint_period save_freq interval",
         ("run.num_epoch_checkpoints", "3"): "max_keep_ckpts save_total_limit save_top_k",
@@ -177,7 +179,6 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
         "force yes": "a run folder that is in the way is replaced with --overwrite",
         "cudnn_benchmark": "cuDNN tries its algorithms by itself where all batches lie on a few canvases",
         "verbose quiet debug": "run.log_every_steps sets how often a line is printed",
-        "patience early_stopping": "there is no early stopping: best.pt keeps the best evaluation",
         "version v": "the version is printed by: hrdet --version",
         "base preset _base_": "a base is chosen by --preset NAME, or by base: NAME in a spec file",
         "lr_drop_epochs": "--set optimisation.schedule.drop_epochs='[8, 11]'",

@@ -16,9 +16,15 @@ class EvaluationSpec(Spec):
     """Pictures per forward pass; the detections do not depend on it beyond rounding."""
     every_num_epochs: NonNegativeInt = 1
     """Evaluate after every so many epochs, and after the last; 0 never does."""
-    best_by: Literal["auto", "box", "mask", "recall"] = "auto"
+    best_by: Literal["auto", "box", "mask", "recall", "loss"] = "auto"
     """The best checkpoint has the highest average precision of boxes, or of masks, or the highest average
-    recall of 1000 proposals; `auto` is `recall` for heads that only propose and `box` for all others."""
+    recall of 1000 proposals, or the lowest validation loss; `auto` is `recall` for heads that only propose
+    and `box` for all others."""
+    with_loss: bool = False
+    """In training, compute the losses of the validation pictures, too, at each evaluation."""
+    patience: PositiveInt | None = None
+    """End the run after so many evaluations in a row without a new best, by `best_by`, of the weights or of
+    their average; null trains all epochs."""
     back_end: Literal["hotcoco", "pycocotools"] = "hotcoco"
     """What computes COCO's numbers. They are the same to the last bit; pycocotools, with which they were
     defined, takes many times as long."""

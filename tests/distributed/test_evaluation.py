@@ -3,6 +3,7 @@
 Masks go with their boxes.
 """
 
+import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,11 @@ def make_checkpoint(folder: Path) -> None:
     save_checkpoint(checkpoint_of(folder), state)
 
 
-def evaluate_with_own_statistics(folder: Path, *, rank: int) -> None:
-    """Evaluate a detector whose running statistics differ by process, as those of unsynchronised norms do."""
+def evaluate_with_own_statistics(folder: Path, *, size: int, rank: int) -> None:
+    """Evaluate a detector whose running statistics differ by process, as those of unsynchronised norms do.
+
+    The validation loss is computed, too.
+    """
     spec, part, detector = build_experiment(folder)
     for buffer in detector.buffers():
         if buffer.is_floating_point():
@@ -90,7 +94,8 @@ def evaluate_with_own_statistics(folder: Path, *, rank: int) -> None:
                 fingerprint=part.annotations.fingerprint,
                 num_pictures=len(part.annotations),
             ),
-            out=folder / "own-statistics",
+            out=folder / f"own-statistics-{size}",
+            with_loss=True,
         )
     )
 
@@ -142,9 +147,9 @@ def work(rank: int, folder_name: str) -> None:
             outcomes: dict[str, object] = {
                 "few": evaluate(folder, "few", size=size, rank=rank, settings=[]),
             }
-            if size == 2:
-                evaluate_with_own_statistics(folder, rank=rank)
-            else:
+            if size < MAX_PROCESSES:
+                evaluate_with_own_statistics(folder, size=size, rank=rank)
+            if size != 2:
                 outcomes["one"] = evaluate(folder, "one", size=size, rank=rank, settings=ONE_BATCH_A_CANVAS)
             if size == MAX_PROCESSES:
                 outcomes["stopped"] = stop_in_second_round(folder, rank=rank)
@@ -186,8 +191,16 @@ def test_all_processes_know_the_result_and_only_the_first_writes(folder: Path, n
 
 
 def test_the_running_statistics_of_the_first_process_count(folder: Path) -> None:
-    found = (folder / "own-statistics" / "detections.json").read_bytes()
+    found = (folder / "own-statistics-2" / "detections.json").read_bytes()
     assert found == (folder / "few-1-0" / "detections.json").read_bytes()
+
+
+def test_the_validation_loss_is_that_of_one_process_to_the_last_bit(folder: Path) -> None:
+    alone, two = (folder / f"own-statistics-{size}" / "metrics.json" for size in (1, 2))
+    losses = json.loads(alone.read_text())["losses"]
+    assert losses.keys() == {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "roi_mask"}
+    assert all(loss > 0 for loss in losses.values())
+    assert two.read_bytes() == alone.read_bytes()
 
 
 def test_progress_counts_the_pictures_of_all_processes_in_rounds(folder: Path) -> None:

@@ -415,3 +415,33 @@ def test_no_anchor_that_matches_is_told_before_the_run_and_after_its_first_epoch
     assert "100% of the boxes can match no anchor" in outcome.stdout
     assert "in the whole first epoch no anchor matched a box (rpn_box 0 in every step)" in outcome.stdout
     assert "no anchor matched a box" not in finished_run.stdout
+
+
+def test_a_run_ends_when_nothing_better_comes_and_a_resume_knows_it(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    settings = (
+        "optimisation.base_learning_rate=1e-12",  # so that each evaluation is like the first
+        "optimisation.num_epochs=9",
+        "optimisation.schedule.kind=constant",
+        "data.batch_size_per_process=6",
+        "evaluation.patience=2",
+        "evaluation.with_loss=true",
+    )
+    folder = tmp_path / "run"
+    outcome = hrdet("train", *tiny_options(finished_run.data_root, *settings), "--run-dir", folder)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "2 evaluations in a row without a better box AP: the run ends after epoch 3" in outcome.stdout
+    assert "finished in" in outcome.stdout
+    lines = metric_lines(folder)
+    evaluations = [line for line in lines if line["kind"] == "evaluation"]
+    assert [line["epoch"] for line in evaluations] == [1, 2, 3]
+    for line in evaluations:
+        assert line["loss"] == pytest.approx(sum(line["losses"].values()))
+        assert line["losses"].keys() == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
+    assert f"loss {evaluations[2]['loss']:.3f}" in outcome.stdout
+
+    outcome = hrdet("train", "--resume", "--run-dir", folder)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "without a better box AP; --set evaluation.patience=null trains on" in outcome.stdout
+    assert metric_lines(folder) == lines

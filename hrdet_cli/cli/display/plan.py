@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
+from hrdet_cli.runs.events import NAME_OF_NUMBER
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec, SgdSpec
@@ -46,6 +47,8 @@ def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
         facts.add_row(f"parameters of {group.name}", _rates(group))
     if spec.optimisation.ema is not None:
         facts.add_row("average of the weights", f"decay {spec.optimisation.ema.decay:g} a step")
+    if plan.val is not None and spec.evaluation.every_num_epochs:
+        facts.add_row("evaluation", _evaluation(spec))
     facts.add_row("weights", _weights(plan))
     facts.add_row("canvases", ", ".join(plan.canvases))
     facts.add_row("useful pixels", f"{plan.useful_pixel_share:.1%} of a batch, the rest is padding")
@@ -72,6 +75,17 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
         text += f", not {optimisation.warmup_steps:,}: {optimisation.max_warmup_share:.0%} of the run at most"
     if plan.warmup_steps and optimisation.warmup_shape == "constant":
         text += f", at {optimisation.warmup_factor:.3g} of the rate"
+    return text
+
+
+def _evaluation(spec: ExperimentSpec) -> str:
+    evaluation, best_by = spec.evaluation, NAME_OF_NUMBER[spec.best_by]
+    every = evaluation.every_num_epochs
+    text = f"after {'each epoch' if every == 1 else f'every {every} epochs and the last'}, best by {best_by}"
+    if evaluation.with_loss:
+        text += ", with the validation loss"
+    if evaluation.patience is not None:
+        text += f"; ends after {counted(evaluation.patience, 'evaluation')} in a row without a better one"
     return text
 
 

@@ -16,6 +16,7 @@ from hrdet_cli.cli.display.evaluation import format_ap
 from hrdet_cli.cli.display.pace import Pace, format_duration
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import (
+    NAME_OF_NUMBER,
     CheckpointSaved,
     Evaluated,
     EvaluationProgress,
@@ -166,6 +167,7 @@ class TrainingDisplay:
             + "  ".join(f"{name} {format_ap(of_task[name])}" for name in _SHOWN if name in of_task)
             for task, of_task in event.numbers.items()
         )
+        numbers += "" if event.loss is None else f"  loss {event.loss:.3f}"
         what = "evaluated" if event.weights == "raw" else "evaluated the average"
         self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
 
@@ -195,7 +197,7 @@ def _describe_best(event: RunFinished) -> str:
         return "nothing was evaluated"
     average = event.best.get("ema")
     of_average = "" if average is None else f", of the average {format_ap(average)}"
-    number = "AR1000" if event.best_by == "recall" else f"{event.best_by} AP"
+    number = NAME_OF_NUMBER[event.best_by]
     return f"best {number} {format_ap(event.best['raw'])}{of_average}"
 
 

@@ -18,6 +18,7 @@ from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.evaluation.validation_loss import ValidationLoss
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import Detections, ImageBatch
 
@@ -101,6 +102,7 @@ def detect_all(
     device: torch.device,
     numerics: Numerics,
     pasting: MaskPasting | None = None,
+    losses: ValidationLoss | None = None,
     stop_asked: Callable[[], bool],
 ) -> Generator[DetectionRound]:
     """Detect in every picture of a loader, each process in its share.
@@ -114,6 +116,7 @@ def detect_all(
         device: Where the pictures are copied to.
         numerics: What to compute in.
         pasting: Lays masks over their boxes in the original pictures; None leaves masks out.
+        losses: Takes in every batch besides.
         stop_asked: Whether this process was asked to stop; called once a round.
 
     Yields:
@@ -131,6 +134,8 @@ def detect_all(
                 if batch is None
                 else detect_batch(model, batch, device=device, numerics=numerics, pasting=pasting)
             )
+            if losses is not None and batch is not None:
+                losses.add(batch)
             broken, damaged = ((), ()) if batch is None else (batch.broken, batch.damaged)
             # In host memory: nothing waits for a GPU.
             told = torch.tensor([len(pictures) + len(broken), stop_asked()])

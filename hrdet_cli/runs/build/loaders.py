@@ -39,15 +39,21 @@ def build_training_loader(
 
 
 def build_evaluation_loader(
-    spec: ExperimentSpec, part: DatasetPart, device: torch.device, *, leaves_out_broken: bool = False
+    spec: ExperimentSpec,
+    part: DatasetPart,
+    device: torch.device,
+    *,
+    leaves_out_broken: bool = False,
+    with_masks: bool = False,
 ) -> EvaluationLoader:
-    """This process's share of a part's pictures, at the evaluation scale."""
+    """This process's share of a part's pictures, at the evaluation scale; masks are for losses alone."""
     return EvaluationLoader(
         dataset=PictureDataset(
             annotations=part.annotations,
             images=part.images,
             augmentation=build_evaluation_augmentation(spec),
             seed=spec.run.seed,
+            with_masks=with_masks,
         ),
         batch_size=spec.evaluation.batch_size,
         world=current_world(),

@@ -28,6 +28,22 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_an_evaluation_with_a_loss_is_read_whatever_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    step = {"kind": "step", "step": 1, "epoch": 1, "loss": 1.0, "losses": {"a": 1.0}, "learning_rate": 0.1}
+    evaluation = {"kind": "evaluation", "step": 1, "epoch": 1, "weights": "raw", "box": {"AP": 0.5}}
+    lines = [
+        step,
+        {**evaluation, "loss": 0.7, "losses": {"a": 0.7}},
+        {**evaluation, "epoch": 2, "loss": None, "losses": {"a": None}},
+    ]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    history = read_history(file)
+    assert history is not None
+    assert [(e.epoch, e.number("box", "AP")) for e in history.evaluations["raw"]] == [(1, 0.5), (2, 0.5)]
+    assert history.loss.tolist() == [1.0]
+
+
 def test_a_line_can_be_read_as_soon_as_it_was_added(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     with written(file) as metrics:

@@ -71,6 +71,40 @@ def test_a_schedule_takes_the_place_of_a_presets_drops_but_not_of_ones_own(kind:
     ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            ["evaluation.best_by=loss"],
+            "evaluation.best_by: 'loss' is only known with evaluation.with_loss=true; set that too, or",
+        ),
+        (
+            ["evaluation.patience=3", "evaluation.every_num_epochs=0"],
+            "evaluation.patience: does nothing where evaluation.every_num_epochs=0 never evaluates; set it",
+        ),
+        (
+            ["evaluation.with_loss=true", "data.val=null"],
+            "evaluation.with_loss: does nothing where there are no validation data (data.val is null); set",
+        ),
+        (
+            [
+                "model.head.kind=cascade_rcnn",
+                "model.head.mask={}",
+                "model.head.semantic={}",
+                "data.train.label_maps=maps",
+                "evaluation.with_loss=true",
+            ],
+            "evaluation.with_loss: true is not for model.head.semantic, whose loss needs label maps,",
+        ),
+    ],
+)
+def test_what_evaluations_cannot_do_is_refused(settings: list[str], problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=settings)
+    (told,) = caught.value.problems
+    assert problem in told
+
+
 def test_a_schedule_given_as_a_word_is_answered_with_its_key(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, MINIMAL, "optimisation.schedule=cosine")
     assert problem.endswith("got 'cosine'; write --set optimisation.schedule.kind=cosine")

@@ -56,6 +56,13 @@ def test_an_evaluation_of_masks_names_the_numbers_of_both() -> None:
     )
 
 
+def test_an_evaluation_tells_the_validation_loss_where_it_was_computed() -> None:
+    (line,) = shown(Evaluated(3, "raw", {"box": BOX}, is_best=True, loss=1.23456))
+    assert line == "epoch 3  evaluated: AP 0.312  AP50 0.500  AP75 -  loss 1.235  (best so far)"
+    (line,) = shown(RunFinished(Path("runs/a"), "loss", {"raw": 1.23456}, 90))
+    assert "best validation loss 1.235;" in line
+
+
 def test_an_evaluation_of_proposals_tells_their_recall() -> None:
     proposals = {**BOX, "AR300": 0.125, "AR1000": 0.75}
     (line,) = shown(Evaluated(3, "raw", {"box": proposals}, is_best=False))
