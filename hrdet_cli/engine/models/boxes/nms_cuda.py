@@ -20,7 +20,11 @@ from torch.nn import functional as F
 TILE = 64
 """Boxes that are looked at together."""
 OPTIONS = MappingProxyType({"num_warps": 4, "enable_fp_fusion": False})
-"""How Triton compiles; products and sums fused into one operation would round otherwise than a CPU does."""
+"""How Triton compiles, whose own default depends on its version.
+
+Products and sums fused into one operation round otherwise than a CPU does, and another overlap at the
+threshold would be another box kept.
+"""
 
 
 def keep_without_waiting(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:

@@ -9,6 +9,7 @@ The kernels run on a CPU too, by Triton's interpreter (``TRITON_INTERPRET=1``).
 """
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,6 +17,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+OPTIONS = MappingProxyType({"enable_fp_fusion": True})
+"""How Triton compiles, whose own default depends on its version.
+
+Products and sums may be fused into one operation, as torchvision's own kernels for GPUs have them. That moves
+last bits of weights and sums alone: a scale is a power of two, so a region's sides in cells are exact either
+way, and with them how many samples it has.
+"""
 _CHANNELS_PER_WARP = 128
 _CHANGING = ["level", "num_levels", "num_per_picture", "height", "width", "margin", "cells"]
 """Integers for whose values Triton is not to compile anew: there are many levels and canvases."""
@@ -52,6 +60,7 @@ def pool_regions(
                 block=triton.next_power_of_2(num_channels),
                 sum_dtype=_sum_dtype(level.dtype),
                 num_warps=_num_warps(num_channels),
+                **OPTIONS,
             )
     return pooled
 
@@ -97,6 +106,7 @@ def pool_regions_backward(
                     sum_dtype=_sum_dtype(gradient.dtype),
                     is_fixed=is_fixed,
                     num_warps=_num_warps(gradient.shape[1]),
+                    **OPTIONS,
                 )
     if is_fixed:
         return [(into.double() / unit).to(gradient.dtype) for into in sums]

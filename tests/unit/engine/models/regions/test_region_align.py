@@ -191,7 +191,8 @@ def test_the_kernels_compile_for_a_gpu_without_one(name: str, is_fixed: bool) ->
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    kernel = getattr(importlib.import_module(KERNELS), name)
+    module = importlib.import_module(KERNELS)
+    kernel = getattr(module, name)
     if name == "_pool_level" and is_fixed:
         pytest.skip("only gradients are added up")
     fixed = {
@@ -218,5 +219,5 @@ def test_the_kernels_compile_for_a_gpu_without_one(name: str, is_fixed: bool) ->
     }
     constants = {argument: fixed[argument] for argument in kernel.arg_names if argument in fixed}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=dict(module.OPTIONS))
     assert len(compiled.asm["cubin"]) > 0
