@@ -51,13 +51,18 @@ def score_detections(
 
     Raises:
         ValueError: The annotations were loaded without what the detections are to be compared with, or
-            detections are of other pictures.
+            detections are of other pictures, or have boxes or scores that are NaN or infinite: back ends
+            would rank them differently.
     """
     truth = annotations.truth
     if truth is None or (detections.masks is not None and truth.masks is None):
         raise ValueError(f"{annotations.path} was loaded without the ground truth that scores need")
     if not np.isin(detections.image_ids, annotations.image_ids).all():
         raise ValueError(f"detections are of pictures that {annotations.path} does not have")
+    is_finite = np.isfinite(detections.boxes).all(axis=1) & np.isfinite(detections.scores)
+    if not is_finite.all():
+        picture = detections.image_ids[~is_finite][0]
+        raise ValueError(f"a detection in picture {picture} has a box or a score that is NaN or infinite")
     does_count = ~np.isin(annotations.image_ids[truth.picture_indices], list(left_out))
     limits = (*COCO_LIMITS, *more_limits)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.run_lengths import bitmap_of_runs, unpack_run_lengths
+from hrdet_cli.engine.evaluation.back_ends import BackEnd
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
 from hrdet_cli.engine.evaluation.coco_results import CocoResult
 from hrdet_cli.engine.evaluation.comparison import Task
@@ -404,6 +405,19 @@ def test_scores_need_the_annotation_file_no_more(tmp_path: Path) -> None:
     path.unlink()
     metrics = score_detections(loaded, table_of(loaded, [result(LARGE, 0.9)]))
     assert metrics.numbers["box"]["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("back_end", get_args(BackEnd))
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("column", ["boxes", "scores"])
+def test_detections_that_are_no_numbers_have_no_metrics(
+    column: str, number: float, back_end: BackEnd, tmp_path: Path
+) -> None:
+    loaded = load_coco(write_annotations(tmp_path, [truth(LARGE)]), with_truth=True)
+    table = table_of(loaded, [result(LARGE, 0.9), result(OTHER, 0.8, image_id=2)])
+    getattr(table, column)[1] = number
+    with pytest.raises(ValueError, match="a detection in picture 2 has a box or a score that is NaN or inf"):
+        score_detections(loaded, table, back_end=back_end)
 
 
 @pytest.mark.parametrize("with_truth", [False, True])

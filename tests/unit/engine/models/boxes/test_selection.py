@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -141,6 +144,28 @@ def test_detections_with_a_side_below_the_minimum_are_dropped() -> None:
     found = detections.boxes[detections.is_valid]
     assert len(found) > 10
     assert ((found[:, 2:] - found[:, :2]) >= 25).all()
+
+
+@pytest.mark.parametrize("decay", [None, "linear", "gaussian"])
+def test_what_is_no_number_is_not_found_and_takes_nothing_from_the_others(
+    decay: Literal["linear", "gaussian"] | None,
+) -> None:
+    soft_nms = None if decay is None else SoftNms(decay=decay, sigma=0.5, min_score=0.05)
+    selector = replace(SELECTOR, max_detections=200, soft_nms=soft_nms)
+    candidates = random_candidates()
+    boxes, scores = candidates.boxes.clone(), candidates.scores.clone()
+    scores[:, ::3] = torch.nan
+    boxes[:, 1::3, :, 2] = torch.nan
+    boxes[:, 2::3, 0] = torch.tensor([-torch.inf, -torch.inf, torch.inf, torch.inf])
+    found = selector.select(Candidates(boxes, scores), SIZES)
+    edges = SIZES.flip(-1).float()
+    rest = torch.cat((torch.zeros(3, 2), edges), dim=-1)[:, None]
+    only = Candidates(boxes[:, 2::3].clone(), scores[:, 2::3])
+    only.boxes[:, :, 0] = rest
+    wanted = selector.select(only, SIZES)
+    assert wanted.is_valid.any()
+    for name in ("boxes", "scores", "labels", "is_valid"):
+        assert torch.equal(getattr(found, name), getattr(wanted, name))
 
 
 def test_a_picture_without_detections_has_zeros_in_all_rows() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -64,6 +66,23 @@ def iou(one: list[float], other: list[float]) -> float:
 
 def valid_boxes(proposals: Proposals, picture: int) -> Tensor:
     return proposals.boxes[picture][proposals.is_valid[picture]]
+
+
+def test_logits_and_deltas_that_are_no_numbers_propose_nothing_and_take_nothing_from_the_others() -> None:
+    predictions = random_predictions()
+    logits, deltas = predictions.logits.clone(), predictions.deltas.clone()
+    logits[:, ::7] = torch.nan
+    deltas[:, 3::7, 1] = torch.nan
+    few = replace(SELECTOR, num_candidates_per_level=len(predictions.anchors.boxes))
+    found, scores = few.select_scored(AnchorPredictions(predictions.anchors, logits, deltas), SIZES, CODER)
+    logits[:, ::7] = logits[:, 3::7] = -torch.inf
+    wanted, wanted_scores = few.select_scored(
+        AnchorPredictions(predictions.anchors, logits, deltas.nan_to_num()), SIZES, CODER
+    )
+    assert found.is_valid.any()
+    assert torch.equal(found.boxes, wanted.boxes)
+    assert torch.equal(found.is_valid, wanted.is_valid)
+    assert torch.equal(scores, wanted_scores)
 
 
 def test_proposals_equal_a_naive_rewrite_best_first() -> None:
