@@ -70,8 +70,23 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory used since `reset_peak_memory`: a GPU's as torch allocated it, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if (kibibytes := _peak_resident_kibibytes()) is not None:
+        return kibibytes * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _peak_resident_kibibytes() -> int | None:
+    """Of this process's own memory, as Linux counts it; None elsewhere.
+
+    What ``getrusage`` tells is never less than the peak of the process that started this one, which stays
+    with it from the ``exec`` on and cannot be forgotten.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_bytes().splitlines():
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1])
+    return None
 
 
 def resident_memory_bytes() -> int:
@@ -83,10 +98,18 @@ def resident_memory_bytes() -> int:
     return num_pages * resource.getpagesize()
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory_bytes` forget what was; outside Linux, resident memory keeps its peak."""
+def reset_peak_memory(device: torch.device) -> bool:
+    """Let `peak_memory_bytes` forget what was.
+
+    Returns:
+        Whether it has. Resident memory keeps its peak outside Linux, and where a kernel or a container does
+        not let a process forget it.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        return
-    with suppress(OSError):  # no such file, or a container that forbids it
+        return True
+    try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True

@@ -1,3 +1,4 @@
+import mmap
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import AdamW, Sgd, build_optimiser
 from hrdet_cli.engine.training.parameter_groups import Factors, ParameterGroups
 from hrdet_cli.engine.training.rehearsal import fits_into_memory, is_out_of_memory, largest_fitting
+from hrdet_cli.engine.training.reports import reset_peak_memory
 from hrdet_cli.engine.training.schedule import Schedule, Warmup
 
 CPU = torch.device("cpu")
@@ -136,13 +138,17 @@ def test_a_rehearsal_whose_loss_is_not_finite_is_still_forgotten() -> None:
 
 
 def test_a_rehearsal_tells_time_and_memory_and_forgets_earlier_peaks() -> None:
+    if not reset_peak_memory(CPU):
+        pytest.skip("this system does not let a process forget its peak")
     trainer = build_trainer(Detector())
-    held = torch.ones(2**28, dtype=torch.uint8)
-    with_ballast = trainer.rehearse(BATCH)
-    del held
+    trainer.rehearse(BATCH)  # what is loaded in a first step stays
+    with mmap.mmap(-1, 2**28) as held:  # given back at once, unlike what an allocator may keep
+        held.write(b"1" * len(held))
+        with_ballast = trainer.rehearse(BATCH)
     without = trainer.rehearse(BATCH)
     assert with_ballast.seconds > 0
-    assert with_ballast.peak_memory_bytes - without.peak_memory_bytes == pytest.approx(2**28, rel=0.1)
+    # A machine that is short of memory may have moved some of it out meanwhile.
+    assert with_ballast.peak_memory_bytes - without.peak_memory_bytes > 2**27
 
 
 def test_a_rehearsal_is_no_step_of_the_average() -> None:
