@@ -220,4 +220,5 @@ def test_the_kernels_compile_for_a_gpu_without_one(name: str, is_fixed: bool) ->
     constants = {argument: fixed[argument] for argument in kernel.arg_names if argument in fixed}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=dict(module.OPTIONS))
+    assert "fma.rn.f32" in compiled.asm["ptx"]
     assert len(compiled.asm["cubin"]) > 0
