@@ -13,6 +13,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.checkpoint import newest_valid
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.best_checkpoints import BestCheckpoints
 from hrdet_cli.runs.build.detector import (
     build_plain_detector,
     describe_norms,
@@ -46,6 +47,7 @@ from hrdet_cli.runs.resume import (
     keys_since,
     mend_spec,
     saved_batch_size,
+    saved_best_by,
 )
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
@@ -169,6 +171,7 @@ def prepare_run(
         stop_asked,
         record=start.record or RunRecord(),
         metrics=MetricsFile(folder.metrics_file),
+        best=BestCheckpoints(spec.best_by),
     )
     precision = precision_name(spec.run, device)
     if norms.back_end == "equal-count":
@@ -294,11 +297,13 @@ def _restore(run: TrainingRun, start: _Start) -> Iterator[Notice]:
     yield from map(Notice, notices)
     run.record = _record_of(start, state)
     moved = run.trainer.load_state_dict(state)
-    run.restore(state)
+    best_by = saved_best_by(state) or run.spec.best_by
+    run.restore(state, best_by=best_by)
     _refuse_shortening(run)
     yield Notice(f"goes on from {path} after step {run.trainer.step}")
     if moved is not None:
         yield Notice(_describe_move(run, moved))
+    yield from map(Notice, run.best.describe_change(best_by, run.folder))
     if run.trainer.is_finished and run.num_closed_epochs == run.trainer.num_finished_epochs:
         longer = "--set optimisation.num_epochs=... trains longer"
         yield Notice(f"all epochs are done already{f'; {longer}' if can_train_longer(run.spec) else ''}")

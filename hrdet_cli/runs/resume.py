@@ -1,11 +1,12 @@
 """Going on with a run: with its own spec, on its own data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hrdet_cli.engine.training.checkpoint import newest_valid
 from hrdet_cli.errors import DataError, SpecError, WeightsError
+from hrdet_cli.runs.events import BestBy
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
@@ -156,6 +157,18 @@ def saved_batch_size(folder: RunFolder) -> int | None:
     """Pictures in each process's step of the run in a folder; None where its spec does not say."""
     found = _value_at(_parse_spec(folder.read_spec()), "data.batch_size_per_process")
     return found if type(found) is int else None
+
+
+def saved_best_by(state: Mapping[str, Any]) -> BestBy | None:
+    """What decided which checkpoint is the best when one was saved; None where nothing says so."""
+    if "best_by" in state:
+        return cast("BestBy", state["best_by"])
+    values = _parse_spec(str(state.get("spec", "")))
+    try:
+        best_by = validate_layers([Layer("the saved spec", values)]).spec.best_by
+    except SpecError:
+        return None
+    return "box" if best_by == "recall" and "best_recall" not in state else best_by
 
 
 def compare_data(plan: Plan, record: RunRecord, folder: RunFolder) -> list[str]:

@@ -13,6 +13,7 @@ from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import DataError, NonFiniteLossError
+from hrdet_cli.runs.best_checkpoints import best_checkpoint
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.events import (
@@ -66,7 +67,7 @@ def train(
                     yield RunStopped(folder.path, run.trainer.step)
                     return
         seconds = time.perf_counter() - started
-        yield RunFinished(folder.path, run.spec.best_by, run.chosen, seconds)
+        yield RunFinished(folder.path, run.best.best_by, run.best.chosen, seconds)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:
@@ -186,7 +187,7 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
         for weights in run.evaluated_detectors:
             evaluated = yield from _evaluate(run, run.data.val, epoch, weights)
             if evaluated.is_best:
-                best.append(_best_checkpoint(run.folder, weights))
+                best.append(best_checkpoint(run.folder, weights))
             yield evaluated
         run.count_evaluation(found_best=bool(best))
         if run.is_out_of_patience and not run.trainer.is_finished:
@@ -233,9 +234,5 @@ def _evaluate(
             **left_out,
         }
     )
-    is_best = run.remember_if_best(numbers, weights, loss=evaluation.loss)
+    is_best = run.best.take_if_better(numbers, weights, loss=evaluation.loss)
     return Evaluated(epoch, weights, numbers, is_best, evaluation.loss)
-
-
-def _best_checkpoint(folder: RunFolder, weights: EvaluatedWeights) -> Path:
-    return folder.best_checkpoint if weights == "raw" else folder.best_ema_checkpoint

@@ -1,21 +1,20 @@
 """A training run's parts, and what it writes."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.distributed.world import current_world
-from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
+from hrdet_cli.runs.best_checkpoints import BestCheckpoints
 from hrdet_cli.runs.dataset import DatasetPart, TrainingData
 from hrdet_cli.runs.events import NAME_OF_NUMBER, BestBy, CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
@@ -27,25 +26,6 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.wording import counted
 
-_DECIDING: Mapping[Literal["box", "mask", "recall"], tuple[Task, str]] = {
-    "box": ("box", "AP"),
-    "mask": ("mask", "AP"),
-    "recall": ("box", "AR1000"),
-}
-"""The number of an evaluation that decides, by what the best checkpoint is chosen by, but for the loss."""
-
-_BEST: Mapping[str, tuple[EvaluatedWeights, BestBy]] = {
-    "best_box_ap": ("raw", "box"),
-    "best_ema_box_ap": ("ema", "box"),
-    "best_mask_ap": ("raw", "mask"),
-    "best_ema_mask_ap": ("ema", "mask"),
-    "best_recall": ("raw", "recall"),
-    "best_ema_recall": ("ema", "recall"),
-    "best_loss": ("raw", "loss"),
-    "best_ema_loss": ("ema", "loss"),
-}
-"""Keys of a checkpoint; those of masks, of recall and of the loss are missing in older ones."""
-
 
 @dataclass(slots=True)
 class TrainingRun:
@@ -54,7 +34,7 @@ class TrainingRun:
     Attributes:
         record: What is, or will be, in ``run.json``.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
-        best: Best numbers of an evaluation so far that may decide, of each kind of weights.
+        best: What the best checkpoints so far score.
         num_evaluated_epochs_since_best: Evaluations in a row without a new best of any kind of weights.
     """
 
@@ -69,9 +49,9 @@ class TrainingRun:
     stop_asked: Callable[[], bool]
     record: RunRecord
     metrics: MetricsFile
+    best: BestCheckpoints
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     num_closed_epochs: int = 0
-    best: dict[EvaluatedWeights, dict[BestBy, float]] = field(default_factory=dict)
     num_evaluated_epochs_since_best: int = 0
     _saved_at: float = field(default_factory=time.monotonic)
     _told: set[str] = field(default_factory=set)
@@ -115,40 +95,14 @@ class TrainingRun:
         """Whether nothing is left to train."""
         return self.trainer.is_finished or self.is_out_of_patience
 
-    def remember_if_best(
-        self,
-        numbers: Mapping[Task, Mapping[str, float | None]],
-        weights: EvaluatedWeights,
-        *,
-        loss: float | None = None,
-    ) -> bool:
-        """Whether the number that decides is the best so far of weights of a kind; of losses the lowest."""
-        best = self.best.setdefault(weights, {})
-        found: dict[BestBy, float | None] = {
-            best_by: numbers.get(task, {}).get(name) for best_by, (task, name) in _DECIDING.items()
-        }
-        better = {
-            key: value for key, value in found.items() if value is not None and value > best.get(key, -1.0)
-        }
-        if loss is not None and loss < best.get("loss", math.inf):
-            better["loss"] = loss
-        best.update(better)
-        return self.spec.best_by in better
-
     def count_evaluation(self, *, found_best: bool) -> None:
         """Take in that an epoch was evaluated, and whether any kind of weights was the best of its kind."""
         self.num_evaluated_epochs_since_best = 0 if found_best else self.num_evaluated_epochs_since_best + 1
 
-    @property
-    def chosen(self) -> dict[EvaluatedWeights, float]:
-        """The number that the best checkpoint was chosen by, of each kind of weights that has one."""
-        best_by = self.spec.best_by
-        return {weights: best[best_by] for weights, best in self.best.items() if best_by in best}
-
     def describe_impatience(self) -> str:
         """How many evaluations found nothing better, in words."""
         evaluations = counted(self.num_evaluated_epochs_since_best, "evaluation")
-        return f"{evaluations} in a row without a better {NAME_OF_NUMBER[self.spec.best_by]}"
+        return f"{evaluations} in a row without a better {NAME_OF_NUMBER[self.best.best_by]}"
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics file."""
@@ -236,13 +190,18 @@ class TrainingRun:
             "category_ids": list(self.data.train.annotations.category_ids),
             "num_closed_epochs": self.num_closed_epochs,
             "num_evaluated_epochs_since_best": self.num_evaluated_epochs_since_best,
-            **{key: self.best.get(weights, {}).get(best_by) for key, (weights, best_by) in _BEST.items()},
+            **self.best.state(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `save` wrote beside the trainer's state."""
+    def restore(self, state: Mapping[str, Any], *, best_by: BestBy) -> None:
+        """Take up what `save` wrote beside the trainer's state.
+
+        Args:
+            state: A checkpoint.
+            best_by: What decided which one is the best when it was saved. Where something else does now, no
+                evaluation has been in vain yet.
+        """
         self.num_closed_epochs = state["num_closed_epochs"]
-        self.num_evaluated_epochs_since_best = state.get("num_evaluated_epochs_since_best", 0)
-        for key, (weights, best_by) in _BEST.items():
-            if (number := state.get(key)) is not None:
-                self.best.setdefault(weights, {})[best_by] = number
+        self.best.restore(state, best_by=best_by)
+        if best_by == self.best.best_by:
+            self.num_evaluated_epochs_since_best = state.get("num_evaluated_epochs_since_best", 0)

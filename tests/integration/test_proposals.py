@@ -20,7 +20,8 @@ def test_proposals_are_of_one_class_in_training_evaluation_and_prediction(
     assert set(losses[0]) == {"rpn_objectness", "rpn_box"}
     assert losses[-1]["rpn_objectness"] < losses[0]["rpn_objectness"]
 
-    recalls = [line["box"]["AR1000"] for line in lines if line["kind"] == "evaluation"]
+    evaluations = [line["box"] for line in lines if line["kind"] == "evaluation"]
+    recalls = [numbers["AR1000"] for numbers in evaluations]
     assert load_checkpoint(run / "checkpoints" / "best.pt")["best_recall"] == max(recalls)
     assert f"best AR1000 {max(recalls):.3f}" in trained.stdout
 
@@ -40,3 +41,10 @@ def test_proposals_are_of_one_class_in_training_evaluation_and_prediction(
     assert document["categories"] == [{"id": 1, "name": "object"}]
     assert len(document["annotations"]) > 100 * len(document["images"])
     assert {item["category_id"] for item in document["annotations"]} == {1}
+
+    of_best = next(numbers["AP"] for numbers in evaluations if numbers["AR1000"] == max(recalls))
+    outcome = hrdet("train", "--resume", "--run-dir", run, "--set", "evaluation.best_by=box")
+    assert outcome.exit_code == 0, outcome.stderr
+    told = f"chosen by AR1000 ({max(recalls):.3f}), from now on box AP decides: it has box AP {of_best:.3f}"
+    assert told in " ".join((outcome.stdout + outcome.stderr).split())
+    assert f"best box AP {of_best:.3f}" in outcome.stdout
