@@ -27,7 +27,12 @@ _IOU_TYPES: Mapping[Task, str] = {"box": "bbox", "mask": "segm"}
 
 
 def compare(comparison: Comparison, back_end: BackEnd) -> Curves:
-    """Precision and recall by COCO's rules; both back ends give the same to the last bit."""
+    """Precision and recall by COCO's rules.
+
+    Both back ends give the same to the last bit where detections have sides of 0 or of a thousandth of a
+    pixel and more, as `DetectionTable` has them. (Two boxes whose areas are too small for a float64 have an
+    overlap of 0 / 0, which pycocotools takes for a match, and hotcoco for none.)
+    """
     evaluation = _BACK_ENDS[back_end](comparison)
     parameters = evaluation.params
     parameters.iouThrs = IOU_THRESHOLDS.tolist()
