@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import MappingProxyType
 
 from torch import Tensor
-from torchvision.models import get_weight
 
 from hrdet_cli.engine.weights.names import TIMM, TORCHVISION
 from hrdet_cli.errors import WeightsError
@@ -49,6 +48,8 @@ def torchvision_url(name: str) -> str:
     if name not in _TORCHVISION_WEIGHTS:
         known = ", ".join(f"{TORCHVISION}{known}" for known in _TORCHVISION_WEIGHTS)
         raise WeightsError(f"{TORCHVISION}{name}: hrdet has no network for these weights; it has {known}")
+    from torchvision.models import get_weight  # slow to import
+
     return str(get_weight(_TORCHVISION_WEIGHTS[name]).url)
 
 

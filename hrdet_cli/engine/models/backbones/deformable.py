@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 DeformableVersion = Literal["v1", "v2"]
 
@@ -57,6 +56,8 @@ class DeformableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` as the replaced convolution does; beyond the input everything is zero."""
+        from torchvision.ops import deform_conv2d  # slow to import, and few networks have such convolutions
+
         with torch.autocast(x.device.type, enabled=False):
             features = x.to(self.weight.dtype)
             moves, weights = self.conv_offset(features), None

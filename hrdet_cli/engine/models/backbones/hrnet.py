@@ -33,6 +33,9 @@ from hrdet_cli.engine.norm.valid_area import ValidArea
 
 STRIDES = (4, 8, 16, 32)
 
+_EXPANSION = 4
+"""Output channels per inner channel of a bottleneck."""
+
 
 @dataclass(frozen=True, slots=True)
 class HRNetConfig:
@@ -115,7 +118,7 @@ class HRNet(nn.Module):
         self.strides = STRIDES
         self.activation_checkpointing = activation_checkpointing
         stem, inner, branches = config.stem_channels, config.bottleneck_channels, config.branch_channels
-        outer = inner * Bottleneck.expansion
+        outer = inner * _EXPANSION
 
         self.conv1 = nn.Conv2d(3, stem, kernel_size=3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
@@ -123,8 +126,8 @@ class HRNet(nn.Module):
         self.bn2 = nn.BatchNorm2d(stem)
         widen = nn.Sequential(nn.Conv2d(stem, outer, kernel_size=1, bias=False), nn.BatchNorm2d(outer))
         self.layer1 = nn.Sequential(
-            Bottleneck(stem, inner, downsample=widen),
-            *(Bottleneck(outer, inner) for _ in range(config.num_bottlenecks - 1)),
+            Bottleneck(stem, inner, outer, downsample=widen),
+            *(Bottleneck(outer, inner, outer) for _ in range(config.num_bottlenecks - 1)),
         )
         self.transition1 = nn.ModuleList([ConvNorm(outer, branches[0]), _halving_path(outer, branches[1])])
         self.stage2 = _stage(branches[:2], config.num_modules[0], config.num_blocks)

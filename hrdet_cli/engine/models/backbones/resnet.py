@@ -1,4 +1,4 @@
-"""ResNet and ResNeXt of 50 and 101 layers as backbones: torchvision's network without its classifier.
+"""ResNet and ResNeXt of 50 and 101 layers as backbones: torchvision's networks and names, no classifier.
 
 He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385.  A block that halves the resolution
 has its stride in the first 1x1 convolution there, as the published Caffe weights have it (``caffe``), and in
@@ -11,21 +11,20 @@ same network, whose 3x3 convolutions have groups.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from torch import Tensor, nn
-from torchvision.models.resnet import ResNet as TorchvisionResNet
+from torch.nn import functional as F
 
-from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
+from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck, ResNetStyle
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
 from hrdet_cli.engine.models.backbones.stages import freeze_stages
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import normalise
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
-ResNetStyle = Literal["pytorch", "caffe"]
-
 _NUM_BLOCKS_BY_DEPTH = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+_STEM_CHANNELS = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,21 +85,24 @@ class ResNet(nn.Module):
         self.out_channels = (256, 512, 1024, 2048)
         self.strides = (4, 8, 16, 32)
         self.activation_checkpointing = activation_checkpointing
-        network = TorchvisionResNet(
-            Bottleneck, [*_NUM_BLOCKS_BY_DEPTH[depth]], groups=cardinality, width_per_group=group_width
+        self.conv1 = nn.Conv2d(3, _STEM_CHANNELS, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(_STEM_CHANNELS)
+        in_channels = (_STEM_CHANNELS, *self.out_channels)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            _stage(
+                in_channels[index],
+                cardinality * group_width * 2**index,
+                self.out_channels[index],
+                num_blocks=num_blocks,
+                stride=1 if index == 0 else 2,
+                style=style,
+                groups=cardinality,
+            )
+            for index, num_blocks in enumerate(_NUM_BLOCKS_BY_DEPTH[depth])
         )
-        self.conv1, self.bn1, self.relu, self.maxpool = (
-            network.conv1,
-            network.bn1,
-            network.relu,
-            network.maxpool,
-        )
-        self.layer1, self.layer2 = network.layer1, network.layer2
-        self.layer3, self.layer4 = network.layer3, network.layer4
-        if style == "caffe":
-            for block in self.modules():
-                if isinstance(block, Bottleneck):
-                    _move_stride_to_first_conv(block)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if deformable is not None:
             self._deform(deformable)
         freeze_stages(self, self.stages, num_frozen=frozen_stages)
@@ -133,7 +135,8 @@ class ResNet(nn.Module):
         Returns:
             ``(N, C, H / s, W / s)``, rounded up, for each of ``out_channels`` and ``strides``.
         """
-        x = self.maxpool(self.relu(normalise(self.bn1, self.conv1(pixels), area)))
+        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
+        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         features = []
         for stage in self._stages():
             for block in stage:
@@ -142,5 +145,33 @@ class ResNet(nn.Module):
         return tuple(features)
 
 
-def _move_stride_to_first_conv(block: Bottleneck) -> None:
-    block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+def _stage(
+    in_channels: int,
+    inner_channels: int,
+    out_channels: int,
+    *,
+    num_blocks: int,
+    stride: int,
+    style: ResNetStyle,
+    groups: int,
+) -> nn.Sequential:
+    """Blocks of which the first has the stride, and a convolution on its shortcut."""
+    downsample = nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )
+    return nn.Sequential(
+        Bottleneck(
+            in_channels,
+            inner_channels,
+            out_channels,
+            stride=stride,
+            style=style,
+            groups=groups,
+            downsample=downsample,
+        ),
+        *(
+            Bottleneck(out_channels, inner_channels, out_channels, groups=groups)
+            for _ in range(num_blocks - 1)
+        ),
+    )

@@ -16,9 +16,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import nms
 
 from hrdet_cli.engine import triton_kernels
+from hrdet_cli.engine.torchvision_operators import nms
 
 _LONGEST_SHORT_LIST = 48
 """Up to here comparing all boxes of all lists costs less than calling ``torchvision.ops.nms`` for each."""

@@ -1,4 +1,4 @@
-"""FPN, the feature pyramid of ResNet: torchvision's modules and names.
+"""FPN, the feature pyramid of ResNet, with torchvision's names.
 
 Lin et al., Feature Pyramid Networks for Object Detection, arXiv:1612.03144; with two coarser levels made by
 convolutions, as heads that predict at every cell have them: Lin et al., Focal Loss for Dense Object
@@ -7,12 +7,10 @@ Detection, arXiv:1708.02002, section 4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 
 from hrdet_cli.engine.models.necks.levels import fpn_levels
 from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv, build_norm
@@ -73,22 +71,23 @@ class FPN(nn.Module):
         self.strides = fpn_levels(4 if coarse_convs is None else 8).strides
         self.coarse_convs = coarse_convs
         laterals = in_channels if coarse_convs is None else in_channels[1:]
-        build = None if norm is None else partial(build_norm, norm)
-        self.pyramid = FeaturePyramidNetwork([*laterals], out_channels, norm_layer=build)
+        convs = [
+            (_plain_conv(channels, out_channels, 1, norm), _plain_conv(out_channels, out_channels, 3, norm))
+            for channels in laterals
+        ]
+        inner_blocks, layer_blocks = (nn.ModuleList(blocks) for blocks in zip(*convs, strict=True))
+        self.pyramid = nn.ModuleDict({"inner_blocks": inner_blocks, "layer_blocks": layer_blocks})
+        _draw_weights(self.pyramid)
         if coarse_convs is not None:
             source_channels = in_channels[-1] if coarse_convs.source == "backbone" else out_channels
-            convs = nn.ModuleDict(
+            extra_blocks = nn.ModuleDict(
                 {
                     "p6": NormedConv(source_channels, out_channels, stride=2, norm=norm),
                     "p7": NormedConv(out_channels, out_channels, stride=2, norm=norm),
                 }
             )
-            for conv in convs.values():
-                conv = cast("NormedConv", conv)
-                nn.init.kaiming_uniform_(conv.weight, a=1)
-                if conv.bias is not None:
-                    nn.init.zeros_(conv.bias)
-            self.pyramid.extra_blocks = convs
+            _draw_weights(extra_blocks)
+            self.pyramid["extra_blocks"] = extra_blocks
 
     def forward(self, features: Sequence[Tensor], area: ValidArea | None = None) -> Pyramid:
         """Build the pyramid.
@@ -100,8 +99,9 @@ class FPN(nn.Module):
         Returns:
             ``(N, out_channels, H / s, W / s)``, rounded up, for each of ``strides``, and the area.
         """
-        # Torchvision's modules, but not its forward pass, which cannot know of the padding.
-        laterals, smooth_convs = self.pyramid.inner_blocks, self.pyramid.layer_blocks
+        laterals, smooth_convs = (
+            cast("nn.ModuleList", self.pyramid[name]) for name in ("inner_blocks", "layer_blocks")
+        )
         sources = features[-len(laterals) :]
         merged = run_in_step([_steps(*pair, area) for pair in zip(laterals, sources, strict=True)], area)
         for level in reversed(range(len(merged) - 1)):
@@ -114,14 +114,29 @@ class FPN(nn.Module):
         """P6, or P6 and P7."""
         if self.coarse_convs is None:
             return (F.max_pool2d(p5, kernel_size=1, stride=2),)
-        convs = self.pyramid.extra_blocks
+        convs = cast("nn.ModuleDict", self.pyramid["extra_blocks"])
         p6 = convs["p6"](c5 if self.coarse_convs.source == "backbone" else p5, area)
         return p6, convs["p7"](F.relu(p6) if self.coarse_convs.with_relu else p6, area)
 
 
-def _steps(block: nn.Sequential, x: Tensor, area: ValidArea | None) -> NormSteps:
+def _plain_conv(
+    in_channels: int, out_channels: int, kernel_size: int, norm: NormChoice | None
+) -> nn.Sequential:
     """A convolution and its norm, or none, which torchvision numbers 0 and 1."""
-    conv, *norms = block
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm is None)
+    return nn.Sequential(conv) if norm is None else nn.Sequential(conv, build_norm(norm, out_channels))
+
+
+def _draw_weights(convs: nn.Module) -> None:
+    for conv in convs.modules():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+
+
+def _steps(block: nn.Module, x: Tensor, area: ValidArea | None) -> NormSteps:
+    conv, *norms = cast("nn.Sequential", block)
     x = conv(x)
     for norm in norms:
         return (yield norm, x)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-import torchvision  # noqa: F401 - registers the operators
 from torch import Tensor
+
+from hrdet_cli.engine.torchvision_operators import roi_align, roi_align_backward
 
 
 def pool_regions(
@@ -26,8 +27,13 @@ def pool_regions(
     _refuse_ends(ends, margin)
     rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
     pooled = [
-        torch.ops.torchvision.roi_align(
-            level.to(rois.dtype), rois[own], 1 / stride, cells, cells, sampling_ratio, aligned
+        roi_align(
+            level.to(rois.dtype),
+            rois[own],
+            scale=1 / stride,
+            num_cells=cells,
+            sampling_ratio=sampling_ratio,
+            aligned=aligned,
         )
         for level, stride, own in zip(levels, strides, rows, strict=True)
     ]
@@ -42,7 +48,7 @@ def pool_regions_backward(
     level_index: Tensor,
     ends: Tensor | None,
     strides: Sequence[int],
-    cells: int,
+    cells: int,  # noqa: ARG001 - the gradient has them
     sampling_ratio: int,
     aligned: bool,
     margin: int,
@@ -58,15 +64,13 @@ def pool_regions_backward(
         raise RuntimeError("roi_align_backward does not have a deterministic implementation")
     rois, rows = _rois_of(regions, gradient.dtype), _rows_of_levels(level_index, len(strides))
     of_levels = [
-        torch.ops.torchvision._roi_align_backward(
+        roi_align_backward(
             gradient[own].to(rois.dtype),
             rois[own],
-            1 / stride,
-            cells,
-            cells,
-            *shape,
-            sampling_ratio,
-            aligned,
+            shape,
+            scale=1 / stride,
+            sampling_ratio=sampling_ratio,
+            aligned=aligned,
         )
         for shape, stride, own in zip(shapes, strides, rows, strict=True)
     ]

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import roi_align
+
+from hrdet_cli.engine.torchvision_operators import roi_align
 
 _SMALLEST_SIDE_PIXELS = 1e-3
 _BORDER_CELLS = 1
@@ -32,5 +33,5 @@ def mask_targets(regions: Tensor, boxes: Tensor, masks: Tensor, *, num_cells: in
     framed = F.pad(masks, (_BORDER_CELLS,) * 4)[:, None].to(regions.dtype)
     index = torch.arange(len(regions), device=regions.device, dtype=regions.dtype)
     rois = torch.cat((index[:, None], in_frame + _BORDER_CELLS), dim=1)
-    shares: Tensor = roi_align(framed, rois, num_cells, spatial_scale=1.0, sampling_ratio=0, aligned=True)
+    shares = roi_align(framed, rois, scale=1.0, num_cells=num_cells, sampling_ratio=0, aligned=True)
     return (shares >= 0.5).squeeze(1)

@@ -30,7 +30,7 @@ def test_output_gradients_and_statistics_are_those_of_torchvision(
 ) -> None:
     downsample = shortcut(channels, stride) if has_shortcut else None
     oracle = TorchvisionBottleneck(channels, 4, stride=stride, downsample=copy.deepcopy(downsample))
-    block = Bottleneck(channels, 4, stride=stride, downsample=downsample)
+    block = Bottleneck(channels, 4, 16, stride=stride, downsample=downsample)
     block.load_state_dict(oracle.state_dict(), strict=True)
 
     ours, theirs = trained_once(block), trained_once(oracle)
@@ -50,6 +50,6 @@ def test_the_shortcuts_norm_is_due_with_the_first_of_the_main_path(
         return normalise_together(requests, area)
 
     monkeypatch.setattr(in_step, "normalise_together", record)
-    Bottleneck(16, 4, downsample=shortcut(16, 1) if has_shortcut else None)(torch.zeros(1, 16, 3, 3))
+    Bottleneck(16, 4, 16, downsample=shortcut(16, 1) if has_shortcut else None)(torch.zeros(1, 16, 3, 3))
 
     assert sizes == expected

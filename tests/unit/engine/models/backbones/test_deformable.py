@@ -121,7 +121,7 @@ def test_under_autocast_it_computes_in_float32_and_puts_out_what_it_got(version:
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_with_an_area_a_block_makes_the_same_of_a_picture_on_every_canvas(version: DeformableVersion) -> None:
     torch.manual_seed(0)
-    block = Bottleneck(16, 4)
+    block = Bottleneck(16, 4, 16)
     block.conv2 = build(version).float()
     block = block.double()
     alone = a_map(1, 16, 4, 8)
