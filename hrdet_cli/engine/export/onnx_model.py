@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+import torchvision  # noqa: F401 - registers its operators' shapes, without which none is exported
 from onnx import compose
 from onnxscript import opset18
 from torch import Tensor, nn

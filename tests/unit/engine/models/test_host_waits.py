@@ -7,6 +7,7 @@ shape of one, raises an error, and so does an operation on tensors of two device
 import pytest
 import torch
 import torch.distributed as dist
+import torchvision  # noqa: F401 - registers the shapes of what its operators compute
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
