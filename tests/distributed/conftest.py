@@ -1,7 +1,5 @@
 """Fixtures of tests that start several processes."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 
 from tests.distributed.hosts import Hosts, can_make_hosts
 from tests.distributed.runs_on_hosts import settings
+from tests.forked import ForkedHrdet
 
 
 @pytest.fixture
@@ -25,10 +24,6 @@ def hosts() -> Iterator[Callable[[int], Hosts]]:
 def one_process_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the small experiment in one process, with the two pictures a step of two hosts."""
     folder = tmp_path_factory.mktemp("one-process")
-    subprocess.run(
-        [sys.executable, "-m", "hrdet_cli", "train", *settings(batch_size=2), "--run-dir", "run"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    process = ForkedHrdet("train", *settings(batch_size=2), "--run-dir", "run", folder=folder)
+    assert process.wait() == 0, process.communicate()
     return folder / "run"

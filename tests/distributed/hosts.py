@@ -19,6 +19,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+from tests.forked import ForkedHrdet, Namespaces
+
 BECOME_HOST = 'echo "$1" > /proc/sys/kernel/hostname && mount --bind "$2" /etc/hosts && shift 2 && exec "$@"'
 """In namespaces of its own, a process takes a host's name and names, then becomes the program."""
 
@@ -44,7 +46,7 @@ class Host:
         self.namespace = namespace
         self.port = f"port{number}"
         self.hosts_file = hosts_file
-        self._processes: list[subprocess.Popen[str]] = []
+        self._processes: list[subprocess.Popen[str] | ForkedHrdet] = []
 
     def start(
         self,
@@ -79,6 +81,17 @@ class Host:
         self._processes.append(process)
         return process
 
+    def start_hrdet(
+        self, *arguments: str | Path, folder: Path, environment: Mapping[str, str], log: Path
+    ) -> ForkedHrdet:
+        """Start ``hrdet ARGUMENTS`` on this host, as `start` does."""
+        namespaces = Namespaces(network=self.namespace, hostname=self.hostname, hosts_file=self.hosts_file)
+        process = ForkedHrdet(
+            *arguments, folder=folder, environment=environment, log=log, namespaces=namespaces
+        )
+        self._processes.append(process)
+        return process
+
     def process_ids(self) -> list[int]:
         """Processes that live on this host, children of children included."""
         return [int(pid) for pid in run_ip("netns", "pids", self.namespace).split()]
@@ -99,7 +112,7 @@ class Host:
     def forget_processes(self) -> None:
         """Close what their output came by."""
         for process in self._processes:
-            if process.stdout is not None:
+            if isinstance(process, subprocess.Popen) and process.stdout is not None:
                 process.stdout.close()
         self._processes.clear()
 

@@ -1,6 +1,5 @@
 """Processes that a test starts itself, and the group that they form."""
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Any
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
-PRELOADED = ["hrdet_cli.runs.train", "hrdet_cli.runs.build.detector", "torch.distributed"]
-"""What a process of nearly any test imports."""
+from tests.forked import preloaded_context
 
 
 def run_processes(work: Callable[..., None], *args: Any, size: int) -> None:
@@ -26,7 +24,7 @@ def run_processes(work: Callable[..., None], *args: Any, size: int) -> None:
     Raises:
         ProcessRaisedException: One of them failed.
     """
-    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    preloaded_context()
     start_processes(work, args, size, start_method="forkserver")  # type: ignore[no-untyped-call]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.distributed.hosts import Host
+from tests.forked import ForkedHrdet
 
 SETTINGS = [
     "data.demo={seed: 1, num_train_images: 12, num_val_images: 4}",
@@ -66,7 +67,7 @@ class Command:
     """
 
     host: Host
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | ForkedHrdet
     terminal: Path
 
     def printed(self) -> str:
@@ -96,20 +97,31 @@ def start_hrdet(
         folder: The current folder there; made when missing.  Hosts with the same one share a disk.
         environment: Variables on top of those of this process.
     """
-    return start_program(host, "-m", "hrdet_cli", *arguments, folder=folder, environment=environment)
+    terminal = _terminal_on(host, folder)
+    process = host.start_hrdet(
+        *arguments, folder=folder, environment={**os.environ, **(environment or {})}, log=terminal
+    )
+    return Command(host, process, terminal)
 
 
 def start_program(
     host: Host, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> Command:
     """Run ``python ARGUMENTS`` on a host, as `start_hrdet` does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number = len(list(folder.glob(f"terminal-of-{host.hostname}-*")))
-    terminal = folder / f"terminal-of-{host.hostname}-{number}"
+    terminal = _terminal_on(host, folder)
     process = host.start(
         sys.executable, *arguments, cwd=folder, env={**os.environ, **(environment or {})}, log=terminal
     )
     return Command(host, process, terminal)
+
+
+def _terminal_on(host: Host, folder: Path) -> Path:
+    """An empty file there for what a command prints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = len(list(folder.glob(f"terminal-of-{host.hostname}-*")))
+    terminal = folder / f"terminal-of-{host.hostname}-{number}"
+    terminal.touch()
+    return terminal
 
 
 def slurm_step(rank: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hrdet_cli.cli.app import main
+from tests.forked import ForkedHrdet
 
 TINY = [
     "data.demo={seed: 1, num_train_images: 18, num_val_images: 6}",
@@ -85,8 +86,9 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 
 def run_hrdet(*arguments: str) -> subprocess.CompletedProcess[str]:
     """``hrdet ARGUMENTS`` in a process of its own."""
-    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    process = ForkedHrdet(*arguments)
+    printed = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.wait(), *printed)
 
 
 def metric_lines(folder: Path) -> list[dict[str, Any]]:

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import open_training_data
 from hrdet_cli.specs.loading import load_spec
+from tests.forked import ForkedHrdet
 from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, run_hrdet, tiny_options
 
 pytestmark = pytest.mark.slow
@@ -44,16 +43,9 @@ def assert_same_run(folder: Path, expected: Path) -> None:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
+def running(folder: Path, *options: str) -> Iterator[ForkedHrdet]:
     """``hrdet train`` in a process group of its own, which is gone afterwards."""
-    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "train", *options]
-    process = subprocess.Popen(
-        [*command, "--run-dir", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = ForkedHrdet("train", *options, "--run-dir", folder)
     try:
         yield process
     finally:
@@ -62,10 +54,10 @@ def running(folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_until(is_so: Callable[[], bool], process: ForkedHrdet) -> None:
     deadline = time.monotonic() + 120
     while not is_so():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

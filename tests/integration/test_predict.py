@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
+from tests.forked import ForkedHrdet
 from tests.integration.conftest import FinishedRun, Hrdet
 
 ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"
@@ -242,9 +241,7 @@ def test_ctrl_c_keeps_what_is_done(finished_run: FinishedRun, tmp_path: Path) ->
     (tmp_path / "in").mkdir()
     for number in range(400):
         Image.new("RGB", (640, 480)).save(tmp_path / "in" / f"{number:03}.jpg")
-    arguments = ["predict", str(finished_run.folder), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = ForkedHrdet("predict", finished_run.folder, tmp_path / "in", "--out", tmp_path / "out")
     deadline = time.monotonic() + 120
     while not (tmp_path / "out" / "drawn" / "000.jpg").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

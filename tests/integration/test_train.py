@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from tests.forked import ForkedHrdet
 from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, tiny_options
 
 
@@ -309,14 +310,7 @@ def test_ctrl_c_or_a_scheduler_on_the_whole_process_group_finishes_the_step_and_
     folder = tmp_path / "run"
     settings = ("optimisation.num_epochs=500", "data.num_workers=2")
     options = tiny_options(finished_run.data_root, *settings)
-    command = [sys.executable, "-c", "from hrdet_cli.cli.app import main; main()", "train", *options]
-    process = subprocess.Popen(
-        [*command, "--run-dir", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a group of its own, as a terminal gives to a command
-    )
+    process = ForkedHrdet("train", *options, "--run-dir", folder)  # in a group of its own, as in a terminal
     deadline = time.monotonic() + 120
     while not (folder / "metrics.jsonl").is_file() and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from hrdet_cli.engine.training.eager_optimisers import without_compiler
 from hrdet_cli.engine.training.parameter_groups import ParameterGroups, group_parameters
+
+_SGD, _ADAMW = without_compiler(torch.optim.SGD), without_compiler(torch.optim.AdamW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +85,8 @@ def build_optimiser(
         raise ValueError(f"no parameter of this {type(model).__name__} trains: all have requires_grad False")
     fused = True if is_fused else None
     if isinstance(rule, Sgd):
-        return torch.optim.SGD(
-            trained, lr=0.0, momentum=rule.momentum, weight_decay=weight_decay, fused=fused
-        )
-    return torch.optim.AdamW(
-        trained, lr=0.0, betas=rule.betas, eps=rule.epsilon, weight_decay=weight_decay, fused=fused
-    )
+        return _SGD(trained, lr=0.0, momentum=rule.momentum, weight_decay=weight_decay, fused=fused)
+    return _ADAMW(trained, lr=0.0, betas=rule.betas, eps=rule.epsilon, weight_decay=weight_decay, fused=fused)
 
 
 def load_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:

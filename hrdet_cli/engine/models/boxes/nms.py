@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrdet_cli.engine import triton_kernels
+from hrdet_cli.engine.own_operators import define_operator
 from hrdet_cli.engine.torchvision_operators import nms
 
 _LONGEST_SHORT_LIST = 48
@@ -26,21 +27,27 @@ _SHORT_LISTS_AT_ONCE = 1024
 """Whose overlaps take 40 MB at most."""
 
 
-@torch.library.custom_op("hrdet::keep_after_nms", mutates_args=(), device_types="cpu")
-def keep_after_nms(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
+def keep_after_nms(
+    boxes: Tensor, scores: Tensor, *, lengths: Sequence[int | torch.SymInt], max_iou: float
+) -> Tensor:
     """Which boxes survive: the best of a list, then each that overlaps no better surviving one too much.
 
     Args:
         boxes: ``(..., R, 4)`` float32, or float64, for which a GPU is waited for.
         scores: ``(..., R)``; of equal ones the first is the best. A box with minus infinity never survives
             and suppresses no other.
-        lengths: R boxes are as many lists, one after the other, of these lengths.
+        lengths: R boxes are as many lists, one after the other, of these lengths; symbols in an export.
         max_iou: A box that overlaps a better surviving one of its list by more than this does not survive.
             Overlaps are in the boxes' dtype, and boxes without area overlap nothing.
 
     Returns:
         ``(..., R)`` bool.
     """
+    keep: Tensor = torch.ops.hrdet.keep_after_nms(boxes, scores, lengths=lengths, max_iou=max_iou)
+    return keep
+
+
+def _keep_on_cpu(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
     is_candidate = scores > -torch.inf
     places = is_candidate.nonzero(as_tuple=True)
     ends = torch.tensor([0, *accumulate(lengths)])
@@ -51,18 +58,19 @@ def keep_after_nms(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max
     return keep
 
 
-@keep_after_nms.register_fake
-def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:  # noqa: ARG001 - the operator's signature
-    return torch.empty_like(scores, dtype=torch.bool, memory_format=torch.contiguous_format)
-
-
-@keep_after_nms.register_kernel("cuda")
-def _(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
+def _keep_on_cuda(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:
     if boxes.dtype != torch.float32 or not triton_kernels.are_used():
         return _keep_list_by_list(boxes, scores, lengths, max_iou)
     from hrdet_cli.engine.models.boxes.nms_cuda import keep_without_waiting  # Triton comes with CUDA alone
 
     return keep_without_waiting(boxes, scores, lengths=lengths, max_iou=max_iou)
+
+
+def _keep_of_no_values(boxes: Tensor, scores: Tensor, *, lengths: Sequence[int], max_iou: float) -> Tensor:  # noqa: ARG001 - the operator's signature
+    return torch.empty_like(scores, dtype=torch.bool, memory_format=torch.contiguous_format)
+
+
+define_operator("keep_after_nms", cpu=_keep_on_cpu, cuda=_keep_on_cuda, fake=_keep_of_no_values)
 
 
 def _keep_list_by_list(boxes: Tensor, scores: Tensor, lengths: Sequence[int], max_iou: float) -> Tensor:

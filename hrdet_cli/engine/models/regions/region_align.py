@@ -14,9 +14,9 @@ from torch import Tensor
 
 from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.regions import align_by_level
+from hrdet_cli.engine.own_operators import define_operator
 
 
-@torch.library.custom_op("hrdet::align_regions", mutates_args=(), device_types="cpu")
 def align_regions(
     levels: Sequence[Tensor],
     regions: Tensor,
@@ -48,25 +48,25 @@ def align_regions(
     Raises:
         ValueError: There are ends, and they are not looked at.
     """
-    return align_by_level.pool_regions(
+    pooled: Tensor = torch.ops.hrdet.align_regions(
         levels, regions, level_index, ends, strides, cells, sampling_ratio, aligned, margin
     )
+    return pooled
 
 
-@align_regions.register_kernel("cuda")
-def _(*values: Any) -> Tensor:
+def _pool_on_gpu(*values: Any) -> Tensor:
     pooled: Tensor = _kernels_of_gpu().pool_regions(*values)
     return pooled
 
 
-@align_regions.register_fake
-def _(levels: Sequence[Tensor], _regions: Tensor, level_index: Tensor, *settings: Any) -> Tensor:
+def _pool_no_values(
+    levels: Sequence[Tensor], _regions: Tensor, level_index: Tensor, *settings: Any
+) -> Tensor:
     _ends, _strides, cells, *_ = settings
     return _maps((level_index.shape[0], levels[0].shape[1], cells, cells), levels[0])
 
 
-@torch.library.custom_op("hrdet::align_regions_backward", mutates_args=(), device_types="cpu")
-def _align_regions_backward(
+def _pool_backward_on_cpu(
     gradient: Tensor,
     shapes: Sequence[int],
     regions: Tensor,
@@ -93,14 +93,12 @@ def _align_regions_backward(
     )
 
 
-@_align_regions_backward.register_kernel("cuda")
-def _(gradient: Tensor, shapes: Sequence[int], *values: Any) -> list[Tensor]:
+def _pool_backward_on_gpu(gradient: Tensor, shapes: Sequence[int], *values: Any) -> list[Tensor]:
     of_levels: list[Tensor] = _kernels_of_gpu().pool_regions_backward(gradient, _in_fours(shapes), *values)
     return of_levels
 
 
-@_align_regions_backward.register_fake
-def _(gradient: Tensor, shapes: Sequence[int], *_settings: Any) -> list[Tensor]:
+def _pool_backward_no_values(gradient: Tensor, shapes: Sequence[int], *_settings: Any) -> list[Tensor]:
     return [_maps(shape, gradient) for shape in _in_fours(shapes)]
 
 
@@ -133,10 +131,17 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noq
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     regions, level_index, *ends = ctx.saved_tensors
-    of_levels = _align_regions_backward(
+    of_levels = torch.ops.hrdet.align_regions_backward(
         gradient, ctx.shapes, regions, level_index, ends[0] if ends else None, *ctx.settings
     )
     return of_levels, *[None] * (3 + len(ctx.settings))
 
 
-align_regions.register_autograd(_backward, setup_context=_remember)
+define_operator("align_regions", cpu=align_by_level.pool_regions, cuda=_pool_on_gpu, fake=_pool_no_values)
+define_operator(
+    "align_regions_backward",
+    cpu=_pool_backward_on_cpu,
+    cuda=_pool_backward_on_gpu,
+    fake=_pool_backward_no_values,
+)
+torch.library.register_autograd("hrdet::align_regions", _backward, setup_context=_remember)

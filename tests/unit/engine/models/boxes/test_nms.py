@@ -119,7 +119,9 @@ def test_torch_can_trace_it() -> None:
     boxes, scores = random_boxes(2, 60, seed=0), random_scores(2, 60, seed=1)
     across_memory = boxes.transpose(0, 1), scores.T
     for given, lengths in (((boxes, scores), [50, 10]), (across_memory, [2])):
-        torch.library.opcheck(keep_after_nms, given, {"lengths": lengths, "max_iou": 0.5})
+        torch.library.opcheck(
+            torch.ops.hrdet.keep_after_nms.default, given, {"lengths": lengths, "max_iou": 0.5}
+        )
 
 
 @pytest.mark.parametrize("capability", [80, 90])

@@ -13,7 +13,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling, pyramid_levels
-from hrdet_cli.engine.models.regions.region_align import align_regions
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Size
 
@@ -164,7 +163,7 @@ def test_without_regions_there_are_no_features_and_no_gradients(kernels: ModuleT
 def test_the_operator_is_what_torch_wants_of_one() -> None:
     inputs, settings = arguments(0, True, with_area=False)
     values = (levels_of(torch.float32), *inputs, *settings.values())
-    torch.library.opcheck(align_regions, values)
+    torch.library.opcheck(torch.ops.hrdet.align_regions.default, values)
 
 
 @pytest.mark.parametrize("is_built", [False, True], ids=["torchvision", "Triton"])

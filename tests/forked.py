@@ -1,0 +1,172 @@
+"""The command ``hrdet`` in processes of its own that need not import torch anew.
+
+They are forked from one process that has imported torch and hrdet once for all tests: to import them takes
+longer than most of what a test does. What such a process starts itself, a launcher its workers, it starts as
+ever.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
+MS_BIND, MS_REC, MS_SLAVE, MNT_DETACH = 4096, 16384, 1 << 19, 2
+
+
+def preloaded_context() -> ForkServerContext:
+    """Starts processes as forks of the one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.preloaded"])
+    return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespaces:
+    """What makes a process live on another host.
+
+    Attributes:
+        network: The name of a network namespace.
+        hostname: The host's name.
+        hosts_file: Its ``/etc/hosts``.
+    """
+
+    network: str
+    hostname: str
+    hosts_file: Path
+
+    def enter(self) -> None:
+        """Move this process there; it must have one thread, and the rights of root."""
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def call(name: str, *arguments: object) -> None:
+            if getattr(libc, name)(*arguments) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, f"{name}: {os.strerror(number)}")
+
+        with Path("/run/netns", self.network).open() as network:
+            call("setns", network.fileno(), CLONE_NEWNET)
+        call("unshare", CLONE_NEWNS | CLONE_NEWUTS)
+        call("mount", b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None)
+        call("umount2", b"/sys", MNT_DETACH)
+        call("mount", self.network.encode(), b"/sys", b"sysfs", ctypes.c_ulong(0), None)
+        call("mount", bytes(self.hosts_file), b"/etc/hosts", None, ctypes.c_ulong(MS_BIND), None)
+        socket.sethostname(self.hostname)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Life:
+    """What a process is to be before it becomes ``hrdet``."""
+
+    argv: list[str]
+    folder: Path
+    environment: dict[str, str]
+    stdout: Path
+    stderr: Path
+    namespaces: Namespaces | None
+
+
+class ForkedHrdet:
+    """``hrdet ARGUMENTS``, started; has what a ``subprocess.Popen`` has.
+
+    It leads a session of its own. What it prints goes to files.
+
+    Attributes:
+        pid: Its process id.
+        stdout: The file of its standard output.
+        stderr: That of its errors; may be the same.
+    """
+
+    def __init__(
+        self,
+        *arguments: str | Path,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        namespaces: Namespaces | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            arguments: As the user gives them.
+            folder: Where; None is the current folder.
+            environment: The whole of it; None is this process's.
+            log: Where both streams go, behind what is there; None gives each a file of its own.
+            namespaces: The host that it lives on; None is this one.
+        """
+        printed = Path(tempfile.mkdtemp(prefix="hrdet-test-"))
+        weakref.finalize(self, shutil.rmtree, printed)
+        self.stdout, self.stderr = (log or printed / name for name in ("stdout", "stderr"))
+        life = _Life(
+            argv=["hrdet", *map(str, arguments)],
+            folder=Path.cwd() if folder is None else folder,
+            environment=dict(os.environ if environment is None else environment),
+            stdout=self.stdout,
+            stderr=self.stderr,
+            namespaces=namespaces,
+        )
+        self._process = preloaded_context().Process(target=_become_hrdet, args=(life,))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, minus a signal's number, or None as long as it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """As ``returncode``."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended.
+
+        Raises:
+            TimeoutExpired: It has not in so many seconds.
+        """
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("hrdet", timeout or 0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """All that it printed, once it has ended; as ``wait``."""
+        self.wait(timeout)
+        return self.stdout.read_text(encoding="utf-8"), self.stderr.read_text(encoding="utf-8")
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it by SIGKILL, if it still runs."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _become_hrdet(life: _Life) -> None:
+    os.setsid()
+    if life.namespaces is not None:
+        life.namespaces.enter()
+    for number, file in ((0, Path(os.devnull)), (1, life.stdout), (2, life.stderr)):
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.chdir(life.folder)
+    os.environ.clear()
+    os.environ.update(life.environment)
+    sys.argv = life.argv
+    from hrdet_cli.cli.app import main
+
+    main()
