@@ -12,6 +12,7 @@ import pytest
 
 from tests.distributed.hosts import Hosts
 from tests.distributed.runs_on_hosts import settings, slurm_step, start_hrdet
+from tests.forked import ForkedHrdet
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -42,15 +43,9 @@ def test_data_that_one_node_lacks_end_all_nodes_with_that_error(
 
 def test_a_node_without_the_run_s_disk_is_told_what_it_needs_to_resume(tmp_path: Path) -> None:
     command = ["train", "--resume", "--run-dir", "run", "--nodes", "2", "--master-addr", "127.0.0.1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "hrdet_cli", *command, "--master-port", "29578"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 5, done.stderr
-    assert "give the run's --preset or --spec, data and --set beside --resume" in done.stderr
+    _, stderr = (process := ForkedHrdet(*command, "--master-port", "29578", folder=tmp_path)).communicate()
+    assert process.wait() == 5, stderr
+    assert "give the run's --preset or --spec, data and --set beside --resume" in stderr
 
 
 def test_a_shell_inside_a_step_of_slurm_says_at_once_who_is_awaited_and_the_way_out(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +22,7 @@ from tests.distributed.runs_on_hosts import (
     start_program,
     steps_of,
 )
+from tests.forked import ForkedHrdet
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -64,12 +63,8 @@ def test_three_hosts_with_disks_of_their_own_wait_for_the_last_one(hosts: MakeHo
     commands = [start_hrdet(host, *command, folder=tmp_path / host.hostname) for host in (trio[2], trio[0])]
     commands[1].await_text("waiting for nodes at [fd77::1]:29500: 2 of 3 have come")
     late = time.monotonic() + 20
-    subprocess.run(
-        [sys.executable, "-m", "hrdet_cli", "train", *settings(canvases, batch_size=3), "--run-dir", "alone"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
+    alone = ForkedHrdet("train", *settings(canvases, batch_size=3), "--run-dir", "alone", folder=tmp_path)
+    assert alone.wait() == 0, alone.communicate()
     time.sleep(max(0.0, late - time.monotonic()))
     commands.append(start_hrdet(trio[1], *command, folder=tmp_path / "host2"))
     finish(*commands)
