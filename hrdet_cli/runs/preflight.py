@@ -21,6 +21,7 @@ from hrdet_cli.engine.training.rehearsal import (
 )
 from hrdet_cli.engine.training.reports import resident_memory_bytes
 from hrdet_cli.errors import OutOfMemoryError, SpecError
+from hrdet_cli.runs.build.compilation import eagerly, without_compiling
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps, with_batch_size
@@ -104,7 +105,14 @@ def rehearse_largest_step(run: TrainingRun) -> Generator[Event, None, LargestSte
     if run.device.type == "cpu" and is_large:
         yield _forecast_step(run, batches, num_pictures)
     costs: list[StepCost] = []
-    if not fits_into_memory(lambda: costs.append(run.trainer.rehearse(batches.make(num_pictures)))):
+
+    def rehearse() -> None:
+        batch = batches.make(num_pictures)
+        if run.spec.run.compile != "off":
+            run.trainer.rehearse(batch)  # which compiles it
+        costs.append(run.trainer.rehearse(batch))
+
+    if not fits_into_memory(rehearse):
         run.trainer.abandon()  # what it holds would make the others look larger than they are
         most = num_pictures - 1
         fitting = find_most_pictures(run.spec, batches, run.data.train, run.device, most=most) if most else 0
@@ -130,10 +138,12 @@ def _forecast_step(run: TrainingRun, batches: LargestBatches, num_pictures: int)
         OutOfMemoryError: It would take more memory than is left.
     """
     canvases = probe_canvases(batches.canvas)
-    run.trainer.rehearse(batches.make(1, canvas=canvases[0]))  # the first step of a process takes longer
-    smaller, larger = (
-        Probe(canvas.num_pixels, run.trainer.rehearse(batches.make(1, canvas=canvas))) for canvas in canvases
-    )
+    with eagerly(run.spec.run):
+        run.trainer.rehearse(batches.make(1, canvas=canvases[0]))  # the first step of a process takes longer
+        smaller, larger = (
+            Probe(canvas.num_pixels, run.trainer.rehearse(batches.make(1, canvas=canvas)))
+            for canvas in canvases
+        )
     cost = extrapolate(smaller, larger, num_pictures * batches.canvas.num_pixels)
     free = free_memory_bytes(ControlGroups())
     machines = gather_everywhere(platform.node(), what="names of the machines")
@@ -208,7 +218,7 @@ def _build_trial(
     spec: ExperimentSpec, batches: LargestBatches, part: DatasetPart, device: torch.device
 ) -> Callable[[int], bool]:
     """A detector of its own that tells whether a step with so many pictures fits."""
-    trial = with_batch_size(spec, 1)
+    trial = without_compiling(with_batch_size(spec, 1))
     if isinstance(trial.norm, SyncBatchNormSpec):  # other back ends would wait for the other processes
         norm = trial.norm.model_copy(update={"back_end": "coalesced"})
         trial = trial.model_copy(update={"norm": norm})

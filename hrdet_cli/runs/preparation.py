@@ -14,6 +14,7 @@ from hrdet_cli.engine.training.checkpoint import newest_valid
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.best_checkpoints import BestCheckpoints
+from hrdet_cli.runs.build.compilation import compilation_notices, require_compiler
 from hrdet_cli.runs.build.detector import (
     build_plain_detector,
     describe_norms,
@@ -137,6 +138,7 @@ def prepare_run(
     device = select_device(spec.run)
     yield from map(Notice, kernel_notices(device))
     require_trainable_norm(spec.norm, device)
+    require_compiler(spec.run, device)
     if spec.data.batch_size_per_process == "auto":
         num_pictures = start.batch_size or find_batch_size(spec, data.train, device)
         loaded = replace(loaded, spec=with_batch_size(spec, num_pictures))
@@ -180,7 +182,10 @@ def prepare_run(
         )
     if start.goes_on:
         yield from _go_on(run, start)
-    largest_step = None if run.is_finished else (yield from rehearse_largest_step(run))
+    largest_step = None
+    if not run.is_finished:
+        yield from map(Notice, compilation_notices(spec.run, loader.steps))
+        largest_step = yield from rehearse_largest_step(run)
     entry = describe_launch(
         plan,
         seed=spec.run.seed,

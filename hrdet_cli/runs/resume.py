@@ -29,12 +29,13 @@ MAY_CHANGE = (
     _NUM_EPOCHS,
     "run.checkpoint_every_epochs",
     "run.checkpoint_every_minutes",
+    "run.compile",
     "run.device",
     "run.log_every_steps",
     "run.num_epoch_checkpoints",
     "run.num_pictured_batches",
 )
-"""Keys that a resumed run may change: none decides what a step computes, but for another device's rounding.
+"""Keys that a resumed run may change: none decides what a step computes, but for another rounding.
 
 Data may have moved; that it is the same is told by its fingerprint.  With another number of processes the
 pictures of a process may change so that a step has as many as before.  The number of epochs may change

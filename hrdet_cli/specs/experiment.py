@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from hrdet_cli.specs.base import MAX_NAME_BYTES, MAX_PATH_BYTES, LongShort, Problem, Spec
+from hrdet_cli.specs.compilation import compilation_problems
 from hrdet_cli.specs.data import (
     AugmentationSpec,
     CanvasesPaddingSpec,
@@ -65,6 +66,7 @@ class ExperimentSpec(Spec):
         yield from _weight_problems(self)
         yield from _evaluation_problems(self)
         yield from _label_map_problems(self)
+        yield from compilation_problems(self.run, model=self.model, norm=self.norm, padding=self.padding)
 
 
 def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:

@@ -45,6 +45,9 @@ class RunSpec(Spec):
     deterministic: bool = False
     """Compute by algorithms that give the same bits each time, and refuse operators that have none. A GPU is
     slower so; a CPU gives the same bits anyway."""
+    compile: Literal["off", "model", "step"] = "off"
+    """What of a training step torch compiles, as one graph for each canvas: nothing, backbone and neck
+    (model), or all that makes the losses (step). The first step on a canvas then takes minutes."""
     log_every_steps: PositiveInt = 10
     """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
     checkpoint_every_epochs: PositiveInt = 4

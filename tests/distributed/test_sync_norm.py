@@ -28,7 +28,12 @@ from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
+from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.training.compiled_losses import compile_losses
+from hrdet_cli.engine.training.loop import Losses
+from tests import cascades
 from tests.distributed.process_group import gloo_group, run_processes
+from tests.tiny_detectors import noise_pictures, one_box_detector
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -299,17 +304,22 @@ def equal_count(rank: int, *, all_equal: bool) -> dict[str, Tensor]:
 
 
 def compiled(rank: int) -> dict[str, Any]:
-    torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3))
-    convert_norm(plain.double(), kind="sync")
-    x = seeded((1 + rank, 3, 8, 8), rank)
-    twin = copy.deepcopy(plain)
-    for network in (plain, torch.compile(twin, backend="aot_eager", fullgraph=True)):
-        torch.autograd.backward([network(x).square().sum()])
-    return {
-        "eager": [*(p.grad for p in plain.parameters()), *plain.buffers()],
-        "compiled": [*(p.grad for p in twin.parameters()), *twin.buffers()],
-    }
+    """Losses, gradients and running statistics of a step, with one picture and with two, both ways."""
+    images, targets, own = noise_pictures(64, 64), cascades.TARGETS, slice(1 + rank)
+    masks = None if targets.masks is None else targets.masks[own]
+    pictures = ImageBatch(images.pixels[own], images.sizes[own], images.keys[own])
+    truth = Targets(targets.boxes[own], targets.labels[own], targets.is_valid[own], masks)
+    found: dict[str, Any] = {}
+    for way in ("eager", "compiled"):
+        detector = one_box_detector()
+        losses: Losses = detector
+        if way == "compiled":
+            losses = compile_losses(detector, "step", num_graphs=1, backend="aot_eager")
+        by_name = losses(pictures, truth)
+        torch.autograd.backward([torch.stack([*by_name.values()]).sum()])
+        values = [loss.detach() for loss in by_name.values()]
+        found[way] = [*values, *(p.grad for p in detector.parameters()), *detector.buffers()]
+    return found
 
 
 def work(rank: int, size: int, folder: str) -> None:
@@ -504,7 +514,7 @@ def test_the_equal_count_rule_is_exact_for_equal_sizes(outcomes: Outcomes) -> No
     torch.testing.assert_close(torch.cat([x["gradient"] for x in found]), gradient_of(pictures))
 
 
-def test_a_compiled_network_is_one_graph_with_the_same_gradients(pair: Outcomes) -> None:
+def test_a_compiled_step_is_one_graph_with_the_same_losses_and_gradients(pair: Outcomes) -> None:
     for results in pair:
         for eager, compiled_ in zip(
             results["compiled"]["eager"], results["compiled"]["compiled"], strict=True

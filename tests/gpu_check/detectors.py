@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
@@ -69,6 +70,7 @@ class _SameBatch:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self.num_images_per_step = len(batch)
+        self.steps = SimpleNamespace(canvases=(batch.images.canvas,))
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:  # noqa: ARG002 - a loader's
         return itertools.repeat(self._batch)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from hrdet_cli.cli.app import app
 from hrdet_cli.engine.geometry import Size
+from tests.benchmarks import compiled_step
 from tests.gpu_check import __main__ as check
 from tests.gpu_check import feeding, steps
 from tests.gpu_check.detectors import PLAIN_NORM, Scene, Step, hrdet_step, torchvision_step
@@ -99,6 +100,18 @@ def test_the_table_of_the_data_path_is_printed(
     monkeypatch.setattr(sys, "argv", ["feeding", *SMALL, *options])
     feeding.main()
     assert "pictures a second" in capsys.readouterr().out
+
+
+def test_the_table_of_compiled_steps_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = check.compiled_steps(sys.executable, seconds=60).command
+    assert command[2] == compiled_step.__name__
+    instead = ["--canvas", "64", "96", "--pictures", "1", "--steps", "1", "--parts", "off"]
+    monkeypatch.setattr(sys, "argv", [*command[2:], *SMALL, *instead])
+    compiled_step.main()
+    row = capsys.readouterr().out.splitlines()[-1].split()
+    assert (row[0], row[3], row[5]) == ("off", "1.000", "1.000")
 
 
 def part_of(program: str, *, seconds: float = 60) -> Part:

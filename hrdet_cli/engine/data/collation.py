@@ -15,7 +15,9 @@ from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, ImageBatch
 _FEWEST_ROWS = 8
 
 
-def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemory | None = None) -> Batch:
+def pad_pictures(
+    samples: Sequence[Sample], canvas: Size, *, fewest_boxes: int = 0, memory: WorkerMemory | None = None
+) -> Batch:
     """Collate samples: pictures in the top left corners of a canvas of zeros, ground truth in padded rows.
 
     The number of ground-truth rows is the smallest of 8, 16, 32, 64, ... that holds the fullest picture: few
@@ -25,11 +27,12 @@ def pad_pictures(samples: Sequence[Sample], canvas: Size, *, memory: WorkerMemor
         samples: Pictures that fit the canvas; there may be none. All have masks, or none has; label maps
             likewise.
         canvas: What they lie on.
+        fewest_boxes: There are rows for as many, however few the fullest picture has.
         memory: Where pixels and masks go; None gets new memory.
     """
     records = tuple(sample.record for sample in samples)
     sizes = [record.placement.placed for record in records]
-    num_rows = num_box_rows(max((len(sample.labels) for sample in samples), default=0))
+    num_rows = num_box_rows(max([fewest_boxes, *(len(sample.labels) for sample in samples)]))
     # As decoders give pixels and convolutions like them.
     shapes: list[tuple[int, ...]] = [(len(samples), canvas.height, canvas.width, 3)]
     if samples and (first := samples[0].masks) is not None:

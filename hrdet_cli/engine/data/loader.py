@@ -37,6 +37,7 @@ class TrainingLoader:
         pin_memory: Whether batches come in page-locked memory, for faster copies to a GPU.
         skips_broken: Whether another picture takes the place of one that cannot be read; see
             ``Batch.broken``.
+        has_equal_rows: Whether targets of all batches have as many rows as those of the fullest picture need.
 
     Attributes:
         steps: As given.
@@ -51,12 +52,18 @@ class TrainingLoader:
         num_workers: int,
         pin_memory: bool,
         skips_broken: bool = False,
+        has_equal_rows: bool = False,
     ) -> None:
         self.steps = steps
         self._world = world
         spares = SparePictures(dataset, steps.indices) if skips_broken else None
         self._workers = BatchWorkers(
-            _PaddedBatches(dataset, steps.padding, spares=spares),
+            _PaddedBatches(
+                dataset,
+                steps.padding,
+                spares=spares,
+                fewest_boxes=steps.most_boxes if has_equal_rows else 0,
+            ),
             num_workers=num_workers,
             pin_memory=pin_memory,
         )
@@ -180,11 +187,13 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
         *,
         spares: SparePictures | None = None,
         leaves_out_broken: bool = False,
+        fewest_boxes: int = 0,
     ) -> None:
         self._pictures = pictures
         self._padding = padding
         self._spares = spares
         self._leaves_out_broken = leaves_out_broken
+        self._fewest_boxes = fewest_boxes
         self._memory = WorkerMemory(NUM_BATCHES_AHEAD + 1)
 
     def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
@@ -194,7 +203,8 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
             drawn = [self._sample(index, request, canvas, broken) for index in request.indices]
             samples = [sample for sample in drawn if sample is not None]
             memory = None if get_worker_info() is None else self._memory
-            return replace(pad_pictures(samples, canvas, memory=memory), broken=tuple(broken))
+            batch = pad_pictures(samples, canvas, fewest_boxes=self._fewest_boxes, memory=memory)
+            return replace(batch, broken=tuple(broken))
         except (DataError, OutOfMemoryError) as error:
             return error
 

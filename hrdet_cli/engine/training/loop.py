@@ -17,6 +17,7 @@ from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.agreement import raise_together
 from hrdet_cli.engine.distributed.collectives import gather_everywhere, mean_over_processes
 from hrdet_cli.engine.numerics import Numerics
+from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.gradients import GradientAverager
 from hrdet_cli.engine.training.optimiser import load_optimiser_state
@@ -25,6 +26,9 @@ from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, 
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
 from hrdet_cli.engine.training.schedule import Schedule
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
+
+Losses = Callable[[ImageBatch, Targets], dict[str, Tensor]]
+"""Scalars to train on the sum of, by name, of a batch on the device."""
 
 
 class StepLoader(Protocol):
@@ -85,7 +89,7 @@ class Trainer:
             ...      # evaluate
 
     Args:
-        model: On ``device``; ``model(images, targets)`` gives a dict of scalar losses, which are summed.
+        model: On ``device``; gives `Losses` when it is called.
         optimiser: Holds the parameters that train; its groups have a factor each, see `build_optimiser`.
         schedule: Sets the learning rate of every step.
         loader: Gives the batches, in host memory.
@@ -96,6 +100,7 @@ class Trainer:
         stop_asked: Whether this process was asked to stop. It is called once a step and told to all processes
             along with the losses, so that they leave after the same step.
         average: Takes every finished step in; None keeps no average.
+        losses: Computes what the model gives, with its parameters, by other means; None calls the model.
 
     Attributes:
         last_batch: The batch of the step last begun.
@@ -116,8 +121,10 @@ class Trainer:
         numerics: Numerics,
         stop_asked: Callable[[], bool],
         average: WeightAverage | None = None,
+        losses: Losses | None = None,
     ) -> None:
         self._model = model
+        self._losses = model if losses is None else losses
         self._optimiser = optimiser
         self._schedule = schedule
         self._loader = loader
@@ -290,7 +297,7 @@ class Trainer:
         images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
         with self._numerics.forward_pass(self._device.type):
-            loss_by_name: dict[str, Tensor] = self._model(images, targets)
+            loss_by_name: dict[str, Tensor] = self._losses(images, targets)
         losses = torch.stack([loss.float() for loss in loss_by_name.values()])
         with self._gradients.averaged():
             torch.autograd.backward(losses.sum())

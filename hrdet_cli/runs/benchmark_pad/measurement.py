@@ -31,6 +31,7 @@ from hrdet_cli.runs.benchmark_pad.comparison import (
     counted,
 )
 from hrdet_cli.runs.benchmark_pad.policies import Policy, choose_policies
+from hrdet_cli.runs.build.compilation import without_compiling
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
@@ -137,7 +138,7 @@ def compare_policies(
 
     Every repetition goes through all policies, and through canvases that stand for an epoch of each; what is
     measured on them is weighed by how often an epoch has them.  One repetition before the first warms up.
-    No step leaves a trace in the weights, so that all are made with the same.
+    No step leaves a trace in the weights, so that all are made with the same.  None is compiled.
 
     Args:
         spec: The experiment.
@@ -157,6 +158,7 @@ def compare_policies(
         DataError: The data cannot be used.
         OutOfMemoryError: A batch or a step does not fit.
     """
+    spec = without_compiling(spec)
     device = select_device(spec.run)
     count = num_processes or _num_devices(device)
     num_imbalanced = count if count > 1 else NUM_IMBALANCED

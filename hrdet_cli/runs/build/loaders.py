@@ -35,6 +35,7 @@ def build_training_loader(
         num_workers=spec.data.num_workers,
         pin_memory=device.type == "cuda",
         skips_broken=spec.data.broken_pictures == "skip",
+        has_equal_rows=spec.run.compile == "step",  # else there would be a graph for each number of rows
     )
 
 

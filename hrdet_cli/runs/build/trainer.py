@@ -9,6 +9,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import AdamW, Sgd, build_optimiser
+from hrdet_cli.runs.build.compilation import build_compiled_losses
 from hrdet_cli.runs.build.numerics import build_training_numerics
 from hrdet_cli.runs.build.parameter_groups import build_parameter_groups
 from hrdet_cli.runs.build.schedule import build_schedule
@@ -57,6 +58,7 @@ def build_trainer(
         numerics=build_training_numerics(spec, device),
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
+        losses=build_compiled_losses(spec.run, detector, loader),
     )
 
 

@@ -42,6 +42,15 @@ def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() ->
         assert images.pixels[row].count_nonzero() == sample.pixels.numel()  # noise has no zeros
 
 
+@pytest.mark.parametrize(("fullest", "fewest", "rows"), [(3, 0, 8), (3, 20, 32), (40, 20, 64), (20, 20, 32)])
+def test_there_can_be_rows_for_more_boxes_than_a_batch_has(fullest: int, fewest: int, rows: int) -> None:
+    targets = pad_pictures(
+        [_sample(Size(8, 8), num_boxes=fullest)], Size(64, 64), fewest_boxes=fewest
+    ).targets
+    assert targets.boxes.shape == (1, rows, 4)
+    assert targets.is_valid.sum() == fullest
+
+
 @pytest.mark.parametrize(("fullest", "rows"), [(0, 8), (8, 8), (9, 16), (16, 16), (17, 32), (500, 512)])
 def test_ground_truth_is_padded_to_few_static_numbers_of_rows(fullest: int, rows: int) -> None:
     samples = [_sample(Size(8, 8), num_boxes=fullest, key=1), _sample(Size(8, 8), num_boxes=0)]

@@ -61,6 +61,7 @@ def _training(
     world: World = _ALONE,
     per_process: int = 2,
     padding: PaddingPolicy = _FIXED,
+    has_equal_rows: bool = False,
 ) -> TrainingLoader:
     steps = TrainingSteps(
         annotations=dataset.annotations,
@@ -76,6 +77,7 @@ def _training(
         world=world,
         num_workers=num_workers,
         pin_memory=False,
+        has_equal_rows=has_equal_rows,
     )
 
 
@@ -110,6 +112,20 @@ def _assert_equal(batches: Iterator[Batch], expected: Iterator[Batch]) -> None:
         assert [record.placement for record in batch.records] == [
             record.placement for record in other.records
         ]
+
+
+def test_all_batches_have_the_rows_of_the_fullest_picture_where_they_are_to_be_equal(
+    plain_dataset: PictureDataset,
+) -> None:
+    as_needed = [*_training(plain_dataset).batches(0)]
+    equal = [*_training(plain_dataset, has_equal_rows=True).batches(0)]
+    assert {batch.targets.boxes.shape[1] for batch in as_needed} == {8, 16}
+    for batch, padded in zip(as_needed, equal, strict=True):
+        num_rows = batch.targets.boxes.shape[1]
+        assert padded.targets.boxes.shape == (2, 16, 4)
+        assert torch.equal(padded.targets.boxes[:, :num_rows], batch.targets.boxes)
+        assert torch.equal(padded.targets.is_valid[:, :num_rows], batch.targets.is_valid)
+        assert not padded.targets.is_valid[:, num_rows:].any()
 
 
 def test_an_epoch_holds_each_chosen_picture_once_plus_the_named_repeats(dataset: PictureDataset) -> None:

@@ -1,0 +1,37 @@
+"""What a compiled training step cannot be made of."""
+
+from collections.abc import Iterator
+
+from hrdet_cli.specs.base import Problem
+from hrdet_cli.specs.data import BatchPaddingSpec, PaddingSpec
+from hrdet_cli.specs.model import ModelSpec
+from hrdet_cli.specs.norm import NormSpec, SyncBatchNormSpec
+from hrdet_cli.specs.run import RunSpec
+
+
+def compilation_problems(
+    run: RunSpec, *, model: ModelSpec, norm: NormSpec, padding: PaddingSpec
+) -> Iterator[Problem]:
+    """What does not go together with ``run.compile``."""
+    if run.compile == "off":
+        return
+    key, remedy = "run.compile", "or run.compile=off"
+    if isinstance(padding, BatchPaddingSpec):
+        yield (
+            key,
+            f"'{run.compile}' makes a graph for each canvas, and with padding.policy=batch nearly every "
+            f"batch has its own; set padding.policy=canvases or fixed, {remedy}",
+        )
+    if model.activation_checkpointing:
+        yield (
+            key,
+            f"'{run.compile}' does not go with model.activation_checkpointing: torch cannot trace that norms "
+            "do not count a batch again when their activations are recomputed; "
+            f"set model.activation_checkpointing=false, {remedy}",
+        )
+    if isinstance(norm, SyncBatchNormSpec) and norm.back_end in ("torch", "apex"):
+        yield (
+            key,
+            f"'{run.compile}' does not go with norm.back_end={norm.back_end}, whose kernels a compiler knows "
+            f"nothing of; set norm.back_end=coalesced, {remedy}",
+        )
