@@ -14,26 +14,41 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hrdet_cli.errors import HrdetError
+
 _LIBRARIES = ("_C_stable", "_C")
-"""What torchvision calls it from 0.28 on, and before."""
+"""What torchvision calls it from 0.29 on, and before."""
+_NO_CUDA = -1
 
 
 def _load() -> None:
     spec = find_spec("torchvision")  # which imports nothing
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
     if folder is None:
-        raise ImportError("torchvision is not installed: install the version that belongs to this torch")
+        raise HrdetError("torchvision is not installed: install the version that belongs to this torch")
     names = [name + suffix for name in _LIBRARIES for suffix in EXTENSION_SUFFIXES]
     library = next((folder / name for name in names if (folder / name).is_file()), None)
     if library is None:
-        raise ImportError(f"{folder} holds none of {', '.join(names)}: install torchvision anew")
+        raise HrdetError(f"{folder} holds none of {', '.join(names)}: install torchvision anew")
     try:
         torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise ImportError(
+        raise HrdetError(
             f"{library} does not fit torch {torch.__version__}: install the torchvision that belongs to it "
             f"({error})"
         ) from error
+    cuda = _built_for_cuda()
+    if cuda != _NO_CUDA and torch.version.cuda and str(cuda)[:2] != torch.version.cuda.partition(".")[0]:
+        raise HrdetError(
+            f"torchvision was built for CUDA {str(cuda)[:2]} and torch for {torch.version.cuda}: install the "
+            "torchvision that belongs to this torch"
+        )
+
+
+def _built_for_cuda() -> int:
+    """13000 for 13.0."""
+    version: int = torch.ops.torchvision._cuda_version()
+    return version
 
 
 _load()

@@ -16,6 +16,8 @@ from hrdet_cli.runs.build.detector import build_plain_detector
 from hrdet_cli.specs.model import ModelSpec
 from tests.two_stage import two_stage
 
+pytestmark = pytest.mark.slow
+
 NUM_COCO_CLASSES = 80
 
 

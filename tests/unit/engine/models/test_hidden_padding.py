@@ -23,6 +23,8 @@ from tests.canvases import (
     train_and_detect,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def norms_everywhere(norm: str) -> list[str]:
     """In neck and heads, of which the region head needs convolutions for that, and the RPN gets several."""
@@ -59,7 +61,7 @@ FCOS = [
         (HRNET, norms_everywhere("group")),
         (HRNET, [*RETINANET, "norm.kind=batch"]),
         (HRNET, FCOS),
-        pytest.param(RESNET, [], marks=pytest.mark.slow),
+        (RESNET, []),
     ],
     ids=[
         "HRNet",
@@ -125,7 +127,6 @@ def seven_best(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
     return scores.topk(7).indices
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("head", [[], RETINANET, FCOS], ids=["Faster R-CNN", "RetinaNet", "FCOS"])
 def test_hiding_the_padding_needs_no_value_from_the_device(
     head: list[str], monkeypatch: pytest.MonkeyPatch

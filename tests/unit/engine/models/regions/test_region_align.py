@@ -95,6 +95,7 @@ def arguments(ratio: int, aligned: bool, *, with_area: bool) -> tuple[Sequence[A
     return (regions(), level_index, ends), settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "ratio", "aligned", "with_area"),
     [  # tests/gpu has all others; the interpreter takes its time
