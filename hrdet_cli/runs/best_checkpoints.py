@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hrdet_cli.engine.evaluation.comparison import Task
-from hrdet_cli.runs.events import NAME_OF_NUMBER, BestBy, EvaluatedWeights
+from hrdet_cli.runs.best_by import NAME_OF_NUMBER, BestBy
+from hrdet_cli.runs.events import EvaluatedWeights
 from hrdet_cli.runs.run_folder import RunFolder
 
 _NUMBERS: Mapping[Literal["box", "mask", "recall"], tuple[Task, str]] = {

@@ -3,22 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.training.reports import StepReport
+from hrdet_cli.runs.best_by import BestBy
 from hrdet_cli.runs.plan import LargestStep, Plan
 
 EvaluatedWeights = Literal["raw", "ema"]
 """The weights as the last step left them, or their average."""
-BestBy = Literal["box", "mask", "recall", "loss"]
-"""What the best checkpoint is chosen by: average precision of boxes or masks, average recall of proposals, or
-the validation loss."""
-NAME_OF_NUMBER: Mapping[BestBy, str] = MappingProxyType(
-    {"box": "box AP", "mask": "mask AP", "recall": "AR1000", "loss": "validation loss"}
-)
-"""What the number is called that decides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from hrdet_cli.engine.training.checkpoint import newest_valid
 from hrdet_cli.errors import DataError, SpecError, WeightsError
-from hrdet_cli.runs.events import BestBy
+from hrdet_cli.runs.best_by import BestBy
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord

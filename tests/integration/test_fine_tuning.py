@@ -110,6 +110,7 @@ def test_a_dry_run_tells_the_rates_of_parameter_groups(finished_run: FinishedRun
             "learning_rate": pytest.approx(0.002),
             "weight_decay_factor": 1,
             "weight_decay": 1e-4,
+            "stage_decay": 1.0,
         },
         {
             "name": "bias",
@@ -117,6 +118,7 @@ def test_a_dry_run_tells_the_rates_of_parameter_groups(finished_run: FinishedRun
             "learning_rate": 0,
             "weight_decay_factor": 1,
             "weight_decay": 1e-4,
+            "stage_decay": 1.0,
         },
     ]
     assert "learning rate 0.002 (x 0.1), weight decay 0.0001 (x 1)" in screen

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
-from hrdet_cli.runs.events import NAME_OF_NUMBER
+from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec, SgdSpec

@@ -15,8 +15,8 @@ from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.evaluation import format_ap
 from hrdet_cli.cli.display.pace import Pace, format_duration
 from hrdet_cli.engine.training.reports import StepReport
+from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.events import (
-    NAME_OF_NUMBER,
     CheckpointSaved,
     Evaluated,
     EvaluationProgress,

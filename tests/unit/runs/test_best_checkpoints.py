@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from hrdet_cli.engine.evaluation.comparison import Task
+from hrdet_cli.runs.best_by import BestBy
 from hrdet_cli.runs.best_checkpoints import BestCheckpoints
-from hrdet_cli.runs.events import BestBy
 from hrdet_cli.runs.resume import saved_best_by
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.loading import format_spec, load_spec
