@@ -28,6 +28,8 @@ from tests.tiny_detectors import (
     two_stage_detector,
 )
 
+pytestmark = pytest.mark.slow
+
 CANVASES = ((64, 64), (64, 96))
 
 
@@ -159,7 +161,6 @@ def first_row_of(targets: Targets) -> Targets:
     return Targets(targets.boxes[:, :1], targets.labels[:, :1], targets.is_valid[:, :1], masks)
 
 
-@pytest.mark.slow
 def test_a_step_of_two_stages_with_masks_is_one_graph_with_the_same_gradients() -> None:
     detector, backend = two_stage_detector(), Counting()
     losses = compile_losses(detector, "step", num_graphs=1, backend=backend)
@@ -184,7 +185,6 @@ def point_detector() -> Detector:
     return make_detector(make_head, channels=dense_heads.CHANNELS, strides=dense_heads.STRIDES)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("build", [cascade_detector, point_detector])
 def test_other_heads_are_part_of_one_graph_under_autocast(build: Callable[[], Detector]) -> None:
     detector, backend = build().float(), Counting(with_backward=False)
