@@ -27,9 +27,9 @@ def comparisons(draw: st.DrawFn, task: Task) -> Comparison:
     areas lie on COCO's boundaries or next to them.
     """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    num_pictures, num_classes = draw(st.sampled_from([(1, 1), (4, 3), (1, 1), (2, 2), (3, 1)]))
-    num_objects = draw(st.sampled_from([12, 40, 30, 12, 5, 0]))
-    num_found = draw(st.sampled_from([20, 1, 0, *[400 if task == "box" else 150] * 4]))
+    num_pictures, num_classes = draw(st.sampled_from([(1, 1), (4, 3), (1, 1)]))
+    num_objects = draw(st.sampled_from([12, 30, 12, 5, 0]))
+    num_found = draw(st.sampled_from([20, 1, 0, 150, 150, 400 if task == "box" else 150]))
     grid, digits = draw(st.sampled_from([0.01, 10, 40])), draw(st.sampled_from([1, 2, 17]))
     share_of_odd_sides = draw(st.sampled_from([0, 0.3]))
 
@@ -85,13 +85,13 @@ def assert_same_curves(comparison: Comparison) -> None:
     np.testing.assert_array_equal(fast.recall, slow.recall, strict=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(comparisons("box"))
 def test_boxes_have_the_curves_of_pycocotools(comparison: Comparison) -> None:
     assert_same_curves(comparison)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(comparisons("mask"))
 def test_masks_have_the_curves_of_pycocotools(comparison: Comparison) -> None:
     assert_same_curves(comparison)
