@@ -147,8 +147,6 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     val = None if data.val is None else data.val.annotations
     weights = spec.model.weights
     steps = build_steps(spec, train, num_processes=num_processes)
-    batch_size, steps_per_epoch = steps.batch_size, steps.num_steps
-    learning_rate = spec.optimisation.learning_rate_for(batch_size)
     layouts = _first_layouts(steps, num_processes)
     figures = RunFigures(
         spec=spec,
@@ -159,6 +157,8 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         num_processes=num_processes,
         knows_batch_size=not finds_batch_size,
     )
+    batch_size, steps_per_epoch = figures.pictures_a_step, figures.steps_per_epoch
+    learning_rate = spec.optimisation.learning_rate_for(batch_size)
     kept = (Note("section-kept", text) for text in loaded.notes)
     return Plan(
         name=spec.name,
@@ -169,7 +169,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         batch_size=batch_size,
         finds_batch_size=finds_batch_size,
         steps_per_epoch=steps_per_epoch,
-        num_repeats_per_epoch=steps_per_epoch * batch_size - steps.num_pictures,
+        num_repeats_per_epoch=steps.num_steps * steps.batch_size - steps.num_pictures,
         num_steps=figures.num_steps,
         weights=weights,
         has_weights=weights is not None and (is_weights_name(weights) or Path(weights).is_file()),

@@ -6,11 +6,12 @@ from hrdet_cli.specs.base import Problem
 from hrdet_cli.specs.data import BatchPaddingSpec, PaddingSpec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import NormSpec, SyncBatchNormSpec
+from hrdet_cli.specs.optimisation import OptimisationSpec
 from hrdet_cli.specs.run import RunSpec
 
 
 def compilation_problems(
-    run: RunSpec, *, model: ModelSpec, norm: NormSpec, padding: PaddingSpec
+    run: RunSpec, *, model: ModelSpec, norm: NormSpec, padding: PaddingSpec, optimisation: OptimisationSpec
 ) -> Iterator[Problem]:
     """What does not go together with ``run.compile``."""
     if run.compile == "off":
@@ -28,6 +29,13 @@ def compilation_problems(
             f"'{run.compile}' does not go with model.activation_checkpointing: torch cannot trace that norms "
             "do not count a batch again when their activations are recomputed; "
             f"set model.activation_checkpointing=false, {remedy}",
+        )
+    if optimisation.accumulate_steps > 1:
+        yield (
+            key,
+            f"'{run.compile}' does not go with optimisation.accumulate_steps above 1: each batch is counted "
+            "before it is learnt from, which is another graph; "
+            f"set optimisation.accumulate_steps=1, {remedy}",
         )
     if isinstance(norm, SyncBatchNormSpec) and norm.back_end in ("torch", "apex"):
         yield (

@@ -66,7 +66,13 @@ class ExperimentSpec(Spec):
         yield from _weight_problems(self)
         yield from _evaluation_problems(self)
         yield from _label_map_problems(self)
-        yield from compilation_problems(self.run, model=self.model, norm=self.norm, padding=self.padding)
+        yield from compilation_problems(
+            self.run,
+            model=self.model,
+            norm=self.norm,
+            padding=self.padding,
+            optimisation=self.optimisation,
+        )
 
 
 def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:

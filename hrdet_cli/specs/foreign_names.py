@@ -33,6 +33,11 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
             "data.num_workers",
             "4",
         ): "workers num_worker workers_per_gpu nw dataloader_num_workers loader_workers",
+        (
+            "optimisation.accumulate_steps",
+            "4",
+        ): "accumulate_grad_batches gradient_accumulation_steps accumulation_steps grad_accum accum_iter "
+        "accumulate accumulative_counts",
         ("optimisation.weight_decay", "1e-4"): "wd weightdecay",
         (
             "optimisation.optimiser.kind",

@@ -108,6 +108,10 @@ ScheduleSpec = Annotated[
 class OptimisationSpec(Spec):
     """The optimiser, and the learning rate with its warm-up and schedule."""
 
+    accumulate_steps: PositiveInt = 1
+    """Batches whose gradients are added up before the weights move, as if they were one of all their
+    pictures: losses are divided by counts over all of them, for which each batch is looked at once without a
+    gradient first. But batch norms see each batch by itself."""
     base_learning_rate: PositiveFloat = 0.02
     """Learning rate at `base_batch_size` pictures a step."""
     base_batch_size: PositiveInt = 16
@@ -143,6 +147,10 @@ class OptimisationSpec(Spec):
     def drop_epochs(self) -> tuple[int, ...]:
         """Epochs after which the rate drops; none with another schedule than steps."""
         return self.schedule.drop_epochs if isinstance(self.schedule, StepScheduleSpec) else ()
+
+    def num_steps_of(self, num_batches: int) -> int:
+        """Steps that an epoch of so many batches has; the last one may have fewer than the others."""
+        return -(-num_batches // self.accumulate_steps)
 
     def warmup_steps_of(self, num_steps: int) -> int:
         """Steps of the warm-up of a run of ``num_steps``."""

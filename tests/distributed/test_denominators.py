@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.distributed.collectives import mean_over_processes
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator
+from hrdet_cli.engine.models.boxes.denominators import denominator
+from hrdet_cli.engine.models.boxes.losses import BoxLoss
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.semantic_branch import SemanticBranch
 from hrdet_cli.engine.norm.valid_area import ValidArea

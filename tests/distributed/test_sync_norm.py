@@ -30,7 +30,7 @@ from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.compiled_losses import compile_losses
-from hrdet_cli.engine.training.loop import Losses
+from hrdet_cli.engine.training.step_gradients import Losses
 from tests import cascades
 from tests.distributed.process_group import gloo_group, run_processes
 from tests.tiny_detectors import noise_pictures, one_box_detector

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.distributed.collectives import mean_over_processes
 from hrdet_cli.engine.distributed.failure import PeerError
+from hrdet_cli.engine.models.boxes.denominators import denominator
 from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
@@ -40,7 +40,7 @@ class Regressor(nn.Module):
     def forward(self, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
         found = self.layers(images.pixels.double() / 255).mean(dim=(1, 2, 3))
         wanted = targets.boxes[:, 0, 0].double()
-        count = mean_over_processes(torch.tensor(float(len(found)), dtype=torch.float64))
+        count = denominator(torch.tensor(float(len(found)), dtype=torch.float64), what="pictures")
         return {"square": (found - wanted).square().sum() / count}
 
 
@@ -74,7 +74,9 @@ class SlicedLoader:
             yield Batch(images, targets, ())
 
 
-def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lambda: False) -> Trainer:
+def build_trainer(
+    loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lambda: False, accumulate_steps: int = 1
+) -> Trainer:
     torch.manual_seed(0)
     model = Regressor()
     groups = ParameterGroups(norm=Factors(learning_rate=0.5, weight_decay=0.0))
@@ -89,11 +91,12 @@ def build_trainer(loader: SlicedLoader, *, stop_asked: Callable[[], bool] = lamb
         numerics=Numerics(),
         stop_asked=stop_asked,
         average=WeightAverage(model, decay=0.6),
+        accumulate_steps=accumulate_steps,
     )
 
 
-def state_after(num_steps: int, loader: SlicedLoader) -> dict[str, Any]:
-    trainer = build_trainer(loader)
+def state_after(num_steps: int, loader: SlicedLoader, *, accumulate_steps: int = 1) -> dict[str, Any]:
+    trainer = build_trainer(loader, accumulate_steps=accumulate_steps)
     for _ in islice(trainer.train_epoch(), num_steps):
         pass
     return trainer.state_dict()
@@ -136,6 +139,7 @@ def work(rank: int, folder: str) -> None:
         results = {
             "end": state_after(NUM_STEPS, loader),
             "middle": state_after(2, loader),
+            "accumulated": state_after(2, loader, accumulate_steps=3),
             "stops": stops_told(loader, asked_here=rank == 1),
             "failure": failure(SlicedLoader(rows, spoilt_step=2) if rank == 1 else loader),
             "broken": steps_before_a_broken_picture(
@@ -167,6 +171,15 @@ def test_two_processes_with_unequal_parts_train_to_the_weights_of_one(both: list
     for results in both:
         for weights in ("model", "ema_model"):
             assert_same_weights(results["end"][weights], whole[weights])
+
+
+@pytest.mark.distributed
+def test_two_processes_accumulate_batches_as_one_does(both: list[dict[str, Any]]) -> None:
+    # Four batches in steps of three: the second step has the one that is left.
+    alone = state_after(2, SlicedLoader(slice(None)), accumulate_steps=3)
+    assert alone["num_finished_epochs"] == 1
+    for results in both:
+        assert_same_weights(results["accumulated"]["model"], alone["model"])
 
 
 @pytest.mark.distributed

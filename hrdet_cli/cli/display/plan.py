@@ -12,6 +12,7 @@ from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec, SgdSpec
 from hrdet_cli.wording import counted, first_few
 
@@ -38,6 +39,8 @@ def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
     facts.add_row("classes", _classes(plan.class_names))
     facts.add_row("processes", str(plan.num_processes))
     facts.add_row("pictures a step", _batch_size(plan))
+    if spec.optimisation.accumulate_steps > 1:
+        facts.add_row("batches a step", _accumulation(plan, spec))
     facts.add_row("steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})")
     facts.add_row("optimiser", _optimiser(spec.optimisation))
     facts.add_row("learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}")
@@ -76,6 +79,20 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
     if plan.warmup_steps and optimisation.warmup_shape == "constant":
         text += f", at {optimisation.warmup_factor:.3g} of the rate"
     return text
+
+
+def _accumulation(plan: Plan, spec: ExperimentSpec) -> str:
+    count, norm = spec.optimisation.accumulate_steps, spec.norm
+    text = f"{count} of {plan.batch_size // count} pictures, whose gradients are added up"
+    sees_batch = isinstance(norm, BatchNormSpec | SyncBatchNormSpec)
+    if not sees_batch or (isinstance(norm, BatchNormSpec) and norm.keep_statistics):
+        return text
+    seen = plan.batch_size // count // (1 if isinstance(norm, SyncBatchNormSpec) else plan.num_processes)
+    return (
+        f"{text}; batch norms see {counted(seen, 'picture')} at a time, not the step's {plan.batch_size}: "
+        "norm.keep_statistics=true and norm.kind=group do not mind, and model.activation_checkpointing=true "
+        "may fit the whole batch"
+    )
 
 
 def _evaluation(spec: ExperimentSpec) -> str:
@@ -125,7 +142,7 @@ def _batch_size(plan: Plan) -> str:
     if plan.finds_batch_size:
         return (
             "auto: the most that fit on the GPU, found before epoch 1; "
-            f"all figures here are of {plan.batch_size // plan.num_processes} on each process"
+            "all figures here are of 1 on each process"
         )
     return str(plan.batch_size)
 

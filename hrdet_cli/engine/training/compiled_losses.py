@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.training.loop import Losses
+from hrdet_cli.engine.training.step_gradients import Losses
 
 CompiledPart = Literal["model", "step"]
 """Backbone and neck, or everything that makes the losses."""

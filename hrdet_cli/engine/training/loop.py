@@ -17,22 +17,22 @@ from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.agreement import raise_together
 from hrdet_cli.engine.distributed.collectives import gather_everywhere, mean_over_processes
 from hrdet_cli.engine.numerics import Numerics
-from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
-from hrdet_cli.engine.training.gradients import GradientAverager
 from hrdet_cli.engine.training.optimiser import load_optimiser_state
-from hrdet_cli.engine.training.position import Position, PositionMoved
+from hrdet_cli.engine.training.position import Position, PositionMoved, position_from
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
 from hrdet_cli.engine.training.schedule import Schedule
+from hrdet_cli.engine.training.step_feed import StepFeed
+from hrdet_cli.engine.training.step_gradients import Losses, StepGradients
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
-
-Losses = Callable[[ImageBatch, Targets], dict[str, Tensor]]
-"""Scalars to train on the sum of, by name, of a batch on the device."""
 
 
 class StepLoader(Protocol):
-    """Where the batches come from; a pure function of (epoch, step) for the resume to be exact."""
+    """Where the batches come from; a pure function of (epoch, step) for the resume to be exact.
+
+    A step here is one batch of each process, of which a step of the trainer may have several.
+    """
 
     @property
     def num_steps_per_epoch(self) -> int:
@@ -40,7 +40,7 @@ class StepLoader(Protocol):
 
     @property
     def num_images_per_step(self) -> int:
-        """Number of pictures in the batches of all processes together."""
+        """Number of pictures in a batch of all processes together."""
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterable[Batch]:
         """Batches ``first_step`` (counted from 0) to the last of an epoch (counted from 0)."""
@@ -101,9 +101,12 @@ class Trainer:
             along with the losses, so that they leave after the same step.
         average: Takes every finished step in; None keeps no average.
         losses: Computes what the model gives, with its parameters, by other means; None calls the model.
+        accumulate_steps: Batches of each step, which counts as one batch of all their pictures; see
+            `StepGradients`. What is left at the end of an epoch is a smaller step.
 
     Attributes:
-        last_batch: The batch of the step last begun.
+        last_batch: The last batch of the step last begun; after a `NonFiniteLossError` the first one of this
+            process that has such a loss, if any has.
         is_last_batch_suspect: Whether, after a `NonFiniteLossError`, this process's ``last_batch`` is one to
             look at: its own losses are not finite, or all losses are finite and only the gradient is not.
     """
@@ -122,9 +125,9 @@ class Trainer:
         stop_asked: Callable[[], bool],
         average: WeightAverage | None = None,
         losses: Losses | None = None,
+        accumulate_steps: int = 1,
     ) -> None:
         self._model = model
-        self._losses = model if losses is None else losses
         self._optimiser = optimiser
         self._schedule = schedule
         self._loader = loader
@@ -135,7 +138,8 @@ class Trainer:
         self._copying = copy_stream(device)
         self._stop_asked = stop_asked
         self._average = average
-        self._gradients = GradientAverager([p for p in model.parameters() if p.requires_grad])
+        self._accumulate_steps = accumulate_steps
+        self._gradients = StepGradients(model, losses, device=device, numerics=numerics)
         self._position = Position()
         self.last_batch: Batch | None = None
         self.is_last_batch_suspect = False
@@ -165,7 +169,15 @@ class Trainer:
     def num_steps(self) -> int:
         """Number of steps in the whole run: those finished and those left."""
         num_epochs_left = self._num_epochs - self.num_finished_epochs
-        return self.step - self.step_in_epoch + num_epochs_left * self._loader.num_steps_per_epoch
+        return self.step - self.step_in_epoch + num_epochs_left * self._num_steps_per_epoch
+
+    @property
+    def _num_steps_per_epoch(self) -> int:
+        return math.ceil(self._loader.num_steps_per_epoch / self._accumulate_steps)
+
+    @property
+    def _num_images_per_step(self) -> int:
+        return self._loader.num_images_per_step * self._accumulate_steps
 
     @property
     def is_finished(self) -> bool:
@@ -193,21 +205,24 @@ class Trainer:
         self._model.train()
         epoch = self.num_finished_epochs
         started = time.perf_counter()
-        batches = self._loader.batches(epoch, first_step=self.step_in_epoch)
-        feed = DeviceFeed(batches, self._device, copying=self._copying)
+        loaded = self._loader.batches(epoch, first_step=self.step_in_epoch * self._accumulate_steps)
+        feed = StepFeed(
+            DeviceFeed(loaded, self._device, copying=self._copying), num_batches=self._accumulate_steps
+        )
         raise_together(feed.failure(), what="start of an epoch")
-        for batch, on_device in feed:
+        for of_step in feed:
             enter_phase(f"step {self.step + 1}")
-            self.last_batch = batch
+            batches, on_device = zip(*of_step, strict=True)
+            self.last_batch = batches[-1]
             learning_rate = self._set_learning_rate()
-            faulty = self._untold_faults(batch)
+            faulty = self._untold_faults(batches)
             with self._numerics.applied():
-                outcome = self._train_on(on_device, ahead=feed, has_faulty=any(faulty))
+                outcome = self._train_on(batches, on_device, ahead=feed, has_faulty=any(faulty))
             if outcome.has_faulty_pictures:
                 faulty = faulty.everywhere()
             if self._average is not None:
                 self._average.update(self._model)
-            self._position = self._position.after_step(num_steps_per_epoch=self._loader.num_steps_per_epoch)
+            self._position = self._position.after_step(num_steps_per_epoch=self._num_steps_per_epoch)
             yield StepReport(
                 epoch=epoch + 1,
                 step=self.step,
@@ -215,7 +230,7 @@ class Trainer:
                 loss=sum(outcome.losses.values()),
                 losses=outcome.losses,
                 gradient_norm=outcome.gradient_norm,
-                num_images=self._loader.num_images_per_step,
+                num_images=self._loader.num_images_per_step * len(batches),
                 data_seconds=feed.waited_seconds(),
                 step_seconds=time.perf_counter() - started,
                 peak_memory_bytes=peak_memory_bytes(self._device),
@@ -232,28 +247,34 @@ class Trainer:
         """Make a step as the run would and forget it: afterwards everything is bit for bit as before.
 
         What is computed does not matter, even where it is not finite.  All processes of a group rehearse
-        together, as they make a step.
+        together, as they make a step.  Of many batches in a step two are made: the second one meets the
+        gradients of the first, and no other needs more memory.
 
         Args:
-            batch: None of the run's, perhaps; in host memory.
+            batch: Of which a step is made; none of the run's, perhaps; in host memory.
 
         Raises:
             RuntimeError: The step does not fit into memory.  What the trainer holds is no longer as before.
         """
         enter_phase("the rehearsal of a step")
         snapshot = Snapshot(self._model, self._optimiser, self._device)
-        ahead = batch.to(self._device)  # in a run the next batch lies there too
+        last_batch = self.last_batch
+        num_batches, num_made = self._accumulate_steps, min(self._accumulate_steps, 2)
+        # In a run the step's other batches lie there, and those of the next one.
+        ahead = [batch.to(self._device) for _ in range(2 * num_batches - num_made)]
         make_state(self._optimiser)
         self._model.train()
 
         def make_step() -> None:
+            batches = [batch] * num_made
             with suppress(NonFiniteLossError), self._numerics.applied():
-                self._train_on(batch)
+                self._train_on(batches, [each.to(self._device) for each in batches])
 
         cost = measure(make_step, self._device)
+        cost = replace(cost, seconds=cost.seconds * num_batches / num_made)
         del ahead
         snapshot.restore()
-        self.is_last_batch_suspect = False
+        self.last_batch, self.is_last_batch_suspect = last_batch, False
         return cost
 
     def abandon(self) -> None:
@@ -264,7 +285,7 @@ class Trainer:
         self._model.to("cpu")
 
     def _set_learning_rate(self) -> float:
-        part_of_epoch = self.step_in_epoch / self._loader.num_steps_per_epoch
+        part_of_epoch = self.step_in_epoch / self._num_steps_per_epoch
         learning_rate = self._schedule.learning_rate_at(
             step=self.step, num_epochs_done=self.num_finished_epochs + part_of_epoch
         )
@@ -272,36 +293,38 @@ class Trainer:
             group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate
 
-    def _untold_faults(self, batch: Batch) -> _FaultyPictures:
-        """What this process has to tell of its batch: damaged pictures come again in every epoch."""
-        damaged = tuple(fault for fault in batch.damaged if fault.file_name not in self._told_damaged)
-        self._told_damaged.update(fault.file_name for fault in damaged)
-        return _FaultyPictures(batch.broken, damaged)
+    def _untold_faults(self, batches: Sequence[Batch]) -> _FaultyPictures:
+        """What this process has to tell of its batches: damaged pictures come again in every epoch."""
+        damaged = {fault.file_name: fault for batch in batches for fault in batch.damaged}
+        untold = tuple(fault for name, fault in damaged.items() if name not in self._told_damaged)
+        self._told_damaged.update(damaged)
+        return _FaultyPictures(tuple(fault for batch in batches for fault in batch.broken), untold)
 
     def _train_on(
-        self, batch: Batch, *, ahead: DeviceFeed | None = None, has_faulty: bool = False
+        self,
+        batches: Sequence[Batch],
+        on_device: Sequence[Batch],
+        *,
+        ahead: StepFeed | None = None,
+        has_faulty: bool = False,
     ) -> _StepOutcome:
         """Make one step.
 
         The host waits for the device exactly once, when the losses' means, what the processes tell each other
         and the process's own losses are read as one tensor. That is between the backward pass and the update,
         so that a loss that is not finite never reaches the weights; the device idles only while the update is
-        enqueued. Before it waits, the next batch is fetched. (An average of the weights waits once more after
-        the update: `WeightAverage.update`.)
+        enqueued. Before it waits, the next step's batches are fetched. (An average of the weights waits once
+        more after the update: `WeightAverage.update`.)
 
         Args:
-            batch: On the device.
-            ahead: Where the next batch comes from; None where there is none.
+            batches: Of the step, in host memory.
+            on_device: The same on the device.
+            ahead: Where the next batches come from; None where there are none.
             has_faulty: Whether this process has broken or damaged pictures to tell.
         """
-        images, targets = batch.images.to(self._device), batch.targets.to(self._device)
         self._optimiser.zero_grad(set_to_none=True)
-        with self._numerics.forward_pass(self._device.type):
-            loss_by_name: dict[str, Tensor] = self._losses(images, targets)
-        losses = torch.stack([loss.float() for loss in loss_by_name.values()])
-        with self._gradients.averaged():
-            torch.autograd.backward(losses.sum())
-        own = losses.detach()
+        losses = self._gradients.make(on_device)
+        own = losses.values.sum(dim=0)
         gradient_norm = self._clip_gradients()
         lacks_next = False
         if ahead is not None:
@@ -313,11 +336,10 @@ class Trainer:
         ]
         means = mean_over_processes(torch.cat([own, gradient_norm[None], *told]), what="mean of the losses")
         with waiting_for("losses of the step"):
-            values: list[float] = torch.cat([means, own]).tolist()
-        num_losses = len(loss_by_name)
-        norm, *shares = values[num_losses:-num_losses]
-        named = dict(zip(loss_by_name, values[:num_losses], strict=True))
-        self._refuse_non_finite({**named, "gradient_norm": norm}, own_losses=values[-num_losses:])
+            values: list[float] = torch.cat([means, losses.values.flatten()]).tolist()
+        named = dict(zip(losses.names, values[: len(own)], strict=True))
+        norm, *shares = values[len(own) : len(means)]
+        self._refuse_non_finite({**named, "gradient_norm": norm}, batches, own_losses=values[len(means) :])
         self._optimiser.step()
         return _StepOutcome(named, norm, *(share > 0 for share in shares))
 
@@ -336,12 +358,22 @@ class Trainer:
             nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
         return norm
 
-    def _refuse_non_finite(self, value_by_name: Mapping[str, float], *, own_losses: Sequence[float]) -> None:
-        """Raise on every process alike where a mean is not finite: a mean with one bad part never is."""
+    def _refuse_non_finite(
+        self, value_by_name: Mapping[str, float], batches: Sequence[Batch], *, own_losses: Sequence[float]
+    ) -> None:
+        """Raise on every process alike where a mean is not finite: a mean with one bad part never is.
+
+        Args:
+            value_by_name: Means over all processes.
+            batches: Of this process's step.
+            own_losses: This process's, one batch's after the other.
+        """
         for name, value in value_by_name.items():
             if not math.isfinite(value):
-                is_own = not all(math.isfinite(loss) for loss in own_losses)
-                self.is_last_batch_suspect = is_own or name == "gradient_norm"
+                bad = [place for place, loss in enumerate(own_losses) if not math.isfinite(loss)]
+                if bad:
+                    self.last_batch = batches[bad[0] * len(batches) // len(own_losses)]
+                self.is_last_batch_suspect = bool(bad) or name == "gradient_norm"
                 raise NonFiniteLossError(loss_name=name, value=value, step=self.step + 1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -355,8 +387,8 @@ class Trainer:
             "step": self.step,
             "num_finished_epochs": self.num_finished_epochs,
             "step_in_epoch": self.step_in_epoch,
-            "num_steps_per_epoch": self._loader.num_steps_per_epoch,
-            "num_images_per_step": self._loader.num_images_per_step,
+            "num_steps_per_epoch": self._num_steps_per_epoch,
+            "num_images_per_step": self._num_images_per_step,
             **({} if self._average is None else self._average.state_dict()),
         }
 
@@ -376,7 +408,11 @@ class Trainer:
             WeightsError: The state does not fit this model, optimiser or data.
         """
         try:
-            position, moved = self._position_from(state)
+            position, moved = position_from(
+                state,
+                batch_size=self._num_images_per_step,
+                num_steps_per_epoch=self._num_steps_per_epoch,
+            )
             self._model.load_state_dict(state["model"])
             load_optimiser_state(self._optimiser, state["optimiser"])
             if self._average is not None:
@@ -388,24 +424,3 @@ class Trainer:
             ) from error
         self._position = position
         return moved
-
-    def _position_from(self, state: Mapping[str, Any]) -> tuple[Position, PositionMoved | None]:
-        """The saved position in this trainer's steps, and how they differ from the saved ones."""
-        old_batch_size, new_batch_size = state["num_images_per_step"], self._loader.num_images_per_step
-        old_num_steps, new_num_steps = state["num_steps_per_epoch"], self._loader.num_steps_per_epoch
-        position = Position(
-            step=state["step"],
-            num_finished_epochs=state["num_finished_epochs"],
-            step_in_epoch=state["step_in_epoch"],
-        )
-        if (old_batch_size, old_num_steps) == (new_batch_size, new_num_steps):
-            return position, None
-        moved = PositionMoved(
-            old_batch_size=old_batch_size,
-            new_batch_size=new_batch_size,
-            old_num_steps_per_epoch=old_num_steps,
-            new_num_steps_per_epoch=new_num_steps,
-            old_step_in_epoch=position.step_in_epoch,
-            new_step_in_epoch=position.step_in_epoch * new_num_steps // old_num_steps,
-        )
-        return replace(position, step_in_epoch=moved.new_step_in_epoch), moved

@@ -1,6 +1,8 @@
 """Where a run stands, and where it goes on when its steps have become larger or smaller."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,38 @@ class Position:
             num_finished_epochs=self.num_finished_epochs + ends_epoch,
             step_in_epoch=0 if ends_epoch else self.step_in_epoch + 1,
         )
+
+
+def position_from(
+    state: Mapping[str, Any], *, batch_size: int, num_steps_per_epoch: int
+) -> tuple[Position, "PositionMoved | None"]:
+    """Where a trainer goes on, by what another one saved.
+
+    Args:
+        state: Its position, and what it had for the following two.
+        batch_size: Pictures a step over all processes, from now on.
+        num_steps_per_epoch: Likewise.
+
+    Returns:
+        The saved position in steps of now, and how they differ from the saved ones; None where they do not.
+    """
+    old_batch_size, old_num_steps = state["num_images_per_step"], state["num_steps_per_epoch"]
+    position = Position(
+        step=state["step"],
+        num_finished_epochs=state["num_finished_epochs"],
+        step_in_epoch=state["step_in_epoch"],
+    )
+    if (old_batch_size, old_num_steps) == (batch_size, num_steps_per_epoch):
+        return position, None
+    moved = PositionMoved(
+        old_batch_size=old_batch_size,
+        new_batch_size=batch_size,
+        old_num_steps_per_epoch=old_num_steps,
+        new_num_steps_per_epoch=num_steps_per_epoch,
+        old_step_in_epoch=position.step_in_epoch,
+        new_step_in_epoch=position.step_in_epoch * num_steps_per_epoch // old_num_steps,
+    )
+    return replace(position, step_in_epoch=moved.new_step_in_epoch), moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

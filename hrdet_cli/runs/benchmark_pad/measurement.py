@@ -222,8 +222,9 @@ def _build_trainer(
     spec: ExperimentSpec, part: DatasetPart, loader: TrainingLoader, device: torch.device
 ) -> Trainer:
     detector = build_detector(spec, num_classes=len(part.annotations.class_names), trains=True)
+    optimisation = spec.optimisation.model_copy(update={"accumulate_steps": 1})  # batches are compared
     return build_trainer(
-        spec,
+        spec.model_copy(update={"optimisation": optimisation}),
         place_detector(detector, spec.run, device),
         loader,
         device,

@@ -13,7 +13,7 @@ from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.compiled_losses import compile_losses
-from hrdet_cli.engine.training.loop import Losses
+from hrdet_cli.engine.training.step_gradients import Losses
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.run import RunSpec

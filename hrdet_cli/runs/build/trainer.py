@@ -49,7 +49,7 @@ def build_trainer(
         schedule=build_schedule(
             optimisation,
             learning_rate=learning_rate,
-            num_steps=loader.num_steps_per_epoch * optimisation.num_epochs,
+            num_steps=optimisation.num_steps_of(loader.num_steps_per_epoch) * optimisation.num_epochs,
         ),
         loader=loader,
         num_epochs=optimisation.num_epochs,
@@ -59,6 +59,7 @@ def build_trainer(
         stop_asked=stop_asked,
         average=None if ema is None else WeightAverage(detector, decay=ema.decay),
         losses=build_compiled_losses(spec.run, detector, loader),
+        accumulate_steps=optimisation.accumulate_steps,
     )
 
 

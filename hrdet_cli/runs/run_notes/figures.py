@@ -40,7 +40,17 @@ class RunFigures:
     @property
     def num_steps(self) -> int:
         """Steps of the whole run."""
-        return self.steps.num_steps * self.spec.optimisation.num_epochs
+        return self.steps_per_epoch * self.spec.optimisation.num_epochs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which the weights move; each may have several batches."""
+        return self.spec.optimisation.num_steps_of(self.steps.num_steps)
+
+    @property
+    def pictures_a_step(self) -> int:
+        """Over all processes and batches of a step."""
+        return self.steps.batch_size * self.spec.optimisation.accumulate_steps
 
     @property
     def warmup_steps(self) -> int:

@@ -17,7 +17,7 @@ def describe_high_rate(run: RunFigures) -> str | None:
     Published detectors had 1e-4 at 16 pictures a step (Swin, ConvNeXt), up to 0.004 at 256 (RTMDet).
     """
     optimisation = run.spec.optimisation
-    rate = optimisation.learning_rate_for(run.steps.batch_size)
+    rate = optimisation.learning_rate_for(run.pictures_a_step)
     if optimisation.optimiser.kind != "adamw" or not run.knows_batch_size or rate <= _HIGHEST_ADAMW:
         return None
     return (
@@ -42,11 +42,11 @@ def describe_long_warmup(run: RunFigures) -> str | None:
 def describe_drop_in_warmup(run: RunFigures) -> str | None:
     """A drop of the rate before it has risen."""
     drops = run.spec.optimisation.drop_epochs
-    if not run.knows_batch_size or not drops or min(drops) * run.steps.num_steps >= run.warmup_steps:
+    if not run.knows_batch_size or not drops or min(drops) * run.steps_per_epoch >= run.warmup_steps:
         return None
     return (
         f"the rate drops first after epoch {min(drops)}, inside the warm-up of "
-        f"{counted(run.warmup_steps, 'step')} ({run.steps.num_steps:,} an epoch): "
+        f"{counted(run.warmup_steps, 'step')} ({run.steps_per_epoch:,} an epoch): "
         f"{command('--set', 'optimisation.max_warmup_share=0.1')}"
     )
 
@@ -88,7 +88,7 @@ def describe_short_run(run: RunFigures) -> str | None:
     """A run of so few steps that nothing is learned."""
     if not run.knows_batch_size or run.num_steps >= _FEWEST_STEPS:
         return None
-    num_epochs = -(-_USUAL_STEPS // run.steps.num_steps)
+    num_epochs = -(-_USUAL_STEPS // run.steps_per_epoch)
     cure = ["--set", f"optimisation.num_epochs={num_epochs}"]
     if run.spec.optimisation.schedule.kind == "steps":
         cure += ["--set", _usual_drops(num_epochs)]

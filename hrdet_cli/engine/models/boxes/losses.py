@@ -1,4 +1,4 @@
-"""The losses on candidates: sums over a process's pictures, and what they are divided by."""
+"""The losses on candidates: sums over a process's pictures."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,8 +6,6 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrdet_cli.engine.distributed.collectives import sum_over_processes
-from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.models.boxes.sampling import Sample
 
 
@@ -100,23 +98,3 @@ def class_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return losses.view_as(labels)
-
-
-def denominator(count: Tensor, *, what: str, least: float = 1.0) -> Tensor:
-    """What a sum over this process's share of a batch is divided by.
-
-    Gradients are averaged over the processes, so each divides by an equal part of the count of all: what
-    comes out is the loss of one process that holds the whole batch.  The floor is that of the whole count.
-    Were it that of a process's part, a batch with fewer things to count than processes would weigh too
-    little.
-
-    Args:
-        count: Scalar, such as the number of drawn candidates, on this process; in the dtype of the sum.
-        what: What is counted, for the watchdog.
-        least: The count is taken to be at least this, so that a batch without anything divides by it.
-
-    Returns:
-        Scalar of that dtype without a gradient, equal on every process.
-    """
-    total = sum_over_processes(count.detach(), what=what)
-    return total.clamp(min=least) / current_world().size

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import at_least_float32, take_rows
+from hrdet_cli.engine.models.boxes.denominators import denominator
 from hrdet_cli.engine.models.boxes.focal_loss import FocalLoss
-from hrdet_cli.engine.models.boxes.losses import denominator
 from hrdet_cli.engine.models.boxes.overlap_loss import OverlapLoss
 from hrdet_cli.engine.models.boxes.ranking import best_pairs
 from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
+from hrdet_cli.engine.models.boxes.denominators import denominator
 from hrdet_cli.engine.models.boxes.focal_loss import FocalLoss
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator
+from hrdet_cli.engine.models.boxes.losses import BoxLoss
 from hrdet_cli.engine.models.boxes.matching import Matcher, Matches
 from hrdet_cli.engine.models.boxes.overlap_loss import OverlapLoss
 from hrdet_cli.engine.models.boxes.ranking import best_pairs

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, denominator, objectness_loss
+from hrdet_cli.engine.models.boxes.denominators import denominator
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, objectness_loss
 from hrdet_cli.engine.models.boxes.matching import Matcher
 from hrdet_cli.engine.models.boxes.sampling import Sampler
 from hrdet_cli.engine.models.dense.anchors import AnchorGenerator

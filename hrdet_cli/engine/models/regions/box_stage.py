@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder, at_least_float32, take_rows
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, class_losses, denominator
+from hrdet_cli.engine.models.boxes.denominators import denominator
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, class_losses
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import at_least_float32, take_rows
-from hrdet_cli.engine.models.boxes.losses import denominator
+from hrdet_cli.engine.models.boxes.denominators import denominator
 from hrdet_cli.engine.models.boxes.static_shapes import has_static_shapes
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.models.boxes.arithmetic import at_least_float32
-from hrdet_cli.engine.models.boxes.losses import denominator
+from hrdet_cli.engine.models.boxes.denominators import denominator
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid, SemanticMaps
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding

@@ -15,10 +15,11 @@ from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.compiled_losses import compile_losses
-from hrdet_cli.engine.training.loop import Losses, Trainer
+from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.optimiser import Sgd, build_optimiser
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.training.schedule import Schedule, Warmup
+from hrdet_cli.engine.training.step_gradients import Losses
 from tests import cascades, dense_heads
 from tests.tiny_detectors import (
     SELECTOR,

@@ -117,6 +117,7 @@ def build_trainer(
     stop_asked: Callable[[], bool] = lambda: False,
     groups: ParameterGroups | None = None,
     decay: float | None = None,
+    accumulate_steps: int = 1,
 ) -> Trainer:
     model = model or TinyDetector()
     return Trainer(
@@ -130,6 +131,7 @@ def build_trainer(
         numerics=numerics,
         stop_asked=stop_asked,
         average=None if decay is None else WeightAverage(model, decay=decay),
+        accumulate_steps=accumulate_steps,
     )
 
 
@@ -219,6 +221,48 @@ def test_the_state_of_one_optimiser_is_refused_by_another(begun: Any, resumed: A
     assert str(raised.value) == (
         f"the checkpoint does not fit this run ({told}): resume with the spec it was trained with"
     )
+
+
+def test_a_step_of_several_batches_counts_as_one_and_the_last_of_an_epoch_has_what_is_left() -> None:
+    trainer = build_trainer(accumulate_steps=2, schedule=COSINE)
+    reports = train(trainer)
+    assert [(report.epoch, report.step, report.num_images) for report in reports[:4]] == [
+        (1, 1, 4),
+        (1, 2, 2),
+        (2, 3, 4),
+        (2, 4, 2),
+    ]
+    assert (trainer.step, trainer.num_steps) == (8, 8)
+    shares = [0.01 + 0.99 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]
+    expected = [0.05 * share for share in (0.5, 0.75 * shares[1], *shares[2:])]
+    assert [report.learning_rate for report in reports] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_steps_before", [1, 2, 5])
+def test_a_run_of_accumulated_steps_resumes_bit_for_bit(num_steps_before: int) -> None:
+    through, stopped, resumed = (build_trainer(accumulate_steps=2, decay=0.7) for _ in range(3))
+    train(through)
+    train(stopped, num_steps_before)
+    state = copy.deepcopy(stopped.state_dict())
+    assert (state["num_images_per_step"], state["num_steps_per_epoch"]) == (4, 2)
+    assert resumed.load_state_dict(state) is None
+    train(resumed)
+    assert_same_bits(through.state_dict(), resumed.state_dict())
+
+
+def test_the_batch_of_a_step_that_gave_no_finite_loss_is_the_one_to_look_at() -> None:
+    class Second(FakeLoader):
+        def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+            for step, batch in enumerate(super().batches(epoch, first_step=first_step)):
+                boxes = batch.targets.boxes * (math.nan if step == 1 else 1)
+                yield replace(batch, targets=replace(batch.targets, boxes=boxes))
+
+    trainer = build_trainer(loader=Second(), accumulate_steps=3)
+    with pytest.raises(NonFiniteLossError):
+        train(trainer)
+    assert trainer.last_batch is not None
+    assert trainer.last_batch.targets.boxes.isnan().all()
+    assert trainer.is_last_batch_suspect
 
 
 def test_resume_needs_the_momentum() -> None:

@@ -61,7 +61,7 @@ class Loader:
             )
 
 
-def build_trainer(detector: Detector, rule: Sgd | AdamW = MOMENTUM) -> Trainer:
+def build_trainer(detector: Detector, rule: Sgd | AdamW = MOMENTUM, *, accumulate_steps: int = 1) -> Trainer:
     groups = ParameterGroups(norm=Factors(learning_rate=0.5))
     optimiser = build_optimiser(detector, rule, weight_decay=1e-4, groups=groups)
     detector.optimiser = optimiser
@@ -76,6 +76,7 @@ def build_trainer(detector: Detector, rule: Sgd | AdamW = MOMENTUM) -> Trainer:
         numerics=Numerics(),
         stop_asked=lambda: False,
         average=WeightAverage(detector, decay=0.9),
+        accumulate_steps=accumulate_steps,
     )
 
 
@@ -119,6 +120,15 @@ def test_a_rehearsal_before_the_first_step_leaves_no_optimiser_state_gradient_or
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert str(np.random.get_state()) == str(states[2])
+
+
+def test_of_a_step_of_many_batches_two_are_made_each_looked_at_twice() -> None:
+    detector = Detector()
+    trainer = build_trainer(detector, accumulate_steps=8)
+    before = flatten(trainer.state_dict())
+    trainer.rehearse(BATCH)
+    assert detector.momenta_seen == [True] * 4
+    assert flatten(trainer.state_dict()) == before
 
 
 def test_the_momenta_of_later_steps_are_in_memory_in_a_rehearsed_first_step() -> None:

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from hrdet_cli.engine.distributed.world import World
-from hrdet_cli.engine.models.boxes import losses
-from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, denominator, objectness_loss
+from hrdet_cli.engine.models.boxes.losses import BoxLoss, class_loss, objectness_loss
 from hrdet_cli.engine.models.boxes.sampling import Sample
 
 
@@ -79,23 +77,3 @@ def test_class_loss_counts_valid_slots_only() -> None:
     loss = class_loss(logits, torch.tensor([[0, 2, 1]]), SAMPLE.is_valid)
     first = math.log(1 + math.e + math.e**2)
     assert loss.item() == pytest.approx(first + math.log(3))
-
-
-def test_the_denominator_is_the_count_and_never_zero() -> None:
-    assert denominator(SAMPLE.is_valid.sum(dtype=torch.float32), what="samples").item() == 2
-    assert denominator(torch.tensor(0.0), what="samples").item() == 1
-    assert denominator(torch.tensor(0.25), what="weights", least=1e-6).item() == 0.25
-
-
-def test_the_denominator_has_no_gradient() -> None:
-    weights = torch.tensor([0.5, 1.5], requires_grad=True)
-    assert not denominator(weights.sum(), what="weights").requires_grad
-
-
-@pytest.mark.parametrize(("total", "wanted"), [(6.0, 3.0), (2.0, 1.0), (1.0, 0.5), (0.0, 0.5)])
-def test_over_two_processes_the_denominator_is_half_of_the_whole_count_which_is_at_least_one(
-    monkeypatch: pytest.MonkeyPatch, total: float, wanted: float
-) -> None:
-    monkeypatch.setattr(losses, "sum_over_processes", lambda _, **_name: torch.tensor(total))
-    monkeypatch.setattr(losses, "current_world", lambda: World(rank=0, size=2))
-    assert denominator(torch.tensor(0.0), what="samples").item() == wanted

@@ -4,7 +4,7 @@ from torch import Tensor
 from torchvision.models.detection.rpn import RPNHead
 
 from hrdet_cli.engine.distributed.world import World
-from hrdet_cli.engine.models.boxes import losses
+from hrdet_cli.engine.models.boxes import denominators
 from hrdet_cli.engine.models.boxes.arithmetic import BoxCoder
 from hrdet_cli.engine.models.boxes.losses import BoxLoss
 from hrdet_cli.engine.models.boxes.matching import Matcher
@@ -166,8 +166,8 @@ def test_two_processes_with_a_picture_each_average_to_one_process_with_both(
 
     num_anchors = predictions.anchors.belong_to(SIZES).sum(dim=1)
     assert num_anchors[0] > num_anchors[1]  # equal counts would prove nothing
-    monkeypatch.setattr(losses, "sum_over_processes", lambda _, **_name: num_anchors.sum().float())
-    monkeypatch.setattr(losses, "current_world", lambda: World(rank=0, size=2))
+    monkeypatch.setattr(denominators, "sum_over_processes", lambda _, **_name: num_anchors.sum().float())
+    monkeypatch.setattr(denominators, "current_world", lambda: World(rank=0, size=2))
     shares = []
     for picture in range(2):
         only = slice(picture, picture + 1)

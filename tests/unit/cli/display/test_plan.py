@@ -1,0 +1,100 @@
+"""What a plan says of how the weights will be moved."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from hrdet_cli.cli.display.plan import print_plan
+from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
+from hrdet_cli.specs.loading import load_spec
+
+PART = PartCounts("a.json", 10, 10, 20, 0, {}, "")
+
+
+def rows_of(*settings: str, groups: tuple[GroupRates, ...] = (), num_processes: int = 2) -> dict[str, str]:
+    """The rows of a plan of 16 pictures a step, by their first words."""
+    plan = Plan(
+        name="mine",
+        class_names=("cat",),
+        train=PART,
+        val=PART,
+        num_processes=num_processes,
+        batch_size=16,
+        finds_batch_size=False,
+        steps_per_epoch=1,
+        num_repeats_per_epoch=0,
+        num_steps=8,
+        weights=None,
+        has_weights=False,
+        learning_rate=0.01,
+        learning_rate_rule="as set",
+        warmup_steps=0,
+        parameter_groups=groups,
+        canvases=("320x256",),
+        useful_pixel_share=0.5,
+        sources={},
+        notes=(),
+    )
+    text = StringIO()
+    print_plan(plan, load_spec(preset="demo", settings=[*settings]).spec, Console(file=text, width=400))
+    lines = [line.split("  ", 1) for line in text.getvalue().splitlines() if "  " in line]
+    return {name: value.strip() for name, value in lines}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("{drop_epochs: [4, 6]}", "the rate is multiplied by 0.1 after epoch 4, 6"),
+        ("{drop_epochs: []}", "the rate stays: there are no drops"),
+        ("{kind: constant}", "the rate stays"),
+        ("{kind: cosine, final_factor: 0.05}", "the rate falls along a cosine to 0.05 of it at the end"),
+    ],
+)
+def test_the_schedule_in_words(schedule: str, words: str) -> None:
+    settings = ["optimisation.schedule.drop_factor=0.1"] if "drop" in schedule else []
+    assert rows_of(f"optimisation.schedule={schedule}", *settings)["schedule"] == words
+
+
+def test_the_optimiser_and_its_decay() -> None:
+    assert rows_of()["optimiser"] == "SGD, momentum 0.9, weight decay 0.0001"
+    adamw = rows_of(
+        "optimisation.optimiser={kind: adamw, betas: [0.9, 0.95]}", "optimisation.weight_decay=0.05"
+    )
+    assert adamw["optimiser"] == "AdamW, betas 0.9 and 0.95, decoupled weight decay 0.05"
+
+
+def test_a_backbone_that_slows_down_by_stage() -> None:
+    backbone = GroupRates("backbone", 0.5, 0.005, 1.0, 0.05, 0.8)
+    assert rows_of(groups=(backbone,))["parameters of backbone"] == (
+        "learning rate 0.005 (x 0.5), weight decay 0.05 (x 1); x 0.8 in stage 4, and once more for each "
+        "stage before it"
+    )
+
+
+def test_evaluations_and_what_ends_the_run() -> None:
+    assert rows_of()["evaluation"] == "after every 4 epochs and the last, best by box AP"
+    settings = ["every_num_epochs=1", "with_loss=true", "best_by=loss", "patience=5"]
+    assert rows_of(*(f"evaluation.{setting}" for setting in settings))["evaluation"] == (
+        "after each epoch, best by validation loss, with the validation loss; ends after 5 evaluations in "
+        "a row without a better one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("norm", "num_seen"),
+    [
+        ("{kind: sync}", "4 pictures"),
+        ("{kind: batch}", "2 pictures"),
+        ("{kind: group}", None),
+        ("{kind: batch, keep_statistics: true}", None),
+    ],
+)
+def test_what_batch_norms_see_of_a_step_of_several_batches(norm: str, num_seen: str | None) -> None:
+    settings = [f"norm={norm}", "optimisation.accumulate_steps=4", "model.weights=w.pth"]
+    words = rows_of(*settings)["batches a step"]
+    assert words.startswith("4 of 4 pictures, whose gradients are added up")
+    told = f"; batch norms see {num_seen} at a time, not the step's 16: norm.keep_statistics=true and"
+    assert (told in words) is (num_seen is not None)
+    assert ("batch norms" in words) is (num_seen is not None)
+    assert "batches a step" not in rows_of()
