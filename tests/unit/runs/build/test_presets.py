@@ -42,6 +42,7 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w40, fcos, group norms": 53.54,
     "hrnet w48, fcos, group norms": 73.38,
     "resnet 50, fcos, group norms, P6 of P5": 32.3,
+    "resnet 50, fcos, group norms, P6 of P5, biases": 32.3,
     "resnet 101, fcos, group norms, P6 of P5": 51.29,
     "resnet 50, retinanet": 37.97,
     "resnet 50, retinanet, P6 of P5": 33.84,
@@ -81,6 +82,8 @@ def architecture(model: ModelSpec) -> str:
     norms = "" if norm is None else f", {norm} norms"
     if model.neck.coarse_from == "neck":
         norms += ", P6 of P5"
+    if isinstance(model.head, FcosSpec) and model.head.conv_bias:
+        norms += ", biases"
     return f"{model.backbone.kind} {backbone}, {model.head.kind}{masks}{norms}"
 
 
@@ -125,10 +128,12 @@ def test_torchvision_counts_as_many_parameters(name: str) -> None:
     weights = str(spec.model.weights).removeprefix("torchvision:")
     with torch.device("meta"):
         detector = build_detector(spec, num_classes=90, trains=False)
-    of_background = 9 * 9 * 256 + 9 if spec.model.head.kind == "retinanet" else 4 * (1024 + 1)
+    of_background = {"retinanet": 9 * (9 * 256 + 1), "fcos": 9 * 256 + 1, "faster_rcnn": 4 * (1024 + 1)}
+    counted = sum(parameter.numel() for parameter in detector.parameters())
+    counted += of_background[spec.model.head.kind]
     if spec.model.head.has_masks:
-        of_background += 256 + 1
-    counted = sum(parameter.numel() for parameter in detector.parameters()) + of_background
+        counted += 256 + 1
+    counted -= sum(".scales." in name for name, _ in detector.named_parameters())  # FCOS's, which are 1 there
     if spec.norm.kind == "frozen":  # which has no parameters there
         state = detector.state_dict()
         counted -= 2 * sum(state[key].numel() for key in state if key.endswith(".running_mean"))
