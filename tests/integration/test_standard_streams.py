@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import FinishedRun, tiny_options
+from tests.integration.conftest import tiny_options
 
 MAIN = """
 import faulthandler, sys
@@ -91,16 +91,14 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
     ("redirection", "processes"),
     [
         (">/dev/full 2>/dev/full", ()),
-        (">&0 2>&0", ("--processes-per-node", "2")),
         (">&- 2>&- <&-", ("--processes-per-node", "2")),
     ],
 )
 def test_a_run_goes_on_without_its_terminal(
-    finished_run: FinishedRun, tmp_path: Path, redirection: str, processes: tuple[str, ...]
+    tmp_path: Path, redirection: str, processes: tuple[str, ...]
 ) -> None:
-    options = tiny_options(
-        finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
-    )
+    few = ("data.demo={seed: 1, num_train_images: 4, num_val_images: 2}", "optimisation.num_epochs=1")
+    options = tiny_options(tmp_path / "data", *few, "optimisation.schedule.drop_epochs=[]")
     done = run_under(redirection, "train", *options, *processes, "--run-dir", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "checkpoints" / "last.pt").is_file()
