@@ -18,6 +18,7 @@ from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import (
+    BackboneGroupSpec,
     EmaSpec,
     ParameterGroupSpec,
     ParameterGroupsSpec,
@@ -560,7 +561,7 @@ def test_the_recipe_for_fine_tuning_changes_how_the_detector_of_mmdetection_trai
     assert tuned.data == base.data
     optimisation = tuned.optimisation
     assert optimisation.parameter_groups == ParameterGroupsSpec(
-        backbone=ParameterGroupSpec(learning_rate_factor=0.1)
+        backbone=BackboneGroupSpec(learning_rate_factor=0.1)
     )
     assert optimisation.ema == EmaSpec(decay=0.998)
     assert (optimisation.num_epochs, optimisation.drop_epochs) == (8, (6,))

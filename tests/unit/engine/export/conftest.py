@@ -66,4 +66,4 @@ def _spread_predictions(detector: Detector, images: ImageBatch) -> None:
     if head.mask_head is not None:
         first = proposals.boxes[:, :20]
         logits = head.mask_head(pyramid, first, torch.zeros(first.shape[:2], dtype=torch.int64))
-        spread(head.mask_head.logits, logits, wanted=2.0)
+        spread(head.mask_head.logits, logits, wanted=2.5)
