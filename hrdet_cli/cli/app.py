@@ -21,7 +21,6 @@ from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
 from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
 from hrdet_cli.cli.stopping import end_on_stop_signals
-from hrdet_cli.cli.threads import let_waiting_threads_sleep
 from hrdet_cli.cli.train import train
 from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.cli.weights import weights_app
@@ -84,7 +83,6 @@ def main() -> NoReturn:
     """Run the command line; errors become a message on stderr and their exit code."""
     end_on_stop_signals()
     quieten_libraries()
-    let_waiting_threads_sleep()
     with lasting_streams():
         exit_code = _run()
     end_process(exit_code)
