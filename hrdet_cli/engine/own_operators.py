@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-NAMESPACE = "hrdet"
-
 
 def define_operator(
     name: str, *, cpu: Callable[..., Any], cuda: Callable[..., Any], fake: Callable[..., Any]
@@ -24,7 +22,7 @@ def define_operator(
         cuda: Computes on a GPU.
         fake: Makes a result of the same shape, dtype and layout without looking at values.
     """
-    qualified = f"{NAMESPACE}::{name}"
+    qualified = f"hrdet::{name}"
     torch.library.define(qualified, torch.library.infer_schema(cpu, mutates_args=()))
     for device_type, kernel in (("cpu", cpu), ("cuda", cuda)):
         torch.library.impl(qualified, device_type, kernel)
