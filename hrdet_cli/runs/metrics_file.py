@@ -112,7 +112,7 @@ class _Line(msgspec.Struct):
     kind: str
     step: int
     epoch: int
-    loss: float | None = 0.0
+    loss: float | None = None
     losses: dict[str, float | None] = {}
     learning_rate: float = 0.0
     weights: str = "raw"
@@ -145,7 +145,10 @@ def read_history(path: Path) -> TrainingHistory | None:
     evaluations: dict[str, list[EvaluatedEpoch]] = {}
     for line in lines:
         if line.kind == "evaluation":
-            evaluations.setdefault(line.weights, []).append(EvaluatedEpoch(line.epoch, line.numbers()))
+            evaluated = EvaluatedEpoch(
+                epoch=line.epoch, step=line.step, numbers=line.numbers(), loss=line.loss
+            )
+            evaluations.setdefault(line.weights, []).append(evaluated)
     names = steps[-1].losses
     return TrainingHistory(
         steps=np.array([line.step for line in steps], dtype=np.float64),

@@ -21,6 +21,7 @@ _SMOOTHED_SHARE = 0.05  # of the points, over which a line is averaged
 _ROW = 0.075  # of the list of lines, as a share of the panel's height
 _OF_BOXES = (("box", "AP"), ("box", "AP50"), ("box", "AP75"))
 _OF_BOTH = (("box", "AP"), ("box", "AP50"), ("mask", "AP"), ("mask", "AP50"))
+_DOT_SIZE = 4
 
 Values = NDArray[np.float64]
 
@@ -44,18 +45,22 @@ class TrainingHistory:
     evaluations: Mapping[str, Sequence["EvaluatedEpoch"]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatedEpoch:
     """An evaluation.
 
     Attributes:
         epoch: After which it was.
+        step: The last of that epoch.
         numbers: COCO's of each task, ``box`` and perhaps ``mask``, by name; None where there is nothing to
             average.
+        loss: Sum of the losses on the validation data; None where it was not computed or is not finite.
     """
 
     epoch: int
+    step: int
     numbers: Mapping[str, Mapping[str, float | None]]
+    loss: float | None = None
 
     def number(self, task: str, name: str) -> float | None:
         """One of them; None also where the task was not evaluated."""
@@ -65,7 +70,8 @@ class EvaluatedEpoch:
 def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image:
     """Draw losses above the learning rate, and beside them average precision.
 
-    Losses are thin lines with their moving averages on top; dotted lines are of an average of the weights.
+    Losses are thin lines with their moving averages on top, and dots on a line are of the validation data;
+    dotted lines are of an average of the weights.
 
     Args:
         history: At least one step; evaluations may be none.
@@ -108,6 +114,17 @@ def _draw_losses(axes: "Axes", history: TrainingHistory) -> None:
         axes.plot(steps, smooth, color=hex_of(colour), linewidth=2.0)
         highest = max(highest, float(np.nanpercentile(points, 99)))
         _list_line(axes, number, name, f"{smooth[-1]:.3f}", colour)
+    row = len(lines)
+    for kind, evaluated in history.evaluations.items():
+        known = [(e.step, e.loss) for e in evaluated if e.loss is not None]
+        if not known:
+            continue
+        at_steps, sums = zip(*known, strict=True)
+        style = _style(kind)
+        axes.plot(at_steps, sums, style, marker="o", markersize=_DOT_SIZE, color=hex_of(INK), linewidth=2)
+        highest = max(highest, *sums)
+        _list_line(axes, row, _of_weights("validation", kind), f"{sums[-1]:.3f}", INK, style, marker="o")
+        row += 1
     axes.set_ylim(0, 1.1 * highest or 1.0)
 
 
@@ -126,11 +143,12 @@ def _draw_precision(axes: "Axes", evaluations: Mapping[str, Sequence[EvaluatedEp
             if not known:
                 continue
             colour = INK if number == 0 else class_colour(number - 1)
-            style = "-" if kind == "raw" else ":"
+            style = _style(kind)
             epochs, values = zip(*known, strict=True)
-            axes.plot(epochs, values, style, marker="o", markersize=4, color=hex_of(colour), linewidth=2)
-            label = f"{task} {name}" if has_masks else name
-            label = label if kind == "raw" else f"{label}, average"
+            axes.plot(
+                epochs, values, style, marker="o", markersize=_DOT_SIZE, color=hex_of(colour), linewidth=2
+            )
+            label = _of_weights(f"{task} {name}" if has_masks else name, kind)
             _list_line(axes, row, label, f"{values[-1]:.3f}", colour, style)
             row += 1
         for task in ("box", "mask") if has_masks else ("box",):
@@ -145,13 +163,32 @@ def _draw_precision(axes: "Axes", evaluations: Mapping[str, Sequence[EvaluatedEp
         write(axes, 0.5, 0.5, "not evaluated", MUTED, align="center")
 
 
-def _list_line(axes: "Axes", number: int, name: str, value: str, colour: Colour, style: str = "-") -> None:
+def _style(kind: str) -> str:
+    """How lines of a kind of weights are drawn."""
+    return "-" if kind == "raw" else ":"
+
+
+def _of_weights(name: str, kind: str) -> str:
+    return name if kind == "raw" else f"{name}, average"
+
+
+def _list_line(
+    axes: "Axes",
+    number: int,
+    name: str,
+    value: str,
+    colour: Colour,
+    style: str = "-",
+    marker: str | None = None,
+) -> None:
     """Look, name and last value of a line, to the right of the panel."""
     y = 0.96 - number * _ROW
     axes.plot(
         (1.02, 1.06),
         (y, y),
         style,
+        marker=marker,
+        markersize=_DOT_SIZE,
         color=hex_of(colour),
         linewidth=2.4,
         transform=axes.transAxes,

@@ -124,7 +124,14 @@ def test_the_history_has_steps_and_evaluations_and_no_damaged_lines(tmp_path: Pa
         | {"learning_rate": 0.1 * n}
         for n in (1, 2)
     ]
-    evaluation = {"kind": "evaluation", "weights": "ema", "epoch": 1, "step": 2, "box": {"AP": None}}
+    evaluation = {
+        "kind": "evaluation",
+        "weights": "ema",
+        "epoch": 1,
+        "step": 2,
+        "box": {"AP": None},
+        "loss": 4,
+    }
     texts = [json.dumps(line) for line in (steps[0], steps[1], evaluation)]
     file.write_text("\n".join([texts[0], "\x00" * 40, texts[1], '{"kind": 3}', texts[2], texts[0][:20]]))
     history = read_history(file)
@@ -133,7 +140,9 @@ def test_the_history_has_steps_and_evaluations_and_no_damaged_lines(tmp_path: Pa
     assert history.loss.tolist() == [3, 6]
     assert {name: values.tolist() for name, values in history.losses.items()} == {"a": [1, 2], "b": [2, 4]}
     assert history.learning_rates.tolist() == [0.1, 0.2]
-    assert history.evaluations == {"ema": [EvaluatedEpoch(1, {"box": {"AP": None}})]}
+    assert history.evaluations == {
+        "ema": [EvaluatedEpoch(epoch=1, step=2, numbers={"box": {"AP": None}}, loss=4)]
+    }
 
 
 def test_a_run_without_a_step_has_no_history(tmp_path: Path) -> None:
@@ -148,4 +157,4 @@ def test_masks_of_an_evaluation_are_read_beside_its_boxes(tmp_path: Path) -> Non
     (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in (step, evaluation)))
     history = read_history(tmp_path / "metrics.jsonl")
     assert history is not None
-    assert history.evaluations == {"raw": [EvaluatedEpoch(1, numbers)]}
+    assert history.evaluations == {"raw": [EvaluatedEpoch(epoch=1, step=1, numbers=numbers)]}

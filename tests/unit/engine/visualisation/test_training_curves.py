@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,7 +30,12 @@ def make_history(num_steps: int, *, aps: tuple[float | None, ...] = ()) -> Train
         loss=np.full(num_steps, 2.0),
         losses={"rpn_box": 1 - steps / num_steps},
         learning_rates=np.full(num_steps, 0.01),
-        evaluations={"raw": [EvaluatedEpoch(n, {"box": {"AP": ap}}) for n, ap in enumerate(aps, start=1)]},
+        evaluations={
+            "raw": [
+                EvaluatedEpoch(epoch=n, step=n, numbers={"box": {"AP": ap}})
+                for n, ap in enumerate(aps, start=1)
+            ]
+        },
     )
 
 
@@ -66,6 +73,19 @@ def test_average_precision_is_drawn_from_nought_to_one() -> None:
     assert abs(np.median(line) - 303) < 3, "half way between rows 60 and 546"
 
 
+def record_axes(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The panels that are drawn from now on."""
+    axes: list[Axes] = []
+    original = Figure.add_axes
+
+    def record(self: Figure, *args: Any, **options: Any) -> Axes:
+        axes.append(original(self, *args, **options))
+        return axes[-1]
+
+    monkeypatch.setattr(Figure, "add_axes", record)
+    return axes
+
+
 def test_masks_have_a_line_and_a_best_epoch_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
     original = plot_text.write
@@ -76,7 +96,11 @@ def test_masks_have_a_line_and_a_best_epoch_of_their_own(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(training_curves, "write", record)
     epochs = [
-        EvaluatedEpoch(n, {"box": {"AP": box, "AP50": 0.5, "AP75": 0.2}, "mask": {"AP": mask, "AP50": 0.75}})
+        EvaluatedEpoch(
+            epoch=n,
+            step=n,
+            numbers={"box": {"AP": box, "AP50": 0.5, "AP75": 0.2}, "mask": {"AP": mask, "AP50": 0.75}},
+        )
         for n, (box, mask) in enumerate(((0.5, 0.25), (0.4, 0.35)), start=1)
     ]
     history = replace(make_history(10), evaluations={"raw": epochs})
@@ -94,6 +118,20 @@ def test_masks_have_a_line_and_a_best_epoch_of_their_own(monkeypatch: pytest.Mon
         "best mask AP 0.350,",
     ]
     assert [text for text in texts if text.startswith("epoch")] == ["epoch 1", "epoch 2"]
+
+
+def test_validation_losses_lie_over_the_steps_of_their_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = [
+        EvaluatedEpoch(epoch=1, step=500, numbers={}, loss=3.0),
+        EvaluatedEpoch(epoch=2, step=1000, numbers={}, loss=None),
+        EvaluatedEpoch(epoch=3, step=1500, numbers={}, loss=4.0),
+    ]
+    axes = record_axes(monkeypatch)
+    draw_training_curves(replace(make_history(1500), evaluations={"raw": epochs, "ema": []}), title="a")
+    lines = [np.asarray(line.get_xydata()).tolist() for line in axes[0].lines]
+    assert [[500, 3.0], [1500, 4.0]] in lines, "not the one that is not finite"
+    assert axes[0].get_ylim()[1] == pytest.approx(4.4), "all of it is seen"
+    assert "validation  4.000" in [text.get_text() for text in axes[0].texts]
 
 
 def test_runs_without_evaluations_or_with_one_step_are_drawn_too() -> None:
