@@ -10,6 +10,7 @@ import numpy as np
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.sampling import showings_by_class
 from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.weights.names import is_weights_name
@@ -44,6 +45,20 @@ class PartCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassShowings:
+    """How often training sees a class.
+
+    Attributes:
+        num_pictures: Pictures of it that take part.
+        per_epoch: How often an epoch shows a picture of it, on average.
+    """
+
+    name: str
+    num_pictures: int
+    per_epoch: float
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRates:
     """Parameters that are not trained like the others; one in several groups gets the factors of all.
 
@@ -71,6 +86,7 @@ class Plan:
         finds_batch_size: They are still to be found on the GPU, and every number here that depends on them is
             that of one picture on each process.
         num_repeats_per_epoch: Pictures shown twice in an epoch to fill the last batch of each orientation.
+        class_showings: How often each class is seen, in the order of the classes.
         weights: The file or name that training starts from; None for random weights.
         has_weights: Whether that file is there, or a name will be fetched.
         learning_rate: The rate after warm-up, before the first drop.
@@ -94,6 +110,7 @@ class Plan:
     steps_per_epoch: int
     num_repeats_per_epoch: int
     num_steps: int
+    class_showings: tuple[ClassShowings, ...]
     weights: str | None
     has_weights: bool
     learning_rate: float
@@ -169,8 +186,9 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         batch_size=batch_size,
         finds_batch_size=finds_batch_size,
         steps_per_epoch=steps_per_epoch,
-        num_repeats_per_epoch=steps.num_steps * steps.batch_size - steps.num_pictures,
+        num_repeats_per_epoch=steps.sampler.num_fillers,
         num_steps=figures.num_steps,
+        class_showings=tuple(_count_showings(train, steps)),
         weights=weights,
         has_weights=weights is not None and (is_weights_name(weights) or Path(weights).is_file()),
         learning_rate=learning_rate,
@@ -194,6 +212,13 @@ def _count(annotations: CocoAnnotations, num_used: int) -> PartCounts:
         dropped_boxes=dict(annotations.dropped_boxes),
         fingerprint=annotations.fingerprint,
     )
+
+
+def _count_showings(train: CocoAnnotations, steps: TrainingSteps) -> Iterator[ClassShowings]:
+    once = showings_by_class(train, steps.indices, np.ones(steps.num_pictures))
+    expected = showings_by_class(train, steps.indices, steps.sampler.expected)
+    for name, count, per_epoch in zip(train.class_names, once.tolist(), expected.tolist(), strict=True):
+        yield ClassShowings(name, round(count), per_epoch)
 
 
 def _learning_rate_rule(spec: ExperimentSpec, batch_size: int) -> str:

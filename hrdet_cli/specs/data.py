@@ -51,6 +51,34 @@ class DemoDataSpec(Spec):
     """Pictures in the validation part."""
 
 
+class ShuffleSpec(Spec):
+    """Every picture once an epoch, in an order drawn anew."""
+
+    kind: Literal["shuffle"] = "shuffle"
+    """How often pictures are shown."""
+
+
+class ClassAwareSpec(Spec):
+    """As often a picture of one class as of any other; pictures without a class once an epoch."""
+
+    kind: Literal["class-aware"]
+    """How often pictures are shown."""
+
+
+class RepeatFactorSpec(Spec):
+    """Pictures of rare classes more often than once an epoch, as in LVIS."""
+
+    kind: Literal["repeat-factor"]
+    """How often pictures are shown."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.001
+    """Pictures come sqrt(threshold / f) times as often where they have a class that only a smaller share f of
+    the pictures has. LVIS's is 0.001."""
+
+
+SamplingSpec = Annotated[ShuffleSpec | ClassAwareSpec | RepeatFactorSpec, Field(discriminator="kind")]
+"""Every kind of sampling, the default kind first."""
+
+
 class DataSpec(Spec):
     """The data set and how it is read."""
 
@@ -65,6 +93,8 @@ class DataSpec(Spec):
     batch_size_per_process: BatchSize = 2
     """Pictures per training step on each process; `auto` looks for the most that fit on the GPU before the
     run begins, and the run's own spec then has the number."""
+    sampling: SamplingSpec = ShuffleSpec()
+    """How often an epoch shows each picture."""
     num_workers: Annotated[int, Field(ge=0, le=1024)] = 2
     """Worker processes that read pictures for each training process; 0 reads in the process itself."""
     resize_filter: Literal["antialias", "bilinear", "opencv"] = "antialias"

@@ -23,7 +23,12 @@ from hrdet_cli.wording import shortened
 
 SECTION_KINDS = ("kind", "policy")
 IMPLIED_KINDS: Mapping[str, str] = MappingProxyType(
-    {"model.head": "faster_rcnn", "optimisation.optimiser": "sgd", "optimisation.schedule": "steps"}
+    {
+        "data.sampling": "shuffle",
+        "model.head": "faster_rcnn",
+        "optimisation.optimiser": "sgd",
+        "optimisation.schedule": "steps",
+    }
 )
 """What sections are of which no layer says it."""
 _MOST_PARTS, _MOST_SHOWN = 20, 100

@@ -20,6 +20,7 @@ from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import PixelFilter, ResizeAugmentation, Resizing
 from hrdet_cli.engine.evaluation.inference import PictureDetections
 from hrdet_cli.engine.evaluation.scoring import score_detections
@@ -78,7 +79,7 @@ def compare(
         original = annotations.size_of(index)
         rgb = decode_rgb(images.read(name), expected=original, name=name)
         decoded.append((rgb.int() - theirs["decoded"].int()).abs().flatten())
-        sample = dataset.sample(0, index)
+        sample = dataset.sample(0, Showing(index))
         pixels.append((sample.pixels.int() - theirs["pixels"].int()).abs().flatten())
         canvas = SmallestCanvas().canvas_for([sample.record.placement.placed])
         (found,) = detect_in(detector, pad_pictures([sample], canvas))

@@ -20,6 +20,7 @@ from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.mask_frames import fill_polygons
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import ResizeAugmentation, Resizing, canvas_map
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.regions.mask_targets import mask_targets
@@ -82,7 +83,7 @@ def compare(
     mmdetection's and the polygons.
     """
     index = dataset.annotations.file_names.tolist().index(name)
-    sample = dataset.sample(0, index)
+    sample = dataset.sample(0, Showing(index))
     if sample.masks is None or not len(theirs["boxes"]):
         return
     distance, row_of = nearest(sample.boxes, theirs["boxes"])
@@ -114,7 +115,7 @@ def covered_by_polygons(
         num_cells: m.
     """
     original = dataset.annotations.size_of(index)
-    factors, shifts = canvas_map(original, dataset.placement_of(0, index))
+    factors, shifts = canvas_map(original, dataset.placement_of(0, Showing(index)))
     is_kept = np.ones(len(dataset.annotations.targets_of(index)[0]), dtype=bool)
     segmentations = dataset.annotations.segmentations_of(index, is_kept)
     num_points = num_cells * _POINTS

@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import ResizeAugmentation, Resizing
 from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
@@ -63,7 +64,7 @@ def test_pixels_are_those_of_opencv_to_the_bit(long: int, short: int) -> None:
         decoded = np.asarray(cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB))
         ours = decode_rgb(raw, expected=size, name=name).permute(1, 2, 0)
         assert torch.equal(ours, torch.from_numpy(decoded))
-        pixels = dataset.sample(0, index).pixels
+        pixels = dataset.sample(0, Showing(index)).pixels
         factor = min(long / max(size.height, size.width), short / min(size.height, size.width))
         wanted = int(size.width * factor + 0.5), int(size.height * factor + 0.5)
         resized = cv2.resize(decoded, wanted, interpolation=cv2.INTER_LINEAR)

@@ -11,10 +11,13 @@ from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
+from hrdet_cli.specs.data import RepeatFactorSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec, SgdSpec
 from hrdet_cli.wording import counted, first_few
+
+_MOST_RARE_CLASSES = 5
 
 
 def print_plan(plan: Plan, spec: ExperimentSpec, console: Console) -> None:
@@ -37,6 +40,9 @@ def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:
     facts.add_row("training data", _describe(plan.train))
     facts.add_row("validation data", _describe(plan.val) if plan.val else "none")
     facts.add_row("classes", _classes(plan.class_names))
+    if spec.data.sampling.kind != "shuffle":
+        facts.add_row("sampling", _sampling(plan, spec))
+        facts.add_row("rarest classes", _rarest_classes(plan))
     facts.add_row("processes", str(plan.num_processes))
     facts.add_row("pictures a step", _batch_size(plan))
     if spec.optimisation.accumulate_steps > 1:
@@ -170,6 +176,21 @@ def _weights(plan: Plan) -> str:
 
 def _classes(names: tuple[str, ...]) -> str:
     return f"{len(names)}: {first_few(names, 8)}"
+
+
+def _sampling(plan: Plan, spec: ExperimentSpec) -> str:
+    sampling, num_pictures = spec.data.sampling, plan.train.num_used
+    threshold = f", threshold {sampling.threshold:g}" if isinstance(sampling, RepeatFactorSpec) else ""
+    num_shown = plan.steps_per_epoch * plan.batch_size
+    return f"{sampling.kind}{threshold}: {num_shown:,} pictures an epoch, drawn from {num_pictures:,}"
+
+
+def _rarest_classes(plan: Plan) -> str:
+    """How often pictures of the rarest are shown."""
+    rarest = sorted(plan.class_showings, key=lambda shown: shown.num_pictures)
+    trained = [shown for shown in rarest if shown.num_pictures][:_MOST_RARE_CLASSES]
+    shown = (f"{shown.name} {shown.num_pictures:,} -> {shown.per_epoch:,.0f}" for shown in trained)
+    return f"{', '.join(shown)} (pictures that there are -> that an epoch shows)"
 
 
 def _repeats(plan: Plan) -> str:

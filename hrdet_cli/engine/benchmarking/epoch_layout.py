@@ -89,7 +89,7 @@ def lay_out_epoch(steps: TrainingSteps, *, num_processes: int) -> EpochLayout:
         num_useful += layout.num_useful_pixels
         of_step = []
         for start in range(0, steps.batch_size, size):
-            request = replace(layout.request, indices=layout.request.indices[start : start + size])
+            request = replace(layout.request, showings=layout.request.showings[start : start + size])
             canvas = canvas_of(request, layout.placements[start : start + size], steps.padding)
             of_step.append(canvas)
             kept = requests.setdefault(canvas, [])

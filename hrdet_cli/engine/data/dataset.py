@@ -6,17 +6,17 @@ from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
-from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Augmentation, Placement, move_boxes
 from hrdet_cli.engine.geometry import Scale
 
 
 class PictureDataset:
-    """Samples of an annotation file, each a pure function of (seed, epoch, index).
+    """Samples of an annotation file, each a pure function of (seed, epoch, showing).
 
     A crop keeps the targets whose centre lies inside it, as SimpleDet does.  Crowd regions are areas rather
     than things: whatever part of one the crop shows stays an ignored region.
@@ -51,27 +51,28 @@ class PictureDataset:
         """Number of pictures in the annotation file."""
         return len(self.annotations)
 
-    def placement_of(self, epoch: int, index: int, *, scale: Scale | None = None) -> Placement:
-        """Where picture ``index`` goes in epoch ``epoch``; reads no picture.
+    def placement_of(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Placement:
+        """Where a picture goes in an epoch; reads no picture.
 
         Args:
             epoch: Counted from 0.
-            index: A position in the annotation file.
+            showing: Which picture, and which of its showings.
             scale: That of the picture's step; None draws one for the picture alone.
         """
         return place_picture(
-            self.annotations, self.augmentation, seed=self.seed, epoch=epoch, index=index, scale=scale
+            self.annotations, self.augmentation, seed=self.seed, epoch=epoch, showing=showing, scale=scale
         )
 
-    def sample(self, epoch: int, index: int, *, scale: Scale | None = None) -> Sample:
-        """The sample of one picture in one epoch; the arguments are those of ``placement_of``.
+    def sample(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Sample:
+        """The sample of one showing of a picture; the arguments are those of ``placement_of``.
 
         Raises:
             DataError: The picture, or its label map, is missing, damaged or not of its annotated size.
         """
+        index = showing.index
         name = str(self.annotations.file_names[index])
         original = self.annotations.size_of(index)
-        placement = self.placement_of(epoch, index, scale=scale)
+        placement = self.placement_of(epoch, showing, scale=scale)
         pixels, damage = decode_picture(self._images.read(name), expected=original, name=name)
         boxes, labels = self.annotations.targets_of(index)
         moved, is_kept = move_boxes(boxes, original, placement)
@@ -88,7 +89,7 @@ class PictureDataset:
             pixels=move_pixels(pixels, placement),
             boxes=torch.from_numpy(moved[is_kept]),
             labels=torch.from_numpy(labels[is_kept]),
-            key=picture_key(seed=self.seed, epoch=epoch, index=index),
+            key=showing.key(seed=self.seed, epoch=epoch),
             record=PictureRecord(
                 index=index,
                 image_id=int(self.annotations.image_ids[index]),

@@ -7,21 +7,22 @@ else, so neither the number of workers, nor the number of processes, nor a resum
 import numpy as np
 
 _MASK_64_BITS = (1 << 64) - 1
-_PICTURE, _ORDER, _TURN, _SPARE = 1, 2, 3, 4
+_PICTURE, _ORDER, _TURN, _SPARE, _SHOWINGS = 1, 2, 3, 4, 5
 
 
-def picture_key(*, seed: int, epoch: int, index: int) -> int:
-    """Key of all random choices made for one picture in one epoch.
+def picture_key(*, seed: int, epoch: int, index: int, occurrence: int = 0) -> int:
+    """Key of all random choices made for one showing of a picture in one epoch.
 
     Args:
         seed: The run's seed.
         epoch: Counted from 0.
         index: The picture's position in the annotation file.
+        occurrence: How often the epoch has shown it before.
 
     Returns:
         A well mixed integer in ``[0, 2**63)``; it fits an int64 tensor.
     """
-    return _mix(_PICTURE, seed, epoch, index)
+    return _mix(_PICTURE, seed, epoch, index, *_again(occurrence))
 
 
 def order_key(*, seed: int, epoch: int) -> int:
@@ -40,9 +41,14 @@ def turn_key(*, seed: int, epoch: int, turn: int) -> int:
     return _mix(_TURN, seed, epoch, turn)
 
 
-def spare_key(*, seed: int, epoch: int, index: int) -> int:
+def spare_key(*, seed: int, epoch: int, index: int, occurrence: int = 0) -> int:
     """Key of what is drawn in the place of a picture that cannot be read; as for ``picture_key``."""
-    return _mix(_SPARE, seed, epoch, index)
+    return _mix(_SPARE, seed, epoch, index, *_again(occurrence))
+
+
+def showings_key(*, seed: int, epoch: int) -> int:
+    """Key of how often one epoch shows each picture; in ``[0, 2**63)``."""
+    return _mix(_SHOWINGS, seed, epoch)
 
 
 def generator_for(key: int) -> np.random.Generator:
@@ -51,6 +57,11 @@ def generator_for(key: int) -> np.random.Generator:
     Philox is a counter-based generator made to be keyed: neighbouring keys give unrelated sequences.
     """
     return np.random.Generator(np.random.Philox(key=key))
+
+
+def _again(occurrence: int) -> tuple[int, ...]:
+    """Nothing for a first showing, whose key is that of a picture that is shown once."""
+    return (occurrence,) if occurrence else ()
 
 
 def _mix(*parts: int) -> int:

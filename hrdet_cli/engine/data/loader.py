@@ -12,6 +12,7 @@ from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
 from hrdet_cli.engine.data.samplers import evaluation_batches
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.spare_pictures import SparePictures
 from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
@@ -133,7 +134,7 @@ class EvaluationLoader:
         pin_memory: bool,
         leaves_out_broken: bool = False,
     ) -> None:
-        placed = [dataset.placement_of(0, index).placed for index in range(len(dataset))]
+        placed = [dataset.placement_of(0, Showing(index)).placed for index in range(len(dataset))]
         self._num_pictures = len(dataset)
         batches = evaluation_batches(
             canvases=[padding.canvas_for([size]) for size in placed], batch_size=batch_size
@@ -161,7 +162,7 @@ class EvaluationLoader:
         Raises:
             DataError: A picture is missing or damaged; while iterating.
         """
-        return self._workers.make([BatchRequest(0, tuple(batch)) for batch in self._batches])
+        return self._workers.make([BatchRequest(0, tuple(map(Showing, batch))) for batch in self._batches])
 
     def close(self) -> None:
         """Stop the workers."""
@@ -200,7 +201,7 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
         broken: list[PictureFault] = []
         try:
             canvas = self._canvas_of(request)
-            drawn = [self._sample(index, request, canvas, broken) for index in request.indices]
+            drawn = [self._sample(showing, request, canvas, broken) for showing in request.showings]
             samples = [sample for sample in drawn if sample is not None]
             memory = None if get_worker_info() is None else self._memory
             batch = pad_pictures(samples, canvas, fewest_boxes=self._fewest_boxes, memory=memory)
@@ -209,24 +210,24 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
             return error
 
     def _sample(
-        self, index: int, request: BatchRequest, canvas: Size, broken: list[PictureFault]
+        self, showing: Showing, request: BatchRequest, canvas: Size, broken: list[PictureFault]
     ) -> Sample | None:
         """A picture's sample; where it cannot be read, a spare one or none, if that is wanted, and a note."""
         epoch, scale = request.epoch, request.scale
         try:
-            return self._pictures.sample(epoch, index, scale=scale)
+            return self._pictures.sample(epoch, showing, scale=scale)
         except DataError as error:
             if self._spares is None and not self._leaves_out_broken:
                 raise
-            broken.append(PictureFault(str(self._pictures.annotations.file_names[index]), str(error)))
+            broken.append(PictureFault(str(self._pictures.annotations.file_names[showing.index]), str(error)))
             if self._spares is None:
                 return None
-            return self._spares.replace(index, error, epoch=epoch, scale=scale, canvas=canvas)
+            return self._spares.replace(showing, error, epoch=epoch, scale=scale, canvas=canvas)
 
     def _canvas_of(self, request: BatchRequest) -> Size:
         pictures = self._pictures
         placements = tuple(
-            pictures.placement_of(request.epoch, index, scale=request.scale) for index in request.indices
+            pictures.placement_of(request.epoch, showing, scale=request.scale) for showing in request.showings
         )
         try:
             return canvas_of(request, placements, self._padding)

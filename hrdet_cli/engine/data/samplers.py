@@ -4,7 +4,6 @@ Training batches are formed for all processes together, then shared out: the ord
 of (seed, epoch, global batch size) and the same on 1 process and on 64.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,12 +29,6 @@ class TrainingOrder:
 
     batches: NDArray[np.int64]
     repeats: NDArray[np.int64]
-
-
-def num_training_steps(*, is_portrait: NDArray[np.bool_], batch_size: int) -> int:
-    """Number of global batches of an epoch; the arguments are those of ``training_order``."""
-    num_portrait = int(is_portrait.sum())
-    return math.ceil(num_portrait / batch_size) + math.ceil((len(is_portrait) - num_portrait) / batch_size)
 
 
 def training_order(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.data.batch import Sample
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.keys import generator_for, spare_key
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
 
@@ -16,7 +17,7 @@ MOST_DRAWS = 100
 
 
 class SparePictures:
-    """Draws a picture in the place of a broken one: a function of (seed, epoch, broken picture).
+    """Draws a picture in the place of a broken one: a function of (seed, epoch, broken showing).
 
     Args:
         dataset: Where samples come from.
@@ -28,12 +29,12 @@ class SparePictures:
         self._indices = indices
 
     def replace(
-        self, broken: int, error: DataError, *, epoch: int, scale: Scale | None, canvas: Size
+        self, broken: Showing, error: DataError, *, epoch: int, scale: Scale | None, canvas: Size
     ) -> Sample:
         """Another picture that can be read and fits the canvas of the batch.
 
         Args:
-            broken: Position of the picture that cannot be read.
+            broken: Of the picture that cannot be read.
             error: Why not.
             epoch: Counted from 0.
             scale: That of the step; None draws one for the picture alone.
@@ -42,12 +43,12 @@ class SparePictures:
         Raises:
             DataError: Of `MOST_DRAWS` pictures none serves.
         """
-        for index in self._draw(broken, epoch):
-            placed = self._dataset.placement_of(epoch, index, scale=scale).placed
+        for spare in self._draw(broken, epoch):
+            placed = self._dataset.placement_of(epoch, spare, scale=scale).placed
             if placed.height > canvas.height or placed.width > canvas.width:
                 continue
             try:
-                return self._dataset.sample(epoch, index, scale=scale)
+                return self._dataset.sample(epoch, spare, scale=scale)
             except DataError:
                 continue  # its own turn will name it
         raise DataError(
@@ -55,7 +56,10 @@ class SparePictures:
             f"of {canvas}; see what is left with: hrdet check-data"
         )
 
-    def _draw(self, broken: int, epoch: int) -> Iterator[int]:
-        generator = generator_for(spare_key(seed=self._dataset.seed, epoch=epoch, index=broken))
+    def _draw(self, broken: Showing, epoch: int) -> Iterator[Showing]:
+        key = spare_key(
+            seed=self._dataset.seed, epoch=epoch, index=broken.index, occurrence=broken.occurrence
+        )
+        generator = generator_for(key)
         for position in generator.integers(len(self._indices), size=MOST_DRAWS).tolist():
-            yield int(self._indices[position])
+            yield Showing(int(self._indices[position]))

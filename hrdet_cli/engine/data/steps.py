@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.keys import generator_for, picture_key, turn_key
+from hrdet_cli.engine.data.keys import generator_for, turn_key
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
-from hrdet_cli.engine.data.samplers import TrainingOrder, num_training_steps, share_of, training_order
+from hrdet_cli.engine.data.samplers import share_of, training_order
+from hrdet_cli.engine.data.showings import EpochSampler, Showing, Showings
 from hrdet_cli.engine.data.transforms import Augmentation, Placement
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
@@ -27,15 +28,20 @@ class BatchRequest:
 
     Attributes:
         epoch: Counted from 0.
-        indices: Positions of the pictures in the annotation file.
+        showings: Which pictures.
         scale: The scale of the whole step; None where each picture draws its own.
         canvas: The canvas of the whole step; None where the process's own pictures decide.
     """
 
     epoch: int
-    indices: tuple[int, ...]
+    showings: tuple[Showing, ...]
     scale: Scale | None = None
     canvas: Size | None = None
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Positions of the pictures in the annotation file."""
+        return tuple(showing.index for showing in self.showings)
 
 
 class TrainingSteps:
@@ -48,12 +54,13 @@ class TrainingSteps:
         padding: Chooses canvases.
         batch_size: Pictures in a step over all processes.
         seed: The run's seed.
+        rates: ``(M,)`` how often an epoch shows each picture; None shows each once.
 
     Attributes:
         indices: As given.
         padding: As given.
         batch_size: As given.
-        num_steps: Steps in an epoch.
+        sampler: How often an epoch shows each picture.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class TrainingSteps:
         padding: PaddingPolicy,
         batch_size: int,
         seed: int,
+        rates: NDArray[np.float64] | None = None,
     ) -> None:
         self._annotations = annotations
         self.indices = indices
@@ -74,7 +82,7 @@ class TrainingSteps:
         self.batch_size = batch_size
         sizes = annotations.sizes[indices]
         self._is_portrait = sizes[:, 0] > sizes[:, 1]
-        self.num_steps = num_training_steps(is_portrait=self._is_portrait, batch_size=batch_size)
+        self.sampler = EpochSampler(rates, is_portrait=self._is_portrait, batch_size=batch_size)
         self._shape_classes = np.zeros(len(indices), dtype=np.int64)
         if isinstance(padding, StepCanvases):
             self._shape_classes = _classes_by_canvas(sizes, augmentation, padding)
@@ -83,6 +91,11 @@ class TrainingSteps:
     def num_pictures(self) -> int:
         """Pictures that take part."""
         return len(self.indices)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps in an epoch."""
+        return self.sampler.num_steps
 
     @property
     def with_masks(self) -> bool:
@@ -124,29 +137,32 @@ class TrainingSteps:
         """Boxes of the picture that has most; crowd regions do not count."""
         return int(self._annotations.num_boxes[self.indices].max())
 
-    def order_of(self, epoch: int) -> TrainingOrder:
-        """The global batches of an epoch, as positions in the annotation file."""
-        order = training_order(
-            is_portrait=self._is_portrait,
-            shape_classes=self._shape_classes,
+    def order_of(self, epoch: int) -> Showings:
+        """The global batches ``(S, B)`` of an epoch, whose pictures are positions in the annotation file."""
+        showings = self.sampler.draw(seed=self._seed, epoch=epoch)
+        batches = training_order(
+            is_portrait=self._is_portrait[showings.pictures],
+            shape_classes=self._shape_classes[showings.pictures],
             batch_size=self.batch_size,
             seed=self._seed,
             epoch=epoch,
-        )
-        return TrainingOrder(batches=self.indices[order.batches], repeats=self.indices[order.repeats])
+        ).batches
+        return Showings(self.indices[showings.pictures[batches]], showings.occurrences[batches])
 
     def requests(self, epoch: int, world: World, *, first_step: int = 0) -> Iterator[BatchRequest]:
         """One process's batches of an epoch, from a step counted from 0 on."""
-        batches = self.order_of(epoch).batches
-        for step in range(first_step, len(batches)):
-            yield self._request(epoch, step, batches[step], world)
+        order = self.order_of(epoch)
+        for step in range(first_step, len(order.pictures)):
+            batch = Showings(order.pictures[step], order.occurrences[step])
+            yield self._request(epoch, step, batch, world)
 
-    def _request(self, epoch: int, step: int, batch: NDArray[np.int64], world: World) -> BatchRequest:
-        share = tuple(share_of(batch, world).tolist())
+    def _request(self, epoch: int, step: int, batch: Showings, world: World) -> BatchRequest:
+        own = (share_of(batch.pictures, world).tolist(), share_of(batch.occurrences, world).tolist())
+        share = tuple(map(Showing, *own))
         if not isinstance(self.padding, StepCanvases):
             return BatchRequest(epoch, share)
         scale = self._scale_of(epoch, step)
-        sizes = {self._annotations.size_of(index) for index in batch.tolist()}
+        sizes = {self._annotations.size_of(index) for index in batch.pictures.tolist()}
         placed = [self._augmentation.placed_size(size, scale) for size in sizes]
         return BatchRequest(epoch, share, scale, self.padding.canvas_for(placed))
 
@@ -168,10 +184,10 @@ class TrainingSteps:
                     self._augmentation,
                     seed=self._seed,
                     epoch=epoch,
-                    index=index,
+                    showing=showing,
                     scale=request.scale,
                 )
-                for index in request.indices
+                for showing in request.showings
             )
             yield StepLayout(request, placements, canvas_of(request, placements, self.padding))
 
@@ -207,22 +223,22 @@ def place_picture(
     *,
     seed: int,
     epoch: int,
-    index: int,
+    showing: Showing,
     scale: Scale | None = None,
 ) -> Placement:
-    """Where a picture goes in an epoch: a function of (seed, epoch, index) and the scale of its step.
+    """Where a picture goes in an epoch: a function of (seed, epoch, showing) and the scale of its step.
 
     Args:
         annotations: Where its size and boxes come from.
         augmentation: Draws the placement.
         seed: The run's seed.
         epoch: Counted from 0.
-        index: Its position in the annotation file.
+        showing: Which picture, and which of its showings.
         scale: That of its step; None draws one for the picture alone.
     """
-    boxes, _ = annotations.targets_of(index)
-    generator = generator_for(picture_key(seed=seed, epoch=epoch, index=index))
-    return augmentation.place(annotations.size_of(index), boxes, generator, scale=scale)
+    boxes, _ = annotations.targets_of(showing.index)
+    generator = generator_for(showing.key(seed=seed, epoch=epoch))
+    return augmentation.place(annotations.size_of(showing.index), boxes, generator, scale=scale)
 
 
 def canvas_of(request: BatchRequest, placements: tuple[Placement, ...], padding: PaddingPolicy) -> Size:

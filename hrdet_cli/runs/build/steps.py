@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
+from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
 from hrdet_cli.engine.data.transforms import (
     Augmentation,
@@ -17,9 +21,12 @@ from hrdet_cli.runs.dataset import training_indices
 from hrdet_cli.specs.data import (
     AugmentationSpec,
     CanvasesPaddingSpec,
+    ClassAwareSpec,
     FixedPaddingSpec,
     PaddingSpec,
+    RepeatFactorSpec,
     ResizeCropSpec,
+    SamplingSpec,
 )
 from hrdet_cli.specs.experiment import ExperimentSpec
 
@@ -44,7 +51,19 @@ def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_proce
         padding=build_padding(spec.padding, augmentation, count_sizes(annotations, indices)),
         batch_size=spec.data.num_pictures_per_process * num_processes,
         seed=spec.run.seed,
+        rates=build_rates(spec.data.sampling, annotations, indices),
     )
+
+
+def build_rates(
+    sampling: SamplingSpec, annotations: CocoAnnotations, indices: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """How often an epoch is to show each of the pictures that take part; None where each comes once."""
+    if isinstance(sampling, RepeatFactorSpec):
+        return repeat_factors(annotations, indices, threshold=sampling.threshold)
+    if isinstance(sampling, ClassAwareSpec):
+        return class_aware_rates(annotations, indices)
+    return None
 
 
 def with_batch_size(spec: ExperimentSpec, num_pictures: int) -> ExperimentSpec:

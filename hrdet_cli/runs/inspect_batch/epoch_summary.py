@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.keys import generator_for, picture_key
-from hrdet_cli.engine.data.steps import BatchRequest, StepLayout, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.keys import generator_for
+from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps, canvas_of
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
@@ -133,11 +133,11 @@ def summarise_epoch(
     for layout in (share for whole in wholes for share in _shares(whole, steps, num_processes)):
         for count in (pixels, by_canvas[layout.canvas]):
             count.add(num_useful=layout.num_useful_pixels, num_pixels=layout.num_pixels)
-        for index, placement in zip(layout.request.indices, layout.placements, strict=True):
-            seen[index] = None
-            moved.append(move_targets(annotations, index, placement))
+        for showing, placement in zip(layout.request.showings, layout.placements, strict=True):
+            seen[showing.index] = None
+            moved.append(move_targets(annotations, showing.index, placement))
             # Where a picture draws its own scale, that is the first thing its generator gives.
-            generator = generator_for(picture_key(seed=seed, epoch=epoch, index=index))
+            generator = generator_for(showing.key(seed=seed, epoch=epoch))
             scale = layout.request.scale or augmentation.draw_scale(generator)
             by_scale[_nearest(scale, scales)].add(
                 num_useful=placement.placed.num_pixels, num_pixels=layout.canvas.num_pixels
@@ -166,7 +166,7 @@ def _shares(whole: StepLayout, steps: TrainingSteps, num_processes: int) -> Iter
     for start in range(0, len(whole.placements), length):
         own = slice(start, start + length)
         request, placements = whole.request, whole.placements[own]
-        request = BatchRequest(request.epoch, request.indices[own], request.scale, request.canvas)
+        request = replace(request, showings=request.showings[own])
         yield StepLayout(request, placements, canvas_of(request, placements, steps.padding))
 
 

@@ -33,7 +33,7 @@ def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_p
     annotations = part.annotations
     steps = build_steps(spec, annotations, num_processes=num_processes)
     first = next(steps.requests(epoch, World(0, num_processes)))
-    sharing_canvas = first.indices if first.canvas is None else steps.order_of(epoch).batches[0].tolist()
+    sharing_canvas = first.indices if first.canvas is None else steps.order_of(epoch).pictures[0].tolist()
     dataset = PictureDataset(
         annotations=annotations,
         images=part.images,
@@ -45,7 +45,7 @@ def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_p
     pictures = []
     for scale in scales:
         placed = [augmentation.placed_size(annotations.size_of(index), scale) for index in sharing_canvas]
-        samples = [dataset.sample(epoch, index, scale=scale) for index in first.indices[:_MOST_PICTURES]]
+        samples = [dataset.sample(epoch, showing, scale=scale) for showing in first.showings[:_MOST_PICTURES]]
         pictures.append(PicturesAtScale(scale, pad_pictures(samples, steps.padding.canvas_for(placed))))
     num_scales = len(set(augmentation.typical_scales()))
     note = f"{len(scales)} of {num_scales} scales" if len(scales) < num_scales else ""

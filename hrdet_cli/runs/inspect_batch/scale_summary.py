@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import PaddingPolicy
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.geometry import Scale
@@ -100,7 +101,9 @@ def summarise_scale(
     sizes: list[tuple[int, int, int, int]] = []
     num_enlarged = 0
     for index in indices:
-        placement = place_picture(annotations, augmentation, seed=seed, epoch=epoch, index=index, scale=scale)
+        placement = place_picture(
+            annotations, augmentation, seed=seed, epoch=epoch, showing=Showing(index), scale=scale
+        )
         canvas, placed = padding.canvas_for([placement.placed]), placement.placed
         num_enlarged += placement.resized.num_pixels > annotations.size_of(index).num_pixels
         moved.append(move_targets(annotations, index, placement))

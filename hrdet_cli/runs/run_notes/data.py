@@ -5,7 +5,9 @@ import re
 import numpy as np
 
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
+from hrdet_cli.engine.data.sampling import showings_by_class
 from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.specs.data import RepeatFactorSpec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.wording import counted, first_and_count
 
@@ -41,6 +43,24 @@ def describe_untrained_classes(run: RunFigures) -> str | None:
     return (
         f"{counted(len(missing), 'class has', 'classes have')} no box to train on and will never be found: "
         f"{first_and_count(missing)}{evaluated}. Split the data anew, or take these categories out"
+    )
+
+
+def describe_idle_sampling(run: RunFigures) -> str | None:
+    """Repeat factors that are all 1."""
+    sampling, steps = run.spec.data.sampling, run.steps
+    if not isinstance(sampling, RepeatFactorSpec):
+        return None
+    counts = showings_by_class(run.train, steps.indices, np.ones(steps.num_pictures))
+    share = counts[counts > 0].min(initial=steps.num_pictures) / steps.num_pictures
+    if share < sampling.threshold:
+        return None
+    cure = "--set data.sampling.kind=shuffle does the same"
+    if 4 * share <= 1:
+        cure = f"--set data.sampling.threshold={4 * share:.2g} shows the rarest twice as often"
+    return (
+        f"every class is in at least {share:.2%} of the pictures, which is not below data.sampling.threshold "
+        f"({sampling.threshold:g}), so none is shown more often: {cure}"
     )
 
 

@@ -68,6 +68,7 @@ NOTE_KINDS = (
         "pictures-enlarged", "Pictures are enlarged more than 2.5 times.", data.describe_enlarged_pictures
     ),
     NoteKind("classes-untrained", "Classes have no box to train on.", data.describe_untrained_classes),
+    NoteKind("sampling-idle", "No class is rare enough for sampling.", data.describe_idle_sampling),
     NoteKind("masks-missing", "Over a twentieth of the objects have no mask.", data.describe_missing_masks),
     NoteKind("pictures-shared", "Validation pictures are trained on.", data.describe_shared_pictures),
     NoteKind("classes-mirrored", "A flip makes one class of another.", data.describe_mirrored_classes),

@@ -73,7 +73,7 @@ def _usual_drops(num_epochs: int) -> str:
 def describe_large_batch(run: RunFigures) -> str | None:
     """A step with more pictures than there are, or so many that pictures are shown again to fill it."""
     num_pictures, batch_size = run.steps.num_pictures, run.steps.batch_size
-    repeats = run.steps.num_steps * batch_size - num_pictures
+    repeats = run.steps.sampler.num_fillers
     if not run.knows_batch_size or repeats <= _MOST_REPEATS * num_pictures:
         return None
     fitting = max(1, num_pictures // (4 * run.num_processes))

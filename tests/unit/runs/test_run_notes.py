@@ -219,6 +219,19 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "1 class has no box to train on and will never be found: 'dog'; 400 validation boxes are of them",
     ),
     (
+        "sampling-idle",
+        "data.sampling.kind=repeat-factor",
+        {"train": make_annotations(400, labels=(0,) * 39 + (1,))},
+        "every class is in at least 10.00% of the pictures, which is not below data.sampling.threshold "
+        "(0.001), so none is shown more often: --set data.sampling.threshold=0.4 shows the rarest twice as",
+    ),
+    (
+        "sampling-idle",
+        "data.sampling.kind=repeat-factor",
+        {"train": make_annotations(400)},
+        "--set data.sampling.kind=shuffle does the same",
+    ),
+    (
         "masks-missing",
         "model.head.mask={}",
         {"train": replace(make_annotations(400), dropped_boxes={NO_MASK: 400})},

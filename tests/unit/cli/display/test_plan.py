@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from hrdet_cli.cli.display.plan import print_plan
-from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
+from hrdet_cli.runs.plan import ClassShowings, GroupRates, PartCounts, Plan
 from hrdet_cli.specs.loading import load_spec
 
 PART = PartCounts("a.json", 10, 10, 20, 0, {}, "")
@@ -25,6 +25,11 @@ def rows_of(*settings: str, groups: tuple[GroupRates, ...] = (), num_processes: 
         steps_per_epoch=1,
         num_repeats_per_epoch=0,
         num_steps=8,
+        class_showings=(
+            ClassShowings("cat", 900, 910.2),
+            ClassShowings("owl", 0, 0),
+            ClassShowings("dog", 3, 11.6),
+        ),
         weights=None,
         has_weights=False,
         learning_rate=0.01,
@@ -62,6 +67,16 @@ def test_the_optimiser_and_its_decay() -> None:
         "optimisation.optimiser={kind: adamw, betas: [0.9, 0.95]}", "optimisation.weight_decay=0.05"
     )
     assert adamw["optimiser"] == "AdamW, betas 0.9 and 0.95, decoupled weight decay 0.05"
+
+
+def test_how_often_rare_classes_are_seen_where_pictures_are_sampled() -> None:
+    rows = rows_of("data.sampling={kind: repeat-factor, threshold: 0.01}")
+    assert rows["sampling"] == "repeat-factor, threshold 0.01: 16 pictures an epoch, drawn from 10"
+    assert rows["rarest classes"] == (
+        "dog 3 -> 12, cat 900 -> 910 (pictures that there are -> that an epoch shows)"
+    )
+    assert rows_of("data.sampling.kind=class-aware")["sampling"].startswith("class-aware: 16 pictures")
+    assert "rarest classes" not in rows_of()
 
 
 def test_a_backbone_that_slows_down_by_stage() -> None:

@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.padding import FixedCanvas
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
@@ -38,7 +39,7 @@ def _dataset(
 def test_a_sample_has_the_pictures_pixels_boxes_and_origin(
     pictures_folder: Path, annotations: CocoAnnotations
 ) -> None:
-    sample = _dataset(pictures_folder, annotations, _AS_IT_IS).sample(0, 3)
+    sample = _dataset(pictures_folder, annotations, _AS_IT_IS).sample(0, Showing(3))
     expected = torch.from_numpy(np.array(Image.open(pictures_folder / "3.png"))).permute(2, 0, 1)
     assert torch.equal(sample.pixels, expected)
     assert sample.boxes.tolist() == annotations.targets_of(3)[0].tolist()
@@ -56,14 +57,14 @@ def test_a_sample_has_the_pictures_pixels_boxes_and_origin(
 def test_crowd_regions_move_with_the_picture_and_are_no_targets(
     pictures_folder: Path, annotations: CocoAnnotations
 ) -> None:
-    sample = _dataset(pictures_folder, annotations, _FLIPPED_TWICE_AS_LARGE).sample(0, 0)
+    sample = _dataset(pictures_folder, annotations, _FLIPPED_TWICE_AS_LARGE).sample(0, Showing(0))
     assert sample.boxes.shape == (0, 4)
     assert sample.record.ignored_boxes.tolist() == [[0, 0, 120, 80], [0, 60, 20, 80]]
 
 
 def test_a_crop_shows_its_part_of_crowd_regions(pictures_folder: Path, annotations: CocoAnnotations) -> None:
     dataset = _dataset(pictures_folder, annotations, _CROPPED)
-    shown = [dataset.sample(epoch, 0).record.ignored_boxes for epoch in range(40)]
+    shown = [dataset.sample(epoch, Showing(0)).record.ignored_boxes for epoch in range(40)]
     assert all(
         boxes[0].tolist() == [0, 0, 50, 40] for boxes in shown
     )  # it covers the picture, its centre need not show
@@ -76,7 +77,7 @@ def test_a_cropped_sample_keeps_a_box_and_fits_its_pixels(
 ) -> None:
     dataset = _dataset(pictures_folder, annotations, _CROPPED)
     for index in range(1, len(dataset)):
-        sample = dataset.sample(2, index)
+        sample = dataset.sample(2, Showing(index))
         placed = sample.record.placement.placed
         assert sample.pixels.shape == (3, placed.height, placed.width)
         assert len(sample.boxes) == len(sample.labels) >= 1
@@ -85,13 +86,13 @@ def test_a_cropped_sample_keeps_a_box_and_fits_its_pixels(
 def test_a_sample_is_a_function_of_seed_epoch_and_index(
     pictures_folder: Path, annotations: CocoAnnotations
 ) -> None:
-    sample = _dataset(pictures_folder, annotations, _CROPPED, seed=1).sample(4, 5)
+    sample = _dataset(pictures_folder, annotations, _CROPPED, seed=1).sample(4, Showing(5))
     dataset = _dataset(pictures_folder, annotations, _CROPPED, seed=1)
-    dataset.sample(0, 0)
-    again = dataset.sample(4, 5)
+    dataset.sample(0, Showing(0))
+    again = dataset.sample(4, Showing(5))
     assert torch.equal(sample.pixels, again.pixels)
-    assert sample.record.placement == again.record.placement == dataset.placement_of(4, 5)
-    others = [dataset.placement_of(epoch, 5) for epoch in range(10)]
+    assert sample.record.placement == again.record.placement == dataset.placement_of(4, Showing(5))
+    others = [dataset.placement_of(epoch, Showing(5)) for epoch in range(10)]
     assert len({str(placement) for placement in others}) > 3
 
 
@@ -100,10 +101,10 @@ def test_a_picture_that_is_missing_or_of_another_size_is_named(
 ) -> None:
     elsewhere = dataclasses.replace(annotations, file_names=np.array(["gone.png"] * len(annotations)))
     with pytest.raises(DataError, match=r"picture gone\.png is not in"):
-        _dataset(pictures_folder, elsewhere, _AS_IT_IS).sample(0, 0)
+        _dataset(pictures_folder, elsewhere, _AS_IT_IS).sample(0, Showing(0))
     larger = dataclasses.replace(annotations, sizes=annotations.sizes + 1)
     with pytest.raises(DataError, match=r"picture 2\.png is 60x40 but its annotations say 61x41"):
-        _dataset(pictures_folder, larger, _AS_IT_IS).sample(0, 2)
+        _dataset(pictures_folder, larger, _AS_IT_IS).sample(0, Showing(2))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_real_pictures_fit_the_canvas_of_their_recipe(
     annotations = load_coco(shared_data / "coco_pico" / "instances_train.json")
     dataset = _dataset(shared_data / "coco_pico" / "images", annotations, augmentation)
     for index in range(0, len(dataset), 4):
-        sample = dataset.sample(0, index)
+        sample = dataset.sample(0, Showing(index))
         batch = pad_pictures([sample], policy.canvas_for([sample.record.placement.placed]))
         height, width = batch.images.sizes[0].tolist()
         boxes = batch.targets.boxes[batch.targets.is_valid]
@@ -148,8 +149,8 @@ def test_masks_go_where_their_boxes_go_and_change_nothing_else(
 ) -> None:
     num_cut = 0
     for epoch, index in itertools.product(range(3), range(len(annotations))):
-        plain = _dataset(pictures_folder, annotations, augmentation).sample(epoch, index)
-        sample = _dataset(pictures_folder, outlined_annotations, augmentation).sample(epoch, index)
+        plain = _dataset(pictures_folder, annotations, augmentation).sample(epoch, Showing(index))
+        sample = _dataset(pictures_folder, outlined_annotations, augmentation).sample(epoch, Showing(index))
         assert torch.equal(sample.pixels, plain.pixels)
         assert torch.equal(sample.boxes, plain.boxes)
         assert torch.equal(sample.labels, plain.labels)
@@ -176,4 +177,4 @@ def test_masks_of_annotations_without_segmentations_cannot_be_asked_for(
         with_masks=True,
     )
     with pytest.raises(ValueError, match=r"annotations\.json was loaded without segmentations"):
-        dataset.sample(0, 3)
+        dataset.sample(0, Showing(3))

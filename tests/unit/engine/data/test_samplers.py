@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.data.samplers import (
     TrainingOrder,
     evaluation_batches,
-    num_training_steps,
     share_of,
     training_order,
 )
+from hrdet_cli.engine.data.showings import EpochSampler
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Size
 
@@ -26,6 +26,10 @@ def _order(*, is_portrait: NDArray[np.bool_], batch_size: int, seed: int, epoch:
         seed=seed,
         epoch=epoch,
     )
+
+
+def _num_steps(is_portrait: NDArray[np.bool_], batch_size: int) -> int:
+    return EpochSampler(None, is_portrait=is_portrait, batch_size=batch_size).num_steps
 
 
 _ORIENTATIONS = st.lists(st.booleans(), min_size=1, max_size=60).map(
@@ -56,7 +60,7 @@ def test_every_batch_has_one_orientation_and_repeats_never_fill_a_whole_batch(
 ) -> None:
     order = _order(is_portrait=is_portrait, batch_size=batch_size, seed=0, epoch=0)
     assert all(len(set(is_portrait[batch].tolist())) == 1 for batch in order.batches)
-    assert len(order.batches) == num_training_steps(is_portrait=is_portrait, batch_size=batch_size)
+    assert len(order.batches) == _num_steps(is_portrait, batch_size)
     for orientation in (False, True):
         assert (is_portrait[order.repeats] == orientation).sum() < batch_size
 
@@ -154,7 +158,7 @@ def test_batches_are_of_one_class_but_for_those_between_two_classes(
     seen = Counter(order.batches.ravel().tolist())
     seen.subtract(order.repeats.tolist())
     assert seen == Counter(range(len(shapes)))
-    assert len(order.batches) == num_training_steps(is_portrait=is_portrait, batch_size=batch_size)
+    assert len(order.batches) == _num_steps(is_portrait, batch_size)
     for portrait in (False, True):
         of_orientation = [batch for batch in order.batches if is_portrait[batch[0]] == portrait]
         assert all((is_portrait[batch] == portrait).all() for batch in of_orientation)

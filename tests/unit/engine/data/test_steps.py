@@ -4,11 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
-from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.data.transforms import (
+    Augmentation,
+    Placement,
+    ResizeAugmentation,
+    ResizeCropAugmentation,
+)
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
@@ -45,7 +51,11 @@ _ANNOTATIONS = _annotations([_SHAPES[number] for number in np.random.default_rng
 
 
 def _steps(
-    padding: PaddingPolicy, augmentation: Augmentation = _RESIZE, batch_size: int = 8, seed: int = 1
+    padding: PaddingPolicy,
+    augmentation: Augmentation = _RESIZE,
+    batch_size: int = 8,
+    seed: int = 1,
+    rates: NDArray[np.float64] | None = None,
 ) -> TrainingSteps:
     return TrainingSteps(
         annotations=_ANNOTATIONS,
@@ -54,6 +64,7 @@ def _steps(
         padding=padding,
         batch_size=batch_size,
         seed=seed,
+        rates=rates,
     )
 
 
@@ -215,3 +226,43 @@ def test_the_picture_with_most_boxes_is_one_of_those_that_take_part() -> None:
         )
         chosen[len(indices)] = steps.most_boxes
     assert chosen == {3: 4, 2: 3}
+
+
+_RATES = np.random.default_rng(1).choice([0.4, 1.0, 2.5, 6.0], len(_ANNOTATIONS))
+
+
+@pytest.mark.parametrize("padding", [_FIXED, _CANVASES, SmallestCanvas()])
+@pytest.mark.parametrize("augmentation", [_RESIZE, _RANGE, _CROP])
+def test_pictures_shown_at_rates_fill_as_many_steps_in_every_epoch_over_any_processes(
+    padding: PaddingPolicy, augmentation: Augmentation
+) -> None:
+    steps = _steps(padding, augmentation, rates=_RATES)
+    for epoch in range(3):
+        whole = [*steps.layouts(epoch, World())]
+        shares = [[*steps.layouts(epoch, World(rank, 2))] for rank in range(2)]
+        assert len(whole) == steps.num_steps > 203 / 8
+        for together, *parts in zip(whole, *shares, strict=True):
+            assert sum((part.request.showings for part in parts), ()) == together.request.showings
+            assert sum((part.placements for part in parts), ()) == together.placements
+            sizes = _ANNOTATIONS.sizes[list(together.request.indices)]
+            assert len(set((sizes[:, 0] > sizes[:, 1]).tolist())) == 1
+        shown = [showing for layout in whole for showing in layout.request.showings]
+        assert len(set(shown)) == len(shown)
+    requests = [*steps.requests(2, World(1, 2))]
+    assert [*steps.requests(2, World(1, 2), first_step=11)] == requests[11:]
+
+
+def test_a_picture_is_placed_anew_each_time_that_an_epoch_shows_it_and_first_as_if_shown_once() -> None:
+    placements: dict[int, dict[int, Placement]] = {}
+    for layout in _steps(_FIXED, _CROP, rates=_RATES).layouts(0, World()):
+        for showing, placement in zip(layout.request.showings, layout.placements, strict=True):
+            placements.setdefault(showing.index, {})[showing.occurrence] = placement
+    often = [list(by_occurrence.values()) for by_occurrence in placements.values() if len(by_occurrence) > 5]
+    assert len(often) > 20
+    assert all(len(set(drawn)) > 1 for drawn in often)
+    once = {
+        index: placement
+        for layout in _steps(_FIXED, _CROP).layouts(0, World())
+        for index, placement in zip(layout.request.indices, layout.placements, strict=True)
+    }
+    assert all(by_occurrence[0] == once[index] for index, by_occurrence in placements.items())

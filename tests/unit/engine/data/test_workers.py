@@ -16,13 +16,14 @@ import torch
 from torch.utils.data import Dataset
 
 from hrdet_cli.engine.data.batch import Batch
+from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.data.workers import BatchWorkers
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError, HrdetError, LostProcessError, OutOfMemoryError
 from tests.process_ids import is_running
 
-PLENTY = [BatchRequest(0, (number,)) for number in range(200)]
+PLENTY = [BatchRequest(0, (Showing(number),)) for number in range(200)]
 
 
 class Numbered(Dataset[Batch | HrdetError]):
