@@ -13,6 +13,7 @@ from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.runs.chosen_classes import with_classes_alone
 from hrdet_cli.specs.data import DatasetSpec, DataSpec
 from hrdet_cli.specs.heads.head import HeadSpec
 from hrdet_cli.wording import command, counted, first_few
@@ -127,14 +128,16 @@ def open_part(
     """
     located = locate_part(data, part)
     annotations = load(located.annotations, located.images, with_masks=needs.with_masks, with_truth=is_scored)
-    if not needs.tells_classes:
-        annotations = annotations.as_one_class()
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
         raise DataError(
             f"{located.annotations}: none of its {counted(num_lost, 'annotation')} has a segmentation, which "
             "masks are learnt from and measured with. Take data with segmentations, or a head without masks: "
             "--set model.head.mask=null"
         )
+    if data.classes is not None:
+        annotations = with_classes_alone(annotations, data.classes)
+    if not needs.tells_classes:
+        annotations = annotations.as_one_class()
     images = open_images(located.images)
     found = images.find(annotations.file_names.tolist())
     if found.missing:

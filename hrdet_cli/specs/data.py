@@ -1,12 +1,14 @@
 """Which pictures a run sees, how they are changed, and how they are padded into batches."""
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.base import Fraction, LongShort, Spec, SpecPath
+from hrdet_cli.specs.base import Fraction, LongShort, Problem, Spec, SpecPath
 
 DEFAULT_NUM_CANVASES = 6
 MAX_BATCH_SIZE = 4096
@@ -95,6 +97,9 @@ class DataSpec(Spec):
     run begins, and the run's own spec then has the number."""
     sampling: SamplingSpec = ShuffleSpec()
     """How often an epoch shows each picture."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the categories to train and evaluate on, in the order of the detector's classes; null for all
+    that the annotations have, in theirs. Boxes of others are as if they were not there."""
     num_workers: Annotated[int, Field(ge=0, le=1024)] = 2
     """Worker processes that read pictures for each training process; 0 reads in the process itself."""
     resize_filter: Literal["antialias", "bilinear", "opencv"] = "antialias"
@@ -111,6 +116,13 @@ class DataSpec(Spec):
     saves and ends a training run, and ends `hrdet eval`; `skip` trains on another one in its place, names it
     once in run.json, and evaluates the others. The evaluations of a training run leave it out in any case
     and say so. Pictures that are missing before the run starts are an error in any case."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Classes that are named twice."""
+        yield from super().problems()
+        repeated = [name for name, count in Counter(self.classes or ()).items() if count > 1]
+        if repeated:
+            yield "classes", f"names {', '.join(map(repr, repeated))} more than once; name each once"
 
     @property
     def num_pictures_per_process(self) -> int:

@@ -4,7 +4,7 @@ A file that is structurally wrong is refused with all its problems at once.  Box
 (thinner than a pixel, or outside their picture; the official files hold some) are dropped and counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from hrdet_cli.engine.data.annotation_file import (
 from hrdet_cli.engine.data.annotation_values import ANYTHING, AREA, BOX, EDGE, FILE_NAME, FLAG, ID, NAME
 from hrdet_cli.engine.data.box_forms import declares_coco_form
 from hrdet_cli.engine.data.box_judgement import refuse_foreign_boxes
-from hrdet_cli.engine.data.ground_truth import GroundTruth
+from hrdet_cli.engine.data.ground_truth import GroundTruth, rows_of_labels
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
@@ -89,6 +89,30 @@ class CocoAnnotations:
             spare_categories={},
             truth=None if self.truth is None else self.truth.as_one_class(),
             tells_classes=False,
+        )
+
+    def of_labels(self, labels: Sequence[int]) -> Self:
+        """The same pictures with boxes and crowd regions of some classes alone.
+
+        Args:
+            labels: Each once; label k of the result is ``labels[k]`` here.
+        """
+        rows, new_labels = rows_of_labels(self.labels, labels)
+        return replace(
+            self,
+            offsets=np.searchsorted(rows, self.offsets),
+            boxes=self.boxes[rows],
+            labels=new_labels,
+            is_crowd=self.is_crowd[rows],
+            class_names=tuple(self.class_names[label] for label in labels),
+            category_ids=tuple(self.category_ids[label] for label in labels),
+            spare_categories={
+                new: self.spare_categories[label]
+                for new, label in enumerate(labels)
+                if label in self.spare_categories
+            },
+            segmentations=None if self.segmentations is None else self.segmentations.take(rows),
+            truth=None if self.truth is None else self.truth.of_labels(labels),
         )
 
     def __len__(self) -> int:

@@ -40,6 +40,10 @@ class PackedMasks:
         """``(N,)`` which objects have one."""
         return np.diff(self.offsets) > 0
 
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Those of some objects, in their order."""
+        return type(self).of([self.counts_of(row) for row in rows.tolist()])
+
     def counts_of(self, row: int) -> bytes:
         """The packed run lengths of an object."""
         return self.letters[self.offsets[row] : self.offsets[row + 1]].tobytes()
@@ -68,6 +72,30 @@ class GroundTruth:
     def as_one_class(self) -> Self:
         """The same, with all categories taken for one."""
         return replace(self, labels=np.zeros_like(self.labels))
+
+    def of_labels(self, labels: Sequence[int]) -> Self:
+        """Those of some categories, which get new labels: their places in the sequence."""
+        rows, new_labels = rows_of_labels(self.labels, labels)
+        return replace(
+            self,
+            picture_indices=self.picture_indices[rows],
+            labels=new_labels,
+            boxes=self.boxes[rows],
+            areas=self.areas[rows],
+            is_crowd=self.is_crowd[rows],
+            masks=None if self.masks is None else self.masks.take(rows),
+        )
+
+
+def rows_of_labels(
+    labels: NDArray[np.int64], wanted: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of ``(N,)`` labels are wanted: their rows, and their places in the sequence, both ``(W,)``."""
+    order = np.argsort(np.array(wanted))
+    ascending = np.array(wanted)[order]
+    nearest = np.searchsorted(ascending, labels).clip(max=len(wanted) - 1)
+    rows = np.flatnonzero(ascending[nearest] == labels)
+    return rows, order[nearest[rows]]
 
 
 def pack_segmentations(

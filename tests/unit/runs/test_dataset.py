@@ -57,6 +57,21 @@ def write(folder: Path, segmentations: list[Any]) -> ExperimentSpec:
     return load_spec(preset="demo", settings=settings).spec
 
 
+def test_both_parts_have_the_chosen_classes_alone(folder: Path) -> None:
+    spec = write(folder, [_OUTLINE, _OUTLINE])
+    content = json.loads((folder / "instances.json").read_text())
+    content["categories"].append({"id": 2, "name": "other"})
+    content["annotations"][0]["category_id"] = 2
+    (folder / "instances.json").write_text(json.dumps(content))
+    data = open_training_data(spec.data.model_copy(update={"classes": ("thing",)}), is_scored=True)
+    assert data.val is not None
+    for part in (data.train, data.val):
+        assert part.annotations.class_names == ("thing",)
+        assert part.annotations.num_boxes.tolist() == [0, 1]
+    assert data.val.annotations.truth is not None
+    assert data.val.annotations.truth.labels.tolist() == [0]
+
+
 def test_training_batches_have_masks_where_the_data_were_opened_with_them(folder: Path) -> None:
     spec = write(folder, [_OUTLINE, _OUTLINE])
     for with_masks in (True, False):
