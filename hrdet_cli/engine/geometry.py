@@ -32,6 +32,33 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a picture, in whole pixels of it, such as a tile.
+
+    Attributes:
+        left: Its first column.
+        top: Its first row.
+        size: Its own.
+        whole: That of the picture.
+    """
+
+    left: int
+    top: int
+    size: Size
+    whole: Size
+
+    @property
+    def right(self) -> int:
+        """The column behind its last one."""
+        return self.left + self.size.width
+
+    @property
+    def bottom(self) -> int:
+        """The row behind its last one."""
+        return self.top + self.size.height
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Longest long edge and longest short edge, in pixels, of a picture that may lie either way.
 

@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.shared_annotations import load_coco_once
 from hrdet_cli.engine.distributed.collectives import from_first
-from hrdet_cli.engine.evaluation.inference import (
-    PictureDetections,
-    detect_all,
-    gather_faults,
-    gather_pictures,
-)
+from hrdet_cli.engine.evaluation.inference import detect_all, gather_faults, gather_pictures
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.evaluation.validation_loss import ValidationLoss
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.build.loaders import build_evaluation_loader
+from hrdet_cli.runs.build.loaders import build_evaluation_loader, build_merging
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics, precision_name
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
@@ -211,7 +207,7 @@ def evaluate_detector(
                 yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
         except DataError as error:
             raise DataError(f"{error}\nTo score the others: add --set data.broken_pictures=skip") from error
-    everything = gather_pictures(pictures) or []
+    everything = build_merging(spec).merge_all(gather_pictures(pictures) or [])
     known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
     findings = Findings(
         part=part,

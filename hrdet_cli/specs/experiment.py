@@ -82,6 +82,18 @@ def _evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             "evaluation.best_by",
             "'loss' is only known with evaluation.with_loss=true; set that too, or evaluation.best_by=auto",
         )
+    views = spec.evaluation.test_time_augmentation
+    if views is not None and spec.evaluation.with_loss:
+        yield (
+            "evaluation.with_loss",
+            "true is not for evaluation.test_time_augmentation, which would count a picture's losses several "
+            "times; set evaluation.with_loss=false, or evaluation.test_time_augmentation=null",
+        )
+    if views is not None and not views.flip and views.scales_pixels is None:
+        yield (
+            "evaluation.test_time_augmentation",
+            "neither has scales_pixels nor flips, so it does nothing; set it to null",
+        )
     label_maps = spec.model.head.label_maps
     if spec.evaluation.with_loss and label_maps is not None:
         yield (

@@ -113,6 +113,10 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("norm.epsilon", "1e-5"): "eps bn_eps",
         ("evaluation.every_num_epochs", "1"): "eval_interval val_interval check_val_every_n_epoch eval_freq "
         "eval_every val_every eval_period evaluation_interval",
+        (
+            "evaluation.test_time_augmentation",
+            "{}",
+        ): "tta test_time_aug tta_cfg tta_model tta_pipeline aug_test test_aug use_tta",
         ("evaluation.patience", "5"): "patience early_stopping early_stop early_stopping_patience",
         ("evaluation.with_loss", "true"): "val_loss eval_loss compute_val_loss validation_loss",
         ("run.checkpoint_every_epochs", "4"): "save_interval checkpoint_interval save_period save_every "

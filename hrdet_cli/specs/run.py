@@ -7,11 +7,24 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from hrdet_cli.specs.base import LongShort, Spec
 
 
+class ViewsSpec(Spec):
+    """Test-time augmentation: the detector looks at each picture in several ways."""
+
+    scales_pixels: Annotated[tuple[LongShort, ...], Field(min_length=1)] | None = None
+    """Each (long, short): the picture is looked at in each of these scales; null for
+    `evaluation.scale_pixels` alone."""
+    flip: bool = True
+    """Look at each also with left and right exchanged."""
+
+
 class EvaluationSpec(Spec):
     """How pictures are evaluated."""
 
     scale_pixels: LongShort = (1333, 800)
     """(long, short): a picture is made as large as fits, keeping its aspect ratio."""
+    test_time_augmentation: ViewsSpec | None = None
+    """Look at each picture in several ways and merge what is found; every evaluation takes so many times as
+    long, those of a training run too. null looks once."""
     batch_size: PositiveInt = 1
     """Pictures per forward pass; the detections do not depend on it beyond rounding."""
     every_num_epochs: NonNegativeInt = 1

@@ -47,14 +47,18 @@ def read_json(folder: Path) -> dict[str, Any]:
     return document
 
 
+TWO_SCALES_AND_MIRRORED = "evaluation.test_time_augmentation={scales_pixels: [[160, 128], [224, 160]]}"
+
+
+@pytest.mark.parametrize("views", [(), ("--set", TWO_SCALES_AND_MIRRORED)], ids=["once", "augmented"])
 def test_what_is_found_is_what_an_evaluation_finds(
-    finished_run: FinishedRun, hrdet: Hrdet, pictures: Path, tmp_path: Path
+    finished_run: FinishedRun, hrdet: Hrdet, pictures: Path, tmp_path: Path, views: tuple[str, ...]
 ) -> None:
     threshold = FINDS_MUCH[:2]
     predicted = hrdet(
-        "predict", finished_run.folder, pictures, *FINDS_MUCH, "--out", tmp_path / "p", "--json"
+        "predict", finished_run.folder, pictures, *FINDS_MUCH, *views, "--out", tmp_path / "p", "--json"
     )
-    assert hrdet("eval", finished_run.folder, *threshold, "--out", tmp_path / "e").exit_code == 0
+    assert hrdet("eval", finished_run.folder, *threshold, *views, "--out", tmp_path / "e").exit_code == 0
     evaluated = json.loads((tmp_path / "e" / "detections.json").read_text())
     image_ids = load_coco(finished_run.data_root / "val.json").image_ids.tolist()
     for number, image_id in enumerate(image_ids[: len(PLACES)], start=1):

@@ -22,7 +22,7 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import PixelFilter, ResizeAugmentation, Resizing
-from hrdet_cli.engine.evaluation.inference import PictureDetections
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.detector import Detector

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Batch
-from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
+from hrdet_cli.engine.evaluation.inference import detect_batch
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.models.dense.proposals import Proposals
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing
-from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.geometry import Size, Window
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError
 
@@ -22,9 +22,10 @@ class PictureRecord:
         index: Its position in the annotation file.
         image_id: Its id there.
         file_name: Its file, relative to the image root.
-        original: Its size as annotated.
+        original: Its size as annotated; of a tile, the tile's.
         placement: Resize, crop and flip.
         ignored_boxes: ``(I, 4)`` float32 crowd regions in canvas pixels; no targets, kept to be seen.
+        window: The part of the file's picture that it is, if it is a tile; None for all of it.
     """
 
     index: int
@@ -33,6 +34,12 @@ class PictureRecord:
     original: Size
     placement: Placement
     ignored_boxes: Tensor
+    window: Window | None = None
+
+    @property
+    def whole(self) -> Size:
+        """Size of the file's picture."""
+        return self.original if self.window is None else self.window.whole
 
     @property
     def scale_xy(self) -> tuple[float, float]:
@@ -165,11 +172,14 @@ def load_batch(path: Path) -> tuple[Batch, tuple[str, ...]]:
 
 def _record_from(record: Mapping[str, Any]) -> PictureRecord:
     placement = record["placement"]
-    crop = placement["crop"]
+    crop, window = placement["crop"], record.get("window")
     return PictureRecord(
         **{
             **record,
             "original": Size(**record["original"]),
+            "window": None
+            if window is None
+            else Window(window["left"], window["top"], Size(**window["size"]), Size(**window["whole"])),
             "placement": Placement(
                 resized=Size(**placement["resized"]),
                 crop=None if crop is None else Crop(crop["top"], crop["left"], Size(**crop["size"])),

@@ -51,6 +51,10 @@ class PictureDataset:
         """Number of pictures in the annotation file."""
         return len(self.annotations)
 
+    def name_of(self, index: int) -> str:
+        """The file of picture ``index``."""
+        return str(self.annotations.file_names[index])
+
     def placement_of(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Placement:
         """Where a picture goes in an epoch; reads no picture.
 
@@ -70,7 +74,7 @@ class PictureDataset:
             DataError: The picture, or its label map, is missing, damaged or not of its annotated size.
         """
         index = showing.index
-        name = str(self.annotations.file_names[index])
+        name = self.name_of(index)
         original = self.annotations.size_of(index)
         placement = self.placement_of(epoch, showing, scale=scale)
         pixels, damage = decode_picture(self._images.read(name), expected=original, name=name)

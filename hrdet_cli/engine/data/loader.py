@@ -15,6 +15,7 @@ from hrdet_cli.engine.data.samplers import evaluation_batches
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.spare_pictures import SparePictures
 from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.views import Samples
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.data.workers import NUM_BATCHES_AHEAD, BatchWorkers
 from hrdet_cli.engine.distributed.world import World
@@ -107,13 +108,13 @@ class TrainingLoader:
 
 
 class EvaluationLoader:
-    """Every picture of a dataset once, in batches whose pictures need the same canvas.
+    """Every picture of a dataset once, or every view, in batches whose pictures need the same canvas.
 
     Processes take whole batches in turn. A batch is therefore the same over any number of processes, and so
     is what is detected in it.
 
     Args:
-        dataset: Where samples come from; its augmentation must not draw anything.
+        dataset: Where samples come from; no augmentation of theirs may draw anything.
         batch_size: Most pictures in a batch.
         world: Which process this is.
         padding: The canvas of each picture.
@@ -126,7 +127,7 @@ class EvaluationLoader:
     def __init__(
         self,
         *,
-        dataset: PictureDataset,
+        dataset: Samples,
         batch_size: int,
         world: World,
         padding: SmallestCanvas,
@@ -135,7 +136,7 @@ class EvaluationLoader:
         leaves_out_broken: bool = False,
     ) -> None:
         placed = [dataset.placement_of(0, Showing(index)).placed for index in range(len(dataset))]
-        self._num_pictures = len(dataset)
+        self._num_samples = len(dataset)
         batches = evaluation_batches(
             canvases=[padding.canvas_for([size]) for size in placed], batch_size=batch_size
         )
@@ -148,8 +149,8 @@ class EvaluationLoader:
         )
 
     def __len__(self) -> int:
-        """Number of pictures, of all processes together."""
-        return self._num_pictures
+        """Number of samples, of all processes together."""
+        return self._num_samples
 
     @property
     def num_rounds(self) -> int:
@@ -183,7 +184,7 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
 
     def __init__(
         self,
-        pictures: PictureDataset,
+        pictures: Samples,
         padding: PaddingPolicy,
         *,
         spares: SparePictures | None = None,
@@ -219,7 +220,7 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
         except DataError as error:
             if self._spares is None and not self._leaves_out_broken:
                 raise
-            broken.append(PictureFault(str(self._pictures.annotations.file_names[showing.index]), str(error)))
+            broken.append(PictureFault(self._pictures.name_of(showing.index), str(error)))
             if self._spares is None:
                 return None
             return self._spares.replace(showing, error, epoch=epoch, scale=scale, canvas=canvas)
@@ -232,5 +233,5 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
         try:
             return canvas_of(request, placements, self._padding)
         except DataError as error:
-            names = ", ".join(str(pictures.annotations.file_names[index]) for index in request.indices)
+            names = ", ".join(map(pictures.name_of, request.indices))
             raise DataError(f"{error} The pictures: {names}.") from error

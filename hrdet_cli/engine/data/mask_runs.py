@@ -1,8 +1,7 @@
 """The masks of the objects of a picture, packed as COCO packs them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Any, Self
 
 import numpy as np
@@ -25,9 +24,9 @@ class MaskRuns:
     size: Size
     counts: tuple[bytes, ...]
 
-    def select(self, is_kept: NDArray[np.bool_]) -> Self:
-        """The masks of those objects that ``(D,)`` bools say."""
-        return type(self)(self.size, tuple(compress(self.counts, is_kept)))
+    def take(self, rows: Sequence[int]) -> Self:
+        """The masks of those objects that have these numbers, in their order."""
+        return type(self)(self.size, tuple(self.counts[row] for row in rows))
 
     def to_json(self) -> list[dict[str, Any]]:
         """What COCO's JSON has under ``segmentation``, for each object."""

@@ -1,4 +1,4 @@
-"""Pictures without ground truth: placed for the detector, and grouped as they come.
+"""Pictures without ground truth: their views are placed for the detector, and grouped as they come.
 
 Nothing is known about a stream of pictures before each is opened, so those that need the same canvas wait for
 each other, in bounded number.
@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -31,77 +32,106 @@ _NUM_BATCHES_WAITING = 4  # of pictures that have not found company of their can
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnlabelledPicture:
-    """A picture as it was decoded and as the detector gets it.
+    """A picture as it was decoded.
 
     Attributes:
-        pixels: ``(3, H, W)`` uint8 RGB, as decoded.
-        sample: Resized, without targets; its record's index and image id are its number.
-    """
-
-    pixels: Tensor
-    sample: Sample
-
-
-def place_unlabelled(
-    pixels: Tensor, *, number: int, name: str, augmentation: Augmentation, damage: str | None = None
-) -> UnlabelledPicture:
-    """Resize a picture for a detector.
-
-    Args:
         pixels: ``(3, H, W)`` uint8 RGB.
         number: Tells it from the others.
         name: Its file.
-        augmentation: The one that pictures are evaluated with.
         damage: What is damaged in it, where it was decoded all the same.
     """
-    original = Size(pixels.shape[1], pixels.shape[2])
+
+    pixels: Tensor
+    number: int
+    name: str
+    damage: str | None = None
+
+    @property
+    def size(self) -> Size:
+        """As decoded."""
+        return Size(self.pixels.shape[1], self.pixels.shape[2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnlabelledView:
+    """One of the views of a picture that a detector gets.
+
+    Attributes:
+        picture: The picture.
+        num_views: How many there are of it.
+        sample: Resized, without targets; its record's index and image id are the picture's number.
+    """
+
+    picture: UnlabelledPicture
+    num_views: int
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Viewing:
+    """How a picture is looked at.
+
+    Attributes:
+        ways: Those in which pictures are evaluated.
+    """
+
+    ways: tuple[Augmentation, ...]
+
+    def views_of(self, picture: UnlabelledPicture) -> Iterator[Callable[[], UnlabelledView]]:
+        """The views of a picture; each is made when it is called, in any thread."""
+        for way in self.ways:
+            yield partial(_view_of, picture, way, len(self.ways))
+
+
+def _view_of(picture: UnlabelledPicture, augmentation: Augmentation, num_views: int) -> UnlabelledView:
+    original, number = picture.size, picture.number
     key = picture_key(seed=0, epoch=0, index=number)
     no_boxes = np.zeros((0, 4), dtype=np.float32)
     placement = augmentation.place(original, no_boxes, generator_for(key))
     record = PictureRecord(
         index=number,
         image_id=number,
-        file_name=name,
+        file_name=picture.name,
         original=original,
         placement=placement,
         ignored_boxes=torch.zeros(0, 4),
     )
     sample = Sample(
-        pixels=move_pixels(pixels, placement),
+        pixels=move_pixels(picture.pixels, placement),
         boxes=torch.zeros(0, 4),
         labels=torch.zeros(0, dtype=torch.int64),
         key=key,
         record=record,
-        damage=damage,
+        damage=picture.damage,
     )
-    return UnlabelledPicture(pixels, sample)
+    return UnlabelledView(picture, num_views, sample)
 
 
-def batch_of(pictures: Iterable[UnlabelledPicture], padding: SmallestCanvas) -> Batch:
-    """Pictures that need the same canvas, on it."""
-    samples = [picture.sample for picture in pictures]
+def batch_of(views: Iterable[UnlabelledView], padding: SmallestCanvas) -> Batch:
+    """Views that need the same canvas, on it."""
+    samples = [view.sample for view in views]
     return pad_pictures(samples, padding.canvas_for([sample.record.placement.placed for sample in samples]))
 
 
 def group_by_canvas(
-    pictures: Iterable[UnlabelledPicture], padding: SmallestCanvas, *, batch_size: int
-) -> Iterator[list[UnlabelledPicture]]:
-    """Group pictures that need the same canvas, so that no detection depends on which others share its batch.
+    views: Iterable[UnlabelledView], padding: SmallestCanvas, *, batch_size: int
+) -> Iterator[list[UnlabelledView]]:
+    """Group views that need the same canvas, so that no detection depends on which others share its batch.
 
     Args:
-        pictures: Taken one by one.
+        views: Taken one by one.
         padding: The canvas of each.
-        batch_size: Most pictures in a group. Of pictures that wait for company, at most four times as many
-            are held; the largest group goes first when there are more.
+        batch_size: Most views in a group. Of views that wait for company, at most four times as many are
+            held; the largest group goes first when there are more.
 
     Yields:
-        Every picture once.
+        Every view once.
     """
-    waiting: dict[Size, list[UnlabelledPicture]] = {}
+    waiting: dict[Size, list[UnlabelledView]] = {}
     num_waiting = 0
-    for picture in pictures:
-        canvas = padding.canvas_for([picture.sample.record.placement.placed])
-        waiting.setdefault(canvas, []).append(picture)
+    for view in views:
+        canvas = padding.canvas_for([view.sample.record.placement.placed])
+        waiting.setdefault(canvas, []).append(view)
         num_waiting += 1
         if len(waiting[canvas]) < batch_size:
             if num_waiting < _NUM_BATCHES_WAITING * batch_size:

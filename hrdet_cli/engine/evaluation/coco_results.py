@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrdet_cli.engine.evaluation.inference import PictureDetections
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 
 _DECIMALS = 3
 """Of coordinates: a thousandth of a pixel halves the file and is far below what a metric can see."""

@@ -1,12 +1,14 @@
 """A detector over all pictures of a loader; what it finds goes back to where the pictures came from.
 
-Each process has its share of the pictures.  All go through theirs in rounds of one batch, so that each knows
-how far all of them are, and they leave together when one is asked to stop.
+Each process has its share of the pictures, or of their views, where each is looked at in several: scales,
+mirrored ones.  What was found in the views of a picture is put together by ``merging.py``, when all of it is
+in one place.  All processes go through theirs in rounds of one batch, so that each knows how far all of them
+are, and they leave together when one is asked to stop.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,9 +20,13 @@ from hrdet_cli.engine.data.mask_runs import MaskRuns
 from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import gather_to_first, sum_over_processes
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.evaluation.validation_loss import ValidationLoss
+from hrdet_cli.engine.geometry import Window
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import Detections, ImageBatch
+
+_CUT_PIXELS = 4
 
 
 class ObjectFinder(Protocol):
@@ -44,36 +50,7 @@ class PictureLoader(Protocol):
         """Number of batches of the process that has most; the same on every process."""
 
     def batches(self) -> Iterable[Batch]:
-        """This process's pictures, each once, resized, neither cropped nor flipped."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PictureDetections:
-    """What was found in one picture, best first, in host memory.
-
-    Attributes:
-        image_id: The picture's id in the annotation file.
-        boxes: ``(D, 4)`` float32 in pixels of the original picture, clipped to it.
-        scores: ``(D,)`` float32 in [0, 1], descending.
-        labels: ``(D,)`` int64 in ``0 .. K-1``.
-        masks: Of D objects, in the original picture; None where boxes alone were looked for.
-    """
-
-    image_id: int
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    masks: MaskRuns | None = None
-
-    def select(self, is_kept: Tensor) -> Self:
-        """Those detections that ``(D,)`` bools say."""
-        return type(self)(
-            image_id=self.image_id,
-            boxes=self.boxes[is_kept],
-            scores=self.scores[is_kept],
-            labels=self.labels[is_kept],
-            masks=None if self.masks is None else self.masks.select(is_kept.numpy()),
-        )
+        """This process's views of pictures, each once, resized and perhaps flipped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +61,7 @@ class DetectionRound:
         pictures: What this process found, in its batch's order; nothing where it had none left.
         broken: Pictures of the batch that could not be read and were left out.
         damaged: JPEGs of the batch whose pixels are damaged.
-        num_done: Pictures finished so far, over all processes, those left out among them.
+        num_done: Views finished so far, over all processes, those left out among them.
         stop_asked: Whether any process was asked to stop; the same on every process.
     """
 
@@ -154,7 +131,7 @@ def gather_pictures(pictures: Sequence[PictureDetections]) -> list[PictureDetect
         pictures: This process's share.
 
     Returns:
-        All pictures by image id on rank 0; None on the others.
+        All pictures, or views, by image id on rank 0; None on the others.
     """
     parcels = gather_to_first(_Parcel.of(pictures), what="gathering of the detections")
     if parcels is None:
@@ -164,9 +141,13 @@ def gather_pictures(pictures: Sequence[PictureDetections]) -> list[PictureDetect
 
 
 def gather_faults(faults: Sequence[PictureFault]) -> list[PictureFault]:
-    """Bring what each process has to say of its pictures to the first, by name; none on the others."""
+    """Bring what each process has to say of its pictures to the first, by name; none on the others.
+
+    Of several views of a picture one tells what all would.
+    """
     parts = gather_to_first(tuple(faults), what="names of broken pictures") or []
-    return sorted((fault for part in parts for fault in part), key=lambda fault: fault.file_name)
+    by_name = {fault.file_name: fault for part in parts for fault in part}
+    return [by_name[name] for name in sorted(by_name)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +159,7 @@ class _Parcel:
         num_boxes: ``(P,)`` int64, adding up to D.
         boxes: ``(D, 4)`` float32, picture by picture; ``scores`` and ``labels`` likewise.
         masks: Of each picture, or None.
+        is_cut: ``(D,)`` bool of each picture, or None.
     """
 
     image_ids: NDArray[np.int64]
@@ -186,6 +168,7 @@ class _Parcel:
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     masks: tuple[MaskRuns | None, ...]
+    is_cut: tuple[NDArray[np.bool_] | None, ...]
 
     @classmethod
     def of(cls, pictures: Sequence[PictureDetections]) -> "_Parcel":
@@ -197,6 +180,7 @@ class _Parcel:
             scores=torch.cat([no_scores, *(picture.scores for picture in pictures)]).numpy(),
             labels=torch.cat([no_labels, *(picture.labels for picture in pictures)]).numpy(),
             masks=tuple(picture.masks for picture in pictures),
+            is_cut=tuple(None if picture.is_cut is None else picture.is_cut.numpy() for picture in pictures),
         )
 
     def pictures(self) -> Iterator[PictureDetections]:
@@ -204,7 +188,8 @@ class _Parcel:
             torch.split(torch.from_numpy(rows), self.num_boxes.tolist())
             for rows in (self.boxes, self.scores, self.labels)
         )
-        for picture in zip(self.image_ids.tolist(), *parts, self.masks, strict=True):
+        cuts = (None if is_cut is None else torch.from_numpy(is_cut) for is_cut in self.is_cut)
+        for picture in zip(self.image_ids.tolist(), *parts, self.masks, cuts, strict=True):
             yield PictureDetections(*picture)
 
 
@@ -227,21 +212,53 @@ def detect_batch(
 def _detections_by_picture(
     detections: Detections, records: Sequence[PictureRecord], pasting: MaskPasting | None
 ) -> Iterator[PictureDetections]:
-    """Take a batch apart, drop the padding rows and undo each picture's resize; masks go with their boxes."""
+    """Take a batch apart, drop the padding rows and put each view's detections in their picture."""
     for row, record in enumerate(records):
         is_valid = detections.is_valid[row]
-        edges = torch.tensor([record.original.width, record.original.height] * 2)
-        fixed = torch.tensor(record.placement.resizing.fixed_corner)
-        boxes = (detections.boxes[row, is_valid] - fixed) / torch.tensor(record.scale_xy * 2) + fixed
-        boxes = boxes.clamp(min=torch.zeros(()), max=edges.float()).float()
+        boxes = _in_view(detections.boxes[row, is_valid], record)
+        is_cut = None
+        if (window := record.window) is not None:
+            is_cut = _is_cut(boxes, record, window)
+            boxes = boxes + torch.tensor([window.left, window.top] * 2)
         masks = None
         if pasting is not None and detections.masks is not None:
             cells = detections.masks[row, is_valid].float()
-            masks = pasting.paste(cells.numpy(), boxes.numpy(), record.original)
+            if record.placement.flipped:
+                cells = cells.flip(2)
+            masks = pasting.paste(cells.numpy(), boxes.numpy(), record.whole)
         yield PictureDetections(
             image_id=record.image_id,
             boxes=boxes,
             scores=detections.scores[row, is_valid].float(),
             labels=detections.labels[row, is_valid],
             masks=masks,
+            is_cut=is_cut,
         )
+
+
+def _in_view(boxes: Tensor, record: PictureRecord) -> Tensor:
+    """Undo flip and resize: ``(D, 4)`` float32 in pixels of the picture or tile, clipped to it."""
+    if record.placement.flipped:
+        x1, y1, x2, y2 = boxes.unbind(dim=1)
+        boxes = torch.stack(
+            [record.placement.placed.width - x2, y1, record.placement.placed.width - x1, y2], 1
+        )
+    edges = torch.tensor([record.original.width, record.original.height] * 2)
+    fixed = torch.tensor(record.placement.resizing.fixed_corner)
+    boxes = (boxes - fixed) / torch.tensor(record.scale_xy * 2) + fixed
+    return boxes.clamp(min=torch.zeros(()), max=edges.float()).float()
+
+
+def _is_cut(boxes: Tensor, record: PictureRecord, window: Window) -> Tensor:
+    """``(D,)`` which boxes of a tile end within 4 canvas pixels of an edge where the picture goes on.
+
+    Where a box ends is not known much better than to a cell of the finest level.
+    """
+    x_reach, y_reach = (_CUT_PIXELS / scale for scale in record.scale_xy)
+    x1, y1, x2, y2 = boxes.unbind(dim=1)
+    return (
+        ((x1 < x_reach) & (window.left > 0))
+        | ((y1 < y_reach) & (window.top > 0))
+        | ((x2 > window.size.width - x_reach) & (window.right < window.whole.width))
+        | ((y2 > window.size.height - y_reach) & (window.bottom < window.whole.height))
+    )

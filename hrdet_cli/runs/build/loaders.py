@@ -6,7 +6,9 @@ from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
+from hrdet_cli.engine.data.views import Views
 from hrdet_cli.engine.distributed.world import World, current_world
+from hrdet_cli.engine.evaluation.merging import ViewMerging
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.runs.dataset import DatasetPart
@@ -47,14 +49,19 @@ def build_evaluation_loader(
     leaves_out_broken: bool = False,
     with_masks: bool = False,
 ) -> EvaluationLoader:
-    """This process's share of a part's pictures, at the evaluation scale; masks are for losses alone."""
+    """This process's share of the views of a part's pictures; masks are for losses alone."""
     return EvaluationLoader(
-        dataset=PictureDataset(
-            annotations=part.annotations,
-            images=part.images,
-            augmentation=build_evaluation_augmentation(spec),
-            seed=spec.run.seed,
-            with_masks=with_masks,
+        dataset=Views(
+            [
+                PictureDataset(
+                    annotations=part.annotations,
+                    images=part.images,
+                    augmentation=augmentation,
+                    seed=spec.run.seed,
+                    with_masks=with_masks,
+                )
+                for augmentation in build_ways(spec)
+            ]
         ),
         batch_size=spec.evaluation.batch_size,
         world=current_world(),
@@ -65,11 +72,24 @@ def build_evaluation_loader(
     )
 
 
-def build_evaluation_augmentation(spec: ExperimentSpec) -> ResizeAugmentation:
-    """How pictures are placed that are detected in: all at one scale, without any chance."""
-    return ResizeAugmentation(
-        scales=(Scale(*spec.evaluation.scale_pixels),),
-        mode="choice",
-        flip_probability=0,
-        resizing=build_resizing(spec),
+def build_ways(spec: ExperimentSpec) -> tuple[ResizeAugmentation, ...]:
+    """The ways in which pictures are placed that are detected in, without any chance."""
+    evaluation = spec.evaluation
+    more = evaluation.test_time_augmentation
+    scales = (more and more.scales_pixels) or (evaluation.scale_pixels,)
+    return tuple(
+        ResizeAugmentation(
+            scales=(Scale(*scale),),
+            mode="choice",
+            flip_probability=float(is_flipped),
+            resizing=build_resizing(spec),
+        )
+        for scale in scales
+        for is_flipped in ((False, True) if more and more.flip else (False,))
     )
+
+
+def build_merging(spec: ExperimentSpec) -> ViewMerging:
+    """How detections of several views of a picture become those of the picture."""
+    head = spec.model.head
+    return ViewMerging(nms_iou=head.duplicate_iou, max_detections=head.limits[0].value)

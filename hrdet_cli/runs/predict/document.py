@@ -6,7 +6,7 @@ from typing import Any
 
 from hrdet_cli.engine.data.run_lengths import unpack_run_lengths
 from hrdet_cli.engine.evaluation.coco_results import CocoResult, DetectionTable
-from hrdet_cli.engine.evaluation.inference import PictureDetections
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.trained_detector import TrainedDetector
 

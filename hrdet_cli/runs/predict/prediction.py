@@ -1,6 +1,6 @@
 """A trained detector over pictures: read ahead, detect in batches, draw, and write down."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,30 +9,23 @@ from typing import Any
 import torch
 
 from hrdet_cli.engine.data.batch import PictureFault
-from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
-from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.padding import SmallestCanvas
-from hrdet_cli.engine.data.transforms import Augmentation
-from hrdet_cli.engine.data.unlabelled import (
-    UnlabelledPicture,
-    batch_of,
-    group_by_canvas,
-    place_unlabelled,
-    read_ahead,
-)
-from hrdet_cli.engine.evaluation.inference import PictureDetections, detect_batch
+from hrdet_cli.engine.data.unlabelled import UnlabelledPicture, UnlabelledView, Viewing, batch_of
+from hrdet_cli.engine.evaluation.inference import detect_batch
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
-from hrdet_cli.errors import DataError, OutOfMemoryError
-from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
+from hrdet_cli.errors import OutOfMemoryError
+from hrdet_cli.runs.build.loaders import build_merging, build_ways
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
-from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, PictureInput, find_pictures
+from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
+from hrdet_cli.runs.predict.reading import read_views
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.results import results_folder
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
@@ -103,22 +96,39 @@ def predict_pictures(
         build_numerics(spec.run, device),
         build_mask_pasting(spec.model),
     )
+    merging = build_merging(spec)
     make_folder(out)  # not before the weights are known to fit
     pictures: list[PredictedPicture] = []
     failed: list[FailedPicture] = []
     damaged: list[PictureFault] = []
-    with closing(_groups(inputs.pictures, failed, spec, batch_size or spec.evaluation.batch_size)) as groups:
+    found: dict[int, list[PictureDetections]] = {}  # in pictures of which some views are still to come
+    groups = read_views(
+        inputs.pictures,
+        failed,
+        viewing=Viewing(build_ways(spec)),
+        padding=_PADDING,
+        num_threads=max(1, spec.data.num_workers),
+        batch_size=batch_size or spec.evaluation.batch_size,
+    )
+    with closing(groups):
         for group in groups:
             if stop_asked():
                 break
-            for picture, detections in zip(group, detect(group), strict=True):
-                given = inputs.pictures[detections.image_id - 1]
-                if picture.sample.damage is not None:
-                    damaged.append(PictureFault(given.name, picture.sample.damage))
-                kept = detections.select(detections.scores >= min_score)
+            for view, detections in zip(group, detect(group), strict=True):
+                picture = view.picture
+                views = found.setdefault(picture.number, [])
+                views.append(detections)
+                if len(views) < view.num_views:
+                    continue
+                merged = merging.merge(found.pop(picture.number))
+                given = inputs.pictures[picture.number - 1]
+                if picture.damage is not None:
+                    damaged.append(PictureFault(given.name, picture.damage))
+                kept = merged.select(merged.scores >= min_score)
                 drawn = _draw(picture, kept, out / DRAWN / given.drawn, trained.class_names)
-                size = picture.sample.record.original
-                pictures.append(PredictedPicture(given.name, size, kept, drawn.relative_to(out).as_posix()))
+                pictures.append(
+                    PredictedPicture(given.name, picture.size, kept, drawn.relative_to(out).as_posix())
+                )
             yield WorkProgress("detecting", len(pictures) + len(failed), len(inputs.pictures))
     pictures.sort(key=lambda picture: picture.detections.image_id)
     failed.sort(key=lambda picture: picture.number)
@@ -142,48 +152,6 @@ def predict_pictures(
     )
 
 
-def _groups(
-    inputs: Sequence[PictureInput], failed: list[FailedPicture], spec: ExperimentSpec, batch_size: int
-) -> Generator[list[UnlabelledPicture]]:
-    """Pictures as the detector gets them, in groups of one canvas; puts others into ``failed``."""
-    augmentation = build_evaluation_augmentation(spec)
-    num_threads = max(1, spec.data.num_workers)
-    with (
-        bomb_warnings_ignored(),
-        closing(
-            read_ahead(
-                lambda picture: _read(picture, augmentation),
-                inputs,
-                num_threads=num_threads,
-                num_ahead=max(2 * num_threads, batch_size),
-            )
-        ) as results,
-    ):
-        yield from group_by_canvas(_sound(results, failed), _PADDING, batch_size=batch_size)
-
-
-def _read(picture: PictureInput, augmentation: Augmentation) -> UnlabelledPicture | FailedPicture:
-    try:
-        data = picture.images.read(picture.member)
-        pixels, damage = decode_picture(data, expected=None, name=picture.name)
-    except DataError as error:
-        reason = str(error).removeprefix("picture ").removeprefix(f"{picture.member} ").removesuffix(".")
-        return FailedPicture(picture.number, picture.name, reason.removeprefix(f"{picture.name} "))
-    return place_unlabelled(
-        pixels, number=picture.number, name=picture.name, augmentation=augmentation, damage=damage
-    )
-
-
-def _sound(
-    results: Iterable[UnlabelledPicture | FailedPicture], failed: list[FailedPicture]
-) -> Iterator[UnlabelledPicture]:
-    for result in results:
-        if isinstance(result, FailedPicture):
-            failed.append(result)
-        else:
-            yield result
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Detect:
     """A detector on its device."""
@@ -193,8 +161,8 @@ class _Detect:
     numerics: Numerics
     pasting: MaskPasting | None
 
-    def __call__(self, group: Sequence[UnlabelledPicture]) -> list[PictureDetections]:
-        """Detections in each picture of a group.
+    def __call__(self, group: Sequence[UnlabelledView]) -> list[PictureDetections]:
+        """Detections in each view of a group.
 
         Raises:
             OutOfMemoryError: The group is too large for the GPU.

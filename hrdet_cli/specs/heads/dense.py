@@ -40,6 +40,11 @@ class DenseHeadSpec(HeadSpec, SelectionSpec):
         return Section("model.head", self)
 
     @property
+    def duplicate_iou(self) -> float:
+        """Its own."""
+        return self.nms_iou
+
+    @property
     def limits(self) -> tuple[Limit, ...]:
         """Detections, and the pairs that they are chosen from."""
         return (

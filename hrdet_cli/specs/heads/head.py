@@ -69,6 +69,11 @@ class HeadSpec(Spec, ABC):
 
     @property
     @abstractmethod
+    def duplicate_iou(self) -> float:
+        """Of two detections of a class that overlap by more, one is left out."""
+
+    @property
+    @abstractmethod
     def anchors(self) -> Section[AnchorSpec] | None:
         """The anchors that boxes are matched with; None where there are none."""
 

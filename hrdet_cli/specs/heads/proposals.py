@@ -27,6 +27,11 @@ class ProposalNetworkSpec(HeadSpec):
         return None
 
     @property
+    def duplicate_iou(self) -> float:
+        """That of proposals of one level; those of different levels are not compared in one view."""
+        return self.rpn.nms_iou
+
+    @property
     def anchors(self) -> Section[AnchorSpec]:
         """Those of the network."""
         return Section("model.head.rpn", self.rpn)

@@ -39,6 +39,11 @@ class RegionDetectorSpec(HeadSpec):
         return Section("model.head.roi_head", self.roi_head)
 
     @property
+    def duplicate_iou(self) -> float:
+        """Of the region head."""
+        return self.roi_head.nms_iou
+
+    @property
     def anchors(self) -> Section[AnchorSpec]:
         """Of the region proposal network."""
         return Section("model.head.rpn", self.rpn)

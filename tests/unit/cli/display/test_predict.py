@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 
 from hrdet_cli.cli.display.predict import print_prediction
-from hrdet_cli.engine.evaluation.inference import PictureDetections
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.predict.document import PredictedPicture
 from hrdet_cli.runs.predict.prediction import Prediction

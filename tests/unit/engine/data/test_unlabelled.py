@@ -9,9 +9,10 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.data.unlabelled import (
     UnlabelledPicture,
+    UnlabelledView,
+    Viewing,
     batch_of,
     group_by_canvas,
-    place_unlabelled,
     read_ahead,
 )
 from hrdet_cli.engine.geometry import Scale, Size
@@ -21,21 +22,22 @@ PADDING = SmallestCanvas()
 AT_128 = ResizeAugmentation(scales=(Scale(128, 96),), mode="choice", flip_probability=0)
 
 
-def make_picture(number: int, height: int, width: int) -> UnlabelledPicture:
+def make_view(number: int, height: int, width: int) -> UnlabelledView:
     pixels = torch.full((3, height, width), number, dtype=torch.uint8)
-    return place_unlabelled(pixels, number=number, name=f"{number}.jpg", augmentation=AT_128)
+    (make,) = Viewing((AT_128,)).views_of(UnlabelledPicture(pixels, number, f"{number}.jpg"))
+    return make()
 
 
 def test_a_picture_is_as_large_as_the_scale_allows_and_keeps_its_own_pixels() -> None:
-    picture = make_picture(7, 30, 60)
-    assert picture.sample.pixels.shape == (3, 64, 128)
-    assert picture.pixels.shape == (3, 30, 60)
-    record = picture.sample.record
+    view = make_view(7, 30, 60)
+    assert view.sample.pixels.shape == (3, 64, 128)
+    assert view.picture.size == Size(30, 60)
+    record = view.sample.record
     assert (record.image_id, record.file_name, record.original) == (7, "7.jpg", Size(30, 60))
 
 
 def test_a_batch_has_the_pictures_in_order_on_the_canvas_of_each() -> None:
-    batch = batch_of([make_picture(3, 30, 60), make_picture(1, 32, 64)], PADDING)
+    batch = batch_of([make_view(3, 30, 60), make_view(1, 32, 64)], PADDING)
     assert batch.images.canvas == Size(64, 128)
     assert batch.images.pixels[:, 0, 0, 0].tolist() == [3, 1]
     assert not batch.targets.is_valid.any()
@@ -44,7 +46,7 @@ def test_a_batch_has_the_pictures_in_order_on_the_canvas_of_each() -> None:
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_groups_hold_each_picture_once_and_one_canvas_each(batch_size: int) -> None:
     shapes = [(60, 80), (80, 60), (40, 80), (60, 80), (60, 60)]
-    pictures = [make_picture(number, *shapes[number % 5]) for number in range(23)]
+    pictures = [make_view(number, *shapes[number % 5]) for number in range(23)]
     groups = list(group_by_canvas(pictures, PADDING, batch_size=batch_size))
     assert sorted(p.sample.record.index for group in groups for p in group) == list(range(23))
     assert all(len(group) <= batch_size for group in groups)
@@ -56,11 +58,11 @@ def test_groups_hold_each_picture_once_and_one_canvas_each(batch_size: int) -> N
 def test_few_pictures_wait_even_if_each_needs_another_canvas() -> None:
     taken = 0
 
-    def one_by_one() -> Iterator[UnlabelledPicture]:
+    def one_by_one() -> Iterator[UnlabelledView]:
         nonlocal taken
         for number in range(40):
             taken += 1
-            yield make_picture(number, 32 * (1 + number % 20), 640)
+            yield make_view(number, 32 * (1 + number % 20), 640)
 
     given = 0
     for group in group_by_canvas(one_by_one(), PADDING, batch_size=2):

@@ -12,12 +12,12 @@ from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Placement, Resizing, move_boxes
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.inference import (
-    PictureDetections,
     detect_all,
     gather_pictures,
 )
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
-from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
+from hrdet_cli.engine.geometry import Size, Window
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import Detections, ImageBatch, Targets
 
@@ -122,15 +122,17 @@ def test_inclusive_boxes_are_divided_without_the_last_pixel() -> None:
     torch.testing.assert_close(found.boxes, torch.tensor([[10.0, 7.5, 60.5, 23.0]]))
 
 
+@pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("resizing", [EXCLUSIVE, INCLUSIVE])
-def test_undoing_a_placement_is_the_inverse_of_making_it(resizing: Resizing) -> None:
+def test_undoing_a_placement_is_the_inverse_of_making_it(resizing: Resizing, flipped: bool) -> None:
     generator = np.random.default_rng(5)
-    original, placement = Size(427, 640), Placement(resized=Size(800, 1199), resizing=resizing)
+    original, placement = Size(427, 640), Placement(Size(800, 1199), flipped=flipped, resizing=resizing)
     corners = np.sort(generator.random((50, 2, 2)) * (original.width, original.height), axis=1)
     boxes = corners.reshape(50, 4).astype(np.float32)
     moved, _ = move_boxes(boxes, original, placement)
     model = FakeDetector(torch.from_numpy(moved), num_valid=50)
-    (found,) = detect(model, batch_of(record_of(1, original, placement.resized, resizing)))
+    record = replace(record_of(1, original, placement.resized), placement=placement)
+    (found,) = detect(model, batch_of(record))
     torch.testing.assert_close(found.boxes, torch.from_numpy(boxes), rtol=0, atol=2e-4)
 
 
@@ -172,6 +174,64 @@ def test_masks_go_back_with_their_boxes_and_those_of_padding_rows_are_dropped() 
     assert np.argwhere(bitmap).tolist() == [[1, 2], [1, 3], [2, 2], [2, 3]]
     (plain,) = detect(model, batch)
     assert plain.masks is None
+
+
+def test_the_masks_of_a_mirrored_picture_are_mirrored_back() -> None:
+    masks = torch.zeros(1, 4, 4)
+    masks[0, :, :2] = 1  # the left half of a box whose picture is mirrored
+    model = FakeDetector(torch.tensor([[4.0, 3.0, 8.0, 9.0]]), num_valid=1, masks=masks)
+    record = replace(
+        record_of(1, Size(12, 14), Size(12, 14)), placement=Placement(Size(12, 14), flipped=True)
+    )
+    (found,) = detect(model, batch_of(record), pasting=MaskPasting(threshold=0.5))
+    assert found.boxes.tolist() == [[6, 3, 10, 9]]
+    assert found.masks is not None
+    (bitmap,) = found.masks.bitmaps()
+    rows, columns = bitmap.nonzero()
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 8, 8, 9)
+
+
+def test_boxes_and_masks_of_a_tile_go_to_their_place_in_the_picture() -> None:
+    # A tile of 20x20 pixels at column 30 and row 10 of a picture, looked at twice as large.
+    window = Window(left=30, top=10, size=Size(20, 20), whole=Size(40, 60))
+    record = replace(record_of(1, Size(20, 20), Size(40, 40)), window=window)
+    model = FakeDetector(torch.tensor([[8.0, 12.0, 16.0, 20.0]]), num_valid=1, masks=torch.ones(1, 4, 4))
+    (found,) = detect(model, batch_of(record), pasting=MaskPasting(threshold=0.5))
+    assert found.boxes.tolist() == [[34, 16, 38, 20]]
+    assert found.masks is not None
+    assert found.masks.size == Size(40, 60)
+    (bitmap,) = found.masks.bitmaps()
+    assert bitmap.sum() == 16
+    assert bitmap[16:20, 34:38].all()
+
+
+@pytest.mark.parametrize(
+    ("box", "window", "is_cut"),
+    [
+        ([0, 10, 20, 20], Window(0, 0, Size(40, 40), Size(80, 80)), False),  # the picture's own edge
+        ([10, 10, 40, 20], Window(0, 0, Size(40, 40), Size(80, 80)), True),
+        ([10, 10, 20, 38], Window(0, 0, Size(40, 40), Size(80, 80)), True),
+        ([10, 10, 35, 35], Window(0, 0, Size(40, 40), Size(80, 80)), False),
+        ([3, 10, 20, 20], Window(40, 40, Size(40, 40), Size(80, 80)), True),
+        ([10, 3, 20, 20], Window(40, 40, Size(40, 40), Size(80, 80)), True),
+        ([5, 5, 40, 40], Window(40, 40, Size(40, 40), Size(80, 80)), False),
+        ([0, 0, 40, 40], Window(0, 0, Size(40, 40), Size(40, 40)), False),
+    ],
+)
+def test_a_box_is_cut_where_it_ends_at_an_edge_of_a_tile_and_the_picture_goes_on(
+    box: list[float], window: Window, is_cut: bool
+) -> None:
+    model = FakeDetector(torch.tensor([box], dtype=torch.float32), num_valid=1)
+    record = replace(record_of(1, Size(40, 40), Size(40, 40)), window=window)
+    (found,) = detect(model, batch_of(record))
+    assert found.is_cut is not None
+    assert found.is_cut.tolist() == [is_cut]
+
+
+def test_a_picture_that_is_seen_whole_has_no_cut_boxes() -> None:
+    model = FakeDetector(torch.tensor([[0.0, 0.0, 8.0, 8.0]]), num_valid=1)
+    (found,) = detect(model, batch_of(record_of(1, Size(8, 8), Size(8, 8))))
+    assert found.is_cut is None
 
 
 def modes_of(model: nn.Module) -> list[bool]:
@@ -259,8 +319,10 @@ def test_selected_detections_keep_their_masks() -> None:
 
 def test_gathered_pictures_have_their_masks() -> None:
     first, second = with_masks(found_in(1)), with_masks(found_in(2)).select(torch.tensor([False, False]))
+    second = replace(second, is_cut=torch.zeros(0, dtype=torch.bool))
     gathered = gather_pictures([second, first])
     assert gathered is not None
+    assert [picture.is_cut is None for picture in gathered] == [True, False]
     assert [picture.masks and picture.masks.counts for picture in gathered] == [
         first.masks and first.masks.counts,
         (),

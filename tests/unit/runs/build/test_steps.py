@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from hrdet_cli.engine.data.transforms import Resizing
-from hrdet_cli.runs.build.loaders import build_evaluation_augmentation
+from hrdet_cli.runs.build.loaders import build_ways
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing
 from hrdet_cli.specs.loading import load_spec
 
@@ -29,7 +29,7 @@ def test_each_family_resizes_by_its_own_conventions_in_training_and_evaluation(
 ) -> None:
     spec = load_spec(preset=preset).spec
     assert build_resizing(spec) == resizing
-    assert build_evaluation_augmentation(spec).resizing == resizing
+    assert [way.resizing for way in build_ways(spec)] == [resizing]
     trained = build_augmentation(spec.augmentation, build_resizing(spec))
     assert getattr(trained, "resizing", None) == resizing
 
