@@ -259,7 +259,7 @@ def _describe_excess(
         f"{count} picture{'s' if count > 1 else ''} on a canvas of {batches.canvas}, with "
         f"{batches.num_box_rows} rows of boxes each."
     )
-    remedies = "smaller augmentation.scales_pixels and padding"
+    remedies = f"smaller {spec.augmentation.size_key} and padding"
     if not spec.model.activation_checkpointing:
         remedies = f"--set model.activation_checkpointing=true, or {remedies}"
     if fitting == 0:

@@ -1,4 +1,4 @@
-"""Which pictures a run sees, how they are changed, and how they are padded into batches."""
+"""Which pictures a run sees, and how they are padded into batches."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.base import Fraction, LongShort, Problem, Spec, SpecPath
+from hrdet_cli.specs.base import LongShort, Problem, Spec, SpecPath
 
 DEFAULT_NUM_CANVASES = 6
 MAX_BATCH_SIZE = 4096
@@ -156,39 +156,6 @@ class DataSpec(Spec):
         return DatasetSpec(annotations=self.root / dataset.annotations, images=self.root / dataset.images)
 
 
-class ResizeSpec(Spec):
-    """Keep-ratio resize to a scale drawn for each picture, then a flip."""
-
-    kind: Literal["resize"] = "resize"
-    """The kind of augmentation."""
-    scales_pixels: Annotated[tuple[LongShort, ...], Field(min_length=1)]
-    """Each (long, short): a picture is made as large as fits, keeping its aspect ratio."""
-    scale_mode: Literal["choice", "range"] = "choice"
-    """`choice` draws one of the scales; `range` draws both edges uniformly between exactly two of them."""
-    flip_probability: Fraction = 0.5
-    """Chance of a left-right flip."""
-
-
-class ResizeCropSpec(Spec):
-    """SimpleDet's resize-and-crop: a drawn scale, then a crop around a random box, then a flip."""
-
-    kind: Literal["resize-crop"]
-    """The kind of augmentation."""
-    scales_pixels: Annotated[tuple[LongShort, ...], Field(min_length=1)]
-    """Each (long, short): one is drawn and the picture is made as large as fits in it."""
-    crop_pixels: LongShort
-    """Largest crop (long, short), turned with the picture."""
-    jitter_rows_pixels: NonNegativeInt = 10
-    """The crop's centre is at most this many rows from the centre of the chosen box."""
-    jitter_columns_pixels: NonNegativeInt = 30
-    """The crop's centre is at most this many columns from the centre of the chosen box."""
-    flip_probability: Fraction = 0.5
-    """Chance of a left-right flip."""
-
-
-AugmentationSpec = Annotated[ResizeSpec | ResizeCropSpec, Field(discriminator="kind")]
-
-
 class FixedPaddingSpec(Spec):
     """Every batch on one canvas, turned to the batch's orientation."""
 
@@ -199,7 +166,11 @@ class FixedPaddingSpec(Spec):
 
 
 class CanvasesPaddingSpec(Spec):
-    """A few canvases: one scale for all pictures of a step, and the smallest canvas that holds them."""
+    """A few canvases: one scale for all pictures of a step, and the smallest canvas that holds them.
+
+    With `augmentation.kind=scale-jitter` each picture draws its own scale, and steps are made of pictures
+    that then need the same canvas.
+    """
 
     policy: Literal["canvases"]
     """The padding policy."""

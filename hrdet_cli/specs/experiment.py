@@ -5,17 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, ResizeSpec, ScaleJitterSpec
 from hrdet_cli.specs.base import MAX_NAME_BYTES, MAX_PATH_BYTES, LongShort, Problem, Spec
 from hrdet_cli.specs.compilation import compilation_problems
-from hrdet_cli.specs.data import (
-    AugmentationSpec,
-    CanvasesPaddingSpec,
-    DataSpec,
-    FixedPaddingSpec,
-    PaddingSpec,
-    ResizeCropSpec,
-    ResizeSpec,
-)
+from hrdet_cli.specs.data import CanvasesPaddingSpec, DataSpec, FixedPaddingSpec, PaddingSpec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import BatchNormSpec, FrozenNormSpec, NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
@@ -199,6 +192,11 @@ def _scale_problems(spec: ExperimentSpec) -> Iterator[Problem]:
 
 def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     padding = spec.padding
+    if isinstance(spec.augmentation, ScaleJitterSpec):
+        problems = list(_square_problems(spec.augmentation.edge_pixels, padding))
+        if problems:
+            yield from problems
+            return
     if isinstance(padding, FixedPaddingSpec):
         yield from _canvas_list_problems("padding.canvas_pixels", [padding.canvas_pixels], spec.augmentation)
     elif isinstance(padding, CanvasesPaddingSpec) and padding.canvases_pixels is not None:
@@ -209,6 +207,23 @@ def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             )
         yield from _canvas_list_problems(
             "padding.canvases_pixels", padding.canvases_pixels, spec.augmentation
+        )
+
+
+def _square_problems(edge: int, padding: PaddingSpec) -> Iterator[Problem]:
+    """Paddings that do not go with pictures which are cut to a square."""
+    square = f"padding={{policy: fixed, canvas_pixels: [{edge}, {edge}]}}"
+    if isinstance(padding, FixedPaddingSpec) and padding.canvas_pixels != (edge, edge):
+        yield (
+            "padding.canvas_pixels",
+            f"{list(padding.canvas_pixels)} is not the square that scale-jitter cuts to, "
+            f"augmentation.edge_pixels={edge}; set {square}",
+        )
+    elif not isinstance(padding, FixedPaddingSpec | CanvasesPaddingSpec):
+        yield (
+            "padding.policy",
+            f"'{padding.policy}' is not for scale-jitter, whose pictures have all sizes up to a square; set "
+            f"{square}, or padding.policy=canvases",
         )
 
 
@@ -241,6 +256,8 @@ def _too_small(canvases: Sequence[LongShort], what: str, size: LongShort) -> str
 def _largest_pictures(augmentation: AugmentationSpec) -> Iterator[tuple[str, LongShort]]:
     if isinstance(augmentation, ResizeCropSpec):
         yield "augmentation.crop_pixels", augmentation.crop_pixels
+    elif isinstance(augmentation, ScaleJitterSpec):
+        yield "the square of augmentation.edge_pixels,", (augmentation.edge_pixels, augmentation.edge_pixels)
     elif augmentation.scale_mode == "range":
         longs, shorts = zip(*augmentation.scales_pixels, strict=True)
         yield "the largest of augmentation.scales_pixels,", (max(longs), max(shorts))

@@ -77,6 +77,10 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("run.precision", "bfloat16"): "amp fp16 bf16 half mixed_precision dtype use_amp fp32 float16",
         ("augmentation.scales_pixels", "[[1333, 800]]"): "imgsz img_size img_scale image_size scales scale "
         "input_size min_size max_size multi_scale multiscale min_size_train max_size_train img_scales",
+        (
+            "augmentation.scale_range",
+            "[0.1, 2.0]",
+        ): "ratio_range lsj large_scale_jitter scale_jitter jitter_scale resize_scale min_scale max_scale",
         ("evaluation.scale_pixels", "[1333, 800]"): "test_scale eval_scale min_size_test max_size_test",
         ("padding.canvas_pixels", "[1344, 800]"): "canvas canvas_size pad_size pad_shape",
         ("padding.divisor_pixels", "32"): "size_divisor pad_size_divisor size_divisibility",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
@@ -21,7 +22,7 @@ from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.transforms import PixelFilter, ResizeAugmentation, Resizing
+from hrdet_cli.engine.data.transforms import PixelFilter, Resizing
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.mask_frames import fill_polygons
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.transforms import ResizeAugmentation, Resizing, canvas_map
+from hrdet_cli.engine.data.transforms import Resizing, canvas_map
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.regions.mask_targets import mask_targets
 from tests.parity.cases import MASK_TARGET_SCALES

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.transforms import ResizeAugmentation, Resizing
+from hrdet_cli.engine.data.transforms import Resizing
 from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
 from tests.detection_tables import table_of

@@ -209,9 +209,7 @@ def _describe_forecast(event: StepForecast | RunForecast) -> str:
         )
         if event.seconds < _LONG_SECONDS:
             return text
-        return (
-            f"{text}; smaller augmentation.scales_pixels and padding, or a smaller model.backbone, take less"
-        )
+        return f"{text}; smaller pictures (augmentation and padding) or a smaller model.backbone take less"
     pictures = counted(event.num_pictures, "picture")
     return (
         f"trying the largest step once: {event.canvas}, {pictures}; on this CPU it takes about "

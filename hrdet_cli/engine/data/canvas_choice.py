@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.padding import rounded_up
-from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS, Scale, Size
 
 _MOST_CANDIDATES = 300  # merging takes the square of it in memory and the cube in time

@@ -2,6 +2,7 @@
 
 import torch
 
+from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_picture
@@ -11,7 +12,7 @@ from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
-from hrdet_cli.engine.data.transforms import Augmentation, Placement, move_boxes
+from hrdet_cli.engine.data.transforms import Placement, move_boxes
 from hrdet_cli.engine.geometry import Scale
 
 

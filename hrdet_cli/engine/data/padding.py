@@ -1,7 +1,8 @@
 """Canvases: the size that all pictures of a batch are padded to, at the right and at the bottom.
 
 Three policies. One fixed canvas holds every scale, so that each picture can draw its own; a few canvases fit
-better, and then all pictures of a step share a scale; or every batch has a size of its own.
+better, and then all pictures of a step share a scale, or those that drew similar sizes share a step; or every
+batch has a size of its own.
 """
 
 import math
@@ -52,9 +53,12 @@ class StepCanvases:
 
     Attributes:
         canvases: Long and short edges in pixels; each may be turned.
+        shares_scale: Whether the pictures of a step share a scale; else each draws its own, and those that
+            then need the same canvas share steps.
     """
 
     canvases: tuple[Scale, ...]
+    shares_scale: bool = True
 
     def canvas_for(self, sizes: Sequence[Size]) -> Size:
         """The canvas of all pictures of a step, which have one orientation; squares fit both.

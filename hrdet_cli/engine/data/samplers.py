@@ -38,6 +38,7 @@ def training_order(
     batch_size: int,
     seed: int,
     epoch: int,
+    spreads_classes: bool = False,
 ) -> TrainingOrder:
     """Shuffle pictures into global batches of one orientation and, but for a few, one class of shapes each.
 
@@ -51,6 +52,7 @@ def training_order(
         batch_size: Pictures in one step over all processes.
         seed: The run's seed.
         epoch: Counted from 0.
+        spreads_classes: Whether the steps of each class come at even distances; else as chance has it.
     """
     generator = generator_for(order_key(seed=seed, epoch=epoch))
     batches, repeats = [], []
@@ -63,9 +65,24 @@ def training_order(
         repeated = np.resize(shuffled[::-1], num_missing)  # from the end: of the shapes of the last batch
         batches.append(np.concatenate([shuffled, repeated]).reshape(-1, batch_size))
         repeats.append(repeated)
-    return TrainingOrder(
-        batches=generator.permutation(np.concatenate(batches), axis=0), repeats=np.concatenate(repeats)
-    )
+    shuffled_batches = generator.permutation(np.concatenate(batches), axis=0)
+    if spreads_classes:
+        highest = shape_classes[shuffled_batches].max(axis=1)
+        shuffled_batches = shuffled_batches[_evenly_spread(highest, generator)]
+    return TrainingOrder(batches=shuffled_batches, repeats=np.concatenate(repeats))
+
+
+def _evenly_spread(classes: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """``(S,)`` an order of steps of which those of each class are as far apart as each other.
+
+    So a few successive steps have as much of each class as the epoch has, as far as whole steps can.
+    """
+    times = np.zeros(len(classes))
+    for number in np.unique(classes):
+        (steps,) = np.nonzero(classes == number)
+        times[steps] = (np.arange(len(steps)) + generator.random()) / len(steps)
+    order: NDArray[np.int64] = np.argsort(times, kind="stable")
+    return order
 
 
 def share_of(batches: NDArray[np.int64], world: World) -> NDArray[np.int64]:

@@ -6,17 +6,18 @@ run, and a run that was resumed, decide alike without a word to each other. Does
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.keys import generator_for, turn_key
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
 from hrdet_cli.engine.data.samplers import share_of, training_order
 from hrdet_cli.engine.data.showings import EpochSampler, Showing, Showings
-from hrdet_cli.engine.data.transforms import Augmentation, Placement
+from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
@@ -84,7 +85,9 @@ class TrainingSteps:
         self._is_portrait = sizes[:, 0] > sizes[:, 1]
         self.sampler = EpochSampler(rates, is_portrait=self._is_portrait, batch_size=batch_size)
         self._shape_classes = np.zeros(len(indices), dtype=np.int64)
-        if isinstance(padding, StepCanvases):
+        self._has_step_scale = isinstance(padding, StepCanvases) and padding.shares_scale
+        self._has_drawn_canvas = isinstance(padding, StepCanvases) and not padding.shares_scale
+        if isinstance(padding, StepCanvases) and padding.shares_scale:
             self._shape_classes = _classes_by_canvas(sizes, augmentation, padding)
 
     @property
@@ -123,11 +126,10 @@ class TrainingSteps:
         """
         if isinstance(self.padding, FixedCanvas):
             return self.canvases[0]
-        has_step_scale = isinstance(self.padding, StepCanvases)
         placed: dict[tuple[bool, Scale | None], list[Size]] = {}  # of pictures that may share a batch
         for size in count_sizes(self._annotations, self.indices):
             for scale in self._augmentation.typical_scales():
-                sharing = placed.setdefault((size.is_portrait, scale if has_step_scale else None), [])
+                sharing = placed.setdefault((size.is_portrait, scale if self._has_step_scale else None), [])
                 sharing.append(self._augmentation.placed_size(size, scale))
         canvases = [self.padding.canvas_for(sizes) for sizes in placed.values()]
         return max(canvases, key=lambda canvas: canvas.num_pixels)
@@ -140,14 +142,33 @@ class TrainingSteps:
     def order_of(self, epoch: int) -> Showings:
         """The global batches ``(S, B)`` of an epoch, whose pictures are positions in the annotation file."""
         showings = self.sampler.draw(seed=self._seed, epoch=epoch)
+        classes = self._shape_classes[showings.pictures]
+        if self._has_drawn_canvas:
+            classes = self._drawn_classes(epoch, showings)
         batches = training_order(
             is_portrait=self._is_portrait[showings.pictures],
-            shape_classes=self._shape_classes[showings.pictures],
+            shape_classes=classes,
+            spreads_classes=self._has_drawn_canvas,
             batch_size=self.batch_size,
             seed=self._seed,
             epoch=epoch,
         ).batches
         return Showings(self.indices[showings.pictures[batches]], showings.occurrences[batches])
+
+    def _drawn_classes(self, epoch: int, showings: Showings) -> NDArray[np.int64]:
+        """Number showings by the canvases that they need in an epoch, the smallest canvas first."""
+        placed = list(self._drawn_sizes(epoch, replace(showings, pictures=self.indices[showings.pictures])))
+        needed = {size: self.padding.canvas_for([size]) for size in set(placed)}
+        by_area = sorted(set(needed.values()), key=lambda canvas: (canvas.num_pixels, canvas))
+        number_of = {canvas: number for number, canvas in enumerate(by_area)}
+        return np.array([number_of[needed[size]] for size in placed], dtype=np.int64)
+
+    def _drawn_sizes(self, epoch: int, showings: Showings) -> Iterator[Size]:
+        """Sizes on the canvas of pictures that draw their own scales, which are the first that they draw."""
+        for showing in map(Showing, showings.pictures.tolist(), showings.occurrences.tolist()):
+            generator = generator_for(showing.key(seed=self._seed, epoch=epoch))
+            scale = self._augmentation.draw_scale(generator)
+            yield self._augmentation.placed_size(self._annotations.size_of(showing.index), scale)
 
     def requests(self, epoch: int, world: World, *, first_step: int = 0) -> Iterator[BatchRequest]:
         """One process's batches of an epoch, from a step counted from 0 on."""
@@ -159,7 +180,10 @@ class TrainingSteps:
     def _request(self, epoch: int, step: int, batch: Showings, world: World) -> BatchRequest:
         own = (share_of(batch.pictures, world).tolist(), share_of(batch.occurrences, world).tolist())
         share = tuple(map(Showing, *own))
-        if not isinstance(self.padding, StepCanvases):
+        if self._has_drawn_canvas:
+            placed = list(self._drawn_sizes(epoch, batch))
+            return BatchRequest(epoch, share, canvas=self.padding.canvas_for(placed))
+        if not self._has_step_scale:
             return BatchRequest(epoch, share)
         scale = self._scale_of(epoch, step)
         sizes = {self._annotations.size_of(index) for index in batch.pictures.tolist()}
@@ -167,9 +191,16 @@ class TrainingSteps:
         return BatchRequest(epoch, share, scale, self.padding.canvas_for(placed))
 
     def _scale_of(self, epoch: int, step: int) -> Scale:
-        turn, place = divmod(step, self._augmentation.num_scales_in_turn)
+        """Successive steps take all scales in turn, in any order; of a range each step draws its own.
+
+        Drawn one by one, some would come more often than others over the few steps of a small data set.
+        """
+        choices = self._augmentation.choices
+        turn, place = divmod(step, max(len(choices), 1))
         generator = generator_for(turn_key(seed=self._seed, epoch=epoch, turn=turn))
-        return self._augmentation.draw_scales_in_turn(generator)[place]
+        if not choices:
+            return self._augmentation.draw_scale(generator)
+        return choices[int(generator.permutation(len(choices))[place])]
 
     def layouts(self, epoch: int, world: World) -> Iterator["StepLayout"]:
         """How one process's batches of an epoch will look; reads no picture.

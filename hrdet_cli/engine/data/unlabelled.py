@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.batch import Batch, PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.keys import generator_for, picture_key
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.pixels import move_pixels
 from hrdet_cli.engine.data.shortages import shortage_of
-from hrdet_cli.engine.data.transforms import Augmentation
 from hrdet_cli.engine.geometry import Size
 
 Item = TypeVar("Item")

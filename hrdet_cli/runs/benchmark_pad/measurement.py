@@ -116,8 +116,8 @@ class _Case:
             pictures = counted(self.layout.num_pictures, "picture")
             raise OutOfMemoryError(
                 f"padding policy {self.policy.name}: memory ran out with {pictures} a process on a canvas of "
-                f"{canvas}. Try a smaller data.batch_size_per_process, or smaller augmentation.scales_pixels "
-                "and padding."
+                f"{canvas}. Try a smaller data.batch_size_per_process, or smaller pictures "
+                "(augmentation and padding)."
             ) from error
 
     def forget(self) -> None:

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 from hrdet_cli.engine.data.padding import rounded_up
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.data import (
-    BatchPaddingSpec,
-    CanvasesPaddingSpec,
-    FixedPaddingSpec,
-    PaddingSpec,
-    ResizeCropSpec,
-)
+from hrdet_cli.specs.augmentation import ResizeCropSpec, ScaleJitterSpec
+from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec, PaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 POLICY_NAMES = ("fixed", "canvases", "batch")
@@ -72,6 +67,8 @@ def _policies_called(name: str, spec: ExperimentSpec) -> Iterator[Policy]:
         canvas = f"padding.canvas_pixels={list(fixed.canvas_pixels)}"
         yield Policy("fixed", fixed, ("padding.policy=fixed", canvas), own == fixed)
     elif name == "batch":
+        if isinstance(spec.augmentation, ScaleJitterSpec):
+            return  # which specs refuse
         batch = own if isinstance(own, BatchPaddingSpec) else BatchPaddingSpec()
         divisor = f"padding.divisor_pixels={batch.divisor_pixels}"
         settings = ("padding.policy=batch", divisor) if own == batch else ("padding.policy=batch",)
@@ -93,6 +90,8 @@ def _smallest_fixed(spec: ExperimentSpec) -> FixedPaddingSpec:
     augmentation = spec.augmentation
     if isinstance(augmentation, ResizeCropSpec):
         edges = [augmentation.crop_pixels]
+    elif isinstance(augmentation, ScaleJitterSpec):
+        edges = [(augmentation.edge_pixels, augmentation.edge_pixels)]
     else:
         edges = list(augmentation.scales_pixels)
     long, short = (rounded_up(max(edge)) for edge in zip(*edges, strict=True))

@@ -2,10 +2,10 @@
 
 import torch
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
 from hrdet_cli.engine.data.padding import SmallestCanvas
-from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.data.views import Views
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.evaluation.merging import ViewMerging

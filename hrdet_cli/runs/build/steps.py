@@ -5,27 +5,27 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.data.augmentations import (
+    Augmentation,
+    ResizeAugmentation,
+    ResizeCropAugmentation,
+    ScaleJitterAugmentation,
+)
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
-from hrdet_cli.engine.data.transforms import (
-    Augmentation,
-    ResizeAugmentation,
-    ResizeCropAugmentation,
-    Resizing,
-)
+from hrdet_cli.engine.data.transforms import Resizing
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.runs.dataset import training_indices
+from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, ScaleJitterSpec
 from hrdet_cli.specs.data import (
-    AugmentationSpec,
     CanvasesPaddingSpec,
     ClassAwareSpec,
     FixedPaddingSpec,
     PaddingSpec,
     RepeatFactorSpec,
-    ResizeCropSpec,
     SamplingSpec,
 )
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -83,6 +83,13 @@ def build_resizing(spec: ExperimentSpec) -> Resizing:
 
 def build_augmentation(augmentation: AugmentationSpec, resizing: Resizing) -> Augmentation:
     """What is done to training pictures."""
+    if isinstance(augmentation, ScaleJitterSpec):
+        return ScaleJitterAugmentation(
+            edge=augmentation.edge_pixels,
+            factors=augmentation.scale_range,
+            flip_probability=augmentation.flip_probability,
+            resizing=resizing,
+        )
     scales = tuple(Scale(*edges) for edges in augmentation.scales_pixels)
     if isinstance(augmentation, ResizeCropSpec):
         return ResizeCropAugmentation(
@@ -110,8 +117,9 @@ def build_padding(
         return FixedCanvas(long=long, short=short)
     if isinstance(padding, CanvasesPaddingSpec):
         if padding.canvases_pixels is not None:
-            return StepCanvases(canvases=tuple(Scale(*edges) for edges in padding.canvases_pixels))
-        return StepCanvases(
-            canvases=choose_canvases(count_by_size, augmentation, num_canvases=padding.num_to_choose)
-        )
+            canvases = tuple(Scale(*edges) for edges in padding.canvases_pixels)
+        else:
+            canvases = choose_canvases(count_by_size, augmentation, num_canvases=padding.num_to_choose)
+        shares_scale = not isinstance(augmentation, ScaleJitterAugmentation)
+        return StepCanvases(canvases=canvases, shares_scale=shares_scale)
     return SmallestCanvas(divisor=padding.divisor_pixels)

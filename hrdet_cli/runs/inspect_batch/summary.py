@@ -89,7 +89,7 @@ def summarise(
             )
             for scale in scales
         ),
-        is_range=getattr(spec.augmentation, "scale_mode", "choice") == "range",
+        is_range=not augmentation.choices,
     )
 
 

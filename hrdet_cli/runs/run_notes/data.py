@@ -136,7 +136,7 @@ def describe_enlarged_pictures(run: RunFigures) -> str | None:
         return None
     return (
         f"half of the pictures are enlarged {factor:.1f} times or more, which shows nothing new and makes a "
-        f"step {factor**2:.0f} times as slow: set smaller augmentation.scales_pixels, "
+        f"step {factor**2:.0f} times as slow: set smaller {run.spec.augmentation.size_key}, "
         "evaluation.scale_pixels and canvases"
     )
 

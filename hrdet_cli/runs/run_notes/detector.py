@@ -42,7 +42,7 @@ def describe_unmatched_boxes(run: RunFigures) -> str | None:
     if not len(placed.boxes):
         return None
     if points is not None:
-        return _describe_missed_boxes(points, placed)
+        return _describe_missed_boxes(points, placed, run.spec.augmentation.size_key)
     if anchors is None or section is None:
         return None
     share = _unmatched_share(anchors, placed, section.spec)
@@ -51,12 +51,12 @@ def describe_unmatched_boxes(run: RunFigures) -> str | None:
     shapes = np.sqrt((anchors.anchors.cells[..., 2:] - anchors.anchors.cells[..., :2]).prod(axis=-1))
     return (
         f"{share:.0%} of the boxes can match no anchor, so the detector cannot learn to find them: "
-        f"{_describe_sides(placed)}, and anchors have "
-        f"{shapes.min():.0f} to {shapes.max():.0f}{_describe_cure(anchors, placed, section, share)}"
+        f"{_describe_sides(placed)}, and anchors have {shapes.min():.0f} to {shapes.max():.0f}"
+        f"{_describe_cure(anchors, placed, section, share, run.spec.augmentation.size_key)}"
     )
 
 
-def _describe_missed_boxes(points: PointFit, placed: PlacedBoxes) -> str | None:
+def _describe_missed_boxes(points: PointFit, placed: PlacedBoxes, size_key: str) -> str | None:
     """Boxes that lie between points, or whose size no point in them is meant for."""
     share = 1 - float(points.can_learn(placed).mean())
     if share <= _MOST_UNMATCHED:
@@ -64,7 +64,7 @@ def _describe_missed_boxes(points: PointFit, placed: PlacedBoxes) -> str | None:
     return (
         f"{share:.0%} of the boxes have no point in them that could learn them, so the detector cannot learn "
         f"to find them: {_describe_sides(placed)}, and points lie {points.levels.strides[0]} pixels apart; "
-        "set larger augmentation.scales_pixels and canvases"
+        f"set larger {size_key} and canvases"
     )
 
 
@@ -81,7 +81,7 @@ def _unmatched_share(anchors: AnchorFit, placed: PlacedBoxes, spec: AnchorSpec) 
 
 
 def _describe_cure(
-    anchors: AnchorFit, placed: PlacedBoxes, section: Section[AnchorSpec], share: float
+    anchors: AnchorFit, placed: PlacedBoxes, section: Section[AnchorSpec], share: float, size_key: str
 ) -> str:
     """The settings that leave the fewest boxes without an anchor, if any help."""
     found: list[tuple[float, int, str]] = []
@@ -99,7 +99,7 @@ def _describe_cure(
                 found.append((left, settings.count("--set"), settings))
     left, _, settings = min(found)
     if left > share / 2:
-        return "; set larger augmentation.scales_pixels and canvases"
+        return f"; set larger {size_key} and canvases"
     return f":{settings} leaves {left:.0%}"
 
 

@@ -217,6 +217,43 @@ def test_the_canvas_of_a_resize_and_crop_only_has_to_hold_the_crop() -> None:
         load_spec(preset="hrnet-w18-randresizecrop", settings=["augmentation.crop_pixels=[1217,800]"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            ("padding={policy: fixed, canvas_pixels: [128, 96]}",),
+            "padding.canvas_pixels: [128, 96] is not the square that scale-jitter cuts to, "
+            "augmentation.edge_pixels=128; set padding={policy: fixed, canvas_pixels: [128, 128]}",
+        ),
+        (
+            ("padding.policy=batch",),
+            "padding.policy: 'batch' is not for scale-jitter, whose pictures have all sizes up to a square; "
+            "set padding={policy: fixed, canvas_pixels: [128, 128]}, or padding.policy=canvases",
+        ),
+        (
+            ("padding={policy: canvases, canvases_pixels: [[128, 96]]}",),
+            "padding.canvases_pixels: [128, 96] is smaller than the square of augmentation.edge_pixels, "
+            "[128, 128]; enlarge it",
+        ),
+        (
+            ("augmentation.scale_range=[2.0, 0.1]",),
+            "augmentation.scale_range: is (least, largest), so write [0.1, 2]",
+        ),
+        (
+            ("augmentation={kind: scale-jitter, edge_pixels: 9000}",),
+            "augmentation.scale_range: 2 times edge_pixels 9000 is more than 16384 pixels; lower one of them",
+        ),
+    ],
+)
+def test_scale_jitter_goes_with_its_own_square_alone(settings: tuple[str, ...], problem: str) -> None:
+    jitter = ("augmentation={kind: scale-jitter, edge_pixels: 128}", "padding.canvas_pixels=[128, 128]")
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=[*jitter, *settings])
+    (found,) = caught.value.problems
+    assert found.endswith(problem)
+    load_spec(preset="demo", settings=[*jitter, "padding={policy: canvases, num_canvases: 3}"])
+
+
 def test_short_before_long_is_refused_with_the_right_order() -> None:
     with pytest.raises(SpecError, match=r"is \(long edge, short edge\), so write \[1333, 800\]"):
         load_spec(preset="hrnet-w18", settings=["augmentation.scales_pixels=[[800,1333]]"])

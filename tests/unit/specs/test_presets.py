@@ -8,8 +8,9 @@ import pytest
 from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.errors import SpecError
+from hrdet_cli.specs.augmentation import ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
-from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec, ResizeCropSpec, ResizeSpec
+from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
 from hrdet_cli.specs.heads.cascade import PUBLISHED_STAGES, CascadeRcnnSpec

@@ -12,10 +12,10 @@ from hrdet_cli.engine.benchmarking.epoch_layout import (
     mean_seconds,
     seconds_by_canvas,
 )
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.steps import TrainingSteps
-from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 

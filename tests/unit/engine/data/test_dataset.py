@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hrdet_cli.engine.data.augmentations import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
@@ -15,7 +16,6 @@ from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.padding import FixedCanvas
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.transforms import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
 

@@ -23,6 +23,7 @@ PLACEMENTS = [
     Placement(Size(83, 121), flipped=True),
     Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67))),
     Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67)), flipped=True),
+    Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67), keeps="shown")),
     Placement(Size(31, 47), flipped=True, resizing=Resizing(box_corners="inclusive")),
 ]
 

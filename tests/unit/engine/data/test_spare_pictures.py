@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.dataset import PictureDataset
@@ -15,7 +16,6 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
 from hrdet_cli.engine.data.steps import TrainingSteps
-from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.errors import DataError

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,16 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from hrdet_cli.engine.data.keys import generator_for
-from hrdet_cli.engine.data.transforms import (
-    Crop,
-    Placement,
+from hrdet_cli.engine.data.augmentations import (
     ResizeAugmentation,
     ResizeCropAugmentation,
-    Resizing,
-    move_boxes,
-    resize_within,
+    ScaleJitterAugmentation,
 )
+from hrdet_cli.engine.data.keys import generator_for
+from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes, resize_within
 from hrdet_cli.engine.geometry import Scale, Size
 
 _NO_BOXES = np.zeros((0, 4), dtype=np.float32)
@@ -134,6 +132,21 @@ def test_a_crop_moves_clips_and_marks_boxes_and_flips_last() -> None:
     assert centre_is_inside.tolist() == [True, True, False, False]
     flipped, _ = move_boxes(boxes, Size(10, 20), Placement(Size(10, 20), crop, flipped=True))
     assert flipped.tolist() == [[0, 0, 10, 6], [4, 0, 8, 6], [5, 2, 10, 6], [0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("box_corners", ["exclusive", "inclusive"])
+def test_a_window_that_keeps_what_it_shows_keeps_boxes_of_which_a_part_lies_in_it(
+    box_corners: Literal["exclusive", "inclusive"],
+) -> None:
+    boxes = np.array(
+        [[0, 0, 20, 10], [0, 0, 7, 3], [0, 0, 6, 10], [16, 0, 20, 10], [15, 7, 20, 10], [0, 0, 20, 2]],
+        dtype=np.float32,
+    )
+    crop = Crop(top=2, left=6, size=Size(height=6, width=10), keeps="shown")  # columns 6 to 16, rows 2 to 8
+    placement = Placement(Size(10, 20), crop, resizing=Resizing(box_corners=box_corners))
+    moved, is_kept = move_boxes(boxes, Size(10, 20), placement)
+    assert is_kept.tolist() == [True, True, False, False, True, False]
+    assert moved[is_kept].tolist() == [[0, 0, 10, 6], [0, 0, 1, 1], [9, 5, 10, 6]]
 
 
 def test_without_a_crop_every_box_is_kept_and_stays_inside() -> None:
@@ -261,3 +274,36 @@ def test_a_picture_without_boxes_is_cropped_anywhere() -> None:
     assert {(crop.top, crop.left) for crop in crops if crop} == {
         (top, left) for top in range(4) for left in range(4)
     }
+
+
+_JITTER = ScaleJitterAugmentation(edge=64, flip_probability=0.5)
+
+
+@given(size=_SIZES, key=st.integers(0, 2**63 - 1))
+def test_jitter_resizes_and_cuts_as_detectron2_does(size: Size, key: int) -> None:
+    placement = _JITTER.place(size, _NO_BOXES, generator_for(key))
+    scale = _JITTER.draw_scale(generator_for(key))
+    factor = generator_for(key).uniform(0.1, 2.0)
+    # ResizeScale of detectron2: the target's edge times the factor, over the edges, the smaller of both
+    fitting = min(64 * factor / size.height, 64 * factor / size.width)
+    assert abs(placement.resized.height - size.height * fitting) <= 1
+    assert abs(placement.resized.width - size.width * fitting) <= 1
+    assert placement.crop is not None
+    top, left, window = placement.crop.top, placement.crop.left, placement.crop.size
+    assert window == _JITTER.placed_size(size, scale) == placement.placed
+    assert window.height == min(64, placement.resized.height)
+    assert window.width == min(64, placement.resized.width)
+    assert 0 <= top <= placement.resized.height - window.height
+    assert 0 <= left <= placement.resized.width - window.width
+
+
+def test_jitter_draws_factors_evenly_and_windows_anywhere() -> None:
+    placements = [_JITTER.place(Size(100, 100), _NO_BOXES, generator_for(key)) for key in range(4000)]
+    edges = np.array([placement.resized.width for placement in placements])
+    assert (edges.min(), edges.max()) == (6, 128)
+    assert np.abs(np.histogram(edges, bins=4, range=(6.4, 128))[0] / 4000 - 0.25).max() < 0.03
+    cut = [p.crop for p in placements if p.crop is not None and p.resized.width == 100]
+    assert len({(crop.top, crop.left) for crop in cut}) > 0.9 * len(cut)  # both axes for themselves
+    assert _JITTER.typical_scales()[0] == Scale(6, 6)
+    assert _JITTER.typical_scales()[-1] == Scale(128, 128)
+    assert 0.45 < np.mean([placement.flipped for placement in placements]) < 0.55

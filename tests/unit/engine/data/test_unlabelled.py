@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.padding import SmallestCanvas
-from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.data.unlabelled import (
     UnlabelledPicture,
     UnlabelledView,

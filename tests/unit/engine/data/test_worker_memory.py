@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.image_source import ImageSource
@@ -20,7 +21,6 @@ from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.data.padding import FixedCanvas
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.engine.data.steps import TrainingSteps
-from hrdet_cli.engine.data.transforms import ResizeAugmentation
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Scale

@@ -170,7 +170,7 @@ def test_what_does_not_fit_into_memory_is_named(
         )
     assert str(caught.value) == (
         "padding policy fixed: memory ran out with 2 pictures a process on a canvas of 160x128. Try a "
-        "smaller data.batch_size_per_process, or smaller augmentation.scales_pixels and padding."
+        "smaller data.batch_size_per_process, or smaller pictures (augmentation and padding)."
     )
 
 

@@ -49,6 +49,15 @@ def test_where_the_spec_has_no_fixed_canvas_it_is_the_smallest_that_holds_all_sc
     assert policy.settings == ("padding.policy=fixed", f"padding.canvas_pixels={canvas}")
 
 
+def test_pictures_that_are_cut_to_a_square_are_not_measured_on_canvases_of_their_batches() -> None:
+    spec = demo(
+        "augmentation={kind: scale-jitter, edge_pixels: 128}", "padding={policy: canvases, num_canvases: 4}"
+    )
+    assert names_and_own(spec) == {"fixed": False, "canvases 4": True}
+    fixed, _ = choose_policies(spec, ALL)
+    assert fixed.settings == ("padding.policy=fixed", "padding.canvas_pixels=[128, 128]")
+
+
 @pytest.mark.parametrize(
     "own",
     [
