@@ -77,6 +77,7 @@ format: $(INSTALLED) ## Format the code
 bench: $(INSTALLED) ## Measure data path, training step, memory, norms and padding (many minutes)
 	$(BIN)/python -m tests.benchmarks.data_path
 	$(BIN)/python -m tests.benchmarks.decoders
+	$(BIN)/python -m tests.benchmarks.jitter_canvases
 	$(BIN)/python -m tests.benchmarks.loading
 	$(BIN)/python -m tests.benchmarks.scoring
 	$(BIN)/python -m tests.benchmarks.step_time
