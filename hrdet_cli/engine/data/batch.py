@@ -182,7 +182,7 @@ def _record_from(record: Mapping[str, Any]) -> PictureRecord:
             else Window(window["left"], window["top"], Size(**window["size"]), Size(**window["whole"])),
             "placement": Placement(
                 resized=Size(**placement["resized"]),
-                crop=None if crop is None else Crop(crop["top"], crop["left"], Size(**crop["size"])),
+                crop=None if crop is None else Crop(**{**crop, "size": Size(**crop["size"])}),
                 flipped=placement["flipped"],
                 resizing=Resizing(**placement["resizing"]),
             ),
