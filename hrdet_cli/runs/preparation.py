@@ -53,6 +53,8 @@ from hrdet_cli.runs.resume import (
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.tracking.opening import open_trackers
+from hrdet_cli.runs.tracking.tracker import require_trackers
 from hrdet_cli.runs.trained_detector import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -122,6 +124,7 @@ def prepare_run(
         HrdetError: The run cannot start or go on.
     """
     spec = loaded.spec
+    from_first(lambda: require_trackers(spec.run.trackers), what="trackers")
     start = from_first(lambda: _look_into(folder, lock, spec, launch), what="state of the run folder")
     yield from map(Notice, start.notices)
     if start.keys_since:
@@ -200,6 +203,8 @@ def prepare_run(
     run.record = run.record.with_launch(entry)
     notices = from_first(lambda: _open_folder(run, start, lock, launch), what="making of the run folder")
     yield from map(Notice, notices)
+    if run.is_first:
+        run.trackers = open_trackers(spec, folder, first_step=trainer.step)
     yield RunStarted(
         plan=plan,
         folder=folder.path,

@@ -34,6 +34,7 @@ MAY_CHANGE = (
     "run.log_every_steps",
     "run.num_epoch_checkpoints",
     "run.num_pictured_batches",
+    "run.trackers",
 )
 """Keys that a resumed run may change: none decides what a step computes, but for another rounding.
 

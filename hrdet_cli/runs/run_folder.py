@@ -11,6 +11,7 @@
     ├── pictures/          the first training batches; curves.png, of losses, rate and AP
     ├── logs/              rank-0.log; of runs in several processes rank-1.log, ... too, on each one's node
     ├── run.lock           while a process trains in it: which one
+    ├── trackers/          what trackers keep here, a folder for each
     ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
     └── evaluation-ema/    the same of the average of the weights, where one is kept
 """
@@ -51,6 +52,7 @@ class RunFolder:
         self.evaluation = path / "evaluation"
         self.ema_evaluation = path / "evaluation-ema"
         self.logs = path / "logs"
+        self.trackers = path / "trackers"
         self.last_checkpoint = self.checkpoints / "last.pt"
         self.best_checkpoint = self.checkpoints / "best.pt"
         self.best_ema_checkpoint = self.checkpoints / "best-ema.pt"
@@ -145,7 +147,7 @@ class RunFolder:
             for file in (self.metrics_file, *self.path.glob("non-finite-batch*.pt")):
                 file.unlink(missing_ok=True)
             evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
-            parts = (self._replaced, self.pictures, self.evaluation, self.ema_evaluation)
+            parts = (self._replaced, self.pictures, self.trackers, self.evaluation, self.ema_evaluation)
             for part in (*parts, *evaluations):
                 _remove_folder(part)
         except OSError as error:
@@ -222,7 +224,7 @@ class RunFolder:
     def _has_only_own_parts(self) -> bool:
         """Whether all that lies in the folder has a name that a run gives."""
         own = {file.name for file in (self.spec_file, self.record_file, self.metrics_file)}
-        folders = (self.checkpoints, self._replaced, self.pictures, self.logs)
+        folders = (self.checkpoints, self._replaced, self.pictures, self.trackers, self.logs)
         own |= {part.name for part in (*folders, self.evaluation, self.ema_evaluation)} | {LOCK_FILE}
         return all(entry.name.removesuffix(".tmp") in own for entry in self.path.iterdir())
 

@@ -41,7 +41,8 @@ def train(
 ) -> Iterator[Event]:
     """Train, evaluate and record a run, together with all other processes of the group.
 
-    Every process yields the same events; only the first one writes into the folder.
+    Every process yields the same events, but for what became of trackers, which the first one has; only that
+    writes into the folder.
 
     Args:
         loaded: The experiment.
@@ -58,7 +59,7 @@ def train(
     with RunLock(folder.path) as lock:  # which only the first process takes
         run = yield from prepare_run(loaded, folder, lock, launch, stop_asked)
         started = time.perf_counter()
-        with run.loader, run.metrics, run.writer:
+        with run.loader, run.metrics, run.trackers, run.writer:
             for event in _work(run):
                 yield event
                 if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
@@ -67,6 +68,7 @@ def train(
                     yield RunStopped(folder.path, run.trainer.step)
                     return
         seconds = time.perf_counter() - started
+        yield from map(Notice, run.trackers.untold_failures())
         yield RunFinished(folder.path, run.best.best_by, run.best.chosen, seconds)
 
 
@@ -94,6 +96,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             if run.is_first and report.step <= run.spec.run.num_pictured_batches:
                 _picture_batch(run, report.step)
             run.log({"kind": "step", **report.to_json()})
+            yield from map(Notice, run.trackers.untold_failures())
             for broken in run.note_broken(report.broken_pictures):
                 yield Notice(f"another picture takes the place of a broken one: {broken.reason}")
             run.note_damaged(report.damaged_pictures)
@@ -164,7 +167,9 @@ def _picture_batch(run: TrainingRun, step: int) -> None:
     batch = run.trainer.last_batch
     if isinstance(batch, Batch):
         sheet = draw_batch_sheet(batch, run.plan.class_names)
-        save_picture(sheet, run.folder.pictures / f"train-batch-{step}.png")
+        file = run.folder.pictures / f"train-batch-{step}.png"
+        save_picture(sheet, file)
+        run.trackers.add_picture("train-batch", file, step)
 
 
 def _picture_curves(run: TrainingRun) -> None:
@@ -234,5 +239,8 @@ def _evaluate(
             **left_out,
         }
     )
+    for file in evaluation.files:
+        if file.suffix == ".png":
+            run.trackers.add_picture(f"{file.parent.name}/{file.stem}", file, run.trainer.step)
     is_best = run.best.take_if_better(numbers, weights, loss=evaluation.loss)
     return Evaluated(epoch, weights, numbers, is_best, evaluation.loss)

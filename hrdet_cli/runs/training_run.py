@@ -20,9 +20,11 @@ from hrdet_cli.runs.dataset import DatasetPart, TrainingData
 from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.recorder import Recorder
 from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.tracking.background import BackgroundTrackers
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 from hrdet_cli.wording import counted
@@ -36,6 +38,7 @@ class TrainingRun:
         record: What is, or will be, in ``run.json``.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
         best: What the best checkpoints so far score.
+        trackers: Those of the first process, once the run folder is there; of others none.
         num_evaluated_epochs_since_best: Evaluations in a row without a new best of any kind of weights.
     """
 
@@ -51,6 +54,7 @@ class TrainingRun:
     record: RunRecord
     metrics: MetricsFile
     best: BestCheckpoints
+    trackers: BackgroundTrackers = field(default_factory=lambda: BackgroundTrackers({}))
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     num_closed_epochs: int = 0
     num_evaluated_epochs_since_best: int = 0
@@ -106,9 +110,11 @@ class TrainingRun:
         return f"{evaluations} in a row without a better {NAME_OF_NUMBER[self.best.best_by]}"
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the metrics file."""
+        """Have a line in the metrics file, and wherever else the run is on record."""
         if self.is_first:
-            self.metrics.append(line)
+            recorders: tuple[Recorder, ...] = (self.metrics, self.trackers)
+            for recorder in recorders:
+                recorder.append(line)
 
     def note_broken(self, pictures: Sequence[PictureFault]) -> list[PictureFault]:
         """Write pictures that cannot be read into the record; returns those that were not in it yet."""

@@ -70,5 +70,8 @@ class RunSpec(Spec):
     checkpoint_every_minutes: NonNegativeFloat = 10
     """Write the last checkpoint also inside an epoch, at the first step after so many minutes; 0 never
     does."""
+    trackers: tuple[str, ...] = ()
+    """Where the run's numbers, pictures and spec go beside its folder: `tensorboard`, `wandb`, `mlflow`, or
+    what an installed package has under its entry points for `hrdet_cli.trackers`."""
     num_pictured_batches: NonNegativeInt = 2
     """Draw the first so many training batches into the run folder."""

@@ -79,7 +79,8 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """``hrdet train`` on the tiny experiment, once for all tests."""
     root = tmp_path_factory.mktemp("finished")
     folder, data_root = root / "run", root / "data"
-    done = run_hrdet("train", *tiny_options(data_root), "--run-dir", str(folder))
+    options = tiny_options(data_root, "run.trackers=[tensorboard]")
+    done = run_hrdet("train", *options, "--run-dir", str(folder))
     assert done.returncode == 0, done.stderr
     return FinishedRun(folder, data_root, done.stdout)
 

@@ -25,7 +25,9 @@ def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def test_a_run_leaves_everything_behind(finished_run: FinishedRun) -> None:
     files = {str(path.relative_to(finished_run.folder)) for path in finished_run.folder.rglob("*.*")}
-    assert files == {
+    of_trackers = {name for name in files if name.startswith("trackers/")}
+    assert len(of_trackers) == 1
+    assert files - of_trackers == {
         "spec.yaml",
         "run.json",
         "metrics.jsonl",
@@ -51,6 +53,18 @@ def test_metrics_have_every_step_once_and_every_evaluation(finished_run: Finishe
     assert {line["epoch"] for line in steps} == {1, 2}
     assert set(steps[0]["losses"]) == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
     assert [line["epoch"] for line in lines if line["kind"] == "evaluation"] == [1, 2]
+
+
+def test_a_tracker_has_the_numbers_and_pictures_too(finished_run: FinishedRun) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished_run.folder / "trackers" / "tensorboard")).Reload()
+    of_steps = [line for line in metric_lines(finished_run.folder) if line["kind"] == "step"]
+    tracked = events.Scalars("train/loss")
+    assert [event.step for event in tracked] == [line["step"] for line in of_steps]
+    assert [event.value for event in tracked] == pytest.approx([line["loss"] for line in of_steps])
+    assert len(events.Scalars("val/box/AP")) == 2
+    assert len(events.Images("evaluation/detections")) == len(events.Images("train-batch")) == 2
 
 
 def test_the_learning_rate_warms_up_and_drops(finished_run: FinishedRun) -> None:
