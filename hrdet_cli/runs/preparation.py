@@ -58,7 +58,7 @@ from hrdet_cli.runs.tracking.tracker import require_trackers
 from hrdet_cli.runs.trained_detector import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.loading import LoadedSpec, format_spec
+from hrdet_cli.specs.loading import LoadedSpec
 
 Resume = Literal["never", "if-begun", "always"]
 
@@ -279,7 +279,7 @@ def _open_folder(run: TrainingRun, start: _Start, lock: RunLock, launch: Launch)
     else:
         run.folder.create(overwrite=launch.overwrite)
     run.folder.write_record(run.record)
-    run.folder.write_spec(format_spec(run.spec))
+    run.folder.write_spec(run.spec_text)
     if not lock.is_kept:
         notices.append(
             f"the file system of {run.folder.path} keeps no locks, so nothing hinders a second run from "

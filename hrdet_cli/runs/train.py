@@ -64,7 +64,7 @@ def train(
                 yield event
                 if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
                     if isinstance(event, StepReport):
-                        yield run.save(folder.last_checkpoint)
+                        yield from run.save(folder.last_checkpoint)
                     yield RunStopped(folder.path, run.trainer.step)
                     return
         seconds = time.perf_counter() - started
@@ -103,7 +103,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             run.save_when_due()
             yield report
             if report.lacks_next_batch:  # the trainer raises the error next, on all processes together
-                yield run.save(run.folder.last_checkpoint)
+                yield from run.save(run.folder.last_checkpoint)
     except NonFiniteLossError as error:
         raise NonFiniteLossError(
             loss_name=error.loss_name,
@@ -184,11 +184,11 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
     damage = run.untold_damage()
     if damage is not None:
         yield Notice(damage)
+    best: list[Path] = []
     every = spec.evaluation.every_num_epochs
     is_due = every > 0 and (epoch % every == 0 or run.trainer.is_finished)
     if run.data.val is not None and is_due:
-        yield run.save(run.folder.last_checkpoint)  # whatever the evaluation meets, the epoch is safe
-        best: list[Path] = []
+        yield from run.save(run.folder.last_checkpoint)  # whatever the evaluation meets, the epoch is safe
         for weights in run.evaluated_detectors:
             evaluated = yield from _evaluate(run, run.data.val, epoch, weights)
             if evaluated.is_best:
@@ -197,17 +197,15 @@ def _close_epoch(run: TrainingRun) -> Iterator[Event]:
         run.count_evaluation(found_best=bool(best))
         if run.is_out_of_patience and not run.trainer.is_finished:
             yield Notice(f"{run.describe_impatience()}: the run ends after epoch {epoch}")
-        run.num_closed_epochs = epoch
-        for path in best:
-            yield run.save(path)
     if is_due or run.is_finished:
         _picture_curves(run)
     run.num_closed_epochs = epoch
-    yield run.save(run.folder.last_checkpoint)
-    if epoch % spec.run.checkpoint_every_epochs == 0:
-        yield run.save(run.folder.epoch_checkpoint(epoch))
-        if run.is_first and spec.run.num_epoch_checkpoints is not None:
-            run.folder.keep_newest_epochs(spec.run.num_epoch_checkpoints)
+    is_kept = epoch % spec.run.checkpoint_every_epochs == 0
+    yield from run.save(
+        *best, run.folder.last_checkpoint, *([run.folder.epoch_checkpoint(epoch)] if is_kept else [])
+    )
+    if is_kept and run.is_first and spec.run.num_epoch_checkpoints is not None:
+        run.folder.keep_newest_epochs(spec.run.num_epoch_checkpoints)
 
 
 def _evaluate(

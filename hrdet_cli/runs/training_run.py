@@ -1,7 +1,7 @@
 """A training run's parts, and what it writes."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +36,7 @@ class TrainingRun:
 
     Attributes:
         record: What is, or will be, in ``run.json``.
+        spec_text: The spec as YAML.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
         best: What the best checkpoints so far score.
         trackers: Those of the first process, once the run folder is there; of others none.
@@ -62,6 +63,10 @@ class TrainingRun:
     _told: set[str] = field(default_factory=set)
     _num_told_damaged: int = 0
     _num_written_damaged: int = 0
+    spec_text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spec_text = format_spec(self.spec)
 
     @property
     def is_first(self) -> bool:
@@ -158,14 +163,15 @@ class TrainingRun:
         self._told.update(new)
         return new
 
-    def save(self, path: Path) -> CheckpointSaved:
-        """Write a checkpoint that training can go on from and evaluation can start from."""
+    def save(self, *paths: Path) -> Iterator[CheckpointSaved]:
+        """Write what training can go on from and evaluation can start from, under one or more names."""
         if self.is_first:
             self._write_new_damage()
             self.metrics.sync()
-            self.writer.write(path, self._state())
+            self.writer.write(paths, self._state())
             self._saved_at = time.monotonic()
-        return CheckpointSaved(path, is_routine=path == self.folder.last_checkpoint)
+        for path in paths:
+            yield CheckpointSaved(path, is_routine=path == self.folder.last_checkpoint)
 
     def save_when_due(self) -> None:
         """Inside an epoch, begin to write the last checkpoint when it has been long enough since one.
@@ -191,7 +197,7 @@ class TrainingRun:
     def _state(self) -> dict[str, Any]:
         return {
             **self.trainer.state_dict(),
-            "spec": format_spec(self.spec),
+            "spec": self.spec_text,
             "record": self.record.text(),
             "class_names": list(self.data.train.annotations.class_names),
             "category_ids": list(self.data.train.annotations.category_ids),

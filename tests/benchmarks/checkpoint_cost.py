@@ -63,7 +63,7 @@ def measure(root: Path, num_rounds: int) -> None:
         for _ in range(num_rounds):
             plain.append(next(steps).step_seconds)
             started = time.perf_counter()
-            writer.write(file, trainer.state_dict())
+            writer.write([file], trainer.state_dict())
             pauses_written.append(time.perf_counter() - started)
             next(steps)
             started = time.perf_counter()

@@ -7,11 +7,12 @@ does not look at it when loading, so one flipped bit would train on silently.
 
 import os
 import pickle
+import shutil
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from hrdet_cli.engine.weights.impossible_values import describe_impossible_value
 from hrdet_cli.errors import OutputError, WeightsError
 
 _PLAIN_TYPES = (type(None), bool, int, float, str, bytes)
+_COPIED_BYTES = 2**22  # at once
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -39,10 +41,33 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """
     document = {**state, "format": CHECKPOINT_FORMAT}
     _refuse_objects(document, "state")
+    with _whole_or_not_at_all(path) as file:
+        torch.save(document, file)
+
+
+def copy_checkpoint(source: Path, path: Path) -> None:
+    """Write what a checkpoint holds into another file, in a fraction of the time of `save_checkpoint`.
+
+    It is a copy and no link: one damaged file is not to damage the others.
+
+    Args:
+        source: A checkpoint that this process has just written.
+        path: As of `save_checkpoint`.
+
+    Raises:
+        OutputError: As of `save_checkpoint`.
+    """
+    with _whole_or_not_at_all(path) as file, source.open("rb") as content:
+        shutil.copyfileobj(content, file, _COPIED_BYTES)
+
+
+@contextmanager
+def _whole_or_not_at_all(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write into, which takes its place once it is on the disk."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            torch.save(document, file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -1,11 +1,11 @@
 """Checkpoints that are written while training goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-from hrdet_cli.engine.training.checkpoint import save_checkpoint
+from hrdet_cli.engine.training.checkpoint import copy_checkpoint, save_checkpoint
 from hrdet_cli.engine.training.host_copy import copy_to_host
 
 
@@ -19,10 +19,13 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._under_way: Future[None] | None = None
 
-    def write(self, path: Path, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint, after the one under way; see `save_checkpoint` for arguments and errors."""
+    def write(self, paths: Sequence[Path], state: Mapping[str, Any]) -> None:
+        """Write a checkpoint into one or more files, after the one under way; errors as `save_checkpoint`."""
         self.finish()
-        save_checkpoint(path, state)
+        first, *others = paths
+        save_checkpoint(first, state)
+        for path in others:
+            copy_checkpoint(first, path)
 
     def begin(self, path: Path, state: Mapping[str, Any]) -> None:
         """Copy a state and write the copy in a thread: the state may change from now on.

@@ -1,6 +1,5 @@
 """Cosine to the exact gradient over the depth of a network: which rule of merging statistics is right."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
-from hrdet_cli.engine.visualisation.plot_text import hex_of, write
+from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
 
 _SAME = 1e-3  # lines that are closer than this everywhere could not be told apart
 _SMALLEST_NAMED = 0.03  # part of a network, as a share of its layers; a narrower one has no room for its name
@@ -71,9 +70,7 @@ def draw_gradient_cosine(
             y = _list_line(axes, y, group, cosines, colour)
         if number == len(panels) - 1:
             axes.set_xlabel(f"convolutions of {network}, in order of depth", color=hex_of(MUTED))
-    encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", dpi=100)
-    return Image.open(encoded).convert("RGB")
+    return render(figure)
 
 
 def _coinciding(cosines_by_name: Mapping[str, Sequence[float]]) -> list[list[str]]:

@@ -1,6 +1,5 @@
 """Padding policies side by side: the canvases of each, how much of them is padding, and what they cost."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from hrdet_cli.engine.visualisation.palette import (
     class_colour,
     ink_on,
 )
-from hrdet_cli.engine.visualisation.plot_text import hex_of, write
+from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
 
 _WIDTH_INCHES, _ROW_INCHES, _ABOVE_INCHES, _BELOW_INCHES = 14.0, 1.35, 1.15, 0.35
 _CANVASES_LEFT, _CANVASES_WIDTH = 0.17, 0.13
@@ -112,9 +111,7 @@ def draw_padding_costs(
     _draw_shares(columns[0], rows)
     for index, axes in enumerate(columns[1:]):
         _draw_bars(axes, [row.bars[index] for row in rows])
-    encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", dpi=100)
-    return Image.open(encoded).convert("RGB")
+    return render(figure)
 
 
 def _name_row(page: Axes, row: PolicyRow, colour: Colour, y: float, height: float) -> None:

@@ -1,11 +1,15 @@
-"""Words and colours on plots, which are matplotlib's, unlike the sheets."""
+"""Words and colours on plots, which are matplotlib's, unlike the sheets; and plots as pictures."""
 
+import io
 from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
 
 from hrdet_cli.engine.visualisation.palette import Colour
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import, and a run draws its first plot much later
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def write(
@@ -39,3 +43,11 @@ def write(
 def hex_of(colour: Colour) -> str:
     """A colour as matplotlib takes it, such as ``#1f77b4``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def render(figure: "Figure") -> Image.Image:
+    """A figure as an RGB picture, with 100 pixels to an inch."""
+    width, height = (round(100 * side) for side in figure.get_size_inches())
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="rgba", dpi=100)
+    return Image.frombytes("RGBA", (width, height), pixels.getvalue()).convert("RGB")

@@ -1,6 +1,5 @@
 """Precision over recall: how it falls with stricter boxes, and how classes differ."""
 
-import io
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from PIL import Image
 
 from hrdet_cli.engine.visualisation.lettering import font, shorten
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER, RULE, Colour, class_colour
-from hrdet_cli.engine.visualisation.plot_text import hex_of, write
+from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,11 +61,9 @@ def draw_precision_recall(
     by_overlap.set_ylabel("precision", color=hex_of(MUTED))
     _dress(by_class, "By class at IoU 0.50")
     _draw_classes(by_class, curves[half], class_names)
-    encoded = io.BytesIO()
     with warnings.catch_warnings():  # a letter the font lacks is drawn as an empty box, which says enough
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(encoded, format="png", dpi=100)
-    return Image.open(encoded).convert("RGB")
+        return render(figure)
 
 
 def _draw_classes(axes: "Axes", curves: Curves, class_names: Sequence[str]) -> None:

@@ -1,6 +1,5 @@
 """How a run went: its losses and rate over the steps, its average precision over the epochs."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
-from hrdet_cli.engine.visualisation.plot_text import hex_of, write
+from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
 from hrdet_cli.wording import shortened
 
 if TYPE_CHECKING:
@@ -98,9 +97,7 @@ def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image
     what = "box and mask AP" if "mask" in tasks else "box AP"
     _dress(precision, f"{what} on the validation data")
     _draw_precision(precision, history.evaluations)
-    encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", dpi=100)
-    return Image.open(encoded).convert("RGB")
+    return render(figure)
 
 
 def _draw_losses(axes: "Axes", history: TrainingHistory) -> None:

@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from hrdet_cli.engine.training import checkpoint
-from hrdet_cli.engine.training.checkpoint import load_checkpoint, newest_valid, save_checkpoint
+from hrdet_cli.engine.training.checkpoint import (
+    copy_checkpoint,
+    load_checkpoint,
+    newest_valid,
+    save_checkpoint,
+)
 from hrdet_cli.errors import OutputError, WeightsError
 
 
@@ -91,6 +96,24 @@ def test_a_disk_that_fills_up_at_any_write_costs_nothing(
                 save_checkpoint(path, state_of(2))
         assert_equals(load_checkpoint(path), state_of(1))
         assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_copy_that_cannot_be_written_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, path = tmp_path / "best.pt", tmp_path / "last.pt"
+    save_checkpoint(source, state_of(2))
+    save_checkpoint(path, state_of(1))
+    FailingFile.num_writes_left = 0
+    opened = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path, "open", lambda self, mode: FailingFile(self, mode) if mode == "wb" else opened(self, mode)
+        )
+        with pytest.raises(OutputError, match=r"last\.pt: .*No space left on device.* Make room"):
+            copy_checkpoint(source, path)
+    assert_equals(load_checkpoint(path), state_of(1))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+    copy_checkpoint(source, path)
+    assert_equals(load_checkpoint(path), state_of(2))
 
 
 class Killed(BaseException):

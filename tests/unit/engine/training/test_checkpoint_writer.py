@@ -26,9 +26,19 @@ def test_checkpoints_are_written_one_after_another(tmp_path: Path) -> None:
     with CheckpointWriter() as writer:
         for step in range(3):
             writer.begin(file, {"step": step})
-        writer.write(file, {"step": 3})
+        writer.write([file], {"step": 3})
         assert load_checkpoint(file) == {"step": 3}
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_under_several_names_it_is_the_same_and_damage_to_one_is_none_to_the_others(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("best.pt", "last.pt", "epoch-003.pt")]
+    with CheckpointWriter() as writer:
+        writer.write(files, {"step": 3})
+    assert [load_checkpoint(file) for file in files] == [{"step": 3}] * 3
+    with files[0].open("r+b") as damaged:
+        damaged.truncate(10)
+    assert [load_checkpoint(file) for file in files[1:]] == [{"step": 3}] * 2
 
 
 def check_until_it_fails(writer: CheckpointWriter) -> None:
