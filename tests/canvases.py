@@ -9,6 +9,7 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.tiny_network import tiny_network
 
 NUM_CLASSES = 3
 PICTURES = (Size(90, 70), Size(64, 100), Size(33, 128))
@@ -18,7 +19,12 @@ CANVASES = (Size(128, 128), Size(128, 192), Size(192, 256))
 HRNET = ("demo", ())
 RESNET = (
     "r50-fpn-syncbn",
-    ("model.weights=null", "model.backbone.frozen_stages=0", "model.neck.channels=16"),
+    (
+        "model.weights=null",
+        "model.backbone.frozen_stages=0",
+        "model.backbone.group_width=8",
+        "model.neck.channels=16",
+    ),
 )
 """A preset and settings that make it small."""
 
@@ -46,7 +52,8 @@ def lively_detector(network: tuple[str, Sequence[str]], *settings: str) -> Detec
     preset, small = network
     spec = load_spec(preset=preset, settings=[*small, *settings]).spec
     torch.manual_seed(0)
-    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True).double()
+    with tiny_network():
+        detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True).double()
     with torch.no_grad():
         for name, parameter in detector.named_parameters():
             if name.endswith("bias"):
