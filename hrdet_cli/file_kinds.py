@@ -138,5 +138,5 @@ def _kind_of_markup(start: bytes) -> FileKind | None:
     if b"<annotations" in text:
         return FileKind("CVAT's XML")
     if b"<annotation" in text:
-        return FileKind("Pascal VOC's XML of one picture")
+        return FileKind("Pascal VOC's XML of one picture", "Give the folder of the data set.")
     return FileKind("XML") if text.startswith((b"<?xml", b"<error")) else None

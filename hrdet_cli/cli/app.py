@@ -10,6 +10,7 @@ import hrdet_cli
 from hrdet_cli.cli.benchmark_pad import benchmark_pad
 from hrdet_cli.cli.benchmark_syncbn import benchmark_syncbn
 from hrdet_cli.cli.check_data import check_data
+from hrdet_cli.cli.convert import convert
 from hrdet_cli.cli.doctor import doctor
 from hrdet_cli.cli.evaluate import evaluate
 from hrdet_cli.cli.export import export
@@ -58,6 +59,7 @@ app.command("inspect-batch", cls=HrdetCommand)(inspect_batch)
 app.command("benchmark-pad", cls=HrdetCommand)(benchmark_pad)
 app.command("benchmark-syncbn", cls=HrdetCommand)(benchmark_syncbn)
 app.command("check-data", cls=HrdetCommand)(check_data)
+app.command("convert", cls=HrdetCommand)(convert)
 app.command("doctor", cls=HrdetCommand)(doctor)
 app.add_typer(presets_app, name="presets")
 app.add_typer(weights_app, name="weights")

@@ -31,13 +31,17 @@ if TYPE_CHECKING:
 def check_data(
     annotations: Annotated[
         Path | None,
-        typer.Argument(metavar="JSON", help="Annotations in COCO format.", readable=False),
+        typer.Argument(
+            metavar="SOURCE",
+            help="COCO's JSON, YOLO's data.yaml or a Pascal VOC folder.",
+            readable=False,
+        ),
     ] = None,
     images: Annotated[
         Path | None,
         typer.Argument(
             metavar="IMAGES",
-            help="Folder or .zip with the pictures; without it the annotations alone are checked.",
+            help="Folder or .zip with the pictures of COCO's JSON; without it the JSON alone is checked.",
             readable=False,
         ),
     ] = None,
@@ -46,10 +50,20 @@ def check_data(
     settings: SetOption = None,
     train_data: TrainDataOption = None,
     val_data: ValDataOption = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Part of data.yaml, or image set of VOC; default train, val and test, those that there are.",
+        ),
+    ] = None,
     fix_out: Annotated[
         Path | None,
         typer.Option(
-            "--fix-out", metavar="FILE", help="Write a cleaned copy of JSON; FILE must not exist yet."
+            "--fix-out",
+            metavar="FILE",
+            help="Write a cleaned copy, as COCO's JSON; FILE must not exist yet.",
         ),
     ] = None,
     no_open: Annotated[
@@ -78,7 +92,7 @@ def check_data(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find everything wrong with annotations and pictures: JSON IMAGES, or both parts of an experiment.
+    """Find everything wrong with annotations and pictures: SOURCE, or both parts of an experiment.
 
     Errors are what training refuses; it lives with warnings. Exit codes: 0 no errors, 3 errors in the data,
     2 usage, 5 the file of --fix-out is in the way, 8 a process that opened pictures died, 9 no more files or
@@ -86,6 +100,7 @@ def check_data(
     """
     from hrdet_cli.cli.display.check_data import print_report
     from hrdet_cli.cli.display.progress import drive_work
+    from hrdet_cli.runs.annotation_sources import recognise
     from hrdet_cli.runs.check_data import CheckOptions, check_experiment, check_file
 
     if no_open and num_workers is not None:
@@ -100,18 +115,20 @@ def check_data(
     check: Generator[WorkProgress, None, DataReport]
     if annotations is not None:
         if names_experiment:
-            raise SpecError(["give JSON IMAGES, or an experiment with --preset or --spec"])
-        if images is None and (no_open or num_workers is not None):
+            raise SpecError(["give SOURCE, or an experiment with --preset or --spec"])
+        if images is None and (no_open or num_workers is not None) and recognise(annotations) is None:
             option = "--no-open" if no_open else "--workers"
             raise SpecError([f"{option} is about pictures: name their folder or .zip too, as JSON IMAGES"])
-        check = check_file(annotations, images, options, fix_out=fix_out)
+        check = check_file(annotations, images, options, split=split, fix_out=fix_out)
     else:
         if fix_out is not None:
             raise SpecError(["--fix-out cleans one file: name it and its pictures, as JSON IMAGES"])
+        if split is not None:
+            raise SpecError(["--split is about one data set: name it, as SOURCE"])
         if box_form is not None:
             raise SpecError(["--boxes is about one file: name it and its pictures, as JSON IMAGES"])
         if not names_experiment:
-            raise SpecError(["give JSON IMAGES, or an experiment with --preset or --spec"])
+            raise SpecError(["give SOURCE, or an experiment with --preset or --spec"])
         loaded = load_from_options(
             preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
         )

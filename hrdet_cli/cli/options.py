@@ -60,23 +60,25 @@ SetOption = Annotated[
         autocompletion=complete_setting,
     ),
 ]
+DataPaths = tuple[str, str]
+"""Annotations and pictures; the second is empty of a data set that says itself where these are."""
+
 TrainDataOption = Annotated[
-    tuple[Path, Path] | None,
+    DataPaths | None,
     typer.Option(
         "--train-data",
-        readable=False,  # our own errors say more
-        metavar="JSON IMAGES",
-        help="Training annotations in COCO format, and the folder or .zip with the pictures.",
+        metavar="SOURCE [IMAGES]",
+        help="Training data: COCO's JSON, and the folder or .zip with the pictures; or YOLO's data.yaml or a "
+        "Pascal VOC folder alone.",
         rich_help_panel=PRESET_PANEL,
     ),
 ]
 ValDataOption = Annotated[
-    tuple[Path, Path] | None,
+    DataPaths | None,
     typer.Option(
         "--val-data",
-        readable=False,
-        metavar="JSON IMAGES",
-        help="Validation annotations and pictures, likewise.",
+        metavar="SOURCE [IMAGES]",
+        help="Validation data, likewise; by default those that data.yaml or a VOC folder names itself.",
         rich_help_panel=PRESET_PANEL,
     ),
 ]
@@ -95,8 +97,8 @@ ClassesOption = Annotated[
     typer.Option(
         "--classes",
         readable=False,
-        metavar="JSON",
-        help="Annotations with the classes of weights that do not name theirs, in their order.",
+        metavar="SOURCE",
+        help="Annotations, as of --val-data, with the classes of weights that do not name theirs, in order.",
         rich_help_panel=FOREIGN_PANEL,
     ),
 ]
@@ -108,17 +110,21 @@ JsonOption = Annotated[
 ]
 
 
-def data_layers(*, train: tuple[Path, Path] | None, val: tuple[Path, Path] | None) -> list["Layer"]:
+def data_layers(*, train: DataPaths | None, val: DataPaths | None) -> list["Layer"]:
     """``--train-data`` and ``--val-data`` as spec layers; the built-in demo data is not drawn then."""
     from hrdet_cli.specs.layers import Layer
 
-    layers = []
-    for part, paths in (("train", train), ("val", val)):
-        if paths is not None:
-            annotations, images = (str(path.absolute()) for path in paths)
-            data = {"demo": None, part: {"annotations": annotations, "images": images}}
-            layers.append(Layer(f"--{part}-data", {"data": data}))
-    return layers
+    parts = {"train": train, "val": val}
+    return [
+        Layer(f"--{part}-data", {"data": {"demo": None, part: _dataset(paths)}})
+        for part, paths in parts.items()
+        if paths is not None
+    ]
+
+
+def _dataset(paths: DataPaths) -> dict[str, str | None]:
+    annotations, images = (str(Path(path).absolute()) if path else None for path in paths)
+    return {"annotations": annotations, "images": images, "split": None}
 
 
 def weights_layers(weights: str | None) -> list["Layer"]:
@@ -136,8 +142,8 @@ def load_from_options(
     preset: str | None,
     spec_file: Path | None,
     settings: list[str] | None,
-    train_data: tuple[Path, Path] | None = None,
-    val_data: tuple[Path, Path] | None = None,
+    train_data: DataPaths | None = None,
+    val_data: DataPaths | None = None,
     weights: str | None = None,
     from_scratch: bool = False,
 ) -> "LoadedSpec":
@@ -159,9 +165,27 @@ def load_from_options(
     )
     layers = [*data_layers(train=train_data, val=val_data), *weights_layers(weights)]
     loaded = load(extra_layers=layers)
-    if train_data is not None and val_data is None and _has_foreign_validation(loaded):
+    if train_data is None or val_data is not None:
+        return loaded
+    if not train_data[1] and _own_validation_is_meant(loaded, Path(train_data[0])):
+        own = Layer("--train-data, which names validation data too", {"data": {"val": _dataset(train_data)}})
+        return load(extra_layers=[*layers, own])
+    if _has_foreign_validation(loaded):
         return load(extra_layers=[*layers, Layer("--train-data without --val-data", {"data": {"val": None}})])
     return loaded
+
+
+def _own_validation_is_meant(loaded: "LoadedSpec", train_data: Path) -> bool:
+    """Whether training data name validation data of their own, and nobody but a preset names others.
+
+    Raises:
+        DataError: The training data cannot be used.
+    """
+    from hrdet_cli.runs.annotation_sources import names_validation
+
+    sources = loaded.sources
+    source = sources.get("data.val.annotations") or sources.get("data.val") or "preset "
+    return source.startswith("preset ") and names_validation(train_data)
 
 
 def _has_foreign_validation(loaded: "LoadedSpec") -> bool:

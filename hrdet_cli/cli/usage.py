@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -19,7 +20,7 @@ _COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
     **dict.fromkeys(("fit", "training", "finetune", "fine-tune", "resume"), "train"),
     **dict.fromkeys(("test", "val", "validate", "evaluate", "evaluation", "score"), "eval"),
     **dict.fromkeys(("detect", "infer", "inference", "demo", "inspect", "visualize"), "predict"),
-    **dict.fromkeys(("convert", "onnx", "deploy"), "export"),
+    **dict.fromkeys(("onnx", "deploy"), "export"),
     **dict.fromkeys(("preset", "list", "models", "configs"), "presets list"),
     **dict.fromkeys(("check", "data", "verify"), "check-data"),
     **dict.fromkeys(("info", "env", "checks", "version"), "doctor"),
@@ -39,6 +40,7 @@ class HrdetCommand(TyperCommand):
             usage = CommandUsage.of(self, ctx)
             if problems := list(usage.problems(args)):
                 raise SpecError(problems)
+            args = usage.with_all_values(args)
         return list(super().parse_args(ctx, args))
 
 
@@ -87,8 +89,8 @@ class CommandUsage:
 
     Attributes:
         name: As it is typed: ``hrdet train``.
-        values_by_option: How many values each option takes; 0 for a switch.
-        metavars: What the values of an option are called.
+        values_by_option: How many values each option takes at most; 0 for a switch.
+        metavars: What the values of an option are called; those in brackets may be left away.
         options_of_others: The commands that have an option, by option.
     """
 
@@ -121,14 +123,54 @@ class CommandUsage:
                 given = value if equals else next((item for item in left[:1] if not _is_option(item)), None)
                 yield f"{self.name} has no option {shortened(option)}; {self._answer(option, given)}"
                 continue
-            num_values = 0 if equals else self.values_by_option[option]
-            found = list(takewhile(lambda item: not _is_option(item), left[:num_values]))
-            if len(found) < num_values:
-                yield self._describe_missing(option, found, follower=next(iter(left[len(found) :]), None))
+            found = [] if equals else self._values_of(option, left)
+            num_needed = self._num_needed(option, found)
+            if not equals and len(found) < num_needed:
+                follower = next(iter(left[len(found) :]), None)
+                yield self._describe_missing(option, num_needed, found, follower=follower)
             del left[: len(found)]
 
-    def _describe_missing(self, option: str, found: Sequence[str], *, follower: str | None) -> str:
-        wanted = self.metavars[option]
+    def with_all_values(self, arguments: Sequence[str]) -> list[str]:
+        """The same with an empty text for each value that was left away, for Typer knows one number alone."""
+        done, left = list[str](), list(arguments)
+        while left:
+            word = left.pop(0)
+            if word == "--":
+                return [*done, word, *left]
+            done.append(word)
+            option, equals, value = word.partition("=")
+            if not _is_option(word) or (equals and not self._may_lack_values(option)):
+                continue
+            if equals:
+                done[-1] = option
+                left.insert(0, value)
+            found = self._values_of(option, left)
+            done += [*found, *([""] * (self.values_by_option[option] - len(found)))]
+            del left[: len(found)]
+        return done
+
+    def _values_of(self, option: str, words: Sequence[str]) -> list[str]:
+        """The values that stand behind an option; those that may be left away where they can be meant."""
+        found = list(takewhile(lambda item: not _is_option(item), words[: self.values_by_option[option]]))
+        fewest = self._fewest_values(option)
+        return found[:fewest] if len(found) > fewest and _needs_no_images(*found) else found
+
+    def _fewest_values(self, option: str) -> int:
+        num_optional = sum(name.startswith("[") for name in self.metavars[option])
+        return self.values_by_option[option] - num_optional
+
+    def _may_lack_values(self, option: str) -> bool:
+        return self._fewest_values(option) < self.values_by_option[option]
+
+    def _num_needed(self, option: str, found: Sequence[str]) -> int:
+        """How many values an option takes that begin so: COCO's JSON goes with its pictures."""
+        is_json = bool(found) and found[0].lower().endswith(".json")
+        return self.values_by_option[option] if is_json else self._fewest_values(option)
+
+    def _describe_missing(
+        self, option: str, num_needed: int, found: Sequence[str], *, follower: str | None
+    ) -> str:
+        wanted = [name.strip("[]") for name in self.metavars[option]][:num_needed]
         missing = " ".join(wanted[len(found) :])
         behind = "" if follower is None else f", but {follower.partition('=')[0]} follows"
         return f"{option} takes {' '.join(wanted)}: {missing} is missing{behind}"
@@ -172,6 +214,15 @@ def _without_training(setting: str, value: str | None) -> str:
         return setting
     long, short = (value, value) if value is not None and value.isdigit() else ("1333", "800")
     return f"evaluation.scale_pixels=[{long}, {short}]"
+
+
+def _needs_no_images(source: str, follower: str) -> bool:
+    """Whether data say themselves where their pictures are, so that what follows is something else.
+
+    A folder before a JSON file is not: they are exchanged, which is said later.
+    """
+    path = Path(source)
+    return path.suffix.lower() in (".yaml", ".yml") or (path.is_dir() and not follower.endswith(".json"))
 
 
 def _is_option(word: str) -> bool:

@@ -1,6 +1,6 @@
 """``hrdet check-data``: everything that is wrong with a data set, and a cleaned annotation file."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,12 +8,7 @@ import numpy as np
 
 from hrdet_cli.engine.data.annotation_file import without_cycle_search
 from hrdet_cli.engine.data.box_forms import XYWH, BoxForm
-from hrdet_cli.engine.data.checking.annotations import (
-    CheckedFile,
-    CheckedPictures,
-    check_annotations,
-    read_json,
-)
+from hrdet_cli.engine.data.checking.annotations import CheckedFile, CheckedPictures, check_annotations
 from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.categories import note_spare_categories
@@ -35,11 +30,13 @@ from hrdet_cli.engine.data.checking.problems import (
     ProblemLog,
 )
 from hrdet_cli.engine.data.checking.sizes import OpenedPictures, settle_sizes
+from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
+from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
 from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
@@ -70,25 +67,39 @@ class CheckOptions:
 
 
 def check_file(
-    annotations: Path, images: Path | None, options: CheckOptions, *, fix_out: Path | None
+    annotations: Path,
+    images: Path | None,
+    options: CheckOptions,
+    *,
+    split: str | None = None,
+    fix_out: Path | None,
 ) -> Generator[WorkProgress, None, DataReport]:
-    """Check an annotation file, and its pictures where their root is given.
+    """Check an annotation file, and its pictures where their root is given, or a data set of another format.
 
     Args:
-        annotations: The file.
-        images: Folder or archive of the pictures; None looks at the file alone.
+        annotations: The file, or what is said of `data.train.annotations`.
+        images: Folder or archive of the pictures; None looks at the file alone. Another format says itself
+            where its pictures are.
         options: How to look.
-        fix_out: Where a cleaned file goes; None writes nothing.
+        split: Part of a data set of another format; None checks all its parts.
+        fix_out: Where a cleaned file goes, of one part; None writes nothing.
 
     Raises:
-        DataError: The file is no JSON object, or the image root cannot be opened, or they are exchanged.
+        DataError: The file is no JSON object, or the image root cannot be opened, or they are exchanged; or
+            there is no such part.
         OutputError: ``fix_out`` exists or cannot be written.
     """
     if images is not None:
         refuse_exchanged(annotations, images)
     if fix_out is not None and fix_out.exists():
         raise OutputError(f"{fix_out}: exists already; name a new file with --fix-out")
-    part = yield from _check_part(annotations, images, options)
+    sources = find_parts(annotations, images, split)
+    if len(sources) > 1:
+        if fix_out is not None:
+            names = first_few([str(source.split) for source in sources])
+            raise DataError(f"{annotations}: has several parts ({names}): name that to clean with --split")
+        return (yield from _check_all(sources, options))
+    part = yield from _check_part(sources[0], options)
     if fix_out is None:
         return DataReport([part.report])
     try:
@@ -118,22 +129,32 @@ def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkPro
     Raises:
         DataError: An annotation file is no JSON object, or an image root cannot be opened.
     """
-    located = locate_part(data, "train")
     train = yield from _check_part(
-        located.annotations,
-        located.images,
+        locate_part(data, "train").source,
         options,
         part="train",
         label_maps=None if options.num_labels is None else data.locate_label_maps(),
         needs_boxes=not data.keep_pictures_without_boxes,
     )
-    report, gist = train.report, _gist_of(train.file, located.images)
+    report, gist = train.report, _gist_of(train)
     del train  # its annotations are large
     if data.val is None:
         return DataReport([report])
-    located = locate_part(data, "val")
-    val = yield from _check_part(located.annotations, located.images, options, part="val", other=gist)
+    val = yield from _check_part(locate_part(data, "val").source, options, part="val", other=gist)
     return DataReport([report, val.report])
+
+
+def _check_all(
+    sources: Sequence[AnnotationSource], options: CheckOptions
+) -> Generator[WorkProgress, None, DataReport]:
+    """All parts of one data set, each compared with the first."""
+    reports: list[PartReport] = []
+    gist = None
+    for source in sources:
+        part = yield from _check_part(source, options, other=gist)
+        reports.append(part.report)
+        gist = gist or _gist_of(part)
+    return DataReport(reports)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,18 +168,22 @@ class _CheckedPart:
 class _Gist:
     """What another part has to agree with."""
 
-    images: Path
+    images: Path | None
     names: frozenset[str | None]
     categories: list[tuple[int, str]]
 
 
-def _gist_of(file: CheckedFile, images: Path) -> _Gist:
-    return _Gist(images.resolve(), frozenset(file.pictures.names), file.categories)
+def _gist_of(part: _CheckedPart) -> _Gist:
+    images = part.report.images
+    return _Gist(
+        None if images is None else images.resolve(),
+        frozenset(part.file.pictures.names),
+        part.file.categories,
+    )
 
 
 def _check_part(
-    annotations: Path,
-    images: Path | None,
+    source: AnnotationSource,
     options: CheckOptions,
     *,
     part: PartName | None = None,
@@ -167,13 +192,14 @@ def _check_part(
     other: _Gist | None = None,
 ) -> Generator[WorkProgress, None, _CheckedPart]:
     log = ProblemLog(num_described=options.num_shown)
-    source = None if images is None else open_images(images)
-    yield WorkProgress(f"reading {annotations.name}")
+    root = source.images
+    images = None if root is None else open_images(root)
+    yield WorkProgress(f"reading {source.path.name}")
     with without_cycle_search():
-        file = check_annotations(read_json(annotations), log)
+        file = check_annotations(source.read_whole(log), log)
     unusable, num_unnamed = set[int](), None
-    if images is not None and source is not None:
-        file, unusable, num_unnamed = yield from _look_at_pictures(file, images, source, options, log)
+    if root is not None and images is not None:
+        file, unusable, num_unnamed = yield from _look_at_pictures(file, root, images, options, log)
     if label_maps is not None:
         yield from _look_at_label_maps(file.pictures, label_maps, unusable, options, log)
     file = with_coco_boxes(file, log, form=options.box_form)
@@ -183,13 +209,15 @@ def _check_part(
         note_spare_categories(file, log)
     _check_targets(file, part, log, needs_boxes=needs_boxes)
     if other is not None:
-        _compare(file, images, other, log)
+        _compare(file, root, other, log)
     report = PartReport(
         part=part,
-        annotations=annotations,
-        images=images,
+        annotations=source.path,
+        split=source.split,
+        arguments=source.arguments,
+        images=root,
         label_maps=label_maps,
-        opened=images is not None and options.opens_pictures,
+        opened=root is not None and options.opens_pictures,
         num_pictures=len(file.pictures.entries),
         num_annotations=len(file.annotations.entries),
         num_categories=len(file.kinds),

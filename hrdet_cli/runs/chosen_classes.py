@@ -23,7 +23,7 @@ def with_classes_alone(annotations: CocoAnnotations, names: Sequence[str]) -> Co
     if unknown:
         near = ", ".join(_with_near(name, label_by_name) for name in unknown)
         raise DataError(
-            f"{annotations.path}: data.classes names categories that it lacks: {near}. It has "
+            f"{annotations.title}: data.classes names categories that it lacks: {near}. It has "
             f"{first_few(list(map(repr, label_by_name)))}: name some of them, or all with data.classes=null"
         )
     return annotations.of_labels([label_by_name[name] for name in names])

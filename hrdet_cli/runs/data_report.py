@@ -16,7 +16,9 @@ class PartReport:
 
     Attributes:
         part: Which part of an experiment; None for a file by itself.
-        annotations: The file.
+        annotations: The file, or what else was named.
+        split: Which part of a data set of several; None of a file.
+        arguments: What names them on the command line of ``hrdet check-data``.
         images: Its image root; None where only the file was looked at.
         label_maps: Where the label maps of its pictures are; None where they were left alone.
         opened: Whether the pictures were opened, or only looked for.
@@ -34,6 +36,8 @@ class PartReport:
 
     part: PartName | None
     annotations: Path
+    split: str | None
+    arguments: Sequence[str | Path]
     images: Path | None
     label_maps: Path | None
     opened: bool
@@ -58,6 +62,7 @@ class PartReport:
         return {
             "part": self.part,
             "annotations": str(self.annotations),
+            "split": self.split,
             "images": None if self.images is None else str(self.images),
             "label_maps": None if self.label_maps is None else str(self.label_maps),
             "opened": self.opened,
@@ -76,7 +81,7 @@ class PartReport:
                     "severity": problem.kind.severity,
                     "kind": problem.kind.name,
                     "file": problem.file,
-                    "item": problem.item,
+                    "item": problem.item or None,
                     "what": problem.what,
                     "count": problem.count,
                 }

@@ -6,15 +6,17 @@ from typing import Literal, Protocol, Self
 
 import numpy as np
 
-from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_annotations
+from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.runs.annotation_sources import find_source
 from hrdet_cli.runs.chosen_classes import with_classes_alone
-from hrdet_cli.specs.data import DatasetSpec, DataSpec
+from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.heads.head import HeadSpec
 from hrdet_cli.wording import command, counted, first_few
 
@@ -22,10 +24,10 @@ MAX_NAMES_SHOWN = 5
 
 
 class LoadAnnotations(Protocol):
-    """Reads an annotation file, as `load_coco` does."""
+    """Reads annotations, as `load_annotations` does."""
 
-    def __call__(self, path: Path, images: Path, *, with_masks: bool, with_truth: bool) -> CocoAnnotations:
-        """The annotations of a file whose pictures are at ``images``."""
+    def __call__(self, source: AnnotationSource, *, with_masks: bool, with_truth: bool) -> CocoAnnotations:
+        """The annotations of a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,14 @@ class DatasetPart:
     """Annotations and the pictures they speak of, all of them present.
 
     Attributes:
+        located: Where both are.
         notices: What the user should know of the pictures' names and of the annotations.
         label_maps: Of training pictures, where they are needed.
     """
 
     annotations: CocoAnnotations
     images: ImageSource
+    located: "LocatedPart"
     notices: tuple[str, ...] = ()
     label_maps: LabelMaps | None = None
 
@@ -85,7 +89,7 @@ def open_training_data(
     needs: DataNeeds = _BOXES_ALONE,
     *,
     is_scored: bool = False,
-    load: LoadAnnotations = load_coco,
+    load: LoadAnnotations = load_annotations,
 ) -> TrainingData:
     """Open both parts and compare their classes.
 
@@ -93,7 +97,7 @@ def open_training_data(
         data: Where they are.
         needs: What they must have.
         is_scored: Whether detections in the validation part will be compared with what is there.
-        load: Reads an annotation file; the processes of a group give `load_coco_once`.
+        load: Reads annotations; the processes of a group give `load_annotations_once`.
 
     Raises:
         DataError: A part cannot be used, or their categories differ.
@@ -112,7 +116,7 @@ def open_part(
     needs: DataNeeds = _BOXES_ALONE,
     *,
     is_scored: bool = False,
-    load: LoadAnnotations = load_coco,
+    load: LoadAnnotations = load_annotations,
 ) -> DatasetPart:
     """Open the training or validation part; draws the demo data first where the spec asks for it.
 
@@ -127,10 +131,10 @@ def open_part(
         DataError: Annotations are broken, or pictures they name are missing.
     """
     located = locate_part(data, part)
-    annotations = load(located.annotations, located.images, with_masks=needs.with_masks, with_truth=is_scored)
+    annotations = load(located.source, with_masks=needs.with_masks, with_truth=is_scored)
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
         raise DataError(
-            f"{located.annotations}: none of its {counted(num_lost, 'annotation')} has a segmentation, which "
+            f"{annotations.title}: none of its {counted(num_lost, 'annotation')} has a segmentation, which "
             "masks are learnt from and measured with. Take data with segmentations, or a head without masks: "
             "--set model.head.mask=null"
         )
@@ -144,20 +148,22 @@ def open_part(
         first = found.missing[0]
         raise DataError(
             f"{located.images}: {len(found.missing)} of the {len(annotations)} pictures that "
-            f"{located.annotations} names are missing: {first_few(found.missing)}. {first} "
+            f"{annotations.title} names are missing: {first_few(found.missing)}. {first} "
             f"{images.why_missing(first)}. Check data.{part}.images, or take them out of the annotations."
         )
     if found.contradictory:
         raise DataError(
             f"{located.images}: members of different content have one name, so nobody knows which one "
-            f"{located.annotations} means: {first_few(found.contradictory)}. Make the archive again."
+            f"{annotations.title} means: {first_few(found.contradictory)}. Make the archive again."
         )
     notices = [f"{located.images}: {note}" for note in found.notes()]
-    notices += [f"{located.annotations}: {note}" for note in _doubts_about(annotations, part)]
+    notices += [
+        f"{annotations.path}: {note}" for note in (*annotations.notes, *_doubts_about(annotations, part))
+    ]
     label_maps = None
     if part == "train" and needs.num_labels is not None:
         label_maps = _open_label_maps(data, annotations, num_labels=needs.num_labels)
-    return DatasetPart(annotations, images, tuple(notices), label_maps)
+    return DatasetPart(annotations, images, located, tuple(notices), label_maps)
 
 
 def _open_label_maps(data: DataSpec, annotations: CocoAnnotations, *, num_labels: int) -> LabelMaps:
@@ -174,7 +180,7 @@ def _open_label_maps(data: DataSpec, annotations: CocoAnnotations, *, num_labels
     if missing:
         raise DataError(
             f"{root}: {len(missing)} of the {len(annotations)} label maps of the pictures that "
-            f"{annotations.path} names are missing: {first_few(missing)}. {missing[0]} "
+            f"{annotations.title} names are missing: {first_few(missing)}. {missing[0]} "
             f"{maps.why_missing(missing[0])}. Check data.train.label_maps, or train without a semantic "
             "branch: --set model.head.semantic=null"
         )
@@ -201,11 +207,19 @@ def _doubts_about(annotations: CocoAnnotations, part: Literal["train", "val"]) -
     return doubts + (list(annotations.spare_categories.values()) if part == "train" else [])
 
 
-def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
+@dataclass(frozen=True, slots=True)
+class LocatedPart:
+    """Annotations that are there, and the folder or archive of their pictures."""
+
+    source: AnnotationSource
+    images: Path
+
+
+def locate_part(data: DataSpec, part: Literal["train", "val"]) -> LocatedPart:
     """Where the training or validation part is; draws the demo data first where the spec asks for it.
 
     Raises:
-        DataError: It is not there.
+        DataError: It is not there, or is no annotations.
     """
     if data.demo is not None:
         make_demo_data(
@@ -216,14 +230,21 @@ def locate_part(data: DataSpec, part: Literal["train", "val"]) -> DatasetSpec:
         )
     located = data.locate(part)
     for key, path in (("annotations", located.annotations), ("images", located.images)):
-        reason = why_no_file(path)
-        if reason is not None and not path.is_dir():
+        reason = None if path is None else why_no_file(path)
+        if path is not None and reason is not None and not path.is_dir():
             raise DataError(
                 f"{path}: {reason}; data.{part}.{key} points there. "
                 f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
             )
-    refuse_exchanged(located.annotations, located.images)
-    return located
+    if located.images is not None:
+        refuse_exchanged(located.annotations, located.images)
+    source = find_source(located, part)
+    if source.images is None:
+        raise DataError(
+            f"{located.annotations}: COCO's JSON does not say where its pictures are; name their folder or "
+            f".zip as --{part}-data JSON IMAGES, or with --set data.{part}.images=IMAGES"
+        )
+    return LocatedPart(source, source.images)
 
 
 def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxes: bool) -> np.ndarray:
@@ -237,7 +258,7 @@ def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxe
     indices = np.flatnonzero(annotations.num_boxes > 0)
     if not len(indices):
         raise DataError(
-            f"{annotations.path}: no picture has a box to train on; "
+            f"{annotations.title}: no picture has a box to train on; "
             "set data.keep_pictures_without_boxes=true to train on empty pictures"
         )
     return indices
@@ -252,7 +273,7 @@ def _check_classes_agree(train: CocoAnnotations, other: CocoAnnotations) -> None
     differing = sorted(set(ours.items()) ^ set(theirs.items()))[:MAX_NAMES_SHOWN]
     detail = ", ".join(f"{name} (id {number})" for number, name in differing) or "their order"
     raise DataError(
-        f"{other.path}: its categories are not those of {train.path}; they differ in {detail}. "
+        f"{other.title}: its categories are not those of {train.title}; they differ in {detail}. "
         "Give both files the same list of categories, name other validation data with --val-data JSON "
         "IMAGES, or train without: --set data.val=null"
     )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.batch import PictureFault
-from hrdet_cli.engine.data.shared_annotations import load_coco_once
+from hrdet_cli.engine.data.shared_annotations import load_annotations_once
 from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.evaluation.inference import detect_all, gather_faults, gather_pictures
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
@@ -22,7 +22,7 @@ from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics, precision_name
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.device import kernel_notices, select_device
-from hrdet_cli.runs.evaluation_results import Evaluation, Findings, score_and_write
+from hrdet_cli.runs.evaluation_results import Evaluation, Findings, require_rules, score_and_write
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import make_folder
 from hrdet_cli.runs.results import Origin, evaluation_folder, origin_of
@@ -74,7 +74,8 @@ def evaluate_trained(
     trained = from_first(read, what="weights")
     spec, class_names = trained.spec, trained.class_names
     needs = DataNeeds.of(spec.model.head)
-    part = open_part(spec.data, "val", needs, is_scored=True, load=load_coco_once)
+    part = open_part(spec.data, "val", needs, is_scored=True, load=load_annotations_once)
+    require_rules(part.annotations, spec.evaluation)
     device = select_device(spec.run)
     origin = origin_of(trained, part)
     evaluation = yield from evaluate_detector(

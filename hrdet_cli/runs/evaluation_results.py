@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hrdet_cli.engine.data.batch import PictureFault
+from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
@@ -18,11 +19,12 @@ from hrdet_cli.engine.evaluation.scoring import COCO_LIMITS, score_detections
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
-from hrdet_cli.errors import DataError
+from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.output_files import save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.run import EvaluationSpec
 from hrdet_cli.wording import counted
 
 NUM_PICTURED = 12
@@ -73,7 +75,7 @@ class Evaluation:
             )
         if self.metrics.num_without_mask:
             yield (
-                f"{counted(self.metrics.num_without_mask, 'object')} of {self.origin.annotations} without a "
+                f"{counted(self.metrics.num_without_mask, 'object')} of {self.origin.title} without a "
                 "mask, scored by boxes alone"
             )
 
@@ -115,6 +117,21 @@ class Findings:
         annotations = self.part.annotations
         names = [fault.file_name for fault in self.broken]
         return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
+
+
+def require_rules(annotations: CocoAnnotations, spec: EvaluationSpec) -> None:
+    """Refuse annotations that the back end has no rules for, before anything is detected.
+
+    Raises:
+        SpecError: LVIS's are to be scored by pycocotools.
+    """
+    truth = annotations.truth
+    if truth is not None and truth.federated is not None and spec.back_end != "hotcoco":
+        problem = (
+            f"evaluation.back_end: is {spec.back_end}, which does not know LVIS's rules, and "
+            f"{annotations.title} is LVIS's; set evaluation.back_end=hotcoco"
+        )
+        raise SpecError([problem])
 
 
 def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: ExperimentSpec) -> Evaluation:

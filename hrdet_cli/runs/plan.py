@@ -169,6 +169,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         spec=spec,
         train=train,
         val=val,
+        has_one_image_root=_has_one_image_root(data),
         steps=steps,
         layouts=layouts,
         num_processes=num_processes,
@@ -202,9 +203,14 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     )
 
 
+def _has_one_image_root(data: TrainingData) -> bool:
+    roots = [part.located.images.absolute() for part in (data.train, data.val) if part is not None]
+    return len(roots) != len(set(roots))
+
+
 def _count(annotations: CocoAnnotations, num_used: int) -> PartCounts:
     return PartCounts(
-        annotations=str(annotations.path),
+        annotations=annotations.title,
         num_pictures=len(annotations),
         num_used=num_used,
         num_boxes=int(np.count_nonzero(~annotations.is_crowd)),

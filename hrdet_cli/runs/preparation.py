@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from hrdet_cli.engine.data.shared_annotations import load_coco_once
+from hrdet_cli.engine.data.shared_annotations import load_annotations_once
 from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.checkpoint import newest_valid
@@ -29,6 +29,7 @@ from hrdet_cli.runs.build.steps import with_batch_size
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import DataNeeds, open_training_data
 from hrdet_cli.runs.device import kernel_notices, kernels_of, select_device
+from hrdet_cli.runs.evaluation_results import require_rules
 from hrdet_cli.runs.events import (
     Event,
     Notice,
@@ -135,8 +136,10 @@ def prepare_run(
         spec.data,
         DataNeeds.of(spec.model.head),
         is_scored=spec.evaluation.every_num_epochs > 0,
-        load=load_coco_once,
+        load=load_annotations_once,
     )
+    if data.val is not None:
+        require_rules(data.val.annotations, spec.evaluation)
     yield from map(Notice, data.notices)
     device = select_device(spec.run)
     yield from map(Notice, kernel_notices(device))

@@ -37,12 +37,13 @@ class Origin:
         weights: The file or name of the weights, or the run that trained them.
         step: Steps they were trained for; None where nobody says.
         epoch: Whole epochs, likewise.
-        annotations: File of the data.
+        annotations: File of the data, or what else names them.
         images: Folder or archive of its pictures.
-        fingerprint: SHA-256 of the annotation file.
+        fingerprint: SHA-256 of the annotations.
         num_pictures: Pictures in it.
         changes: What the command line changed in the spec of the weights, by dotted key.
         precision: What was computed in; None before that is known.
+        split: Part of a data set of several; None of a file.
     """
 
     weights: str
@@ -54,6 +55,18 @@ class Origin:
     num_pictures: int
     changes: Mapping[str, Any] = field(default_factory=dict)
     precision: str | None = None
+    split: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What the data are called."""
+        return f"{self.annotations}" if self.split is None else f"{self.annotations} ({self.split})"
+
+    @property
+    def short_title(self) -> str:
+        """What folders of results on these data are called by."""
+        stem = self.annotations.stem
+        return stem if self.split is None else f"{stem}-{self.split}"
 
     def to_json(self) -> dict[str, Any]:
         """As ``metrics.json`` has it under ``made_from``."""
@@ -62,6 +75,7 @@ class Origin:
             "step": self.step,
             "epoch": self.epoch,
             "annotations": str(self.annotations),
+            "split": self.split,
             "annotations_sha256": self.fingerprint,
             "images": str(self.images),
             "num_pictures": self.num_pictures,
@@ -78,7 +92,8 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
         step=trained.step,
         epoch=trained.epoch,
         annotations=part.annotations.path,
-        images=trained.spec.data.locate("val").images,
+        split=part.annotations.split,
+        images=part.located.images,
         fingerprint=part.annotations.fingerprint,
         num_pictures=len(part.annotations),
         changes={key: value for key, value in trained.changes.items() if results_depend_on(key)},
@@ -115,7 +130,7 @@ def evaluation_folder(trained: TrainedDetector, origin: Origin) -> Path:
     is_own = not trained.is_of_run or trained.spec.data.locate("val") == own
     if trained.is_of_run and is_own and not origin.changes:
         return plain
-    name = plain.name if is_own else f"{plain.name}-on-{origin.annotations.stem}"
+    name = plain.name if is_own else f"{plain.name}-on-{origin.short_title}"
     name += "-changed" if origin.changes else ""
     return next(folder for folder in _numbered(plain.with_name(name)) if _is_for(origin, folder))
 
@@ -135,5 +150,5 @@ def _is_for(origin: Origin, folder: Path) -> bool:
         return False
     held = document.get(MADE_FROM) if isinstance(document, dict) else None
     asked = json.loads(json.dumps(origin.to_json()))
-    same = ("annotations", "images", "changes")
+    same = ("annotations", "split", "images", "changes")
     return isinstance(held, dict) and all(held.get(key) == asked[key] for key in same)

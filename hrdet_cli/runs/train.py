@@ -125,8 +125,8 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
 
 def _ways_to_go_on(run: TrainingRun) -> str:
     """What to do where a training picture cannot be read, each command on a line of its own."""
-    train = run.spec.data.locate("train")
-    mended = train.annotations.with_name(f"{train.annotations.stem}-mended.json")
+    located = run.data.train.located
+    mended = located.source.path.with_name(f"{located.source.path.stem}-mended.json")
 
     def resume(*more: str | Path) -> str:
         return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
@@ -139,8 +139,8 @@ def _ways_to_go_on(run: TrainingRun) -> str:
             "With others in place of broken ones:",
             resume("--set", "data.broken_pictures=skip"),
             "Without broken ones:",
-            command("hrdet", "check-data", train.annotations, train.images, "--fix-out", mended),
-            resume("--train-data", mended, train.images),
+            command("hrdet", "check-data", *located.source.arguments, "--fix-out", mended),
+            resume("--train-data", mended, located.images),
         ]
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.data.coco import ANY_CLASS, load_coco
+from hrdet_cli.engine.data.coco import ANY_CLASS, load_annotations
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
 from hrdet_cli.engine.weights.loading import (
@@ -24,6 +24,7 @@ from hrdet_cli.engine.weights.naming.recognition import describe_weights, recogn
 from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors, read_weights
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, preset_for
@@ -374,7 +375,7 @@ def _classes_of(
     """Names of the classes in the order of the labels, and their ids where somebody says."""
     source = content.source
     if classes is not None:
-        annotations = load_coco(classes)
+        annotations = load_annotations(find_parts(classes, None, None)[0])
         num_named = len(annotations.class_names)
         if num_named != num_classes:
             raise SpecError(

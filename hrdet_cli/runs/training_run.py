@@ -89,7 +89,8 @@ class TrainingRun:
             step=self.trainer.step,
             epoch=self.trainer.num_finished_epochs,
             annotations=annotations.path,
-            images=self.spec.data.locate("val").images,
+            split=annotations.split,
+            images=part.located.images,
             fingerprint=annotations.fingerprint,
             num_pictures=len(annotations),
         )

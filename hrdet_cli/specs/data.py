@@ -25,12 +25,22 @@ BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(_refuse_oth
 
 
 class DatasetSpec(Spec):
-    """Pictures with annotations in COCO format."""
+    """Pictures with annotations."""
 
     annotations: SpecPath
-    """COCO JSON file; a relative path starts at `data.root`."""
-    images: SpecPath
-    """Folder or .zip with the pictures; a relative path starts at `data.root`."""
+    """COCO JSON file, YOLO's `data.yaml` or its folder, or the folder of a Pascal VOC data set; a relative
+    path starts at `data.root`."""
+    images: SpecPath | None = None
+    """Folder or .zip with the pictures of a COCO file; null for the other formats, which say themselves where
+    their pictures are. A relative path starts at `data.root`."""
+    split: Annotated[str, Field(min_length=1)] | None = None
+    """Part of a YOLO or VOC data set: a key of `data.yaml`, or an image set; null takes `train` to train on
+    and `val` to evaluate on, and all of a VOC folder without image sets. A COCO file has no parts."""
+
+    def problems(self) -> Iterator[Problem]:
+        """A COCO file goes with its pictures, as its name may tell before it is looked at."""
+        if self.annotations.suffix.lower() == ".json" and self.images is None:
+            yield "images", "is missing: COCO's JSON does not say where its pictures are"
 
 
 class TrainingSetSpec(DatasetSpec):
@@ -153,7 +163,11 @@ class DataSpec(Spec):
         dataset: DatasetSpec | None = getattr(self, part)
         if dataset is None:
             raise SpecError([f"data.{part}: is null; name data with --{part}-data JSON IMAGES"])
-        return DatasetSpec(annotations=self.root / dataset.annotations, images=self.root / dataset.images)
+        return DatasetSpec(
+            annotations=self.root / dataset.annotations,
+            images=None if dataset.images is None else self.root / dataset.images,
+            split=dataset.split,
+        )
 
 
 class FixedPaddingSpec(Spec):

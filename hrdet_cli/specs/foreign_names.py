@@ -180,11 +180,13 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
         ),
         "model": "the detector is chosen by --preset NAME; see `hrdet presets list`",
         "data dataset data_config dataset_name train_dataset dataset_file": (
-            "data are given with --train-data JSON IMAGES and --val-data JSON IMAGES"
+            "data are given with --train-data and --val-data: data.yaml, a VOC folder, or COCO's JSON IMAGES"
         ),
-        "train train_data_dir train_dir": "training data are given with --train-data JSON IMAGES",
+        "train train_data_dir train_dir": (
+            "training data are given with --train-data: a data.yaml, a VOC folder, or COCO's JSON IMAGES"
+        ),
         "val valid test val_dir validation eval_data test_data": (
-            "validation data are given with --val-data JSON IMAGES"
+            "validation data are given with --val-data: a data.yaml, a VOC folder, or COCO's JSON IMAGES"
         ),
         "cfg_options options opts override overrides": "single values are changed with --set KEY=VALUE, each",
         "eval_only test_only evaluate val_only": "a trained detector is scored with: hrdet eval RUN",

@@ -40,7 +40,7 @@ class EvaluationSpec(Spec):
     their average; null trains all epochs."""
     back_end: Literal["hotcoco", "pycocotools"] = "hotcoco"
     """What computes COCO's numbers. They are the same to the last bit; pycocotools, with which they were
-    defined, takes many times as long."""
+    defined, takes many times as long, and does not know LVIS's rules."""
 
 
 class RunSpec(Spec):

@@ -12,13 +12,15 @@ from hrdet_cli.wording import shortened
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's scalars in place of PyYAML's 1.1, no key twice, and an error where a tag does not fit."""
 
+    key_types: tuple[type, ...] = (str,)
+
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise _error_at(node, f"{_text_of(node)} is no mapping, as its tag has it")
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
+            if type(key) not in self.key_types:
                 raise _error_at(key_node, f"the key {_text_of(key_node)} is not a text")
             if key == "<<":
                 raise _error_at(key_node, "a spec has no merge keys (<<); write the keys out")
@@ -127,19 +129,27 @@ _MAX_VALUES, _MAX_DEPTH = 100_000, 100
 _MOST_SHOWN = 80
 
 
-def parse_yaml(text: str, *, source: str) -> Any:
+class _LabelLoader(_Loader):
+    """The same, where keys may be labels."""
+
+    key_types = (str, int)
+
+
+def parse_yaml(text: str, *, source: str, takes_numbers_as_keys: bool = False) -> Any:
     """The value that a YAML text stands for.
 
     Args:
         text: YAML, one document.
         source: What to call the text in an error: a file's path or an option as it was typed.
+        takes_numbers_as_keys: Whether whole numbers may be keys, as no spec has them.
 
     Raises:
         SpecError: It is not YAML, has a key twice in a mapping or a tag other than those of plain values,
             or unfolds to more than any spec has.
     """
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+        loader = _LabelLoader if takes_numbers_as_keys else _Loader
+        value = yaml.load(text, Loader=loader)  # noqa: S506 - derived from SafeLoader
     except RecursionError as error:
         raise _unwieldy(source) from error
     except (

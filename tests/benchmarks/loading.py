@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 
 from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.dataset import DatasetPart, LocatedPart
 from hrdet_cli.specs.loading import load_spec
 
 from .pictures import FOLDER, write_annotations, write_archive, write_pictures
@@ -88,7 +89,7 @@ def measure(path: Path, archive: Path) -> list[list[str]]:
         images.read(name)
     reading = (time.perf_counter() - started) / NUM_READS
     spec = load_spec(preset=PRESET, settings=[f"data.num_workers={NUM_WORKERS}"]).spec
-    part = DatasetPart(annotations, SamePicture(data))
+    part = DatasetPart(annotations, SamePicture(data), LocatedPart(CocoFile(annotations.path), archive))
     with build_training_loader(spec, part, torch.device("cpu")) as loader:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # more workers than cores

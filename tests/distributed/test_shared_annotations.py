@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data import shared_annotations
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations, load_annotations, load_coco
+from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.engine.data.ground_truth import GroundTruth, PackedMasks
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.distributed.environment import Membership
@@ -68,22 +69,23 @@ def work(rank: int, folder_name: str, ports: list[int]) -> None:
     loaded: list[CocoAnnotations] = []
 
     def load_and_count(
-        path: Path, images: Path | None = None, *, with_masks: bool = False, with_truth: bool = False
+        source: AnnotationSource, *, with_masks: bool = False, with_truth: bool = False
     ) -> CocoAnnotations:
-        read.append(path)
-        return load_coco(path, images, with_masks=with_masks, with_truth=with_truth)
+        read.append(source.path)
+        return load_annotations(source, with_masks=with_masks, with_truth=with_truth)
 
     def load_all() -> None:
         paths = (folder / way / f"{rank}.json" for way in WAYS)
         loaded.extend(
-            shared_annotations.load_coco_once(path, with_masks=True, with_truth=True) for path in paths
+            shared_annotations.load_annotations_once(CocoFile(path), with_masks=True, with_truth=True)
+            for path in paths
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared_annotations, "load_coco", load_and_count)
+        patch.setattr(shared_annotations, "load_annotations", load_and_count)
         assert in_group(rank, ports[0], load_all) is None
         broken = folder / "broken.json"
-        error = in_group(rank, ports[1], lambda: shared_annotations.load_coco_once(broken))
+        error = in_group(rank, ports[1], lambda: shared_annotations.load_annotations_once(CocoFile(broken)))
     torch.save(
         {
             "loaded": loaded,

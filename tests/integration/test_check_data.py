@@ -278,8 +278,8 @@ def test_more_workers_than_cores_are_no_reason_to_warn(data: Path, hrdet: Hrdet)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give JSON IMAGES, or an experiment with --preset or --spec"),
-        (["a.json", "images", "--preset", "demo"], "give JSON IMAGES, or an experiment with"),
+        ([], "give SOURCE, or an experiment with --preset or --spec"),
+        (["a.json", "images", "--preset", "demo"], "give SOURCE, or an experiment with"),
         (["--preset", "demo", "--fix-out", "x.json"], "--fix-out cleans one file"),
         (["a.json", "--no-open"], "--no-open is about pictures: name their folder or .zip too"),
         (["a.json", "--workers", "0"], "--workers is about pictures: name their folder or .zip too"),

@@ -60,13 +60,14 @@ def _print_problems(part: PartReport, console: Console) -> None:
 
 
 def _describe(problem: Problem, part: PartReport) -> Text:
-    where = f"{problem.file}: " if problem.item is None else f"{problem.file}: {problem.item}: "
+    where = f"{problem.file}: " if not problem.item else f"{problem.file}: {problem.item}: "
     return Text.assemble((_in_part(part) + where, "bold"), problem.what, (f" -> {problem.kind.fix}", "dim"))
 
 
 def _in_part(part: PartReport) -> str:
     """What a line begins with where there are two parts: their files may have the same names."""
-    return "" if part.part is None else f"{part.part}: "
+    name = part.part or part.split
+    return "" if name is None else f"{name}: "
 
 
 def _overview(part: PartReport) -> Table:
@@ -76,7 +77,7 @@ def _overview(part: PartReport) -> Table:
     table.add_column()
     categories = counted(part.num_categories, "category", "categories")
     table.add_row(
-        part.annotations.name,
+        part.annotations.name if part.split is None else f"{part.annotations.name} ({part.split})",
         f"{counted(part.num_pictures, 'picture')} ({part.num_pictures_without_boxes:,} without boxes), "
         f"{counted(part.num_annotations, 'annotation')}, "
         f"{categories} ({part.num_categories_without_boxes:,} without boxes)",
@@ -106,9 +107,8 @@ def _print_remedy(part: PartReport, console: Console) -> None:
     """The command that mends a part, where one does."""
     if not part.num_errors or not part.can_be_mended:
         return
-    places = [part.annotations] if part.images is None else [part.annotations, part.images]
     mended = part.annotations.with_name(f"{part.annotations.stem}-mended.json")
-    words = command("hrdet", "check-data", *places, "--fix-out", mended)
+    words = command("hrdet", "check-data", *part.arguments, "--fix-out", mended)
     print_line(console, Text(f"a copy that training takes: {words}"))
 
 

@@ -29,16 +29,17 @@ def draw_report(report: EvaluationReport) -> RenderableType:
     head_line = Text.assemble(
         "box AP on ",
         (counted(origin.num_pictures, "picture"), "bold"),
-        f" of {shown_path(origin.annotations)}, {shown_path(origin.weights)}",
+        f" of {shown_path(origin.title)}, {shown_path(origin.weights)}",
     )
     return Group(head_line, Text(), *tables, *_draw_classes(metrics.to_json()["classes"]), Text())
 
 
 def draw_numbers(numbers: Mapping[str, float | None]) -> Table:
-    """Six precisions above six recalls, and what there is besides."""
+    """COCO's precisions above its recalls, those that there are, and what there is besides."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    besides = tuple(name for name in numbers if name not in NUMBERS)
-    for names in (NUMBERS[:6], NUMBERS[6:], *([besides] if besides else [])):
+    rows = [[name for name in row if name in numbers] for row in (NUMBERS[:6], NUMBERS[6:])]
+    rows.append([name for name in numbers if name not in NUMBERS])
+    for names in filter(None, rows):
         cells: list[str | Text] = []
         for name in names:
             cells += [Text(name, style="bold"), format_ap(numbers[name])]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hrdet_cli.engine.data.annotation_table import Problems, Table
+from hrdet_cli.engine.data.coco_urls import picture_name_in
 from hrdet_cli.engine.data.json_text import ObjectWithRepeatedKeys, object_of, read_bytes, utf8_of
 from hrdet_cli.engine.data.repeated_keys import (
     RepeatedValues,
@@ -27,16 +28,21 @@ from hrdet_cli.engine.data.repeated_keys import (
 )
 
 
-class _Image(msgspec.Struct, gc=False):
+class ImageEntry(msgspec.Struct, gc=False):
     """The keys that are used; any value will do here, for all faults of a file are told at once."""
 
     id: Any = msgspec.UNSET
     file_name: Any = msgspec.UNSET
     height: Any = msgspec.UNSET
     width: Any = msgspec.UNSET
+    coco_url: Any = msgspec.UNSET
+    neg_category_ids: Any = msgspec.UNSET
+    not_exhaustive_category_ids: Any = msgspec.UNSET
 
 
-class _Annotation(msgspec.Struct, gc=False):
+class AnnotationEntry(msgspec.Struct, gc=False):
+    """Likewise."""
+
     id: Any = msgspec.UNSET
     image_id: Any = msgspec.UNSET
     category_id: Any = msgspec.UNSET
@@ -45,20 +51,23 @@ class _Annotation(msgspec.Struct, gc=False):
     iscrowd: Any = msgspec.UNSET
 
 
-class _OutlinedAnnotation(_Annotation, gc=False):
+class _OutlinedAnnotation(AnnotationEntry, gc=False):
     segmentation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Category(msgspec.Struct, gc=False):
+class CategoryEntry(msgspec.Struct, gc=False):
+    """Likewise."""
+
     id: Any = msgspec.UNSET
     name: Any = msgspec.UNSET
     supercategory: Any = msgspec.UNSET
+    frequency: Any = msgspec.UNSET
 
 
 _KIND_BY_LIST: dict[str, type[msgspec.Struct]] = {
-    "images": _Image,
-    "annotations": _Annotation,
-    "categories": _Category,
+    "images": ImageEntry,
+    "annotations": AnnotationEntry,
+    "categories": CategoryEntry,
 }
 _FOR_NOTES_ONLY = "supercategory"
 
@@ -95,6 +104,7 @@ class AnnotationFile:
         info: Whatever the file says of itself.
         problems: Collects what is wrong with them.
         fingerprint: SHA-256 of the file's bytes, in hexadecimal.
+        notes: What was decided where annotations of another format were read, a sentence each.
     """
 
     images: Table
@@ -103,6 +113,7 @@ class AnnotationFile:
     info: Any
     problems: Problems
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def read_annotation_file(
@@ -132,7 +143,8 @@ def annotation_file_of(
         DataError: They are not JSON, in one of its encodings, or have not these lists.
     """
     kinds = _KIND_BY_LIST | ({"annotations": _OutlinedAnnotation} if with_segmentations else {})
-    lists, problems = _parse(utf8_of(raw, path=path), path, kinds), Problems(path, images)
+    lists, problems = _parse(utf8_of(raw, path=path), path, kinds), Problems.of_coco(path, images)
+    _name_pictures(lists.content.get("images"))
     for name in lists.repeated_lists:
         problems.add(f"'{name}' is given more than once")
 
@@ -150,6 +162,13 @@ def annotation_file_of(
     )
     problems.raise_if_any()
     return file
+
+
+def _name_pictures(images: Any) -> None:
+    """Give entries without a name the one that LVIS means."""
+    for entry in images if isinstance(images, list) else ():
+        if isinstance(entry, ImageEntry) and entry.file_name is msgspec.UNSET is not entry.coco_url:
+            entry.file_name = picture_name_in(entry.coco_url)
 
 
 @contextmanager

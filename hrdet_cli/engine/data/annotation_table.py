@@ -1,8 +1,9 @@
 """The lists of an annotation file, read strictly column by column, and what is wrong with them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_values import Kind
 from hrdet_cli.engine.data.ground_truth import PackedMasks, pack_segmentations
+from hrdet_cli.engine.data.places import PlaceOf
 from hrdet_cli.engine.data.repeated_keys import repetition
 from hrdet_cli.engine.data.segmentation_reading import read_segmentations
 from hrdet_cli.engine.data.segmentations import Segmentations
@@ -21,18 +23,26 @@ _SEGMENTATION = "segmentation"
 
 
 class Problems:
-    """Problems found in one file: counts all, remembers the first few.
+    """Problems found in one file or data set: counts all, remembers the first few.
 
     Args:
-        path: The file.
-        images: Its pictures, for the command that is advised; None where they are not known.
+        refusal: What an error begins with: the file, and that it cannot be used.
+        check: What of the command line stands behind ``hrdet check-data`` for it to mend what it can.
     """
 
-    def __init__(self, path: Path, images: Path | None = None) -> None:
-        self._path = path
-        self._images = images
+    def __init__(self, refusal: str, check: Sequence[str | Path]) -> None:
+        self._refusal = refusal
+        self._check = check
         self._first: list[str] = []
         self._count = 0
+
+    @classmethod
+    def of_coco(cls, path: Path, images: Path | None) -> Self:
+        """Those of a COCO file, and of its pictures where these are known."""
+        places = (path,) if images is None else (path, images)
+        return cls(
+            f"{path} is not a COCO annotation file that can be used. Regenerate it, or mend it", places
+        )
 
     def add(self, problem: str) -> None:
         """Note a problem."""
@@ -48,11 +58,8 @@ class Problems:
         """
         if not self._count:
             return
-        places = (self._path,) if self._images is None else (self._path, self._images)
-        lines = [
-            f"{self._path} is not a COCO annotation file that can be used. Regenerate it, or mend it; "
-            f"{command('hrdet', 'check-data', *places, '--fix-out', 'mended.json')} mends what it can:"
-        ]
+        mend = command("hrdet", "check-data", *self._check, "--fix-out", "mended.json")
+        lines = [f"{self._refusal}; {mend} mends what it can:"]
         lines += [f"  {problem}" for problem in self._first]
         if self._count > len(self._first):
             lines.append(f"  and {self._count - len(self._first)} more")
@@ -60,7 +67,16 @@ class Problems:
 
 
 class Table:
-    """One of the lists of an annotation file, read column by column; what is wrong goes to ``problems``."""
+    """One of the lists of an annotation file, read column by column; what is wrong goes to ``problems``.
+
+    Args:
+        name: The list's key in the file.
+        content: The file's lists.
+        problems: Is told what is wrong.
+        repeated: Values of keys that an entry gives more than once, by its row and the key.
+        may_be_empty: Whether a list without entries can be used.
+        place_of: Where an entry stands in files of another format; None in COCO's own.
+    """
 
     def __init__(
         self,
@@ -68,10 +84,12 @@ class Table:
         content: Mapping[str, Any],
         problems: Problems,
         *,
-        repeated: Mapping[int, Mapping[str, list[Any]]],
+        repeated: Mapping[int, Mapping[str, list[Any]]] = MappingProxyType({}),
         may_be_empty: bool = False,
+        place_of: PlaceOf | None = None,
     ) -> None:
         self._name = name
+        self._place_of = place_of
         self._problems = problems
         self._items: list[msgspec.Struct] = []
         items = content.get(name)
@@ -101,6 +119,10 @@ class Table:
                 given = "is missing" if value is msgspec.UNSET else f"is {value!r:.60}"
                 self._problems.add(f"{self._item(row)}: {key} {given}; expected {kind.expected}")
         return values
+
+    def has(self, key: str) -> bool:
+        """Whether any entry gives a key."""
+        return any(getattr(item, key, msgspec.UNSET) is not msgspec.UNSET for item in self._items)
 
     def positions(self, key: str, values: list[Any]) -> dict[Any, int]:
         """Position of each value; a problem for each that occurs twice."""
@@ -150,5 +172,7 @@ class Table:
         self._problems.add(f"{self._item(row)}: {_SEGMENTATION} {what}")
 
     def _item(self, row: int) -> str:
+        if self._place_of is not None:
+            return str(self._place_of(row))
         given = getattr(self._items[row], "id", None)
         return f"{self._name}[{row}] (id {None if given is msgspec.UNSET else given!r:.40})"

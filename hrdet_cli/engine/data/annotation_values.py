@@ -13,6 +13,7 @@ _MAX_DIGITS = 20
 _MAX_EXACT = 1 << 53  # from here on a float cannot hold every integer
 MAX_COORDINATE = 1e9
 _MAX_EDGE = 1 << 20
+INSIDE_TOLERANCE = 1e-3  # keeps boxes of exactly one pixel whose edges were rounded
 _BOX_KEYS = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _FLAG_BY_WORD = {"true": 1, "false": 0}
 

@@ -1,4 +1,4 @@
-"""COCO annotation files, read strictly into arrays.
+"""Annotations, COCO's or those of another format, read strictly into arrays.
 
 A file that is structurally wrong is refused with all its problems at once.  Boxes that are merely useless
 (thinner than a pixel, or outside their picture; the official files hold some) are dropped and counted.
@@ -14,13 +14,25 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.annotation_file import (
     AnnotationFile,
-    read_annotation_file,
     without_cycle_search,
 )
-from hrdet_cli.engine.data.annotation_values import ANYTHING, AREA, BOX, EDGE, FILE_NAME, FLAG, ID, NAME
+from hrdet_cli.engine.data.annotation_values import (
+    ANYTHING,
+    AREA,
+    BOX,
+    EDGE,
+    FILE_NAME,
+    FLAG,
+    ID,
+    INSIDE_TOLERANCE,
+    NAME,
+)
 from hrdet_cli.engine.data.box_forms import declares_coco_form
 from hrdet_cli.engine.data.box_judgement import refuse_foreign_boxes
+from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.engine.data.ground_truth import GroundTruth, rows_of_labels
+from hrdet_cli.engine.data.lvis import NOTE as LVIS_NOTE
+from hrdet_cli.engine.data.lvis import is_lvis, read_federated
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
@@ -32,18 +44,16 @@ NO_MASK = "without a mask"
 ANY_CLASS = "object"
 """What all classes are called where they are not told apart."""
 
-INSIDE_TOLERANCE = 1e-3  # keeps boxes of exactly one pixel whose edges were rounded
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CocoAnnotations:
-    """One COCO annotation file: M pictures with B boxes, grouped by picture.
+    """One COCO annotation file, or what another format has of it: M pictures with B boxes, by picture.
 
     Arrays instead of objects: worker processes share them without copying, whatever the size of the file.
 
     Attributes:
-        path: The file.
-        fingerprint: SHA-256 of the file's bytes, in hexadecimal.
+        path: The file, or what else was named; see ``AnnotationSource``.
+        fingerprint: SHA-256 of the file's bytes, in hexadecimal, or of all files of another format.
         image_ids: ``(M,)`` int64, in the order of the file.
         file_names: ``(M,)`` strings, relative to the image root.
         sizes: ``(M, 2)`` int32, height and width.
@@ -59,6 +69,8 @@ class CocoAnnotations:
         segmentations: Of the B boxes, none of crowd regions; None where nobody asked for them.
         truth: All annotations, the dropped ones among them, as scores need them; None where nobody asked.
         tells_classes: Whether the classes are those of the file; see ``as_one_class``.
+        split: Which part of the data set at ``path`` this is; None of a file, which is one part.
+        notes: What was decided where annotations of another format were read, a sentence each.
     """
 
     path: Path
@@ -78,6 +90,8 @@ class CocoAnnotations:
     segmentations: Segmentations | None = None
     truth: GroundTruth | None = None
     tells_classes: bool = True
+    split: str | None = None
+    notes: tuple[str, ...] = ()
 
     def as_one_class(self) -> Self:
         """The same, with all categories taken for one, for what finds objects of any class."""
@@ -114,6 +128,11 @@ class CocoAnnotations:
             segmentations=None if self.segmentations is None else self.segmentations.take(rows),
             truth=None if self.truth is None else self.truth.of_labels(labels),
         )
+
+    @property
+    def title(self) -> str:
+        """What messages call them."""
+        return f"{self.path}" if self.split is None else f"{self.path} ({self.split})"
 
     def __len__(self) -> int:
         """Number of pictures M."""
@@ -158,29 +177,42 @@ class CocoAnnotations:
 def load_coco(
     path: Path, images: Path | None = None, *, with_masks: bool = False, with_truth: bool = False
 ) -> CocoAnnotations:
-    """Read a COCO annotation file.
+    """Read a COCO annotation file, as `load_annotations` does.
+
+    Args:
+        path: The file.
+        images: Its pictures, for the command that errors advise; they are not looked at.
+        with_masks: Likewise.
+        with_truth: Likewise.
+    """
+    return load_annotations(CocoFile(path, images), with_masks=with_masks, with_truth=with_truth)
+
+
+def load_annotations(
+    source: AnnotationSource, *, with_masks: bool = False, with_truth: bool = False
+) -> CocoAnnotations:
+    """Read annotations, whatever their format.
 
     Annotations without ``iscrowd`` count as single objects.  A box is dropped when the file gives it a side
     under one pixel or when less than a pixel of it lies inside the picture; with masks also when no
     segmentation says which pixels are the object's.
 
     Args:
-        path: The file.
-        images: Its pictures, for the command that errors advise; they are not looked at.
+        source: Where they are.
         with_masks: Whether segmentations are read too.
         with_truth: Whether detections are to be scored with the annotations: keeps what is dropped, too.
 
     Raises:
-        DataError: The file cannot be read or breaks COCO's structure; the message lists the problems. Or its
+        DataError: They cannot be read or break their format's structure; the message lists the problems. Or
             boxes are surely written in another form than COCO's.
     """
     with without_cycle_search():
-        file = read_annotation_file(path, images=images, with_segmentations=with_masks)
-        return _annotations_of(path, file, with_masks=with_masks, with_truth=with_truth)
+        file = source.read(with_segmentations=with_masks)
+        return _annotations_of(source, file, with_masks=with_masks, with_truth=with_truth)
 
 
 def _annotations_of(
-    path: Path, file: AnnotationFile, *, with_masks: bool, with_truth: bool
+    source: AnnotationSource, file: AnnotationFile, *, with_masks: bool, with_truth: bool
 ) -> CocoAnnotations:
     images, annotations, categories = file.images, file.annotations, file.categories
     image_ids, names = images.column("id", ID), images.column("file_name", FILE_NAME)
@@ -199,13 +231,14 @@ def _annotations_of(
     annotations.positions("id", annotation_ids)
     image_index = annotations.look_up("image_id", owners, image_by_id)
     labels = annotations.look_up("category_id", kinds, label_by_id)
+    federated = read_federated(images, categories, label_by_id) if is_lvis(images) else None
     file.problems.raise_if_any()
 
     sizes = np.array([heights, widths], dtype=np.int32).T.copy()
     given_boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     suspicion = None
     if not declares_coco_form(file.info):
-        suspicion = refuse_foreign_boxes(path, given_boxes, sizes[image_index])
+        suspicion = refuse_foreign_boxes(source.path, given_boxes, sizes[image_index])
     clipped, is_kept, dropped = _clip_boxes(given_boxes, sizes[image_index])
     order = np.flatnonzero(is_kept)[np.argsort(image_index[is_kept], kind="stable")]
     is_crowd = np.array(crowd_flags, dtype=np.bool_)
@@ -226,11 +259,13 @@ def _annotations_of(
             areas=np.array(areas, dtype=np.float64),  # None becomes NaN
             is_crowd=is_crowd,
             masks=annotations.packed_masks(sizes[image_index]) if with_masks else None,
+            federated=federated,
         )
         file.problems.raise_if_any()
     counts = np.bincount(image_index[order], minlength=len(names))
     return CocoAnnotations(
-        path=path,
+        path=source.path,
+        split=source.split,
         fingerprint=file.fingerprint,
         image_ids=np.array(image_ids, dtype=np.int64),
         file_names=np.array(names, dtype=np.str_),
@@ -248,6 +283,7 @@ def _annotations_of(
         ),
         segmentations=segmentations,
         truth=truth,
+        notes=(*file.notes, *([] if federated is None else [LVIS_NOTE])),
     )
 
 

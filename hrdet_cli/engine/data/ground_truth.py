@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from hrdet_cli.engine.data.federated import Federated
 from hrdet_cli.engine.data.segmentation_reading import decode_segmentation
 from hrdet_cli.engine.data.segmentation_values import FEWEST_NUMBERS, polygons_in, runs_in
 from hrdet_cli.engine.geometry import Size
@@ -60,6 +61,7 @@ class GroundTruth:
         areas: ``(N,)`` float64 in square pixels; NaN where the file has none.
         is_crowd: ``(N,)`` bool.
         masks: Crowd regions have theirs too; None where nobody asked for masks.
+        federated: For which classes pictures were looked through; None where for all.
     """
 
     picture_indices: NDArray[np.int64]
@@ -68,10 +70,11 @@ class GroundTruth:
     areas: NDArray[np.float64]
     is_crowd: NDArray[np.bool_]
     masks: PackedMasks | None
+    federated: Federated | None = None
 
     def as_one_class(self) -> Self:
-        """The same, with all categories taken for one."""
-        return replace(self, labels=np.zeros_like(self.labels))
+        """The same, with all categories taken for one; it cannot be told which pictures lack any object."""
+        return replace(self, labels=np.zeros_like(self.labels), federated=None)
 
     def of_labels(self, labels: Sequence[int]) -> Self:
         """Those of some categories, which get new labels: their places in the sequence."""
@@ -84,6 +87,7 @@ class GroundTruth:
             areas=self.areas[rows],
             is_crowd=self.is_crowd[rows],
             masks=None if self.masks is None else self.masks.take(rows),
+            federated=None if self.federated is None else self.federated.of_labels(labels),
         )
 
 

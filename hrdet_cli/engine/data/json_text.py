@@ -5,6 +5,7 @@ reader of a file gets the same text of it. ``msgspec`` takes UTF-8 only, so that
 """
 
 import codecs
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -49,6 +50,21 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path} {why}; it is read more than once. Give the path of a COCO annotation file.")
     try:
         return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}. Give the path of a COCO annotation file."
+        ) from error
+
+
+def fingerprint_of(path: Path) -> str:
+    """SHA-256 of an annotation file's bytes, in hexadecimal.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(
             f"{path} cannot be read: {error.strerror}. Give the path of a COCO annotation file."

@@ -10,10 +10,7 @@ from hrdet_cli.file_kinds import FileKind
 from hrdet_cli.wording import first_few
 
 _GIVE = "Give the JSON file with images, annotations and categories."
-_CONVERT = (
-    "Export the whole data set as COCO JSON from its tool, or convert it first, for example with the Python "
-    "package supervision (docs/data.md says how)."
-)
+_CONVERT = "Export the whole data set from its tool as COCO JSON, YOLO or Pascal VOC."
 _RESULTS = (
     "They are what a detector found, without pictures and categories: give the annotations of the pictures."
 )
@@ -24,6 +21,11 @@ _DOTA_LINE = re.compile(rf"(imagesource|gsd):.*|({_NUMBER}\s+){{8}}\S+(\s+[012])
 _KITTI_LINE = re.compile(rf"[A-Za-z_]+(\s+{_NUMBER}){{14,15}}\s*", re.IGNORECASE)
 _YOLO_KEYS = re.compile(r"(names|nc|train|val|test|path|roboflow)\s*:")
 _YAML_LINE = re.compile(r"[A-Za-z_][\w.-]*\s*:(\s.*)?|- .*")
+_KIND_BY_LINE = {
+    _YOLO_LINE: FileKind("YOLO's labels of one picture", "Give the data.yaml of the data set."),
+    _DOTA_LINE: FileKind("DOTA's labels of one picture", _CONVERT),
+    _KITTI_LINE: FileKind("KITTI's labels of one picture", _CONVERT),
+}
 _PICTURE_LINE = re.compile(r".*\.(jpe?g|png|bmp|tiff?|webp|gif)\s*", re.IGNORECASE)
 
 
@@ -49,15 +51,11 @@ def format_of_text(text: bytes) -> FileKind | None:
         return FileKind("Python's notation and not JSON", "Write it with json.dump.")
     if lines[0].lstrip().startswith(("{", "[")):
         return _format_of_json_lines(text)
-    for pattern, name in (
-        (_YOLO_LINE, "YOLO's labels of one picture"),
-        (_DOTA_LINE, "DOTA's labels of one picture"),
-        (_KITTI_LINE, "KITTI's labels of one picture"),
-    ):
+    for pattern, kind in _KIND_BY_LINE.items():
         if all(pattern.fullmatch(line.strip()) for line in lines):
-            return FileKind(name, _CONVERT)
+            return kind
     if len({match.group(1) for line in lines if (match := _YOLO_KEYS.match(line))}) >= 2:
-        return FileKind("YOLO's data.yaml", _CONVERT)
+        return FileKind("YOLO's data.yaml", "Give it a name that ends in .yaml, and it is read as that.")
     if all(_PICTURE_LINE.fullmatch(line) for line in lines) and "," not in lines[0]:
         return FileKind("a list of picture names", _GIVE)
     for separator in (",", ";", "\t"):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hrdet_cli.engine.data.lvis import NEGATIVES, NOT_EXHAUSTIVE
 from hrdet_cli.engine.evaluation.comparison import (
     IOU_THRESHOLDS,
     RECALLS,
@@ -27,12 +28,18 @@ _IOU_TYPES: Mapping[Task, str] = {"box": "bbox", "mask": "segm"}
 
 
 def compare(comparison: Comparison, back_end: BackEnd) -> Curves:
-    """Precision and recall by COCO's rules.
+    """Precision and recall by COCO's rules, or by LVIS's where pictures were looked through for some classes.
+
+    By LVIS's (`lvis-api`, ``lvis/eval.py``), detections of a class count in pictures alone that have an
+    object of it or surely none; where not all of its objects are marked, one that fits none is no fault.
+    hotcoco keeps the 300 best detections of a picture, of whatever class.
 
     Both back ends give the same to the last bit where detections have sides of 0 or of a thousandth of a
     pixel and more, as `DetectionTable` has them. (Two boxes whose areas are too small for a float64 have an
     overlap of 0 / 0, which pycocotools takes for a match, and hotcoco for none.)
     """
+    if comparison.federated is not None and back_end != "hotcoco":
+        raise ValueError(f"{back_end} does not know LVIS's rules")
     evaluation = _BACK_ENDS[back_end](comparison)
     parameters = evaluation.params
     parameters.iouThrs = IOU_THRESHOLDS.tolist()
@@ -63,7 +70,8 @@ def _hotcoco_evaluation(comparison: Comparison) -> hotcoco.COCOeval:
     loaded = true.load_res(table, segmentation=_segmentations(found))
     # Of detections with masks too it takes the boxes for the areas.
     loaded.update_anns(ids=np.arange(1, len(table) + 1), area=found.areas)
-    return hotcoco.COCOeval(true, loaded, _IOU_TYPES[comparison.task])
+    is_lvis = comparison.federated is not None
+    return hotcoco.COCOeval(true, loaded, _IOU_TYPES[comparison.task], lvis_style=is_lvis)
 
 
 def _segmentations(objects: Objects) -> list[dict[str, Any] | list[list[float]]] | None:
@@ -106,14 +114,27 @@ def _pycocotools_side(
 
 
 def _images(comparison: Comparison) -> list[dict[str, Any]]:
-    return [
+    images: list[dict[str, Any]] = [
         {"id": number, "height": height, "width": width}
         for number, (height, width) in enumerate(comparison.picture_sizes.tolist())
     ]
+    if (federated := comparison.federated) is not None:
+        for key, pairs in ((NEGATIVES, federated.negatives), (NOT_EXHAUSTIVE, federated.not_exhaustive)):
+            for image in images:
+                image[key] = []
+            for picture, label in pairs.tolist():
+                images[picture][key].append(label)
+    return images
 
 
 def _categories(comparison: Comparison) -> list[dict[str, Any]]:
-    return [{"id": number, "name": str(number)} for number in range(comparison.num_classes)]
+    categories: list[dict[str, Any]] = [
+        {"id": number, "name": str(number)} for number in range(comparison.num_classes)
+    ]
+    if comparison.federated is not None:
+        for category, frequency in zip(categories, comparison.federated.frequencies, strict=True):
+            category["frequency"] = frequency
+    return categories
 
 
 _BACK_ENDS: Mapping[BackEnd, Callable[[Comparison], Any]] = {

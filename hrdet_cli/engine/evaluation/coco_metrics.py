@@ -33,8 +33,8 @@ class TaskMetrics:
     """How good the boxes of detections are, or their masks.
 
     Attributes:
-        numbers: COCO's twelve by name, in [0, 1], and what there is besides; None where no ground truth
-            counts.
+        numbers: COCO's twelve by name, in [0, 1], and what there is besides, or LVIS's thirteen; None where
+            no ground truth counts.
         classes: Per class, in the order of the labels.
         iou_thresholds: ``(T,)`` float64, 0.50 to 0.95.
         recalls: ``(R,)`` float64, 0.00 to 1.00.

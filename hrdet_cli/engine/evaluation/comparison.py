@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.engine.data.federated import Federated
+
 Task = Literal["box", "mask"]
 """What of an object is found: overlaps are those of boxes, or of masks."""
 
@@ -59,6 +61,7 @@ class Comparison:
         picture_sizes: ``(M, 2)`` height and width.
         num_classes: K.
         limits: So many of the best detections of a class in a picture are looked at; ascending.
+        federated: For which classes pictures were looked through, by the numbers here: LVIS's rules hold.
     """
 
     task: Task
@@ -69,6 +72,7 @@ class Comparison:
     picture_sizes: NDArray[np.int32]
     num_classes: int
     limits: Sequence[int]
+    federated: Federated | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.federated import FREQUENCIES, Federated
 from hrdet_cli.engine.data.ground_truth import GroundTruth
 from hrdet_cli.engine.evaluation.back_ends import BackEnd, compare
 from hrdet_cli.engine.evaluation.coco_metrics import ClassMetrics, CocoMetrics, TaskMetrics
@@ -25,6 +26,8 @@ from hrdet_cli.engine.evaluation.comparison import (
 
 COCO_LIMITS = (1, 10, 100)
 """How many detections of a class in a picture COCO's numbers are of; those of sizes are of the last."""
+LVIS_LIMITS = (300,)
+"""How many of all classes LVIS's are of."""
 
 
 def score_detections(
@@ -39,7 +42,8 @@ def score_detections(
 
     All pictures of the annotation file count, but for those left out, also those without a detection. Boxes
     that training drops as too thin count too, as in everybody's COCO numbers. Annotations without ``area``
-    get their box's, or their mask's. An object without a mask counts for boxes alone.
+    get their box's, or their mask's. An object without a mask counts for boxes alone. LVIS's annotations are
+    scored by LVIS's rules; `compare` has them.
 
     Args:
         annotations: Loaded with their ground truth, and with masks where detections have them.
@@ -47,6 +51,7 @@ def score_detections(
         left_out: Ids of pictures that do not count, for nobody has looked at them.
         more_limits: Numbers of detections of a class in a picture, above COCO's 100 and ascending, whose
             recalls come behind the twelve numbers; with the precision and the recalls of sizes of the last.
+            LVIS has one limit.
         back_end: What compares; both give the same numbers.
 
     Raises:
@@ -64,7 +69,7 @@ def score_detections(
         picture = detections.image_ids[~is_finite][0]
         raise ValueError(f"a detection in picture {picture} has a box or a score that is NaN or infinite")
     does_count = ~np.isin(annotations.image_ids[truth.picture_indices], list(left_out))
-    limits = (*COCO_LIMITS, *more_limits)
+    limits = (*COCO_LIMITS, *more_limits) if truth.federated is None else LVIS_LIMITS
 
     def score(task: Task, rows: NDArray[np.int64]) -> TaskMetrics:
         comparison = _comparison(task, annotations, truth, rows, detections, limits)
@@ -117,6 +122,24 @@ def _comparison(
         picture_sizes=annotations.sizes[by_id],
         num_classes=len(annotations.category_ids),
         limits=limits,
+        federated=_ranked(truth.federated, rank_of_picture, rank_of_class),
+    )
+
+
+def _ranked(
+    federated: Federated | None, rank_of_picture: NDArray[np.int64], rank_of_class: NDArray[np.int64]
+) -> Federated | None:
+    if federated is None:
+        return None
+    by_rank = np.argsort(rank_of_class)
+
+    def ranked(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.stack([rank_of_picture[pairs[:, 0]], rank_of_class[pairs[:, 1]]], axis=1)
+
+    return Federated(
+        ranked(federated.negatives),
+        ranked(federated.not_exhaustive),
+        tuple(federated.frequencies[label] for label in by_rank.tolist()),
     )
 
 
@@ -137,12 +160,18 @@ def _own_areas(boxes: NDArray[np.float64], masks: Sequence[PackedRuns]) -> NDArr
 
 def _metrics_of(curves: Curves, comparison: Comparison, annotations: CocoAnnotations) -> TaskMetrics:
     _, columns = _ranks(np.array(annotations.category_ids))
-    of_coco = curves.precision[..., 0, len(COCO_LIMITS) - 1]
+    federated = comparison.federated
+    of_coco = curves.precision[..., 0, len(COCO_LIMITS) - 1 if federated is None else -1]
+    averaged = (
+        _averaged(curves, comparison.limits)
+        if federated is None
+        else _averaged_as_lvis(curves, federated.frequencies)
+    )
     num_objects = np.bincount(
         comparison.truth.classes[~comparison.is_crowd], minlength=comparison.num_classes
     )
     return TaskMetrics(
-        numbers={name: _mean(values) for name, values in _averaged(curves, comparison.limits)},
+        numbers={name: _mean(values) for name, values in averaged},
         classes={
             name: ClassMetrics(
                 average_precision=_mean(of_coco[:, :, column]),
@@ -155,6 +184,25 @@ def _metrics_of(curves: Curves, comparison: Comparison, annotations: CocoAnnotat
         recalls=RECALLS,
         precision=of_coco[:, :, columns],
     )
+
+
+def _averaged_as_lvis(
+    curves: Curves, frequencies: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Names of LVIS's numbers in its order, and what each is the mean of."""
+    (limit,) = LVIS_LIMITS
+    precision, recall = curves.precision[..., 0], curves.recall[..., 0]
+    sizes = [(size, column) for column, size in enumerate(SIZES) if size]
+    yield "AP", precision[..., 0]
+    yield "AP50", precision[IOU_THRESHOLDS == 0.5, ..., 0]
+    yield "AP75", precision[IOU_THRESHOLDS == 0.75, ..., 0]
+    for size, column in sizes:
+        yield f"AP{size}", precision[..., column]
+    for frequency in FREQUENCIES:
+        yield f"AP{frequency}", precision[:, :, np.array(frequencies) == frequency, 0]
+    yield f"AR{limit}", recall[..., 0]
+    for size, column in sizes:
+        yield f"AR{size}", recall[..., column]
 
 
 def _averaged(curves: Curves, limits: Sequence[int]) -> Iterator[tuple[str, NDArray[np.float64]]]:

@@ -82,8 +82,7 @@ def describe_shared_pictures(run: RunFigures) -> str | None:
         return None
     if run.val.fingerprint == run.train.fingerprint:
         return "the validation data are the training data, so AP does not tell how well other pictures do"
-    located = [run.spec.data.locate(part) for part in ("train", "val")]
-    if located[0].images.absolute() != located[1].images.absolute():
+    if not run.has_one_image_root:
         return None
     shared = np.intersect1d(run.train.file_names[run.steps.indices], run.val.file_names)
     if not len(shared):

@@ -23,6 +23,7 @@ class RunFigures:
     Attributes:
         train: Annotations to train on.
         val: Annotations to evaluate on; None where there are none.
+        has_one_image_root: Whether the pictures of both are in one place, so that a name is one picture.
         steps: Of the whole group.
         layouts: The first of them, as one process gets them.
         num_processes: Over all nodes.
@@ -32,6 +33,7 @@ class RunFigures:
     spec: ExperimentSpec
     train: CocoAnnotations
     val: CocoAnnotations | None
+    has_one_image_root: bool
     steps: TrainingSteps
     layouts: Sequence[StepLayout]
     num_processes: int

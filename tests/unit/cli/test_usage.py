@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hrdet_cli.cli.app import app
+from hrdet_cli.cli.usage import CommandUsage
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.foreign_names import SYNONYM_BY_NAME
 from hrdet_cli.specs.known_keys import settings_for
@@ -88,13 +89,13 @@ def test_all_options_that_are_none_are_answered_at_once() -> None:
     [
         (
             "--train-data a.json --val-data b c",
-            "--train-data takes JSON IMAGES: IMAGES is missing, but --val-data follows",
+            "--train-data takes SOURCE IMAGES: IMAGES is missing, but --val-data follows",
         ),
         (
             "--train-data --val-data=b",
-            "--train-data takes JSON IMAGES: JSON IMAGES is missing, but --val-data follows",
+            "--train-data takes SOURCE: SOURCE is missing, but --val-data follows",
         ),
-        ("--preset demo --train-data a.json", "--train-data takes JSON IMAGES: IMAGES is missing"),
+        ("--preset demo --train-data a.json", "--train-data takes SOURCE IMAGES: IMAGES is missing"),
         ("--preset --dry-run", "--preset takes NAME: NAME is missing, but --dry-run follows"),
         ("--set", "--set takes KEY=VALUE: KEY=VALUE is missing"),
     ],
@@ -190,3 +191,32 @@ def test_the_shell_completes_commands_options_presets_and_keys(words: str, compl
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == completed
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("--train-data a.json images", "--train-data a.json images"),
+        ("--train-data data.yaml --dry-run", "--train-data data.yaml '' --dry-run"),
+        ("--train-data data.yml images --dry-run", "--train-data data.yml '' images --dry-run"),
+        ("--train-data . x", "--train-data . '' x"),
+        ("--train-data . a.json", "--train-data . a.json"),
+        ("--val-data=data.yaml x", "--val-data data.yaml '' x"),
+        ("--set a=b --train-data a.json", "--set a=b --train-data a.json ''"),
+        ("--preset=x -- --train-data a.yaml", "--preset=x -- --train-data a.yaml"),
+    ],
+)
+def test_pictures_are_left_away_behind_data_that_say_where_they_are(words: str, completed: str) -> None:
+    usage = CommandUsage(
+        "hrdet train",
+        {"--train-data": 2, "--val-data": 2, "--set": 1, "--preset": 1, "--dry-run": 0},
+        {
+            "--train-data": ["SOURCE", "[IMAGES]"],
+            "--val-data": ["SOURCE", "[IMAGES]"],
+            "--set": ["KEY=VALUE"],
+            "--preset": ["NAME"],
+            "--dry-run": ["a value"],
+        },
+        {},
+    )
+    assert usage.with_all_values(shlex.split(words)) == shlex.split(completed)

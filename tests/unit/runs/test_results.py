@@ -41,7 +41,7 @@ def make_origin(trained: TrainedDetector, **changes: object) -> Origin:
         step=None,
         epoch=None,
         annotations=located.annotations,
-        images=located.images,
+        images=located.images or Path(),
         fingerprint="f",
         num_pictures=1,
         changes=changes,

@@ -6,13 +6,15 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
+from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
-from hrdet_cli.runs.dataset import DatasetPart, TrainingData
+from hrdet_cli.runs.dataset import DatasetPart, LocatedPart, TrainingData
 from hrdet_cli.runs.plan import Plan, make_plan
 from hrdet_cli.runs.run_notes.kinds import NOTE_KINDS
 from hrdet_cli.specs.layers import Layer
@@ -74,8 +76,12 @@ def plan_of(
     parts = {name: {"annotations": f"{name}.json", "images": f"{name}-images"} for name in ("train", "val")}
     layer = Layer("test", {"data": {"demo": None, **parts}})
     loaded = loaded or load_spec(preset=preset, extra_layers=[layer], settings=settings)
-    images = open_images(tmp_path)
-    data = TrainingData(DatasetPart(train, images), None if val is None else DatasetPart(val, images))
+
+    def part_of(annotations: CocoAnnotations, name: Literal["train", "val"]) -> DatasetPart:
+        root = loaded.spec.data.locate(name).images or Path()
+        return DatasetPart(annotations, open_images(tmp_path), LocatedPart(CocoFile(annotations.path), root))
+
+    data = TrainingData(part_of(train, "train"), None if val is None else part_of(val, "val"))
     return make_plan(loaded, data, num_processes=num_processes)
 
 

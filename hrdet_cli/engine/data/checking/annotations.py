@@ -5,7 +5,7 @@ is read whole by ``json``, because a cleaned copy keeps what training does not l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from hrdet_cli.engine.data.checking.problems import (
     REPEATED_KEY,
     REPEATED_PICTURE_ID,
     Problem,
+    ProblemKind,
     ProblemLog,
 )
+from hrdet_cli.engine.data.coco_urls import name_pictures
 from hrdet_cli.engine.data.json_text import (
     ObjectWithRepeatedKeys,
     object_of,
@@ -36,6 +38,7 @@ from hrdet_cli.engine.data.json_text import (
     read_bytes,
     utf8_of,
 )
+from hrdet_cli.engine.data.places import Places
 from hrdet_cli.engine.data.repeated_keys import contradictions
 from hrdet_cli.wording import counted, first_few
 
@@ -47,12 +50,14 @@ class JsonFile:
     Attributes:
         num_non_finite: How often NaN or Infinity stands in it.
         repeated: Objects in it of which a key is given more than once.
+        places: Where its entries stand, where it was made of files of another format.
     """
 
     path: Path
     content: dict[str, Any]
     num_non_finite: int = 0
     repeated: Sequence[ObjectWithRepeatedKeys] = ()
+    places: Places = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +135,7 @@ def read_json(path: Path) -> JsonFile:
 
     text = utf8_of(read_bytes(path), path=path)
     content = object_of(text, path=path, parse_constant=float_of, object_pairs_hook=note)
+    name_pictures(content.get("images"))
     return JsonFile(path, content, len(non_finite), repeated)
 
 
@@ -140,18 +146,27 @@ def check_annotations(file: JsonFile, log: ProblemLog) -> CheckedFile:
     """
     name = file.path.name
     _check_repeated_keys(file, log)
-    pictures = _check_pictures(Entries("images", file.content, file=name, broken=BROKEN_PICTURE, log=log))
-    kinds = Entries("categories", file.content, file=name, broken=BROKEN_CATEGORY, log=log)
+
+    def entries_of(key: str, broken: ProblemKind, *, may_be_empty: bool = False) -> Entries:
+        return Entries(
+            key,
+            file.content,
+            file=name,
+            broken=broken,
+            log=log,
+            may_be_empty=may_be_empty,
+            place_of=file.places.get(key),
+        )
+
+    pictures = _check_pictures(entries_of("images", BROKEN_PICTURE))
+    kinds = entries_of("categories", BROKEN_CATEGORY)
     category_ids, has_category_id = kinds.ids("id", numbers=kinds.numbers_of_texts())
     class_names, has_class_name = kinds.column("name", NAME)
     kinds.report_repeated(BROKEN_CATEGORY, "id", category_ids.tolist(), has_category_id)
     kinds.report_repeated(BROKEN_CATEGORY, "name", class_names, has_class_name)
 
-    entries = Entries(
-        "annotations", file.content, file=name, broken=BROKEN_ANNOTATION, log=log, may_be_empty=True
-    )
     annotations = check_entries(
-        entries,
+        entries_of("annotations", BROKEN_ANNOTATION, may_be_empty=True),
         picture_row_by_id=_row_by_id(pictures.ids, pictures.has_id),
         picture_names=pictures.names,
         picture_numbers=pictures.entries.numbers_of_texts(),
@@ -170,8 +185,7 @@ def check_annotations(file: JsonFile, log: ProblemLog) -> CheckedFile:
 def _check_pictures(entries: Entries) -> CheckedPictures:
     given_names, has_name = entries.column("file_name", FILE_NAME)
     names = [name if valid else None for name, valid in zip(given_names, has_name.tolist(), strict=True)]
-    in_file = entries.file_of
-    entries.file_of = lambda row: names[row] or in_file(row)
+    entries.call_by_pictures(lambda row: names[row])
     ids, has_id = entries.ids("id", numbers=entries.numbers_of_texts())
     sizes = _sizes_of(entries)
     entries.report_repeated(REPEATED_PICTURE_ID, "id", ids.tolist(), has_id)

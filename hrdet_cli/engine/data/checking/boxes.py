@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.annotation_values import AREA, BOX, FLAG
+from hrdet_cli.engine.data.annotation_values import AREA, BOX, FLAG, INSIDE_TOLERANCE
 from hrdet_cli.engine.data.checking.entries import Entries
 from hrdet_cli.engine.data.checking.problems import (
     BROKEN_AREA,
@@ -19,7 +19,6 @@ from hrdet_cli.engine.data.checking.problems import (
     UNKNOWN_CATEGORY,
     UNKNOWN_PICTURE,
 )
-from hrdet_cli.engine.data.coco import INSIDE_TOLERANCE
 
 _OVERHANG_TOLERANCE = 0.5  # pixels: files reach out a little by rounding
 
@@ -82,10 +81,7 @@ def check_entries(
     """
     owners, has_owner = entries.ids("image_id", numbers=picture_numbers)
     picture_rows = _look_up(owners, has_owner, picture_row_by_id)
-    in_file = entries.file_of
-    entries.file_of = lambda row: (
-        (picture_rows[row] >= 0 and picture_names[picture_rows[row]]) or in_file(row)
-    )
+    entries.call_by_pictures(lambda row: picture_names[picture_rows[row]] if picture_rows[row] >= 0 else None)
     entries.report(
         UNKNOWN_PICTURE, has_owner & (picture_rows < 0), lambda row: f"there is no image_id {owners[row]}"
     )

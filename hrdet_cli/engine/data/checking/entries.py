@@ -18,6 +18,7 @@ from hrdet_cli.engine.data.checking.problems import (
     ProblemKind,
     ProblemLog,
 )
+from hrdet_cli.engine.data.places import PlaceOf
 from hrdet_cli.engine.data.repeated_keys import contradictions, repetition
 
 _ABSENT = object()
@@ -34,6 +35,7 @@ class Entries:
         broken: Kind of the problems of an entry that cannot be used.
         log: Collects the problems.
         may_be_empty: Whether a list without entries can be used.
+        place_of: Where an entry stands in files of another format; None in COCO's own.
 
     Attributes:
         items: The entries; an empty object stands for what is no object.
@@ -52,12 +54,14 @@ class Entries:
         broken: ProblemKind,
         log: ProblemLog,
         may_be_empty: bool = False,
+        place_of: PlaceOf | None = None,
     ) -> None:
         self._name = name
         self._file = file
         self._broken = broken
         self._log = log
-        self.file_of: Callable[[int], str] = lambda _: file
+        self._place_of = place_of
+        self.file_of: Callable[[int], str] = lambda row: file if place_of is None else place_of(row).file
         found = content.get(name)
         items = found if isinstance(found, list) else []
         if not isinstance(found, list):
@@ -74,6 +78,11 @@ class Entries:
     def __len__(self) -> int:
         """Number of entries."""
         return len(self.items)
+
+    def call_by_pictures(self, picture_of: Callable[[int], str | None]) -> None:
+        """Have problems call the file of an entry by its picture, where it has one and no file of its own."""
+        if self._place_of is None:
+            self.file_of = lambda row: picture_of(row) or self._file
 
     def report(self, kind: ProblemKind, is_wrong: NDArray[np.bool_], what: Callable[[int], str]) -> None:
         """A problem for each row that is wrong."""
@@ -184,6 +193,8 @@ class Entries:
 
     def item(self, row: int) -> str:
         """What problems call an entry."""
+        if self._place_of is not None:
+            return self._place_of(row).item
         if "id" not in self.items[row]:
             return f"{self._name}[{row}]"
         return f"{self._name}[{row}] (id {self.items[row]['id']!r:.40})"

@@ -5,16 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.checking.looking import Looked, look_at_all, without_name
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.true_sizes import TrueSizes, true_sizes_of
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
-
-_FIRST_ON_ITS_SIDE = 5  # of EXIF's orientations
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +22,6 @@ class NamedSize:
 
     name: str
     size: Size | None
-
-
-@dataclass(frozen=True, slots=True)
-class TrueSizes:
-    """Sizes that a picture may be said to have.
-
-    Attributes:
-        stored: As its pixels are stored.
-        turned: As EXIF's orientation turns it.
-    """
-
-    stored: Size
-    turned: Size
-
-    @property
-    def both(self) -> tuple[Size, Size]:
-        """Turned, as people see it, and stored."""
-        return self.turned, self.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +80,4 @@ def _open(data: bytes, picture: NamedSize, position: int) -> Finding:
 
 def _true_sizes(data: bytes) -> TrueSizes:
     with bomb_warnings_ignored(), Image.open(io.BytesIO(data)) as image:
-        stored = Size(image.height, image.width)
-        is_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_ON_ITS_SIDE
-    return TrueSizes(stored, Size(stored.width, stored.height) if is_on_its_side else stored)
+        return true_sizes_of(image)

@@ -57,6 +57,7 @@ MISSING_SIZE = ProblemKind("width or height missing", "error", REFUSED, "the ope
 REPEATED_PICTURE_ID = ProblemKind("picture id repeated", "error", REFUSED, LEFT_OUT_WITH_BOXES)
 REPEATED_FILE = ProblemKind("file listed again", "error", REFUSED, "joined with the first entry of its file")
 BROKEN_ANNOTATION = ProblemKind("broken annotation", "error", REFUSED, LEFT_OUT)
+BROKEN_LABEL_FILE = ProblemKind("broken label file", "error", REFUSED, "left out with its picture")
 UNKNOWN_PICTURE = ProblemKind("unknown picture", "error", REFUSED, LEFT_OUT)
 UNKNOWN_CATEGORY = ProblemKind("unknown category", "error", REFUSED, LEFT_OUT)
 BROKEN_ID = ProblemKind("annotation id missing or repeated", "error", REFUSED, "a new id")

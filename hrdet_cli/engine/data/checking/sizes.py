@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.checking.annotations import CheckedFile, CheckedPictures
-from hrdet_cli.engine.data.checking.opening import TrueSizes
 from hrdet_cli.engine.data.checking.problems import (
     EXCHANGED_SIZES,
     RESCALED_PICTURES,
@@ -15,6 +14,7 @@ from hrdet_cli.engine.data.checking.problems import (
     Problem,
     ProblemLog,
 )
+from hrdet_cli.engine.data.true_sizes import TrueSizes
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.wording import counted
 

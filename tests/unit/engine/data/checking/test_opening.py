@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, TrueSizes, open_all
+from hrdet_cli.engine.data.checking.opening import Finding, NamedSize, open_all
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.engine.data.shortages import lack_of_open_files
+from hrdet_cli.engine.data.true_sizes import TrueSizes
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import LostProcessError, OutOfMemoryError
 

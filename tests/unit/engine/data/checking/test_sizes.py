@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from hrdet_cli.engine.data.checking.annotations import CheckedFile, JsonFile, check_annotations
-from hrdet_cli.engine.data.checking.opening import TrueSizes
 from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.checking.sizes import OpenedPictures, settle_sizes
+from hrdet_cli.engine.data.true_sizes import TrueSizes
 from hrdet_cli.engine.geometry import Size
 
 Entry = dict[str, Any]

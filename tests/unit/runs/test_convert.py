@@ -1,0 +1,195 @@
+"""Annotations go from one format to another and back, and what is lost on the way is counted."""
+
+import json
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from hrdet_cli.engine.data.coco import load_annotations
+from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
+from hrdet_cli.errors import DataError, OutputError, SpecError
+from hrdet_cli.runs.annotation_sources import find_parts
+from hrdet_cli.runs.convert import ConversionReport, Format, convert_data
+
+Result = TypeVar("Result")
+Content = dict[str, Any]
+
+
+def _result_of(work: Generator[object, None, Result]) -> Result:
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+
+def _convert(
+    sources: Mapping[str, AnnotationSource], to: Format, out: Path, *, as_polygons: bool = False
+) -> ConversionReport:
+    return _result_of(convert_data(sources, to=to, out=out, as_polygons=as_polygons))
+
+
+def _parts(path: Path) -> dict[str, AnnotationSource]:
+    return {part.split or "train": part for part in find_parts(path, None, None)}
+
+
+def _coco(root: Path, *, seed: int = 0, **more: object) -> Content:
+    """Ids from 1 on, areas those of the boxes, boxes with two decimals, as other formats give them back."""
+    rng = np.random.default_rng(seed)
+    images, annotations = [], list[Content]()
+    for number, name in enumerate(["a.png", "b/d.png", "b/images/c.png"], start=1):
+        width, height = rng.integers(20, 90, 2).tolist()
+        (root / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (width, height)).save(root / "pictures" / name)
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        for _ in range(rng.integers(0, 9)):
+            x, y = (rng.uniform(0, 0.5, 2) * (width, height)).round(2).tolist()
+            w, h = (rng.uniform(0.1, 0.5, 2) * (width, height)).round(2).tolist()
+            entry = {"id": len(annotations) + 1, "image_id": number, "category_id": int(rng.integers(1, 4))}
+            annotations.append({**entry, "bbox": [x, y, w, h], "area": round(w * h, 6), "iscrowd": 0, **more})
+    categories = [
+        {"id": label, "name": name} for label, name in enumerate(["dog", "a cat", "ox & <b>"], start=1)
+    ]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _source(root: Path, content: Content) -> dict[str, AnnotationSource]:
+    (root / "train.json").write_text(json.dumps(content))
+    return {"train": CocoFile(root / "train.json", root / "pictures")}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("to", ["yolo", "voc"])
+def test_boxes_classes_and_pictures_come_back_to_the_last_digit(
+    tmp_path: Path, to: Format, seed: int
+) -> None:
+    content = _coco(tmp_path, seed=seed)
+    there = _convert(_source(tmp_path, content), to, tmp_path / "there")
+    back = _convert(_parts(tmp_path / "there"), "coco", tmp_path / "back")
+    again = json.loads((tmp_path / "back" / "train.json").read_text())
+    if to == "voc":
+        assert there.losses == {"folders of pictures, for all of them are in one": 2}
+        for image in content["images"]:
+            image["file_name"] = image["file_name"].rpartition("/")[2]
+    else:
+        assert there.losses == {}
+    assert again == content
+    assert back.losses == {}
+    assert back.num_objects == {"train": len(content["annotations"])}
+
+
+def test_crowd_regions_are_difficult_in_voc_and_no_lines_of_yolo(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    content["annotations"][1]["iscrowd"] = 1
+    _convert(_source(tmp_path, content), "voc", tmp_path / "voc")
+    _convert(_parts(tmp_path / "voc"), "coco", tmp_path / "back")
+    again = json.loads((tmp_path / "back" / "train.json").read_text())
+    assert [entry["iscrowd"] for entry in again["annotations"]][:3] == [0, 1, 0]
+    report = _convert(_parts(tmp_path / "voc"), "yolo", tmp_path / "yolo")
+    assert report.losses == {"crowd regions (difficult objects), left out": 1}
+
+
+def test_boxes_reaching_out_of_their_picture_are_clipped_for_yolo_alone(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    width = content["images"][0]["width"]
+    boxes = [[-5, 2, 10, 4], [width + 5, 2, 10, 4], [1, 2, 3, 4]]
+    content["annotations"] = [
+        {"id": number, "image_id": 1, "category_id": 1, "bbox": box, "iscrowd": 0}
+        for number, box in enumerate(boxes, start=1)
+    ]
+    report = _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    assert report.losses == {
+        "boxes reaching out of their picture, clipped": 1,
+        "boxes without extent in their picture, left out": 1,
+    }
+    found = load_annotations(_parts(tmp_path / "yolo")["train"])
+    assert found.boxes.tolist() == [[0, 2, 5, 6], [1, 2, 4, 6]]
+    assert _convert(_source(tmp_path, content), "voc", tmp_path / "voc").num_objects == {"train": 3}
+
+
+def test_names_that_yaml_could_take_for_something_else_stay_names(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    for category, name in zip(content["categories"], ["yes", "1", 'a "b": #c'], strict=True):
+        category["name"] = name
+    _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    names = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())["names"]
+    assert names == {0: "yes", 1: "1", 2: 'a "b": #c'}
+    assert load_annotations(_parts(tmp_path / "yolo")["train"]).class_names == ("yes", "1", 'a "b": #c')
+
+
+def test_a_polygon_comes_back_and_other_masks_are_counted(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    triangle, small = [1.0, 1.0, 9.0, 1.0, 9.0, 7.0], [1.0, 1.0, 2.0, 1.0, 2.0, 2.0]
+    masks: list[object] = [[triangle], [small, triangle]]
+    for entry, mask in zip(content["annotations"], masks, strict=False):
+        entry |= {"segmentation": mask, "bbox": [1, 1, 8, 6], "area": 24.0}
+    sources = _source(tmp_path, content)
+    report = _convert(sources, "yolo", tmp_path / "yolo", as_polygons=True)
+    assert report.losses == {
+        "masks of several polygons, of which the largest stays": 1,
+        "objects without a mask, which become the corners of their boxes": len(content["annotations"]) - 2,
+    }
+    _convert(_parts(tmp_path / "yolo"), "coco", tmp_path / "back")
+    again = json.loads((tmp_path / "back" / "train.json").read_text())["annotations"]
+    assert [entry["segmentation"] for entry in again[:2]] == [[triangle], [triangle]]
+    assert [(entry["bbox"], entry["area"]) for entry in again[:2]] == [([1, 1, 8, 6], 24)] * 2
+    assert _convert(sources, "voc", tmp_path / "voc").losses["masks, left out"] == 2
+
+
+def test_ids_that_change_and_supercategories_are_counted(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    content["images"][2]["id"] = 77
+    for entry in content["annotations"]:
+        entry["image_id"] = 77 if entry["image_id"] == 3 else entry["image_id"]
+    content["categories"][0]["supercategory"] = "animal"
+    report = _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    assert report.losses == {
+        "picture ids, which become others: 1, 2, 3 and so on": 1,
+        "supercategories": 1,
+    }
+
+
+def test_what_has_errors_or_is_in_the_way_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    sources = _source(tmp_path, content)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(OutputError, match="exists already; name a new folder"):
+        _convert(sources, "yolo", tmp_path / "there")
+    with pytest.raises(SpecError, match="it is COCO's JSON already"):
+        _convert(sources, "coco", tmp_path / "out")
+    before = sorted(tmp_path.iterdir())
+    (tmp_path / "pictures" / "a.png").rename(tmp_path / "pictures" / "e.gif")
+    with pytest.raises(DataError, match=r"1 picture missing: a\.png"):
+        _convert(sources, "voc", tmp_path / "out")
+    content["annotations"][0]["category_id"] = 9
+    with pytest.raises(
+        DataError, match=r"has 1 error, first a.png: .*there is no category_id 9. hrdet check"
+    ):
+        _convert(_source(tmp_path, content), "voc", tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_pictures_whose_labels_would_have_one_name_are_refused(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    content["images"][1]["file_name"] = "b/a.png"
+    (tmp_path / "pictures" / "b" / "a.png").write_bytes((tmp_path / "pictures" / "a.png").read_bytes())
+    with pytest.raises(DataError, match="train: 1 name of several pictures: a"):
+        _convert(_source(tmp_path, content), "voc", tmp_path / "out")
+    report = _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    assert report.use == ["--train-data", str(tmp_path / "yolo" / "data.yaml")]
+
+
+def test_links_lead_to_the_pictures(tmp_path: Path) -> None:
+    work = convert_data(
+        _source(tmp_path, _coco(tmp_path)), to="yolo", out=tmp_path / "out", links_pictures=True
+    )
+    _result_of(work)
+    link = tmp_path / "out" / "images" / "train" / "b" / "d.png"
+    assert link.readlink() == tmp_path / "pictures" / "b" / "d.png"
+    assert len(load_annotations(_parts(tmp_path / "out")["train"])) == 3
