@@ -212,6 +212,7 @@ def _check_node(
 
 
 def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: bool) -> None:
+    from hrdet_cli.runs.anchor_advice import advise_anchors
     from hrdet_cli.runs.dataset import DataNeeds, open_training_data
     from hrdet_cli.runs.plan import make_plan
 
@@ -219,15 +220,20 @@ def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: boo
     data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
+    anchors = advise_anchors(loaded.spec, data.train.annotations)
     if as_json:
-        spec = loaded.spec.model_dump(mode="json")
-        typer.echo(json.dumps({"plan": plan.to_json(), "spec": spec}, indent=2, ensure_ascii=False))
+        document = {
+            "plan": plan.to_json(),
+            "anchors": None if anchors is None else anchors.to_json(),
+            "spec": loaded.spec.model_dump(mode="json"),
+        }
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     from hrdet_cli.cli.display.plan import print_plan
     from hrdet_cli.specs.loading import format_spec
 
     console = stdout_console()
-    print_plan(plan, loaded.spec, console)
+    print_plan(plan, loaded.spec, console, anchors=anchors)
     console.rule("resolved spec", align="left", style="dim")
     typer.echo(format_spec(loaded.spec), nl=False)
 

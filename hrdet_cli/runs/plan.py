@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.sampling import showings_by_class
 from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.steps import build_steps, with_batch_size
 from hrdet_cli.runs.dataset import TrainingData
 from hrdet_cli.runs.run_notes.figures import RunFigures
@@ -161,6 +162,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
     if finds_batch_size:
         spec = with_batch_size(spec, 1)
     train = data.train.annotations
+    spec = with_fitted_anchors(spec, train)
     val = None if data.val is None else data.val.annotations
     weights = spec.model.weights
     steps = build_steps(spec, train, num_processes=num_processes)

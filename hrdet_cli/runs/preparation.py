@@ -13,6 +13,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.checkpoint import newest_valid
 from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.anchor_advice import fitted_settings, with_settings
 from hrdet_cli.runs.best_checkpoints import BestCheckpoints
 from hrdet_cli.runs.build.compilation import compilation_notices, require_compiler
 from hrdet_cli.runs.build.detector import (
@@ -48,6 +49,7 @@ from hrdet_cli.runs.resume import (
     compare_data,
     keys_since,
     mend_spec,
+    saved_anchors,
     saved_batch_size,
     saved_best_by,
 )
@@ -94,6 +96,7 @@ class _Start:
         keys_since: Keys of the spec that the hrdet which began the run did not have.
         batch_size: Pictures of each process that the run was begun with, where it goes on with as many and
             does not look for another number.
+        anchors: Settings of the anchors that were found when it was begun; none where none are to be found.
         notices: What the user should know of the folder.
     """
 
@@ -103,6 +106,7 @@ class _Start:
     record: RunRecord | None
     keys_since: tuple[str, ...]
     batch_size: int | None
+    anchors: tuple[str, ...]
     notices: tuple[str, ...]
 
 
@@ -132,6 +136,9 @@ def prepare_run(
         _refuse_settings_since(loaded, start.keys_since)
         loaded = replace(loaded, spec=as_begun(spec, start.keys_since))
         spec = loaded.spec
+    if start.anchors:
+        loaded = replace(loaded, spec=with_settings(spec, start.anchors))
+        spec = loaded.spec
     data = open_training_data(
         spec.data,
         DataNeeds.of(spec.model.head),
@@ -141,6 +148,11 @@ def prepare_run(
     if data.val is not None:
         require_rules(data.val.annotations, spec.evaluation)
     yield from map(Notice, data.notices)
+    found = from_first(lambda: fitted_settings(loaded.spec, data.train.annotations), what="anchors")
+    if found:
+        loaded = replace(loaded, spec=with_settings(spec, found))
+        spec = loaded.spec
+        yield Notice(f"anchors are auto, and these fit the training boxes best: {', '.join(found)}")
     device = select_device(spec.run)
     yield from map(Notice, kernel_notices(device))
     require_trainable_norm(spec.norm, device)
@@ -240,9 +252,10 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
     is_restart = launch.launch_id is not None and record is not None and record.was_begun_by(launch.launch_id)
     if not is_restart and (launch.resume == "never" or not folder.holds_run()):
         folder.refuse_if_taken(overwrite=launch.overwrite)
-        return _Start(False, False, False, None, (), None, ())
+        return _Start(False, False, False, None, (), None, (), ())
     mended = mend_spec(folder)
-    check_same_spec(spec, folder.read_spec(), file=folder.spec_file)
+    anchors = saved_anchors(spec, folder)
+    check_same_spec(with_settings(spec, anchors), folder.read_spec(), file=folder.spec_file)
     notices = [mended] if mended else []
     if is_restart:
         notices.append("started anew after a process was lost")
@@ -253,6 +266,7 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
         record=record,
         keys_since=keys_since(folder.read_spec(), spec),
         batch_size=None if launch.resume == "always" and not is_restart else saved_batch_size(folder),
+        anchors=anchors,
         notices=tuple(notices),
     )
 

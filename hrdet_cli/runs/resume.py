@@ -161,6 +161,16 @@ def saved_batch_size(folder: RunFolder) -> int | None:
     return found if type(found) is int else None
 
 
+def saved_anchors(spec: ExperimentSpec, folder: RunFolder) -> tuple[str, ...]:
+    """Settings of the anchors that were found for the run in a folder; none where the spec asks for none."""
+    section = spec.model.head.anchors
+    if section is None or section.spec.anchor_scale != "auto":
+        return ()
+    values = _parse_spec(folder.read_spec())
+    keys = [f"{section.key}.anchor_scale", f"{section.key}.anchor_aspect_ratios"]
+    return tuple(f"{key}={found}" for key in keys if (found := _value_at(values, key)) is not None)
+
+
 def saved_best_by(state: Mapping[str, Any]) -> BestBy | None:
     """What decided which checkpoint is the best when one was saved; None where nothing says so."""
     if "best_by" in state:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line, shown_path
 from hrdet_cli.engine.weights.origins import origin_of
+from hrdet_cli.runs.anchor_advice import AnchorAdvice
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
 from hrdet_cli.specs.data import RepeatFactorSpec
@@ -18,17 +19,43 @@ from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpe
 from hrdet_cli.wording import counted, first_few
 
 _MOST_RARE_CLASSES = 5
+_LEAST_GAIN = 0.05
+"""In the anchors' recall: less is not worth other anchors than those that weights were trained with."""
 
 
-def print_plan(plan: Plan, spec: ExperimentSpec, console: Console) -> None:
-    """Print what a run will do, what is likely to go wrong, and which layer set each value."""
-    console.print(_draw_facts(plan, spec))
+def print_plan(
+    plan: Plan, spec: ExperimentSpec, console: Console, *, anchors: AnchorAdvice | None = None
+) -> None:
+    """Print what a run will do, what is likely to go wrong, and which layer set each value.
+
+    Args:
+        plan: The run in numbers.
+        spec: The experiment.
+        console: Where to print.
+        anchors: What fits the boxes; None where there is nothing to say of anchors.
+    """
+    facts = _draw_facts(plan, spec)
+    if anchors is not None:
+        facts.add_row("anchors", describe_anchors(anchors))
+    console.print(facts)
     console.print()
     for note in plan.notes:
         print_line(console, Text.assemble(("note: ", "yellow"), note.text))
     if plan.notes:
         console.print()
     console.print(_draw_sources(plan, spec))
+
+
+def describe_anchors(advice: AnchorAdvice) -> str:
+    """What boxes have of the anchors, and what chooses better ones, where these are worth a word."""
+    fitted, present = advice.fitted, advice.present
+    reach = f"of the boxes reach an IoU of {advice.positive_iou:g}"
+    if present is None:
+        return f"auto: {fitted.shapes}; {fitted.recall:.1%} {reach}"
+    text = f"{present.shapes}; {present.recall:.1%} {reach}"
+    if fitted.recall < present.recall + _LEAST_GAIN:
+        return text
+    return f"{text}, {fitted.recall:.1%} with {fitted.options}"
 
 
 def _draw_facts(plan: Plan, spec: ExperimentSpec) -> Table:

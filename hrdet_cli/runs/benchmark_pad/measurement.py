@@ -23,6 +23,7 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.rehearsal import is_out_of_memory
 from hrdet_cli.errors import OutOfMemoryError
+from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.benchmark_pad.comparison import (
     PaddingComparison,
     PolicyCost,
@@ -164,6 +165,7 @@ def compare_policies(
     num_imbalanced = count if count > 1 else NUM_IMBALANCED
     policies = choose_policies(spec, names)
     part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
+    spec = with_fitted_anchors(spec, part.annotations)
     cases: list[_Case] = []
     for number, policy in enumerate(policies):
         yield WorkProgress("laying out an epoch", number, len(policies))

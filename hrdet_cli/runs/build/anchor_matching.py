@@ -10,7 +10,7 @@ def build_anchor_generator(anchors: AnchorSpec, *, strides: tuple[int, ...]) -> 
     """What lays the anchors on a pyramid whose levels have these strides."""
     return AnchorGenerator(
         strides=strides,
-        scale=anchors.anchor_scale,
+        scale=anchors.num_strides,
         scales_per_octave=anchors.anchor_scales_per_octave,
         aspect_ratios=anchors.anchor_aspect_ratios,
         layout=build_anchor_layout(anchors),

@@ -39,7 +39,7 @@ def build_anchor_fit(spec: ExperimentSpec) -> AnchorFit | None:
     return AnchorFit(
         anchors=AnchorShapes(
             strides=levels.strides,
-            scale=anchors.anchor_scale,
+            scale=anchors.num_strides,
             scales_per_octave=anchors.anchor_scales_per_octave,
             aspect_ratios=anchors.anchor_aspect_ratios,
             layout=build_anchor_layout(anchors),

@@ -11,6 +11,7 @@ import torch
 from hrdet_cli.engine.data.batch import load_batch
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import OutputError
+from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.inspect_batch.page import Figure, make_page
@@ -82,6 +83,7 @@ def inspect_training_batches(
     data = spec.data.model_copy(update={"num_workers": 0})  # a few batches are sooner made than workers
     spec = spec.model_copy(update={"data": data})
     part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
+    spec = with_fitted_anchors(spec, part.annotations)
     summary = summarise(spec, part.annotations, epoch=epoch, num_processes=num_processes)
     _remove_old_sheets(out)
     batches_by_rank = [

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.runs.anchor_advice import AnchorAdvice, advise_anchors
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, summarise_epoch
@@ -24,11 +25,13 @@ class Summary:
         epoch: The batches of the first steps.
         scales: The pictures of these steps at each scale, the smallest first.
         is_range: Whether the scales only stand for those between them.
+        anchors: Those of the detector and better ones; None where it has none, or the pictures no boxes.
     """
 
     epoch: EpochSummary
     scales: tuple[ScaleSummary, ...]
     is_range: bool
+    anchors: AnchorAdvice | None
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -41,7 +44,8 @@ class Summary:
                     "useful_pixel_share": drawn[scale.scale].useful_share,
                 }
                 for scale in self.scales
-            ]
+            ],
+            "anchors": None if self.anchors is None else self.anchors.to_json(),
         }
 
 
@@ -90,6 +94,7 @@ def summarise(
             for scale in scales
         ),
         is_range=not augmentation.choices,
+        anchors=advise_anchors(spec, annotations),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hrdet_cli.runs.anchor_advice import AnchorAdvice
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary
 from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch
 from hrdet_cli.runs.inspect_batch.scale_summary import LOW_QUANTILE, ScaleSummary
@@ -43,12 +44,14 @@ def batch_title(batch: PicturedBatch) -> str:
 
 
 def summary_tables(summary: Summary) -> tuple[TextTable, ...]:
-    """Batches, canvases, scales, boxes at each scale."""
+    """Batches, canvases, scales, boxes at each scale, anchors."""
+    anchors = () if summary.anchors is None else (_anchors(summary.anchors),)
     return (
         _batches(summary.epoch),
         _canvases(summary.epoch),
         _scales(summary),
         _boxes(summary.scales),
+        *anchors,
     )
 
 
@@ -161,6 +164,24 @@ def _boxes(scales: Sequence[ScaleSummary]) -> TextTable:
             "only anchors that training uses."
         )
     return TextTable("Boxes at each scale", headings, tuple(rows), note)
+
+
+def _anchors(advice: AnchorAdvice) -> TextTable:
+    """The detector's and better ones, with what chooses these."""
+    choices = {"now": advice.present, "fitted": advice.fitted, "denser": advice.denser}
+    rows = [
+        (name, str(choice.shapes), _percent(choice.recall), f"{choice.mean_iou:.3f}")
+        for name, choice in choices.items()
+        if choice is not None
+    ]
+    note = (
+        f"Fitted: as many, for the boxes at the scales of training: {advice.fitted.options}, or "
+        "anchor_scale=auto. Mean IoU: of each box with the anchor that overlaps it most."
+    )
+    if advice.denser is not None:
+        note += f" Denser: twice as many: {advice.denser.options}."
+    headings = ("anchors", "at each position", f"IoU {advice.positive_iou:g}", "mean IoU")
+    return TextTable("Anchors", headings, tuple(rows), note)
 
 
 def _part(number: int, total: int) -> str:

@@ -85,7 +85,7 @@ def _describe_cure(
 ) -> str:
     """The settings that leave the fewest boxes without an anchor, if any help."""
     found: list[tuple[float, int, str]] = []
-    current = section.spec.anchor_scale
+    current = section.spec.num_strides
     for border, border_setting in {
         anchors.allowed_border: "",
         None: f" --set {section.key}.allowed_border_pixels=null",

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import Fraction, Problem, Spec
 from hrdet_cli.specs.heads.boxes import BoxClamp, BoxMeans, BoxStds
 
@@ -12,11 +13,23 @@ MAX_ANCHORS_OF_CELL = 25
 """More could not be numbered, so that random draws know them again on every canvas."""
 
 
+def _refuse_other_scales(value: object) -> object:
+    if value == "auto" or (isinstance(value, int | float) and value > 0):
+        return value
+    raise ValueError("is a number above 0, or auto")
+
+
+AnchorScale = Annotated[PositiveFloat | Literal["auto"], BeforeValidator(_refuse_other_scales)]
+"""A number of strides, or `auto`."""
+
+
 class AnchorSpec(Spec):
     """What all that learns from anchors has; the base of such sections, whose defaults are the RPN's."""
 
-    anchor_scale: PositiveFloat = 8
-    """Side of a square anchor in units of its level's stride; of several scales, of the smallest."""
+    anchor_scale: AnchorScale = 8
+    """Side of a square anchor in units of its level's stride; of several scales, of the smallest. `auto`
+    looks for the one that fits the training boxes best at the scales of training, and for as many aspect
+    ratios as `anchor_aspect_ratios` has, before the run begins; the run's own spec then has the numbers."""
     anchor_scales_per_octave: PositiveInt = 1
     """Anchors of each aspect ratio at a position, each larger than the one before by the same factor, up to
     twice `anchor_scale`, which is the next level's."""
@@ -55,6 +68,22 @@ class AnchorSpec(Spec):
     """Divisors of the encoded deltas after that."""
     box_clamp: BoxClamp = "both"
     """A decoded side is at most 62.5 times its anchor's, and with `both` at least that fraction of it."""
+
+    @property
+    def num_strides(self) -> float:
+        """`anchor_scale` where it is a number.
+
+        Raises:
+            SpecError: It is still to be found.
+        """
+        if self.anchor_scale == "auto":
+            raise SpecError(
+                [
+                    "anchor_scale: is auto, which only `hrdet train` and what looks at its data make a "
+                    "number of; set it to the one that the run's spec.yaml has"
+                ]
+            )
+        return self.anchor_scale
 
     def problems(self) -> Iterator[Problem]:
         """Overlaps that contradict each other, and too many anchors."""

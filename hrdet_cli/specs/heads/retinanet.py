@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from hrdet_cli.specs.base import Fraction
-from hrdet_cli.specs.heads.anchors import AnchorSpec
+from hrdet_cli.specs.heads.anchors import AnchorScale, AnchorSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec, OverlapLossSpec
 from hrdet_cli.specs.heads.dense import DenseHeadSpec
 from hrdet_cli.specs.heads.head import Section
@@ -16,8 +16,8 @@ class RetinaNetSpec(DenseHeadSpec, AnchorSpec):
 
     kind: Literal["retinanet"]
     """The kind of detector."""
-    anchor_scale: PositiveFloat = 4
-    """Side of the smallest square anchors in units of their level's stride."""
+    anchor_scale: AnchorScale = 4
+    """Side of the smallest square anchors in units of their level's stride, or `auto`: see `AnchorSpec`."""
     anchor_scales_per_octave: PositiveInt = 3
     """Anchors of each aspect ratio at a position, each larger than the one before by the same factor, up to
     twice `anchor_scale`, which is the next level's."""

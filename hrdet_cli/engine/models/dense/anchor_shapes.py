@@ -60,6 +60,11 @@ class AnchorShapes:
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     layout: AnchorLayout = AnchorLayout()
 
+    def __str__(self) -> str:
+        """The anchors of a cell, in words."""
+        octave = f", {self.scales_per_octave} an octave" if self.scales_per_octave > 1 else ""
+        return f"scale {self.scale:g}{octave}, ratios {', '.join(f'{r:g}' for r in self.aspect_ratios)}"
+
     @property
     def num_per_cell(self) -> int:
         """Anchors of each cell."""
@@ -75,9 +80,13 @@ class AnchorShapes:
         cells = cells.reshape(len(strides), -1, 4) + np.float32(self.layout.offset) * strides
         return cells.round() if self.layout.is_rounded else cells
 
+    def sides_at(self, stride: int) -> list[float]:
+        """Square roots of the areas of a level's anchors, in pixels, before any rounding."""
+        scales = [self.scale * 2 ** (step / self.scales_per_octave) for step in range(self.scales_per_octave)]
+        return [stride * scale for scale in scales]
+
     @property
     def _sides(self) -> NDArray[np.float32]:
         """``(L, scales)``: square roots of the anchors' areas, in pixels."""
-        scales = [self.scale * 2 ** (step / self.scales_per_octave) for step in range(self.scales_per_octave)]
-        sides = np.array([[stride * scale for scale in scales] for stride in self.strides])
+        sides = np.array([self.sides_at(stride) for stride in self.strides])
         return (np.floor(sides) if self.layout.has_whole_sides else sides).astype(np.float32)

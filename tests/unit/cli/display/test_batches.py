@@ -7,6 +7,8 @@ from rich.console import Console
 from hrdet_cli.cli.display.batches import draw_inspection
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
+from hrdet_cli.engine.models.dense.anchor_shapes import AnchorShapes
+from hrdet_cli.runs.anchor_advice import AnchorAdvice, AnchorChoice
 from hrdet_cli.runs.inspect_batch.epoch_summary import EpochSummary, PixelCount
 from hrdet_cli.runs.inspect_batch.inspection import Inspection
 from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch
@@ -14,6 +16,16 @@ from hrdet_cli.runs.inspect_batch.scale_summary import ScaleSummary
 from hrdet_cli.runs.inspect_batch.summary import Summary
 
 SMALL, LARGE = Scale(1000, 600), Scale(1600, 1000)
+
+
+_SHAPES = AnchorShapes(strides=(4, 8, 16, 32, 64))
+_FITTED = replace(_SHAPES, scale=10.4, aspect_ratios=(0.707, 1.0, 1.41))
+ANCHORS = AnchorAdvice(
+    0.7,
+    AnchorChoice(_SHAPES, 0.226, 0.612, ("rpn.anchor_scale=8",)),
+    AnchorChoice(_FITTED, 0.786, 0.783, ("rpn.anchor_scale=10.4",)),
+    AnchorChoice(replace(_FITTED, scale=14.7, scales_per_octave=2), 0.992, 0.837, ("rpn.anchor_scale=14.7",)),
+)
 
 
 @pytest.fixture
@@ -48,7 +60,7 @@ def inspection() -> Inspection:
         ScaleSummary(LARGE, 5, 1.0, 900, 100, 250, 2.25, 8.5, 1040.25, {0.7: 0.125, 0.5: 0.5, 0.3: 1.0}),
     )
     batch = PicturedBatch(Path("out/batch-1-rank-1.png"), World(1, 2), "1600x1024", 0.464, (picture,))
-    return Inspection((batch,), Summary(epoch, scales, is_range=True), (Path("out/batch-1-rank-1.png"),))
+    return Inspection((batch,), Summary(epoch, scales, True, ANCHORS), (Path("out/batch-1-rank-1.png"),))
 
 
 def lines_of(inspection: Inspection, *, width: int) -> list[str]:
@@ -74,6 +86,8 @@ def test_every_number_is_in_the_tables(inspection: Inspection) -> None:
         "(1600, 1000) 100.0% 75.0% 100.0% 10.0% 25.0%",
         "(1000, 600) – – – – – –",
         "(1600, 1000) 2.2 px 8.5 px 1040.2 px 12.5% 50.0% 100.0%",
+        "now scale 8, ratios 0.5, 1, 2 22.6% 0.612",
+        "denser scale 14.7, 2 an octave, ratios 0.707, 1, 1.41 99.2% 0.837",
     ):
         assert line in lines
 
@@ -91,7 +105,7 @@ def test_a_whole_epoch_is_told_in_words(inspection: Inspection, num_steps: int, 
 
 def test_without_a_box_no_column_of_recall_is_explained(inspection: Inspection) -> None:
     assert inspection.summary is not None
-    without = replace(inspection.summary, scales=inspection.summary.scales[:1] * 2)
+    without = replace(inspection.summary, scales=inspection.summary.scales[:1] * 2, anchors=None)
     for summary, is_there in ((inspection.summary, True), (without, False)):
         text = "\n".join(lines_of(replace(inspection, summary=summary), width=400))
         assert ("IoU" in text) == ("recall" in text) == is_there
@@ -103,4 +117,4 @@ def test_eighty_columns_cut_nothing(inspection: Inspection) -> None:
     assert max(len(line.rstrip()) for line in narrow) <= 80
     tables = [line.rstrip() for line in wide if len(line.rstrip()) <= 80]
     assert set(tables) <= {line.rstrip() for line in narrow}
-    assert len(tables) >= len(wide) - 2  # the two notes are longer
+    assert len(tables) >= len(wide) - 3  # the three notes are longer
