@@ -129,19 +129,22 @@ def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkPro
     Raises:
         DataError: An annotation file is no JSON object, or an image root cannot be opened.
     """
-    train = yield from _check_part(
-        locate_part(data, "train").source,
-        options,
-        part="train",
-        label_maps=None if options.num_labels is None else data.locate_label_maps(),
-        needs_boxes=not data.keep_pictures_without_boxes,
-    )
-    report, gist = train.report, _gist_of(train)
-    del train  # its annotations are large
+    reports, gist = [], None
+    for number in range(len(data.training_sets)):
+        train = yield from _check_part(
+            locate_part(data, "train", number).source,
+            options,
+            part="train",
+            label_maps=None if options.num_labels is None else data.locate_label_maps(number),
+            needs_boxes=not data.keep_pictures_without_boxes,
+        )
+        reports.append(train.report)
+        gist = gist or _gist_of(train)
+        del train  # its annotations are large
     if data.val is None:
-        return DataReport([report])
+        return DataReport(reports)
     val = yield from _check_part(locate_part(data, "val").source, options, part="val", other=gist)
-    return DataReport([report, val.report])
+    return DataReport([*reports, val.report])
 
 
 def _check_all(

@@ -1,6 +1,6 @@
 """The data set of a spec: found, drawn if it is the demo's, checked before anything runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -16,6 +16,7 @@ from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.annotation_sources import find_source
 from hrdet_cli.runs.chosen_classes import with_classes_alone
+from hrdet_cli.runs.joined_sets import join_parts
 from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.heads.head import HeadSpec
 from hrdet_cli.wording import command, counted, first_few
@@ -130,7 +131,28 @@ def open_part(
     Raises:
         DataError: Annotations are broken, or pictures they name are missing.
     """
-    located = locate_part(data, part)
+    numbers = range(len(data.training_sets)) if part == "train" else range(1)
+    sets = [_open_set(data, part, number, needs, is_scored=is_scored, load=load) for number in numbers]
+    opened = join_parts(sets, may_differ=data.classes is not None)
+    annotations = opened.annotations
+    if data.classes is not None:
+        annotations = with_classes_alone(annotations, data.classes)
+    if not needs.tells_classes:
+        annotations = annotations.as_one_class()
+    return replace(opened, annotations=annotations)
+
+
+def _open_set(
+    data: DataSpec,
+    part: Literal["train", "val"],
+    number: int,
+    needs: DataNeeds,
+    *,
+    is_scored: bool,
+    load: LoadAnnotations,
+) -> DatasetPart:
+    """One of the data sets of a part, with all its classes; arguments as of `open_part`."""
+    located = locate_part(data, part, number)
     annotations = load(located.source, with_masks=needs.with_masks, with_truth=is_scored)
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
         raise DataError(
@@ -138,10 +160,6 @@ def open_part(
             "masks are learnt from and measured with. Take data with segmentations, or a head without masks: "
             "--set model.head.mask=null"
         )
-    if data.classes is not None:
-        annotations = with_classes_alone(annotations, data.classes)
-    if not needs.tells_classes:
-        annotations = annotations.as_one_class()
     images = open_images(located.images)
     found = images.find(annotations.file_names.tolist())
     if found.missing:
@@ -162,17 +180,18 @@ def open_part(
     ]
     label_maps = None
     if part == "train" and needs.num_labels is not None:
-        label_maps = _open_label_maps(data, annotations, num_labels=needs.num_labels)
+        label_maps = _open_label_maps(
+            data.locate_label_maps(number), annotations, num_labels=needs.num_labels
+        )
     return DatasetPart(annotations, images, located, tuple(notices), label_maps)
 
 
-def _open_label_maps(data: DataSpec, annotations: CocoAnnotations, *, num_labels: int) -> LabelMaps:
+def _open_label_maps(root: Path | None, annotations: CocoAnnotations, *, num_labels: int) -> LabelMaps:
     """The label maps of all training pictures.
 
     Raises:
         DataError: None are named, or some are missing.
     """
-    root = data.locate_label_maps()
     if root is None:
         raise DataError("no label maps are named; set data.train.label_maps to their folder or .zip archive")
     maps = LabelMaps(open_images(root), num_labels=num_labels)
@@ -215,8 +234,8 @@ class LocatedPart:
     images: Path
 
 
-def locate_part(data: DataSpec, part: Literal["train", "val"]) -> LocatedPart:
-    """Where the training or validation part is; draws the demo data first where the spec asks for it.
+def locate_part(data: DataSpec, part: Literal["train", "val"], number: int = 0) -> LocatedPart:
+    """Where a data set of a part is; draws the demo data first where the spec asks for it.
 
     Raises:
         DataError: It is not there, or is no annotations.
@@ -228,7 +247,7 @@ def locate_part(data: DataSpec, part: Literal["train", "val"]) -> LocatedPart:
             num_train_images=data.demo.num_train_images,
             num_val_images=data.demo.num_val_images,
         )
-    located = data.locate(part)
+    located = data.locate(part, number)
     for key, path in (("annotations", located.annotations), ("images", located.images)):
         reason = None if path is None else why_no_file(path)
         if path is not None and reason is not None and not path.is_dir():

@@ -52,6 +52,7 @@ def check_node(
             "process needs one; lower it, or set run.device=cpu"
         )
     if spec.data.demo is None:
-        open_images(locate_part(spec.data, "train").images)
+        for number in range(len(spec.data.training_sets)):
+            open_images(locate_part(spec.data, "train", number).images)
         if spec.data.val is not None:
             open_images(locate_part(spec.data, "val").images)

@@ -206,6 +206,8 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
 
 
 def _has_one_image_root(data: TrainingData) -> bool:
+    if data.train.annotations.set_sizes:  # whose names of pictures begin with their data set
+        return False
     roots = [part.located.images.absolute() for part in (data.train, data.val) if part is not None]
     return len(roots) != len(set(roots))
 

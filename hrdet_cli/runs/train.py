@@ -131,6 +131,11 @@ def _ways_to_go_on(run: TrainingRun) -> str:
     def resume(*more: str | Path) -> str:
         return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
 
+    clean = [
+        "Without broken ones:",
+        command("hrdet", "check-data", *located.source.arguments, "--fix-out", mended),
+        resume("--train-data", mended, located.images),
+    ]
     processes = " (with the same options for processes)" if run.plan.num_processes > 1 else ""
     return "\n".join(
         [
@@ -138,9 +143,7 @@ def _ways_to_go_on(run: TrainingRun) -> str:
             resume(),
             "With others in place of broken ones:",
             resume("--set", "data.broken_pictures=skip"),
-            "Without broken ones:",
-            command("hrdet", "check-data", *located.source.arguments, "--fix-out", mended),
-            resume("--train-data", mended, located.images),
+            *([] if run.data.train.annotations.set_sizes else clean),
         ]
     )
 

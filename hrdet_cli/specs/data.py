@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, Tag
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import LongShort, Problem, Spec, SpecPath
@@ -52,6 +52,21 @@ class TrainingSetSpec(DatasetSpec):
     relative path starts at `data.root`."""
 
 
+ONE_SET, SEVERAL_SETS = "one data set", "several data sets"
+
+
+def _how_many(value: object) -> str:
+    return SEVERAL_SETS if isinstance(value, list | tuple) else ONE_SET
+
+
+TrainingSets = Annotated[
+    Annotated[TrainingSetSpec, Tag(ONE_SET)]
+    | Annotated[tuple[TrainingSetSpec, ...], Field(min_length=1), Tag(SEVERAL_SETS)],
+    Discriminator(_how_many),
+]
+"""A data set, or a list of them."""
+
+
 class DemoDataSpec(Spec):
     """Built-in pictures that are drawn into `data.root` when they are not there yet."""
 
@@ -96,8 +111,8 @@ class DataSpec(Spec):
 
     root: SpecPath = Path()
     """Where relative paths of the data set start; itself relative to the folder the command runs in."""
-    train: TrainingSetSpec
-    """Pictures to train on."""
+    train: TrainingSets
+    """Pictures to train on: a data set, or a list of several, joined by the names of their classes."""
     val: DatasetSpec | None = None
     """Pictures to evaluate on; null evaluates nothing, so that there is no best checkpoint."""
     demo: DemoDataSpec | None = None
@@ -107,6 +122,9 @@ class DataSpec(Spec):
     run begins, and the run's own spec then has the number."""
     sampling: SamplingSpec = ShuffleSpec()
     """How often an epoch shows each picture."""
+    shares: tuple[PositiveFloat, ...] | None = None
+    """Of several data sets in `train`, how much of an epoch each is, relative to the others; null shows each
+    picture as often as `sampling` says, whatever data set it is in."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the categories to train and evaluate on, in the order of the detector's classes; null for all
     that the annotations have, in theirs. Boxes of others are as if they were not there."""
@@ -128,11 +146,22 @@ class DataSpec(Spec):
     and say so. Pictures that are missing before the run starts are an error in any case."""
 
     def problems(self) -> Iterator[Problem]:
-        """Classes that are named twice."""
+        """Classes that are named twice, and shares of other data sets than there are."""
         yield from super().problems()
         repeated = [name for name, count in Counter(self.classes or ()).items() if count > 1]
         if repeated:
             yield "classes", f"names {', '.join(map(repr, repeated))} more than once; name each once"
+        num_sets = len(self.training_sets)
+        if self.shares is not None and len(self.shares) != num_sets:
+            yield (
+                "shares",
+                f"are {len(self.shares)}, but data.train has {num_sets}; give one for each data set",
+            )
+
+    @property
+    def training_sets(self) -> tuple[TrainingSetSpec, ...]:
+        """`train` as a list, of one data set too."""
+        return self.train if isinstance(self.train, tuple) else (self.train,)
 
     @property
     def num_pictures_per_process(self) -> int:
@@ -150,17 +179,22 @@ class DataSpec(Spec):
             )
         return self.batch_size_per_process
 
-    def locate_label_maps(self) -> Path | None:
-        """The training pictures' label maps with `data.root` in front; None where none are named."""
-        return None if self.train.label_maps is None else self.root / self.train.label_maps
+    def locate_label_maps(self, number: int = 0) -> Path | None:
+        """The label maps of a training data set with `data.root` in front; None where none are named."""
+        maps = self.training_sets[number].label_maps
+        return None if maps is None else self.root / maps
 
-    def locate(self, part: Literal["train", "val"]) -> DatasetSpec:
-        """The paths of a part with `data.root` in front.
+    def locate(self, part: Literal["train", "val"], number: int = 0) -> DatasetSpec:
+        """The paths of a part's data set with `data.root` in front.
+
+        Args:
+            part: Which part.
+            number: Which of several data sets of it, counted from 0.
 
         Raises:
             SpecError: The spec has no such part.
         """
-        dataset: DatasetSpec | None = getattr(self, part)
+        dataset = self.training_sets[number] if part == "train" else self.val
         if dataset is None:
             raise SpecError([f"data.{part}: is null; name data with --{part}-data JSON IMAGES"])
         return DatasetSpec(

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import MAX_COUNT
+from hrdet_cli.specs.data import ONE_SET, SEVERAL_SETS
 from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.foreign_names import settings_of_detector
@@ -259,6 +260,8 @@ def _plain_path(location: Sequence[int | str], values: Any) -> list[int | str]:
     """A pydantic location without the union tags that pydantic puts between the keys."""
     path: list[int | str] = []
     for part in location:
+        if part in (ONE_SET, SEVERAL_SETS):
+            continue
         if isinstance(values, Mapping) and part not in values:
             if any(values.get(kind) == part for kind in SECTION_KINDS):
                 continue

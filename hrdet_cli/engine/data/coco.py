@@ -36,6 +36,7 @@ from hrdet_cli.engine.data.lvis import is_lvis, read_federated
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.spare_categories import spare_categories
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.wording import counted
 
 TOO_SMALL = "narrower or lower than one pixel"
 OUTSIDE = "less than one pixel of it inside the picture"
@@ -71,6 +72,7 @@ class CocoAnnotations:
         tells_classes: Whether the classes are those of the file; see ``as_one_class``.
         split: Which part of the data set at ``path`` this is; None of a file, which is one part.
         notes: What was decided where annotations of another format were read, a sentence each.
+        set_sizes: How many pictures each of joined data sets has, one behind the other; none of a single one.
     """
 
     path: Path
@@ -92,6 +94,7 @@ class CocoAnnotations:
     tells_classes: bool = True
     split: str | None = None
     notes: tuple[str, ...] = ()
+    set_sizes: tuple[int, ...] = ()
 
     def as_one_class(self) -> Self:
         """The same, with all categories taken for one, for what finds objects of any class."""
@@ -132,7 +135,9 @@ class CocoAnnotations:
     @property
     def title(self) -> str:
         """What messages call them."""
-        return f"{self.path}" if self.split is None else f"{self.path} ({self.split})"
+        title = f"{self.path}" if self.split is None else f"{self.path} ({self.split})"
+        num_others = len(self.set_sizes) - 1
+        return f"{title} and {counted(num_others, 'more data set')}" if num_others > 0 else title
 
     def __len__(self) -> int:
         """Number of pictures M."""

@@ -59,20 +59,21 @@ class LabelMaps:
         num_labels: Labels are below this, or ``UNLABELLED``.
 
     Attributes:
-        num_labels: As given.
+        files: As given.
+        num_labels: Likewise.
     """
 
     def __init__(self, files: ImageSource, *, num_labels: int) -> None:
         self.num_labels = num_labels
-        self._files = files
+        self.files = files
 
     def find(self, file_names: Sequence[str]) -> FoundNames:
         """Look for the maps of all pictures that will be read; reads none."""
-        return self._files.find([map_name(name) for name in file_names])
+        return self.files.find([map_name(name) for name in file_names])
 
     def why_missing(self, name: str) -> str:
         """Why `find` did not find a map, to go behind its name."""
-        return self._files.why_missing(name)
+        return self.files.why_missing(name)
 
     def read(self, file_name: str, original: Size, placement: Placement) -> NDArray[np.uint8]:
         """The labels of every eighth pixel of every eighth row of a placed picture.
@@ -109,7 +110,7 @@ class LabelMaps:
             DataError: It is missing, or cannot be read.
         """
         name = map_name(file_name)
-        labels = _decode(self._files.read(name), name)
+        labels = _decode(self.files.read(name), name)
         if labels.shape != (original.height, original.width):
             what = (
                 f"is {Size(*labels.shape)}, but its picture {file_name} is {original}, width x height. "

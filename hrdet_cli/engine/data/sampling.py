@@ -1,5 +1,7 @@
 """How often pictures are to be shown, so that rare classes are seen more often."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +53,22 @@ def class_aware_rates(annotations: CocoAnnotations, indices: NDArray[np.int64]) 
     has_class = rates > 0
     rates *= has_class.sum() / np.count_nonzero(counts)
     return np.where(has_class, rates, 1.0)
+
+
+def with_shares(
+    rates: NDArray[np.float64], sets: NDArray[np.int64], shares: Sequence[float]
+) -> NDArray[np.float64]:
+    """Rates of which each data set has its share, in as many showings in all.
+
+    Args:
+        rates: ``(M,)`` how often each picture is to be shown.
+        sets: ``(M,)`` the data set of each, counted from 0.
+        shares: Of the data sets, relative to each other; one without pictures leaves its own to the others.
+    """
+    totals = np.bincount(sets, weights=rates, minlength=len(shares))
+    wanted = np.where(totals > 0, shares, 0.0)
+    factors: NDArray[np.float64] = wanted / wanted.sum() * totals.sum() / np.where(totals > 0, totals, 1.0)
+    return rates * factors[sets]
 
 
 def showings_by_class(

@@ -14,7 +14,7 @@ from hrdet_cli.engine.data.augmentations import (
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
-from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors
+from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors, with_shares
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
 from hrdet_cli.engine.data.transforms import Resizing
 from hrdet_cli.engine.geometry import Scale, Size
@@ -23,10 +23,10 @@ from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, Scale
 from hrdet_cli.specs.data import (
     CanvasesPaddingSpec,
     ClassAwareSpec,
+    DataSpec,
     FixedPaddingSpec,
     PaddingSpec,
     RepeatFactorSpec,
-    SamplingSpec,
 )
 from hrdet_cli.specs.experiment import ExperimentSpec
 
@@ -51,19 +51,24 @@ def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_proce
         padding=build_padding(spec.padding, augmentation, count_sizes(annotations, indices)),
         batch_size=spec.data.num_pictures_per_process * num_processes,
         seed=spec.run.seed,
-        rates=build_rates(spec.data.sampling, annotations, indices),
+        rates=build_rates(spec.data, annotations, indices),
     )
 
 
 def build_rates(
-    sampling: SamplingSpec, annotations: CocoAnnotations, indices: NDArray[np.int64]
+    data: DataSpec, annotations: CocoAnnotations, indices: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
     """How often an epoch is to show each of the pictures that take part; None where each comes once."""
+    sampling, rates = data.sampling, None
     if isinstance(sampling, RepeatFactorSpec):
-        return repeat_factors(annotations, indices, threshold=sampling.threshold)
-    if isinstance(sampling, ClassAwareSpec):
-        return class_aware_rates(annotations, indices)
-    return None
+        rates = repeat_factors(annotations, indices, threshold=sampling.threshold)
+    elif isinstance(sampling, ClassAwareSpec):
+        rates = class_aware_rates(annotations, indices)
+    if data.shares is None or not annotations.set_sizes:
+        return rates
+    set_of_picture = np.repeat(np.arange(len(annotations.set_sizes)), annotations.set_sizes)
+    rates = np.ones(len(indices)) if rates is None else rates
+    return with_shares(rates, set_of_picture[indices], data.shares)
 
 
 def with_batch_size(spec: ExperimentSpec, num_pictures: int) -> ExperimentSpec:

@@ -111,7 +111,7 @@ def test_data_without_any_mask_are_refused_with_what_to_do(folder: Path) -> None
 def test_training_batches_have_label_maps_where_the_data_were_opened_with_them(folder: Path) -> None:
     spec = write(folder, [_OUTLINE, _OUTLINE])
     data = spec.data.model_copy(
-        update={"train": spec.data.train.model_copy(update={"label_maps": Path("maps")})}
+        update={"train": spec.data.training_sets[0].model_copy(update={"label_maps": Path("maps")})}
     )
     (folder / "maps").mkdir()
     with pytest.raises(DataError) as caught:

@@ -570,7 +570,7 @@ def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None
         ("data.root=[a]", "must be a path; got [a]"),
         (
             "data.train=x.json",
-            "must be a section with the keys annotations, images, split, label_maps; got 'x.json'",
+            "must be a section with the keys annotations, images, split, label_maps or a list of sections",
         ),
         (
             "norm=batch",

@@ -368,7 +368,7 @@ def test_htc_has_all_that_makes_it_and_the_pooling_of_its_boxes(name: str) -> No
     for part in (head.mask, head.semantic):
         assert part.pool_sampling_ratio == head.roi_head.pool_sampling_ratio
         assert part.pool_aligned == head.roi_head.pool_aligned
-    assert str(spec.data.train.label_maps) == "stuffthingmaps/train2017"
+    assert str(spec.data.training_sets[0].label_maps) == "stuffthingmaps/train2017"
 
 
 @pytest.mark.parametrize(

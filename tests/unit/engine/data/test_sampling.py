@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors, showings_by_class
+from hrdet_cli.engine.data.sampling import (
+    class_aware_rates,
+    repeat_factors,
+    showings_by_class,
+    with_shares,
+)
 from tests.unit.runs.test_run_notes import make_annotations
 
 
@@ -51,3 +56,12 @@ def test_a_picture_of_two_classes_comes_for_each_of_them() -> None:
 
 def test_without_any_class_all_pictures_come_once() -> None:
     assert class_aware_rates(_annotations("", "", "d"), np.array([0, 1])).tolist() == [1, 1]
+
+
+def test_every_data_set_gets_its_share_of_the_showings() -> None:
+    rates, sets = np.array([1.0, 1.0, 4.0, 2.0, 2.0]), np.array([0, 0, 0, 1, 1])
+    shared = with_shares(rates, sets, [1, 3])
+    assert shared.sum() == pytest.approx(10)
+    assert np.bincount(sets, weights=shared) == pytest.approx([2.5, 7.5])
+    assert shared[2] / shared[0] == pytest.approx(4)
+    assert with_shares(rates[:3], sets[:3], [1, 3]) == pytest.approx(rates[:3])
