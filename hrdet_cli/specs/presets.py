@@ -18,6 +18,7 @@ TITLE_BY_FOLDER: Mapping[str, str] = MappingProxyType(
         "mask": "Recipes of Mask R-CNN",
         "cascade": "Recipes of Cascade R-CNN, with masks and without",
         "htc": "Recipes of Hybrid Task Cascade",
+        "lsj": "Recipes with large-scale jitter over long training",
         "dense": "Recipes of RetinaNet and FCOS",
         "proposals": "Recipes of region proposal networks alone",
         "mmdetection": "For weights of mmdetection 2 and 3, with its conventions",

@@ -33,6 +33,12 @@ MILLIONS_OF_PARAMETERS = {
     "hrnet w48, faster_rcnn, masks": 86.0,
     "hrnet w48, cascade_rcnn": 111.0,
     "hrnet w48, cascade_rcnn, masks": 118.93,
+    # Four 3x3 convolutions before a single fully connected layer and another one in the RPN, 4 * 589,824
+    # + 590,080 - 1,049,600 = 1,899,776 more, and norms of 256 channels.
+    "hrnet w18, faster_rcnn, batch norms": 29.39,
+    "hrnet w32, faster_rcnn, batch norms": 49.18,
+    "hrnet w40, faster_rcnn, batch norms": 65.43,
+    "hrnet w48, cascade_rcnn, masks, batch norms": 123.46,
     # Four 3x3 convolutions with group norms for classes and for boxes, 8 * (589,824 + 512), three outputs of
     # 80, 4 and 1 channels, 2,304 * 85 + 85, and five scales: 4,918,618 behind 12.58 M of backbone and neck.
     "hrnet w18, fcos, group norms": 17.5,
