@@ -78,6 +78,8 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.data_path
 	$(BIN)/python -m tests.benchmarks.decoders
 	$(BIN)/python -m tests.benchmarks.jitter_canvases
+	$(BIN)/python -m tests.benchmarks.pixel_changes
+	$(BIN)/python -m tests.benchmarks.augmented_path
 	$(BIN)/python -m tests.benchmarks.loading
 	$(BIN)/python -m tests.benchmarks.scoring
 	$(BIN)/python -m tests.benchmarks.step_time

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeInt
 
 from hrdet_cli.specs.base import MAX_EDGE_PIXELS, Fraction, LongShort, PositiveEdge, Problem, Spec
+from hrdet_cli.specs.extras import ExtrasSpec
 
 _Factor = Annotated[float, Field(gt=0, le=100)]
 
@@ -24,6 +25,8 @@ class ResizeSpec(Spec):
     """`choice` draws one of the scales; `range` draws both edges uniformly between exactly two of them."""
     flip_probability: Fraction = 0.5
     """Chance of a left-right flip."""
+    extras: ExtrasSpec = ExtrasSpec()
+    """What else is done to pictures, whatever the kind."""
 
 
 class ResizeCropSpec(Spec):
@@ -42,6 +45,8 @@ class ResizeCropSpec(Spec):
     """The crop's centre is at most this many columns from the centre of the chosen box."""
     flip_probability: Fraction = 0.5
     """Chance of a left-right flip."""
+    extras: ExtrasSpec = ExtrasSpec()
+    """What else is done to pictures, whatever the kind."""
 
 
 class ScaleJitterSpec(Spec):
@@ -57,6 +62,8 @@ class ScaleJitterSpec(Spec):
     """Least and largest factor; one is drawn uniformly for each picture."""
     flip_probability: Fraction = 0.5
     """Chance of a left-right flip."""
+    extras: ExtrasSpec = ExtrasSpec()
+    """What else is done to pictures, whatever the kind."""
 
     @property
     def scales_pixels(self) -> tuple[LongShort, ...]:

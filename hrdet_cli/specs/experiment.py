@@ -56,6 +56,7 @@ class ExperimentSpec(Spec):
         yield from _padding_problems(self)
         yield from _scale_problems(self)
         yield from _canvas_problems(self)
+        yield from _paste_problems(self)
         yield from _weight_problems(self)
         yield from _evaluation_problems(self)
         yield from _label_map_problems(self)
@@ -192,6 +193,8 @@ def _scale_problems(spec: ExperimentSpec) -> Iterator[Problem]:
 
 def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     padding = spec.padding
+    if spec.augmentation.extras.turn_probability:
+        yield from _turn_problems(padding)
     if isinstance(spec.augmentation, ScaleJitterSpec):
         problems = list(_square_problems(spec.augmentation.edge_pixels, padding))
         if problems:
@@ -207,6 +210,27 @@ def _canvas_problems(spec: ExperimentSpec) -> Iterator[Problem]:
             )
         yield from _canvas_list_problems(
             "padding.canvases_pixels", padding.canvases_pixels, spec.augmentation
+        )
+
+
+def _paste_problems(spec: "ExperimentSpec") -> Iterator[Problem]:
+    """Objects that are pasted by masks which nobody has read."""
+    if spec.augmentation.extras.paste_probability and not spec.model.head.has_masks:
+        yield (
+            "augmentation.extras.copy_paste",
+            f"pastes objects by their masks, and model.head.kind={spec.model.head.kind} is set to find boxes "
+            "alone; set augmentation.extras.copy_paste=null, or model.head.mask={} where the head has one",
+        )
+
+
+def _turn_problems(padding: PaddingSpec) -> Iterator[Problem]:
+    """Canvases on which pictures that lie on their side do not go with the others."""
+    is_square = isinstance(padding, FixedPaddingSpec) and len(set(padding.canvas_pixels)) == 1
+    if not is_square and isinstance(padding, FixedPaddingSpec | CanvasesPaddingSpec):
+        yield (
+            "augmentation.extras.turn_probability",
+            "turned pictures lie on a square or on canvases of their batches; set a padding.canvas_pixels of "
+            "equal edges, padding.policy=batch, or augmentation.extras.turn_probability=0",
         )
 
 

@@ -78,6 +78,19 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ("augmentation.scales_pixels", "[[1333, 800]]"): "imgsz img_size img_scale image_size scales scale "
         "input_size min_size max_size multi_scale multiscale min_size_train max_size_train img_scales",
         (
+            "augmentation.extras.vertical_flip_probability",
+            "0.5",
+        ): "flipud vflip vertical_flip vflip_prob",
+        ("augmentation.extras.turn_probability", "0.5"): "rot90 rotate90 random_rotate90 rotate rotation",
+        (
+            "augmentation.extras.colour",
+            "{}",
+        ): "color_jitter colour_jitter colorjitter photometric photo_metric_distortion photometric_distort",
+        ("augmentation.extras.blur", "{}"): "gaussian_blur",
+        ("augmentation.extras.noise", "{}"): "gaussian_noise gauss_noise",
+        ("augmentation.extras.copy_paste", "{}"): "copypaste simple_copy_paste scp",
+        ("augmentation.extras.jpeg", "{}"): "jpeg_compression image_compression",
+        (
             "augmentation.scale_range",
             "[0.1, 2.0]",
         ): "ratio_range lsj large_scale_jitter scale_jitter jitter_scale resize_scale min_scale max_scale",

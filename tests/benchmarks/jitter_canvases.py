@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from hrdet_cli.engine.benchmarking.epoch_layout import lay_out_epoch
-from hrdet_cli.engine.data.augmentations import ScaleJitterAugmentation
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
+from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
 from hrdet_cli.engine.geometry import Scale
 

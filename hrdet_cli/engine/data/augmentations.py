@@ -19,7 +19,6 @@ from hrdet_cli.engine.data.transforms import (
 from hrdet_cli.engine.geometry import Scale, Size
 
 _RANGE_GRID = 5  # of a range of scales so many long and so many short edges stand for all
-_FACTOR_GRID = 39  # of a range of factors; an odd number has its middle
 
 
 class Augmentation(Protocol):
@@ -110,7 +109,7 @@ class ResizeAugmentation:
         resized = self.placed_size(size, scale or self.draw_scale(generator))
         return Placement(
             resized=resized,
-            flipped=_draw_flip(self.flip_probability, generator),
+            flipped=draw_flip(self.flip_probability, generator),
             resizing=self.resizing,
         )
 
@@ -119,8 +118,8 @@ class ResizeAugmentation:
         if self.mode == "choice":
             return self.scales[generator.integers(len(self.scales))]
         first, second = self.scales
-        long = _draw_between(first.long, second.long, generator)
-        short = _draw_between(first.short, second.short, generator)
+        long = draw_between(first.long, second.long, generator)
+        short = draw_between(first.short, second.short, generator)
         return Scale(max(long, short), min(long, short))
 
 
@@ -188,96 +187,29 @@ class ResizeCropAugmentation:
             top = _draw_start(y, self.jitter_rows, cropped.height, resized.height, generator)
             left = _draw_start(x, self.jitter_columns, cropped.width, resized.width, generator)
         else:
-            top = _draw_between(0, resized.height - cropped.height, generator)
-            left = _draw_between(0, resized.width - cropped.width, generator)
+            top = draw_between(0, resized.height - cropped.height, generator)
+            left = draw_between(0, resized.width - cropped.width, generator)
         return Placement(
             resized=resized,
             crop=Crop(top=top, left=left, size=cropped),
-            flipped=_draw_flip(self.flip_probability, generator),
+            flipped=draw_flip(self.flip_probability, generator),
             resizing=self.resizing,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScaleJitterAugmentation:
-    """Large-scale jitter: resize by a factor out of a wide range, cut to a square, perhaps flip.
-
-    Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation" (CVPR
-    2021), section 3, as ``ResizeScale`` and ``FixedSizeCrop`` of detectron2 do it
-    (``detectron2/data/transforms/augmentation_impl.py``): a factor of 1 makes a picture just fit the square;
-    a larger one is cut at a drawn place, a smaller one is padded. A box stays where any part of it does.
-
-    Otherwise than there, an offset of the window is drawn for each axis, not one for both; and the factor
-    times the square's edge is rounded before the picture's shorter edge follows from it.
-
-    Attributes:
-        edge: Of the square, in pixels.
-        factors: Least and largest factor; drawn uniformly.
-        flip_probability: In [0, 1].
-        resizing: Conventions of the resize.
-    """
-
-    edge: int
-    factors: tuple[float, float] = (0.1, 2.0)
-    flip_probability: float
-    resizing: Resizing = OWN_RESIZING
-
-    @property
-    def choices(self) -> tuple[Scale, ...]:
-        """See ``Augmentation``."""
-        return ()
-
-    def typical_scales(self) -> tuple[Scale, ...]:
-        """Scales of evenly spread factors, ends included."""
-        return tuple(dict.fromkeys(map(self._scale_of, np.linspace(*self.factors, _FACTOR_GRID).tolist())))
-
-    def draw_scale(self, generator: np.random.Generator) -> Scale:
-        """Draw a factor."""
-        return self._scale_of(generator.uniform(*self.factors))
-
-    def placed_size(self, size: Size, scale: Scale) -> Size:
-        """Size of the window, which is the square where that bounds it and elsewhere the resized picture."""
-        resized = resize_within(size, scale, self.resizing.rounding)
-        return Size(min(resized.height, self.edge), min(resized.width, self.edge))
-
-    def place(
-        self,
-        size: Size,
-        boxes: NDArray[np.float32],  # noqa: ARG002
-        generator: np.random.Generator,
-        *,
-        scale: Scale | None = None,
-    ) -> Placement:
-        """Draw scale, window and flip; the boxes do not matter."""
-        drawn = scale or self.draw_scale(generator)
-        resized = resize_within(size, drawn, self.resizing.rounding)
-        window = self.placed_size(size, drawn)
-        top = _draw_between(0, resized.height - window.height, generator)
-        left = _draw_between(0, resized.width - window.width, generator)
-        return Placement(
-            resized=resized,
-            crop=Crop(top=top, left=left, size=window, keeps="shown"),
-            flipped=_draw_flip(self.flip_probability, generator),
-            resizing=self.resizing,
-        )
-
-    def _scale_of(self, factor: float) -> Scale:
-        edge = max(1, math.floor(self.edge * factor + 0.5))
-        return Scale(edge, edge)
 
 
 def _draw_start(centre: float, jitter: int, length: int, total: int, generator: np.random.Generator) -> int:
     """First row or column of a crop around a jittered centre, inside the picture and holding the centre."""
-    start = math.floor(centre - length / 2 + 0.5) + _draw_between(-jitter, jitter, generator)
+    start = math.floor(centre - length / 2 + 0.5) + draw_between(-jitter, jitter, generator)
     first = max(0, math.floor(centre) - length + 1)
     last = min(total - length, math.floor(centre))
     return min(max(start, first), last)
 
 
-def _draw_between(one: int, other: int, generator: np.random.Generator) -> int:
+def draw_between(one: int, other: int, generator: np.random.Generator) -> int:
     """An integer uniform between two others, both included."""
     return int(generator.integers(min(one, other), max(one, other), endpoint=True))
 
 
-def _draw_flip(probability: float, generator: np.random.Generator) -> bool:
+def draw_flip(probability: float, generator: np.random.Generator) -> bool:
+    """Whether something of a probability happens."""
     return bool(generator.random() < probability)

@@ -25,6 +25,7 @@ class PictureRecord:
         original: Its size as annotated; of a tile, the tile's.
         placement: Resize, crop and flip.
         ignored_boxes: ``(I, 4)`` float32 crowd regions in canvas pixels; no targets, kept to be seen.
+        changes: What was done to its colours and sharpness, in words.
         window: The part of the file's picture that it is, if it is a tile; None for all of it.
     """
 
@@ -35,6 +36,7 @@ class PictureRecord:
     placement: Placement
     ignored_boxes: Tensor
     window: Window | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> Size:
@@ -177,6 +179,7 @@ def _record_from(record: Mapping[str, Any]) -> PictureRecord:
         **{
             **record,
             "original": Size(**record["original"]),
+            "changes": tuple(record.get("changes", ())),
             "window": None
             if window is None
             else Window(window["left"], window["top"], Size(**window["size"]), Size(**window["whole"])),
@@ -184,6 +187,7 @@ def _record_from(record: Mapping[str, Any]) -> PictureRecord:
                 resized=Size(**placement["resized"]),
                 crop=None if crop is None else Crop(**{**crop, "size": Size(**crop["size"])}),
                 flipped=placement["flipped"],
+                quarter_turns=placement.get("quarter_turns", 0),
                 resizing=Resizing(**placement["resizing"]),
             ),
         }

@@ -1,15 +1,24 @@
 """Pictures with their ground truth, decoded, augmented and placed on demand."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.copy_paste import DrawnPicture, paste_objects
 from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.keys import generator_for, paste_key, pixels_key
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.mask_frames import draw_frames
+from hrdet_cli.engine.data.object_bitmaps import tighten_boxes
+from hrdet_cli.engine.data.pixel_changes import PixelChange, change_pixels
 from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Placement, move_boxes
@@ -19,8 +28,8 @@ from hrdet_cli.engine.geometry import Scale
 class PictureDataset:
     """Samples of an annotation file, each a pure function of (seed, epoch, showing).
 
-    A crop keeps the targets whose centre lies inside it, as SimpleDet does.  Crowd regions are areas rather
-    than things: whatever part of one the crop shows stays an ignored region.
+    A crop keeps targets by its own rule.  Crowd regions are areas rather than things: whatever part of one
+    the crop shows stays an ignored region.
 
     Attributes:
         annotations: The ground truth.
@@ -29,6 +38,8 @@ class PictureDataset:
         with_masks: Whether targets have masks, as only training needs them; the annotations then have
             segmentations.
         label_maps: Those of the pictures; None where nobody needs them.
+        pixel_changes: What is done to colours and sharpness, after the picture was placed.
+        paste_probability: Chance that objects of another picture are put onto one; only with masks.
     """
 
     def __init__(
@@ -40,10 +51,14 @@ class PictureDataset:
         seed: int,
         with_masks: bool = False,
         label_maps: LabelMaps | None = None,
+        pixel_changes: Sequence[PixelChange] = (),
+        paste_probability: float = 0.0,
     ) -> None:
         self.annotations = annotations
         self.with_masks = with_masks
         self.label_maps = label_maps
+        self.pixel_changes = tuple(pixel_changes)
+        self.paste_probability = paste_probability
         self.seed = seed
         self.augmentation = augmentation
         self._images = images
@@ -72,29 +87,56 @@ class PictureDataset:
         """The sample of one showing of a picture; the arguments are those of ``placement_of``.
 
         Raises:
-            DataError: The picture, or its label map, is missing, damaged or not of its annotated size.
+            DataError: The picture, one whose objects are pasted onto it, or a label map is missing, damaged
+                or not of its annotated size.
         """
-        index = showing.index
-        name = self.name_of(index)
-        original = self.annotations.size_of(index)
+        key = showing.key(seed=self.seed, epoch=epoch)
         placement = self.placement_of(epoch, showing, scale=scale)
+        sample, segmentations = self._place(showing.index, placement, key)
+        generator = generator_for(paste_key(key))
+        if segmentations is not None and generator.random() < self.paste_probability:
+            sample = paste_objects(
+                DrawnPicture(sample, segmentations), self._draw_source(generator, scale), generator
+            )
+        pixels, words = change_pixels(sample.pixels, self.pixel_changes, generator_for(pixels_key(key)))
+        record = replace(sample.record, changes=(*sample.record.changes, *words))
+        return replace(sample, pixels=pixels, record=record)
+
+    def _draw_source(self, generator: np.random.Generator, scale: Scale | None) -> DrawnPicture:
+        """Any picture with targets, placed anew, whose objects go onto another."""
+        candidates = np.flatnonzero(self.annotations.num_boxes)
+        index = int(candidates[generator.integers(len(candidates))])
+        size, (boxes, _) = self.annotations.size_of(index), self.annotations.targets_of(index)
+        placement = self.augmentation.place(size, boxes, generator, scale=scale)
+        sample, segmentations = self._place(index, placement, key=0)
+        if segmentations is None:
+            raise ValueError("objects are pasted by their masks, and there are none")
+        return DrawnPicture(sample, segmentations)
+
+    def _place(self, index: int, placement: Placement, key: int) -> tuple[Sample, Segmentations | None]:
+        """A picture where its placement says, and the segmentations of its targets if they have masks."""
+        name, original = self.name_of(index), self.annotations.size_of(index)
         pixels, damage = decode_picture(self._images.read(name), expected=original, name=name)
         boxes, labels = self.annotations.targets_of(index)
         moved, is_kept = move_boxes(boxes, original, placement)
         crowd, _ = move_boxes(self.annotations.crowd_of(index)[0], original, placement)
         is_seen = (crowd[:, 2:] > crowd[:, :2]).all(axis=1)
-        masks = None
-        if self.with_masks:
-            segmentations = self.annotations.segmentations_of(index, is_kept)
-            masks = torch.from_numpy(draw_frames(segmentations, moved[is_kept], original, placement))
-        semantic = None
+        moved, labels = moved[is_kept], labels[is_kept]
+        segmentations = self.annotations.segmentations_of(index, is_kept) if self.with_masks else None
+        masks = semantic = None
+        if segmentations is not None:
+            if placement.is_cut and placement.crop is not None and placement.crop.keeps == "shown":
+                moved, is_shown = tighten_boxes(moved, segmentations, original, placement)
+                moved, labels = moved[is_shown], labels[is_shown]
+                segmentations = segmentations.take(np.flatnonzero(is_shown))
+            masks = torch.from_numpy(draw_frames(segmentations, moved, original, placement))
         if self.label_maps is not None:
             semantic = torch.from_numpy(self.label_maps.read(name, original, placement))
-        return Sample(
+        sample = Sample(
             pixels=move_pixels(pixels, placement),
-            boxes=torch.from_numpy(moved[is_kept]),
-            labels=torch.from_numpy(labels[is_kept]),
-            key=showing.key(seed=self.seed, epoch=epoch),
+            boxes=torch.from_numpy(moved),
+            labels=torch.from_numpy(labels),
+            key=key,
             record=PictureRecord(
                 index=index,
                 image_id=int(self.annotations.image_ids[index]),
@@ -107,3 +149,4 @@ class PictureDataset:
             masks=masks,
             semantic=semantic,
         )
+        return sample, segmentations

@@ -5,9 +5,10 @@ else, so neither the number of workers, nor the number of processes, nor a resum
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 _MASK_64_BITS = (1 << 64) - 1
-_PICTURE, _ORDER, _TURN, _SPARE, _SHOWINGS = 1, 2, 3, 4, 5
+_PICTURE, _ORDER, _TURN, _SPARE, _SHOWINGS, _PIXELS, _PASTE = 1, 2, 3, 4, 5, 6, 7
 
 
 def picture_key(*, seed: int, epoch: int, index: int, occurrence: int = 0) -> int:
@@ -23,6 +24,16 @@ def picture_key(*, seed: int, epoch: int, index: int, occurrence: int = 0) -> in
         A well mixed integer in ``[0, 2**63)``; it fits an int64 tensor.
     """
     return _mix(_PICTURE, seed, epoch, index, *_again(occurrence))
+
+
+def picture_keys(
+    *, seed: int, epoch: int, indices: NDArray[np.int64], occurrences: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """`picture_key` of many showings, ``(N,)`` as both arrays."""
+    state = np.full(len(indices), _fold(_PICTURE, seed, epoch), dtype=np.uint64)
+    state = _fold_words(state, indices.astype(np.uint64))
+    state = np.where(occurrences > 0, _fold_words(state, occurrences.astype(np.uint64)), state)
+    return (state >> np.uint64(1)).astype(np.int64)
 
 
 def order_key(*, seed: int, epoch: int) -> int:
@@ -46,6 +57,16 @@ def spare_key(*, seed: int, epoch: int, index: int, occurrence: int = 0) -> int:
     return _mix(_SPARE, seed, epoch, index, *_again(occurrence))
 
 
+def pixels_key(key: int) -> int:
+    """Key of what is done to the pixels of a picture whose own key is given; in ``[0, 2**63)``."""
+    return _mix(_PIXELS, key)
+
+
+def paste_key(key: int) -> int:
+    """Key of what is pasted onto a picture whose own key is given; in ``[0, 2**63)``."""
+    return _mix(_PASTE, key)
+
+
 def showings_key(*, seed: int, epoch: int) -> int:
     """Key of how often one epoch shows each picture; in ``[0, 2**63)``."""
     return _mix(_SHOWINGS, seed, epoch)
@@ -65,11 +86,24 @@ def _again(occurrence: int) -> tuple[int, ...]:
 
 
 def _mix(*parts: int) -> int:
-    """Fold integers into 63 bits with SplitMix64's finaliser (Steele et al., OOPSLA 2014, figure 17)."""
+    """Fold integers into 63 bits."""
+    return _fold(*parts) >> 1
+
+
+def _fold(*parts: int) -> int:
+    """Fold integers into 64 bits with SplitMix64's finaliser (Steele et al., OOPSLA 2014, figure 17)."""
     state = 0
     for part in parts:
         state = (state + part + 0x9E3779B97F4A7C15) & _MASK_64_BITS
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64_BITS
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK_64_BITS
         state ^= state >> 31
-    return state >> 1
+    return state
+
+
+def _fold_words(state: NDArray[np.uint64], part: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One more part for each of many states."""
+    state = state + part + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))

@@ -93,7 +93,8 @@ class LabelMaps:
             DataError: As of `labels_of`.
         """
         rows, columns = _sources(original, placement)
-        return self.labels_of(file_name, original)[np.ix_(rows, columns)]
+        labels = self.labels_of(file_name, original)[np.ix_(rows, columns)]
+        return labels.T if placement.quarter_turns % 2 else labels
 
     def labels_of(self, file_name: str, original: Size) -> NDArray[np.uint8]:
         """The label of every pixel of a picture.
@@ -150,12 +151,19 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _sources(original: Size, placement: Placement) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the original picture that labels are read from."""
-    placed, resized, crop = placement.placed, placement.resized, placement.crop
-    rows = np.arange(0, placed.height, LABEL_MAP_STRIDE)
-    columns = np.arange(0, placed.width, LABEL_MAP_STRIDE)
+    """Rows and columns of the original picture that labels are read from.
+
+    Where the picture lies on its side, its rows are the columns of the map.
+    """
+    upright, resized, crop = placement.upright, placement.resized, placement.crop
+    rows, columns = np.arange(upright.height), np.arange(upright.width)
+    if placement.quarter_turns in (2, 3):
+        rows = rows[::-1]
+    if placement.quarter_turns in (1, 2):
+        columns = columns[::-1]
+    rows, columns = rows[::LABEL_MAP_STRIDE], columns[::LABEL_MAP_STRIDE]
     if placement.flipped:
-        columns = placed.width - 1 - columns
+        columns = upright.width - 1 - columns
     if crop is not None:
         rows, columns = rows + crop.top, columns + crop.left
     return rows * original.height // resized.height, columns * original.width // resized.width

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.run_lengths import look_up_runs
 from hrdet_cli.engine.data.segmentations import Segmentations
-from hrdet_cli.engine.data.transforms import Placement, canvas_map
+from hrdet_cli.engine.data.transforms import Placement, canvas_map, turn_boxes
 from hrdet_cli.engine.geometry import Size
 
 FRAME_CELLS = 112
@@ -33,8 +33,8 @@ def draw_frames(
         ``(G, M, M)``, rows from the top of the box to its bottom: 1 inside of the object, 0 outside.
     """
     factors, shifts = canvas_map(original, placement)
-    starts = boxes[:, :2].astype(np.float64)
-    sides = boxes[:, 2:].astype(np.float64) - starts
+    upright = turn_boxes(boxes.astype(np.float64), placement.placed, -placement.quarter_turns)
+    starts, sides = upright[:, :2], upright[:, 2:] - upright[:, :2]
     frames = np.zeros((len(boxes), FRAME_CELLS, FRAME_CELLS), dtype=np.uint8)
     owners = np.repeat(np.arange(len(boxes)), np.diff(segmentations.polygon_offsets))
     if len(owners):
@@ -51,7 +51,7 @@ def draw_frames(
         pixels = np.clip(np.floor(points), 0, (original.width - 1, original.height - 1)).astype(np.int64)
         runs = segmentations.runs[segmentations.run_offsets[row] : segmentations.run_offsets[row + 1]]
         frames[row] = look_up_runs(runs, columns=pixels[:, 0], rows=pixels[:, 1], height=original.height)
-    return frames
+    return np.ascontiguousarray(np.rot90(frames, placement.quarter_turns, axes=(1, 2)))
 
 
 def fill_polygons(

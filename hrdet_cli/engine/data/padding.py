@@ -29,13 +29,14 @@ class FixedCanvas:
     short: int
 
     def canvas_for(self, sizes: Sequence[Size]) -> Size:
-        """The canvas of a batch of one orientation; squares fit both.
+        """The canvas of a batch of one orientation, or of any on a square; square pictures fit both.
 
         Raises:
             DataError: The batch mixes orientations or holds a picture larger than the canvas.
         """
         is_portrait = any(size.is_portrait for size in sizes)
-        if is_portrait and any(size.width > size.height for size in sizes):
+        is_mixed = is_portrait and any(size.width > size.height for size in sizes)
+        if is_mixed and self.long != self.short:
             raise DataError(f"a batch mixes portrait and landscape pictures: {', '.join(map(str, sizes))}")
         canvas = Scale(self.long, self.short).turned(portrait=is_portrait)
         for size in sizes:
@@ -53,8 +54,8 @@ class StepCanvases:
 
     Attributes:
         canvases: Long and short edges in pixels; each may be turned.
-        shares_scale: Whether the pictures of a step share a scale; else each draws its own, and those that
-            then need the same canvas share steps.
+        shares_scale: Whether the pictures of a step share a scale; else each draws its own, as large-scale
+            jitter does, and those that then need the same canvas share steps.
     """
 
     canvases: tuple[Scale, ...]

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.keys import generator_for, turn_key
+from hrdet_cli.engine.data.keyed_draws import first_uniforms
+from hrdet_cli.engine.data.keys import generator_for, picture_keys, turn_key
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
 from hrdet_cli.engine.data.samplers import share_of, training_order
+from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
 from hrdet_cli.engine.data.showings import EpochSampler, Showing, Showings
 from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.data.turning import TurningAugmentation, jitter_of
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
@@ -56,6 +59,7 @@ class TrainingSteps:
         batch_size: Pictures in a step over all processes.
         seed: The run's seed.
         rates: ``(M,)`` how often an epoch shows each picture; None shows each once.
+        pastes: Whether a picture may get the boxes of another.
 
     Attributes:
         indices: As given.
@@ -74,11 +78,13 @@ class TrainingSteps:
         batch_size: int,
         seed: int,
         rates: NDArray[np.float64] | None = None,
+        pastes: bool = False,
     ) -> None:
         self._annotations = annotations
         self.indices = indices
         self._augmentation = augmentation
         self._seed = seed
+        self._pastes = pastes
         self.padding = padding
         self.batch_size = batch_size
         sizes = annotations.sizes[indices]
@@ -86,9 +92,11 @@ class TrainingSteps:
         self.sampler = EpochSampler(rates, is_portrait=self._is_portrait, batch_size=batch_size)
         self._shape_classes = np.zeros(len(indices), dtype=np.int64)
         self._has_step_scale = isinstance(padding, StepCanvases) and padding.shares_scale
-        self._has_drawn_canvas = isinstance(padding, StepCanvases) and not padding.shares_scale
+        self._drawing_jitter = None
         if isinstance(padding, StepCanvases) and padding.shares_scale:
             self._shape_classes = _classes_by_canvas(sizes, augmentation, padding)
+        elif isinstance(padding, StepCanvases):
+            self._drawing_jitter = jitter_of(augmentation)
 
     @property
     def num_pictures(self) -> int:
@@ -130,45 +138,55 @@ class TrainingSteps:
         for size in count_sizes(self._annotations, self.indices):
             for scale in self._augmentation.typical_scales():
                 sharing = placed.setdefault((size.is_portrait, scale if self._has_step_scale else None), [])
-                sharing.append(self._augmentation.placed_size(size, scale))
+                placed_size = self._augmentation.placed_size(size, scale)
+                sharing.append(placed_size)
+                if isinstance(self._augmentation, TurningAugmentation):
+                    sharing.append(Size(placed_size.width, placed_size.height))
         canvases = [self.padding.canvas_for(sizes) for sizes in placed.values()]
         return max(canvases, key=lambda canvas: canvas.num_pixels)
 
     @property
     def most_boxes(self) -> int:
-        """Boxes of the picture that has most; crowd regions do not count."""
-        return int(self._annotations.num_boxes[self.indices].max())
+        """Boxes that a picture can have at most, pasted ones included; crowd regions do not count."""
+        return (2 if self._pastes else 1) * int(self._annotations.num_boxes[self.indices].max())
 
     def order_of(self, epoch: int) -> Showings:
         """The global batches ``(S, B)`` of an epoch, whose pictures are positions in the annotation file."""
         showings = self.sampler.draw(seed=self._seed, epoch=epoch)
         classes = self._shape_classes[showings.pictures]
-        if self._has_drawn_canvas:
-            classes = self._drawn_classes(epoch, showings)
+        if self._drawing_jitter is not None:
+            classes = self._drawn_classes(self._drawing_jitter, epoch, showings)
         batches = training_order(
             is_portrait=self._is_portrait[showings.pictures],
             shape_classes=classes,
-            spreads_classes=self._has_drawn_canvas,
+            spreads_classes=self._drawing_jitter is not None,
             batch_size=self.batch_size,
             seed=self._seed,
             epoch=epoch,
         ).batches
         return Showings(self.indices[showings.pictures[batches]], showings.occurrences[batches])
 
-    def _drawn_classes(self, epoch: int, showings: Showings) -> NDArray[np.int64]:
+    def _drawn_classes(
+        self, jitter: ScaleJitterAugmentation, epoch: int, showings: Showings
+    ) -> NDArray[np.int64]:
         """Number showings by the canvases that they need in an epoch, the smallest canvas first."""
-        placed = list(self._drawn_sizes(epoch, replace(showings, pictures=self.indices[showings.pictures])))
-        needed = {size: self.padding.canvas_for([size]) for size in set(placed)}
-        by_area = sorted(set(needed.values()), key=lambda canvas: (canvas.num_pixels, canvas))
-        number_of = {canvas: number for number, canvas in enumerate(by_area)}
-        return np.array([number_of[needed[size]] for size in placed], dtype=np.int64)
+        showings = replace(showings, pictures=self.indices[showings.pictures])
+        unique, size_of_showing = np.unique(
+            self._drawn_sizes(jitter, epoch, showings), axis=0, return_inverse=True
+        )
+        canvases = [self.padding.canvas_for([Size(*size)]) for size in unique.tolist()]
+        by_area = sorted(set(canvases), key=lambda canvas: (canvas.num_pixels, canvas))
+        numbers = np.array([by_area.index(canvas) for canvas in canvases], dtype=np.int64)
+        return numbers[size_of_showing.ravel()]
 
-    def _drawn_sizes(self, epoch: int, showings: Showings) -> Iterator[Size]:
-        """Sizes on the canvas of pictures that draw their own scales, which are the first that they draw."""
-        for showing in map(Showing, showings.pictures.tolist(), showings.occurrences.tolist()):
-            generator = generator_for(showing.key(seed=self._seed, epoch=epoch))
-            scale = self._augmentation.draw_scale(generator)
-            yield self._augmentation.placed_size(self._annotations.size_of(showing.index), scale)
+    def _drawn_sizes(
+        self, jitter: ScaleJitterAugmentation, epoch: int, showings: Showings
+    ) -> NDArray[np.int64]:
+        """``(N, 2)`` sizes on the canvas of pictures whose scale is the first that they draw."""
+        keys = picture_keys(
+            seed=self._seed, epoch=epoch, indices=showings.pictures, occurrences=showings.occurrences
+        )
+        return jitter.drawn_sizes(self._annotations.sizes[showings.pictures], first_uniforms(keys))
 
     def requests(self, epoch: int, world: World, *, first_step: int = 0) -> Iterator[BatchRequest]:
         """One process's batches of an epoch, from a step counted from 0 on."""
@@ -180,9 +198,9 @@ class TrainingSteps:
     def _request(self, epoch: int, step: int, batch: Showings, world: World) -> BatchRequest:
         own = (share_of(batch.pictures, world).tolist(), share_of(batch.occurrences, world).tolist())
         share = tuple(map(Showing, *own))
-        if self._has_drawn_canvas:
-            placed = list(self._drawn_sizes(epoch, batch))
-            return BatchRequest(epoch, share, canvas=self.padding.canvas_for(placed))
+        if self._drawing_jitter is not None:
+            drawn = self._drawn_sizes(self._drawing_jitter, epoch, batch).tolist()
+            return BatchRequest(epoch, share, canvas=self.padding.canvas_for([Size(*size) for size in drawn]))
         if not self._has_step_scale:
             return BatchRequest(epoch, share)
         scale = self._scale_of(epoch, step)

@@ -1,8 +1,8 @@
-"""Where a picture's pixels and boxes go: resize, crop, flip.
+"""Where a picture's pixels and boxes go: resize, crop, flip, turn.
 
 An augmentation (``augmentations.py``) draws a ``Placement`` from a generator; applying it to boxes (here), to
 pixels (``pixels.py``), masks (``mask_frames.py``) and label maps is then arithmetic.  The order is always
-resize, crop, flip.
+resize, crop, flip, turn.
 """
 
 from dataclasses import dataclass
@@ -75,17 +75,30 @@ class Placement:
         crop: What was cut out of the resized picture; None for all of it.
         flipped: Whether left and right were then exchanged.
         resizing: Conventions of the resize.
+        quarter_turns: By how many times 90 degrees, counter-clockwise, it was turned at last; in [0, 3].
     """
 
     resized: Size
     crop: Crop | None = None
     flipped: bool = False
     resizing: Resizing = OWN_RESIZING
+    quarter_turns: int = 0
+
+    @property
+    def upright(self) -> Size:
+        """Size of the picture before it was turned."""
+        return self.resized if self.crop is None else self.crop.size
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the crop took anything away."""
+        return self.upright != self.resized
 
     @property
     def placed(self) -> Size:
         """Size of the picture on its canvas."""
-        return self.resized if self.crop is None else self.crop.size
+        upright = self.upright
+        return Size(upright.width, upright.height) if self.quarter_turns % 2 else upright
 
 
 def resize_within(size: Size, scale: Scale, rounding: Rounding = "half-up") -> Size:
@@ -118,13 +131,25 @@ def move_boxes(
     moved = resize_boxes(boxes, original, placement.resized, placement.resizing)
     if placement.crop is not None:
         moved -= np.array([placement.crop.left, placement.crop.top] * 2)
-    edges = np.array([placement.placed.width, placement.placed.height])
+    edges = np.array([placement.upright.width, placement.upright.height])
     is_kept = _stays(moved, edges, "centred" if placement.crop is None else placement.crop.keeps)
     fixed = np.array(placement.resizing.fixed_corner)
     moved = np.clip(moved, fixed, np.tile(edges, 2) - fixed[::-1])
     if placement.flipped:
-        moved[:, [0, 2]] = placement.placed.width - moved[:, [2, 0]]
-    return moved.astype(np.float32), is_kept
+        moved[:, [0, 2]] = placement.upright.width - moved[:, [2, 0]]
+    targets = turn_boxes(moved, placement.upright, placement.quarter_turns).astype(np.float32)
+    if placement.crop is not None and placement.crop.keeps == "shown":
+        is_kept &= (targets[:, 2:] > targets[:, :2]).all(axis=1)
+    return targets, is_kept
+
+
+def turn_boxes(boxes: NDArray[np.float64], size: Size, quarter_turns: int) -> NDArray[np.float64]:
+    """Turn boxes ``(B, 4)`` counter-clockwise with their picture of a size, so many times by 90 degrees."""
+    width, height = size.width, size.height
+    for _ in range(quarter_turns % 4):
+        x1, y1, x2, y2 = boxes.T
+        boxes, width, height = np.stack([y1, width - x2, y2, width - x1], axis=1), height, width
+    return boxes
 
 
 def _stays(boxes: NDArray[np.float64], edges: NDArray[np.int64], rule: BoxRule) -> NDArray[np.bool_]:
@@ -140,7 +165,7 @@ def _stays(boxes: NDArray[np.float64], edges: NDArray[np.int64], rule: BoxRule) 
 
 
 def canvas_map(original: Size, placement: Placement) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where points of a picture go, which is where its pixels go, whatever the corners of boxes are.
+    """Where points of a picture go before it is turned, whatever the corners of boxes are.
 
     Args:
         original: The picture's size as annotated.
@@ -148,13 +173,13 @@ def canvas_map(original: Size, placement: Placement) -> tuple[NDArray[np.float64
 
     Returns:
         factors: ``(2,)`` of x and y.
-        shifts: ``(2,)``; a point lies at ``point * factors + shifts`` on the canvas.
+        shifts: ``(2,)``; a point lies at ``point * factors + shifts`` of the picture as it is then.
     """
     resized, crop = placement.resized, placement.crop
     factors = np.array([resized.width / original.width, resized.height / original.height])
     shifts = np.zeros(2) if crop is None else -np.array([crop.left, crop.top], dtype=np.float64)
     if placement.flipped:
-        factors[0], shifts[0] = -factors[0], placement.placed.width - shifts[0]
+        factors[0], shifts[0] = -factors[0], placement.upright.width - shifts[0]
     return factors, shifts
 
 

@@ -1,6 +1,6 @@
 """A sheet that shows one training batch as the model gets it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -25,6 +25,18 @@ _SMALLEST_TILE = 280  # narrower ones leave no room for their captions
 _MARGIN, _GAP = 28, 20
 _LINE = 18
 _LARGEST_ZOOM = 2.0
+
+_TURNS: Mapping[tuple[bool, int], Sequence[str]] = {
+    (False, 0): (),
+    (False, 1): ("turned left",),
+    (False, 2): ("turned by half",),
+    (False, 3): ("turned right",),
+    (True, 0): ("flipped",),
+    (True, 1): ("flipped, turned left",),
+    (True, 2): ("flipped upside down",),
+    (True, 3): ("flipped, turned right",),
+}
+"""What flip and quarter turns come to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +136,7 @@ def _placing_in_words(record: PictureRecord) -> list[str]:
     parts = [f"{in_words(record.original)} → {in_words(resized)} ({factor_in_words(record)})"]
     if crop is not None and crop.size != resized:
         parts.append(f"crop {in_words(crop.size)} at {crop.left}, {crop.top}")
-    if record.placement.flipped:
-        parts.append("flipped")
-    return parts
+    return [*parts, *_TURNS[record.placement.flipped, record.placement.quarter_turns], *record.changes]
 
 
 def _draw_caption(sheet: Image.Image, lines: Sequence[str], *, left: int, top: int) -> None:

@@ -77,7 +77,7 @@ def _policies_called(name: str, spec: ExperimentSpec) -> Iterator[Policy]:
         edges = [list(canvas) for canvas in own.canvases_pixels]
         settings = ("padding.policy=canvases", f"padding.canvases_pixels={edges}")
         yield Policy(f"canvases {len(edges)}", own, settings, is_own=True)
-    else:
+    elif spec.augmentation.extras.turn_probability == 0:  # else specs refuse it
         numbers = (own.num_to_choose,) if isinstance(own, CanvasesPaddingSpec) else NUMS_CANVASES
         for number in numbers:
             padding = CanvasesPaddingSpec(policy="canvases", num_canvases=number)
@@ -95,4 +95,6 @@ def _smallest_fixed(spec: ExperimentSpec) -> FixedPaddingSpec:
     else:
         edges = list(augmentation.scales_pixels)
     long, short = (rounded_up(max(edge)) for edge in zip(*edges, strict=True))
+    if augmentation.extras.turn_probability:
+        short = long
     return FixedPaddingSpec(policy="fixed", canvas_pixels=(long, short))

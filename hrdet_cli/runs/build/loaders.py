@@ -10,6 +10,7 @@ from hrdet_cli.engine.data.views import Views
 from hrdet_cli.engine.distributed.world import World, current_world
 from hrdet_cli.engine.evaluation.merging import ViewMerging
 from hrdet_cli.engine.geometry import Scale
+from hrdet_cli.runs.build.pixel_changes import build_pixel_changes
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -31,6 +32,8 @@ def build_training_loader(
             seed=spec.run.seed,
             with_masks=part.annotations.segmentations is not None,
             label_maps=part.label_maps,
+            pixel_changes=build_pixel_changes(spec.augmentation.extras),
+            paste_probability=spec.augmentation.extras.paste_probability,
         ),
         steps=build_steps(spec, part.annotations, num_processes=world.size),
         world=world,

@@ -5,18 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.augmentations import (
-    Augmentation,
-    ResizeAugmentation,
-    ResizeCropAugmentation,
-    ScaleJitterAugmentation,
-)
+from hrdet_cli.engine.data.augmentations import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors, with_shares
+from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
 from hrdet_cli.engine.data.transforms import Resizing
+from hrdet_cli.engine.data.turning import TurningAugmentation, jitter_of
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.runs.dataset import training_indices
 from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, ScaleJitterSpec
@@ -52,6 +49,7 @@ def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_proce
         batch_size=spec.data.num_pictures_per_process * num_processes,
         seed=spec.run.seed,
         rates=build_rates(spec.data, annotations, indices),
+        pastes=spec.augmentation.extras.paste_probability > 0,
     )
 
 
@@ -87,7 +85,18 @@ def build_resizing(spec: ExperimentSpec) -> Resizing:
 
 
 def build_augmentation(augmentation: AugmentationSpec, resizing: Resizing) -> Augmentation:
-    """What is done to training pictures."""
+    """How training pictures are placed."""
+    upright, extras = _build_upright(augmentation, resizing), augmentation.extras
+    if not (extras.vertical_flip_probability or extras.turn_probability):
+        return upright
+    return TurningAugmentation(
+        upright=upright,
+        flip_probability=extras.vertical_flip_probability,
+        turn_probability=extras.turn_probability,
+    )
+
+
+def _build_upright(augmentation: AugmentationSpec, resizing: Resizing) -> Augmentation:
     if isinstance(augmentation, ScaleJitterSpec):
         return ScaleJitterAugmentation(
             edge=augmentation.edge_pixels,
@@ -125,6 +134,5 @@ def build_padding(
             canvases = tuple(Scale(*edges) for edges in padding.canvases_pixels)
         else:
             canvases = choose_canvases(count_by_size, augmentation, num_canvases=padding.num_to_choose)
-        shares_scale = not isinstance(augmentation, ScaleJitterAugmentation)
-        return StepCanvases(canvases=canvases, shares_scale=shares_scale)
+        return StepCanvases(canvases=canvases, shares_scale=jitter_of(augmentation) is None)
     return SmallestCanvas(divisor=padding.divisor_pixels)

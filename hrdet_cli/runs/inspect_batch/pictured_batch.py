@@ -89,7 +89,9 @@ def _describe(record: PictureRecord, num_boxes: int) -> dict[str, Any]:
         "crop": None if crop is None else {"left": crop.left, "top": crop.top, "size": str(crop.size)},
         "placed": str(placement.placed),
         "flipped": placement.flipped,
-        "cropped": placement.placed != placement.resized,
+        "quarter_turns": placement.quarter_turns,
+        "changes": list(record.changes),
+        "cropped": placement.is_cut,
         "num_boxes": num_boxes,
         "num_ignored": len(record.ignored_boxes),
     }

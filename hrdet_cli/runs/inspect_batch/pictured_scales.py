@@ -10,6 +10,7 @@ from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.inspect_batch.scale_summary import listed_scales
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.extras import ExtrasSpec
 
 _MOST_PICTURES, _MOST_SCALES = 5, 5
 
@@ -17,7 +18,7 @@ _MOST_PICTURES, _MOST_SCALES = 5, 5
 def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_processes: int) -> Image.Image:
     """Draw pictures of the first process's first batch at every scale, on the canvas it would have there.
 
-    Nothing is flipped, so that a picture looks the same at every scale.
+    Nothing else is done to pictures, so that one looks the same at every scale.
 
     Args:
         spec: The experiment.
@@ -28,8 +29,8 @@ def picture_scales(spec: ExperimentSpec, part: DatasetPart, *, epoch: int, num_p
     Raises:
         DataError: A picture is missing or damaged, or fits no canvas.
     """
-    unflipped = spec.augmentation.model_copy(update={"flip_probability": 0.0})
-    augmentation = build_augmentation(unflipped, build_resizing(spec))
+    plain = spec.augmentation.model_copy(update={"flip_probability": 0.0, "extras": ExtrasSpec()})
+    augmentation = build_augmentation(plain, build_resizing(spec))
     annotations = part.annotations
     steps = build_steps(spec, annotations, num_processes=num_processes)
     first = next(steps.requests(epoch, World(0, num_processes)))

@@ -57,7 +57,8 @@ def summary_tables(summary: Summary) -> tuple[TextTable, ...]:
 
 def _picture_row(picture: dict[str, Any]) -> tuple[str, ...]:
     scale_x, scale_y = picture["scale_xy"]
-    changes = [word for word, is_so in (("flip", picture["flipped"]), ("crop", picture["cropped"])) if is_so]
+    done = (("flip", picture["flipped"]), ("turn", picture["quarter_turns"]), ("crop", picture["cropped"]))
+    changes = [*(word for word, is_so in done if is_so), *picture["changes"]]
     return (
         picture["file"],
         picture["original"],

@@ -254,6 +254,28 @@ def test_scale_jitter_goes_with_its_own_square_alone(settings: tuple[str, ...], 
     load_spec(preset="demo", settings=[*jitter, "padding={policy: canvases, num_canvases: 3}"])
 
 
+def test_turned_pictures_want_a_square_or_canvases_of_their_batches() -> None:
+    turns = "augmentation.extras.turn_probability=0.5"
+    with pytest.raises(SpecError, match=r"turned pictures lie on a square or on canvases of their batches"):
+        load_spec(preset="demo", settings=[turns])
+    for padding in ("{policy: fixed, canvas_pixels: [320, 320]}", "{policy: batch}"):
+        load_spec(preset="demo", settings=[turns, f"padding={padding}"])
+
+
+def test_objects_are_pasted_only_where_masks_are_read() -> None:
+    paste = "augmentation.extras.copy_paste={}"
+    with pytest.raises(SpecError, match=r"copy_paste: pastes objects by their masks, and model\.head\.kind="):
+        load_spec(preset="demo", settings=[paste])
+    load_spec(preset="demo-mask", settings=[paste])
+
+
+def test_a_range_of_what_is_done_to_pixels_begins_before_it_ends() -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=["augmentation.extras={jpeg: {quality: [90, 30]}}"])
+    (problem,) = caught.value.problems
+    assert problem.endswith("augmentation.extras.jpeg.quality: is (least, largest), so write [30, 90]")
+
+
 def test_short_before_long_is_refused_with_the_right_order() -> None:
     with pytest.raises(SpecError, match=r"is \(long edge, short edge\), so write \[1333, 800\]"):
         load_spec(preset="hrnet-w18", settings=["augmentation.scales_pixels=[[800,1333]]"])

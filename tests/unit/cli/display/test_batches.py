@@ -37,7 +37,9 @@ def inspection() -> Inspection:
         "scale_xy": [1.25, 1.25],
         "placed": "1067x1000",
         "flipped": True,
+        "quarter_turns": 0,
         "cropped": True,
+        "changes": [],
         "num_boxes": 1234,
         "num_ignored": 12,
     }

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.keys import picture_key
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.padding import FixedCanvas
+from hrdet_cli.engine.data.pixel_changes import Noise, PixelChange
+from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
@@ -178,3 +181,42 @@ def test_masks_of_annotations_without_segmentations_cannot_be_asked_for(
     )
     with pytest.raises(ValueError, match=r"annotations\.json was loaded without segmentations"):
         dataset.sample(0, Showing(3))
+
+
+def test_what_is_done_besides_placing_is_drawn_by_the_key_and_moves_no_picture(
+    pictures_folder: Path, outlined_annotations: CocoAnnotations
+) -> None:
+    annotations = outlined_annotations
+    jitter = ScaleJitterAugmentation(edge=64, factors=(0.5, 2.0), flip_probability=0.5)
+
+    def dataset(changes: Sequence[PixelChange], paste_probability: float) -> PictureDataset:
+        return PictureDataset(
+            annotations=annotations,
+            images=open_images(pictures_folder),
+            augmentation=jitter,
+            seed=3,
+            with_masks=True,
+            pixel_changes=changes,
+            paste_probability=paste_probability,
+        )
+
+    noise = Noise(probability=0.5, deviation=(20, 20))
+    plain, noisy, pasting = dataset([], 0), dataset([noise], 0), dataset([noise], 0.5)
+    num_noisy = num_pasted = 0
+    for index in range(len(annotations)):
+        before, changed = plain.sample(1, Showing(index)), noisy.sample(1, Showing(index))
+        assert changed.record.placement == before.record.placement
+        assert torch.equal(changed.boxes, before.boxes)
+        assert torch.equal(changed.pixels, before.pixels) == (changed.record.changes == ())
+        num_noisy += len(changed.record.changes)
+        pasted = pasting.sample(1, Showing(index))
+        again = dataset([noise], 0.5).sample(1, Showing(index))
+        assert pasted.record.placement == before.record.placement
+        assert pasted.record.changes == again.record.changes
+        assert torch.equal(pasted.pixels, again.pixels)
+        assert torch.equal(pasted.boxes, again.boxes)
+        assert pasted.masks is not None
+        assert len(pasted.masks) == len(pasted.boxes) == len(pasted.labels)
+        num_pasted += any("pasted" in words for words in pasted.record.changes)
+    assert 0 < num_noisy < len(annotations)
+    assert 0 < num_pasted < len(annotations)

@@ -38,6 +38,9 @@ def maps_with(folder: Path, image: Image.Image, *, num_labels: int = 183) -> Lab
         Placement(Size(101, 157), flipped=True),
         Placement(Size(101, 157), crop=Crop(13, 40, Size(64, 83))),
         Placement(Size(101, 157), crop=Crop(13, 40, Size(61, 83)), flipped=True),
+        Placement(Size(101, 157), quarter_turns=1),
+        Placement(Size(101, 157), flipped=True, quarter_turns=2),
+        Placement(Size(101, 157), crop=Crop(13, 40, Size(61, 83)), flipped=True, quarter_turns=3),
     ],
     ids=str,
 )
@@ -60,6 +63,7 @@ def test_labels_are_every_eighth_pixel_of_opencvs_nearest_resize(
         resized = resized[top : top + size.height, left : left + size.width]
     if placement.flipped:
         resized = resized[:, ::-1]
+    resized = np.rot90(resized, placement.quarter_turns)
     np.testing.assert_array_equal(found, resized[::8, ::8])
     assert found.dtype == np.uint8
 

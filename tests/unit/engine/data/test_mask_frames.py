@@ -24,6 +24,9 @@ PLACEMENTS = [
     Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67))),
     Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67)), flipped=True),
     Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67), keeps="shown")),
+    Placement(Size(83, 121), flipped=True, quarter_turns=2),
+    Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67)), quarter_turns=1),
+    Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67)), flipped=True, quarter_turns=3),
     Placement(Size(31, 47), flipped=True, resizing=Resizing(box_corners="inclusive")),
 ]
 
@@ -69,9 +72,12 @@ def is_inside(point: tuple[float, float], polygon: Polygon) -> bool:
 
 
 def original_point(x: float, y: float, placement: Placement) -> tuple[float, float]:
-    """Undo flip, crop and resize, one after the other."""
+    """Undo turn, flip, crop and resize, one after the other."""
+    height = placement.placed.height
+    for _ in range(placement.quarter_turns):  # back: clockwise, which puts the left edge on top
+        x, y, height = height - y, x, placement.placed.width + placement.placed.height - height
     if placement.flipped:
-        x = placement.placed.width - x
+        x = placement.upright.width - x
     if placement.crop is not None:
         x, y = x + placement.crop.left, y + placement.crop.top
     resized = placement.resized

@@ -25,7 +25,11 @@ def test_a_fixed_canvas_turns_with_the_batch_and_squares_fit_both(sizes: list[Si
 
 def test_a_batch_of_two_orientations_has_no_fixed_canvas() -> None:
     with pytest.raises(DataError, match="mixes portrait and landscape pictures: 30x20, 20x30"):
-        FixedCanvas(long=64, short=64).canvas_for([Size(20, 30), Size(30, 20)])
+        FixedCanvas(long=64, short=32).canvas_for([Size(20, 30), Size(30, 20)])
+
+
+def test_a_square_canvas_holds_both_orientations() -> None:
+    assert FixedCanvas(long=64, short=64).canvas_for([Size(20, 30), Size(30, 20)]) == Size(64, 64)
 
 
 @pytest.mark.parametrize("size", [Size(1025, 1300), Size(1000, 1601), Size(1601, 1000)])

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from hrdet_cli.engine.data.pixels import move_pixels
-from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing
+from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes
 from hrdet_cli.engine.geometry import Size
 
 _PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).permute(
@@ -71,13 +71,26 @@ def test_a_crop_is_cut_before_the_flip() -> None:
     assert torch.equal(moved, _PIXELS[:, 5:15, 7:27].flip(2))
 
 
-def test_pixels_and_boxes_move_together() -> None:
-    from hrdet_cli.engine.data.transforms import move_boxes
+@pytest.mark.parametrize("quarter_turns", range(4))
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_turn_comes_last(flipped: bool, quarter_turns: int) -> None:
+    crop = Crop(top=5, left=7, size=Size(height=10, width=20))
+    placement = Placement(Size(40, 60), crop, flipped, quarter_turns=quarter_turns)
+    cut = _PIXELS[:, 5:15, 7:27].permute(1, 2, 0).numpy()
+    expected = np.rot90(cut[:, ::-1] if flipped else cut, quarter_turns)
+    moved = move_pixels(_PIXELS, placement).permute(1, 2, 0)
+    assert np.array_equal(moved.numpy(), expected)
+    assert placement.placed == Size(*expected.shape[:2])
 
+
+@pytest.mark.parametrize("quarter_turns", range(4))
+@pytest.mark.parametrize("flipped", [False, True])
+def test_pixels_and_boxes_move_together(flipped: bool, quarter_turns: int) -> None:
     pixels = torch.zeros((3, 40, 60), dtype=torch.uint8)
     pixels[:, 10:20, 30:50] = 255
     box = np.array([[30, 10, 50, 20]], dtype=np.float32)
-    placement = Placement(Size(80, 120), Crop(top=10, left=40, size=Size(50, 70)), flipped=True)
+    crop = Crop(top=10, left=40, size=Size(50, 70), keeps="shown")
+    placement = Placement(Size(80, 120), crop, flipped, quarter_turns=quarter_turns)
     moved = move_pixels(pixels, placement)[0]
     ((x1, y1, x2, y2),) = move_boxes(box, Size(40, 60), placement)[0].astype(int).tolist()
     bright = torch.nonzero(moved > 127)

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -6,17 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.augmentations import (
-    Augmentation,
-    ResizeAugmentation,
-    ResizeCropAugmentation,
-    ScaleJitterAugmentation,
-)
+from hrdet_cli.engine.data.augmentations import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.keyed_draws import first_uniforms
+from hrdet_cli.engine.data.keys import generator_for, picture_keys
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
+from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
 from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
-from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.data.transforms import Placement, Resizing
+from hrdet_cli.engine.data.turning import TurningAugmentation
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
@@ -187,6 +187,23 @@ def test_canvases_by_what_pictures_draw_leave_little_padding() -> None:
     assert share(_drawn_canvases(6)) > 0.85
 
 
+def test_sizes_that_are_drawn_for_an_epoch_are_those_that_pictures_get() -> None:
+    for resizing in (Resizing(), Resizing(rounding="down")):
+        for edge, factors in ((256, (0.1, 2.0)), (97, (0.01, 1.3))):
+            jitter = ScaleJitterAugmentation(
+                edge=edge, factors=factors, flip_probability=0.5, resizing=resizing
+            )
+            keys = picture_keys(
+                seed=1, epoch=3, indices=np.arange(len(_ANNOTATIONS)), occurrences=np.arange(203) % 3
+            )
+            drawn = jitter.drawn_sizes(_ANNOTATIONS.sizes, first_uniforms(keys))
+            for index, key in enumerate(keys.tolist()):
+                placement = jitter.place(
+                    _ANNOTATIONS.size_of(index), np.zeros((0, 4), dtype=np.float32), generator_for(key)
+                )
+                assert Size(*drawn[index].tolist()) == placement.placed
+
+
 def test_processes_lie_on_the_same_canvas_wherever_an_epoch_is_entered() -> None:
     steps = _steps(_drawn_canvases(6), _JITTER)
     shares = [[*steps.requests(3, World(rank, _WORLD_SIZE))] for rank in range(_WORLD_SIZE)]
@@ -204,6 +221,26 @@ def test_canvases_by_what_pictures_draw_come_at_even_distances() -> None:
     is_largest = np.array([canvas == steps.largest_canvas for canvas in canvases])
     expected = is_largest.mean() * np.arange(1, len(canvases) + 1)
     assert np.abs(np.cumsum(is_largest) - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("padding", [_SQUARE, SmallestCanvas()], ids=["square", "batch"])
+def test_turned_pictures_lie_inside_canvases_no_larger_than_the_largest(padding: PaddingPolicy) -> None:
+    turning = TurningAugmentation(upright=_JITTER, flip_probability=0.5, turn_probability=0.7)
+    steps = _steps(padding, turning, batch_size=4)
+    layouts = [layout for epoch in range(3) for layout in steps.layouts(epoch, World())]
+    assert all(
+        layout.canvas.contains(placement.placed) for layout in layouts for placement in layout.placements
+    )
+    assert max(layout.canvas.num_pixels for layout in layouts) == steps.largest_canvas.num_pixels
+    turns = Counter((p.flipped, p.quarter_turns) for layout in layouts for p in layout.placements)
+    assert len(turns) == 8
+    # Not turned (0.3) and not upside down, or turned by half (0.7 / 3) and upside down; then flipped or not.
+    expected = (0.3 * 0.5 + 0.7 / 3 * 0.5) / 2
+    for turn in ((False, 0), (True, 0), (True, 2)):
+        assert turns[turn] / turns.total() == pytest.approx(expected, abs=0.05)
+    upright = {id(p): p for layout in _steps(_SQUARE, _JITTER).layouts(0, World()) for p in layout.placements}
+    shared = {(p.resized, p.crop) for p in upright.values()}
+    assert {(p.resized, p.crop) for layout in layouts for p in layout.placements} >= shared
 
 
 def test_portrait_steps_have_portrait_canvases() -> None:

@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from hrdet_cli.engine.data.augmentations import (
-    ResizeAugmentation,
-    ResizeCropAugmentation,
-    ScaleJitterAugmentation,
-)
+from hrdet_cli.engine.data.augmentations import ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.data.keys import generator_for
+from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
 from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes, resize_within
 from hrdet_cli.engine.geometry import Scale, Size
 
