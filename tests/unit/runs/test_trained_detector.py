@@ -1,6 +1,6 @@
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,16 @@ from hrdet_cli.runs.trained_detector import (
     read_trained_detector,
 )
 from hrdet_cli.specs.loading import format_spec, load_spec
+from tests.tiny_network import tiny_network
 
 CPU = torch.device("cpu")
 SPEC = load_spec(preset="demo", settings=["norm={kind: batch}"]).spec
+
+
+@pytest.fixture(autouse=True)
+def _small_network_is_tiny() -> Iterator[None]:
+    with tiny_network():
+        yield
 
 
 def make_weights(num_classes: int, *, seed: int = 0) -> dict[str, Tensor]:
