@@ -1,11 +1,12 @@
 """The command ``hrdet`` in processes of its own that need not import torch anew.
 
 They are forked from one process that has imported torch and hrdet once for all tests: to import them takes
-longer than most of what a test does. What such a process starts itself, a launcher its workers, it starts as
-ever.
+longer than most of what a test does. For the same reason the workers of a launcher are forks of it; that they
+are a program of their own is tested where a process that is none of these starts some.
 """
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import shutil
@@ -14,11 +15,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from unittest.mock import patch
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
 MS_BIND, MS_REC, MS_SLAVE, MNT_DETACH = 4096, 16384, 1 << 19, 2
@@ -74,6 +80,8 @@ class _Life:
     stdout: Path
     stderr: Path
     namespaces: Namespaces | None
+    with_tiny_network: bool
+    prepare: Callable[[], None] | None
 
 
 class ForkedHrdet:
@@ -94,6 +102,8 @@ class ForkedHrdet:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
         namespaces: Namespaces | None = None,
+        with_tiny_network: bool = True,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         """Start it.
 
@@ -103,6 +113,8 @@ class ForkedHrdet:
             environment: The whole of it; None is this process's.
             log: Where both streams go, behind what is there; None gives each a file of its own.
             namespaces: The host that it lives on; None is this one.
+            with_tiny_network: Whether it has `tests.tiny_network` in the place of the small one.
+            prepare: Called in the process before it becomes ``hrdet``; can be pickled.
         """
         printed = Path(tempfile.mkdtemp(prefix="hrdet-test-"))
         weakref.finalize(self, shutil.rmtree, printed)
@@ -114,6 +126,8 @@ class ForkedHrdet:
             stdout=self.stdout,
             stderr=self.stderr,
             namespaces=namespaces,
+            with_tiny_network=with_tiny_network,
+            prepare=prepare,
         )
         self._process = preloaded_context().Process(target=_become_hrdet, args=(life,))
         self._process.start()
@@ -167,6 +181,81 @@ def _become_hrdet(life: _Life) -> None:
     os.environ.clear()
     os.environ.update(life.environment)
     sys.argv = life.argv
+    from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import (
+        SubprocessHandler,
+    )
+
+    from hrdet_cli.cli.app import main
+    from tests.tiny_network import tiny_network
+
+    if life.prepare is not None:
+        life.prepare()
+    network = tiny_network() if life.with_tiny_network else nullcontext()
+    with network, patch.object(SubprocessHandler, "_popen", _fork_worker):
+        main()
+
+
+def _fork_worker(_: object, argv: tuple[str, ...], environment: dict[str, str]) -> "_ForkedWorker":
+    """In place of the method by which torch elastic starts a program."""
+    return _ForkedWorker(argv, environment)
+
+
+class _ForkedWorker:
+    """A launcher's worker; has what torch elastic asks of a ``subprocess.Popen``."""
+
+    def __init__(self, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+        assert argv[1:3] == ("-m", "hrdet_cli"), argv
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _become_worker(list(argv[2:]), environment)
+            finally:
+                os._exit(1)
+
+    def poll(self) -> int | None:
+        """Its exit code, minus a signal's number, or None as long as it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """As that of ``ForkedHrdet``."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("hrdet", timeout or 0)
+            time.sleep(0.01)
+        return self.returncode or 0
+
+
+def _become_worker(argv: list[str], environment: dict[str, str]) -> None:
+    """What a new program is after ``exec``: nothing of the launcher's is left but its standard streams."""
+    os.setsid()
+    kept = resource_tracker.getfd()  # multiprocessing writes to it by its number
+    assert kept is not None
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    logging.disable(logging.NOTSET)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = argv
     from hrdet_cli.cli.app import main
 
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -1,11 +1,16 @@
-"""What the process imports that others are forked from (``tests.forked``): as the command does it."""
+"""What the process imports that others are forked from (``tests.forked``): as the command does it.
+
+What a run imports late is there too, plots and the launcher of several processes.
+"""
 
 from hrdet_cli.cli.noise import quieten_libraries
 
 quieten_libraries()  # which has to come before torch
 
+import matplotlib.backends.backend_agg  # noqa: E402, F401
 import torch.distributed  # noqa: E402, F401
 
 import hrdet_cli.cli.app  # noqa: E402
+import hrdet_cli.engine.distributed.launch  # noqa: E402
 import hrdet_cli.runs.build.detector  # noqa: E402
 import hrdet_cli.runs.train  # noqa: E402, F401

@@ -82,12 +82,22 @@ class Host:
         return process
 
     def start_hrdet(
-        self, *arguments: str | Path, folder: Path, environment: Mapping[str, str], log: Path
+        self,
+        *arguments: str | Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        with_tiny_network: bool = True,
     ) -> ForkedHrdet:
         """Start ``hrdet ARGUMENTS`` on this host, as `start` does."""
         namespaces = Namespaces(network=self.namespace, hostname=self.hostname, hosts_file=self.hosts_file)
         process = ForkedHrdet(
-            *arguments, folder=folder, environment=environment, log=log, namespaces=namespaces
+            *arguments,
+            folder=folder,
+            environment=environment,
+            log=log,
+            namespaces=namespaces,
+            with_tiny_network=with_tiny_network,
         )
         self._processes.append(process)
         return process

@@ -87,7 +87,11 @@ class Command:
 
 
 def start_hrdet(
-    host: Host, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+    host: Host,
+    *arguments: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    with_tiny_network: bool = True,
 ) -> Command:
     """Run ``hrdet ARGUMENTS`` on a host.
 
@@ -96,10 +100,15 @@ def start_hrdet(
         arguments: As the user gives them.
         folder: The current folder there; made when missing.  Hosts with the same one share a disk.
         environment: Variables on top of those of this process.
+        with_tiny_network: Whether it has `tests.tiny_network`; what `start_program` starts has not.
     """
     terminal = _terminal_on(host, folder)
     process = host.start_hrdet(
-        *arguments, folder=folder, environment={**os.environ, **(environment or {})}, log=terminal
+        *arguments,
+        folder=folder,
+        environment={**os.environ, **(environment or {})},
+        log=terminal,
+        with_tiny_network=with_tiny_network,
     )
     return Command(host, process, terminal)
 

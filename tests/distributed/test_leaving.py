@@ -1,5 +1,6 @@
 """Processes that end while the store of their group is silent keep their exit code."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -8,24 +9,19 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from torch.distributed import TCPStore
 
 from tests.distributed.runs_on_hosts import settings
+from tests.forked import preloaded_context
 
 pytestmark = pytest.mark.distributed
 
 ROOT = Path(__file__).parents[2]
-
-STORE = """
-import sys, time
-from datetime import timedelta
-from torch.distributed import TCPStore
-store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=30))
-print(store.port, flush=True)
-time.sleep(600)
-"""
 
 # A thread that gets its answer while the interpreter is taken down would abort the process.
 LEAVE = """
@@ -61,6 +57,27 @@ end_process(5)
 """
 
 
+def hold_store(port: "Connection[int, None]") -> None:
+    timeout = timedelta(seconds=30)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timeout)
+    port.send(store.port)
+    time.sleep(600)
+
+
+@contextmanager
+def store_held() -> Iterator[tuple[int, int]]:
+    """Process id and port of a store in a process of its own, which is gone afterwards."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = preloaded_context().Process(target=hold_store, args=(sender,))
+    process.start()
+    assert process.pid is not None
+    try:
+        yield process.pid, receiver.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
 @contextmanager
 def started(*argv: str, pass_fds: Sequence[int] = (), **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A process of the test, gone afterwards."""
@@ -91,15 +108,15 @@ def read_line(process: subprocess.Popen[str]) -> str:
 def test_a_process_keeps_its_exit_code_though_a_thread_waits_for_a_frozen_store(
     wakes_after_seconds: float | None,
 ) -> None:
-    with started("-c", STORE) as store, started("-c", LEAVE, read_line(store)) as leaving:
+    with store_held() as (store, port), started("-c", LEAVE, str(port)) as leaving:
         assert read_line(leaving) == "working"
-        os.kill(store.pid, signal.SIGSTOP)
+        os.kill(store, signal.SIGSTOP)
         time.sleep(2.5)  # until a thread has asked
         assert leaving.stdin is not None
         print(file=leaving.stdin, flush=True)
         if wakes_after_seconds is not None:
             time.sleep(wakes_after_seconds)
-            os.kill(store.pid, signal.SIGCONT)
+            os.kill(store, signal.SIGCONT)
         printed, _ = leaving.communicate(timeout=20)
         assert (printed, leaving.returncode) == ("left\n", 5)
 

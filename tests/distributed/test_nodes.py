@@ -96,7 +96,8 @@ def test_processes_that_slurm_started_on_two_hosts_train_to_the_weights_of_one(
 def test_a_run_of_one_process_goes_on_in_two_that_torchrun_started(hosts: MakeHosts, tmp_path: Path) -> None:
     (host,) = hosts(1)
     run = tmp_path / "run"
-    alone = start_hrdet(host, "train", *settings(), "--run-dir", "run", folder=tmp_path)
+    command = ["train", *settings(), "--run-dir", "run"]
+    alone = start_hrdet(host, *command, folder=tmp_path, with_tiny_network=False)
     await_step(run, 4, alone)
     alone.process.send_signal(signal.SIGINT)
     assert alone.wait() == 130

@@ -4,35 +4,17 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.distributed.memory_limit import limit_room
 from tests.distributed.runs_on_hosts import settings
+from tests.forked import ForkedHrdet
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
-
-PROGRAM = """
-import os, sys
-import torch
-from hrdet_cli.cli.app import main
-from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.runs import preflight
-
-forward = Detector.forward
-
-def limited(model, images, targets):
-    if len(images.sizes) > ROOM[int(os.environ["RANK"])]:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    return forward(model, images, targets)
-
-Detector.forward = limited
-preflight._require_gpu = lambda device: None
-preflight._occupy = lambda device, share: torch.zeros(1)
-main()
-"""
 
 Run = Callable[..., list[subprocess.CompletedProcess[str]]]
 
@@ -45,24 +27,22 @@ def run_pair(tmp_path: Path) -> Run:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        (tmp_path / "program.py").write_text(PROGRAM.replace("ROOM", repr(room)))
+        command = ["train", *settings(*more), "--run-dir", "run"]
         processes = []
         for rank in range(2):
-            variables = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
-            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+            variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            address = {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             processes.append(
-                subprocess.Popen(
-                    [sys.executable, "program.py", "train", *settings(*more), "--run-dir", "run"],
-                    cwd=tmp_path,
-                    env=os.environ | {key: str(value) for key, value in (variables | address).items()},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
+                ForkedHrdet(
+                    *command,
+                    folder=tmp_path,
+                    environment=os.environ | variables | address,
+                    prepare=partial(limit_room, room[rank]),
                 )
             )
         printed = [process.communicate(timeout=120) for process in processes]
         return [
-            subprocess.CompletedProcess(process.args, process.returncode, *texts)
+            subprocess.CompletedProcess(command, process.wait(), *texts)
             for process, texts in zip(processes, printed, strict=True)
         ]
 

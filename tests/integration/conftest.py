@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import pytest
 
 from hrdet_cli.cli.app import main
 from tests.forked import ForkedHrdet
+from tests.tiny_network import tiny_network
 
+NUM_TRAIN_PICTURES = 12
 TINY = [
-    "data.demo={seed: 1, num_train_images: 18, num_val_images: 6}",
+    f"data.demo={{seed: 1, num_train_images: {NUM_TRAIN_PICTURES}, num_val_images: 6}}",
     "data.batch_size_per_process=2",
     "augmentation.scales_pixels=[[160, 128], [128, 96]]",
     "padding.canvas_pixels=[160, 128]",
@@ -42,6 +44,13 @@ class Outcome:
 
 
 Hrdet = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _small_network_is_tiny() -> Iterator[None]:
+    """As it is in forked processes."""
+    with tiny_network():
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from hrdet_cli.engine.data.coco import load_coco
-from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, tiny_options
 
 _ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"
 
@@ -216,7 +216,7 @@ def test_an_experiment_is_checked_in_both_parts_and_between_them(
     options = tiny_options(finished_run.data_root)
     outcome = hrdet("check-data", *options)
     assert outcome.exit_code == 0, outcome.stdout
-    assert "training data\ntrain.json  18 pictures" in outcome.stdout
+    assert f"training data\ntrain.json  {NUM_TRAIN_PICTURES} pictures" in outcome.stdout
     assert "validation data\nval.json    6 pictures" in outcome.stdout
     content = json.loads((finished_run.data_root / "train.json").read_text())
     content["categories"][0]["name"] = "another"
@@ -229,7 +229,7 @@ def test_an_experiment_is_checked_in_both_parts_and_between_them(
         "error: val: other.json: its categories are not those of the training data; they differ in another"
         in outcome.stdout
     )
-    assert "note: 18 of its pictures are training pictures too" in outcome.stdout
+    assert f"note: {NUM_TRAIN_PICTURES} of its pictures are training pictures too" in outcome.stdout
 
 
 def test_a_training_part_without_a_box_is_refused_as_training_refuses_it(

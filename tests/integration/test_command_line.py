@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, tiny_options
 
 
 def test_help_names_the_commands_and_never_imports_torch_or_pydantic() -> None:
@@ -125,7 +125,7 @@ def test_data_of_ones_own_needs_two_options(finished_run: FinishedRun, hrdet: Hr
     )
     assert outcome.exit_code == 0
     document = json.loads(outcome.stdout)
-    assert document["plan"]["train"]["num_pictures"] == 18
+    assert document["plan"]["train"]["num_pictures"] == NUM_TRAIN_PICTURES
     assert document["plan"]["sources"]["data.train.images"] == "--train-data"
 
 

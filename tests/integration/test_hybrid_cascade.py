@@ -9,7 +9,7 @@ from PIL import Image
 
 from hrdet_cli.engine.data.label_maps import map_name
 from hrdet_cli.engine.data.synthetic import make_demo_data
-from tests.integration.conftest import Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import NUM_TRAIN_PICTURES, Hrdet, metric_lines, tiny_options
 
 HYBRID = (
     "model.head.kind=cascade_rcnn",
@@ -26,7 +26,7 @@ HYBRID = (
 def data(tmp_path: Path) -> Path:
     """The tiny experiment's data, with a map of what is in and around each training picture's boxes."""
     folder = tmp_path / "data"
-    make_demo_data(folder, seed=1, num_train_images=18, num_val_images=6)
+    make_demo_data(folder, seed=1, num_train_images=NUM_TRAIN_PICTURES, num_val_images=6)
     document = json.loads((folder / "train.json").read_text())
     order = [category["id"] for category in document["categories"]]
     for image in document["images"]:

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from tests.forked import ForkedHrdet
-from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, metric_lines, tiny_options
 
 
 def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -90,7 +90,7 @@ def test_run_json_says_who_ran_what_on_which_data(finished_run: FinishedRun) -> 
     assert launch["versions"]["torch"] == version("torch")
     assert launch["seed"] == 0
     assert len(launch["data_fingerprints"]["train"]) == 64
-    assert launch["plan"]["train"]["num_pictures"] == 18
+    assert launch["plan"]["train"]["num_pictures"] == NUM_TRAIN_PICTURES
 
 
 def test_checkpoints_hold_tensors_and_plain_types_with_the_class_map(finished_run: FinishedRun) -> None:
@@ -430,6 +430,8 @@ def test_a_run_ends_when_nothing_better_comes_and_a_resume_knows_it(
 ) -> None:
     settings = (
         "optimisation.base_learning_rate=1e-12",  # so that each evaluation is like the first
+        "norm={kind: batch, keep_statistics: true}",
+        f"model.weights={finished_run.folder / 'checkpoints' / 'last.pt'}",
         "optimisation.num_epochs=9",
         "optimisation.schedule.kind=constant",
         "data.batch_size_per_process=6",
