@@ -6,7 +6,8 @@ INSTALLED := $(VENV)/.installed
 # Certificates of the system, as pip uses them.
 UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 REQUIREMENTS := pyproject.toml --group dev --group bench --no-header --no-annotate
-JOBS ?= 2
+# One more than the cores of a small machine: many tests wait for other processes.
+JOBS ?= 3
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -38,7 +39,7 @@ demo: $(INSTALLED) ## Train, evaluate and picture the small HRNet on built-in da
 	$(BIN)/hrdet train --preset demo --run-dir runs/demo --overwrite
 	$(BIN)/hrdet eval runs/demo
 
-test: $(INSTALLED) ## Run the tests, JOBS=2 at a time; TESTS=tests/unit for some of them
+test: $(INSTALLED) ## Run the tests, JOBS=3 at a time; TESTS=tests/unit for some of them
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 test-newest: $(INSTALLED) ## Run the tests in .venv-newest, with the newest versions there are
