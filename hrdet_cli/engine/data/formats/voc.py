@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hrdet_cli.engine.data.annotation_file import AnnotationFile
 from hrdet_cli.engine.data.annotation_table import Problems
+from hrdet_cli.engine.data.annotation_values import FILE_NAME, NAME, Kind
 from hrdet_cli.engine.data.checking.annotations import JsonFile
 from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.formats.reading import Reading
@@ -90,7 +91,7 @@ class VocPart:
         """What the part's documents hold, by the names of their pictures; None where one is not there."""
         names = [path.stem for path in self._documents()]
         if self.image_set is not None:
-            names = _lines_of(self.image_set)
+            names = _lines_of(self.image_set, FILE_NAME)
             if any(len(name.split()) > 1 and name.split()[-1] in ("-1", "0", "1") for name in names):
                 raise DataError(
                     f"{self.image_set}: is the image set of one class, with a number behind each name; give "
@@ -111,7 +112,7 @@ class VocPart:
             DataError: There are none, or one is listed twice.
         """
         if (listed := self.path / CLASS_LIST).exists():
-            names = _lines_of(listed)
+            names = _lines_of(listed, NAME)
             if not names or len(set(names)) < len(names):
                 raise DataError(f"{listed}: {'lists a class twice' if names else 'is empty'}.")
             return names
@@ -162,14 +163,18 @@ def _bytes_of(path: Path) -> bytes | None:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _lines_of(path: Path) -> list[str]:
+def _lines_of(path: Path, kind: Kind) -> list[str]:
     """The lines of a list that are not empty.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: It cannot be read, or has a line of another kind.
     """
     try:
         text = (_bytes_of(path) or b"").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8 (byte {error.start:,})") from error
-    return [line.strip() for line in text.split("\n") if line.strip()]
+    lines = {number: line.strip() for number, line in enumerate(text.split("\n"), start=1) if line.strip()}
+    for number, line in lines.items():
+        if not kind.is_valid(line):
+            raise DataError(f"{path}: line {number}: {line!r:.60}; expected {kind.expected}")
+    return list(lines.values())

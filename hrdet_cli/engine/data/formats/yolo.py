@@ -28,7 +28,7 @@ from hrdet_cli.engine.data.picture_listing import list_pictures
 from hrdet_cli.engine.data.places import Place
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
-from hrdet_cli.wording import counted, first_few
+from hrdet_cli.wording import counted, first_few, is_showable
 
 _IMAGES, _LABELS = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
 
@@ -249,6 +249,8 @@ def _listed(place: Path) -> list[Path]:
             f"{place} is no text in UTF-8; a part is a folder, or a text with a picture a line"
         ) from error
     names = [line.strip() for line in lines if line.strip()]
+    if odd := [name for name in names if not is_showable(name)]:
+        raise DataError(f"{place}: {odd[0]!r:.60} is no path of a picture")
     return [
         Path(os.path.normpath((place.parent if name.startswith("./") else Path.cwd()) / name))
         for name in names

@@ -123,7 +123,13 @@ def test_what_a_set_names_and_is_not_there_is_told_and_left_out(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("image_set", "message"),
-    [("", "is empty"), ("a\na\n", "names 1 picture twice: a"), ("a -1\n", "is the image set of one class")],
+    [
+        ("", "is empty"),
+        ("a\na\n", "names 1 picture twice: a"),
+        ("a -1\n", "is the image set of one class"),
+        ("a\n../b\n", r"line 2: '\.\./b'; expected a path inside the image root"),
+        ("a\0\n", "line 1: .*; expected a path inside the image root"),
+    ],
 )
 def test_an_image_set_that_cannot_be_meant_is_refused(tmp_path: Path, image_set: str, message: str) -> None:
     part = _part(tmp_path, {"a": _document(_object("dog", (1, 1, 9, 9)))}, image_set)
