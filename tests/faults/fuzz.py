@@ -36,7 +36,7 @@ from tests.faults.trials import (
     run_and_exit,
 )
 
-KINDS = ("annotations", "pictures", "archives", "specs", "weights")
+KINDS = ("annotations", "data_sets", "pictures", "archives", "specs", "weights")
 NUM_TRIALS = 2000
 SECONDS_A_TRIAL = 20
 _EXTRA_BYTES = 4 * 2**30  # above what the child has when it starts
