@@ -219,10 +219,13 @@ def _without_training(setting: str, value: str | None) -> str:
 def _needs_no_images(source: str, follower: str) -> bool:
     """Whether data say themselves where their pictures are, so that what follows is something else.
 
-    A folder before a JSON file is not: they are exchanged, which is said later.
+    A folder before a JSON file does not: they are exchanged, which is said later.
     """
     path = Path(source)
-    return path.suffix.lower() in (".yaml", ".yml") or (path.is_dir() and not follower.endswith(".json"))
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return True
+    of_data_sets = ("*.yaml", "*.yml", "*.xml", "[Aa]nnotations/*.xml")
+    return not follower.endswith(".json") and any(next(path.glob(name), None) for name in of_data_sets)
 
 
 def _is_option(word: str) -> bool:

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -199,14 +200,20 @@ def test_the_shell_completes_commands_options_presets_and_keys(words: str, compl
         ("--train-data a.json images", "--train-data a.json images"),
         ("--train-data data.yaml --dry-run", "--train-data data.yaml '' --dry-run"),
         ("--train-data data.yml images --dry-run", "--train-data data.yml '' images --dry-run"),
-        ("--train-data . x", "--train-data . '' x"),
-        ("--train-data . a.json", "--train-data . a.json"),
+        ("--train-data voc x", "--train-data voc '' x"),
+        ("--train-data voc a.json", "--train-data voc a.json"),
+        ("--train-data . images", "--train-data . images"),
         ("--val-data=data.yaml x", "--val-data data.yaml '' x"),
         ("--set a=b --train-data a.json", "--set a=b --train-data a.json ''"),
         ("--preset=x -- --train-data a.yaml", "--preset=x -- --train-data a.yaml"),
     ],
 )
-def test_pictures_are_left_away_behind_data_that_say_where_they_are(words: str, completed: str) -> None:
+def test_pictures_are_left_away_behind_data_that_say_where_they_are(
+    words: str, completed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "voc" / "Annotations").mkdir(parents=True)
+    (tmp_path / "voc" / "Annotations" / "a.xml").touch()
     usage = CommandUsage(
         "hrdet train",
         {"--train-data": 2, "--val-data": 2, "--set": 1, "--preset": 1, "--dry-run": 0},
