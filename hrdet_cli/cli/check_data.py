@@ -134,7 +134,7 @@ def check_data(
         )
         head = loaded.spec.model.head
         options = replace(options, masks_matter=head.has_masks, num_labels=head.num_labels)
-        check = check_experiment(loaded.spec.data, options)
+        check = check_experiment(loaded.spec, options)
     report = drive_work(check, Console(stderr=True))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

@@ -17,7 +17,7 @@ from hrdet_cli.engine.models.dense.anchor_shapes import AnchorShapes
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.build.steps import build_augmentation, build_padding, build_resizing
-from hrdet_cli.runs.dataset import training_indices
+from hrdet_cli.runs.dataset import open_part, training_indices
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import MAX_ANCHORS_OF_CELL, AnchorSpec
 from hrdet_cli.specs.heads.head import Section
@@ -115,6 +115,15 @@ def advise_anchors(spec: ExperimentSpec, annotations: CocoAnnotations) -> Anchor
         fitted=_judge(_fit(anchors, placed, section), placed, section),
         denser=_judge(_fit(twice, placed, section), placed, section) if fits_twice else None,
     )
+
+
+def advise_on_training_data(spec: ExperimentSpec) -> AnchorAdvice | None:
+    """Open the training part of an experiment and advise; see `advise_anchors`.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
+    return advise_anchors(spec, open_part(spec.data, "train").annotations)
 
 
 def fitted_settings(spec: ExperimentSpec, annotations: CocoAnnotations) -> tuple[str, ...]:

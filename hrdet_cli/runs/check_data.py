@@ -36,12 +36,14 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
+from hrdet_cli.runs.anchor_advice import advise_on_training_data
 from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
 from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.data import DataSpec
+from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import first_few
 
 
@@ -123,12 +125,21 @@ def check_file(
     return DataReport([part.report], cleaned=written)
 
 
-def check_experiment(data: DataSpec, options: CheckOptions) -> Generator[WorkProgress, None, DataReport]:
+def check_experiment(
+    spec: ExperimentSpec, options: CheckOptions
+) -> Generator[WorkProgress, None, DataReport]:
     """Check the training and the validation part of an experiment, and whether they go together.
+
+    Where training takes the data, the report also says which anchors fit them.
 
     Raises:
         DataError: An annotation file is no JSON object, or an image root cannot be opened.
     """
+    report = yield from _check_parts(spec.data, options)
+    return report if report.num_errors else replace(report, anchors=advise_on_training_data(spec))
+
+
+def _check_parts(data: DataSpec, options: CheckOptions) -> Generator[WorkProgress, None, DataReport]:
     reports, gist = [], None
     for number in range(len(data.training_sets)):
         train = yield from _check_part(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hrdet_cli.engine.data.checking.problems import Problem, ProblemKind
+from hrdet_cli.runs.anchor_advice import AnchorAdvice
 
 PartName = Literal["train", "val"]
 
@@ -112,11 +113,13 @@ class DataReport:
         parts: One, or those of an experiment.
         cleaned: The cleaned file; None where none was asked for, or none can be made.
         why_not_cleaned: Why none can be made.
+        anchors: Those of an experiment and better ones; None where there are none, or there are errors.
     """
 
     parts: Sequence[PartReport]
     cleaned: WrittenFile | None = None
     why_not_cleaned: str | None = None
+    anchors: AnchorAdvice | None = None
 
     @property
     def num_errors(self) -> int:
@@ -126,4 +129,5 @@ class DataReport:
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
         cleaned = None if self.cleaned is None else asdict(self.cleaned) | {"path": str(self.cleaned.path)}
-        return {"parts": [part.to_json() for part in self.parts], "cleaned": cleaned}
+        anchors = None if self.anchors is None else self.anchors.to_json()
+        return {"parts": [part.to_json() for part in self.parts], "cleaned": cleaned, "anchors": anchors}

@@ -218,6 +218,7 @@ def test_an_experiment_is_checked_in_both_parts_and_between_them(
     assert outcome.exit_code == 0, outcome.stdout
     assert f"training data\ntrain.json  {NUM_TRAIN_PICTURES} pictures" in outcome.stdout
     assert "validation data\nval.json    6 pictures" in outcome.stdout
+    assert "\nanchors: scale " in outcome.stdout
     content = json.loads((finished_run.data_root / "train.json").read_text())
     content["categories"][0]["name"] = "another"
     (tmp_path / "other.json").write_text(json.dumps(content))

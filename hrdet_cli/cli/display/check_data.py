@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
+from hrdet_cli.cli.display.plan import describe_anchors
 from hrdet_cli.engine.data.checking.problems import MEETS_IT, Problem
 from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
 from hrdet_cli.wording import command, counted
@@ -34,6 +35,8 @@ def print_report(report: DataReport, console: Console) -> None:
     elif report.why_not_cleaned is None:
         for part in report.parts:
             _print_remedy(part, console)
+    if report.anchors is not None:
+        print_line(console, Text.assemble(("anchors: ", "bold"), describe_anchors(report.anchors)))
     print_line(console, _verdict(report))
 
 
