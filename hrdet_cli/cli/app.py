@@ -15,6 +15,7 @@ from hrdet_cli.cli.doctor import doctor
 from hrdet_cli.cli.evaluate import evaluate
 from hrdet_cli.cli.export import export
 from hrdet_cli.cli.failures import print_error
+from hrdet_cli.cli.import_config import import_config
 from hrdet_cli.cli.inspect_batch import inspect_batch
 from hrdet_cli.cli.leaving import end_process
 from hrdet_cli.cli.noise import quieten_libraries
@@ -55,6 +56,7 @@ app.command("train", cls=HrdetCommand)(train)
 app.command("eval", cls=HrdetCommand)(evaluate)
 app.command("predict", cls=HrdetCommand)(predict)
 app.command("export", cls=HrdetCommand)(export)
+app.command("import", cls=HrdetCommand)(import_config)
 app.command("inspect-batch", cls=HrdetCommand)(inspect_batch)
 app.command("benchmark-pad", cls=HrdetCommand)(benchmark_pad)
 app.command("benchmark-syncbn", cls=HrdetCommand)(benchmark_syncbn)

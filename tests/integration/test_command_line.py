@@ -42,9 +42,10 @@ def test_help_costs_little_more_than_the_libraries_that_draw_it() -> None:
     assert help_page < 2 * libraries
 
 
-def test_validation_does_not_import_torch() -> None:
+def test_validation_and_the_import_of_configs_do_not_import_torch() -> None:
     program = (
         "import sys; from hrdet_cli.specs.loading import load_spec; load_spec(preset='demo')\n"
+        "import hrdet_cli.runs.import_config, hrdet_cli.cli.display.import_config\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

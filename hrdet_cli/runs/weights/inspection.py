@@ -125,6 +125,22 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
     )
 
 
+def fit_of(source: str, spec: ExperimentSpec) -> Fit:
+    """Find out how weights fit the model of a spec.
+
+    Args:
+        source: As of `inspect_weights`.
+        spec: What to compare them with.
+
+    Raises:
+        WeightsError: They cannot be read, or are nobody's that is known.
+    """
+    file = read_weights(weights_of(source))
+    writer, contents = recognise(file.tensors, source=file.source)
+    tensors = to_ours(file.tensors, writer, background=spec.model.weights_background)
+    return _fit(file, writer, contents, tensors, spec)
+
+
 def _impossible_values(file: WeightsFile, tensors: Mapping[str, Tensor]) -> Iterator[str]:
     """Of the weights, and of their average in a checkpoint of hrdet."""
     yield from map(str, find_impossible_values(tensors))
