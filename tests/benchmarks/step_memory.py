@@ -28,6 +28,8 @@ PRESET = "hrnet-w18-mstrain-pad"
 NUM_BOXES = 500
 GOAL_GIB = 16
 """Of a step with one picture."""
+SIZES_GIB = (24, 80)
+"""For which the number of pictures that fit is told."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Cost:
     seconds: float
 
 
-ONE, ONE_RECOMPUTED, TWO = Case(1, False), Case(1, True), Case(2, False)
+ONE, ONE_RECOMPUTED, TWO, TWO_RECOMPUTED = Case(1, False), Case(1, True), Case(2, False), Case(2, True)
 
 
 def main() -> None:
@@ -62,8 +64,11 @@ def main() -> None:
         costs = {case: measure_apart(root, case, arguments.threads) for case in (ONE, ONE_RECOMPUTED)}
         notes = []
         if 2 * costs[ONE].gib < available_gib():
-            costs[TWO] = measure_apart(root, TWO, arguments.threads)
-            notes.append(f"Each picture more takes {costs[TWO].gib - costs[ONE].gib:.1f} GiB.")
+            costs |= {case: measure_apart(root, case, arguments.threads) for case in (TWO, TWO_RECOMPUTED)}
+            notes.append(describe_growth(costs[ONE].gib, costs[TWO].gib))
+            notes.append(
+                f"With checkpointing: {describe_growth(costs[ONE_RECOMPUTED].gib, costs[TWO_RECOMPUTED].gib)}"
+            )
         else:
             notes.append(f"2 pictures were left out: there are only {available_gib():.1f} GiB.")
     show_table(
@@ -76,6 +81,13 @@ def main() -> None:
         ],
         notes=notes,
     )
+
+
+def describe_growth(gib_of_one: float, gib_of_two: float) -> str:
+    """What a picture more takes, and how many pictures so fit."""
+    growth = gib_of_two - gib_of_one
+    fitting = " and ".join(f"{gib} GiB hold {1 + int((gib - gib_of_one) / growth)}" for gib in SIZES_GIB)
+    return f"Each picture more takes {growth:.2f} GiB, so {fitting}."
 
 
 def measure_apart(root: str, case: Case, num_threads: int) -> Cost:
