@@ -34,6 +34,7 @@ from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
+from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.anchor_advice import advise_on_training_data
@@ -42,6 +43,7 @@ from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, Written
 from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
 from hrdet_cli.runs.progress import WorkProgress
+from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import first_few
@@ -58,6 +60,7 @@ class CheckOptions:
         box_form: The form of the boxes, where it is known; COCO's own says that they are not to be judged.
         masks_matter: Whether the head has masks, so that broken ones are errors.
         num_labels: Labels that the training pictures' label maps may have; None leaves the maps alone.
+        max_pixels: Larger pictures cannot be used.
     """
 
     opens_pictures: bool = True
@@ -66,6 +69,7 @@ class CheckOptions:
     box_form: BoxForm | None = None
     masks_matter: bool = False
     num_labels: int | None = None
+    max_pixels: int = MAX_PICTURE_PIXELS
 
 
 def check_file(
@@ -140,6 +144,7 @@ def check_experiment(
 
 
 def _check_parts(data: DataSpec, options: CheckOptions) -> Generator[WorkProgress, None, DataReport]:
+    options = replace(options, max_pixels=most_pixels(data))
     reports, gist = [], None
     for number in range(len(data.training_sets)):
         train = yield from _check_part(
@@ -278,7 +283,7 @@ def _open_pictures(
     ]
     yield WorkProgress(f"opening {root.name}", 0, len(rows))
     found: dict[int, Finding] = {}
-    for opened in open_all(source, named, num_workers=_num_workers(options)):
+    for opened in open_all(source, named, num_workers=_num_workers(options), max_pixels=options.max_pixels):
         found |= {rows[finding.position]: finding for finding in opened.findings}
         yield WorkProgress(f"opening {root.name}", opened.num_done, len(rows))
     faults = {row: finding.fault for row, finding in found.items() if finding.fault is not None}

@@ -17,6 +17,7 @@ from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.annotation_sources import find_source
 from hrdet_cli.runs.chosen_classes import with_classes_alone
 from hrdet_cli.runs.joined_sets import join_parts
+from hrdet_cli.runs.tiles import cut_pictures
 from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.heads.head import HeadSpec
 from hrdet_cli.wording import command, counted, first_few
@@ -48,6 +49,9 @@ class TrainingData:
 @dataclass(frozen=True, slots=True)
 class DatasetPart:
     """Annotations and the pictures they speak of, all of them present.
+
+    With tiles, training pictures are tiles already. Those that are scored are whole, and are cut for the
+    detector alone.
 
     Attributes:
         located: Where both are.
@@ -139,7 +143,10 @@ def open_part(
         annotations = with_classes_alone(annotations, data.classes)
     if not needs.tells_classes:
         annotations = annotations.as_one_class()
-    return replace(opened, annotations=annotations)
+    notices: tuple[str, ...] = ()
+    if part == "train":
+        annotations, notices = cut_pictures(annotations, data)
+    return replace(opened, annotations=annotations, notices=(*opened.notices, *notices))
 
 
 def _open_set(

@@ -90,7 +90,7 @@ def evaluate_trained(
         leaves_out_broken=spec.data.broken_pictures == "skip",
     )
     names_in_file = part.annotations.class_names
-    capped = describe_cap(spec.model, part.annotations)
+    capped = describe_cap(spec, part.annotations)
     return EvaluationReport(
         evaluation=evaluation,
         unknown_classes=tuple(
@@ -200,12 +200,13 @@ def evaluate_detector(
             )
         ) as rounds,
     ):
+        unit = "pictures" if len(loader) == len(part.annotations) else "views"
         try:
             for done in rounds:
                 pictures += done.pictures
                 broken += done.broken
                 damaged += done.damaged
-                yield EvaluationProgress(done.num_done, len(loader), done.stop_asked)
+                yield EvaluationProgress(done.num_done, len(loader), done.stop_asked, unit)
         except DataError as error:
             raise DataError(f"{error}\nTo score the others: add --set data.broken_pictures=skip") from error
     everything = build_merging(spec).merge_all(gather_pictures(pictures) or [])

@@ -23,6 +23,7 @@ from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.output_files import save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin
+from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.run import EvaluationSpec
 from hrdet_cli.wording import counted
@@ -156,7 +157,9 @@ def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: Expe
     evaluation = Evaluation(origin, scores, files, findings.broken, findings.damaged, findings.losses)
     write_json(metrics, evaluation.to_json())
     write_json(detections, table.results(annotations.category_ids))
-    save_picture(draw_detection_sheet(_panels(findings), annotations.class_names), sheet)
+    save_picture(
+        draw_detection_sheet(_panels(findings, most_pixels(spec.data)), annotations.class_names), sheet
+    )
     for task, file in curves.items():
         of_task = scores.tasks[task]
         drawn = draw_precision_recall(
@@ -178,17 +181,19 @@ def _more_limits(spec: ExperimentSpec) -> tuple[int, ...]:
     return (most,) if most > max(COCO_LIMITS) else ()
 
 
-def _panels(findings: Findings) -> list[DetectionPanel]:
+def _panels(findings: Findings, max_pixels: int) -> list[DetectionPanel]:
     """Pictures spread evenly over the data set, with what was found in them."""
     step = max(1, len(findings.pictures) // NUM_PICTURED)
-    return [_panel(findings, picture) for picture in findings.pictures[::step][:NUM_PICTURED]]
+    return [_panel(findings, picture, max_pixels) for picture in findings.pictures[::step][:NUM_PICTURED]]
 
 
-def _panel(findings: Findings, picture: PictureDetections) -> DetectionPanel:
+def _panel(findings: Findings, picture: PictureDetections, max_pixels: int) -> DetectionPanel:
     annotations, images = findings.part.annotations, findings.part.images
     index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
     name = str(annotations.file_names[index])
-    pixels = decode_rgb(images.read(name), expected=annotations.size_of(index), name=name)
+    pixels = decode_rgb(
+        images.read(name), expected=annotations.size_of(index), name=name, max_pixels=max_pixels
+    )
     shown = picture.select(picture.scores >= PICTURED_MIN_SCORE)
     return DetectionPanel(
         pixels=pixels.permute(1, 2, 0).numpy(),

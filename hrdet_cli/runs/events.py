@@ -75,15 +75,17 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProgress:
-    """Pictures evaluated so far, over all processes.
+    """Pictures evaluated so far, over all processes, or views where there are several of each.
 
     Attributes:
+        unit: What is counted, in the plural.
         stop_asked: Whether any process was asked to stop; whoever drives the run leaves it there.
     """
 
     num_done: int
-    num_pictures: int
+    num_in_all: int
     stop_asked: bool
+    unit: str = "pictures"
 
 
 @dataclass(frozen=True, slots=True)

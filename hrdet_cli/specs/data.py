@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, Posi
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.base import LongShort, Problem, Spec, SpecPath
+from hrdet_cli.specs.tiles import TilesSpec
 
 DEFAULT_NUM_CANVASES = 6
 MAX_BATCH_SIZE = 4096
@@ -137,6 +138,8 @@ class DataSpec(Spec):
     resize_rounding: Literal["half-up", "down"] = "half-up"
     """How the edges of a resized picture become whole pixels: `half-up` as mmdetection, `down` as
     torchvision's detectors."""
+    tiles: TilesSpec | None = None
+    """Cut large pictures into tiles, in training, evaluation and `hrdet predict`; null takes them whole."""
     keep_pictures_without_boxes: bool = False
     """Train on pictures that have no box (or only crowd regions) too; by default they are left out."""
     broken_pictures: Literal["error", "skip"] = "error"

@@ -117,7 +117,7 @@ def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[st
             files = [str(file) for file in evaluation.files]
             numbers = dict(evaluation.metrics.numbers["box"])
             return Outcome(progress, numbers, evaluation.origin.num_pictures, files)
-        progress.append((event.num_done, event.num_pictures, event.stop_asked))
+        progress.append((event.num_done, event.num_in_all, event.stop_asked))
 
 
 def stop_in_second_round(folder: Path, *, rank: int) -> list[bool]:

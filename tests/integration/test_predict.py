@@ -50,7 +50,14 @@ def read_json(folder: Path) -> dict[str, Any]:
 TWO_SCALES_AND_MIRRORED = "evaluation.test_time_augmentation={scales_pixels: [[160, 128], [224, 160]]}"
 
 
-@pytest.mark.parametrize("views", [(), ("--set", TWO_SCALES_AND_MIRRORED)], ids=["once", "augmented"])
+TILES = "data.tiles={side_pixels: 128, overlap_pixels: 32}"
+
+
+@pytest.mark.parametrize(
+    "views",
+    [(), ("--set", TWO_SCALES_AND_MIRRORED), ("--set", TILES)],
+    ids=["once", "augmented", "tiles"],
+)
 def test_what_is_found_is_what_an_evaluation_finds(
     finished_run: FinishedRun, hrdet: Hrdet, pictures: Path, tmp_path: Path, views: tuple[str, ...]
 ) -> None:

@@ -13,12 +13,12 @@ Result = TypeVar("Result")
 
 
 def evaluation_bar(console: Console) -> Progress:
-    """A bar that counts evaluated pictures and goes away when it is full."""
+    """A bar that counts what is evaluated and goes away when it is full."""
     return Progress(
         TextColumn("evaluating"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("pictures"),
+        TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
@@ -29,7 +29,7 @@ def evaluation_bar(console: Console) -> Progress:
 def drive_evaluation(events: Generator[EvaluationProgress, None, Result], console: Console) -> Result | None:
     """Run an evaluation to its end behind a progress bar and return its result; None where it was stopped."""
     with evaluation_bar(console) as bar:
-        task = bar.add_task("evaluating", total=None)
+        task = bar.add_task("evaluating", total=None, unit="pictures")
         while True:
             try:
                 event = next(events)
@@ -39,7 +39,7 @@ def drive_evaluation(events: Generator[EvaluationProgress, None, Result], consol
             if event.stop_asked:
                 events.close()
                 return None
-            bar.update(task, completed=event.num_done, total=event.num_pictures)
+            bar.update(task, completed=event.num_done, total=event.num_in_all, unit=event.unit)
 
 
 def drive_work(progress: Generator[WorkProgress, None, Result], console: Console) -> Result:

@@ -154,7 +154,7 @@ class TrainingDisplay:
 
     def _show_evaluation_progress(self, event: EvaluationProgress) -> None:
         if self._evaluating is None:
-            self._evaluating = self._bar.add_task("evaluating", total=event.num_pictures, unit="pictures")
+            self._evaluating = self._bar.add_task("evaluating", total=event.num_in_all, unit=event.unit)
         self._bar.update(self._evaluating, completed=event.num_done)
 
     def _show_evaluated(self, event: Evaluated) -> None:

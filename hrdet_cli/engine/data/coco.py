@@ -35,7 +35,8 @@ from hrdet_cli.engine.data.lvis import NOTE as LVIS_NOTE
 from hrdet_cli.engine.data.lvis import is_lvis, read_federated
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.spare_categories import spare_categories
-from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.data.windows import Windows
+from hrdet_cli.engine.geometry import Size, Window
 from hrdet_cli.wording import counted
 
 TOO_SMALL = "narrower or lower than one pixel"
@@ -69,6 +70,7 @@ class CocoAnnotations:
         spare_categories: What is said of categories that stand for no object, by label.
         segmentations: Of the B boxes, none of crowd regions; None where nobody asked for them.
         truth: All annotations, the dropped ones among them, as scores need them; None where nobody asked.
+        windows: Which parts of pictures the M "pictures" are, where these are tiles; see ``tiles.py``.
         tells_classes: Whether the classes are those of the file; see ``as_one_class``.
         split: Which part of the data set at ``path`` this is; None of a file, which is one part.
         notes: What was decided where annotations of another format were read, a sentence each.
@@ -91,6 +93,7 @@ class CocoAnnotations:
     spare_categories: Mapping[int, str] = field(default_factory=dict)
     segmentations: Segmentations | None = None
     truth: GroundTruth | None = None
+    windows: Windows | None = None
     tells_classes: bool = True
     split: str | None = None
     notes: tuple[str, ...] = ()
@@ -154,6 +157,10 @@ class CocoAnnotations:
         height, width = self.sizes[index].tolist()
         return Size(height, width)
 
+    def window_of(self, index: int) -> Window | None:
+        """Of which part of a file's picture picture ``index`` is a tile; None where it is all of it."""
+        return None if self.windows is None else self.windows[index]
+
     def targets_of(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Boxes ``(G, 4)`` and labels ``(G,)`` of picture ``index``, without crowd regions."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
@@ -170,7 +177,9 @@ class CocoAnnotations:
         if self.segmentations is None:
             raise ValueError(f"{self.path} was loaded without segmentations")
         rows = np.arange(self.offsets[index], self.offsets[index + 1])
-        return self.segmentations.take(rows[~self.is_crowd[rows]][is_kept])
+        segmentations = self.segmentations.take(rows[~self.is_crowd[rows]][is_kept])
+        window = self.window_of(index)
+        return segmentations if window is None else segmentations.moved_into(window)
 
     def crowd_of(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Crowd regions ``(I, 4)`` and their labels ``(I,)`` of picture ``index``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,19 +11,20 @@ from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.copy_paste import DrawnPicture, paste_objects
-from hrdet_cli.engine.data.decoding import decode_picture
+from hrdet_cli.engine.data.decoded_pictures import DecodedPictures
+from hrdet_cli.engine.data.decoding import DecodedPicture, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.keys import generator_for, paste_key, pixels_key
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.object_bitmaps import tighten_boxes
 from hrdet_cli.engine.data.pixel_changes import PixelChange, change_pixels
-from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.pixels import cut_pixels, move_pixels
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Placement, move_boxes
-from hrdet_cli.engine.geometry import Scale
+from hrdet_cli.engine.geometry import Scale, Size, Window
 
 
 class PictureDataset:
@@ -40,6 +42,10 @@ class PictureDataset:
         label_maps: Those of the pictures; None where nobody needs them.
         pixel_changes: What is done to colours and sharpness, after the picture was placed.
         paste_probability: Chance that objects of another picture are put onto one; only with masks.
+
+    Args:
+        images: Where the pictures are.
+        decoded: Keeps some of them for other tiles of them; None keeps none.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class PictureDataset:
         label_maps: LabelMaps | None = None,
         pixel_changes: Sequence[PixelChange] = (),
         paste_probability: float = 0.0,
+        decoded: DecodedPictures | None = None,
     ) -> None:
         self.annotations = annotations
         self.with_masks = with_masks
@@ -62,6 +69,7 @@ class PictureDataset:
         self.seed = seed
         self.augmentation = augmentation
         self._images = images
+        self._decoded = decoded
 
     def __len__(self) -> int:
         """Number of pictures in the annotation file."""
@@ -116,7 +124,8 @@ class PictureDataset:
     def _place(self, index: int, placement: Placement, key: int) -> tuple[Sample, Segmentations | None]:
         """A picture where its placement says, and the segmentations of its targets if they have masks."""
         name, original = self.name_of(index), self.annotations.size_of(index)
-        pixels, damage = decode_picture(self._images.read(name), expected=original, name=name)
+        window = self.annotations.window_of(index)
+        pixels, damage = self._decode(name, original, window)
         boxes, labels = self.annotations.targets_of(index)
         moved, is_kept = move_boxes(boxes, original, placement)
         crowd, _ = move_boxes(self.annotations.crowd_of(index)[0], original, placement)
@@ -131,7 +140,7 @@ class PictureDataset:
                 segmentations = segmentations.take(np.flatnonzero(is_shown))
             masks = torch.from_numpy(draw_frames(segmentations, moved, original, placement))
         if self.label_maps is not None:
-            semantic = torch.from_numpy(self.label_maps.read(name, original, placement))
+            semantic = torch.from_numpy(self.label_maps.read(name, original, placement, window))
         sample = Sample(
             pixels=move_pixels(pixels, placement),
             boxes=torch.from_numpy(moved),
@@ -144,9 +153,19 @@ class PictureDataset:
                 original=original,
                 placement=placement,
                 ignored_boxes=torch.from_numpy(crowd[is_seen]),
+                window=window,
             ),
             damage=damage,
             masks=masks,
             semantic=semantic,
         )
         return sample, segmentations
+
+    def _decode(self, name: str, original: Size, window: Window | None) -> DecodedPicture:
+        """A picture, or the tile of it that a window shows."""
+        whole = original if window is None else window.whole
+        if self._decoded is None:
+            picture = decode_picture(self._images.read(name), expected=whole, name=name)
+        else:
+            picture = self._decoded.get(name, whole, partial(self._images.read, name))
+        return picture if window is None else picture._replace(pixels=cut_pixels(picture.pixels, window))

@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.jpeg_damage import damage_of_jpeg
+from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS, unlimited_pillow
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
-
-MAX_PICTURE_PIXELS = 178_956_970
-"""Twice Pillow's ``MAX_IMAGE_PIXELS``, where it stops warning and refuses; half a gigabyte as RGB."""
 
 _JPEG_START = b"\xff\xd8\xff"
 _EXIF_MARKER = b"\xff\xe1"  # of APP1, EXIF's or XMP's; pixels never have these bytes next to each other
@@ -37,6 +34,10 @@ _PLAIN_COLOURS = ("YCbCr", "Gray")
 
 class _UndecodableError(Exception):
     """Why a picture that Pillow decodes is refused all the same."""
+
+
+class _TooLargeError(Exception):
+    """A picture has more pixels than are decoded."""
 
 
 class WrongSizeError(DataError):
@@ -55,12 +56,16 @@ class DecodedPicture(NamedTuple):
     damage: str | None
 
 
-def decode_rgb(data: bytes, *, expected: Size | None, name: str) -> Tensor:
+def decode_rgb(
+    data: bytes, *, expected: Size | None, name: str, max_pixels: int = MAX_PICTURE_PIXELS
+) -> Tensor:
     """The pixels that `decode_picture` gives, whatever damage a JPEG may have."""
-    return decode_picture(data, expected=expected, name=name).pixels
+    return decode_picture(data, expected=expected, name=name, max_pixels=max_pixels).pixels
 
 
-def decode_picture(data: bytes, *, expected: Size | None, name: str) -> DecodedPicture:
+def decode_picture(
+    data: bytes, *, expected: Size | None, name: str, max_pixels: int = MAX_PICTURE_PIXELS
+) -> DecodedPicture:
     """Decode a picture.
 
     Alpha and palette transparency are dropped, not blended, as COCO's tools do; 16-bit grey keeps its high
@@ -75,6 +80,8 @@ def decode_picture(data: bytes, *, expected: Size | None, name: str) -> DecodedP
         data: The encoded file.
         expected: Size of the picture according to its annotations; None for a picture without any.
         name: What errors call the picture.
+        max_pixels: Larger pictures are refused before they are decoded. A file of a few kilobytes can claim
+            billions of pixels.
 
     Returns:
         The picture, of the expected size where there is one.  A JPEG whose coded pixels are damaged is
@@ -84,14 +91,14 @@ def decode_picture(data: bytes, *, expected: Size | None, name: str) -> DecodedP
         WrongSizeError: The picture is not of the expected size.
         DataError: The picture is damaged, of an unknown kind or too large.
     """
-    pixels, damage = _decode_plain_jpeg(data, expected), None
+    pixels, damage = _decode_plain_jpeg(data, expected, max_pixels), None
     if pixels is None:
-        pixels = _decode_with_pillow(data, expected, name)
+        pixels = _decode_with_pillow(data, expected, name, max_pixels)
         damage = damage_of_jpeg(data) if data.startswith(_JPEG_START) else None
     return DecodedPicture(torch.from_numpy(pixels).permute(2, 0, 1), damage)
 
 
-def _decode_plain_jpeg(data: bytes, expected: Size | None) -> NDArray[np.uint8] | None:
+def _decode_plain_jpeg(data: bytes, expected: Size | None, max_pixels: int) -> NDArray[np.uint8] | None:
     """Pixels as ``(H, W, 3)`` of a JPEG in ordinary colours, of the expected size, without any fault.
 
     None for everything else, which is Pillow's: it knows what CMYK means and whether a fault matters (bytes
@@ -101,7 +108,7 @@ def _decode_plain_jpeg(data: bytes, expected: Size | None) -> NDArray[np.uint8] 
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours not in _PLAIN_COLOURS or height * width > MAX_PICTURE_PIXELS:
+        if colours not in _PLAIN_COLOURS or height * width > max_pixels:
             return None
         stored = Size(height, width)
         orientation = _UPRIGHT if stored == expected else _orientation_of(data)
@@ -118,7 +125,7 @@ def _orientation_of(jpeg: bytes) -> int:
     if _EXIF_MARKER not in jpeg:
         return _UPRIGHT
     try:
-        with bomb_warnings_ignored():
+        with unlimited_pillow():
             return int(Image.open(io.BytesIO(jpeg)).getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
     except Exception as error:  # as in `_decode_with_pillow`, which will say what is wrong
         raise ValueError("its EXIF cannot be read") from error
@@ -146,21 +153,23 @@ def _make_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uin
     return np.ascontiguousarray(turned)
 
 
-def _decode_with_pillow(data: bytes, expected: Size | None, name: str) -> NDArray[np.uint8]:
+def _decode_with_pillow(data: bytes, expected: Size | None, name: str, max_pixels: int) -> NDArray[np.uint8]:
     """Pixels as ``(H, W, 3)`` of any picture."""
     try:
-        with bomb_warnings_ignored():
+        with unlimited_pillow():
             image: Image.Image = Image.open(io.BytesIO(data))
         stored = Size(image.height, image.width)
+        if stored.num_pixels > max_pixels:
+            raise _TooLargeError
         if stored != expected:
             image = ImageOps.exif_transpose(image)
         if expected in (None, Size(image.height, image.width)):
             _refuse_damaged_png(data)
             return _rgb_of(image)
-    except Image.DecompressionBombError as error:
+    except _TooLargeError as error:
         raise DataError(
-            f"picture {name} has more than the {MAX_PICTURE_PIXELS:,} pixels that hrdet decodes. "
-            "Make it smaller, or cut it into tiles."
+            f"picture {name} has more than the {max_pixels:,} pixels that hrdet decodes. Make it smaller, or "
+            f"look at it in tiles: --set 'data.tiles={{max_picture_pixels: {stored.num_pixels}}}'"
         ) from error
     except Exception as error:  # decoders meet hostile bytes: there is no list of what they raise
         reason = _why_undecodable(error, data, is_annotated=expected is not None)

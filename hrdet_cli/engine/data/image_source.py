@@ -6,8 +6,9 @@ from typing import Protocol
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.errors import DataError
 
-MAX_FILE_BYTES = 512 * 2**20
-"""No encoded picture is larger; what claims to be is refused before it is read."""
+MAX_FILE_BYTES = 2 * 2**30
+"""No encoded picture is larger, not even 20,000 x 20,000 pixels without compression; what claims to be is
+refused before it is read."""
 
 
 class MissingPictureError(DataError):

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.picture_names import FoundNames
+from hrdet_cli.engine.data.pillow_limits import unlimited_pillow
 from hrdet_cli.engine.data.transforms import Placement
-from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.geometry import Size, Window
 from hrdet_cli.engine.semantic_labels import LABEL_MAP_STRIDE, UNLABELLED
 from hrdet_cli.errors import DataError
 
@@ -75,7 +75,9 @@ class LabelMaps:
         """Why `find` did not find a map, to go behind its name."""
         return self.files.why_missing(name)
 
-    def read(self, file_name: str, original: Size, placement: Placement) -> NDArray[np.uint8]:
+    def read(
+        self, file_name: str, original: Size, placement: Placement, window: Window | None = None
+    ) -> NDArray[np.uint8]:
         """The labels of every eighth pixel of every eighth row of a placed picture.
 
         A resized picture's pixel has the label of the original one that is nearest to its corner, as in
@@ -83,8 +85,9 @@ class LabelMaps:
 
         Args:
             file_name: The picture's.
-            original: Its size as annotated.
-            placement: Where it goes.
+            original: Its size as annotated, or that of a tile of it.
+            placement: Where this goes.
+            window: Which part of the picture the tile is.
 
         Returns:
             ``(h / 8, w / 8)`` uint8, rounded up, of the placed picture's ``(h, w)``.
@@ -93,7 +96,11 @@ class LabelMaps:
             DataError: As of `labels_of`.
         """
         rows, columns = _sources(original, placement)
-        labels = self.labels_of(file_name, original)[np.ix_(rows, columns)]
+        if window is None:
+            labels = self.labels_of(file_name, original)[np.ix_(rows, columns)]
+        else:
+            whole = self.labels_of(file_name, window.whole)
+            labels = whole[np.ix_(rows + window.top, columns + window.left)]
         return labels.T if placement.quarter_turns % 2 else labels
 
     def labels_of(self, file_name: str, original: Size) -> NDArray[np.uint8]:
@@ -111,13 +118,15 @@ class LabelMaps:
             DataError: It is missing, or cannot be read.
         """
         name = map_name(file_name)
-        labels = _decode(self.files.read(name), name)
-        if labels.shape != (original.height, original.width):
+        image = _open(self.files.read(name), name)
+        size = Size(image.height, image.width)
+        if size != original:
             what = (
-                f"is {Size(*labels.shape)}, but its picture {file_name} is {original}, width x height. "
-                "Label maps must have the size of their pictures"
+                f"is {size}, but its picture {file_name} is {original}, width x height. Label maps must have "
+                "the size of their pictures"
             )
             raise LabelMapError(name, what, fault="size")
+        labels = _decode(image, name)
         is_known = (labels < self.num_labels) | (labels == UNLABELLED)
         if not is_known.all():
             what = (
@@ -133,21 +142,32 @@ def map_name(file_name: str) -> str:
     return PurePosixPath(file_name).with_suffix(".png").as_posix()
 
 
-def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+def _open(data: bytes, name: str) -> Image.Image:
+    """A map whose pixels are not decoded yet."""
     try:
-        with bomb_warnings_ignored():
+        with unlimited_pillow():
             image = Image.open(io.BytesIO(data))
-        mode, labels = image.mode, np.asarray(image)
     except Exception as error:  # decoders meet any bytes: there is no list of what they raise
-        what = "cannot be decoded. Replace it with a PNG of one label a pixel"
-        raise LabelMapError(name, what, fault="unreadable") from error
-    if mode not in _ONE_LABEL_A_PIXEL:
+        raise _undecodable(name) from error
+    if image.mode not in _ONE_LABEL_A_PIXEL:
         what = (
-            f"has pixels of mode {mode}, not a label of 8 bits each. Save it as a grey PNG, or with a "
+            f"has pixels of mode {image.mode}, not a label of 8 bits each. Save it as a grey PNG, or with a "
             "palette whose indices are the labels"
         )
         raise LabelMapError(name, what, fault="unreadable")
-    return labels
+    return image
+
+
+def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(image)
+    except Exception as error:  # likewise
+        raise _undecodable(name) from error
+
+
+def _undecodable(name: str) -> LabelMapError:
+    what = "cannot be decoded. Replace it with a PNG of one label a pixel"
+    return LabelMapError(name, what, fault="unreadable")
 
 
 def _sources(original: Size, placement: Placement) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,10 +1,26 @@
-"""Moves the pixels of a picture to where its placement says."""
+"""Moves the pixels of a picture, or of a tile of it, to where its placement says."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hrdet_cli.engine.data.opencv_resize import resize_like_opencv
 from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.geometry import Window
+
+
+def cut_pixels(pixels: Tensor, window: Window) -> Tensor:
+    """The part of a picture that a window shows, in memory of its own.
+
+    Args:
+        pixels: ``(3, H, W)`` uint8, as decoders give them: rows of RGB triples.
+        window: Of the picture.
+
+    Returns:
+        ``(3, h, w)`` uint8, likewise in memory.
+    """
+    rows_of_triples = pixels.permute(1, 2, 0)[window.top : window.bottom, window.left : window.right]
+    return rows_of_triples.clone(memory_format=torch.contiguous_format).permute(2, 0, 1)
 
 
 def move_pixels(pixels: Tensor, placement: Placement) -> Tensor:

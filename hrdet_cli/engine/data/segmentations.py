@@ -1,10 +1,13 @@
 """What objects cover of their pictures, as an annotation file has it, in flat arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.run_lengths import look_up_runs
+from hrdet_cli.engine.geometry import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +98,34 @@ class Segmentations:
             runs=self.runs[runs],
             run_offsets=run_offsets,
         )
+
+    def moved_into(self, window: Window) -> Self:
+        """In the pixels of a tile; runs are those of its pixels alone.
+
+        Args:
+            window: What the tile shows of the picture that all of them are of.
+        """
+        if not len(self):
+            return self
+        columns, rows = np.arange(window.left, window.right), np.arange(window.top, window.bottom)
+        runs = [
+            _runs_of(look_up_runs(own, columns=columns, rows=rows, height=window.whole.height))
+            if len(own)
+            else own
+            for own in np.split(self.runs, self.run_offsets[1:-1])
+        ]
+        return replace(
+            self,
+            corners=self.corners - np.array([window.left, window.top], dtype=np.float32),
+            runs=np.concatenate(runs),
+            run_offsets=np.cumsum([0, *map(len, runs)], dtype=np.int64),
+        )
+
+
+def _runs_of(bitmap: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The run lengths of ``(rows, columns)``."""
+    changes = np.flatnonzero(np.diff(bitmap.ravel(order="F"), prepend=np.uint8(0)))
+    return np.diff(np.array([0, *changes, bitmap.size])).astype(np.int32)
 
 
 def _extent_of_runs(ends: NDArray[np.int64], height: int) -> tuple[int, int, int, int]:

@@ -59,7 +59,15 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
-def draw_scene(generator: Generator, *, height: int, width: int, num_objects: int, has_crowd: bool) -> Scene:
+def draw_scene(
+    generator: Generator,
+    *,
+    height: int,
+    width: int,
+    num_objects: int,
+    has_crowd: bool,
+    diameters: tuple[float, float] | None = None,
+) -> Scene:
     """Draw one picture.
 
     Args:
@@ -68,6 +76,8 @@ def draw_scene(generator: Generator, *, height: int, width: int, num_objects: in
         width: In pixels.
         num_objects: Single objects to place; one that finds no free spot is left out.
         has_crowd: Whether to add one crowd region.
+        diameters: The smallest and the largest of single objects, in pixels; None for all that can be told
+            apart and that suit the picture.
 
     Returns:
         The scene.
@@ -75,9 +85,9 @@ def draw_scene(generator: Generator, *, height: int, width: int, num_objects: in
     painting = _Painting(generator, height=height, width=width)
     if has_crowd:
         painting.add_crowd()
-    largest = _LARGEST_SHARE * min(height, width)
-    diameters = _SMALLEST_DIAMETER + (largest - _SMALLEST_DIAMETER) * generator.random(num_objects) ** 1.5
-    for diameter in np.sort(diameters)[::-1]:  # large ones first, while there is room
+    smallest, largest = diameters or (_SMALLEST_DIAMETER, _LARGEST_SHARE * min(height, width))
+    drawn = smallest + (largest - smallest) * generator.random(num_objects) ** 1.5
+    for diameter in np.sort(drawn)[::-1]:  # large ones first, while there is room
         painting.add_object(float(diameter))
     return painting.finish()
 

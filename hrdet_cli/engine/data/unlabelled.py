@@ -20,9 +20,10 @@ from hrdet_cli.engine.data.batch import Batch, PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.keys import generator_for, picture_key
 from hrdet_cli.engine.data.padding import SmallestCanvas
-from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.pixels import cut_pixels, move_pixels
 from hrdet_cli.engine.data.shortages import shortage_of
-from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.data.tiles import Tiling
+from hrdet_cli.engine.geometry import Size, Window
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -73,18 +74,29 @@ class Viewing:
 
     Attributes:
         ways: Those in which pictures are evaluated.
+        tiling: How they are cut; None leaves them whole.
     """
 
     ways: tuple[Augmentation, ...]
+    tiling: Tiling | None = None
 
     def views_of(self, picture: UnlabelledPicture) -> Iterator[Callable[[], UnlabelledView]]:
         """The views of a picture; each is made when it is called, in any thread."""
-        for way in self.ways:
-            yield partial(_view_of, picture, way, len(self.ways))
+        windows = self.tiling.windows_of(picture.size) if self.tiling else (None,)
+        for window in windows:
+            for way in self.ways:
+                yield partial(_view_of, picture, window, way, len(windows) * len(self.ways))
 
 
-def _view_of(picture: UnlabelledPicture, augmentation: Augmentation, num_views: int) -> UnlabelledView:
-    original, number = picture.size, picture.number
+def _view_of(
+    picture: UnlabelledPicture, window: Window | None, augmentation: Augmentation, num_views: int
+) -> UnlabelledView:
+    pixels, number = picture.pixels, picture.number
+    if window is not None and window.size == window.whole:
+        window = None
+    if window is not None:
+        pixels = cut_pixels(pixels, window)
+    original = picture.size if window is None else window.size
     key = picture_key(seed=0, epoch=0, index=number)
     no_boxes = np.zeros((0, 4), dtype=np.float32)
     placement = augmentation.place(original, no_boxes, generator_for(key))
@@ -95,9 +107,10 @@ def _view_of(picture: UnlabelledPicture, augmentation: Augmentation, num_views: 
         original=original,
         placement=placement,
         ignored_boxes=torch.zeros(0, 4),
+        window=window,
     )
     sample = Sample(
-        pixels=move_pixels(picture.pixels, placement),
+        pixels=move_pixels(pixels, placement),
         boxes=torch.zeros(0, 4),
         labels=torch.zeros(0, dtype=torch.int64),
         key=key,

@@ -4,6 +4,7 @@ import torch
 
 from hrdet_cli.engine.data.augmentations import ResizeAugmentation
 from hrdet_cli.engine.data.dataset import PictureDataset
+from hrdet_cli.engine.data.decoded_pictures import DecodedPictures
 from hrdet_cli.engine.data.loader import EvaluationLoader, TrainingLoader
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.views import Views
@@ -13,7 +14,11 @@ from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.runs.build.pixel_changes import build_pixel_changes
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
 from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.tiles import cut_pictures, most_pixels
+from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+
+_MEGABYTE = 2**20
 
 
 def build_training_loader(
@@ -34,6 +39,7 @@ def build_training_loader(
             label_maps=part.label_maps,
             pixel_changes=build_pixel_changes(spec.augmentation.extras),
             paste_probability=spec.augmentation.extras.paste_probability,
+            decoded=build_decoded_pictures(spec.data),
         ),
         steps=build_steps(spec, part.annotations, num_processes=world.size),
         world=world,
@@ -52,16 +58,22 @@ def build_evaluation_loader(
     leaves_out_broken: bool = False,
     with_masks: bool = False,
 ) -> EvaluationLoader:
-    """This process's share of the views of a part's pictures; masks are for losses alone."""
+    """This process's share of the views of a part's pictures; masks are for losses alone.
+
+    A picture that is cut has views of each tile.
+    """
+    annotations, _ = cut_pictures(part.annotations, spec.data)
+    decoded = build_decoded_pictures(spec.data)
     return EvaluationLoader(
         dataset=Views(
             [
                 PictureDataset(
-                    annotations=part.annotations,
+                    annotations=annotations,
                     images=part.images,
                     augmentation=augmentation,
                     seed=spec.run.seed,
                     with_masks=with_masks,
+                    decoded=decoded,
                 )
                 for augmentation in build_ways(spec)
             ]
@@ -73,6 +85,13 @@ def build_evaluation_loader(
         pin_memory=device.type == "cuda",
         leaves_out_broken=leaves_out_broken,
     )
+
+
+def build_decoded_pictures(data: DataSpec) -> DecodedPictures | None:
+    """What keeps decoded pictures for other tiles of them; None where pictures are taken whole."""
+    if data.tiles is None:
+        return None
+    return DecodedPictures(most_bytes=data.tiles.cache_megabytes * _MEGABYTE, max_pixels=most_pixels(data))
 
 
 def build_ways(spec: ExperimentSpec) -> tuple[ResizeAugmentation, ...]:

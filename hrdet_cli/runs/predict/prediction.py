@@ -28,6 +28,7 @@ from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
 from hrdet_cli.runs.predict.reading import read_views
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.results import results_folder
+from hrdet_cli.runs.tiles import build_tiling, most_pixels
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted
@@ -105,10 +106,11 @@ def predict_pictures(
     groups = read_views(
         inputs.pictures,
         failed,
-        viewing=Viewing(build_ways(spec)),
+        viewing=Viewing(build_ways(spec), build_tiling(spec.data)),
         padding=_PADDING,
         num_threads=max(1, spec.data.num_workers),
         batch_size=batch_size or spec.evaluation.batch_size,
+        max_pixels=most_pixels(spec.data),
     )
     with closing(groups):
         for group in groups:
@@ -129,7 +131,13 @@ def predict_pictures(
                 pictures.append(
                     PredictedPicture(given.name, picture.size, kept, drawn.relative_to(out).as_posix())
                 )
-            yield WorkProgress("detecting", len(pictures) + len(failed), len(inputs.pictures))
+            num_done = len(pictures) + len(failed)
+            if spec.data.tiles is None:
+                yield WorkProgress("detecting", num_done, len(inputs.pictures))
+            else:
+                last, which = group[-1], f"picture {num_done + 1} of {len(inputs.pictures)}"
+                num_seen = len(found.get(last.picture.number, ()))
+                yield WorkProgress(f"detecting in {which}, tiles", num_seen, last.num_views)
     pictures.sort(key=lambda picture: picture.detections.image_id)
     failed.sort(key=lambda picture: picture.number)
     document = coco_document(trained, pictures, failed, min_score=min_score)

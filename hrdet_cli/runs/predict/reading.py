@@ -1,12 +1,12 @@
 """The views of pictures as the detector gets them: read ahead, decoded, placed, and grouped by canvas."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 
-from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.padding import SmallestCanvas
+from hrdet_cli.engine.data.pillow_limits import unlimited_pillow
 from hrdet_cli.engine.data.unlabelled import (
     UnlabelledPicture,
     UnlabelledView,
@@ -27,36 +27,54 @@ def read_views(
     padding: SmallestCanvas,
     num_threads: int,
     batch_size: int,
+    max_pixels: int,
 ) -> Generator[list[UnlabelledView]]:
     """Groups of views that need one canvas; pictures that cannot be read go into ``failed``.
+
+    Pictures that are cut into tiles are large: while one is looked at, one other is decoded, and no group has
+    tiles of both.
 
     Args:
         inputs: What to read.
         failed: Gets what cannot be read.
         viewing: How each picture is looked at.
         padding: The canvas of each view.
-        num_threads: How many pictures are read, and how many views placed, at once.
+        num_threads: How many whole pictures are read, and how many views placed, at once.
         batch_size: Most views in a group.
+        max_pixels: Larger pictures are not decoded.
     """
+    num_at_once = num_threads if viewing.tiling is None else 1
     with (
-        bomb_warnings_ignored(),
-        closing(read_ahead(_read, inputs, num_threads=num_threads, num_ahead=num_threads)) as pictures,
+        unlimited_pillow(),
         closing(
             read_ahead(
-                lambda make: make(),
-                chain.from_iterable(map(viewing.views_of, _sound(pictures, failed))),
-                num_threads=num_threads,
-                num_ahead=max(2 * num_threads, batch_size),
+                lambda picture: _read(picture, max_pixels),
+                inputs,
+                num_threads=num_at_once,
+                num_ahead=num_at_once,
             )
-        ) as views,
+        ) as pictures,
     ):
-        yield from group_by_canvas(views, padding, batch_size=batch_size)
+        by_picture = map(viewing.views_of, _sound(pictures, failed))
+        streams: Iterable[Iterator[Callable[[], UnlabelledView]]] = (
+            [chain.from_iterable(by_picture)] if viewing.tiling is None else by_picture
+        )
+        for stream in streams:
+            with closing(
+                read_ahead(
+                    lambda make: make(),
+                    stream,
+                    num_threads=num_threads,
+                    num_ahead=max(2 * num_threads, batch_size),
+                )
+            ) as views:
+                yield from group_by_canvas(views, padding, batch_size=batch_size)
 
 
-def _read(picture: PictureInput) -> UnlabelledPicture | FailedPicture:
+def _read(picture: PictureInput, max_pixels: int) -> UnlabelledPicture | FailedPicture:
     try:
         data = picture.images.read(picture.member)
-        pixels, damage = decode_picture(data, expected=None, name=picture.name)
+        pixels, damage = decode_picture(data, expected=None, name=picture.name, max_pixels=max_pixels)
     except DataError as error:
         reason = str(error).removeprefix("picture ").removeprefix(f"{picture.member} ").removesuffix(".")
         return FailedPicture(picture.number, picture.name, reason.removeprefix(f"{picture.name} "))

@@ -7,8 +7,9 @@ import numpy as np
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
 from hrdet_cli.engine.data.sampling import showings_by_class
 from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.runs.tiles import cut_pictures
 from hrdet_cli.specs.data import RepeatFactorSpec
-from hrdet_cli.specs.model import ModelSpec
+from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_and_count
 
 _MOST_EMPTY = 0.5
@@ -163,11 +164,12 @@ def count_beyond(annotations: CocoAnnotations, most: int) -> tuple[int, int]:
 
 def describe_detection_cap(run: RunFigures) -> str | None:
     """Pictures with more boxes than detections are kept."""
-    return None if run.val is None else describe_cap(run.spec.model, run.val)
+    return None if run.val is None else describe_cap(run.spec, run.val)
 
 
-def describe_cap(model: ModelSpec, annotations: CocoAnnotations) -> str | None:
-    """What of the boxes to find is out of reach, because fewer detections are kept of a picture."""
+def describe_cap(spec: ExperimentSpec, val: CocoAnnotations) -> str | None:
+    """What of the boxes to find is out of reach, because fewer detections are kept of a picture, or tile."""
+    model, (annotations, _) = spec.model, cut_pictures(val, spec.data)
     cap = min(limit.value for limit in model.head.limits if not limit.is_of_level)
     num_pictures, num_beyond = count_beyond(annotations, cap)
     if not num_pictures:
@@ -182,7 +184,7 @@ def describe_cap(model: ModelSpec, annotations: CocoAnnotations) -> str | None:
     return (
         f"{counted(num_pictures, 'validation picture has', 'validation pictures have')} more boxes than the "
         f"{cap} detections that are kept of one, so {share:.1%} of the boxes are out of reach: {cure}"
-        f"{_describe_coco_cap(annotations)}"
+        f"{_describe_coco_cap(val)}"
     )
 
 

@@ -168,6 +168,7 @@ NAMES = [
     "rpn-hrnet-w18-syncbn-ms",
     "rpn-r50-fpn-syncbn",
     "rpn-r50-fpn-syncbn-ms",
+    "tiles-w18",
     "torchvision-fcos-r50-fpn",
     "torchvision-mask-r50-fpn",
     "torchvision-mask-r50-fpn-v2",
@@ -261,7 +262,7 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
     grouped = by_title(all_presets())
     assert sorted(name for names in grouped.values() for name in names) == sorted(NAMES)
     assert list(grouped) == [title for title in TITLE_BY_FOLDER.values() if title in grouped]
-    assert grouped["To start with"] == ["demo", "demo-mask", "finetune-w18"]
+    assert grouped["To start with"] == ["demo", "demo-mask", "finetune-w18", "tiles-w18"]
     folder_by_start = {
         "mask": "mask",
         "cascade": "cascade",

@@ -7,10 +7,10 @@ from functools import partial
 
 from PIL import Image
 
-from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
 from hrdet_cli.engine.data.checking.looking import Looked, look_at_all, without_name
 from hrdet_cli.engine.data.decoding import WrongSizeError, decode_picture
 from hrdet_cli.engine.data.image_source import ImageSource
+from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS, unlimited_pillow
 from hrdet_cli.engine.data.true_sizes import TrueSizes, true_sizes_of
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
@@ -42,7 +42,11 @@ class Finding:
 
 
 def open_all(
-    images: ImageSource, pictures: Sequence[NamedSize], *, num_workers: int
+    images: ImageSource,
+    pictures: Sequence[NamedSize],
+    *,
+    num_workers: int,
+    max_pixels: int = MAX_PICTURE_PIXELS,
 ) -> Iterator[Looked[Finding]]:
     """Decode every picture as training does.
 
@@ -50,34 +54,40 @@ def open_all(
         images: Where they are.
         pictures: Their names and sizes.
         num_workers: As of `look_at_all`, which also tells of errors.
+        max_pixels: Larger pictures cannot be used.
     """
-    return look_at_all(len(pictures), partial(_look_at, images, pictures), num_workers=num_workers)
+    return look_at_all(
+        len(pictures), partial(_look_at, images, pictures, max_pixels), num_workers=num_workers
+    )
 
 
-def _look_at(images: ImageSource, pictures: Sequence[NamedSize], position: int) -> Finding | None:
+def _look_at(
+    images: ImageSource, pictures: Sequence[NamedSize], max_pixels: int, position: int
+) -> Finding | None:
     picture = pictures[position]
     try:
-        finding = _open(images.read(picture.name), picture, position)
+        finding = _open(images.read(picture.name), picture, position, max_pixels)
     except DataError as error:
         return Finding(position, fault=without_name(error, picture.name))
     return None if finding == Finding(position) else finding
 
 
-def _open(data: bytes, picture: NamedSize, position: int) -> Finding:
+def _open(data: bytes, picture: NamedSize, position: int, max_pixels: int) -> Finding:
     """Decode a picture.
 
     Raises:
         DataError: It cannot be read, whatever its size.
     """
     has_size = picture.size is not None
+    decode = partial(decode_picture, data, name=picture.name, max_pixels=max_pixels)
     try:
-        damage = decode_picture(data, expected=picture.size, name=picture.name).damage
+        damage = decode(expected=picture.size).damage
     except WrongSizeError:
         has_size = False
-        damage = decode_picture(data, expected=None, name=picture.name).damage
+        damage = decode(expected=None).damage
     return Finding(position, true_sizes=None if has_size else _true_sizes(data), damage=damage)
 
 
 def _true_sizes(data: bytes) -> TrueSizes:
-    with bomb_warnings_ignored(), Image.open(io.BytesIO(data)) as image:
+    with unlimited_pillow(), Image.open(io.BytesIO(data)) as image:
         return true_sizes_of(image)

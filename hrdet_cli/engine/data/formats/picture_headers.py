@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from hrdet_cli.engine.data.bomb_warnings import bomb_warnings_ignored
+from hrdet_cli.engine.data.pillow_limits import unlimited_pillow
 from hrdet_cli.engine.data.true_sizes import true_sizes_of
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file, why_no_file
@@ -25,7 +25,7 @@ def read_sizes(paths: Sequence[str]) -> list[Size | str]:
     Labels are drawn on pictures as people see them, and training decodes them to that size.
     """
     chunks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
-    with bomb_warnings_ignored(), ThreadPoolExecutor(_NUM_THREADS) as threads:
+    with unlimited_pillow(), ThreadPoolExecutor(_NUM_THREADS) as threads:
         return [size for sizes in threads.map(_sizes_of, chunks) for size in sizes]
 
 
@@ -43,8 +43,6 @@ def _size_of(path: str) -> Size | str:
         with Path(path).open("rb") as file:
             kind = kind_of_file(file.read(NUM_BYTES_NEEDED))
         return "is no picture of a known format" if kind is None else f"is {kind.name}"
-    except Image.DecompressionBombError:
-        return "has more pixels than hrdet decodes"
     except OSError as error:
         return why_no_file(Path(path)) or f"cannot be read: {error.strerror or error}"
     except Exception:  # decoders meet hostile bytes: there is no list of what they raise

@@ -16,6 +16,7 @@ from PIL import Image
 from hrdet_cli.engine.data import decoding
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.engine.data.decoding import decode_rgb
+from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 
@@ -214,22 +215,20 @@ def test_another_file_in_the_place_of_a_picture_is_called_what_it_is(
 def test_a_picture_is_refused_where_it_unpacks_to_too_many_pixels(
     monkeypatch: pytest.MonkeyPatch, factor: float, format_name: str
 ) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(600 / factor))
-    monkeypatch.setattr(decoding, "MAX_PICTURE_PIXELS", 2 * int(600 / factor))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(600 / factor))  # Pillow would warn, or refuse it
     data = _encoded(Image.new("RGB", (30, 20)), format_name)
-    if factor < 2:  # Pillow would warn
-        assert decode_rgb(data, expected=_SIZE, name="big.png").shape == (3, 20, 30)
-        return
+    assert decode_rgb(data, expected=_SIZE, name="big.png", max_pixels=600).shape == (3, 20, 30)
     with pytest.raises(DataError) as raised:
-        decode_rgb(data, expected=_SIZE, name="big.png")
+        decode_rgb(data, expected=_SIZE, name="big.png", max_pixels=599)
     assert str(raised.value) == (
-        "picture big.png has more than the 400 pixels that hrdet decodes. "
-        "Make it smaller, or cut it into tiles."
+        "picture big.png has more than the 599 pixels that hrdet decodes. Make it smaller, or look at it in "
+        "tiles: --set 'data.tiles={max_picture_pixels: 600}'"
     )
+    assert int(600 / factor) == Image.MAX_IMAGE_PIXELS  # as it was
 
 
 def test_the_limit_is_where_pillow_refuses() -> None:
-    assert 2 * (Image.MAX_IMAGE_PIXELS or 0) == decoding.MAX_PICTURE_PIXELS
+    assert 2 * (Image.MAX_IMAGE_PIXELS or 0) == MAX_PICTURE_PIXELS
 
 
 def test_odd_pictures_found_in_the_wild_decode_or_say_why(shared_data: Path) -> None:

@@ -1,0 +1,82 @@
+"""A data set that is opened in tiles."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.build.loaders import build_evaluation_loader, build_training_loader
+from hrdet_cli.runs.dataset import open_part, open_training_data
+from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.loading import load_spec
+
+CPU = torch.device("cpu")
+TILES = "data.tiles={side_pixels: 64, overlap_pixels: 16}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A picture of 160x64 pixels with an object of 20 at its left end, and one of 60 in its middle."""
+    Image.fromarray(np.zeros((64, 160, 3), dtype=np.uint8)).save(tmp_path / "0.png")
+    boxes = [[4, 10, 20, 20], [50, 2, 60, 60]]
+    content = {
+        "images": [{"id": 7, "file_name": "0.png", "height": 64, "width": 160}],
+        "annotations": [
+            {"id": number, "image_id": 7, "category_id": 1, "bbox": box, "area": 1, "iscrowd": 0}
+            for number, box in enumerate(boxes)
+        ],
+        "categories": [{"id": 1, "name": "thing"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def spec_of(folder: Path, *settings: str) -> ExperimentSpec:
+    parts = [f"data.{part}={{annotations: instances.json, images: .}}" for part in ("train", "val")]
+    own = (f"data.root={folder}", "data.demo=null", "data.num_workers=0", *parts)
+    return load_spec(preset="demo", settings=[*own, *settings]).spec
+
+
+def test_training_takes_tiles_for_pictures_and_says_what_is_whole_in_none(folder: Path) -> None:
+    # Tiles begin at columns 0, 48 and 96, and the second has all of the large object. With tiles of 48 none
+    # has: at best they show 48 of 60 columns and 46 of 60 rows, which is less than 0.7.
+    spec = spec_of(folder, TILES)
+    data = open_training_data(spec.data)
+    assert len(data.train.annotations) == 3
+    assert data.train.annotations.num_boxes.tolist() == [1, 1, 0]
+    assert data.val is not None
+    assert len(data.val.annotations) == 1
+    (notice,) = data.notices
+    assert notice.endswith("instances.json: 1 picture in 3 tiles, which count as pictures")
+    with build_training_loader(spec, data.train, CPU) as loader:
+        (batch,) = loader.batches(0)
+    assert sorted(record.window.left for record in batch.records if record.window) == [0, 48]
+    _, warning = open_part(
+        spec_of(folder, TILES.replace("64", "48").replace("16", "20")).data, "train"
+    ).notices
+    assert "50.0% of the objects are whole in no tile, and 50.0% too little of them in any" in warning
+
+
+def test_a_data_set_of_small_pictures_is_told_that_none_is_cut(folder: Path) -> None:
+    (notice,) = open_part(
+        spec_of(folder, "data.tiles={side_pixels: 160, overlap_pixels: 16}").data, "train"
+    ).notices
+    assert notice.endswith("no picture is larger than data.tiles.side_pixels, so none is cut")
+
+
+def test_an_evaluation_sees_each_tile_in_each_way_with_the_id_of_its_picture(folder: Path) -> None:
+    spec = spec_of(folder, TILES, "evaluation.test_time_augmentation={}")
+    with build_evaluation_loader(spec, open_part(spec.data, "val"), CPU) as loader:
+        records = [record for batch in loader.batches() for record in batch.records]
+    assert {record.image_id for record in records} == {7}
+    seen = [(record.window.left, record.placement.flipped) for record in records if record.window]
+    assert seen == [(left, flipped) for left in (0, 48, 96) for flipped in (False, True)]
+
+
+def test_tiles_that_are_nothing_but_overlap_are_an_error(folder: Path) -> None:
+    with pytest.raises(SpecError, match="200 is not less than side_pixels 128; lower it"):
+        spec_of(folder, "data.tiles={side_pixels: 128}")
