@@ -15,7 +15,7 @@ from hrdet_cli.engine.data.formats.yolo import YoloPart
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import first_few, shortened
 
 SPLITS = ("train", "val", "test")
 _SYNONYMS = {"validation": "val"}  # which ultralytics renames, with a warning
@@ -57,14 +57,15 @@ class YoloYaml:
     def _find(self, split: str, written: str) -> tuple[Path, list[str]]:
         """Where a path leads, and what is said where that is not where it says."""
         place = Path(os.path.normpath(self.root / written))
-        if place.exists():
+        if _is_there(place):
             return place, []
         if written.startswith("../"):  # as Roboflow writes it, and ultralytics takes it
             beside = Path(os.path.normpath(self.root / written.removeprefix("../")))
-            if beside.exists():
+            if _is_there(beside):
                 return beside, [f"{split}: {written} is not there, {beside} was taken, as ultralytics does"]
         raise DataError(
-            f"{self.path}: {split} is {written}, but {place} {why_no_file(place)}. Mend {split}, or path."
+            f"{self.path}: {split} is {shortened(written)}, but {shortened(str(place), 200)} "
+            f"{why_no_file(place)}. Mend {split}, or path."
         )
 
 
@@ -97,6 +98,14 @@ def read_yolo_yaml(path: Path) -> YoloYaml:
     return YoloYaml(path, _root_of(path, values), _names_of(path, values), _places_of(path, values))
 
 
+def _is_there(path: Path) -> bool:
+    """Whether something is there; no name that a file cannot have is."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _root_of(path: Path, values: Mapping[Any, Any]) -> Path:
     """Where paths start: ``path``, or the file's folder."""
     folder = path.parent.absolute()
@@ -106,7 +115,7 @@ def _root_of(path: Path, values: Mapping[Any, Any]) -> Path:
     if not isinstance(written, str):
         raise DataError(f"{path}: path is {shown(written)}; expected a folder")
     for root in (folder / written, Path.cwd() / written):
-        if root.is_dir():
+        if _is_there(root) and root.is_dir():
             return Path(os.path.normpath(root))
     where = (
         written if Path(written).is_absolute() else f"{written}, from {folder} as from the current folder,"

@@ -132,7 +132,10 @@ def test_a_data_yaml_that_cannot_be_used_is_one_error(yolo: Path, text: str, mes
     assert message in str(caught.value)
 
 
-def test_a_part_whose_folder_is_not_there_is_an_error(yolo: Path) -> None:
-    (yolo / "data.yaml").write_text("train: photos\nnames: [a]\n")
-    with pytest.raises(DataError, match=r"train is photos, but .*photos does not exist\. Mend train"):
+@pytest.mark.parametrize("written", ["photos", "9" * 400])
+def test_a_part_whose_folder_is_not_there_is_an_error(yolo: Path, written: str) -> None:
+    (yolo / "data.yaml").write_text(f"train: '{written}'\nnames: [a]\n")
+    with pytest.raises(
+        DataError, match=r"train is (photos|9+\.\.\.9+), but .* (does not|cannot be).*Mend train"
+    ):
         read_yolo_yaml(yolo / "data.yaml").part("train")
