@@ -88,12 +88,7 @@ _NAMES_BY_KEY: Mapping[tuple[str, str], str] = MappingProxyType(
         ): "color_jitter colour_jitter colorjitter photometric photo_metric_distortion photometric_distort",
         ("augmentation.extras.blur", "{}"): "gaussian_blur",
         ("augmentation.extras.noise", "{}"): "gaussian_noise gauss_noise",
-        ("augmentation.extras.copy_paste", "{}"): "copypaste simple_copy_paste scp",
         ("augmentation.extras.jpeg", "{}"): "jpeg_compression image_compression",
-        (
-            "augmentation.scale_range",
-            "[0.1, 2.0]",
-        ): "ratio_range lsj large_scale_jitter scale_jitter jitter_scale resize_scale min_scale max_scale",
         ("evaluation.scale_pixels", "[1333, 800]"): "test_scale eval_scale min_size_test max_size_test",
         ("padding.canvas_pixels", "[1344, 800]"): "canvas canvas_size pad_size pad_shape",
         ("padding.divisor_pixels", "32"): "size_divisor pad_size_divisor size_divisibility",
@@ -168,6 +163,13 @@ _SETTINGS_BY_NAME = {
 
 _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
     {
+        "ratio_range lsj large_scale_jitter scale_jitter jitter_scale": (
+            "large-scale jitter is --set 'augmentation={kind: scale-jitter}' "
+            "--set 'padding={policy: fixed, canvas_pixels: [1024, 1024]}'"
+        ),
+        "copypaste simple_copy_paste": (
+            "objects are pasted, where a detector has masks, by --set augmentation.extras.copy_paste={}"
+        ),
         "num_classes nc classes class_names metainfo names category_names num_class categories": (
             "the classes come from the training annotations (their categories); nothing sets them"
         ),

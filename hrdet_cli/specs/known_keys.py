@@ -185,10 +185,12 @@ def _values_with(key: str) -> dict[str, Any]:
 
 
 def _default_kind(label: str) -> str | None:
-    """The kind that a section has where nothing sets it."""
+    """The kind that a section has where nothing sets it; of one that every spec sets, that of a bare one."""
     *section, name = label.split(".")
     _, field = find_field(section, {})
-    return getattr(field.default, name, None)
+    bare = [member.model_fields[name].default for member in spec_classes(field.annotation)]
+    named = [kind for kind in bare if isinstance(kind, str)]
+    return getattr(field.default, name, named[0] if field.is_required() and named else None)
 
 
 def type_of(field: FieldInfo) -> Any:

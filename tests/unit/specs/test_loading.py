@@ -547,9 +547,9 @@ def test_an_unknown_key_leads_to_the_right_one(setting: str, meant: str) -> None
 def test_every_synonym_leads_to_a_key_that_there_is_and_is_none_itself() -> None:
     keys = set(all_keys())
     for name, (key, _) in SYNONYM_BY_NAME.items():
-        assert key in keys | {"optimisation.ema", "model.head.mask", "evaluation.test_time_augmentation"}, (
-            name
-        )
+        sections = {"optimisation.ema", "model.head.mask", "evaluation.test_time_augmentation"}
+        sections |= {f"augmentation.extras.{name}" for name in ("colour", "blur", "noise", "jpeg")}
+        assert key in keys | sections, name
         assert name == "seed" or name not in ExperimentSpec.model_fields
         assert answer_to(name) is None, name
 
