@@ -17,6 +17,7 @@ from types import TracebackType
 
 from hrdet_cli.cli.app import main
 from hrdet_cli.engine.distributed.watchdog import BEAT_SECONDS, Watchdog
+from tests.tiny_network import tiny_network
 
 leave_watchdog = Watchdog.__exit__
 
@@ -42,4 +43,5 @@ if __name__ == "__main__":
     Watchdog.__exit__ = leave_late  # type: ignore[method-assign,assignment]  # for this process
     libc = ctypes.CDLL(None)
     libc.__cxa_atexit(libc.sleep, ctypes.c_void_p(5), None)
-    main()
+    with tiny_network():
+        main()

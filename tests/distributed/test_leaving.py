@@ -126,7 +126,13 @@ def test_a_training_whose_store_freezes_while_it_is_left_has_still_succeeded(tmp
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    small = settings("optimisation.num_epochs=1", f"data.root={tmp_path / 'data'}")
+    small = settings(
+        "optimisation.num_epochs=1",
+        "optimisation.schedule.drop_epochs=[]",
+        "evaluation.every_num_epochs=0",
+        "data.demo={seed: 1, num_train_images: 4, num_val_images: 2}",
+        f"data.root={tmp_path / 'data'}",
+    )
     argv = ["-m", "tests.distributed.leaving_group", "train", *small, "--run-dir", str(tmp_path / "run")]
     has_left, leaves = os.pipe()
     group |= {"LEFT_PIPE": str(leaves)}
