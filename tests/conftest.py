@@ -1,6 +1,8 @@
 """Settings of all tests."""
 
 import os
+import signal
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,20 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
 NODES = "tests/distributed/test_node"
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A command that a test runs in this process has signals end it from then on, as a shell's would.
+
+    Forks inherit that, and one of a pool that waits for a lock may never come to run a handler of Python's.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) != handler:
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist calls it when tests run side by side

@@ -168,6 +168,7 @@ NAMES = [
     "rpn-hrnet-w18-syncbn-ms",
     "rpn-r50-fpn-syncbn",
     "rpn-r50-fpn-syncbn-ms",
+    "small-data",
     "tiles-w18",
     "torchvision-fcos-r50-fpn",
     "torchvision-mask-r50-fpn",
@@ -262,7 +263,7 @@ def test_presets_are_in_folders_that_say_what_they_are() -> None:
     grouped = by_title(all_presets())
     assert sorted(name for names in grouped.values() for name in names) == sorted(NAMES)
     assert list(grouped) == [title for title in TITLE_BY_FOLDER.values() if title in grouped]
-    assert grouped["To start with"] == ["demo", "demo-mask", "finetune-w18", "tiles-w18"]
+    assert grouped["To start with"] == ["demo", "demo-mask", "finetune-w18", "small-data", "tiles-w18"]
     folder_by_start = {
         "mask": "mask",
         "cascade": "cascade",
@@ -572,6 +573,16 @@ def test_the_recipe_for_fine_tuning_changes_how_the_detector_of_mmdetection_trai
     assert optimisation.ema == EmaSpec(decay=0.998)
     assert (optimisation.num_epochs, optimisation.drop_epochs) == (8, (6,))
     assert optimisation.base_learning_rate == base.optimisation.base_learning_rate / 2
+
+
+def test_the_recipe_for_few_pictures_is_that_for_fine_tuning_with_an_early_end() -> None:
+    base, few = spec_of("finetune-w18"), spec_of("small-data")
+    assert few.model == base.model
+    assert few.norm == base.norm
+    assert few.data.sampling.kind == "repeat-factor"
+    assert few.evaluation.patience == 10
+    assert few.optimisation.parameter_groups.backbone == base.optimisation.parameter_groups.backbone
+    assert few.optimisation.parameter_groups.norm.weight_decay_factor == 0
 
 
 @pytest.mark.parametrize("name", ["r50-fpn-syncbn", "r50-fpn-mstrain-pad"])
