@@ -106,6 +106,14 @@ def test_objects_that_are_whole_in_no_tile_are_counted(annotations: CocoAnnotati
     assert cut_into_tiles(one_picture(annotations, boxes), whole).num_never_whole == 0
 
 
+def test_tiles_of_joined_data_sets_are_counted_by_data_set(annotations: CocoAnnotations) -> None:
+    joined = replace(annotations, set_sizes=(1, len(annotations) - 1))
+    tiles = cut_into_tiles(joined, TILING).annotations
+    of_first = len(TILING.windows_of(annotations.size_of(0)))
+    assert tiles.set_sizes == (of_first, len(tiles) - of_first)
+    assert cut_into_tiles(annotations, TILING).annotations.set_sizes == ()
+
+
 def test_pictures_no_larger_than_a_tile_stay_as_they_are(annotations: CocoAnnotations) -> None:
     cuts = cut_into_tiles(annotations, Tiling(side=60, overlap=8, min_share=0.5, with_whole=True))
     assert cuts.num_cut == 0
