@@ -579,7 +579,7 @@ def test_the_recipe_for_few_pictures_is_that_for_fine_tuning_with_an_early_end()
     base, few = spec_of("finetune-w18"), spec_of("small-data")
     assert few.model == base.model
     assert few.norm == base.norm
-    assert few.data.sampling.kind == "repeat-factor"
+    assert few.data.sampling.kind == "class-aware"
     assert few.evaluation.patience == 10
     assert few.optimisation.parameter_groups.backbone == base.optimisation.parameter_groups.backbone
     assert few.optimisation.parameter_groups.norm.weight_decay_factor == 0

@@ -206,7 +206,7 @@ def test_every_published_file_of_mmdetection_contradicts_the_other_style_only() 
 REGION_HEADS = ("faster_rcnn", "cascade_rcnn")
 PRESETS_BY_WRITER: Mapping[Writer, tuple[str, ...]] = {
     YEAR_2019: ("hrnet2019-",),
-    MMDETECTION: ("mmdet3-", "finetune-", "detectron2-"),  # whose boxes lie alike
+    MMDETECTION: ("mmdet3-", "finetune-", "small-data", "detectron2-"),  # whose boxes lie alike
     TORCHVISION: ("torchvision-",),
 }
 
