@@ -48,6 +48,11 @@ class Window:
     whole: Size
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its picture."""
+        return self.size == self.whole
+
+    @property
     def right(self) -> int:
         """The column behind its last one."""
         return self.left + self.size.width

@@ -219,7 +219,7 @@ def prepare_run(
     notices = from_first(lambda: _open_folder(run, start, lock, launch), what="making of the run folder")
     yield from map(Notice, notices)
     if run.is_first:
-        run.trackers = open_trackers(spec, folder, first_step=trainer.step)
+        run.trackers = open_trackers(spec, run.spec_text, folder, first_step=trainer.step)
     yield RunStarted(
         plan=plan,
         folder=folder.path,

@@ -82,7 +82,10 @@ class Viewing:
 
     def views_of(self, picture: UnlabelledPicture) -> Iterator[Callable[[], UnlabelledView]]:
         """The views of a picture; each is made when it is called, in any thread."""
-        windows = self.tiling.windows_of(picture.size) if self.tiling else (None,)
+        windows: list[Window | None] = [None]
+        if self.tiling is not None:
+            tiles = self.tiling.windows_of(picture.size)
+            windows = [None if window.is_whole else window for window in tiles]
         for window in windows:
             for way in self.ways:
                 yield partial(_view_of, picture, window, way, len(windows) * len(self.ways))
@@ -91,12 +94,9 @@ class Viewing:
 def _view_of(
     picture: UnlabelledPicture, window: Window | None, augmentation: Augmentation, num_views: int
 ) -> UnlabelledView:
-    pixels, number = picture.pixels, picture.number
-    if window is not None and window.size == window.whole:
-        window = None
+    pixels, original, number = picture.pixels, picture.size, picture.number
     if window is not None:
-        pixels = cut_pixels(pixels, window)
-    original = picture.size if window is None else window.size
+        pixels, original = cut_pixels(pixels, window), window.size
     key = picture_key(seed=0, epoch=0, index=number)
     no_boxes = np.zeros((0, 4), dtype=np.float32)
     placement = augmentation.place(original, no_boxes, generator_for(key))

@@ -30,4 +30,4 @@ class Windows:
         """Window ``index``; None where it is all of its picture."""
         left, top, height, width, whole_height, whole_width = self.edges[index].tolist()
         window = Window(left, top, Size(height, width), Size(whole_height, whole_width))
-        return None if window.size == window.whole else window
+        return None if window.is_whole else window

@@ -192,41 +192,42 @@ def _averaged_as_lvis(
     """Names of LVIS's numbers in its order, and what each is the mean of."""
     (limit,) = LVIS_LIMITS
     precision, recall = curves.precision[..., 0], curves.recall[..., 0]
-    sizes = [(size, column) for column, size in enumerate(SIZES) if size]
-    yield "AP", precision[..., 0]
-    yield "AP50", precision[IOU_THRESHOLDS == 0.5, ..., 0]
-    yield "AP75", precision[IOU_THRESHOLDS == 0.75, ..., 0]
-    for size, column in sizes:
-        yield f"AP{size}", precision[..., column]
+    yield from _precisions(precision)
     for frequency in FREQUENCIES:
         yield f"AP{frequency}", precision[:, :, np.array(frequencies) == frequency, 0]
     yield f"AR{limit}", recall[..., 0]
-    for size, column in sizes:
-        yield f"AR{size}", recall[..., column]
+    yield from _by_size("AR{}", recall)
 
 
 def _averaged(curves: Curves, limits: Sequence[int]) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Names of all numbers, the twelve in COCO's order first, and what each is the mean of."""
     coco = len(COCO_LIMITS) - 1
-    precision, recall = curves.precision[..., coco], curves.recall[..., coco]
-    yield "AP", precision[..., 0]
-    yield "AP50", precision[IOU_THRESHOLDS == 0.5, ..., 0]
-    yield "AP75", precision[IOU_THRESHOLDS == 0.75, ..., 0]
-    sizes = [(size, column) for column, size in enumerate(SIZES) if size]
-    for size, column in sizes:
-        yield f"AP{size}", precision[..., column]
+    yield from _precisions(curves.precision[..., coco])
     for place, limit in enumerate(COCO_LIMITS):
         yield f"AR{limit}", curves.recall[:, :, 0, place]
-    for size, column in sizes:
-        yield f"AR{size}", recall[..., column]
+    yield from _by_size("AR{}", curves.recall[..., coco])
     more = list(enumerate(limits))[len(COCO_LIMITS) :]
     for place, limit in more[-1:]:
         yield f"AP@{limit}", curves.precision[..., 0, place]
     for place, limit in more:
         yield f"AR{limit}", curves.recall[:, :, 0, place]
     for place, limit in more[-1:]:
-        for size, column in sizes:
-            yield f"AR{size}{limit}", curves.recall[..., column, place]
+        yield from _by_size(f"AR{{}}{limit}", curves.recall[..., place])
+
+
+def _precisions(precision: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Of ``(T, R, K, sizes)`` precision: what AP, that at two overlaps and that by size are means of."""
+    yield "AP", precision[..., 0]
+    yield "AP50", precision[IOU_THRESHOLDS == 0.5, ..., 0]
+    yield "AP75", precision[IOU_THRESHOLDS == 0.75, ..., 0]
+    yield from _by_size("AP{}", precision)
+
+
+def _by_size(name: str, values: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """What belongs to each size of objects, whose letter goes into the name."""
+    for column, size in enumerate(SIZES):
+        if size:
+            yield name.format(size), values[..., column]
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
