@@ -62,8 +62,9 @@ def test_packages_bring_trackers_by_entry_points(tmp_path: Path, monkeypatch: py
     point = EntryPoint("notebook", "builtins:vars", tracker.ENTRY_POINT_GROUP)
     monkeypatch.setattr(tracker, "entry_points", lambda *, group: [point] if group == point.group else [])
     require_trackers(["notebook"])
-    run = SimpleNamespace(folder=tmp_path)
-    assert opener_of("notebook")(run) == {"folder": tmp_path}  # type: ignore[arg-type,comparison-overlap]
+    run: Any = SimpleNamespace(folder=tmp_path)
+    opened: object = opener_of("notebook")(run)
+    assert opened == {"folder": tmp_path}
 
 
 def test_tensorboard_reads_what_was_written_and_forgets_lost_steps(tmp_path: Path, sheet: Path) -> None:
