@@ -15,7 +15,8 @@ from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
-from hrdet_cli.engine.evaluation.scoring import COCO_LIMITS, score_detections
+from hrdet_cli.engine.evaluation.preparation import COCO_LIMITS
+from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall

@@ -133,6 +133,12 @@ class Table:
                 self._problems.add(f"{self._item(row)}: {key} {value!r} is taken by {self._item(first)}")
         return position_by_value
 
+    def places(self) -> tuple[str, ...] | None:
+        """Where the entries stand in files of another format; None in COCO's own."""
+        if self._place_of is None:
+            return None
+        return tuple(str(self._place_of(row)) for row in range(len(self._items)))
+
     def look_up(self, key: str, ids: list[int], position_by_id: dict[int, int]) -> NDArray[np.int64]:
         """Position of the item each row refers to; a problem for each row that refers to none."""
         positions = [position_by_id.get(value, -1) for value in ids]

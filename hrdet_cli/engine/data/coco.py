@@ -267,6 +267,7 @@ def _annotations_of(
     truth = None
     if with_truth:
         truth = GroundTruth(
+            ids=np.array(annotation_ids, dtype=np.int64),
             picture_indices=image_index,
             labels=labels,
             boxes=given_boxes,
@@ -274,6 +275,7 @@ def _annotations_of(
             is_crowd=is_crowd,
             masks=annotations.packed_masks(sizes[image_index]) if with_masks else None,
             federated=federated,
+            places=annotations.places(),
         )
         file.problems.raise_if_any()
     counts = np.bincount(image_index[order], minlength=len(names))

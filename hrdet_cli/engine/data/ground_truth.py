@@ -55,6 +55,7 @@ class GroundTruth:
     """All N annotations of a file with the values they are scored by, in the order of the file.
 
     Attributes:
+        ids: ``(N,)`` int64.
         picture_indices: ``(N,)`` int64, position of the picture in the file's list.
         labels: ``(N,)`` int64, position of the category in the file's list.
         boxes: ``(N, 4)`` float64, x, y, width and height in pixels.
@@ -62,8 +63,10 @@ class GroundTruth:
         is_crowd: ``(N,)`` bool.
         masks: Crowd regions have theirs too; None where nobody asked for masks.
         federated: For which classes pictures were looked through; None where for all.
+        places: Where each stands in files of another format than COCO's; None in COCO's own.
     """
 
+    ids: NDArray[np.int64]
     picture_indices: NDArray[np.int64]
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
@@ -71,6 +74,7 @@ class GroundTruth:
     is_crowd: NDArray[np.bool_]
     masks: PackedMasks | None
     federated: Federated | None = None
+    places: tuple[str, ...] | None = None
 
     def as_one_class(self) -> Self:
         """The same, with all categories taken for one; it cannot be told which pictures lack any object."""
@@ -81,6 +85,7 @@ class GroundTruth:
         rows, new_labels = rows_of_labels(self.labels, labels)
         return replace(
             self,
+            ids=self.ids[rows],
             picture_indices=self.picture_indices[rows],
             labels=new_labels,
             boxes=self.boxes[rows],
@@ -88,6 +93,7 @@ class GroundTruth:
             is_crowd=self.is_crowd[rows],
             masks=None if self.masks is None else self.masks.take(rows),
             federated=None if self.federated is None else self.federated.of_labels(labels),
+            places=None if self.places is None else tuple(self.places[row] for row in rows.tolist()),
         )
 
 

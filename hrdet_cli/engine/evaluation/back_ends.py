@@ -15,7 +15,6 @@ from hrdet_cli.engine.data.lvis import NEGATIVES, NOT_EXHAUSTIVE
 from hrdet_cli.engine.evaluation.comparison import (
     IOU_THRESHOLDS,
     RECALLS,
-    SIZES,
     Comparison,
     Curves,
     Objects,
@@ -41,12 +40,6 @@ def compare(comparison: Comparison, back_end: BackEnd) -> Curves:
     if comparison.federated is not None and back_end != "hotcoco":
         raise ValueError(f"{back_end} does not know LVIS's rules")
     evaluation = _BACK_ENDS[back_end](comparison)
-    parameters = evaluation.params
-    parameters.iouThrs = IOU_THRESHOLDS.tolist()
-    parameters.recThrs = RECALLS.tolist()
-    parameters.areaRng = [list(ends) for ends in SIZES.values()]
-    parameters.areaRngLbl = [size or "all" for size in SIZES]
-    parameters.maxDets = list(comparison.limits)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation.evaluate()
         evaluation.accumulate()
@@ -54,7 +47,15 @@ def compare(comparison: Comparison, back_end: BackEnd) -> Curves:
     return Curves(curves["precision"], curves["recall"])
 
 
-def _hotcoco_evaluation(comparison: Comparison) -> hotcoco.COCOeval:
+def evaluate_with_hotcoco(comparison: Comparison) -> hotcoco.COCOeval:
+    """An evaluation of hotcoco's, which knows more than curves: detections and objects have ids from 1 on."""
+    evaluation = prepare_hotcoco(comparison)
+    evaluation.evaluate()
+    return evaluation
+
+
+def prepare_hotcoco(comparison: Comparison) -> hotcoco.COCOeval:
+    """The same, not yet evaluated."""
     truth, found = comparison.truth, comparison.found
     true = hotcoco.COCO.from_arrays(
         _images(comparison),
@@ -71,7 +72,9 @@ def _hotcoco_evaluation(comparison: Comparison) -> hotcoco.COCOeval:
     # Of detections with masks too it takes the boxes for the areas.
     loaded.update_anns(ids=np.arange(1, len(table) + 1), area=found.areas)
     is_lvis = comparison.federated is not None
-    return hotcoco.COCOeval(true, loaded, _IOU_TYPES[comparison.task], lvis_style=is_lvis)
+    evaluation = hotcoco.COCOeval(true, loaded, _IOU_TYPES[comparison.task], lvis_style=is_lvis)
+    _set_parameters(evaluation.params, comparison)
+    return evaluation
 
 
 def _segmentations(objects: Objects) -> list[dict[str, Any] | list[list[float]]] | None:
@@ -80,11 +83,21 @@ def _segmentations(objects: Objects) -> list[dict[str, Any] | list[list[float]]]
 
 def _pycocotools_evaluation(comparison: Comparison) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
-        return COCOeval(
+        evaluation = COCOeval(
             _pycocotools_side(comparison, comparison.truth, {"iscrowd": comparison.is_crowd.astype(int)}),
             _pycocotools_side(comparison, comparison.found, {"score": comparison.scores}),
             _IOU_TYPES[comparison.task],
         )
+    _set_parameters(evaluation.params, comparison)
+    return evaluation
+
+
+def _set_parameters(parameters: Any, comparison: Comparison) -> None:
+    parameters.iouThrs = IOU_THRESHOLDS.tolist()
+    parameters.recThrs = RECALLS.tolist()
+    parameters.areaRng = [list(ends) for ends in comparison.ranges.values()]
+    parameters.areaRngLbl = [size or "all" for size in comparison.ranges]
+    parameters.maxDets = list(comparison.limits)
 
 
 def _pycocotools_side(
@@ -138,6 +151,6 @@ def _categories(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 _BACK_ENDS: Mapping[BackEnd, Callable[[Comparison], Any]] = {
-    "hotcoco": _hotcoco_evaluation,
+    "hotcoco": prepare_hotcoco,
     "pycocotools": _pycocotools_evaluation,
 }

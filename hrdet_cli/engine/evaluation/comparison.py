@@ -1,7 +1,7 @@
 """Objects that were found against those that there are, and the precision and recall that come of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +62,8 @@ class Comparison:
         num_classes: K.
         limits: So many of the best detections of a class in a picture are looked at; ascending.
         federated: For which classes pictures were looked through, by the numbers here: LVIS's rules hold.
+        ranges: Lowest and highest area of the objects of each size by its name, first of all objects, which
+            has none; ends belong to both sides.
     """
 
     task: Task
@@ -73,6 +75,7 @@ class Comparison:
     num_classes: int
     limits: Sequence[int]
     federated: Federated | None = None
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: SIZES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,33 +1,23 @@
-"""Detections are scored: prepared for the comparison, and its curves averaged to COCO's numbers."""
+"""Detections are scored: compared with the ground truth, and the curves averaged to COCO's numbers."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.federated import FREQUENCIES, Federated
-from hrdet_cli.engine.data.ground_truth import GroundTruth
+from hrdet_cli.engine.data.federated import FREQUENCIES
 from hrdet_cli.engine.evaluation.back_ends import BackEnd, compare
 from hrdet_cli.engine.evaluation.coco_metrics import ClassMetrics, CocoMetrics, TaskMetrics
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
-from hrdet_cli.engine.evaluation.comparison import (
-    IOU_THRESHOLDS,
-    RECALLS,
-    SIZES,
-    Comparison,
-    Curves,
-    Objects,
-    PackedRuns,
-    Task,
+from hrdet_cli.engine.evaluation.comparison import IOU_THRESHOLDS, RECALLS, SIZES, Curves, Task
+from hrdet_cli.engine.evaluation.preparation import (
+    COCO_LIMITS,
+    LVIS_LIMITS,
+    PreparedComparison,
+    prepare_comparisons,
 )
-
-COCO_LIMITS = (1, 10, 100)
-"""How many detections of a class in a picture COCO's numbers are of; those of sizes are of the last."""
-LVIS_LIMITS = (300,)
-"""How many of all classes LVIS's are of."""
 
 
 def score_detections(
@@ -38,128 +28,42 @@ def score_detections(
     more_limits: Sequence[int] = (),
     back_end: BackEnd = "hotcoco",
 ) -> CocoMetrics:
-    """Compare detections with the ground truth.
-
-    All pictures of the annotation file count, but for those left out, also those without a detection. Boxes
-    that training drops as too thin count too, as in everybody's COCO numbers. Annotations without ``area``
-    get their box's, or their mask's. An object without a mask counts for boxes alone. LVIS's annotations are
-    scored by LVIS's rules; `compare` has them.
+    """Compare detections with the ground truth; `prepare_comparisons` says what of both counts.
 
     Args:
-        annotations: Loaded with their ground truth, and with masks where detections have them.
-        detections: Of these pictures, with the annotations' labels. May be none.
-        left_out: Ids of pictures that do not count, for nobody has looked at them.
-        more_limits: Numbers of detections of a class in a picture, above COCO's 100 and ascending, whose
-            recalls come behind the twelve numbers; with the precision and the recalls of sizes of the last.
-            LVIS has one limit.
+        annotations: As for `prepare_comparisons`.
+        detections: Likewise.
+        left_out: Likewise.
+        more_limits: Likewise; their recalls come behind the twelve numbers, with the precision and the
+            recalls of sizes of the last.
         back_end: What compares; both give the same numbers.
 
     Raises:
-        ValueError: The annotations were loaded without what the detections are to be compared with, or
-            detections are of other pictures, or have boxes or scores that are NaN or infinite: back ends
-            would rank them differently.
+        ValueError: As `prepare_comparisons`.
     """
-    truth = annotations.truth
-    if truth is None or (detections.masks is not None and truth.masks is None):
-        raise ValueError(f"{annotations.path} was loaded without the ground truth that scores need")
-    if not np.isin(detections.image_ids, annotations.image_ids).all():
-        raise ValueError(f"detections are of pictures that {annotations.path} does not have")
-    is_finite = np.isfinite(detections.boxes).all(axis=1) & np.isfinite(detections.scores)
-    if not is_finite.all():
-        picture = detections.image_ids[~is_finite][0]
-        raise ValueError(f"a detection in picture {picture} has a box or a score that is NaN or infinite")
-    does_count = ~np.isin(annotations.image_ids[truth.picture_indices], list(left_out))
-    limits = (*COCO_LIMITS, *more_limits) if truth.federated is None else LVIS_LIMITS
+    prepared = prepare_comparisons(annotations, detections, left_out=left_out, more_limits=more_limits)
+    return score_prepared(prepared, annotations.class_names, back_end=back_end)
 
-    def score(task: Task, rows: NDArray[np.int64]) -> TaskMetrics:
-        comparison = _comparison(task, annotations, truth, rows, detections, limits)
-        return _metrics_of(compare(comparison, back_end), comparison, annotations)
 
-    tasks: dict[Task, TaskMetrics] = {"box": score("box", np.flatnonzero(does_count))}
-    if detections.masks is not None and truth.masks is not None:
-        tasks["mask"] = score("mask", np.flatnonzero(does_count & truth.masks.is_there))
+def score_prepared(
+    prepared: Mapping[Task, PreparedComparison], class_names: Sequence[str], *, back_end: BackEnd = "hotcoco"
+) -> CocoMetrics:
+    """Compare what has been prepared. LVIS's annotations are scored by LVIS's rules; `compare` has them.
+
+    Args:
+        prepared: Of boxes, and perhaps of masks.
+        class_names: Of the K labels.
+        back_end: What compares; both give the same numbers.
+    """
+    tasks = {
+        task: _metrics_of(compare(one.comparison, back_end), one, class_names)
+        for task, one in prepared.items()
+    }
     return CocoMetrics(tasks)
 
 
-def _comparison(
-    task: Task,
-    annotations: CocoAnnotations,
-    truth: GroundTruth,
-    rows: NDArray[np.int64],
-    detections: DetectionTable,
-    limits: Sequence[int],
-) -> Comparison:
-    """Pictures and classes are numbered by their ids, on whose order ties and the last bits depend."""
-    by_id, rank_of_picture = _ranks(annotations.image_ids)
-    _, rank_of_class = _ranks(np.array(annotations.category_ids))
-    true_masks: list[PackedRuns] = []
-    if task == "mask" and truth.masks is not None:
-        sizes = annotations.sizes[truth.picture_indices[rows]].tolist()
-        true_masks = [
-            {"size": size, "counts": truth.masks.counts_of(row)}
-            for row, size in zip(rows.tolist(), sizes, strict=True)
-        ]
-    found_masks = list(detections.masks or ()) if task == "mask" else []
-    areas = truth.areas[rows]
-    return Comparison(
-        task=task,
-        truth=Objects(
-            pictures=rank_of_picture[truth.picture_indices[rows]],
-            classes=rank_of_class[truth.labels[rows]],
-            boxes=truth.boxes[rows],
-            areas=np.where(np.isnan(areas), _own_areas(truth.boxes[rows], true_masks), areas),
-            masks=true_masks,
-        ),
-        is_crowd=truth.is_crowd[rows],
-        found=Objects(
-            pictures=np.searchsorted(annotations.image_ids[by_id], detections.image_ids),
-            classes=rank_of_class[detections.labels],
-            boxes=detections.boxes,
-            areas=_own_areas(detections.boxes, found_masks),
-            masks=found_masks,
-        ),
-        scores=detections.scores,
-        picture_sizes=annotations.sizes[by_id],
-        num_classes=len(annotations.category_ids),
-        limits=limits,
-        federated=_ranked(truth.federated, rank_of_picture, rank_of_class),
-    )
-
-
-def _ranked(
-    federated: Federated | None, rank_of_picture: NDArray[np.int64], rank_of_class: NDArray[np.int64]
-) -> Federated | None:
-    if federated is None:
-        return None
-    by_rank = np.argsort(rank_of_class)
-
-    def ranked(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.stack([rank_of_picture[pairs[:, 0]], rank_of_class[pairs[:, 1]]], axis=1)
-
-    return Federated(
-        ranked(federated.negatives),
-        ranked(federated.not_exhaustive),
-        tuple(federated.frequencies[label] for label in by_rank.tolist()),
-    )
-
-
-def _ranks(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the lowest id, the next and so on, and for each position the place of its id in that."""
-    by_id = np.argsort(ids)
-    ranks = np.empty_like(by_id)
-    ranks[by_id] = np.arange(len(ids))
-    return by_id, ranks
-
-
-def _own_areas(boxes: NDArray[np.float64], masks: Sequence[PackedRuns]) -> NDArray[np.float64]:
-    """Areas of masks, or of boxes where there are no masks."""
-    if masks:
-        return np.array([coco_mask.area(mask) for mask in masks], dtype=np.float64)
-    return boxes[:, 2] * boxes[:, 3]
-
-
-def _metrics_of(curves: Curves, comparison: Comparison, annotations: CocoAnnotations) -> TaskMetrics:
-    _, columns = _ranks(np.array(annotations.category_ids))
+def _metrics_of(curves: Curves, prepared: PreparedComparison, class_names: Sequence[str]) -> TaskMetrics:
+    comparison, columns = prepared.comparison, np.argsort(prepared.labels)
     federated = comparison.federated
     of_coco = curves.precision[..., 0, len(COCO_LIMITS) - 1 if federated is None else -1]
     averaged = (
@@ -178,7 +82,7 @@ def _metrics_of(curves: Curves, comparison: Comparison, annotations: CocoAnnotat
                 average_precision_50=_mean(of_coco[0, :, column]),
                 num_objects=int(num_objects[column]),
             )
-            for name, column in zip(annotations.class_names, columns.tolist(), strict=True)
+            for name, column in zip(class_names, columns.tolist(), strict=True)
         },
         iou_thresholds=IOU_THRESHOLDS,
         recalls=RECALLS,

@@ -1,0 +1,1 @@
+"""Why a detector's average precision is what it is."""
