@@ -2,10 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.browser import NAMES, VARIABLE, Browser, check_page, find_browser
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -34,6 +37,23 @@ def _signals_as_before() -> Iterator[None]:
     for number, handler in before.items():
         if signal.getsignal(number) != handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; tests that need it are skipped where none is installed."""
+    program = find_browser()
+    if program is None:
+        pytest.skip(f"no browser: neither {VARIABLE} names one, nor is {' or '.join(NAMES)} on the path")
+    running = Browser(program, tmp_path_factory.mktemp("browser"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def look_at_page(browser: Browser, tmp_path: Path) -> Callable[[Path], None]:
+    """Looks at a page on a phone and a desktop, in light and dark; see `check_page`."""
+    return lambda page: check_page(browser, page, tmp_path)
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist calls it when tests run side by side

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
-from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
+from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour, hex_of
+from hrdet_cli.engine.visualisation.plot_text import render, write
 
 _SAME = 1e-3  # lines that are closer than this everywhere could not be told apart
 _SMALLEST_NAMED = 0.03  # part of a network, as a share of its layers; a narrower one has no room for its name

@@ -17,9 +17,10 @@ from hrdet_cli.engine.visualisation.palette import (
     RULE,
     Colour,
     class_colour,
+    hex_of,
     ink_on,
 )
-from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
+from hrdet_cli.engine.visualisation.plot_text import render, write
 
 _WIDTH_INCHES, _ROW_INCHES, _ABOVE_INCHES, _BELOW_INCHES = 14.0, 1.35, 1.15, 0.35
 _CANVASES_LEFT, _CANVASES_WIDTH = 0.17, 0.13

@@ -12,7 +12,7 @@ HATCH_GROUND: Colour = (240, 242, 245)
 HATCH_LINE: Colour = (214, 218, 224)
 
 # Chosen by eye to differ from each other on photographs and on white paper.
-_CHOSEN: tuple[Colour, ...] = (
+CHOSEN: tuple[Colour, ...] = (
     (32, 112, 228),  # blue
     (245, 130, 32),  # orange
     (34, 160, 80),  # green
@@ -32,9 +32,9 @@ _DEPTHS = ((0.85, 0.62), (0.50, 0.88), (0.95, 0.92), (0.55, 0.50))  # saturation
 
 def class_colour(label: int) -> Colour:
     """The colour of class ``label``, the same in every picture."""
-    if label < len(_CHOSEN):
-        return _CHOSEN[label]
-    extra = label - len(_CHOSEN)
+    if label < len(CHOSEN):
+        return CHOSEN[label]
+    extra = label - len(CHOSEN)
     saturation, value = _DEPTHS[extra % len(_DEPTHS)]
     red, green, blue = colorsys.hsv_to_rgb(extra * _GOLDEN_RATIO % 1, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
@@ -42,8 +42,18 @@ def class_colour(label: int) -> Colour:
 
 def ink_on(ground: Colour) -> Colour:
     """Black or white, whichever is easier to read on ``ground`` (WCAG 2 contrast)."""
-    luminance = _luminance(ground)
-    return PAPER if 1.05 / (luminance + 0.05) > (luminance + 0.05) / (_luminance(INK) + 0.05) else INK
+    return PAPER if contrast(PAPER, ground) > contrast(INK, ground) else INK
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """How well one colour is told from another: 1 to 21 (WCAG 2's contrast ratio)."""
+    lower, higher = sorted((_luminance(one), _luminance(other)))
+    return (higher + 0.05) / (lower + 0.05)
+
+
+def hex_of(colour: Colour) -> str:
+    """A colour as matplotlib and style sheets take it, such as ``#1f77b4``."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _luminance(colour: Colour) -> float:

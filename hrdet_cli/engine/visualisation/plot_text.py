@@ -1,11 +1,11 @@
-"""Words and colours on plots, which are matplotlib's, unlike the sheets; and plots as pictures."""
+"""Words and axes of plots, which are matplotlib's, unlike the sheets; and plots as pictures."""
 
 import io
 from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
-from hrdet_cli.engine.visualisation.palette import Colour
+from hrdet_cli.engine.visualisation.palette import MUTED, RULE, Colour, hex_of
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import, and a run draws its first plot much later
     from matplotlib.axes import Axes
@@ -40,9 +40,13 @@ def write(
     )
 
 
-def hex_of(colour: Colour) -> str:
-    """A colour as matplotlib takes it, such as ``#1f77b4``."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def quieten(axes: "Axes", *, letters: float = 10) -> None:
+    """A light grid behind what is drawn, small grey letters, and no frame but a line below."""
+    axes.grid(color=hex_of(RULE), linewidth=0.6, alpha=0.7)
+    axes.tick_params(length=0, colors=hex_of(MUTED), labelsize=letters)
+    axes.spines[:].set_visible(False)
+    axes.spines.bottom.set(visible=True, color=hex_of(MUTED))
+    axes.set_axisbelow(True)
 
 
 def render(figure: "Figure") -> Image.Image:

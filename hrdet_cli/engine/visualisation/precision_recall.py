@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.visualisation.lettering import font, shorten
-from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER, RULE, Colour, class_colour
-from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
+from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER, RULE, Colour, class_colour, hex_of
+from hrdet_cli.engine.visualisation.plot_text import quieten, render, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,11 +112,7 @@ def _dress(axes: "Axes", title: str) -> None:
     write(axes, 0.0, 1.14, title, INK, bold=True, size=13)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0.2, 1, 5))
     axes.set_xlabel("recall", color=hex_of(MUTED))
-    axes.grid(color=hex_of(RULE), linewidth=0.6, alpha=0.7)
-    axes.tick_params(length=0, colors=hex_of(MUTED), labelsize=10)
-    axes.spines[:].set_visible(False)
-    axes.spines.bottom.set(visible=True, color=hex_of(MUTED))
-    axes.set_axisbelow(True)
+    quieten(axes)
 
 
 def _draw_curve(axes: "Axes", curve: Curves, colour: Colour, *, width: float) -> None:

@@ -5,24 +5,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from hrdet_cli.engine.visualisation.palette import INK, MUTED, RULE, Colour, class_colour
-from hrdet_cli.engine.visualisation.plot_text import hex_of, render, write
+from hrdet_cli.engine.visualisation.palette import INK, MUTED, Colour, class_colour, hex_of
+from hrdet_cli.engine.visualisation.plot_text import quieten, render, write
+from hrdet_cli.engine.visualisation.smoothing import Values, moving_average, thinned
 from hrdet_cli.wording import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NUM_POINTS = 400  # of a line; more steps are averaged in groups
-_SMOOTHED_SHARE = 0.05  # of the points, over which a line is averaged
 _ROW = 0.075  # of the list of lines, as a share of the panel's height
 _OF_BOXES = (("box", "AP"), ("box", "AP50"), ("box", "AP75"))
 _OF_BOTH = (("box", "AP"), ("box", "AP50"), ("mask", "AP"), ("mask", "AP50"))
 _DOT_SIZE = 4
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +83,7 @@ def draw_training_curves(history: TrainingHistory, *, title: str) -> Image.Image
     _dress(loss, f"{shortened(title, 40)}: losses")
     _draw_losses(loss, history)
     _dress(rate, "")
-    rate.plot(*_thinned(history.steps, history.learning_rates), color=hex_of(INK), linewidth=1.5)
+    rate.plot(*thinned(history.steps, history.learning_rates), color=hex_of(INK), linewidth=1.5)
     rate.set_ylim(bottom=0)
     rate.set_xlabel("step", color=hex_of(MUTED))
     rate.set_ylabel("rate", color=hex_of(MUTED))
@@ -105,8 +101,8 @@ def _draw_losses(axes: "Axes", history: TrainingHistory) -> None:
     highest = 0.0
     for number, (name, values) in enumerate(lines.items()):
         colour = INK if name == "sum" else class_colour(number - 1)
-        steps, points = _thinned(history.steps, values)
-        smooth = _moving_average(points)
+        steps, points = thinned(history.steps, values)
+        smooth = moving_average(points)
         axes.plot(steps, points, color=hex_of(colour), linewidth=0.6, alpha=0.25)
         axes.plot(steps, smooth, color=hex_of(colour), linewidth=2.0)
         highest = max(highest, float(np.nanpercentile(points, 99)))
@@ -197,26 +193,4 @@ def _list_line(
 def _dress(axes: "Axes", title: str) -> None:
     """Quiet axes: a light grid, no frame, the title flush left."""
     write(axes, 0.0, 1.06, title, INK, bold=True, size=13)
-    axes.grid(color=hex_of(RULE), linewidth=0.6, alpha=0.7)
-    axes.tick_params(length=0, colors=hex_of(MUTED), labelsize=10)
-    axes.spines[:].set_visible(False)
-    axes.spines.bottom.set(visible=True, color=hex_of(MUTED))
-    axes.set_axisbelow(True)
-
-
-def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
-    """Means over groups of steps, so that a line has no more points than can be seen."""
-    size = -(-len(steps) // _NUM_POINTS)
-    starts = np.arange(0, len(steps), size)
-    counts = np.diff(np.append(starts, len(steps)))
-    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
-
-
-def _moving_average(points: Values) -> Values:
-    """Each point's mean with those around it; near the ends with fewer."""
-    reach = round(_SMOOTHED_SHARE * len(points) / 2)
-    sums = np.cumsum(np.insert(points, 0, 0.0))
-    places = np.arange(len(points))
-    begins, ends = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(points))
-    averages: Values = (sums[ends] - sums[begins]) / (ends - begins)
-    return averages
+    quieten(axes)

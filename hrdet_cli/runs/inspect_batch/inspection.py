@@ -11,10 +11,11 @@ import torch
 from hrdet_cli.engine.data.batch import load_batch
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import OutputError
+from hrdet_cli.pages.rendering import render_page
 from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
-from hrdet_cli.runs.inspect_batch.page import Figure, make_page
+from hrdet_cli.runs.inspect_batch.page import Sheet, make_page
 from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_batch
 from hrdet_cli.runs.inspect_batch.pictured_scales import picture_scales
 from hrdet_cli.runs.inspect_batch.summary import Summary, summarise
@@ -97,9 +98,9 @@ def inspect_training_batches(
         title=f"Padded batches of {spec.name}",
         facts=[("command", command), *_told(spec), ("processes", str(num_processes))],
         tables=summary_tables(summary),
-        figures=[*map(_figure, batches), Figure(scales_file, "The same pictures at every scale")],
+        sheets=[*map(_sheet, batches), Sheet(scales_file, "The same pictures at every scale")],
     )
-    write_text(out / _PAGE_FILE, page)
+    write_text(out / _PAGE_FILE, render_page(page))
     files = (*(batch.sheet for batch in batches), scales_file, out / _PAGE_FILE)
     notices = (*part.notices, *(notice for batch in batches for notice in batch.notices))
     return Inspection(batches, summary, files, notices)
@@ -122,9 +123,9 @@ def inspect_saved_batch(file: Path, *, out: Path, command: str) -> Inspection:
         title=f"The batch in {file.name}",
         facts=[("command", command), ("file", str(file))],
         tables=(),
-        figures=[_figure(batch)],
+        sheets=[_sheet(batch)],
     )
-    write_text(out / _PAGE_FILE, page)
+    write_text(out / _PAGE_FILE, render_page(page))
     return Inspection((batch,), None, (batch.sheet, out / _PAGE_FILE))
 
 
@@ -160,6 +161,6 @@ def _told(spec: ExperimentSpec) -> list[tuple[str, str]]:
     return [(key, str(value)) for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, told)]
 
 
-def _figure(batch: PicturedBatch) -> Figure:
+def _sheet(batch: PicturedBatch) -> Sheet:
     table = batch_table(batch)
-    return Figure(batch.sheet, f"{batch.sheet.stem}: {table.title}", table)
+    return Sheet(batch.sheet, f"{batch.sheet.stem}: {table.title}", table)
