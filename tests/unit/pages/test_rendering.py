@@ -180,7 +180,7 @@ def test_a_real_browser_has_nothing_to_say_against_any_block(
 
 def test_a_real_browser_sorts_tables(tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "page.html"
-    rows = [["b", "1,000"], ["a", "–"], ["c", Cell("few", order=7.0)], ["d", "20%"]]
+    rows: list[list[str | Cell]] = [["b", "1,000"], ["a", "–"], ["c", Cell("few", order=7.0)], ["d", "20%"]]
     page.write_text(
         render([Table("t", [Column("n"), Column("v", "number")], rows, is_sortable=True)]), "utf-8"
     )
