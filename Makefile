@@ -11,7 +11,7 @@ JOBS ?= 3
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench gpu-check soak faults clean
+.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench image gpu-check soak faults clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -92,6 +92,9 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.waiting_threads
 	$(BIN)/hrdet benchmark-pad --preset demo --out runs/padding
 	$(BIN)/hrdet benchmark-syncbn
+
+image: ## Build the container image hrdet:VERSION, where docker is
+	docker build --tag hrdet:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
 
 gpu-check: $(INSTALLED) ## Run the tests for GPUs and measure steps, waits and data on this machine's GPU (eight minutes)
 	$(BIN)/python -m tests.gpu_check

@@ -17,6 +17,7 @@ from hrdet_cli.cli.export import export
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.import_config import import_config
 from hrdet_cli.cli.inspect_batch import inspect_batch
+from hrdet_cli.cli.job import job
 from hrdet_cli.cli.leaving import end_process
 from hrdet_cli.cli.noise import quieten_libraries
 from hrdet_cli.cli.predict import predict
@@ -63,6 +64,7 @@ app.command("benchmark-syncbn", cls=HrdetCommand)(benchmark_syncbn)
 app.command("check-data", cls=HrdetCommand)(check_data)
 app.command("convert", cls=HrdetCommand)(convert)
 app.command("doctor", cls=HrdetCommand)(doctor)
+app.command("job", cls=HrdetCommand)(job)
 app.add_typer(presets_app, name="presets")
 app.add_typer(weights_app, name="weights")
 

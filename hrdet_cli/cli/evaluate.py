@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from hrdet_cli.cli.display.console import print_notices, stdout_console
+from hrdet_cli.cli.membership import with_detected_nodes
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -59,14 +60,16 @@ def evaluate(
     timeout_seconds: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Score a trained detector: COCO's 12 numbers, per-class AP, detections and pictures."""
-    processes = ProcessOptions(
-        nodes=nodes,
-        master_addr=master_addr,
-        master_port=master_port,
-        node_rank=node_rank,
-        processes_per_node=processes_per_node,
-        max_restarts=0,
-        timeout_seconds=timeout_seconds,
+    processes = with_detected_nodes(
+        ProcessOptions(
+            nodes=nodes,
+            master_addr=master_addr,
+            master_port=master_port,
+            node_rank=node_rank,
+            processes_per_node=processes_per_node,
+            max_restarts=0,
+            timeout_seconds=timeout_seconds,
+        )
     )
 
     def work(process: Process) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hrdet_cli.cli.process_options import ProcessOptions
@@ -33,6 +34,34 @@ def membership_of(options: ProcessOptions) -> "Membership | None":
             ]
         )
     return None
+
+
+def with_detected_nodes(options: ProcessOptions) -> ProcessOptions:
+    """The options, with the nodes of a launcher that started this command on each where none are given.
+
+    Raises:
+        GroupError: The launcher's variables are incomplete or contradict each other.
+    """
+    from hrdet_cli.engine.distributed.environment import detect_membership
+    from hrdet_cli.engine.distributed.node_environment import detect_nodes
+    from hrdet_cli.engine.distributed.worker import launch_folder
+
+    if options.nodes is not None or options.master_addr is not None:
+        return options
+    if launch_folder(os.environ) is not None:
+        return options
+    if detect_membership(os.environ, default_port=options.master_port) is not None:
+        return options
+    place = detect_nodes(os.environ)
+    if place is None:
+        return options
+    return replace(
+        options,
+        nodes=place.num_nodes,
+        node_rank=place.node_rank if options.node_rank is None else options.node_rank,
+        master_addr=place.master_address,
+        master_port=place.master_port or options.master_port,
+    )
 
 
 def describe_membership(membership: "Membership") -> str:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from hrdet_cli.cli.display.console import file_console, print_notices, stdout_console
-from hrdet_cli.cli.membership import is_first_node, waits_for_others
+from hrdet_cli.cli.membership import is_first_node, waits_for_others, with_detected_nodes
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
     JsonOption,
@@ -100,14 +100,16 @@ def train(
     timeout_seconds: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Train a detector and evaluate it as it learns."""
-    processes = ProcessOptions(
-        nodes=nodes,
-        master_addr=master_addr,
-        master_port=master_port,
-        node_rank=node_rank,
-        processes_per_node=processes_per_node,
-        max_restarts=max_restarts,
-        timeout_seconds=timeout_seconds,
+    processes = with_detected_nodes(
+        ProcessOptions(
+            nodes=nodes,
+            master_addr=master_addr,
+            master_port=master_port,
+            node_rank=node_rank,
+            processes_per_node=processes_per_node,
+            max_restarts=max_restarts,
+            timeout_seconds=timeout_seconds,
+        )
     )
     chosen = {"--resume": resume, "--auto-resume": auto_resume, "--overwrite": overwrite}
     if sum(chosen.values()) > 1:

@@ -2,8 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointCost:
+    """What a checkpoint of a run took.
+
+    Attributes:
+        seconds: Until it was on the disk.
+        num_bytes: Of its file.
+    """
+
+    seconds: float
+    num_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +27,13 @@ class RunRecord:
         launches: An entry for the start and one for each resume, see `runs.record.describe_launch`.
         broken_pictures: Why each picture that could not be read was replaced, by its name.
         damaged_pictures: What is damaged in each JPEG that was decoded all the same, by its name.
+        slowest_checkpoint: What took longest to be written; None where nobody says.
     """
 
     launches: tuple[Mapping[str, Any], ...] = ()
     broken_pictures: Mapping[str, str] = field(default_factory=dict)
     damaged_pictures: Mapping[str, str] = field(default_factory=dict)
+    slowest_checkpoint: CheckpointCost | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -32,16 +47,21 @@ class RunRecord:
         if not isinstance(launches, list) or not all(isinstance(launch, dict) for launch in launches):
             raise ValueError("it has no list of launches")
         return cls(
-            tuple(launches), _reasons(document, "broken_pictures"), _reasons(document, "damaged_pictures")
+            tuple(launches),
+            _reasons(document, "broken_pictures"),
+            _reasons(document, "damaged_pictures"),
+            _cost(document.get("slowest_checkpoint")),
         )
 
     def text(self) -> str:
-        """The record as JSON; broken and damaged pictures are only there where there are some."""
+        """The record as JSON; what was not met is not there."""
         document: dict[str, Any] = {"launches": list(self.launches)}
         if self.broken_pictures:
             document["broken_pictures"] = dict(self.broken_pictures)
         if self.damaged_pictures:
             document["damaged_pictures"] = dict(self.damaged_pictures)
+        if self.slowest_checkpoint is not None:
+            document["slowest_checkpoint"] = asdict(self.slowest_checkpoint)
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def with_launch(self, launch: Mapping[str, Any]) -> Self:
@@ -55,6 +75,12 @@ class RunRecord:
     def with_damaged_pictures(self, reason_by_name: Mapping[str, str]) -> Self:
         """With more damaged pictures."""
         return replace(self, damaged_pictures={**self.damaged_pictures, **reason_by_name})
+
+    def with_checkpoint(self, seconds: float, num_bytes: int) -> Self:
+        """With the slowest checkpoint so far; itself where another was slower."""
+        if self.slowest_checkpoint is not None and self.slowest_checkpoint.seconds >= seconds:
+            return self
+        return replace(self, slowest_checkpoint=CheckpointCost(seconds, num_bytes))
 
     def was_begun_by(self, launch_id: str) -> bool:
         """Whether a launch is in the record already."""
@@ -79,6 +105,15 @@ class RunRecord:
         if isinstance(num_pictures, int) and isinstance(num_boxes, int):
             return num_pictures, num_boxes
         return None
+
+
+def _cost(document: object) -> CheckpointCost | None:
+    match document:
+        case None:
+            return None
+        case {"seconds": float(seconds), "num_bytes": int(num_bytes)}:
+            return CheckpointCost(seconds, num_bytes)
+    raise ValueError("its slowest_checkpoint has no seconds and num_bytes")
 
 
 def _reasons(document: Mapping[str, Any], key: str) -> dict[str, str]:

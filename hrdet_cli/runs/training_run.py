@@ -170,6 +170,7 @@ class TrainingRun:
             self._write_new_damage()
             self.metrics.sync()
             self.writer.write(paths, self._state())
+            self._note_slowest()
             self._saved_at = time.monotonic()
         for path in paths:
             yield CheckpointSaved(path, is_routine=path == self.folder.last_checkpoint)
@@ -194,6 +195,16 @@ class TrainingRun:
         if len(self.record.damaged_pictures) != self._num_written_damaged:
             self._num_written_damaged = len(self.record.damaged_pictures)
             self.folder.write_record(self.record)
+
+    def _note_slowest(self) -> None:
+        """Have the record say what the slowest checkpoint took."""
+        slowest = self.writer.slowest
+        if slowest is None:
+            return
+        record = self.record.with_checkpoint(slowest.seconds, slowest.num_bytes)
+        if record is not self.record:
+            self.record = record
+            self.folder.write_record(record)
 
     def _state(self) -> dict[str, Any]:
         return {

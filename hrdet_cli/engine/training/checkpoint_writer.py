@@ -1,7 +1,9 @@
 """Checkpoints that are written while training goes on."""
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,21 +11,38 @@ from hrdet_cli.engine.training.checkpoint import copy_checkpoint, save_checkpoin
 from hrdet_cli.engine.training.host_copy import copy_to_host
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenCheckpoint:
+    """What a checkpoint took.
+
+    Attributes:
+        seconds: Until it was on the disk, under its first name.
+        num_bytes: Of its file.
+    """
+
+    seconds: float
+    num_bytes: int
+
+
 class CheckpointWriter:
     """Writes one checkpoint at a time; a context manager, which ends when all is on disk.
 
     A checkpoint that could not be written ends the run: whoever calls the writer next meets its error.
+
+    Attributes:
+        slowest: What the checkpoint took that took longest; None before one is on disk.
     """
 
     def __init__(self) -> None:
+        self.slowest: WrittenCheckpoint | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._under_way: Future[None] | None = None
+        self._under_way: Future[WrittenCheckpoint] | None = None
 
     def write(self, paths: Sequence[Path], state: Mapping[str, Any]) -> None:
         """Write a checkpoint into one or more files, after the one under way; errors as `save_checkpoint`."""
         self.finish()
         first, *others = paths
-        save_checkpoint(first, state)
+        self._note(_save(first, state))
         for path in others:
             copy_checkpoint(first, path)
 
@@ -34,7 +53,7 @@ class CheckpointWriter:
             OutputError: The checkpoint before could not be written.
         """
         self.finish()
-        self._under_way = self._thread.submit(save_checkpoint, path, copy_to_host(state))
+        self._under_way = self._thread.submit(_save, path, copy_to_host(state))
 
     def check(self) -> None:
         """Meet the error of a checkpoint that was under way, without waiting for one that still is.
@@ -53,7 +72,11 @@ class CheckpointWriter:
         """
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
-            under_way.result()
+            self._note(under_way.result())
+
+    def _note(self, written: WrittenCheckpoint) -> None:
+        if self.slowest is None or written.seconds > self.slowest.seconds:
+            self.slowest = written
 
     def __enter__(self) -> Self:
         return self
@@ -64,3 +87,9 @@ class CheckpointWriter:
                 self.finish()
         finally:
             self._thread.shutdown()
+
+
+def _save(path: Path, state: Mapping[str, Any]) -> WrittenCheckpoint:
+    started = time.perf_counter()
+    save_checkpoint(path, state)
+    return WrittenCheckpoint(time.perf_counter() - started, path.stat().st_size)

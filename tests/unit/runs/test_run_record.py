@@ -52,3 +52,10 @@ def test_damaged_pictures_and_what_the_run_began_with_survive_the_file() -> None
     assert read.damaged_pictures == {"a.jpg": "Corrupt JPEG data"}
     assert (read.class_names(), read.data_counts("train")) == (("cell", "plate"), (9, 30))
     assert (read.data_counts("val"), RunRecord().class_names()) == (None, None)
+
+
+def test_the_slowest_checkpoint_survives_being_text() -> None:
+    record = RunRecord().with_checkpoint(2.5, 1000).with_checkpoint(1.0, 2000)
+    assert RunRecord.parse(record.text()) == record
+    assert record.slowest_checkpoint is not None
+    assert record.slowest_checkpoint.num_bytes == 1000

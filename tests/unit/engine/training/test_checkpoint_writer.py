@@ -78,3 +78,17 @@ def test_a_copy_shares_no_tensor_and_keeps_the_form() -> None:
     assert copied["b"] == value["b"]
     first, (second, text) = copied["a"]
     assert (first.tolist(), second.tolist(), text) == ([0, 1, 2], [0, 1, 2], "text")
+
+
+def test_what_the_slowest_checkpoint_took_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "a.pt"
+    with CheckpointWriter() as writer:
+        writer.begin(file, {"step": 1})
+        writer.finish()
+        first = writer.slowest
+        assert first is not None
+        assert first.num_bytes == file.stat().st_size
+        writer.write([file], {"step": 2})
+        second = writer.slowest
+        assert second is not None
+        assert second.seconds >= first.seconds > 0

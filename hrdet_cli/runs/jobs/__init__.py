@@ -1,0 +1,1 @@
+"""``hrdet job``: files for schedulers that start a run and go on with it."""
