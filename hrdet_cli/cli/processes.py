@@ -280,6 +280,7 @@ def _join_and_work(
             device_type=_device_type(device),
             timeout_seconds=timeout_seconds,
             abort=leave,
+            logs=logs,
         ) as group:
             is_first = group.rank == 0
             file = None if logs is None else logs / f"rank-{group.rank}.log"

@@ -192,6 +192,7 @@ def prepare_run(
         record=start.record or RunRecord(),
         metrics=MetricsFile(folder.metrics_file),
         best=BestCheckpoints(spec.best_by),
+        hosts=launch.hosts,
     )
     precision = precision_name(spec.run, device)
     if norms.back_end == "equal-count":

@@ -9,7 +9,8 @@
     ├── metrics.jsonl      a line per step and per evaluation
     ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...; best-ema.pt where an average is kept
     ├── pictures/          the first training batches; curves.png, of losses, rate and AP
-    ├── logs/              rank-0.log; of runs in several processes rank-1.log, ... too, on each one's node
+    ├── logs/              rank-0.log; of runs in several processes rank-1.log, ... too, on each one's node;
+    │                      rank-0.stacks, nccl-trace-rank-0, ... after a hang
     ├── run.lock           while a process trains in it: which one
     ├── trackers/          what trackers keep here, a folder for each
     ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
@@ -80,6 +81,10 @@ class RunFolder:
     def bad_batch_file(self, rank: int) -> Path:
         """Where a process keeps a batch whose loss was not finite."""
         return self.path / ("non-finite-batch.pt" if rank == 0 else f"non-finite-batch-{rank}.pt")
+
+    def stacks_file(self, rank: int) -> Path:
+        """Where a process writes its Python stacks when it is asked to, or hangs."""
+        return self.logs / f"rank-{rank}.stacks"
 
     def checkpoints_newest_first(self) -> list[Path]:
         """All training checkpoints there are: the last, then by epoch; those of the best at the end."""

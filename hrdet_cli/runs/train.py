@@ -8,6 +8,7 @@ from pathlib import Path
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
 from hrdet_cli.engine.distributed.failure import PeerError
+from hrdet_cli.engine.distributed.stacks import STACKS
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
@@ -59,7 +60,8 @@ def train(
     with RunLock(folder.path) as lock:  # which only the first process takes
         run = yield from prepare_run(loaded, folder, lock, launch, stop_asked)
         started = time.perf_counter()
-        with run.loader, run.metrics, run.trackers, run.writer:
+        stacks = STACKS.kept_in(folder.stacks_file(current_world().rank))
+        with stacks, run.loader, run.metrics, run.trackers, run.writer:
             for event in _work(run):
                 yield event
                 if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
@@ -100,6 +102,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             for broken in run.note_broken(report.broken_pictures):
                 yield Notice(f"another picture takes the place of a broken one: {broken.reason}")
             run.note_damaged(report.damaged_pictures)
+            yield from (Notice(straggler.describe(run.hosts)) for straggler in report.stragglers)
             run.save_when_due()
             yield report
             if report.lacks_next_batch:  # the trainer raises the error next, on all processes together

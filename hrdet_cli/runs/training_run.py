@@ -39,6 +39,7 @@ class TrainingRun:
         spec_text: The spec as YAML.
         num_closed_epochs: Epochs that were not only trained but also evaluated, where that was due, and kept.
         best: What the best checkpoints so far score.
+        hosts: Name of each process's node, by rank.
         trackers: Those of the first process, once the run folder is there; of others none.
         num_evaluated_epochs_since_best: Evaluations in a row without a new best of any kind of weights.
     """
@@ -55,6 +56,7 @@ class TrainingRun:
     record: RunRecord
     metrics: MetricsFile
     best: BestCheckpoints
+    hosts: tuple[str, ...]
     trackers: BackgroundTrackers = field(default_factory=lambda: BackgroundTrackers({}))
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     num_closed_epochs: int = 0

@@ -30,6 +30,7 @@ from datetime import timedelta
 from torch.distributed import TCPStore
 from hrdet_cli.cli.leaving import end_process
 from hrdet_cli.engine.distributed.failure import FailureBoard
+from hrdet_cli.engine.distributed.hang_evidence import HangEvidence
 from hrdet_cli.engine.distributed.node_life import NodeLife
 from hrdet_cli.engine.distributed.watchdog import Watchdog
 
@@ -44,7 +45,7 @@ libc.__cxa_atexit(libc.sleep, ctypes.c_void_p(8), None)  # the end of the interp
 
 board = FailureBoard(store.clone(), rank=1, size=2)
 watchdog = Watchdog(store=store.clone(), board=board, members=("host1", "host2"), rank=1, store_rank=0,
-                    timeout_seconds=600, abort=abort)
+                    timeout_seconds=600, abort=abort, evidence=HangEvidence(None))
 life = NodeLife(store.clone(), number=1, num_nodes=2, timeout_seconds=600, abort=abort)
 life.start()
 with watchdog:

@@ -1,6 +1,7 @@
 """Two processes with half a batch each train, stop and fail like one process with the whole."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -131,6 +132,29 @@ def steps_before_a_broken_picture(loader: SlicedLoader) -> tuple[list[bool], dic
     raise AssertionError("the broken picture was not noticed")
 
 
+class SlowLoader(SlicedLoader):
+    """Many small steps, each of whose batches takes a while."""
+
+    num_steps_per_epoch = 46
+
+    def __init__(self, rows: slice, *, seconds: float) -> None:
+        super().__init__(rows)
+        self._seconds = seconds
+
+    def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+        (batch,) = islice(super().batches(epoch), 1)
+        for _ in range(first_step, self.num_steps_per_epoch):
+            time.sleep(self._seconds)
+            yield batch
+
+
+def stragglers(rows: slice, *, seconds: float) -> list[tuple[int, bool, str]]:
+    """Rank, end and part of those that this process is told of."""
+    trainer = build_trainer(SlowLoader(rows, seconds=seconds))
+    told = (straggler for report in trainer.train_epoch() for straggler in report.stragglers)
+    return [(straggler.rank, straggler.is_over, straggler.part) for straggler in told]
+
+
 def work(rank: int, folder: str) -> None:
     """What each of two processes does; everything that needs two of them is in here."""
     with gloo_group(Path(folder, "store"), rank=rank, size=2):
@@ -138,6 +162,7 @@ def work(rank: int, folder: str) -> None:
         loader = SlicedLoader(rows)
         results = {
             "end": state_after(NUM_STEPS, loader),
+            "stragglers": stragglers(rows, seconds=0.02 * rank),
             "middle": state_after(2, loader),
             "accumulated": state_after(2, loader, accumulate_steps=3),
             "stops": stops_told(loader, asked_here=rank == 1),
@@ -205,6 +230,12 @@ def test_all_processes_have_the_same_average_to_the_bit(both: list[dict[str, Any
 def test_a_stop_asked_of_one_process_is_told_to_all_in_the_same_step(both: list[dict[str, Any]]) -> None:
     for results in both:
         assert results["stops"] == [False, True, False, False]
+
+
+@pytest.mark.distributed
+def test_a_process_that_waits_for_its_data_is_named_to_all(both: list[dict[str, Any]]) -> None:
+    assert both[0]["stragglers"] == both[1]["stragglers"]
+    assert both[0]["stragglers"].count((1, False, "data")) == 1
 
 
 @pytest.mark.distributed

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 
+from hrdet_cli.engine.distributed.exchange_clock import EXCHANGES
 from hrdet_cli.errors import LostProcessError
 
 
@@ -139,7 +140,9 @@ def collective(what: str) -> Iterator[None]:
     """
     with waiting_for(what):
         with exchanging(what):
+            begun = EXCHANGES.begin()
             yield
+            EXCHANGES.end(begun)
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()

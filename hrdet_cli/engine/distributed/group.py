@@ -1,10 +1,12 @@
 """Joining the group of all processes, and leaving it together."""
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import NoReturn
 
 import torch
@@ -15,6 +17,8 @@ from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.collectives import wait_for_all
 from hrdet_cli.engine.distributed.environment import Membership
 from hrdet_cli.engine.distributed.failure import Failure, FailureBoard, PeerError, failure_of
+from hrdet_cli.engine.distributed.flight_recorder import FlightRecorder
+from hrdet_cli.engine.distributed.hang_evidence import HangEvidence
 from hrdet_cli.engine.distributed.meeting import Meeting, Place, meet
 from hrdet_cli.engine.distributed.store_threads import StoreThread, join_within
 from hrdet_cli.engine.distributed.watchdog import Watchdog
@@ -46,6 +50,7 @@ def joined_group(
     device_type: str,
     timeout_seconds: float,
     abort: Callable[[HrdetError], NoReturn],
+    logs: Path | None = None,
 ) -> Iterator[Group]:
     """Join the group, and leave it with all others.
 
@@ -59,6 +64,7 @@ def joined_group(
             exchanges tensors on it by NCCL; tensors in host memory always travel by gloo.
         timeout_seconds: For processes to come, and for one collective.
         abort: Ends the process from another thread, with an error; must not return.
+        logs: Folder for NCCL's traces of a hang; None keeps none.
 
     Raises:
         GroupError: Processes do not come or contradict each other.
@@ -69,6 +75,9 @@ def joined_group(
     meeting = meet(membership, place, timeout_seconds=timeout_seconds)
     size = len(meeting.hosts)
     board = FailureBoard(PrefixStore("board", meeting.store.clone()), rank=meeting.rank, size=size)
+    recorder = FlightRecorder(logs, meeting.rank, size) if logs and device_type == "cuda" else None
+    if recorder is not None:
+        recorder.prepare(os.environ)
     watchdog = Watchdog(
         store=PrefixStore("watchdog", meeting.store.clone()),
         board=board,
@@ -77,6 +86,7 @@ def joined_group(
         store_rank=meeting.store_rank,
         timeout_seconds=timeout_seconds,
         abort=abort,
+        evidence=HangEvidence(recorder),
     )
     try:
         with watchdog:

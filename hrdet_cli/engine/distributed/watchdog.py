@@ -15,6 +15,7 @@ from torch.distributed import Store
 from hrdet_cli.engine.distributed.activity import ACTIVITY, GPU_COLLECTIVES
 from hrdet_cli.engine.distributed.beats import Beat, BeatBook, Overview
 from hrdet_cli.engine.distributed.failure import FailureBoard, PeerError, failure_of
+from hrdet_cli.engine.distributed.hang_evidence import HangEvidence
 from hrdet_cli.engine.distributed.store_threads import StoreThread, join_within
 from hrdet_cli.errors import HrdetError, LostProcessError
 
@@ -38,6 +39,7 @@ class Watchdog:
         store_rank: The process that holds the store.
         timeout_seconds: A collective that takes longer is a hang.
         abort: Ends the process with an error; called in the watchdog's thread, must not return.
+        evidence: Keeps what a hang leaves behind.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Watchdog:
         store_rank: int,
         timeout_seconds: float,
         abort: Callable[[HrdetError], NoReturn],
+        evidence: HangEvidence,
     ) -> None:
+        self._evidence = evidence
         self._beats = BeatBook(store, rank=rank, size=len(members), store_rank=store_rank)
         self._board = board
         self._members = members
@@ -98,8 +102,7 @@ class Watchdog:
                     waiting_since, waiting_at = time.monotonic(), ACTIVITY.num_collectives
                 elif (error := self._diagnose(overview, time.monotonic() - waiting_since)) is not None:
                     self._is_ending = True
-                    self._board.publish(failure_of(error, rank=self._rank, host=self._members[self._rank]))
-                    self._abort(error)
+                    self._end_with_evidence(error)
         except RuntimeError as error:  # the store's connection
             self._is_ending = True
             self._missing = (self._store_rank,)
@@ -128,12 +131,21 @@ class Watchdog:
                     )
                 )
 
+    def _end_with_evidence(self, error: LostProcessError) -> None:
+        """Tell the others, which then write what they have, and end with what is seen in all of it."""
+        self._evidence.write()
+        error = LostProcessError(f"{error}{self._evidence.where()}")
+        self._board.publish(failure_of(error, rank=self._rank, host=self._members[self._rank]))
+        self._abort(LostProcessError(f"{error}{self._evidence.finding()}"))
+
     def _end_with_others(self) -> None:
         """Once another process failed, the main thread has a little time to meet that error by itself."""
         failure = self._board.read()
         if failure is None:
             return
         self._is_ending = True
+        if not failure.is_final:
+            self._evidence.write()
         if self._is_over.wait(GRACE_SECONDS):
             return
         self._abort(PeerError(failure) if failure.is_final else LostProcessError(failure.message))

@@ -16,6 +16,7 @@ from hrdet_cli.engine.data.device_feed import DeviceFeed, copy_stream
 from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
 from hrdet_cli.engine.distributed.agreement import raise_together
 from hrdet_cli.engine.distributed.collectives import gather_everywhere, mean_over_processes
+from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.training.averaging import WeightAverage
 from hrdet_cli.engine.training.optimiser import load_optimiser_state
@@ -23,8 +24,10 @@ from hrdet_cli.engine.training.position import Position, PositionMoved, position
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
 from hrdet_cli.engine.training.reports import StepReport, peak_memory_bytes
 from hrdet_cli.engine.training.schedule import Schedule
+from hrdet_cli.engine.training.step_clock import StepClock
 from hrdet_cli.engine.training.step_feed import StepFeed
 from hrdet_cli.engine.training.step_gradients import Losses, StepGradients
+from hrdet_cli.engine.training.stragglers import Straggler, StragglerWatch
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
 
 
@@ -53,6 +56,7 @@ class _StepOutcome:
     Attributes:
         losses: Means over all processes, by name.
         gradient_norm: Before clipping.
+        stragglers: Processes that are slower than the others from now on, or no longer are.
         stop_asked: Whether any process was asked to stop.
         lacks_next_batch: Whether any process could not read its next batch.
         has_faulty_pictures: Whether any process trained on other pictures than were drawn, or has met damaged
@@ -61,6 +65,7 @@ class _StepOutcome:
 
     losses: dict[str, float]
     gradient_norm: float
+    stragglers: tuple[Straggler, ...]
     stop_asked: bool
     lacks_next_batch: bool
     has_faulty_pictures: bool
@@ -139,7 +144,9 @@ class Trainer:
         self._stop_asked = stop_asked
         self._average = average
         self._accumulate_steps = accumulate_steps
-        self._gradients = StepGradients(model, losses, device=device, numerics=numerics)
+        self._clock = StepClock(device)
+        self._stragglers = StragglerWatch(current_world(), self._clock)
+        self._gradients = StepGradients(model, losses, device=device, numerics=numerics, clock=self._clock)
         self._position = Position()
         self.last_batch: Batch | None = None
         self.is_last_batch_suspect = False
@@ -216,6 +223,7 @@ class Trainer:
             self.last_batch = batches[-1]
             learning_rate = self._set_learning_rate()
             faulty = self._untold_faults(batches)
+            self._stragglers.begin_step(self.step + 1)
             with self._numerics.applied():
                 outcome = self._train_on(batches, on_device, ahead=feed, has_faulty=any(faulty))
             if outcome.has_faulty_pictures:
@@ -223,6 +231,8 @@ class Trainer:
             if self._average is not None:
                 self._average.update(self._model)
             self._position = self._position.after_step(num_steps_per_epoch=self._num_steps_per_epoch)
+            data_seconds = feed.waited_seconds()
+            self._stragglers.end_step(data_seconds=data_seconds)
             yield StepReport(
                 epoch=epoch + 1,
                 step=self.step,
@@ -231,13 +241,14 @@ class Trainer:
                 losses=outcome.losses,
                 gradient_norm=outcome.gradient_norm,
                 num_images=self._loader.num_images_per_step * len(batches),
-                data_seconds=feed.waited_seconds(),
+                data_seconds=data_seconds,
                 step_seconds=time.perf_counter() - started,
                 peak_memory_bytes=peak_memory_bytes(self._device),
                 broken_pictures=faulty.broken,
                 damaged_pictures=faulty.damaged,
                 lacks_next_batch=outcome.lacks_next_batch,
                 stop_asked=outcome.stop_asked,
+                stragglers=outcome.stragglers,
             )
             if outcome.lacks_next_batch:
                 raise_together(feed.failure(), what="error of a process")
@@ -334,14 +345,21 @@ class Trainer:
             own.new_full((1,), float(flag))  # filled on the device: a copy would wait
             for flag in (self._stop_asked(), lacks_next, has_faulty)
         ]
-        means = mean_over_processes(torch.cat([own, gradient_norm[None], *told]), what="mean of the losses")
+        self._clock.enter("exchange")
+        means = mean_over_processes(
+            torch.cat([own, gradient_norm[None], *told, *self._stragglers.message(own)]),
+            what="mean of the losses",
+        )
+        self._clock.stop()
         with waiting_for("losses of the step"):
             values: list[float] = torch.cat([means, losses.values.flatten()]).tolist()
         named = dict(zip(losses.names, values[: len(own)], strict=True))
-        norm, *shares = values[len(own) : len(means)]
+        norm, *others = values[len(own) : len(means)]
+        shares, times = others[: len(told)], others[len(told) :]
         self._refuse_non_finite({**named, "gradient_norm": norm}, batches, own_losses=values[len(means) :])
         self._optimiser.step()
-        return _StepOutcome(named, norm, *(share > 0 for share in shares))
+        flags = (share > 0 for share in shares)
+        return _StepOutcome(named, norm, self._stragglers.take(times), *flags)
 
     def _clip_gradients(self) -> Tensor:
         """Scale the gradients down to the clip norm.

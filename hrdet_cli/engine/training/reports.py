@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from hrdet_cli.engine.data.batch import PictureFault
+from hrdet_cli.engine.training.stragglers import Straggler
 
-_TOLD_OTHERWISE = ("broken_pictures", "damaged_pictures", "lacks_next_batch", "stop_asked")
+_TOLD_OTHERWISE = ("broken_pictures", "damaged_pictures", "lacks_next_batch", "stop_asked", "stragglers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class StepReport:
             same on every process.
         stop_asked: Whether any process was asked to stop; the same on every process.
         damaged_pictures: JPEGs with damaged pixels, on all processes; each process tells a picture only once.
+        stragglers: Processes that are slower than the others from now on, or no longer are.
     """
 
     epoch: int
@@ -50,6 +52,7 @@ class StepReport:
     lacks_next_batch: bool
     stop_asked: bool
     damaged_pictures: tuple[PictureFault, ...] = ()
+    stragglers: tuple[Straggler, ...] = ()
 
     @property
     def images_per_second(self) -> float:

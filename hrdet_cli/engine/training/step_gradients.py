@@ -13,6 +13,7 @@ from hrdet_cli.engine.norm.recompute import StatisticsHeld
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.gradients import GradientAverager
+from hrdet_cli.engine.training.step_clock import StepClock
 
 Losses = Callable[[ImageBatch, Targets], dict[str, Tensor]]
 """Scalars to train on the sum of, by name, of a batch on the device."""
@@ -45,15 +46,23 @@ class StepGradients:
         losses: Computes what the model gives, with its parameters, by other means; None calls the model.
         device: Where it is.
         numerics: What to compute in.
+        clock: Told which pass begins; None keeps one that nobody reads.
     """
 
     def __init__(
-        self, model: nn.Module, losses: Losses | None = None, *, device: torch.device, numerics: Numerics
+        self,
+        model: nn.Module,
+        losses: Losses | None = None,
+        *,
+        device: torch.device,
+        numerics: Numerics,
+        clock: StepClock | None = None,
     ) -> None:
         self._model = model
         self._compute = model if losses is None else losses
         self._device = device
         self._numerics = numerics
+        self._clock = clock or StepClock(device)
         self._averager = GradientAverager([p for p in model.parameters() if p.requires_grad])
 
     def make(self, batches: Sequence[Batch]) -> StepLosses:
@@ -62,14 +71,18 @@ class StepGradients:
         Args:
             batches: On the device; there are no gradients yet.
         """
+        self._clock.enter("forward")
         counts = self._count(batches) if len(batches) > 1 else None
         values: list[Tensor] = []
         for num_left, batch in zip(reversed(range(len(batches))), batches, strict=True):
+            self._clock.enter("forward")
             loss_by_name = self._losses(batch, counts)
             losses = torch.stack([loss.float() for loss in loss_by_name.values()])
+            self._clock.enter("backward")
             with self._averager.averaged() if num_left == 0 else nullcontext():
                 torch.autograd.backward(losses.sum())
             values.append(losses.detach())
+        self._clock.stop()
         return StepLosses(tuple(loss_by_name), torch.stack(values))
 
     @torch.no_grad()

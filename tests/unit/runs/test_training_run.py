@@ -32,6 +32,7 @@ def run_with(*settings: str) -> TrainingRun:
         record=RunRecord(),
         metrics=cast("MetricsFile", None),
         best=BestCheckpoints(spec.best_by),
+        hosts=("node1",),
     )
 
 

@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -10,6 +11,9 @@ from hrdet_cli.engine.distributed import beats, watchdog
 from hrdet_cli.engine.distributed.activity import ACTIVITY, GPU_COLLECTIVES
 from hrdet_cli.engine.distributed.beats import BeatBook
 from hrdet_cli.engine.distributed.failure import Failure, FailureBoard
+from hrdet_cli.engine.distributed.flight_recorder import FlightRecorder
+from hrdet_cli.engine.distributed.hang_evidence import HangEvidence
+from hrdet_cli.engine.distributed.stacks import STACKS
 from hrdet_cli.engine.distributed.watchdog import Watchdog
 from hrdet_cli.errors import HrdetError
 
@@ -45,7 +49,14 @@ def aborted(monkeypatch: pytest.MonkeyPatch) -> Aborted:
     return Aborted()
 
 
-def watching(store: HashStore, aborted: Aborted, *, timeout_seconds: float, store_rank: int = 0) -> Watchdog:
+def watching(
+    store: HashStore,
+    aborted: Aborted,
+    *,
+    timeout_seconds: float,
+    store_rank: int = 0,
+    recorder: FlightRecorder | None = None,
+) -> Watchdog:
     return Watchdog(
         store=PrefixStore("watchdog", store),
         board=FailureBoard(PrefixStore("board", store), rank=0, size=3),
@@ -54,6 +65,7 @@ def watching(store: HashStore, aborted: Aborted, *, timeout_seconds: float, stor
         store_rank=store_rank,
         timeout_seconds=timeout_seconds,
         abort=aborted,
+        evidence=HangEvidence(recorder),
     )
 
 
@@ -73,6 +85,26 @@ def test_a_collective_that_takes_too_long_names_who_is_missing_and_where_it_is(a
     )
     assert told in str(error)
     assert "gpu-c" not in str(error)
+
+
+def test_a_hang_names_its_files_and_says_what_torch_finds_in_them(
+    aborted: Aborted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = FlightRecorder(tmp_path, rank=0, size=3)
+    monkeypatch.setattr(FlightRecorder, "write", lambda _: None)
+    monkeypatch.setattr(FlightRecorder, "analyse", lambda _, wait_seconds: f"found in {wait_seconds} s")
+    store = HashStore()
+    write_beat(store, 1, 210, "step 36")
+    stacks = STACKS.kept_in(tmp_path / "rank-0.stacks")
+    with stacks, watching(store, aborted, timeout_seconds=0.1, recorder=recorder):
+        error = aborted.wait()
+    assert f". The Python stacks of each rank are in {tmp_path}/rank-N.stacks. NCCL's traces" in str(error)
+    assert f"torchfrtrace --prefix nccl-trace-rank- {tmp_path}" in str(error)
+    assert str(error).endswith("Torch's analysis of the traces: found in 3.0 s")
+    failure = FailureBoard(PrefixStore("board", store), rank=1, size=3).read()
+    assert failure is not None
+    assert "torchfrtrace" in failure.message
+    assert "most recent call first" in (tmp_path / "rank-0.stacks").read_text()
 
 
 def test_a_process_that_falls_silent_is_named_long_before_the_timeout(
@@ -195,6 +227,7 @@ def test_a_store_that_never_answers_is_told_with_the_process_that_holds_it(abort
         store_rank=1,
         timeout_seconds=0.2,
         abort=aborted,
+        evidence=HangEvidence(None),
     )
     with dog:
         error = aborted.wait()
