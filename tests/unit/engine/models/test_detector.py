@@ -239,7 +239,14 @@ def test_a_backbone_trained_on_bgr_gets_the_same_values_in_that_order() -> None:
     assert torch.equal(pixels[:, 0], expected[:, 2])
     assert torch.equal(pixels[:, 1], expected[:, 1])
     assert torch.equal(pixels[:, 2], expected[:, 0])
-    assert pixels.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_features_lie_channels_last_unless_a_cpu_has_to_go_back_through_them() -> None:
+    images = make_images(sizes=[[2, 3]], canvas=(4, 4))
+    detector = make_detector()
+    assert detector.normalise(images).is_contiguous()
+    with torch.no_grad():
+        assert detector.normalise(images).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_detections_are_the_same_whether_pictures_come_alone_or_together() -> None:
@@ -331,7 +338,8 @@ def test_the_head_completes_what_was_selected_with_the_same_pyramid(monkeypatch:
     assert torch.equal(found.boxes, plain.boxes)
     assert found.masks is not None
     assert torch.equal(found.masks.flatten(1), plain.scores)
-    assert torch.equal(pyramids[0].levels[0], detector.pyramid(images).levels[0])
+    with torch.no_grad():
+        assert torch.equal(pyramids[0].levels[0], detector.pyramid(images).levels[0])
 
 
 @pytest.mark.parametrize("hides_padding", [False, True])
