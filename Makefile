@@ -11,7 +11,7 @@ JOBS ?= 3
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench image gpu-check soak faults clean
+.PHONY: help install lock demo test test-newest test-lowest check lint types imports format bench image gpu-check soak faults docs docs-pages docs-serve clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -104,6 +104,9 @@ soak: $(INSTALLED) ## Train 1,500 steps in two processes and fail if memory, des
 
 faults: $(INSTALLED) ## Break runs, files and input on purpose and count what is not stood (hours)
 	$(BIN)/python -m tests.faults
+
+docs-pages: $(INSTALLED) ## Make the pages of docs/reference: commands, spec, presets, exit codes
+	$(BIN)/python -m docs.generator
 
 clean: ## Remove the environment, caches and demo runs
 	rm -rf $(VENV) .venv-newest .venv-lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding

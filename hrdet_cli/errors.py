@@ -25,13 +25,13 @@ from hrdet_cli.wording import command
 
 
 class HrdetError(Exception):
-    """Base of all errors that a user can cause or mend."""
+    """Any other error that a user can cause or mend."""
 
     exit_code = 1
 
 
 class SpecError(HrdetError):
-    """An experiment spec is wrong; holds every problem found, not only the first."""
+    """A spec, preset, config of mmdetection, option or `--set` cannot be used; holds every problem found."""
 
     exit_code = 2
 
@@ -41,7 +41,7 @@ class SpecError(HrdetError):
 
 
 class DataError(HrdetError):
-    """Annotations or pictures are missing, broken, or contradict each other."""
+    """Annotations or pictures are missing, broken, or contradict each other; `hrdet check-data` finds all."""
 
     exit_code = 3
 
@@ -63,7 +63,7 @@ class OutputError(HrdetError):
 
 
 class NonFiniteLossError(HrdetError):
-    """A training loss is NaN or infinite.
+    """A training loss is NaN or infinite; checkpoints are untouched, and the batch was saved.
 
     Attributes:
         loss_name: The first loss part that is not finite, such as ``"rpn_box"``.
@@ -89,18 +89,21 @@ class NonFiniteLossError(HrdetError):
 
 
 class GroupError(HrdetError):
-    """Processes or nodes could not form a group, or contradict each other."""
+    """Processes or nodes could not form a group, or contradict each other; nothing was lost."""
 
     exit_code = 7
 
 
 class LostProcessError(HrdetError):
-    """A process of the group died, or was not heard of any more."""
+    """A process of the group died, or was not heard of any more; go on with `--resume`."""
 
     exit_code = 8
 
 
 class OutOfMemoryError(HrdetError):
-    """A training step does not fit into memory, or the system gives data workers too little to work."""
+    """The largest training step does not fit into memory, and nothing was trained.
+
+    Or the system gives data workers too little: /dev/shm, open files (`ulimit -n`), processes or threads.
+    """
 
     exit_code = 9

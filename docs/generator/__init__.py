@@ -1,0 +1,1 @@
+"""Makes the pages of ``docs/reference`` out of the code: ``make docs-pages``."""

@@ -1,0 +1,99 @@
+"""What each command takes, as Typer was told: the same with every version of Typer."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import EnumType
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from typer import Typer
+from typer.models import ArgumentInfo, OptionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An option or an argument.
+
+    Attributes:
+        spelling: ``--preset NAME``; of an argument ``RUN``.
+        help: What it is for.
+        panel: The heading it is listed under; empty where it has none.
+        default: The value it has where it is not given; None where that is nothing to be told.
+        least: Of a number.
+        most: Of a number.
+        is_option: Or else an argument.
+        is_required: Whether it has to be given.
+    """
+
+    spelling: str
+    help: str
+    panel: str
+    default: str | None
+    least: float | None
+    most: float | None
+    is_option: bool
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: its name (``hrdet presets list``), what its docstring says, and what it takes."""
+
+    name: str
+    help: str
+    parameters: list[Parameter]
+
+
+def all_commands(app: Typer, name: str) -> Iterator[Command]:
+    """The commands of an application, those of groups behind its own."""
+    for registered in app.registered_commands:
+        if registered.callback is not None and not registered.hidden:
+            parameters = list(_parameters(registered.callback))
+            text = registered.help or inspect.getdoc(registered.callback) or ""
+            yield Command(f"{name} {registered.name}", text, parameters)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            yield from all_commands(group.typer_instance, f"{name} {group.name}")
+
+
+def _parameters(callback: Callable[..., Any]) -> Iterator[Parameter]:
+    hints = get_type_hints(callback, include_extras=True)
+    for name, parameter in inspect.signature(callback).parameters.items():
+        kind, info = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name], None)
+        if isinstance(info, OptionInfo | ArgumentInfo) and not info.hidden:
+            yield _describe(name, kind, info, parameter.default)
+
+
+def _describe(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: Any) -> Parameter:
+    is_option = isinstance(info, OptionInfo)
+    metavar = info.metavar or (_value_of(kind) if is_option else name.upper())
+    names = _names_of(info) or f"--{name.replace('_', '-')}"
+    spelling = metavar if not is_option else names if kind is bool else f"{names} {metavar}"
+    is_told = isinstance(default, str | int | float | Path) and not isinstance(default, bool)
+    return Parameter(
+        spelling=spelling,
+        help=info.help or "",
+        panel=info.rich_help_panel or "",
+        default=str(default) if is_told else None,
+        least=info.min,
+        most=info.max,
+        is_option=is_option,
+        is_required=default is inspect.Parameter.empty,
+    )
+
+
+def _names_of(info: OptionInfo | ArgumentInfo) -> str:
+    """The names of an option; Typer keeps the first that stands in an annotation as its default."""
+    return ", ".join(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
+
+
+def _value_of(kind: Any) -> str:
+    """What a value is called where nothing names it."""
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    plain = next((member for member in get_args(kind) if member is not NoneType), kind)
+    if isinstance(plain, EnumType):
+        return "|".join(str(member.value) for member in plain)  # type: ignore[attr-defined]
+    return {int: "N", float: "X", Path: "PATH"}.get(plain, "TEXT")
