@@ -6,6 +6,10 @@ INSTALLED := $(VENV)/.installed
 # Certificates of the system, as pip uses them.
 UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 REQUIREMENTS := pyproject.toml --group dev --group bench --no-header --no-annotate
+LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+# What builds the documentation, apart from everything else.
+SITE := .venv-docs
+PORT ?= 8000
 # One more than the cores of a small machine: many tests wait for other processes.
 JOBS ?= 3
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
@@ -26,10 +30,11 @@ $(INSTALLED): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-lock: $(BIN)/uv ## Renew requirements.lock: the newest versions that pyproject.toml allows
-	$(UV) pip compile --quiet $(REQUIREMENTS) --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --output-file $(VENV)/lock
+lock: $(BIN)/uv ## Renew requirements.lock and requirements-docs.lock: the newest versions that pyproject.toml allows
+	$(UV) pip compile --quiet $(REQUIREMENTS) $(LOCKED) --output-file $(VENV)/lock
 	(echo '# What make install installs; make lock renews it.'; cat $(VENV)/lock) > requirements.lock
+	$(UV) pip compile --quiet --group docs --no-header --no-annotate $(LOCKED) --output-file $(VENV)/lock-docs
+	(echo '# What make docs installs into $(SITE); make lock renews it.'; cat $(VENV)/lock-docs) > requirements-docs.lock
 
 $(BIN)/uv:
 	$(MAKE) install
@@ -105,9 +110,20 @@ soak: $(INSTALLED) ## Train 1,500 steps in two processes and fail if memory, des
 faults: $(INSTALLED) ## Break runs, files and input on purpose and count what is not stood (hours)
 	$(BIN)/python -m tests.faults
 
+docs: $(SITE)/.installed ## Build the documentation into site/, to be opened from there (its search needs docs-serve)
+	$(SITE)/bin/zensical build --clean --strict
+
+docs-serve: docs ## Build the documentation and show it at http://127.0.0.1:8000, with its search; PORT=8001 for another port
+	$(SITE)/bin/python -m http.server --bind 127.0.0.1 --directory site $(PORT)
+
 docs-pages: $(INSTALLED) ## Make the pages of docs/reference: commands, spec, presets, exit codes
 	$(BIN)/python -m docs.generator
 
+$(SITE)/.installed: requirements-docs.lock
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-docs.lock
+	touch $@
+
 clean: ## Remove the environment, caches and demo runs
-	rm -rf $(VENV) .venv-newest .venv-lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding
+	rm -rf $(VENV) .venv-newest .venv-lowest $(SITE) site .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist runs/demo runs/demo-data runs/demo-batches runs/padding
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -80,7 +80,7 @@ def documents() -> tuple[Document, ...]:
 
 
 def read_document(path: Path, *, root: Path = ROOT) -> Document:
-    prose, blocks = [], []
+    prose, blocks = list[str](), list[str]()
     lines = path.read_text(encoding="utf-8").splitlines()
     while lines:
         line = lines.pop(0)

@@ -3,10 +3,10 @@
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import EnumType
+from enum import Enum
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -68,7 +68,7 @@ def _parameters(callback: Callable[..., Any]) -> Iterator[Parameter]:
 
 def _describe(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: Any) -> Parameter:
     is_option = isinstance(info, OptionInfo)
-    metavar = info.metavar or (_value_of(kind) if is_option else name.upper())
+    metavar = info.metavar or _choices_of(kind) or (_value_of(kind) if is_option else name.upper())
     names = _names_of(info) or f"--{name.replace('_', '-')}"
     spelling = metavar if not is_option else names if kind is bool else f"{names} {metavar}"
     is_told = isinstance(default, str | int | float | Path) and not isinstance(default, bool)
@@ -91,9 +91,18 @@ def _names_of(info: OptionInfo | ArgumentInfo) -> str:
 
 def _value_of(kind: Any) -> str:
     """What a value is called where nothing names it."""
-    if get_origin(kind) is Literal:
-        return "|".join(get_args(kind))
-    plain = next((member for member in get_args(kind) if member is not NoneType), kind)
-    if isinstance(plain, EnumType):
-        return "|".join(str(member.value) for member in plain)  # type: ignore[attr-defined]
-    return {int: "N", float: "X", Path: "PATH"}.get(plain, "TEXT")
+    return {int: "N", float: "X", Path: "PATH"}.get(_plain(kind), "TEXT")
+
+
+def _choices_of(kind: Any) -> str:
+    """``a|b``, of a value that is one of some words; else nothing."""
+    plain = _plain(kind)
+    if isinstance(plain, type) and issubclass(plain, Enum):
+        return "|".join(str(member.value) for member in plain)
+    return "|".join(get_args(plain)) if get_origin(plain) is Literal else ""
+
+
+def _plain(kind: Any) -> Any:
+    """A type without the None that it may be."""
+    is_union = get_origin(kind) in (Union, UnionType)
+    return next(member for member in get_args(kind) if member is not NoneType) if is_union else kind

@@ -171,7 +171,8 @@ _ANSWER_BY_NAMES: Mapping[str, str] = MappingProxyType(
             "objects are pasted, where a detector has masks, by --set augmentation.extras.copy_paste={}"
         ),
         "num_classes nc classes class_names metainfo names category_names num_class categories": (
-            "the classes come from the training annotations (their categories); nothing sets them"
+            "the classes come from the training annotations (their categories); "
+            "--set 'data.classes=[NAME, NAME]' takes some of them"
         ),
         "max_iters max_iter iterations iters num_iters num_steps max_steps total_steps": (
             "the length of a run is counted in epochs: --set optimisation.num_epochs=12"

@@ -56,7 +56,7 @@ def parse(words: Sequence[str]) -> None:
 
 
 def with_values(words: Sequence[str]) -> list[str]:
-    """Words with a number for ``N`` and the like behind options that take one, and with the first of choices."""
+    """Words with a number for ``N`` behind options that take one, and the first of choices ``a|b``."""
     command = command_of(words)
     spellings = [one.spelling.split(" ") for one in command.parameters] if command else []
     numeric = {name for name, *value in spellings if value in (["N"], ["X"])}
