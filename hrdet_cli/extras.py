@@ -13,6 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tensorboard": ("tensorboard>=2.20",),
         "wandb": ("wandb>=0.22",),
         "mlflow": ("mlflow-skinny>=3.4",),
+        "supervision": ("supervision>=0.26",),
         "export": ("onnx>=1.19", "onnxscript>=0.7", "onnxruntime>=1.22"),
     }
 )

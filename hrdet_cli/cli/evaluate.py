@@ -19,7 +19,6 @@ from hrdet_cli.cli.options import (
     SourceArgument,
     SpecOption,
     ValDataOption,
-    data_layers,
 )
 from hrdet_cli.cli.process_options import (
     DEFAULT_PORT,
@@ -75,6 +74,7 @@ def evaluate(
     def work(process: Process) -> bool:
         from hrdet_cli.cli.display.progress import drive_evaluation
         from hrdet_cli.runs.evaluate import evaluate_trained, refuse_without_data
+        from hrdet_cli.runs.experiment import data_layers
         from hrdet_cli.runs.trained_detector import TrainedDetector, read_trained_detector
 
         def read() -> TrainedDetector:

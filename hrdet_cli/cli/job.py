@@ -42,8 +42,6 @@ from hrdet_cli.cli.options import (
     SpecOption,
     TrainDataOption,
     ValDataOption,
-    data_layers,
-    weights_layers,
 )
 from hrdet_cli.wording import first_few
 
@@ -155,6 +153,7 @@ class _Training:
 
     def load(self) -> "ExperimentSpec":
         """The spec, validated; data and weights may be elsewhere."""
+        from hrdet_cli.runs.experiment import data_layers, weights_layers
         from hrdet_cli.specs.loading import load_spec
 
         layers = data_layers(train=self.train_data, val=self.val_data)

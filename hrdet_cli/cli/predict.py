@@ -19,6 +19,7 @@ from hrdet_cli.cli.options import (
 )
 from hrdet_cli.cli.stopping import stop_request
 from hrdet_cli.errors import DataError
+from hrdet_cli.runs.predict.defaults import MIN_SCORE
 
 
 def predict(
@@ -42,7 +43,7 @@ def predict(
     ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Leave out detections with a lower score.")
-    ] = 0.3,
+    ] = MIN_SCORE,
     batch_size: Annotated[
         int | None,
         typer.Option(

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from hrdet_cli.engine.distributed.environment import DEFAULT_PORT as DEFAULT_PORT
+from hrdet_cli.engine.distributed.environment import DEFAULT_TIMEOUT_SECONDS as DEFAULT_TIMEOUT_SECONDS
 from hrdet_cli.errors import SpecError
 
-DEFAULT_PORT = 29500
 PANEL = "Processes and nodes"
 
 NodesOption = Annotated[
@@ -57,7 +58,6 @@ TimeoutOption = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
-DEFAULT_TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,16 @@ class RunStarted:
     """Everything is built; the first step follows.
 
     Attributes:
+        plan: The run in numbers, as `--dry-run` counts them; ``plan.to_json()`` has them as plain types.
+        folder: Of the run.
+        device: Where this process computes.
+        precision: What it computes in.
+        num_parameters: Of the detector.
+        norm: What kind its norms are of, in words.
+        weights: What it starts from, in words.
         parameter_groups: A line for each group of parameters; none where all train alike.
+        resumed_at_step: Steps that were made before; 0 for a new run.
+        num_steps: Of the whole run.
         largest_step: What it took; None where no step is left to make.
     """
 
@@ -68,7 +77,11 @@ class RunForecast:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know, in a line."""
+    """Something the user should know.
+
+    Attributes:
+        message: In a line.
+    """
 
     message: str
 
@@ -78,6 +91,8 @@ class EvaluationProgress:
     """Pictures evaluated so far, over all processes, or views where there are several of each.
 
     Attributes:
+        num_done: So far.
+        num_in_all: How many there are.
         unit: What is counted, in the plural.
         stop_asked: Whether any process was asked to stop; whoever drives the run leaves it there.
     """
@@ -93,6 +108,8 @@ class Evaluated:
     """An evaluation is finished.
 
     Attributes:
+        epoch: After which it was made, counted from 1.
+        weights: Those of the last step, or their average.
         numbers: COCO's 12 of boxes, and of masks where there are some, by name, with those of more detections
             where the spec has more than 100; None where there is nothing to average.
         is_best: Whether no evaluation of weights of this kind was better.
@@ -111,6 +128,7 @@ class CheckpointSaved:
     """A checkpoint is on disk.
 
     Attributes:
+        path: The file.
         is_routine: It replaced the last one, as after every epoch.
     """
 
@@ -120,7 +138,12 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class RunStopped:
-    """The user asked to stop; the step in progress was finished and saved."""
+    """The run was asked to stop; the step in progress was finished and saved.
+
+    Attributes:
+        folder: Of the run.
+        step: The last one, counted from 1 over the whole run.
+    """
 
     folder: Path
     step: int
@@ -131,8 +154,10 @@ class RunFinished:
     """All epochs are done.
 
     Attributes:
+        folder: Of the run.
         best_by: What the best checkpoint was chosen by.
         best: Its number, of each kind of weights that was evaluated.
+        seconds: That it took since its first step here.
     """
 
     folder: Path

@@ -61,6 +61,7 @@ from hrdet_cli.runs.tracking.tracker import require_trackers
 from hrdet_cli.runs.trained_detector import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.layers import is_asked_for
 from hrdet_cli.specs.loading import LoadedSpec
 
 Resume = Literal["never", "if-begun", "always"]
@@ -277,7 +278,7 @@ def _refuse_settings_since(loaded: LoadedSpec, keys: Sequence[str]) -> None:
     problems = [
         f"{source}: {key} is new, and the run was begun without it; leave it away or start a new run"
         for key in keys
-        if (source := loaded.sources.get(key, "")).startswith("--")
+        if is_asked_for(source := loaded.sources.get(key, ""))
     ]
     if problems:
         raise SpecError(problems)

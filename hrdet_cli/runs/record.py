@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import hrdet_cli
 from hrdet_cli.runs.plan import LargestStep, Plan
 from hrdet_cli.runs.versions import installed_versions
 
@@ -51,7 +50,7 @@ def describe_launch(
 
 def _git_state() -> dict[str, Any] | None:
     """Commit of the checkout hrdet runs from and whether it was changed; None outside a checkout."""
-    folder = Path(hrdet_cli.__file__).parent.parent
+    folder = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]  # a fixed command on our own folder

@@ -7,10 +7,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import hrdet_cli
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.trained_detector import TrainedDetector
 from hrdet_cli.specs.keys import is_within
+from hrdet_cli.version import __version__
 
 METRICS, MADE_FROM = "metrics.json", "made_from"
 _WITHOUT_EFFECT = (
@@ -81,7 +81,7 @@ class Origin:
             "num_pictures": self.num_pictures,
             "changes": dict(self.changes),
             "precision": self.precision,
-            "hrdet": hrdet_cli.__version__,
+            "hrdet": __version__,
         }
 
 

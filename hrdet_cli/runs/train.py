@@ -39,7 +39,7 @@ from hrdet_cli.wording import command
 
 def train(
     loaded: LoadedSpec, folder: RunFolder, launch: Launch, *, stop_asked: Callable[[], bool]
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Train, evaluate and record a run, together with all other processes of the group.
 
     Every process yields the same events, but for what became of trackers, which the first one has; only that

@@ -72,6 +72,11 @@ class TrainedDetector:
     epoch: int | None = None
     notices: tuple[str, ...] = ()
 
+    @property
+    def ids_in_results(self) -> tuple[int, ...]:
+        """Ids of the classes in COCO's formats; where nobody says what they are, counted from 1."""
+        return self.category_ids or tuple(range(1, len(self.class_names) + 1))
+
 
 def read_trained_detector(
     source: str,

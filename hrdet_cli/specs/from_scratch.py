@@ -5,7 +5,7 @@ from typing import Any
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.layers import Layer, Layered
+from hrdet_cli.specs.layers import Layer, Layered, is_asked_for
 from hrdet_cli.specs.optimisation import ParameterGroupsSpec
 
 SOURCE = "--from-scratch"
@@ -32,7 +32,7 @@ def _contradicted(values: Mapping[str, Any], layered: Layered) -> Iterator[str]:
     """The options whose values would be overruled."""
     for key, _ in leaves(dict(values)):
         source = layered.sources.get(key, "")
-        if source.startswith("--"):
+        if is_asked_for(source):
             yield source
 
 

@@ -31,6 +31,8 @@ IMPLIED_KINDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What sections are of which no layer says it."""
+SCRIPT_SETTINGS = "settings"
+"""The source of what a script sets."""
 _MOST_PARTS, _MOST_SHOWN = 20, 100
 _MOST_BYTES = 2**20
 """Specs have a few kilobytes; annotations given in place of one have many megabytes."""
@@ -134,6 +136,58 @@ def setting_layers(settings: Sequence[str]) -> list[Layer]:
     if problems:
         raise SpecError(problems)
     return layers
+
+
+def mapping_layers(settings: Mapping[str, object]) -> list[Layer]:
+    """Each setting of a script as a layer, as `setting_layers` makes them of texts.
+
+    Args:
+        settings: Values by dotted key. They are None, bools, numbers, texts, paths, and lists, tuples and
+            mappings of such.
+
+    Raises:
+        SpecError: With every setting that is something else.
+    """
+    layers, problems = [], []
+    for key, value in settings.items():
+        try:
+            layers.append(_layer_of(key, _plain(value)))
+        except TypeError as error:
+            problems.append(f"{SCRIPT_SETTINGS}: {key}: {error}")
+    if problems:
+        raise SpecError(problems)
+    return layers
+
+
+def is_asked_for(source: str) -> bool:
+    """Whether a layer is what a call itself asks for: an option of the command line, a script's setting."""
+    return source.startswith("--") or source == SCRIPT_SETTINGS
+
+
+def _layer_of(key: str, value: Any) -> Layer:
+    parts = key.split(".") if isinstance(key, str) else []
+    if not parts or not all(parts) or len(parts) > _MOST_PARTS:
+        raise TypeError("is no dotted key; write it as 'section.key'")
+    for part in reversed(parts):
+        value = {part: value}
+    return Layer(SCRIPT_SETTINGS, renamed(value, source=SCRIPT_SETTINGS))
+
+
+def _plain(value: object) -> Any:
+    """A value as YAML would have given it."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Path():
+            return str(value)
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case Mapping() if all(isinstance(key, str) for key in value):
+            return {key: _plain(item) for key, item in value.items()}
+    raise TypeError(
+        f"a value of the type {type(value).__name__} has no place in a spec, which has numbers, texts, "
+        "bools, None, and lists and dictionaries of these"
+    )
 
 
 def _setting_layer(setting: str) -> Layer:

@@ -23,6 +23,7 @@ from hrdet_cli.specs.layers import (
     SECTION_KINDS,
     Layer,
     Layered,
+    is_asked_for,
     preset_layers,
     setting_layers,
     spec_file_layers,
@@ -116,7 +117,7 @@ def _notes(layered: Layered, changed: Mapping[str, str]) -> Iterator[str]:
             if key.startswith(f"{kept.section}.")
             and key.removeprefix(f"{kept.section}.").partition(".")[0] not in kept.named
             and source != kept.layer
-            and not source.startswith("--")
+            and not is_asked_for(source)
         }
         for key, source in staying.items():
             value = shown(_value_at(key.split("."), layered.values))

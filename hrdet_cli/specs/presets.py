@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-import hrdet_cli
 from hrdet_cli.errors import SpecError
 from hrdet_cli.wording import shortened
 
@@ -49,7 +48,7 @@ class Preset:
 
 def presets_folder() -> Path:
     """Folder with the presets: inside an installed package, or beside it in a checkout."""
-    package = Path(hrdet_cli.__file__).parent
+    package = Path(__file__).parents[1]
     bundled = package / "bundled_presets"
     return bundled if bundled.is_dir() else package.parent / "presets"
 

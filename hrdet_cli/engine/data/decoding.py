@@ -98,6 +98,27 @@ def decode_picture(
     return DecodedPicture(torch.from_numpy(pixels).permute(2, 0, 1), damage)
 
 
+def decode_pillow_picture(picture: Image.Image, *, name: str) -> Tensor:
+    """The pixels of a picture that somebody opened or made with Pillow, as its file would be decoded.
+
+    Args:
+        picture: Of any mode; turned and mirrored as its EXIF says, where it has some.
+        name: What errors call the picture.
+
+    Returns:
+        ``(3, H, W)`` uint8 RGB.
+
+    Raises:
+        DataError: Its pixels cannot be read, or have no known range.
+    """
+    try:
+        pixels = _rgb_of(ImageOps.exif_transpose(picture))
+    except Exception as error:  # a picture is decoded when its pixels are first asked for
+        reason = _why_undecodable(error, b"", is_annotated=False)
+        raise DataError(f"picture {name} cannot be decoded: {reason}") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
 def _decode_plain_jpeg(data: bytes, expected: Size | None, max_pixels: int) -> NDArray[np.uint8] | None:
     """Pixels as ``(H, W, 3)`` of a JPEG in ordinary colours, of the expected size, without any fault.
 

@@ -19,6 +19,11 @@ from hrdet_cli.errors import GroupError
 
 Launcher = Literal["torchrun", "slurm", "openmpi", "azure"]
 
+DEFAULT_PORT = 29500
+"""Where processes meet if nobody names a port; torch's."""
+DEFAULT_TIMEOUT_SECONDS = 600.0
+"""For processes to come, and for one exchange between them."""
+
 LAST_STEP_NUMBER = 0xFFFFFFF0
 """Slurm numbers the steps of ``srun`` from 0 to this; beyond are batch scripts and interactive shells."""
 

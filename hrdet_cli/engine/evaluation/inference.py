@@ -7,6 +7,7 @@ are, and they leave together when one is asked to stop.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -99,11 +100,9 @@ def detect_all(
     Yields:
         A value per round, as many on every process. Processes that leave must leave after the same round.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     batches, num_done = iter(loader.batches()), 0
     enter_phase("the evaluation")
-    try:
+    with evaluation_mode(model):
         for _ in range(loader.num_rounds):
             batch = next(batches, None)
             pictures = (
@@ -119,6 +118,15 @@ def detect_all(
             num_new, num_asked = sum_over_processes(told, what="round of the evaluation").tolist()
             num_done += num_new
             yield DetectionRound(pictures, broken, damaged, num_done, stop_asked=num_asked > 0)
+
+
+@contextmanager
+def evaluation_mode(model: ObjectFinder) -> Iterator[None]:
+    """Inside, a model is in evaluation mode; then each of its modules is in the mode it was in before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
     finally:
         for module, mode in modes:
             module.training = mode

@@ -24,11 +24,11 @@ from onnx import compose
 from onnxscript import opset18
 from torch import Tensor, nn
 
-import hrdet_cli
 from hrdet_cli.engine.export.detection_graph import DetectionGraph, PictureOnCanvas
 from hrdet_cli.engine.geometry import CANVAS_DIVISOR_PIXELS
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.version import __version__
 
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 """Names of what a model puts out; without masks the first three."""
@@ -70,7 +70,7 @@ def build_onnx_model(detector: Detector, metadata: Mapping[str, str]) -> onnx.Mo
     padding = compose.add_prefix(padding, "padding/", rename_inputs=False, rename_outputs=False)
     model = compose.merge_models(padding, detection, io_map=[("pixels", "pixels"), ("sizes", "sizes")])
     _tidy(model)
-    model.producer_name, model.producer_version = "hrdet", hrdet_cli.__version__
+    model.producer_name, model.producer_version = "hrdet", __version__
     model.doc_string = "image: (3, height, width) uint8 RGB, already resized. See the metadata."
     onnx.helper.set_model_props(model, dict(metadata))
     return model

@@ -29,7 +29,7 @@ class StepReport:
         num_images: Number of pictures in the step, over all processes.
         data_seconds: Time this process waited for its batch.
         step_seconds: Time from asking for the batch to the end of the step, waiting included.
-        peak_memory_bytes: See `peak_memory_bytes`.
+        peak_memory_bytes: The most memory used so far, of a GPU as torch allocated it, else resident.
         broken_pictures: Pictures that could not be read and were replaced, on all processes.
         lacks_next_batch: Whether any process could not read its next batch, with which training ends; the
             same on every process.

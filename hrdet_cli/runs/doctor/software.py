@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from PIL import features
 
-import hrdet_cli
 from hrdet_cli.engine.norm.back_ends import require_back_end
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.doctor.finding import Finding
@@ -65,7 +64,7 @@ def examine_versions(
             remedy = f"{'; '.join(unmet)}: install versions that fit, in one pip install"
             findings.append(Finding(package, version, "problem", remedy))
         elif package == "hrdet":
-            findings.append(Finding(package, f"{version} in {Path(hrdet_cli.__file__).parent}"))
+            findings.append(Finding(package, f"{version} in {Path(__file__).parents[2]}"))
         else:
             findings.append(Finding(package, version))
     return findings

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import hrdet_cli
 from hrdet_cli.runs.jobs.command_line import ShellText, shell_lines
 from hrdet_cli.runs.jobs.grace import Grace
 from hrdet_cli.runs.jobs.mounts import TO_FILL, Mount
+from hrdet_cli.version import __version__
 from hrdet_cli.wording import counted
 
 Target = Literal["slurm", "kubernetes", "kubeflow", "skypilot", "azureml", "ray"]
@@ -74,7 +74,7 @@ class Job:
     def about(self) -> str:
         """The run in a line, for the file's head."""
         return (
-            f"hrdet {hrdet_cli.__version__}: {' '.join(self.title.split())} on "
+            f"hrdet {__version__}: {' '.join(self.title.split())} on "
             f"{counted(self.num_nodes, 'node')} with {counted(self.gpus_per_node, 'GPU')} each"
         )
 

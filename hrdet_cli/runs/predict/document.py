@@ -51,12 +51,12 @@ def coco_document(
     the drawn picture, and ``failed`` lists those that could not be read.
 
     Args:
-        trained: Gives the classes; where nobody knows their ids, they are counted from 1.
+        trained: Gives the classes.
         pictures: In the order of their ids.
         failed: Likewise.
         min_score: Detections have at least this score.
     """
-    category_ids = trained.category_ids or tuple(range(1, len(trained.class_names) + 1))
+    category_ids = trained.ids_in_results
     results = DetectionTable.of([picture.detections for picture in pictures]).results(category_ids)
     return {
         "info": {"description": f"detections of {trained.source}", "min_score": min_score},

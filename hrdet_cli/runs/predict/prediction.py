@@ -3,38 +3,28 @@
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hrdet_cli.engine.data.batch import PictureFault
-from hrdet_cli.engine.data.padding import SmallestCanvas
-from hrdet_cli.engine.data.unlabelled import UnlabelledPicture, UnlabelledView, Viewing, batch_of
-from hrdet_cli.engine.evaluation.inference import detect_batch
-from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
+from hrdet_cli.engine.data.unlabelled import UnlabelledPicture
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
-from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
-from hrdet_cli.errors import OutOfMemoryError
-from hrdet_cli.runs.build.loaders import build_merging, build_ways
-from hrdet_cli.runs.build.masks import build_mask_pasting
-from hrdet_cli.runs.build.numerics import build_numerics
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
+from hrdet_cli.runs.predict.detection import build_picture_detector
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
-from hrdet_cli.runs.predict.reading import read_views
+from hrdet_cli.runs.predict.reading import read_picture
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.results import results_folder
-from hrdet_cli.runs.tiles import build_tiling, most_pixels
+from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted
 
 _LONGEST_JPEG_EDGE = 65500
-_PADDING = SmallestCanvas()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,53 +81,36 @@ def predict_pictures(
     inputs = find_pictures(sources, drawn=out / DRAWN)
     yield WorkProgress("building the detector")
     device = select_device(spec.run)
-    detect = _Detect(
-        build_trained_detector(trained, device),
-        device,
-        build_numerics(spec.run, device),
-        build_mask_pasting(spec.model),
+    detector = build_picture_detector(
+        build_trained_detector(trained, device), spec, device, batch_size=batch_size
     )
-    merging = build_merging(spec)
     make_folder(out)  # not before the weights are known to fit
     pictures: list[PredictedPicture] = []
     failed: list[FailedPicture] = []
     damaged: list[PictureFault] = []
-    found: dict[int, list[PictureDetections]] = {}  # in pictures of which some views are still to come
-    groups = read_views(
+    groups = detector.look_at(
         inputs.pictures,
-        failed,
-        viewing=Viewing(build_ways(spec), build_tiling(spec.data)),
-        padding=_PADDING,
-        num_threads=max(1, spec.data.num_workers),
-        batch_size=batch_size or spec.evaluation.batch_size,
-        max_pixels=most_pixels(spec.data),
+        partial(read_picture, max_pixels=most_pixels(spec.data)),
+        failed=failed,
+        stop_asked=stop_asked,
     )
     with closing(groups):
         for group in groups:
-            if stop_asked():
-                break
-            for view, detections in zip(group, detect(group), strict=True):
-                picture = view.picture
-                views = found.setdefault(picture.number, [])
-                views.append(detections)
-                if len(views) < view.num_views:
-                    continue
-                merged = merging.merge(found.pop(picture.number))
-                given = inputs.pictures[picture.number - 1]
-                if picture.damage is not None:
-                    damaged.append(PictureFault(given.name, picture.damage))
-                kept = merged.select(merged.scores >= min_score)
-                drawn = _draw(picture, kept, out / DRAWN / given.drawn, trained.class_names)
+            for seen in group.finished:
+                given = inputs.pictures[seen.picture.number - 1]
+                if seen.picture.damage is not None:
+                    damaged.append(PictureFault(given.name, seen.picture.damage))
+                kept = seen.detections.select(seen.detections.scores >= min_score)
+                drawn = _draw(seen.picture, kept, out / DRAWN / given.drawn, trained.class_names)
                 pictures.append(
-                    PredictedPicture(given.name, picture.size, kept, drawn.relative_to(out).as_posix())
+                    PredictedPicture(given.name, seen.picture.size, kept, drawn.relative_to(out).as_posix())
                 )
             num_done = len(pictures) + len(failed)
             if spec.data.tiles is None:
                 yield WorkProgress("detecting", num_done, len(inputs.pictures))
             else:
-                last, which = group[-1], f"picture {num_done + 1} of {len(inputs.pictures)}"
-                num_seen = len(found.get(last.picture.number, ()))
-                yield WorkProgress(f"detecting in {which}, tiles", num_seen, last.num_views)
+                which = f"picture {num_done + 1} of {len(inputs.pictures)}"
+                yield WorkProgress(f"detecting in {which}, tiles", group.num_views_seen, group.num_views)
     pictures.sort(key=lambda picture: picture.detections.image_id)
     failed.sort(key=lambda picture: picture.number)
     document = coco_document(trained, pictures, failed, min_score=min_score)
@@ -158,37 +131,6 @@ def predict_pictures(
             *_notices(spec, min_score),
         ),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Detect:
-    """A detector on its device."""
-
-    detector: Detector
-    device: torch.device
-    numerics: Numerics
-    pasting: MaskPasting | None
-
-    def __call__(self, group: Sequence[UnlabelledView]) -> list[PictureDetections]:
-        """Detections in each view of a group.
-
-        Raises:
-            OutOfMemoryError: The group is too large for the GPU.
-        """
-        batch = batch_of(group, _PADDING)
-        try:
-            return detect_batch(
-                self.detector,
-                batch,
-                device=self.device,
-                numerics=self.numerics,
-                pasting=self.pasting,
-            )
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(
-                f"{len(batch)} pictures on a canvas of {batch.images.canvas} do not fit into the GPU's "
-                "memory; lower --batch-size or evaluation.scale_pixels"
-            ) from error
 
 
 def _draw(

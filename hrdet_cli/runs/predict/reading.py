@@ -1,8 +1,9 @@
 """The views of pictures as the detector gets them: read ahead, decoded, placed, and grouped by canvas."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
+from typing import TypeVar
 
 from hrdet_cli.engine.data.decoding import decode_picture
 from hrdet_cli.engine.data.padding import SmallestCanvas
@@ -18,16 +19,18 @@ from hrdet_cli.errors import DataError
 from hrdet_cli.runs.predict.document import FailedPicture
 from hrdet_cli.runs.predict.inputs import PictureInput
 
+Item = TypeVar("Item")
+
 
 def read_views(
-    inputs: Sequence[PictureInput],
+    inputs: Iterable[Item],
+    read: Callable[[Item], UnlabelledPicture | FailedPicture],
     failed: list[FailedPicture],
     *,
     viewing: Viewing,
     padding: SmallestCanvas,
     num_threads: int,
     batch_size: int,
-    max_pixels: int,
 ) -> Generator[list[UnlabelledView]]:
     """Groups of views that need one canvas; pictures that cannot be read go into ``failed``.
 
@@ -35,25 +38,18 @@ def read_views(
     tiles of both.
 
     Args:
-        inputs: What to read.
+        inputs: What to read; taken one by one.
+        read: Reads one, in any thread.
         failed: Gets what cannot be read.
         viewing: How each picture is looked at.
         padding: The canvas of each view.
         num_threads: How many whole pictures are read, and how many views placed, at once.
         batch_size: Most views in a group.
-        max_pixels: Larger pictures are not decoded.
     """
     num_at_once = num_threads if viewing.tiling is None else 1
     with (
         unlimited_pillow(),
-        closing(
-            read_ahead(
-                lambda picture: _read(picture, max_pixels),
-                inputs,
-                num_threads=num_at_once,
-                num_ahead=num_at_once,
-            )
-        ) as pictures,
+        closing(read_ahead(read, inputs, num_threads=num_at_once, num_ahead=num_at_once)) as pictures,
     ):
         by_picture = map(viewing.views_of, _sound(pictures, failed))
         streams: Iterable[Iterator[Callable[[], UnlabelledView]]] = (
@@ -71,7 +67,8 @@ def read_views(
                 yield from group_by_canvas(views, padding, batch_size=batch_size)
 
 
-def _read(picture: PictureInput, max_pixels: int) -> UnlabelledPicture | FailedPicture:
+def read_picture(picture: PictureInput, *, max_pixels: int) -> UnlabelledPicture | FailedPicture:
+    """A picture of a file, or why it cannot be read; larger ones than ``max_pixels`` are not decoded."""
     try:
         data = picture.images.read(picture.member)
         pixels, damage = decode_picture(data, expected=None, name=picture.name, max_pixels=max_pixels)

@@ -15,6 +15,7 @@ from hrdet_cli.specs.foreign_names import SETTINGS_BY_DETECTOR, SYNONYM_BY_NAME,
 from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.known_keys import all_keys
+from hrdet_cli.specs.layers import mapping_layers
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import SgdSpec
@@ -803,3 +804,38 @@ def test_a_section_that_is_switched_on_as_it_is_says_which_layer_did_it() -> Non
 )
 def test_a_model_has_a_title(preset: str, title: str) -> None:
     assert load_spec(preset=preset).spec.model.title == title
+
+
+def test_what_a_script_sets_is_what_set_would_have_set(tmp_path: Path) -> None:
+    texts = [
+        "optimisation.momentum=0.8",
+        "data.demo={seed: 3}",
+        "augmentation.scales_pixels=[[320, 256]]",
+        f"data.root={tmp_path}",
+    ]
+    settings = {
+        "optimisation.momentum": 0.8,  # by its older name
+        "data.demo": {"seed": 3},
+        "augmentation.scales_pixels": ((320, 256),),
+        "data.root": tmp_path,
+    }
+    loaded = load_spec(preset="demo", extra_layers=mapping_layers(settings))
+    assert loaded.spec == load_spec(preset="demo", settings=texts).spec
+    assert loaded.sources["data.demo.seed"] == "settings"
+
+
+def test_a_script_sets_plain_values_by_dotted_keys_and_hears_of_every_problem() -> None:
+    with pytest.raises(SpecError) as error:
+        mapping_layers({"a.b": [1, {2}], "": 1, "a..b": 1})
+    assert [problem.partition(";")[0] for problem in error.value.problems] == [
+        "settings: a.b: a value of the type set has no place in a spec, which has numbers, texts, bools, "
+        "None, and lists and dictionaries of these",
+        "settings: : is no dotted key",
+        "settings: a..b: is no dotted key",
+    ]
+
+
+def test_what_a_script_sets_contradicts_from_scratch_like_an_option() -> None:
+    layers = mapping_layers({"model.weights": "w.pth"})
+    with pytest.raises(SpecError, match=r"^--from-scratch: contradicts settings: nothing is trained yet"):
+        load_spec(preset="hrnet-w18", extra_layers=layers, from_scratch=True)

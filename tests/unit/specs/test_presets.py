@@ -612,5 +612,5 @@ def test_an_installed_package_finds_the_presets_bundled_with_it(
 ) -> None:
     package = tmp_path / "hrdet_cli"
     (package / "bundled_presets").mkdir(parents=True)
-    monkeypatch.setattr("hrdet_cli.__file__", str(package / "__init__.py"))
+    monkeypatch.setattr("hrdet_cli.specs.presets.__file__", str(package / "specs" / "presets.py"))
     assert presets_folder() == package / "bundled_presets"

@@ -1,0 +1,138 @@
+"""Runs that a script starts: told step by step, stopped, gone on with, evaluated."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hrdet_cli as hrdet
+from hrdet_cli.engine.training.checkpoint import load_checkpoint
+
+SETTINGS: dict[str, object] = {
+    "data.demo": {"seed": 1, "num_train_images": 6, "num_val_images": 2},
+    "data.batch_size_per_process": 2,
+    "data.num_workers": 0,
+    "augmentation.scales_pixels": [[160, 128]],
+    "padding.canvas_pixels": (160, 128),
+    "optimisation.num_epochs": 1,
+    "optimisation.schedule.drop_epochs": [],
+    "evaluation.scale_pixels": [160, 128],
+    "evaluation.every_num_epochs": 1,
+    "model.head.roi_head.score_threshold": 0.001,
+    "run.num_pictured_batches": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo data are drawn, once."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def settings(data_root: Path) -> dict[str, object]:
+    """Of a run of three steps."""
+    return {**SETTINGS, "data.root": data_root}
+
+
+def test_a_run_tells_what_happens_and_its_detector_is_evaluated(
+    settings: dict[str, object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    events: list[hrdet.Event] = []
+    run = hrdet.train("demo", settings=settings, run_dir=tmp_path / "run", on_event=events.append)
+    steps = [event.step for event in events if isinstance(event, hrdet.StepReport)]
+    (evaluated,) = [event for event in events if isinstance(event, hrdet.Evaluated)]
+    assert steps == [1, 2, 3]
+    assert any(isinstance(event, hrdet.RunStarted) for event in events)
+    assert run is events[-1]
+    assert isinstance(run, hrdet.RunFinished)
+    assert run.folder == tmp_path / "run"
+    assert run.best["raw"] == evaluated.numbers["box"]["AP"]
+    progress: list[hrdet.EvaluationProgress] = []
+    evaluation = hrdet.evaluate(run.folder, on_progress=progress.append)
+    assert evaluation.box.numbers == evaluated.numbers["box"]
+    assert (evaluation.mask, evaluation.unknown_classes) == (None, ())
+    assert evaluation.folder == tmp_path / "run" / "eval-best"
+    assert progress[-1].num_done == 2
+    detector = hrdet.load(run.folder)
+    in_memory = hrdet.evaluate(detector, out=tmp_path / "in-memory")
+    assert in_memory.box.numbers == evaluation.box.numbers
+    assert in_memory.folder == tmp_path / "in-memory"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_is_an_interrupt_once_the_step_is_saved_and_the_run_goes_on(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    def interrupt(event: hrdet.Event) -> None:
+        if isinstance(event, hrdet.StepReport) and event.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        hrdet.train("demo", settings=settings, run_dir=tmp_path, on_event=interrupt)
+    assert load_checkpoint(tmp_path / "checkpoints" / "last.pt")["step"] == 2  # asked after the first
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    steps: list[int] = []
+    run = hrdet.train(
+        run_dir=tmp_path,
+        resume="always",
+        on_event=lambda event: steps.append(event.step) if isinstance(event, hrdet.StepReport) else None,
+    )
+    assert isinstance(run, hrdet.RunFinished)
+    assert steps == [3]
+
+
+def test_a_script_stops_a_run_by_itself_in_any_thread(settings: dict[str, object], tmp_path: Path) -> None:
+    ended: list[Any] = []
+
+    def train() -> None:
+        ended.append(hrdet.train("demo", settings=settings, run_dir=tmp_path, stop_asked=lambda: True))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert ended == [hrdet.RunStopped(tmp_path, step=1)]
+    assert (tmp_path / "checkpoints" / "last.pt").is_file()
+
+
+def test_arguments_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(hrdet.SpecError, match="resume='always' and overwrite=True exclude each other"):
+        hrdet.train("demo", resume="always", overwrite=True)
+    with pytest.raises(hrdet.SpecError, match="give run_dir, the folder of the run to go on with"):
+        hrdet.train(resume="always")
+    with pytest.raises(hrdet.OutputError, match="is not a run folder"):
+        hrdet.train(run_dir=tmp_path, resume="always")
+    with pytest.raises(hrdet.SpecError, match="data are a pair"):
+        hrdet.train("demo", train_data=("a", "b", "c"))  # type: ignore[arg-type]
+    with pytest.raises(hrdet.SpecError, match="give one of --preset NAME and --spec FILE"):
+        hrdet.train()
+    with pytest.raises(hrdet.SpecError, match=r"^settings: optimisation.epochs: unknown key"):
+        hrdet.train("demo", settings={"optimisation.epochs": 3})
+
+
+def test_a_detector_in_memory_needs_a_folder_for_its_results(detector: hrdet.Predictor) -> None:
+    with pytest.raises(hrdet.SpecError) as error:
+        hrdet.evaluate(detector, preset="demo", ema=True)
+    assert error.value.problems == [
+        "preset: is for weights that are still to be loaded",
+        "ema: is for weights that are still to be loaded",
+        "out: name a folder for the results; a detector in memory has none",
+    ]
+
+
+def test_processes_of_a_launcher_must_join_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "29500",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for work in (lambda: hrdet.train("demo"), lambda: hrdet.evaluate("run")):
+        with pytest.raises(hrdet.GroupError, match=r"torchrun started 2 .*with hrdet.process_group\(\):"):
+            work()
