@@ -5,6 +5,9 @@ import textwrap
 from dataclasses import dataclass
 
 _LABEL = re.compile(r"(Launch|Weights|Data|Relative): +|(?=Not )")
+_SETTING = re.compile(
+    r"--(?:set|weights) [^\s,;]*[:=][^\s,;]*[^\s,;:.)]|\b[a-z]+(?:\.[a-z_0-9]+)+=[^\s,;:]*[^\s,;:.)]"
+)
 _NOTE = re.compile(r" {2,}\((.*)\)$")
 
 
@@ -43,16 +46,20 @@ def read_header(text: str) -> Header:
     (_, summary), *labelled = parts
     launch = next(lines for label, lines in labelled if label == "Launch")
     num_lines = 1 + sum(line.endswith("\\") for line in launch)
-    remarks = [
-        f"{label}: {_joined(lines)}".removeprefix(": ") for label, lines in labelled if label != "Launch"
-    ]
+    others = [(label, _joined(lines)) for label, lines in labelled if label != "Launch"]
+    remarks = [_coded(f"{label}: {text}" if label else text) for label, text in others]
     command = "\n".join([launch[0], textwrap.indent(textwrap.dedent("\n".join(launch[1:num_lines])), "    ")])
     changes = [_with_code(line.strip()) for line in launch[num_lines:]]
-    return Header(_joined(summary), _NOTE.sub(r"    # \1", command.strip()), changes, remarks)
+    return Header(_coded(_joined(summary)), _NOTE.sub(r"    # \1", command.strip()), changes, remarks)
 
 
 def _joined(lines: list[str]) -> str:
     return " ".join(line.strip() for line in lines)
+
+
+def _coded(text: str) -> str:
+    """A text with the settings and the weights' names in it as code."""
+    return _SETTING.sub(r"`\g<0>`", text)
 
 
 def _with_code(line: str) -> str:

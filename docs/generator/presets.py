@@ -6,10 +6,11 @@ from typing import Any
 
 from docs.generator.markdown import block, bullets, code, page, sentence, table
 from docs.generator.preset_headers import read_header
+from docs.generator.values import written
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import TITLE_BY_FOLDER, Preset, all_presets
-from hrdet_cli.specs.yaml_text import parse_yaml, shown
+from hrdet_cli.specs.yaml_text import parse_yaml
 
 _OF_NAMES = ("name", "description")
 _HEADER_ENDS = "\n\n"
@@ -110,19 +111,19 @@ def _changes(resolved: ResolvedPreset, presets: Mapping[str, ResolvedPreset]) ->
     before = presets[resolved.base].values
     changed = [key for key, value in resolved.values.items() if key not in before or before[key] != value]
     yield f"Otherwise than [{code(resolved.base)}](../{_place(resolved.base, presets)}):"
-    rows = ([code(key), _before(key, before), code(shown(resolved.values[key]))] for key in changed)
+    rows = ([code(key), _before(key, before), code(written(resolved.values[key]))] for key in changed)
     yield table(["key", "there", "here"], rows)
 
 
 def _before(key: str, values: Mapping[str, Any]) -> str:
     """What a key was; nothing where its section was of another kind, or not there."""
-    return code(shown(values[key])) if key in values else ""
+    return code(written(values[key])) if key in values else ""
 
 
 def _values(resolved: ResolvedPreset) -> Iterator[str]:
     """All that is not a default, folded."""
     rows = (
-        [code(key), code(shown(resolved.values.get(key, {}))), source.removeprefix("preset ")]
+        [code(key), code(written(resolved.values.get(key, {}))), source.removeprefix("preset ")]
         for key, source in resolved.sources.items()
     )
     yield "\n\n".join(

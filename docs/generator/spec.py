@@ -8,10 +8,10 @@ from pydantic.fields import FieldInfo
 
 from docs.generator.fields import Key, Needs, Variant, all_fields, kind_key, kinds_of
 from docs.generator.markdown import bullets, code, either, page, sentence
+from docs.generator.values import written
 from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.known_keys import spec_classes
 from hrdet_cli.specs.layers import SECTION_KINDS
-from hrdet_cli.specs.yaml_text import shown
 
 _UNITS = ("pixels", "minutes", "epochs", "steps", "megabytes")
 _OTHER_UNITS = {"accumulate_steps": "batches"}
@@ -95,12 +95,14 @@ def _default(info: FieldInfo) -> str:
     if isinstance(value, BaseModel):
         name = kind_key(type(value))
         return f"Default {code(getattr(value, name))}." if name else ""
-    if isinstance(value, str):
-        return f"Default {code(value)}." if value else "Default: empty."
-    return f"Default {code(shown(TypeAdapter(type(value)).dump_python(value, mode='json')))}."
+    text = written(TypeAdapter(type(value)).dump_python(value, mode="json"))
+    return f"Default {code(text)}." if text else "Default: empty."
 
 
 def _needed(needs: Needs, words: str) -> str:
     """What has to be so for a key to be there, put into words."""
-    conditions = [f"{code(label)} {either([code(kind) for kind in kinds])}" for label, kinds in needs.items()]
+    conditions = [
+        either([code(f"{label}={kinds[0]}"), *(code(kind) for kind in kinds[1:])])
+        for label, kinds in needs.items()
+    ]
     return words.format(" and ".join(conditions)) if conditions else ""

@@ -37,7 +37,7 @@ def _describe(annotation: Any, *, many: bool) -> str:
         annotation, *constraints = get_args(annotation)
     inner = get_args(annotation)
     if get_origin(annotation) is Literal:
-        return f"one of {', '.join(map(shown, inner))}"
+        return f"one of {', '.join(map(shown, inner))}" if len(inner) > 1 else shown(inner[0])
     if get_origin(annotation) in (Union, UnionType):
         if (kinds := [kind_of(member) for member in spec_classes(annotation)]) and None not in kinds:
             return f"a section of keys, of one of the kinds {', '.join(kinds)}"

@@ -17,7 +17,8 @@ class RetinaNetSpec(DenseHeadSpec, AnchorSpec):
     kind: Literal["retinanet"]
     """The kind of detector."""
     anchor_scale: AnchorScale = 4
-    """Side of the smallest square anchors in units of their level's stride, or `auto`: see `AnchorSpec`."""
+    """Side of the smallest square anchors in units of their level's stride, or `auto`: see
+    `model.head.rpn.anchor_scale`."""
     anchor_scales_per_octave: PositiveInt = 3
     """Anchors of each aspect ratio at a position, each larger than the one before by the same factor, up to
     twice `anchor_scale`, which is the next level's."""

@@ -45,9 +45,9 @@ def test_every_preset_has_its_section() -> None:
 def test_a_header_is_read_in_its_parts() -> None:
     header = read_header(
         "# Faster R-CNN, for a\n# test.\n# Launch: hrdet train \\\n#             --preset x   (8 GPUs)\n"
-        "#   longer: --set a.b=1\n# Weights: w.pth;\n#         or none.\n# Not here.\nname: x\n"
+        "#   longer: --set a.b=1\n# Weights: w.pth;\n#         or none.\n# Not here: take a.b=2.\nname: x\n"
     )
     assert header.summary == "Faster R-CNN, for a test."
     assert header.launch == "hrdet train \\\n    --preset x    # 8 GPUs"
     assert header.changes == ["longer: `--set a.b=1`"]
-    assert header.remarks == ["Weights: w.pth; or none.", "Not here."]
+    assert header.remarks == ["Weights: w.pth; or none.", "Not here: take `a.b=2`."]
