@@ -1,10 +1,18 @@
 """The pages of docs/reference are those of the code, and have all of it."""
 
+import re
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
+
+import typer.main
 
 from docs.generator import pages
 from docs.generator.fields import all_fields
+from docs.generator.parameters import all_commands
 from docs.generator.preset_headers import read_header
+from docs.generator.values import written
+from hrdet_cli.cli.app import app
 from hrdet_cli.specs.known_keys import all_keys, all_sections
 from hrdet_cli.specs.presets import all_presets
 
@@ -12,14 +20,34 @@ all_pages = cache(pages.all_pages)
 
 
 def test_no_page_of_the_reference_is_stale() -> None:
-    """`make docs-pages` writes them anew."""
-    written = {
+    on_disk = {
         path.relative_to(pages.FOLDER).as_posix(): path.read_text(encoding="utf-8")
         for path in pages.FOLDER.rglob("*.md")
     }
-    stale = [name for name, text in all_pages().items() if written.get(name) != text]
-    assert stale == []
-    assert written.keys() == all_pages().keys()
+    stale = [name for name, text in all_pages().items() if on_disk.get(name) != text]
+    assert stale == [], "write them anew: make docs-pages"
+    assert on_disk.keys() == all_pages().keys(), "nothing makes some of them: make docs-pages"
+
+
+def parameters_of_typer(command: Any, name: str) -> Iterator[tuple[str, set[str], int]]:
+    """Each command with its options and the number of its arguments, as Typer made them."""
+    for inner, member in getattr(command, "commands", {}).items():
+        yield from parameters_of_typer(member, f"{name} {inner}")
+    if not hasattr(command, "commands"):
+        shown = [one for one in command.params if not one.hidden]
+        options = {option for one in shown for option in one.opts if option.startswith("-")}
+        yield name, options, sum(one.param_type_name == "argument" for one in shown)
+
+
+def test_every_command_has_the_options_and_arguments_that_typer_makes_of_it() -> None:
+    ours = []
+    for command in all_commands(app, "hrdet"):
+        options = [one.spelling for one in command.parameters if one.is_option]
+        names = {name for spelling in options for name in re.findall(r"--[\w-]+", spelling)}
+        ours.append((command.name, names, len(command.parameters) - len(options)))
+    theirs = list(parameters_of_typer(typer.main.get_command(app), "hrdet"))
+    assert sorted(ours) == sorted(theirs)
+    assert len(ours) > 10
 
 
 def test_every_key_of_a_spec_is_a_field_of_the_page() -> None:
@@ -51,3 +79,9 @@ def test_a_header_is_read_in_its_parts() -> None:
     assert header.launch == "hrdet train \\\n    --preset x    # 8 GPUs"
     assert header.changes == ["longer: `--set a.b=1`"]
     assert header.remarks == ["Weights: w.pth; or none.", "Not here: take `a.b=2`."]
+
+
+def test_values_are_written_as_a_spec_has_them() -> None:
+    assert written({"kind": "l1", "beta": None, "at": [True, 1.5, [8, 11]]}) == (
+        "{kind: l1, beta: null, at: [true, 1.5, [8, 11]]}"
+    )

@@ -21,7 +21,7 @@ def pages_in(navigation: Any) -> Iterator[str]:
 def test_every_page_is_in_the_navigation_once() -> None:
     docs = ROOT / "docs"
     pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
-    assert sorted(pages_in(_CONFIG["nav"])) == pages
+    assert sorted(pages_in(_CONFIG["nav"])) == pages, "nav in zensical.toml has every page once"
 
 
 def test_pages_can_be_opened_from_a_folder_without_a_network() -> None:
