@@ -21,7 +21,7 @@ from hrdet_cli.cli.options import (
 from hrdet_cli.errors import DataError, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from hrdet_cli.engine.data.box_forms import BoxForm
     from hrdet_cli.runs.data_report import DataReport
@@ -90,6 +90,16 @@ def check_data(
             "cxcywh, or in shares of the picture cxcywh-shares, xywh-shares, xyxy-shares, yxyx-shares.",
         ),
     ] = None,
+    suspects: Annotated[
+        Path | None,
+        typer.Option(
+            "--suspects",
+            metavar="FILE",
+            readable=False,
+            help="Go through the suspect annotations that `hrdet eval --report` listed: print and draw those "
+            "that are still as they were, in SOURCE or in the data that the list names.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find everything wrong with annotations and pictures: SOURCE, or both parts of an experiment.
@@ -112,6 +122,18 @@ def check_data(
         box_form=_box_form(box_form),
     )
     names_experiment = any((preset, spec_file, settings, train_data, val_data))
+    if suspects is not None:
+        _refuse_options_of_checks(
+            {
+                "--fix-out": fix_out,
+                "--no-open": no_open or None,
+                "--workers": num_workers,
+                "--boxes": box_form,
+                "--preset, --spec, --set, --train-data and --val-data": names_experiment or None,
+            }
+        )
+        _go_through(suspects, annotations, images, split=split, num_shown=num_shown or None, as_json=as_json)
+        return
     check: Generator[WorkProgress, None, DataReport]
     if annotations is not None:
         if names_experiment:
@@ -121,12 +143,7 @@ def check_data(
             raise SpecError([f"{option} is about pictures: name their folder or .zip too, as JSON IMAGES"])
         check = check_file(annotations, images, options, split=split, fix_out=fix_out)
     else:
-        if fix_out is not None:
-            raise SpecError(["--fix-out cleans one file: name it and its pictures, as JSON IMAGES"])
-        if split is not None:
-            raise SpecError(["--split is about one data set: name it, as SOURCE"])
-        if box_form is not None:
-            raise SpecError(["--boxes is about one file: name it and its pictures, as JSON IMAGES"])
+        _refuse_options_of_one_file(fix_out=fix_out, split=split, box_form=box_form)
         if not names_experiment:
             raise SpecError(["give SOURCE, or an experiment with --preset or --spec"])
         loaded = load_from_options(
@@ -144,6 +161,41 @@ def check_data(
         raise DataError(report.why_not_cleaned)
     if report.num_errors:
         raise typer.Exit(DataError.exit_code)
+
+
+def _refuse_options_of_checks(given: "Mapping[str, object | None]") -> None:
+    if present := [option for option, value in given.items() if value is not None]:
+        raise SpecError([f"--suspects goes through a list and checks nothing: leave {present[0]} away"])
+
+
+def _refuse_options_of_one_file(*, fix_out: Path | None, split: str | None, box_form: str | None) -> None:
+    if fix_out is not None:
+        raise SpecError(["--fix-out cleans one file: name it and its pictures, as JSON IMAGES"])
+    if split is not None:
+        raise SpecError(["--split is about one data set: name it, as SOURCE"])
+    if box_form is not None:
+        raise SpecError(["--boxes is about one file: name it and its pictures, as JSON IMAGES"])
+
+
+def _go_through(
+    suspects: Path,
+    annotations: Path | None,
+    images: Path | None,
+    *,
+    split: str | None,
+    num_shown: int | None,
+    as_json: bool,
+) -> None:
+    from hrdet_cli.cli.display.progress import drive_work
+    from hrdet_cli.cli.display.suspects import print_review
+    from hrdet_cli.runs.suspect_review import review_suspects
+
+    work = review_suspects(suspects, annotations=annotations, images=images, split=split)
+    review = drive_work(work, Console(stderr=True))
+    if as_json:
+        typer.echo(json.dumps(review.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_review(review, stdout_console(), num_shown=num_shown)
 
 
 def _box_form(name: str | None) -> "BoxForm | None":

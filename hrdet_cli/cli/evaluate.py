@@ -50,6 +50,14 @@ def evaluate(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where results go; default beside the weights."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="[FILE.html]",
+            help="Write a page that says why AP is what it is; default report.html with the results.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     nodes: NodesOption = None,
     master_addr: MasterAddrOption = None,
@@ -71,6 +79,8 @@ def evaluate(
         )
     )
 
+    page = None if report is None else _page_of(report)
+
     def work(process: Process) -> bool:
         from hrdet_cli.cli.display.progress import drive_evaluation
         from hrdet_cli.runs.evaluate import evaluate_trained, refuse_without_data
@@ -91,11 +101,11 @@ def evaluate(
                 refuse_without_data(trained)
             return trained
 
-        events = evaluate_trained(read, out=out, stop_asked=process.stop_asked)
-        report = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
-        if report is not None and process.is_first:
-            _show(report, as_json=as_json)
-        return report is None
+        events = evaluate_trained(read, out=out, report=page, stop_asked=process.stop_asked)
+        evaluated = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
+        if evaluated is not None and process.is_first:
+            _show(evaluated, as_json=as_json)
+        return evaluated is None
 
     run_in_processes(
         work,
@@ -104,6 +114,11 @@ def evaluate(
         logs=_logs(Path(source), out),
         stop_message="stopping after this picture; nothing is written",
     )
+
+
+def _page_of(report: str) -> Path:
+    """Where ``--report`` goes; where no file is named, a name in the folder of the results."""
+    return Path(report).absolute() if report else Path("report.html")
 
 
 def _logs(source: Path, out: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -90,7 +90,8 @@ class CommandUsage:
     Attributes:
         name: As it is typed: ``hrdet train``.
         values_by_option: How many values each option takes at most; 0 for a switch.
-        metavars: What the values of an option are called; those in brackets may be left away.
+        metavars: What the values of an option are called; those in brackets may be left away. One with an
+            ending, such as ``[FILE.html]``, is only what ends so, which is told from an argument.
         options_of_others: The commands that have an option, by option.
     """
 
@@ -144,7 +145,7 @@ class CommandUsage:
             if equals:
                 done[-1] = option
                 left.insert(0, value)
-            found = self._values_of(option, left)
+            found = self._values_of(option, left) or ([value] if equals else [])
             done += [*found, *([""] * (self.values_by_option[option] - len(found)))]
             del left[: len(found)]
         return done
@@ -153,7 +154,11 @@ class CommandUsage:
         """The values that stand behind an option; those that may be left away where they can be meant."""
         found = list(takewhile(lambda item: not _is_option(item), words[: self.values_by_option[option]]))
         fewest = self._fewest_values(option)
-        return found[:fewest] if len(found) > fewest and _needs_no_images(*found) else found
+        if len(found) <= fewest:
+            return found
+        ending = PurePath(self.metavars[option][-1].strip("[]")).suffix
+        is_meant = found[-1].lower().endswith(ending) if ending else not _needs_no_images(*found)
+        return found if is_meant else found[:fewest]
 
     def _fewest_values(self, option: str) -> int:
         num_optional = sum(name.startswith("[") for name in self.metavars[option])

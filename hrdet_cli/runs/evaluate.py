@@ -57,6 +57,7 @@ def evaluate_trained(
     read: Callable[[], TrainedDetector],
     *,
     out: Path | None,
+    report: Path | None = None,
     stop_asked: Callable[[], bool] = never,
 ) -> Generator[EvaluationProgress, None, EvaluationReport]:
     """Evaluate a trained detector on the validation part of its spec.
@@ -66,6 +67,7 @@ def evaluate_trained(
     Args:
         read: Reads the detector; `read_trained_detector` with its arguments.
         out: Folder for the results; None puts them beside the weights.
+        report: As for `evaluate_detector`.
         stop_asked: Whether this process was asked to stop; see `evaluate_detector`.
 
     Raises:
@@ -86,6 +88,7 @@ def evaluate_trained(
         device=device,
         origin=origin,
         out=out or from_first(lambda: evaluation_folder(trained, origin), what="folder for the results"),
+        report=report,
         stop_asked=stop_asked,
         leaves_out_broken=spec.data.broken_pictures == "skip",
     )
@@ -143,6 +146,7 @@ def evaluate_detector(
     device: torch.device,
     origin: Origin,
     out: Path,
+    report: Path | None = None,
     stop_asked: Callable[[], bool] = never,
     leaves_out_broken: bool = False,
     with_loss: bool = False,
@@ -162,6 +166,8 @@ def evaluate_detector(
         device: Where to compute.
         origin: What the results are made from.
         out: Folder for the results; made where it is missing.
+        report: Where a page goes that says why the scores are what they are, from that folder on; None writes
+            none.
         stop_asked: Whether this process was asked to stop.
         leaves_out_broken: Whether pictures that cannot be read are left out and named. Else one is an error.
         with_loss: Compute the losses, too; the annotations' classes are the detector's, in its order.
@@ -172,7 +178,8 @@ def evaluate_detector(
         OutputError: The results cannot be written; known before the work where the folder cannot be made.
     """
     labels_in_file = _labels_in_file(part, class_names)
-    from_first(lambda: make_folder(out), what="folder for the results")
+    folders = [out] if report is None else [out, (out / report).parent]
+    from_first(lambda: list(map(make_folder, folders)), what="folder for the results")
     _take_buffers_of_first(detector)
     numerics = build_numerics(spec.run, device)
     origin = replace(origin, precision=precision_name(spec.run, device))
@@ -201,6 +208,7 @@ def evaluate_detector(
         ) as rounds,
     ):
         unit = "pictures" if len(loader) == len(part.annotations) else "views"
+        useful_shares = loader.useful_shares()
         try:
             for done in rounds:
                 pictures += done.pictures
@@ -217,8 +225,9 @@ def evaluate_detector(
         broken=tuple(gather_faults(broken)),
         damaged=tuple(gather_faults(damaged)),
         losses={} if losses is None else losses.means(),
+        useful_shares=useful_shares,
     )
-    return from_first(lambda: score_and_write(out, origin, findings, spec), what="metrics")
+    return from_first(lambda: score_and_write(out, origin, findings, spec, report=report), what="metrics")
 
 
 def _take_buffers_of_first(detector: Detector) -> None:

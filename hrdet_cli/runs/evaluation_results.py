@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.coco import CocoAnnotations
@@ -15,8 +16,8 @@ from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
-from hrdet_cli.engine.evaluation.preparation import COCO_LIMITS
-from hrdet_cli.engine.evaluation.scoring import score_detections
+from hrdet_cli.engine.evaluation.preparation import COCO_LIMITS, prepare_comparisons
+from hrdet_cli.engine.evaluation.scoring import score_prepared
 from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_detection_sheet
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
@@ -106,6 +107,7 @@ class Findings:
         broken: Those that could not be read, by name.
         damaged: JPEGs with damaged pixels, likewise.
         losses: Means over all pictures, by name; none where they were not asked for.
+        useful_shares: Share of its canvas that each picture fills, by its file.
     """
 
     part: DatasetPart
@@ -113,12 +115,31 @@ class Findings:
     broken: tuple[PictureFault, ...]
     damaged: tuple[PictureFault, ...]
     losses: Mapping[str, float]
+    useful_shares: Mapping[str, float]
 
     def ids_left_out(self) -> set[int]:
         """Ids of the broken pictures."""
         annotations = self.part.annotations
         names = [fault.file_name for fault in self.broken]
         return set(annotations.image_ids[np.isin(annotations.file_names, names)].tolist())
+
+    def read(self, name: str, *, max_pixels: int) -> NDArray[np.uint8]:
+        """Pixels of a picture by its file: ``(H, W, 3)`` uint8, RGB.
+
+        Args:
+            name: Of a file of the annotations.
+            max_pixels: Larger ones are refused.
+        """
+        annotations = self.part.annotations
+        index = int(np.flatnonzero(annotations.file_names == name)[0])
+        pixels = decode_rgb(
+            self.part.images.read(name),
+            expected=annotations.size_of(index),
+            name=name,
+            max_pixels=max_pixels,
+        )
+        channels_last: NDArray[np.uint8] = pixels.permute(1, 2, 0).numpy()
+        return channels_last
 
 
 def require_rules(annotations: CocoAnnotations, spec: EvaluationSpec) -> None:
@@ -136,8 +157,19 @@ def require_rules(annotations: CocoAnnotations, spec: EvaluationSpec) -> None:
         raise SpecError([problem])
 
 
-def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: ExperimentSpec) -> Evaluation:
-    """Score, and write ``metrics.json``, ``detections.json`` and pictures into a folder."""
+def score_and_write(
+    folder: Path, origin: Origin, findings: Findings, spec: ExperimentSpec, *, report: Path | None = None
+) -> Evaluation:
+    """Score, and write ``metrics.json``, ``detections.json`` and pictures into a folder.
+
+    Args:
+        folder: Where they go.
+        origin: What the results are made from.
+        findings: The detections.
+        spec: How to score.
+        report: Where a page goes that says why the scores are what they are, from the folder on; None writes
+            none.
+    """
     annotations = findings.part.annotations
     if findings.broken and not findings.pictures:
         raise DataError(
@@ -145,13 +177,10 @@ def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: Expe
             f"{findings.broken[0].reason}"
         )
     table = DetectionTable.of(findings.pictures)
-    scores = score_detections(
-        annotations,
-        table,
-        left_out=findings.ids_left_out(),
-        more_limits=_more_limits(spec),
-        back_end=spec.evaluation.back_end,
+    prepared = prepare_comparisons(
+        annotations, table, left_out=findings.ids_left_out(), more_limits=_more_limits(spec)
     )
+    scores = score_prepared(prepared, annotations.class_names, back_end=spec.evaluation.back_end)
     metrics, detections, sheet = folder / METRICS, folder / "detections.json", folder / "detections.png"
     curves = {task: folder / name for task, name in _CURVES.items() if task in scores.tasks}
     files = (metrics, detections, sheet, *curves.values())
@@ -170,7 +199,21 @@ def score_and_write(folder: Path, origin: Origin, findings: Findings, spec: Expe
             overlap_of="boxes" if task == "box" else "masks",
         )
         save_picture(drawn, file)
-    return evaluation
+    if report is None:
+        return evaluation
+    from hrdet_cli.runs.evaluation_report.report import write_report
+
+    written = write_report(
+        folder / report,
+        prepared=prepared,
+        metrics=scores,
+        annotations=annotations,
+        origin=origin,
+        useful_shares=np.array([findings.useful_shares[name] for name in annotations.file_names.tolist()]),
+        notices=tuple(evaluation.notices()),
+        read=lambda name: findings.read(name, max_pixels=most_pixels(spec.data)),
+    )
+    return replace(evaluation, files=(*files, *written))
 
 
 def _more_limits(spec: ExperimentSpec) -> tuple[int, ...]:
@@ -189,15 +232,12 @@ def _panels(findings: Findings, max_pixels: int) -> list[DetectionPanel]:
 
 
 def _panel(findings: Findings, picture: PictureDetections, max_pixels: int) -> DetectionPanel:
-    annotations, images = findings.part.annotations, findings.part.images
+    annotations = findings.part.annotations
     index = int(np.flatnonzero(annotations.image_ids == picture.image_id)[0])
     name = str(annotations.file_names[index])
-    pixels = decode_rgb(
-        images.read(name), expected=annotations.size_of(index), name=name, max_pixels=max_pixels
-    )
     shown = picture.select(picture.scores >= PICTURED_MIN_SCORE)
     return DetectionPanel(
-        pixels=pixels.permute(1, 2, 0).numpy(),
+        pixels=findings.read(name, max_pixels=max_pixels),
         title=name,
         found=LabelledBoxes(shown.boxes.numpy(), shown.labels.numpy()),
         scores=shown.scores.numpy(),

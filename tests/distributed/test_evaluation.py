@@ -100,20 +100,23 @@ def evaluate_with_own_statistics(folder: Path, *, size: int, rank: int) -> None:
     )
 
 
-def evaluate(folder: Path, name: str, *, size: int, rank: int, settings: list[str]) -> Outcome:
+def evaluate(
+    folder: Path, name: str, *, size: int, rank: int, settings: list[str], report: Path | None = None
+) -> Outcome:
     """Evaluate in a group of so many; each process names another folder, and only the first a checkpoint."""
     source = checkpoint_of(folder) if rank == 0 else Path("nowhere")
     events = evaluate_trained(
         lambda: read_trained_detector(str(source), settings=settings),
         out=folder / f"{name}-{size}-{rank}",
+        report=report,
     )
     progress: list[tuple[int, int, bool]] = []
     while True:
         try:
             event = next(events)
         except StopIteration as end:
-            report: EvaluationReport = end.value
-            evaluation = report.evaluation
+            evaluated: EvaluationReport = end.value
+            evaluation = evaluated.evaluation
             files = [str(file) for file in evaluation.files]
             numbers = dict(evaluation.metrics.numbers["box"])
             return Outcome(progress, numbers, evaluation.origin.num_pictures, files)
@@ -150,7 +153,14 @@ def work(rank: int, folder_name: str) -> None:
             if size < MAX_PROCESSES:
                 evaluate_with_own_statistics(folder, size=size, rank=rank)
             if size != 2:
-                outcomes["one"] = evaluate(folder, "one", size=size, rank=rank, settings=ONE_BATCH_A_CANVAS)
+                outcomes["one"] = evaluate(
+                    folder,
+                    "one",
+                    size=size,
+                    rank=rank,
+                    settings=ONE_BATCH_A_CANVAS,
+                    report=Path("report.html"),
+                )
             if size == MAX_PROCESSES:
                 outcomes["stopped"] = stop_in_second_round(folder, rank=rank)
             torch.save(outcomes, folder / f"{size}-{rank}.pt")
@@ -177,6 +187,13 @@ def test_results_are_those_of_one_process_to_the_last_bit(folder: Path, name: st
         assert len(alone) > 500
         assert b'"segmentation"' in alone or file == "metrics.json"
         assert (folder / f"{name}-{size}-0" / file).read_bytes() == alone
+
+
+def test_the_report_is_that_of_one_process(folder: Path) -> None:
+    for file in ("report.html", "report.suspects.json"):
+        of_three = (folder / "one-3-0" / file).read_bytes().replace(b"one-3-0", b"one-1-0")
+        assert of_three == (folder / "one-1-0" / file).read_bytes()
+    assert "Errors of masks, by what they cost" in (folder / "one-1-0" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("name", "size"), [("few", 2), ("few", 3), ("one", 3)])

@@ -16,7 +16,7 @@ BOX_KEYS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "
 def test_json_prints_the_documented_keys_and_nothing_else(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    outcome = hrdet("eval", finished_run.folder, "--out", tmp_path, "--json")
+    outcome = hrdet("eval", "--report", finished_run.folder, "--out", tmp_path, "--json")
     assert outcome.exit_code == 0
     document = json.loads(outcome.stdout)
     assert list(document["box"]) == BOX_KEYS
@@ -28,7 +28,12 @@ def test_json_prints_the_documented_keys_and_nothing_else(
         "detections.json",
         "detections.png",
         "precision-recall.png",
+        "report.html",
+        "report.suspects.json",
     }
+    reviewed = hrdet("check-data", "--suspects", tmp_path / "report.suspects.json")
+    assert reviewed.exit_code == 0
+    assert f"of {finished_run.data_root / 'val.json'}, 0 settled" in reviewed.stdout
 
 
 def test_detections_are_in_coco_format_inside_the_original_pictures(

@@ -1,6 +1,7 @@
 """Batches for training and for evaluation, made by worker processes."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
@@ -135,11 +136,10 @@ class EvaluationLoader:
         pin_memory: bool,
         leaves_out_broken: bool = False,
     ) -> None:
-        placed = [dataset.placement_of(0, Showing(index)).placed for index in range(len(dataset))]
-        self._num_samples = len(dataset)
-        batches = evaluation_batches(
-            canvases=[padding.canvas_for([size]) for size in placed], batch_size=batch_size
-        )
+        self._dataset = dataset
+        self._placed = [dataset.placement_of(0, Showing(index)).placed for index in range(len(dataset))]
+        self._canvases = [padding.canvas_for([size]) for size in self._placed]
+        batches = evaluation_batches(canvases=self._canvases, batch_size=batch_size)
         self._num_rounds = math.ceil(len(batches) / world.size)
         self._batches = batches[world.rank :: world.size]
         self._workers = BatchWorkers(
@@ -150,7 +150,16 @@ class EvaluationLoader:
 
     def __len__(self) -> int:
         """Number of samples, of all processes together."""
-        return self._num_samples
+        return len(self._placed)
+
+    def useful_shares(self) -> dict[str, float]:
+        """Share of its canvas that each picture fills, in (0, 1], by its file; of all its views together."""
+        useful, whole = Counter[str](), Counter[str]()
+        for index, (placed, canvas) in enumerate(zip(self._placed, self._canvases, strict=True)):
+            name = self._dataset.name_of(index)
+            useful[name] += placed.num_pixels
+            whole[name] += canvas.num_pixels
+        return {name: useful[name] / whole[name] for name in whole}
 
     @property
     def num_rounds(self) -> int:

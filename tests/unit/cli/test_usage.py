@@ -206,9 +206,14 @@ def test_the_shell_completes_commands_options_presets_and_keys(words: str, compl
         ("--val-data=data.yaml x", "--val-data data.yaml '' x"),
         ("--set a=b --train-data a.json", "--set a=b --train-data a.json ''"),
         ("--preset=x -- --train-data a.yaml", "--preset=x -- --train-data a.yaml"),
+        ("--report runs/mine", "--report '' runs/mine"),
+        ("--report", "--report ''"),
+        ("--report --dry-run", "--report '' --dry-run"),
+        ("--report why.html runs/mine", "--report why.html runs/mine"),
+        ("--report=why runs/mine", "--report why runs/mine"),
     ],
 )
-def test_pictures_are_left_away_behind_data_that_say_where_they_are(
+def test_values_are_left_away_where_what_follows_is_none(
     words: str, completed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -216,12 +221,13 @@ def test_pictures_are_left_away_behind_data_that_say_where_they_are(
     (tmp_path / "voc" / "Annotations" / "a.xml").touch()
     usage = CommandUsage(
         "hrdet train",
-        {"--train-data": 2, "--val-data": 2, "--set": 1, "--preset": 1, "--dry-run": 0},
+        {"--train-data": 2, "--val-data": 2, "--set": 1, "--preset": 1, "--report": 1, "--dry-run": 0},
         {
             "--train-data": ["SOURCE", "[IMAGES]"],
             "--val-data": ["SOURCE", "[IMAGES]"],
             "--set": ["KEY=VALUE"],
             "--preset": ["NAME"],
+            "--report": ["[FILE.html]"],
             "--dry-run": ["a value"],
         },
         {},

@@ -26,7 +26,7 @@ KINDS: tuple[SuspectKind, ...] = get_args(SuspectKind)
 
 CONFIDENT = 0.5
 """No detection below this score makes an annotation suspect."""
-_SAME_PLACE = 0.9
+_SAME_PLACE, _STILL_NEAR = 0.9, 0.4
 _SIMILAR_FOUND = 0.8
 _FEWEST_SIMILAR = 10
 
@@ -117,7 +117,8 @@ class _Evidence:
         """Objects that nothing finds, with a confident detection of their class beside them."""
         for row in self._confident("location").tolist():
             true = int(self.errors.partners[row])
-            if self.matching.counts[true] and not self.matching.is_found[true]:
+            is_unfound = self.matching.counts[true] and not self.matching.is_found[true]
+            if is_unfound and self.errors.overlaps[row] < _STILL_NEAR:
                 away = 1 - float(self.errors.overlaps[row])
                 yield self._of_detection("place", away * float(self.comparison.scores[row]), row)
 

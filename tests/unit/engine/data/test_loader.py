@@ -326,3 +326,14 @@ def test_with_step_canvases_a_resumed_epoch_has_the_batches_of_an_uninterrupted_
 def test_pictures_that_do_not_fit_their_canvas_are_named(dataset: PictureDataset) -> None:
     with pytest.raises(DataError, match=r"does not fit the canvas of .* The pictures: \d+\.png, \d+\.png\."):
         list(_training(dataset, padding=FixedCanvas(long=64, short=32)).batches(0))
+
+
+def test_useful_pixels_are_told_by_the_file(plain_dataset: PictureDataset) -> None:
+    with _evaluation(plain_dataset, batch_size=2) as loader:
+        batches = list(loader.batches())
+        shares = loader.useful_shares()
+    assert len(shares) == len(plain_dataset)
+    for batch in batches:
+        for record in batch.records:
+            placed = record.placement.placed.num_pixels
+            assert shares[record.file_name] == placed / batch.images.canvas.num_pixels

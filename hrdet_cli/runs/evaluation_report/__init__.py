@@ -1,0 +1,1 @@
+"""A page that says why a detector's average precision is what it is."""

@@ -1,0 +1,84 @@
+"""Writes a report: the page, and the list of suspect annotations beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.evaluation.analysis.analysis import Analysis, analyse
+from hrdet_cli.engine.evaluation.analysis.suspects import KINDS, SuspectKind, find_suspects
+from hrdet_cli.engine.evaluation.analysis.worst_pictures import worst_pictures
+from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
+from hrdet_cli.engine.evaluation.comparison import Task
+from hrdet_cli.engine.evaluation.preparation import PreparedComparison
+from hrdet_cli.pages.blocks import Picture
+from hrdet_cli.pages.rendering import render_page
+from hrdet_cli.runs.evaluation_report.page import make_page
+from hrdet_cli.runs.evaluation_report.pictures import Read, draw_suspects, draw_worst
+from hrdet_cli.runs.evaluation_report.subject import Subject
+from hrdet_cli.runs.output_files import write_text
+from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.suspect_list import SuspectList, list_suspects, write_suspects
+
+_NUM_WORST, _NUM_SUSPECTS = 12, 9
+"""Pictures shown; suspects of each kind."""
+
+
+def write_report(
+    page: Path,
+    *,
+    prepared: Mapping[Task, PreparedComparison],
+    metrics: CocoMetrics,
+    annotations: CocoAnnotations,
+    origin: Origin,
+    useful_shares: NDArray[np.float64],
+    notices: tuple[str, ...],
+    read: Read,
+) -> tuple[Path, ...]:
+    """Find out why AP is what it is, and write the page and the list of suspects.
+
+    Args:
+        page: Where the page goes; the list has its name with ``.suspects.json``.
+        prepared: Boxes, and perhaps masks.
+        metrics: Of the same.
+        annotations: Of M pictures, with their ground truth.
+        origin: What the detections are made from.
+        useful_shares: ``(M,)`` share of the detector's canvas that each picture fills, in [0, 1].
+        notices: What else there is to know, a sentence each.
+        read: Reads a picture.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    analyses = {task: analyse(one, useful_shares=useful_shares) for task, one in prepared.items()}
+    subject = Subject(origin, metrics, analyses, annotations.class_names, notices)
+    suspects = _suspects_of(subject.boxes, annotations, origin)
+    list_file = page.with_suffix(".suspects.json")
+    worst = worst_pictures(subject.boxes, _NUM_WORST)
+    document = make_page(
+        subject,
+        worst=list(draw_worst(worst, subject, file_names=annotations.file_names, read=read)),
+        suspects=suspects,
+        drawn={kind: list(_draw_first(suspects, kind, read)) for kind in KINDS},
+        suspects_file=list_file,
+    )
+    write_suspects(list_file, suspects)
+    write_text(page, render_page(document))
+    return page, list_file
+
+
+def _suspects_of(analysis: Analysis, annotations: CocoAnnotations, origin: Origin) -> SuspectList:
+    found = find_suspects(
+        analysis.comparison, analysis.matching, analysis.errors, min_score=analysis.min_score
+    )
+    return list_suspects(found, analysis, annotations, origin)
+
+
+def _draw_first(suspects: SuspectList, kind: SuspectKind, read: Read) -> list[Picture]:
+    of_kind = [suspect for suspect in suspects.suspects if suspect.kind == kind]
+    return list(draw_suspects(of_kind[:_NUM_SUSPECTS], read=read))
