@@ -10,6 +10,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "timm": ("timm>=1.0.20",),
         "safetensors": ("safetensors>=0.6.2",),
+        "hub": ("huggingface-hub>=0.34", "safetensors>=0.6.2"),
         "tensorboard": ("tensorboard>=2.20",),
         "wandb": ("wandb>=0.22",),
         "mlflow": ("mlflow-skinny>=3.4",),

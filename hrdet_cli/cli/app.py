@@ -11,6 +11,8 @@ from hrdet_cli.cli.benchmark_pad import benchmark_pad
 from hrdet_cli.cli.benchmark_syncbn import benchmark_syncbn
 from hrdet_cli.cli.check_data import check_data
 from hrdet_cli.cli.convert import convert
+from hrdet_cli.cli.display.console import quieten
+from hrdet_cli.cli.display.work import shown_work
 from hrdet_cli.cli.doctor import doctor
 from hrdet_cli.cli.evaluate import evaluate
 from hrdet_cli.cli.export import export
@@ -96,9 +98,11 @@ def main() -> NoReturn:
 
 def _run() -> int:
     """Run the command; its exit code."""
+    quieten(False)
     try:
         try:
-            app()
+            with shown_work():
+                app()
         except SystemExit as ended:  # Typer's way to end, whatever the code
             if ended.code not in (None, 0):
                 return ended.code if isinstance(ended.code, int) else 1

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SpecOption,
     TrainDataOption,
@@ -55,8 +56,11 @@ def benchmark_pad(
         ),
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Measure what padding policies cost on your pictures and device, and say which to take."""
+    quieten(quiet)
+    load_torch()
     from hrdet_cli.cli.display.padding import draw_comparison
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
@@ -75,8 +79,7 @@ def benchmark_pad(
             num_processes=world_size,
             num_repetitions=repetitions,
             with_training=not data_only,
-        ),
-        Console(stderr=True),
+        )
     )
     if as_json:
         typer.echo(json.dumps(comparison.to_json(), indent=2))

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
-from hrdet_cli.cli.options import JsonOption
+from hrdet_cli.activity import doing
+from hrdet_cli.cli.display.console import quieten, stdout_console
+from hrdet_cli.cli.options import JsonOption, QuietOption
 
 
 def benchmark_syncbn(
@@ -53,8 +53,10 @@ def benchmark_syncbn(
         typer.Option("--out", metavar="FILE.png", help="Draw the cosine to the exact gradient by layer."),
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Compare back ends of SyncBN: messages, step time, and error against the exact result."""
+    quieten(quiet)
     from hrdet_cli.cli.display.syncbn import draw_comparison
     from hrdet_cli.runs.benchmark_syncbn import compare_back_ends, plan_comparison, save_cosines
 
@@ -67,7 +69,7 @@ def benchmark_syncbn(
         num_steps=num_steps,
         out=out,
     )
-    with Console(stderr=True).status(f"measuring {network}; this takes minutes on a CPU"):
+    with doing(f"measuring {network}, which takes minutes on a CPU"):
         comparison = compare_back_ends(plan)
     if as_json:
         typer.echo(json.dumps(comparison.to_json(), indent=2))

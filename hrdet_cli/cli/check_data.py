@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.console import quieten, stdout_console
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SpecOption,
     TrainDataOption,
@@ -101,6 +101,7 @@ def check_data(
         ),
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Find everything wrong with annotations and pictures: SOURCE, or both parts of an experiment.
 
@@ -108,6 +109,7 @@ def check_data(
     2 usage, 5 the file of --fix-out is in the way, 8 a process that opened pictures died, 9 no more files or
     processes may be opened, 130 Ctrl-C.
     """
+    quieten(quiet)
     from hrdet_cli.cli.display.check_data import print_report
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.annotation_sources import recognise
@@ -152,7 +154,7 @@ def check_data(
         head = loaded.spec.model.head
         options = replace(options, masks_matter=head.has_masks, num_labels=head.num_labels)
         check = check_experiment(loaded.spec, options)
-    report = drive_work(check, Console(stderr=True))
+    report = drive_work(check)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -191,7 +193,7 @@ def _go_through(
     from hrdet_cli.runs.suspect_review import review_suspects
 
     work = review_suspects(suspects, annotations=annotations, images=images, split=split)
-    review = drive_work(work, Console(stderr=True))
+    review = drive_work(work)
     if as_json:
         typer.echo(json.dumps(review.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import stdout_console
-from hrdet_cli.cli.options import JsonOption
+from hrdet_cli.cli.display.console import quieten, stdout_console
+from hrdet_cli.cli.options import JsonOption, QuietOption
 from hrdet_cli.errors import SpecError
 
 
@@ -68,12 +67,14 @@ def convert(
         bool, typer.Option("--link", help="YOLO, VOC: links to the pictures in place of copies.")
     ] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write annotations in another format: SOURCE with all its parts as a new folder OUT.
 
     What the other format has no place for is counted. Exit codes: 0 written, 2 usage, 3 errors in the data,
     5 OUT exists or cannot be written, 130 Ctrl-C. OUT appears whole or not at all.
     """
+    quieten(quiet)
     from hrdet_cli.cli.display.conversion import print_conversion
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
@@ -95,7 +96,7 @@ def convert(
         one = len(parts) == 1
         sources = {"train" if one and part.split not in SPLITS else part.split or "": part for part in parts}
     work = convert_data(sources, to=to.value, out=out.absolute(), links_pictures=link, as_polygons=polygons)
-    report = drive_work(work, Console(stderr=True))
+    report = drive_work(work)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import print_notices, stdout_console
+from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.membership import with_detected_nodes
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SourceArgument,
     SpecOption,
@@ -59,6 +60,7 @@ def evaluate(
         ),
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
     nodes: NodesOption = None,
     master_addr: MasterAddrOption = None,
     master_port: MasterPortOption = DEFAULT_PORT,
@@ -67,6 +69,7 @@ def evaluate(
     timeout_seconds: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Score a trained detector: COCO's 12 numbers, per-class AP, detections and pictures."""
+    quieten(quiet)
     processes = with_detected_nodes(
         ProcessOptions(
             nodes=nodes,
@@ -82,6 +85,7 @@ def evaluate(
     page = None if report is None else _page_of(report)
 
     def work(process: Process) -> bool:
+        load_torch()
         from hrdet_cli.cli.display.progress import drive_evaluation
         from hrdet_cli.runs.evaluate import evaluate_trained, refuse_without_data
         from hrdet_cli.runs.experiment import data_layers
@@ -102,7 +106,7 @@ def evaluate(
             return trained
 
         events = evaluate_trained(read, out=out, report=page, stop_asked=process.stop_asked)
-        evaluated = drive_evaluation(events, Console(stderr=True, highlight=False, markup=False))
+        evaluated = drive_evaluation(events)
         if evaluated is not None and process.is_first:
             _show(evaluated, as_json=as_json)
         return evaluated is None

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import print_notices, stdout_console
+from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SourceArgument,
     SpecOption,
@@ -28,6 +29,7 @@ class ExportFormat(StrEnum):
     MMDETECTION = "mmdetection"
     SAFETENSORS = "safetensors"
     ONNX = "onnx"
+    HUB_FOLDER = "hub-folder"
 
 
 def export(
@@ -36,11 +38,14 @@ def export(
         ExportFormat,
         typer.Option(
             "--to",
-            help="state-dict: torch, our names; mmdetection: torch, its names; safetensors; onnx: with NMS.",
+            help="state-dict: torch, our names; mmdetection: torch, its names; safetensors; onnx: with NMS; "
+            "hub-folder: safetensors, spec, metrics and a model card.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", readable=False, help="The file to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a FILE that is there.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", readable=False, help="The file, or the folder, to write.")
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     check_picture: Annotated[
         Path | None,
         typer.Option(
@@ -57,11 +62,14 @@ def export(
     classes: ClassesOption = None,
     use_ema: EmaOption = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write a trained detector in the format of another program.
 
     An ONNX model is compared with the detector before it is written; exit code 1 if they find other things.
     """
+    quieten(quiet)
+    load_torch()
     from hrdet_cli.cli.display.export import print_export
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.export import export_detector
@@ -77,7 +85,7 @@ def export(
         classes=classes,
     )
     work = export_detector(read, to=to.value, out=out, overwrite=overwrite, check_picture=check_picture)
-    report = drive_work(work, Console(stderr=True))
+    report = drive_work(work)
     print_notices(report.notices)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

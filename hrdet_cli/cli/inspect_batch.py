@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import print_notices, stdout_console
+from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SpecOption,
     TrainDataOption,
@@ -57,11 +59,14 @@ def inspect_batch(
         Path, typer.Option("--out", metavar="DIR", help="Folder for the sheets and index.html.")
     ] = Path("runs/inspect-batch"),
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Draw the padded batches that training gets and count what padding and scales do to pictures and boxes.
 
     Writes a sheet for each batch, one with the pictures at every scale, and index.html with all of it.
     """
+    quieten(quiet)
+    load_torch()
     from hrdet_cli.cli.display.batches import draw_inspection
     from hrdet_cli.runs.inspect_batch.inspection import inspect_saved_batch, inspect_training_batches
 

@@ -103,6 +103,9 @@ EmaOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
 ]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print results and errors alone: no progress, no notes.")
+]
 
 
 def load_from_options(

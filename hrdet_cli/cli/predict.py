@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from hrdet_cli.cli.display.console import print_notices, stdout_console
+from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SourceArgument,
     SpecOption,
@@ -51,12 +52,15 @@ def predict(
         ),
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Find objects in pictures: drawn pictures, detections.json in COCO's format, and a table.
 
     Pictures that cannot be read are named and stop nothing. Exit codes: 0 at least one picture was read, 3
     none was, 2 usage, 4 weights, 5 DIR cannot be written, 9 out of memory, 130 Ctrl-C (what is done is kept).
     """
+    quieten(quiet)
+    load_torch()
     from hrdet_cli.cli.display.predict import print_prediction
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.predict.prediction import predict_pictures
@@ -79,7 +83,7 @@ def predict(
             batch_size=batch_size,
             stop_asked=stop.is_asked,
         )
-        prediction = drive_work(work, Console(stderr=True))
+        prediction = drive_work(work)
     print_notices(prediction.notices)
     if as_json:
         typer.echo(json.dumps(prediction.document, indent=2, ensure_ascii=False))

@@ -1,13 +1,15 @@
 """``hrdet presets``: list, show and copy the presets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from hrdet_cli.cli.display.console import stdout_console
+from hrdet_cli.cli.display.named_rows import NamedRows
 from hrdet_cli.cli.options import JsonOption, complete_preset
 from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.errors import OutputError
@@ -39,36 +41,30 @@ def list_presets(
 
         typer.echo(json.dumps({name: specs[name].description for name in names}, indent=2))
         return
-    for position, table in enumerate(_tables({name: presets[name] for name in names}, specs)):
-        stdout_console().print(*([""] if position else []), table, sep="\n")
+    stdout_console().print(_tables({name: presets[name] for name in names}, specs))
 
 
-def _tables(presets: Mapping[str, "Preset"], specs: Mapping[str, "ExperimentSpec"]) -> Iterator[Table]:
+def _tables(presets: Mapping[str, "Preset"], specs: Mapping[str, "ExperimentSpec"]) -> RenderableType:
     """A table for each kind of presets, with columns as wide as those of the others."""
     from hrdet_cli.specs.presets import by_title
 
-    widest = max(map(len, presets))
+    parts: list[RenderableType] = []
     for title, names in by_title(presets).items():
-        table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
-        table.add_column("preset", style="bold cyan", no_wrap=True, min_width=widest)
-        table.add_column("what it is")
-        table.add_column("--weights", overflow="fold")
-        for name in names:
-            table.add_row(name, specs[name].description, _weights_of(specs[name]))
-        yield table
+        rows = [(name, specs[name].description, _weights_of(specs[name])) for name in names]
+        named = NamedRows(("preset", "what it is", "--weights"), rows, name_width=max(map(len, presets)))
+        parts += [*([Text()] if parts else []), Text(title, style="bold"), named]
+    return Group(*parts)
 
 
 def _weights_of(spec: "ExperimentSpec") -> str:
     """What ``--weights`` takes to fetch those that a spec starts from."""
-    from hrdet_cli.engine.weights.origins import origin_of
+    from hrdet_cli.engine.weights.published.table import published_as
 
     weights = spec.model.weights
     if weights is None:
         return "random"
-    origin = origin_of(weights)
-    if origin is None:
-        return weights
-    return "the address in its header" if origin.name == origin.page else origin.name
+    published = published_as(weights)
+    return weights if published is None or published.name is None else published.name
 
 
 @presets_app.command("show", cls=HrdetCommand)

@@ -13,7 +13,9 @@ PANEL = "Processes and nodes"
 
 NodesOption = Annotated[
     int | None,
-    typer.Option("--nodes", min=1, help="Machines; run the same line on each.", rich_help_panel=PANEL),
+    typer.Option(
+        "--nodes", metavar="N", min=1, help="Machines; run the same line on each.", rich_help_panel=PANEL
+    ),
 ]
 MasterAddrOption = Annotated[
     str | None,
@@ -23,12 +25,15 @@ MasterAddrOption = Annotated[
 ]
 MasterPortOption = Annotated[
     int,
-    typer.Option("--master-port", min=1, max=65535, help="Free on that machine.", rich_help_panel=PANEL),
+    typer.Option(
+        "--master-port", metavar="PORT", min=1, max=65535, help="Free on that machine.", rich_help_panel=PANEL
+    ),
 ]
 NodeRankOption = Annotated[
     int | None,
     typer.Option(
         "--node-rank",
+        metavar="N",
         min=0,
         help="This machine's place; without it the one with the master address is the first.",
         rich_help_panel=PANEL,
@@ -37,13 +42,18 @@ NodeRankOption = Annotated[
 ProcessesOption = Annotated[
     int | None,
     typer.Option(
-        "--processes-per-node", min=1, help="Default one for each GPU, or one.", rich_help_panel=PANEL
+        "--processes-per-node",
+        metavar="N",
+        min=1,
+        help="Default one for each GPU, or one.",
+        rich_help_panel=PANEL,
     ),
 ]
 RestartsOption = Annotated[
     int,
     typer.Option(
         "--max-restarts",
+        metavar="N",
         min=0,
         help="Go on from the last checkpoint so often after a process or machine was lost.",
         rich_help_panel=PANEL,
@@ -53,6 +63,7 @@ TimeoutOption = Annotated[
     float,
     typer.Option(
         "--timeout-seconds",
+        metavar="SECONDS",
         min=1,
         help="For machines to come, and for one exchange between processes.",
         rich_help_panel=PANEL,

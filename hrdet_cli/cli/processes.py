@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 import typer
 
 import hrdet_cli
+from hrdet_cli.cli.display.console import is_quiet
 from hrdet_cli.cli.failures import print_error
 from hrdet_cli.cli.leaving import end_at_once
 from hrdet_cli.cli.membership import describe_membership, membership_of
@@ -163,7 +164,7 @@ def _work_as_member(
     work: Work, membership: "Membership", options: ProcessOptions, *, device: str, logs: Path | None
 ) -> None:
     """Take part in a group that torchrun, Slurm or MPI started."""
-    if membership.rank == 0 and membership.size > 1:
+    if membership.rank == 0 and membership.size > 1 and not is_quiet():
         typer.echo(describe_membership(membership), err=True)
     with stop_request(says=None) as stop:
         was_stopped = _join_and_work(
@@ -284,7 +285,7 @@ def _join_and_work(
         ) as group:
             is_first = group.rank == 0
             file = None if logs is None else logs / f"rank-{group.rank}.log"
-            if file is not None and not is_first and membership.local_rank == 0:
+            if file is not None and not is_first and membership.local_rank == 0 and not is_quiet():
                 name = f"rank {group.rank} of {len(group.hosts)}, on {group.hosts[group.rank]}"
                 typer.echo(f"{name}, logs to {file}", err=True)
             if folder is not None:

@@ -8,12 +8,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import file_console, print_notices, stdout_console
+from hrdet_cli.activity import heard_by
+from hrdet_cli.cli.display.console import file_console, is_quiet, print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.membership import is_first_node, waits_for_others, with_detected_nodes
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SpecOption,
     TrainDataOption,
@@ -63,8 +66,8 @@ def train(
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="Weights to start from: a file, a run folder, a name such as timm:hrnet_w18 or an address; "
-            "of a backbone or a detector.",
+            help="Weights to start from: a file, a run folder, an address, or a name such as "
+            "imagenet:hrnetv2_w18; of a backbone or a detector.",
             rich_help_panel=PRESET_PANEL,
         ),
     ] = None,
@@ -91,6 +94,7 @@ def train(
         bool, typer.Option("--dry-run", help="Print the plan and the resolved spec, and stop.")
     ] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
     nodes: NodesOption = None,
     master_addr: MasterAddrOption = None,
     master_port: MasterPortOption = DEFAULT_PORT,
@@ -100,6 +104,7 @@ def train(
     timeout_seconds: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Train a detector and evaluate it as it learns."""
+    quieten(quiet)
     processes = with_detected_nodes(
         ProcessOptions(
             nodes=nodes,
@@ -250,6 +255,7 @@ def _train(
         folder.refuse_if_foreign()  # before a process puts its log there
 
     def work(process: Process) -> bool:
+        load_torch()
         from hrdet_cli.runs.preparation import Launch
         from hrdet_cli.runs.train import train as train_run
 
@@ -272,10 +278,13 @@ def _show(events: Iterator["Event"], loaded: "LoadedSpec", log: IO[str] | None) 
     from hrdet_cli.cli.display.training import TrainingDisplay
     from hrdet_cli.runs.events import RunStopped
 
-    consoles = [stdout_console()] if log is None else [stdout_console(), file_console(log)]
+    screen = TrainingDisplay(stdout_console(), loaded.spec.run, is_quiet=is_quiet())
+    displays = [screen, *([] if log is None else [TrainingDisplay(file_console(log), loaded.spec.run)])]
     was_stopped = False
     with ExitStack() as stack:
-        displays = [stack.enter_context(TrainingDisplay(console, loaded.spec.run)) for console in consoles]
+        for display in displays:
+            stack.enter_context(display)
+        stack.enter_context(heard_by(screen.work))
         for event in events:
             for display in displays:
                 display.show(event)

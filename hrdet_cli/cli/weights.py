@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from hrdet_cli.cli.display.console import print_notices, stdout_console
+from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.options import (
     ClassesOption,
     JsonOption,
     PresetOption,
+    QuietOption,
     SetOption,
     SpecOption,
     load_from_options,
@@ -19,17 +21,44 @@ from hrdet_cli.cli.usage import HrdetCommand, HrdetGroup
 from hrdet_cli.wording import command, counted
 
 weights_app = typer.Typer(
-    help="Look at weights of any family, and make checkpoints of them.", cls=HrdetGroup, no_args_is_help=True
+    help="List published weights, look at weights of any family, make checkpoints of them.",
+    cls=HrdetGroup,
+    no_args_is_help=True,
 )
 
 WeightsArgument = Annotated[
     str,
     typer.Argument(
         metavar="WEIGHTS",
-        help="A file, a run folder, timm:NAME, torchvision:NAME, mmdet:NAME or an https address.",
+        help="A file, a run folder, a name of `hrdet weights list`, timm:NAME, hf:OWNER/NAME or an address.",
         show_default=False,
     ),
 ]
+
+
+@weights_app.command("list", cls=HrdetCommand)
+def list_weights(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only those that have all of these words, such as: htc w32")
+    ] = None,
+    with_addresses: Annotated[
+        bool, typer.Option("--addresses", help="Show where each file is, and what its SHA-256 starts with.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List published weights: their names, what they are, their figures and what they load with."""
+    from hrdet_cli.engine.weights.published.table import with_words
+
+    found = with_words(words or [])
+    if as_json:
+        typer.echo(json.dumps([weights.to_json() for weights in found], indent=2, ensure_ascii=False))
+        return
+    from hrdet_cli.cli.display.published_weights import draw_addresses, draw_published
+
+    if with_addresses:
+        stdout_console().print(draw_addresses(found), soft_wrap=True)
+    else:
+        stdout_console().print(draw_published(found))
 
 
 @weights_app.command("inspect", cls=HrdetCommand)
@@ -39,8 +68,11 @@ def inspect(
     spec_file: SpecOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Say what weights are, and how they fit a preset: the one given, or else the likely one."""
+    quieten(quiet)
+    load_torch()
     from hrdet_cli.runs.weights.inspection import inspect_weights
 
     spec = None
@@ -68,8 +100,11 @@ def convert(
     loose: Annotated[
         bool, typer.Option("--loose", help="Leave out tensors that the preset has no place for.")
     ] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make a checkpoint of a detector's weights, for eval, predict, export and train --weights."""
+    quieten(quiet)
+    load_torch()
     from hrdet_cli.runs.weights.conversion import convert_weights
 
     more = ["model.strict_weights=false"] if loose else []

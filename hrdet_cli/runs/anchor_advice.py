@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import count_sizes, place_picture
@@ -87,6 +88,7 @@ class AnchorAdvice:
         }
 
 
+@doing("looking for anchors that fit")
 def advise_anchors(spec: ExperimentSpec, annotations: CocoAnnotations) -> AnchorAdvice | None:
     """Look for anchors that fit the training boxes.
 
@@ -126,6 +128,7 @@ def advise_on_training_data(spec: ExperimentSpec) -> AnchorAdvice | None:
     return advise_anchors(spec, open_part(spec.data, "train").annotations)
 
 
+@doing("looking for anchors that fit")
 def fitted_settings(spec: ExperimentSpec, annotations: CocoAnnotations) -> tuple[str, ...]:
     """What makes numbers of anchors that are to be found, each as ``key=value``; nothing where none are.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.decoding import decode_rgb
@@ -157,6 +158,7 @@ def require_rules(annotations: CocoAnnotations, spec: EvaluationSpec) -> None:
         raise SpecError([problem])
 
 
+@doing("scoring")
 def score_and_write(
     folder: Path, origin: Origin, findings: Findings, spec: ExperimentSpec, *, report: Path | None = None
 ) -> Evaluation:

@@ -13,8 +13,11 @@ from torch import Tensor
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.export.check_pictures import DRAWN_SIZES, draw_picture, resize_picture
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
 from hrdet_cli.extras import install_command
+from hrdet_cli.runs.hub_folder.facts import facts_of
+from hrdet_cli.runs.hub_folder.folder import refuse_if_taken, write_hub_folder
 from hrdet_cli.runs.output_files import write_bytes
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
@@ -25,19 +28,24 @@ from hrdet_cli.specs.loading import format_spec
 if TYPE_CHECKING:
     from hrdet_cli.engine.export.onnx_check import Agreement
 
-Format = Literal["state-dict", "mmdetection", "safetensors", "onnx"]
+Format = Literal["state-dict", "mmdetection", "safetensors", "onnx", "hub-folder"]
 
 _PACKAGES: Mapping[Format, tuple[str, ...]] = {
     "safetensors": ("safetensors",),
+    "hub-folder": ("safetensors",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }
-_EXTRA: Mapping[Format, str] = {"safetensors": "safetensors", "onnx": "export"}
+_EXTRA: Mapping[Format, str] = {
+    "safetensors": "safetensors",
+    "hub-folder": "safetensors",
+    "onnx": "export",
+}
 _BOXES = "(x1, y1, x2, y2) in pixels of the input; pixel i covers [i, i + 1), so the width is x2 - x1"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """A file that was written.
+    """A file, or a folder, that was written.
 
     Attributes:
         agreements: What an ONNX model and the detector found in each check picture; none of other formats.
@@ -76,8 +84,8 @@ def export_detector(
     Args:
         read: Gives the detector; called once it is known that it can be written.
         to: The format.
-        out: The file to write; appears whole or not at all.
-        overwrite: Replace a file that is there.
+        out: The file to write, which appears whole or not at all, or the folder.
+        overwrite: Replace a file, or files of a folder, that are there.
         check_picture: Compare an ONNX model with the detector on this picture, not on drawn ones.
 
     Raises:
@@ -94,6 +102,8 @@ def export_detector(
     _refuse_inexpressible(to, trained.spec)
     detector = build_trained_detector(trained, torch.device("cpu"))
     tensors = detector.state_dict()
+    if to == "hub-folder":
+        return _export_hub_folder(out, trained, detector)
     agreements: list[Agreement] = []
     if to == "onnx":
         from hrdet_cli.engine.export.onnx_check import compare_with_onnxruntime
@@ -126,6 +136,22 @@ def export_detector(
     return ExportReport(out, to, len(content), len(tensors), tuple(agreements), tuple(notices))
 
 
+def _export_hub_folder(out: Path, trained: TrainedDetector, detector: Detector) -> ExportReport:
+    tensors = detector.state_dict()
+    facts = facts_of(trained, num_parameters=sum(value.numel() for value in detector.parameters()))
+    num_bytes = write_hub_folder(out, facts, tensors, _metadata(trained))
+    notices = list(trained.notices)
+    if facts.metrics is None:
+        notices.append(
+            "nobody has evaluated these very weights, so the card has no results: run hrdet eval first, then "
+            "export again"
+        )
+    notices.append(
+        f"{out / 'README.md'} says no licence; add it, and what else you know, before you publish it"
+    )
+    return ExportReport(out, "hub-folder", num_bytes, len(tensors), (), tuple(notices))
+
+
 def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture: Path | None) -> None:
     """Find out what will not work before any work is done."""
     missing = [package for package in _PACKAGES.get(to, ()) if find_spec(package) is None]
@@ -134,6 +160,9 @@ def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture:
         raise SpecError([f"--to {to}: needs the package {', '.join(missing)}; install it with: {install}"])
     if check_picture is not None and to != "onnx":
         raise SpecError([f"--check-picture: is for --to onnx alone; leave it away with --to {to}"])
+    if to == "hub-folder":
+        refuse_if_taken(out, overwrite=overwrite)
+        return
     if out.is_dir():
         raise OutputError(f"{out}: is a folder; give --out the name of a file")
     if out.exists() and not overwrite:

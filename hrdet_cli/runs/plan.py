@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.sampling import showings_by_class
@@ -151,6 +152,7 @@ class LargestStep:
         return asdict(self)
 
 
+@doing("planning the steps")
 def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1) -> Plan:
     """Count what a spec will do with its data.
 

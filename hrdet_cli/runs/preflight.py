@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 
 import torch
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.collation import num_box_rows
 from hrdet_cli.engine.data.label_maps import LabelMaps
@@ -105,14 +106,17 @@ def rehearse_largest_step(run: TrainingRun) -> Generator[Event, None, LargestSte
     if run.device.type == "cpu" and is_large:
         yield _forecast_step(run, batches, num_pictures)
     costs: list[StepCost] = []
+    compiles = run.spec.run.compile != "off"
 
     def rehearse() -> None:
         batch = batches.make(num_pictures)
-        if run.spec.run.compile != "off":
+        if compiles:
             run.trainer.rehearse(batch)  # which compiles it
         costs.append(run.trainer.rehearse(batch))
 
-    if not fits_into_memory(rehearse):
+    with doing("compiling and trying the largest step" if compiles else "trying the largest step"):
+        fits = fits_into_memory(rehearse)
+    if not fits:
         run.trainer.abandon()  # what it holds would make the others look larger than they are
         most = num_pictures - 1
         fitting = find_most_pictures(run.spec, batches, run.data.train, run.device, most=most) if most else 0
@@ -161,6 +165,7 @@ def _forecast_step(run: TrainingRun, batches: LargestBatches, num_pictures: int)
     )
 
 
+@doing("looking for the number of pictures that fit")
 def find_batch_size(spec: ExperimentSpec, part: DatasetPart, device: torch.device) -> int:
     """The most pictures in a process's step for which the GPUs of all processes have memory to spare.
 

@@ -27,6 +27,8 @@ from hrdet_cli.runs.run_lock import LOCK_FILE
 from hrdet_cli.runs.run_record import RunRecord
 
 SPEC_FILE, RECORD_FILE = "spec.yaml", "run.json"
+HUB_WEIGHTS = "model.safetensors"
+"""What a folder for the Hugging Face hub has in place of checkpoints."""
 
 
 def weights_of(source: str) -> str:
@@ -64,7 +66,7 @@ class RunFolder:
         return self.checkpoints / f"epoch-{epoch:03d}.pt"
 
     def checkpoint_to_use(self, *, use_ema: bool = False) -> Path:
-        """The best checkpoint, or else the last.
+        """The best checkpoint, or else the last; of a folder for the Hugging Face hub its weights.
 
         Args:
             use_ema: The best of the averaged weights, not of the raw ones.
@@ -73,7 +75,7 @@ class RunFolder:
             WeightsError: There is none.
         """
         best = self.best_ema_checkpoint if use_ema else self.best_checkpoint
-        for candidate in (best, self.last_checkpoint):
+        for candidate in (best, self.last_checkpoint, self.path / HUB_WEIGHTS):
             if candidate.is_file():
                 return candidate
         raise WeightsError(f"{self.path}: is no run folder with checkpoints/{best.name} or last.pt")

@@ -298,7 +298,8 @@ def _weight_problems(spec: ExperimentSpec) -> Iterator[Problem]:
         elif not weights.strip() or weights.endswith((":", "/")):
             yield (
                 key,
-                f"{weights!r} names none; give a file, timm:NAME, torchvision:NAME, mmdet:NAME, URL or null",
+                f"{weights!r} names none; give a file, a name of `hrdet weights list`, timm:NAME, "
+                "hf:OWNER/NAME, URL or null",
             )
         return
     keeping: dict[str, str] = {}

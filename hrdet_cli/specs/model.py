@@ -32,8 +32,8 @@ class ModelSpec(Spec):
     backbone: BackboneSpec = HRNetBackboneSpec()
     """The backbone."""
     weights: str | None = None
-    """Weights to start from: a file, or the name of published ones (timm:hrnet_w18, torchvision:resnet50, a
-    URL); of a backbone or a whole detector; null starts from random weights."""
+    """Weights to start from: a file, a URL, or the name of published ones (imagenet:hrnetv2_w18,
+    torchvision:resnet50); of a backbone or a whole detector; null starts from random weights."""
     strict_weights: bool = True
     """Weights must have all that the model needs and nothing it does not know; false takes what fits."""
     weights_background: Literal["auto", "first", "last"] = "auto"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hrdet_cli.cli.app import main
-from tests.forked import ForkedHrdet
+from hrdet_cli.cli.display import work
+from tests.forked import NEVER_SECONDS, ForkedHrdet
 from tests.tiny_network import tiny_network
 
 NUM_TRAIN_PICTURES = 12
@@ -44,6 +45,12 @@ class Outcome:
 
 
 Hrdet = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _no_line_for_slow_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed does not depend on how busy the machine is; as in forked processes."""
+    monkeypatch.setattr(work, "_LINE_SECONDS", NEVER_SECONDS)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +17,9 @@ from hrdet_cli.wording import shortened
 
 PIPE_WIDTH = 160
 _SHORTEST_NAME = 16
-_COMMAND_AT_END = re.compile(r": (?=(?:hrdet|pip|git|make|ulimit) )")
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+_COMMAND_AT_END = re.compile(r"(?<!^error)(?<!^note): (?=(?:hrdet|pip|git|make|ulimit) )")
+"""Not a message that begins with a command's name."""
 
 
 def stdout_console() -> Console:
@@ -25,13 +28,28 @@ def stdout_console() -> Console:
 
 
 def stderr_console() -> Console:
-    """Standard error, for what the user should be told."""
+    """Standard error, for errors."""
     return Console(stderr=True, highlight=False, markup=False)
+
+
+def quieten(quiet: bool) -> None:
+    """Whether this command prints results and errors alone (``--quiet``)."""
+    _quiet.set(quiet)
+
+
+def is_quiet() -> bool:
+    """Whether results and errors alone are printed."""
+    return _quiet.get()
+
+
+def progress_console() -> Console:
+    """Standard error for progress and notes, which ``--quiet`` silences."""
+    return Console(stderr=True, highlight=False, markup=False, quiet=is_quiet())
 
 
 def print_notices(notices: Iterable[str]) -> None:
     """What the user should be told, on standard error; commands do it before their results."""
-    console = stderr_console()
+    console = progress_console()
     for notice in notices:
         print_line(console, Text(f"note: {notice}"))
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line, shown_path
-from hrdet_cli.engine.weights.origins import origin_of
+from hrdet_cli.engine.weights.published.table import published_as
 from hrdet_cli.runs.anchor_advice import AnchorAdvice
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.plan import GroupRates, PartCounts, Plan
@@ -197,8 +197,9 @@ def _weights(plan: Plan) -> str:
         return "random"
     if plan.has_weights:
         return plan.weights
-    origin = origin_of(plan.weights)
-    return f"{plan.weights} (not there yet{f'; --weights {origin.name} fetches them' if origin else ''})"
+    published = published_as(plan.weights)
+    fetched = f"; --weights {published.name} fetches them" if published and published.name else ""
+    return f"{plan.weights} (not there yet{fetched})"
 
 
 def _classes(names: tuple[str, ...]) -> str:

@@ -2,18 +2,20 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.evaluation import format_ap
 from hrdet_cli.cli.display.pace import Pace, format_duration
+from hrdet_cli.cli.display.work import CountColumn, WorkDisplay
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER
 from hrdet_cli.runs.events import (
@@ -35,6 +37,8 @@ from hrdet_cli.wording import command, counted
 _LONG_SECONDS = 3600
 _SHOWN = ("AP", "AP50", "AP75", "AR1000")
 """Numbers of an evaluation, where it has them."""
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+"""Keeps a name and its number on one line."""
 PARTS_WIDTH = 150
 """Columns that a line of all figures needs; narrower terminals get those of the loss's parts on another."""
 
@@ -45,22 +49,28 @@ class TrainingDisplay:
     Args:
         console: Where to draw.
         run: How often to write a line where there is no terminal.
+        is_quiet: Whether only how it ended is shown.
+
+    Attributes:
+        work: Shows what else goes on, among the run's own bars.
     """
 
-    def __init__(self, console: Console, run: RunSpec) -> None:
+    def __init__(self, console: Console, run: RunSpec, *, is_quiet: bool = False) -> None:
         self._console = console
+        self._is_quiet = is_quiet
         self._log_every_steps = run.log_every_steps
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            CountColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
             console=console,
         )
         self._figures = Text()
         self._live = Live(console=console, get_renderable=self._draw, transient=True)
+        self.work = WorkDisplay(None if is_quiet else console, self._bar)
+        self._entered = ExitStack()
         self._pace = Pace(run.log_every_steps)
         self._training: TaskID | None = None
         self._evaluating: TaskID | None = None
@@ -68,14 +78,16 @@ class TrainingDisplay:
         self._num_processes = 1
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._is_quiet:
             self._live.start()
+            self._entered.callback(self._live.stop)
+        self._entered.callback(self.work.show, None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        self._entered.close()
 
     def _draw(self) -> RenderableType:
         return Group(self._bar, self._figures) if self._figures else self._bar
@@ -98,15 +110,19 @@ class TrainingDisplay:
             case CheckpointSaved() if not event.is_routine:
                 self._print(Text(f"saved {event.path}", style="dim"))
             case RunStopped():
-                self._print(f"stopped after step {event.step}; {self._describe_resuming(event)}")
+                self._print_result(f"stopped after step {event.step}; {self._describe_resuming(event)}")
             case RunFinished():
-                self._print(
+                self._print_result(
                     f"finished in {format_duration(event.seconds)}, {_describe_best(event)}; "
                     f"everything is in {event.folder}"
                 )
 
     def _print(self, line: str | Text) -> None:
-        print_line(self._console, Text(line) if isinstance(line, str) else line)
+        if not self._is_quiet:
+            print_line(self._console, Text(line) if isinstance(line, str) else line)
+
+    def _print_result(self, line: str) -> None:
+        print_line(self._console, Text(line))
 
     def _show_start(self, event: RunStarted) -> None:
         plan = event.plan
@@ -141,9 +157,8 @@ class TrainingDisplay:
             f"data wait {self._pace.data_wait:.0%}  {report.peak_memory_bytes / 2**30:.1f} GiB"
         )
         separator = "  " if self._console.width >= PARTS_WIDTH else "\n"
-        self._figures = Text(
-            f"{loss}  {speed}{separator}{parts}", style="dim", overflow="ellipsis", no_wrap=True
-        )
+        whole = "  ".join(f"{name}{_NO_BREAK}{value:.3f}" for name, value in report.losses.items())
+        self._figures = Text(f"{loss}  {speed}{separator}{whole}", style="dim")
         self._bar.update(self._training, completed=report.step, description=f"epoch {report.epoch}")
         if not self._console.is_terminal and report.step % self._log_every_steps == 0:
             remaining = (self._num_steps - report.step) * self._pace.step_seconds

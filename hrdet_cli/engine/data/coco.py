@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.annotation_file import (
     AnnotationFile,
     without_cycle_search,
@@ -41,6 +42,7 @@ from hrdet_cli.wording import counted
 
 TOO_SMALL = "narrower or lower than one pixel"
 OUTSIDE = "less than one pixel of it inside the picture"
+_LARGE_BYTES = 50_000_000
 NO_MASK = "without a mask"
 
 ANY_CLASS = "object"
@@ -220,9 +222,14 @@ def load_annotations(
         DataError: They cannot be read or break their format's structure; the message lists the problems. Or
             boxes are surely written in another form than COCO's.
     """
-    with without_cycle_search():
+    with without_cycle_search(), doing(f"reading {source.path.name}", at_once=_is_large(source.path)):
         file = source.read(with_segmentations=with_masks)
         return _annotations_of(source, file, with_masks=with_masks, with_truth=with_truth)
+
+
+def _is_large(path: Path) -> bool:
+    """Whether a file takes the JSON reader seconds, in which no other thread runs."""
+    return path.is_file() and path.stat().st_size > _LARGE_BYTES
 
 
 def _annotations_of(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hrdet_cli.activity import each
 from hrdet_cli.engine.data.outlines import outlines_of
 from hrdet_cli.engine.data.synthetic_scene import Scene, SceneObject, draw_scene
 from hrdet_cli.engine.data.synthetic_shapes import SHAPE_CLASSES, Mask
@@ -114,7 +115,8 @@ def _make_part(part: str, num_images: int, seed: int, archive: zipfile.ZipFile) 
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     first_id = 1 + 100_000 * _PARTS.index(part)
-    for index in range(num_images):
+    what = f"drawing the demo's {part} pictures"
+    for index in each(range(num_images), what, num_in_all=num_images, unit="pictures"):
         scene = _draw_picture(seed=seed, part=part, index=index)
         name, data = _encode(scene, part=part, index=index)
         entry = zipfile.ZipInfo(f"images/{name}", date_time=_ZIP_DATE)

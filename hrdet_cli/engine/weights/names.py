@@ -5,12 +5,16 @@ import re
 TIMM = "timm:"
 TORCHVISION = "torchvision:"
 MMDETECTION = "mmdet:"
+IMAGENET = "imagenet:"
+HUB = "hf:"
+SCHEMES_OF_TABLE = (MMDETECTION, TORCHVISION, IMAGENET)
+"""Of names that the table of published weights has."""
 URL_STARTS = ("https://", "http://")
 
 
 def is_weights_name(source: str) -> bool:
     """Whether a source of weights is fetched by its name or address, not read where its path says."""
-    return source.startswith((TIMM, TORCHVISION, MMDETECTION, *URL_STARTS))
+    return source.startswith((*SCHEMES_OF_TABLE, TIMM, HUB, *URL_STARTS))
 
 
 def describe_unknown_scheme(source: str) -> str | None:
@@ -19,6 +23,6 @@ def describe_unknown_scheme(source: str) -> str | None:
     if found is None or is_weights_name(source):
         return None
     return (
-        f"nothing is fetched by {found[0]}; give a file, {TIMM}NAME, {TORCHVISION}NAME, {MMDETECTION}NAME, "
-        f"or an address that starts with {' or '.join(URL_STARTS)}"
+        f"nothing is fetched by {found[0]}; give a file, a name that `hrdet weights list` shows, {TIMM}NAME, "
+        f"{HUB}OWNER/NAME, or an address that starts with {' or '.join(URL_STARTS)}"
     )

@@ -9,21 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.weights.array_pickles import NUM_BYTES_NEEDED, is_start_of_arrays, read_arrays
 from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT, is_checkpoint, upgraded
 from hrdet_cli.engine.weights.coco_classes import coco_class_names
-from hrdet_cli.engine.weights.download import download
-from hrdet_cli.engine.weights.mmdetection_files import mmdetection_url
+from hrdet_cli.engine.weights.fetching.download import download
+from hrdet_cli.engine.weights.fetching.hub import fetch_hub_file
+from hrdet_cli.engine.weights.fetching.timm_weights import read_timm_weights
 from hrdet_cli.engine.weights.names import (
-    MMDETECTION,
+    HUB,
     TIMM,
     TORCHVISION,
     URL_STARTS,
     describe_unknown_scheme,
 )
-from hrdet_cli.engine.weights.origins import origin_of
 from hrdet_cli.engine.weights.pickles import STORAGES
-from hrdet_cli.engine.weights.published import is_torchvision_detector, read_timm_weights, torchvision_url
+from hrdet_cli.engine.weights.published.table import (
+    find_published,
+    how_to_get,
+    is_in_table,
+    published_as,
+    same_files,
+)
 from hrdet_cli.engine.weights.state_dicts import find_state_dict
 from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
@@ -87,8 +94,8 @@ def read_weights(source: str) -> WeightsFile:
     """Read weights; nothing that is in them is run.
 
     Args:
-        source: A file, ``timm:NAME``, ``torchvision:NAME``, ``mmdet:NAME``, or an ``https://`` or ``http://``
-            address.
+        source: A file, a name of the table of published weights (``mmdet:NAME`` and so on), ``timm:NAME``,
+            ``hf:OWNER/NAME``, or an ``https://`` or ``http://`` address.
 
     Raises:
         WeightsError: They cannot be had, cannot be read, or hold more than tensors and known plain objects.
@@ -96,19 +103,22 @@ def read_weights(source: str) -> WeightsFile:
     if source.startswith(TIMM):
         tensors = read_timm_weights(source.removeprefix(TIMM))
         return WeightsFile(source, plain_tensors(tensors, source), None, None, None)
-    if source.startswith(TORCHVISION):
-        name = source.removeprefix(TORCHVISION)
-        file = _read_download(source, torchvision_url(name))
-        return replace(file, class_names=coco_class_names(90) if is_torchvision_detector(name) else None)
-    if source.startswith(MMDETECTION):
-        return _read_download(source, mmdetection_url(source.removeprefix(MMDETECTION)))
+    if is_in_table(source):
+        return _read_published(source)
+    if source.startswith(HUB):
+        return _read_file(source, fetch_hub_file(source))
     if source.startswith(URL_STARTS):
-        return _read_download(source, source)
+        addresses = [source, *same_files(source)]
+        return _read_file(source, download(source, addresses, accepts=_is_start_of_weights))
     return _read_file(source, Path(source))
 
 
-def _read_download(source: str, url: str) -> WeightsFile:
-    return _read_file(source, download(url, accepts=_is_start_of_weights))
+def _read_published(source: str) -> WeightsFile:
+    published = find_published(source)
+    file = _read_file(source, download(source, published.addresses, accepts=_is_start_of_weights))
+    if source.startswith(TORCHVISION) and published.is_detector:
+        return replace(file, class_names=coco_class_names(90))
+    return file
 
 
 def _is_start_of_weights(start: bytes) -> bool:
@@ -124,7 +134,8 @@ def _is_start_of_safetensors(start: bytes) -> bool:
 
 def _read_file(source: str, path: Path) -> WeightsFile:
     try:
-        document = _read_document(path, source)
+        with doing(f"reading {path.name}"):
+            document = _read_document(path, source)
     except FileNotFoundError as error:
         raise WeightsError(f"weights {source}: {_describe_absent(source)}") from error
     except OSError as error:
@@ -156,8 +167,8 @@ def _describe_absent(source: str) -> str:
     """What is wrong with a path that leads nowhere, and where files of its name come from."""
     if (unknown := describe_unknown_scheme(source)) is not None:
         return unknown
-    if (origin := origin_of(source)) is not None:
-        return f"there is no such file. {origin.describe(source)}"
+    if (published := published_as(source)) is not None:
+        return f"there is no such file. {how_to_get(published, source)}"
     is_detector = Path(source).name.startswith("faster_rcnn")
     return f"there is no such file. {_DETECTORS if is_detector else _BACKBONES}"
 

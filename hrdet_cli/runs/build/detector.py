@@ -2,6 +2,7 @@
 
 import torch
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import DeformableStages, ResNet
 from hrdet_cli.engine.models.detector import Detector
@@ -33,6 +34,7 @@ def build_detector(spec: ExperimentSpec, *, num_classes: int, trains: bool) -> D
     return detector
 
 
+@doing("building the detector")
 def build_plain_detector(model: ModelSpec, *, num_classes: int) -> Detector:
     """The detector with plain BatchNorm everywhere."""
     backbone = _build_backbone(model)

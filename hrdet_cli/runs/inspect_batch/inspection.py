@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.batch import load_batch
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import OutputError
@@ -64,6 +65,7 @@ class Inspection:
         }
 
 
+@doing("drawing batches and counting an epoch")
 def inspect_training_batches(
     spec: ExperimentSpec, *, num_batches: int, epoch: int, num_processes: int, out: Path, command: str
 ) -> Inspection:

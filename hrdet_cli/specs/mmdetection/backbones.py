@@ -46,7 +46,7 @@ def weights_of(name: Any) -> Any:
     if name is None:
         return UNSET
     if (found := re.fullmatch(r"open-mmlab://msra/hrnetv2_(w(?:18|30|32|40|44|48|64))", name)) is not None:
-        return f"timm:hrnet_{found[1]}"
+        return f"imagenet:hrnetv2_{found[1]}"
     if (found := re.fullmatch(r"(?:torchvision|modelzoo)://(resnet(?:50|101))", name)) is not None:
         return f"torchvision:{found[1]}"
     scheme, separator, inner = name.partition("://")

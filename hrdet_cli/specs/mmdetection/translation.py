@@ -72,7 +72,7 @@ _WEIGHTS = "model.weights"
 _STANDS_IN_OTHERS = "stands in other keys"
 _NO_WEIGHTS = (
     "names no weights that hrdet can fetch, and statistics of norms or frozen stages would stay random; give "
-    "some behind the config, of a backbone or a detector: timm:hrnet_w18, torchvision:resnet50, a file"
+    "some behind the config, of a backbone or a detector: imagenet:hrnetv2_w18, torchvision:resnet50, a file"
 )
 
 

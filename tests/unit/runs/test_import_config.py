@@ -32,7 +32,7 @@ def test_the_file_is_a_spec_that_reads_well(config: Path, tmp_path: Path) -> Non
         "name: my-fcos\n"
         "description: my fcos.py, from mmdetection 3\n"
         "model:\n"
-        "  weights: timm:hrnet_w18\n"
+        "  weights: imagenet:hrnetv2_w18\n"
         "augmentation:\n"
         "  scales_pixels: [[1333, 640], [1333, 800]]\n"
         "optimisation:\n"

@@ -366,7 +366,7 @@ def test_weights_that_name_nothing_are_refused(name: str) -> None:
         load_spec(preset="hrnet-w18", settings=[f"model.weights={name}"])
     assert caught.value.problems == [
         f"--set model.weights={name}: model.weights: {yaml.safe_load(name)!r} names none; give a file, "
-        "timm:NAME, torchvision:NAME, mmdet:NAME, URL or null"
+        "a name of `hrdet weights list`, timm:NAME, hf:OWNER/NAME, URL or null"
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hrdet_cli.engine.weights.names import is_weights_name
-from hrdet_cli.engine.weights.origins import origin_of
+from hrdet_cli.engine.weights.published.table import published_as
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.augmentation import ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
@@ -203,13 +203,12 @@ def test_every_preset_that_starts_from_a_file_says_what_fetches_the_same_weights
     weights = spec_of(name).model.weights
     if weights is None or is_weights_name(weights):
         return
-    origin = origin_of(weights)
+    published = published_as(weights)
     header = " ".join(line for line in find_preset(name).read().splitlines() if line.startswith("#"))
-    assert origin is not None
-    assert is_weights_name(origin.name)
+    assert published is not None
+    assert published.name is not None
     assert f"# Weights: {weights}" in header
-    assert "--weights" in header
-    assert origin.name in header
+    assert f"--weights {published.name} fetches the same" in header
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hrdet_cli.activity import each
 from hrdet_cli.engine.data.annotation_file import AnnotationFile
 from hrdet_cli.engine.data.annotation_table import Problems
 from hrdet_cli.engine.data.annotation_values import FILE_NAME, NAME, Kind
@@ -103,7 +104,9 @@ class VocPart:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise DataError(f"{where}: names {counted(len(twice), 'picture')} twice: {first_few(twice)}.")
-        return {name: _bytes_of(self.documents / f"{name}.xml") for name in names}
+        what = f"reading annotations of {self.path.name}"
+        files = each(names, what, num_in_all=len(names), unit="files")
+        return {name: _bytes_of(self.documents / f"{name}.xml") for name in files}
 
     def _class_names(self, documents: Mapping[str, VocPicture | str]) -> list[str]:
         """In the order of the labels.
@@ -146,7 +149,7 @@ def _fingerprint_of(texts: Mapping[str, bytes | None], class_names: Sequence[str
 def _parsed(texts: Mapping[str, bytes | None]) -> dict[str, VocPicture | str]:
     """Documents by the names of their pictures; a text that says why there is none."""
     parsed: dict[str, VocPicture | str] = {}
-    for name, text in texts.items():
+    for name, text in each(texts.items(), "reading annotations", num_in_all=len(texts), unit="files"):
         try:
             parsed[name] = "is not there" if text is None else read_voc_xml(text)
         except ValueError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from hrdet_cli.activity import each
 from hrdet_cli.engine.data.annotation_file import AnnotationFile, CategoryEntry, ImageEntry
 from hrdet_cli.engine.data.annotation_table import Problems
 from hrdet_cli.engine.data.checking.annotations import JsonFile
@@ -101,7 +102,8 @@ class YoloPart:
         """
         pictures, root_length = self._list(), _length_of(self.images)
         label_paths = [_label_path(path) for path in pictures]
-        texts = [_bytes_of(path) for path in label_paths]
+        what, number = f"reading labels of {self.path.name}", len(pictures)
+        texts = [_bytes_of(path) for path in each(label_paths, what, num_in_all=number, unit="files")]
         self._require_labels(pictures, label_paths, texts)
         folder = f"{os.path.normpath(self.path.parent.absolute())}{os.sep}"
         images: list[ImageEntry] = []
@@ -110,7 +112,8 @@ class YoloPart:
         line_places: list[tuple[int, int]] = []  # row of the picture, number of the line
         faults: list[Fault] = []
         files = zip(pictures, label_paths, texts, read_sizes(pictures), strict=True)
-        for path, label_path, text, size in files:
+        what = f"reading sizes of pictures of {self.path.name}"
+        for path, label_path, text, size in each(files, what, num_in_all=number, unit="pictures"):
             name, label_file = path[root_length:], label_path.removeprefix(folder)
             if not isinstance(size, Size):
                 faults.append(Fault(UNREADABLE_PICTURE, Place(name), size))

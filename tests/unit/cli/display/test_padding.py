@@ -1,16 +1,11 @@
-import io
-from collections.abc import Generator
 from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
 from hrdet_cli.cli.display.padding import draw_comparison
-from hrdet_cli.cli.display.progress import drive_work
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison, PolicyCost, Rate, TrainingCost
 from hrdet_cli.runs.benchmark_pad.policies import Policy
-from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.data import BatchPaddingSpec
 
 
@@ -87,17 +82,3 @@ def test_without_training_there_are_no_columns_of_it() -> None:
     assert lines[1].split() == ["policy", "useful", "shapes", "imbal.", "data/s"]
     assert not any("h/epoch" in line for line in lines)
     assert any(line.startswith("keep fixed: nothing else gains more than 3%") for line in lines)
-
-
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_the_bar_says_what_is_done_on_a_terminal_and_nothing_elsewhere(is_terminal: bool) -> None:
-    made = comparison(with_training=False)
-
-    def progress() -> Generator[WorkProgress, None, PaddingComparison]:
-        yield WorkProgress("warming up", 1, 2)
-        return made
-
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=is_terminal, width=80)
-    assert drive_work(progress(), console) is made
-    assert ("warming up" in screen.getvalue()) == is_terminal

@@ -9,6 +9,8 @@ from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_n
         ("timm:hrnet_w18", True),
         ("torchvision:resnet50", True),
         ("mmdet:htc_hrnetv2p_w18_20e_coco", True),
+        ("imagenet:hrnetv2_w18", True),
+        ("hf:me/cells", True),
         ("https://example.org/weights.pth", True),
         ("http://example.org/weights.pth", True),
         ("weights/timm.pth", False),
@@ -30,6 +32,6 @@ def test_nothing_is_said_of_paths_and_of_names_that_are_known(source: str) -> No
 @pytest.mark.parametrize("scheme", ["ftp:", "nope:", "s3:"])
 def test_a_name_of_an_unknown_kind_is_told_with_those_that_are_known(scheme: str) -> None:
     assert describe_unknown_scheme(f"{scheme}//weights.pth") == (
-        f"nothing is fetched by {scheme}; give a file, timm:NAME, torchvision:NAME, mmdet:NAME, or an "
-        "address that starts with https:// or http://"
+        f"nothing is fetched by {scheme}; give a file, a name that `hrdet weights list` shows, timm:NAME, "
+        "hf:OWNER/NAME, or an address that starts with https:// or http://"
     )

@@ -3,7 +3,7 @@ import os
 import struct
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.engine.weights import reading, torch_files
+from hrdet_cli.engine.weights.fetching.cache import CachedFile
 from hrdet_cli.engine.weights.reading import read_weights
 from hrdet_cli.errors import WeightsError
 
@@ -228,7 +229,9 @@ def test_an_absent_file_is_named_with_where_to_get_one(tmp_path: Path) -> None:
     path = tmp_path / "hrnetv2_w18_imagenet_pretrained.pth"
     with pytest.raises(WeightsError) as caught:
         read_weights(str(path))
-    assert str(caught.value).startswith(f"weights {path}: there is no such file. --weights timm:hrnet_w18")
+    assert str(caught.value).startswith(
+        f"weights {path}: there is no such file. --weights imagenet:hrnetv2_w18 "
+    )
     assert "https://github.com/HRNet/HRNet-Image-Classification" in str(caught.value)
     with pytest.raises(WeightsError, match=r"there is no such file\. Public files are"):
         read_weights(str(tmp_path / "mine.pth"))
@@ -245,7 +248,7 @@ def test_an_absent_detector_of_mmdetection_and_an_unknown_address_are_not_advise
             "there is no such file. mmdetection's detectors are listed at "
             "https://github.com/open-mmlab/mmdetection/tree/main/configs/hrnet",
         ),
-        ("ftp://example.org/w.pth", "nothing is fetched by ftp:; give a file, timm:NAME"),
+        ("ftp://example.org/w.pth", "nothing is fetched by ftp:; give a file, a name"),
     ):
         with pytest.raises(WeightsError) as caught:
             read_weights(source)
@@ -348,10 +351,10 @@ def test_torchvision_s_detector_comes_with_coco_s_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(state(), tmp_path)
-    asked = []
+    asked: list[str] = []
 
-    def download(url: str, **_keywords: object) -> Path:
-        asked.append(url)
+    def download(_source: str, addresses: Sequence[str], **_keywords: object) -> Path:
+        asked.extend(addresses)
         return Path(path)
 
     monkeypatch.setattr(reading, "download", download)
@@ -365,7 +368,7 @@ def test_torchvision_s_detector_comes_with_coco_s_names(
 
 def test_an_address_is_fetched_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(state(), tmp_path)
-    monkeypatch.setattr(reading, "download", lambda _url, **_keywords: Path(path))
+    monkeypatch.setattr(reading, "download", lambda *_words, **_keywords: Path(path))
     file = read_weights("https://example.org/weights.pth")
     assert file.source == "https://example.org/weights.pth"
     assert file.tensors.keys() == state().keys()
@@ -375,15 +378,16 @@ def test_an_address_is_fetched_and_read(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_file_that_cannot_be_read_stays_in_the_cache(
     fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    path = tmp_path / "checkpoints" / "resnet50-0676ba61.pth"
-    path.parent.mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = "https://example.org/model.pth"
+    path = CachedFile.of(source).path
+    path.parent.mkdir(parents=True)
     torch.save(state() if fails == "too large" else nn.Linear(1, 1), path)
     if fails == "too large":
         monkeypatch.setattr(torch_files, "_allocate", no_memory)
     told = {"refused": "hold objects other than", "too large": "cannot be read: there is not enough memory"}
-    with pytest.raises(WeightsError, match=rf"^weights torchvision:resnet50 {told[fails]}"):
-        read_weights("torchvision:resnet50")
+    with pytest.raises(WeightsError, match=rf"^weights {source} {told[fails]}"):
+        read_weights(source)
     assert path.exists()
 
 
@@ -418,13 +422,22 @@ def test_only_what_starts_as_weights_do_comes_into_the_cache(
     else:
         torch.save(state(), path, _use_new_zipfile_serialization=start == "zip")
 
-    def download(_url: str, *, accepts: Callable[[bytes], bool]) -> Path:
+    def download(_source: str, _addresses: Sequence[str], *, accepts: Callable[[bytes], bool]) -> Path:
         assert accepts(path.read_bytes()) == (start != "page")
         return path
 
     monkeypatch.setattr(reading, "download", download)
     if start != "page":
         assert read_weights("https://example.org/weights").tensors.keys() == state().keys()
+
+
+def test_a_file_of_the_hub_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(state(), tmp_path)
+    monkeypatch.setattr(
+        reading, "fetch_hub_file", lambda source: Path(path) if source == "hf:me/cells" else None
+    )
+    file = read_weights("hf:me/cells")
+    assert (file.source, file.tensors.keys()) == ("hf:me/cells", state().keys())
 
 
 def test_timm_s_weights_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_faster_rcnn_of_2019_is_the_preset_of_2019(tmp_path: Path) -> None:
     translation = translated(tmp_path, OF_VERSION_1)
     assert (translation.generation, translation.num_classes) == (1, 80)
     assert differences_from("hrnet2019-w18", translation) == {
-        "model.weights": "timm:hrnet_w18",
+        "model.weights": "imagenet:hrnetv2_w18",
         "optimisation.learning_rate_scaling": "none",
         "optimisation.max_warmup_share": None,
         "run.checkpoint_every_epochs": 1,
@@ -118,7 +118,7 @@ def test_fcos_of_version_3_is_its_preset_with_two_scales_and_24_epochs(tmp_path:
     translation = translated(tmp_path, OF_VERSION_3)
     assert (translation.generation, translation.num_classes) == (3, 80)
     assert differences_from("mmdet3-fcos-hrnet-w18", translation) == {
-        "model.weights": "timm:hrnet_w18",
+        "model.weights": "imagenet:hrnetv2_w18",
         "augmentation.scales_pixels": [[1333, 640], [1333, 800]],
         "optimisation.num_epochs": 24,
         "optimisation.schedule.drop_epochs": [16, 22],

@@ -7,43 +7,14 @@ import torch
 from huggingface_hub import constants
 from torch import nn
 
-from hrdet_cli.engine.weights import published
-from hrdet_cli.engine.weights.published import is_torchvision_detector, read_timm_weights, torchvision_url
+from hrdet_cli.engine.weights.fetching import timm_weights
+from hrdet_cli.engine.weights.fetching.timm_weights import read_timm_weights
 from hrdet_cli.errors import WeightsError
-
-
-def test_torchvision_s_names_lead_to_its_first_published_files() -> None:
-    file_by_name = {
-        "resnet50": "resnet50-0676ba61.pth",
-        "resnet101": "resnet101-63fe2227.pth",
-        "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-        "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
-        "maskrcnn_resnet50_fpn": "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
-        "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
-        "retinanet_resnet50_fpn": "retinanet_resnet50_fpn_coco-eeacb38b.pth",
-        "retinanet_resnet50_fpn_v2": "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
-        "fcos_resnet50_fpn": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
-    }
-    for name, file in file_by_name.items():
-        assert torchvision_url(name).rpartition("/")[2] == file
-        assert is_torchvision_detector(name) == name.endswith(("_fpn", "_fpn_v2"))
-
-
-def test_a_network_that_is_not_here_is_named_with_those_that_are() -> None:
-    with pytest.raises(WeightsError) as caught:
-        torchvision_url("vit_b_16")
-    assert str(caught.value) == (
-        "torchvision:vit_b_16: hrdet has no network for these weights; it has torchvision:resnet50, "
-        "torchvision:resnet101, torchvision:fasterrcnn_resnet50_fpn, torchvision:fasterrcnn_resnet50_fpn_v2, "
-        "torchvision:maskrcnn_resnet50_fpn, torchvision:maskrcnn_resnet50_fpn_v2, "
-        "torchvision:retinanet_resnet50_fpn, torchvision:retinanet_resnet50_fpn_v2, "
-        "torchvision:fcos_resnet50_fpn"
-    )
 
 
 @pytest.fixture(autouse=True)
 def reachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(published, "_why_unreachable", lambda: None)
+    monkeypatch.setattr(timm_weights, "why_unreachable", lambda: None)
 
 
 def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Weights from elsewhere: downloads into a cache, the Hugging Face hub, timm."""
