@@ -28,7 +28,8 @@ from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.engine.norm.recompute import run_segment
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.engine.training.compiled_losses import compile_losses
 from hrdet_cli.engine.training.step_gradients import Losses
 from tests import cascades
@@ -196,12 +197,21 @@ def count_messages(network: nn.Module, pixels: Tensor) -> tuple[int, int]:
     return forward.num_collectives, backward.num_collectives
 
 
-def count_operators(network: nn.Module, pixels: Tensor) -> int:
-    """Operators of a forward pass."""
-    counter = CollectiveCounter()
-    with counter:
-        network(pixels)
-    return counter.num_operators
+def count_operators(network: HRNet | ResNet, area: ValidArea | None) -> tuple[int, int]:
+    """Operators of a forward and of a backward pass on a picture of 64x64."""
+    with CollectiveCounter() as forward:
+        features = network(seeded((1, 3, 64, 64), 0).float(), area)
+    loss = torch.stack([map_.square().mean() for map_ in features]).sum()
+    with CollectiveCounter() as backward:
+        torch.autograd.backward([loss])
+    return forward.num_operators, backward.num_operators
+
+
+def compare_operators(build: Callable[[], HRNet | ResNet], area: ValidArea | None) -> dict[str, Any]:
+    """Those of a network alone and over processes."""
+    across = build()
+    convert_norm(across, kind="sync")
+    return {"alone": count_operators(build(), area), "across": count_operators(across, area)}
 
 
 def mixed_level(rank: int) -> dict[str, Any]:
@@ -345,9 +355,12 @@ def work(rank: int, size: int, folder: str) -> None:
             results["frozen level"] = frozen_level(rank)
             results["compiled"] = compiled(rank)
             pixels = seeded((1, 3, 64, 64), rank).float()
-            alone, across = HRNet(HRNET_CONFIGS["w18"]), HRNet(HRNET_CONFIGS["w18"])
-            convert_norm(across, kind="sync")
-            results["operators"] = count_operators(alone, pixels), count_operators(across, pixels)
+            picture = ValidArea.on_canvas(Size(64, 64), torch.tensor([[40, 64]]))
+            results["operators"] = {
+                "hrnet w18": compare_operators(lambda: HRNet(HRNET_CONFIGS["w18"]), None),
+                "hrnet small, valid": compare_operators(lambda: HRNet(HRNET_CONFIGS["small"]), picture),
+                "resnet 50": compare_operators(lambda: ResNet(depth=50, frozen_stages=0), None),
+            }
             results["messages"] = {
                 "hrnet w18": count_messages(HRNet(HRNET_CONFIGS["w18"]), pixels),
                 "hrnet small": count_messages(HRNet(HRNET_CONFIGS["small"]), pixels),
@@ -470,11 +483,20 @@ def test_messages_of_a_step_are_counted_on_the_process_group(pair: Outcomes) -> 
         }
 
 
-def test_a_forward_pass_over_processes_has_at_most_a_fifth_more_operators(pair: Outcomes) -> None:
+def test_a_message_costs_a_handful_of_operators_however_many_norms_share_it(pair: Outcomes) -> None:
     for results in pair:
-        alone, across = results["operators"]
-        assert alone > 3 * 305  # the norms' own among them
-        assert across <= 1.2 * alone
+        for name, num_norms in (("hrnet w18", 305), ("resnet 50", 53)):
+            (forward, backward), across = (results["operators"][name][way] for way in ("alone", "across"))
+            num_messages, _ = results["messages"][name]
+            assert across[0] <= forward - num_norms + 6 * num_messages, name
+            assert across[1] <= backward + 5 * num_messages, name
+
+
+def test_a_step_over_processes_has_at_most_a_fifth_more_operators(pair: Outcomes) -> None:
+    for results in pair:
+        for name in ("hrnet w18", "hrnet small, valid"):
+            counts = results["operators"][name]
+            assert sum(counts["across"]) <= 1.2 * sum(counts["alone"]), name
 
 
 def test_the_known_answer_tells_right_from_wrong(outcomes: Outcomes) -> None:

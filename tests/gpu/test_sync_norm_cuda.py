@@ -18,10 +18,11 @@ from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.norm import sync
 from hrdet_cli.engine.norm.convert import convert_norm
-from hrdet_cli.engine.norm.kernels import PlainKernels
+from hrdet_cli.engine.norm.kernels import InputGradientRows, PlainKernels
 from hrdet_cli.engine.norm.known_answer import known_answer_error
 from hrdet_cli.engine.norm.native_kernels import FusedKernels
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d, normalise_together
+from hrdet_cli.engine.norm.vectors import gather
 from tests.host_waits import host_waits_are
 
 pytestmark = [
@@ -81,11 +82,12 @@ def test_fused_kernels_compute_what_plain_operations_do_in_float64(
             for v in (weight, bias, mean, inverse_std, mean_gradient, mean_product)
         )
         scale, shift = (w, b) if affine else (None, None)
+        _, rows = gather((m, s, w if affine else torch.ones_like(w), mg, mp), 5)
         return [
             *kernels.statistics(x),
             kernels.normalise(x, scale, shift, m, s.pow(-2), s),
-            *kernels.gradient_sums(g, x, m, s),
-            kernels.input_gradient(g, x, scale, m, s, mg, mp),
+            *kernels.gradient_sums(g, x, m, s.pow(-2), s),
+            *kernels.input_gradients([g], [x], InputGradientRows(*rows)),
         ]
 
     found = compute(FusedKernels(), CUDA, dtype)

@@ -18,11 +18,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hrdet_cli.engine.distributed.collectives import add_over_processes
-from hrdet_cli.engine.norm.kernels import Kernels, densely_laid_out, precision_of
+from hrdet_cli.engine.norm.kernels import (
+    InputGradientRows,
+    Reductions,
+    by_norm,
+    densely_laid_out,
+)
 from hrdet_cli.engine.norm.native_kernels import kernels_for
 from hrdet_cli.engine.norm.valid_area import CountedArea, ValidRegions
 from hrdet_cli.engine.norm.valid_kernels import valid_kernels_for
-from hrdet_cli.engine.norm.vectors import join, rows_of, silently, spread
+from hrdet_cli.engine.norm.vectors import gather, join, silently, spread
 
 Item = TypeVar("Item")
 
@@ -57,7 +62,7 @@ def normalise_by_batch(
     outputs: tuple[Tensor, ...] = _Normalise.apply(
         area,
         merge is not None,
-        batch.num_pixels,
+        batch.rows,
         *batch.means,
         *batch.variances,
         *batch.inverse_stds,
@@ -94,18 +99,34 @@ def record_batch(
         torch._foreach_lerp_([old for old, _ in moved], [new for _, new in moved], momentum)
 
 
+class _BatchRows(NamedTuple):
+    """What the backward pass computes with, ``(T,)`` each: see :mod:`.vectors`.
+
+    Attributes:
+        num_pixels: Of all processes; under the equal-count rule as each believes.
+        means: Of each channel.
+        inverse_stds: Inverse roots of the variance and epsilon.
+        weights: The norms' own; ones where they have none.
+    """
+
+    num_pixels: Any
+    means: Any
+    inverse_stds: Any
+    weights: Any
+
+
 class _Batch(NamedTuple):
     """What a batch is normalised by; sequences have ``(C,)`` for each norm, in the precision of its features.
 
     Attributes:
-        num_pixels: ``(T,)`` float64, of all processes; under the equal-count rule as each believes.
+        rows: The same for all norms together.
         means: Of each channel.
         unbiased_variances: What is recorded.
         variances: Biased, and with epsilon.
         inverse_stds: Inverse roots of these.
     """
 
-    num_pixels: Tensor
+    rows: _BatchRows
     means: Sequence[Tensor]
     unbiased_variances: Sequence[Tensor]
     variances: Sequence[Tensor]
@@ -120,27 +141,34 @@ def _statistics_of_batch(
     merge: MergeRule | None,
 ) -> _Batch:
     sizes = [norm.num_features for norm in norms]
-    means, variances = zip(*(_kernels(x, area).statistics(x) for x in inputs), strict=True)
+    means, variances = zip(*(_reductions(x, area).statistics(x) for x in inputs), strict=True)
     counts = spread([_num_pixels(x, area) for x in inputs], sizes, like=inputs[0])
-    message = torch.cat([counts, *means, *variances])  # float64 as the counts are
+    message, of_process = gather([counts, *means, *variances], 3)
     epsilon: Any = norms[0].eps
     if any(norm.eps != epsilon for norm in norms):
-        (epsilon,) = rows_of(spread([norm.eps for norm in norms], sizes, like=inputs[0]), 1)
+        _, (epsilon,) = gather([spread([norm.eps for norm in norms], sizes, like=inputs[0])], 1)
+    _, (weight,) = gather([_weight_of(norm, x) for norm, x in zip(norms, inputs, strict=True)], 1)
     with silently():
-        num_pixels, mean, variance = _merged(message, merge)
+        num_pixels, mean, variance = _merged(message, of_process, merge)
         unbiased = variance * (num_pixels / (num_pixels - 1).clip(min=1))
         shifted = variance + epsilon
-        rows = join([mean, unbiased, shifted, shifted**-0.5], _precision_of_all(inputs))
-    return _Batch(join([num_pixels], torch.float64), *_by_norm(rows, inputs, num_rows=4))
+        inverse_std = shifted**-0.5
+    rows = _BatchRows(num_pixels, mean, inverse_std, weight)
+    return _Batch(rows, *by_norm([mean, unbiased, shifted, inverse_std], inputs))
 
 
-def _merged(message: Tensor, merge: MergeRule | None) -> tuple[Any, Any, Any]:
-    """Number of pixels, mean and biased variance over all processes, from this process's, in their place.
+def _weight_of(norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
+    """``(C,)``; ones if the norm has no scale and shift."""
+    return norm.weight if norm.affine else features.new_ones(norm.num_features)
+
+
+def _merged(message: Tensor, rows: Any, merge: MergeRule | None) -> tuple[Any, Any, Any]:
+    """Number of pixels, mean and biased variance over all processes, from the rows of this process's message.
 
     Sums of squares lose the variance of a channel whose mean is large, so they are formed from the local
     variance and travel in float64.
     """
-    num_pixels, mean, variance = rows_of(message, 3)
+    num_pixels, mean, variance = rows
     if merge is None:
         return num_pixels, mean, variance
     pixels_of_one = 1
@@ -160,7 +188,8 @@ def _what_is_there(
     batch: _Batch, norms: Sequence[nn.BatchNorm2d]
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Means and unbiased variances, or those recorded where there are no pixels."""
-    is_there = torch.split(batch.num_pixels >= 1, [norm.num_features for norm in norms])
+    num_pixels = join([batch.rows.num_pixels], torch.float64)
+    is_there = torch.split(num_pixels >= 1, [norm.num_features for norm in norms])
 
     def chosen(found: Sequence[Tensor], recorded: Sequence[Tensor | None]) -> list[Tensor]:
         return [
@@ -179,7 +208,7 @@ def _num_pixels(features: Tensor, area: CountedArea | None) -> float | Tensor:
     return features.numel() // features.shape[1] if area is None else area.cells_of(features).count
 
 
-def _kernels(features: Tensor, area: CountedArea | None) -> Kernels:
+def _reductions(features: Tensor, area: CountedArea | None) -> Reductions:
     return kernels_for(features) if area is None else valid_kernels_for(features, area.cells_of(features))
 
 
@@ -194,61 +223,58 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, area: CountedArea | None, all_processes: bool, num_pixels: Tensor, *tensors: Tensor
+        ctx: Any, area: CountedArea | None, all_processes: bool, rows: _BatchRows, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         means, variances, inverse_stds, features, weights, biases = _in_parts(tensors, 6)
-        ctx.area, ctx.all_processes = area, all_processes
-        ctx.save_for_backward(num_pixels, *means, *inverse_stds, *features, *weights)
-        by_norm = zip(features, weights, biases, means, variances, inverse_stds, strict=True)
-        return tuple(_kernels(x, area).normalise(x, *of_channels) for x, *of_channels in by_norm)
+        ctx.area, ctx.all_processes, ctx.rows = area, all_processes, rows
+        ctx.save_for_backward(*means, *variances, *inverse_stds, *features)
+        of_norms = zip(features, weights, biases, means, variances, inverse_stds, strict=True)
+        return tuple(_cleared([kernels_for(x).normalise(x, *of_x) for x, *of_x in of_norms], area))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        num_pixels, *tensors = ctx.saved_tensors
-        means, inverse_stds, features, weights = _in_parts(tensors, 4)
+        means, variances, inverse_stds, features = _in_parts(ctx.saved_tensors, 4)
         *_, features_need, weights_need, biases_need = _in_parts(ctx.needs_input_grad[3:], 6)
-        kernels = [_kernels(x, ctx.area) for x in features]
-        by_norm = list(zip(kernels, gradients, features, weights, means, inverse_stds, strict=True))
 
-        pairs = [ours.gradient_sums(gradient, x, *of_x) for ours, gradient, x, _, *of_x in by_norm]
-        sums, products = zip(*pairs, strict=True)
+        of_norms = zip(gradients, features, means, variances, inverse_stds, strict=True)
+        both_sums = [
+            _reductions(x, ctx.area).gradient_sums(gradient, x, *of_x) for gradient, x, *of_x in of_norms
+        ]
+        sums, products = zip(*both_sums, strict=True)
         of_features: list[Tensor | None] = [None] * len(features)
         if any(features_need):
-            message = torch.cat([*sums, *products]).double()
+            message, averages = gather([*sums, *products], 2)
+            num_pixels, *of_batch = ctx.rows
             with silently():
-                rows = rows_of(message, 2)
-                rows /= rows_of(num_pixels, 1)
-            if ctx.all_processes:
-                add_over_processes(message, what="batch-norm gradients")
-            through_means = _by_norm(message.to(_precision_of_all(features)), features, num_rows=2)
-            of_features = [
-                ours.input_gradient(gradient, x, *of_x, *through_mean) if needed else None
-                for needed, (ours, gradient, x, *of_x), *through_mean in zip(
-                    features_need, by_norm, *through_means, strict=True
-                )
-            ]
-        of_weights = [
-            product * inverse_std if needed else None
-            for needed, product, inverse_std in zip(weights_need, products, inverse_stds, strict=True)
-        ]
-        of_biases = [total if needed else None for needed, total in zip(biases_need, sums, strict=True)]
+                averages /= num_pixels
+                if ctx.all_processes:
+                    add_over_processes(message, what="batch-norm gradients")
+                rows = InputGradientRows(*of_batch, *averages)
+                found = kernels_for(features[0]).input_gradients(gradients, features, rows)
+            of_features = _where(features_need, _cleared(found, ctx.area))
         no_gradient = [None] * (3 + 3 * len(features))
-        return (*no_gradient, *of_features, *of_weights, *of_biases)
+        return (
+            *no_gradient,
+            *of_features,
+            *_where(weights_need, products),
+            *_where(biases_need, sums),
+        )
 
 
-def _by_norm(vector: Tensor, features: Sequence[Tensor], *, num_rows: int) -> list[Sequence[Tensor]]:
-    """For each row of ``(num_rows * T,)``, the part that belongs to each of several features.
+def _cleared(maps: Sequence[Tensor], area: CountedArea | None) -> list[Tensor]:
+    """Maps that nobody else has, with zeros in the padding."""
+    if area is None:
+        return [*maps]
+    masks = [area.cells_of(map_).is_valid for map_ in maps]
+    if torch.compiler.is_compiling():  # torch 2.11 loses all gradients of an output that is changed in place
+        return [map_ * mask for map_, mask in zip(maps, masks, strict=True)]
+    torch._foreach_mul_([*maps], masks)
+    return [*maps]
 
-    In the precision of these.
-    """
-    parts = torch.split(vector, [x.shape[1] for x in features] * num_rows)
-    of_features = zip(parts, [*features] * num_rows, strict=True)
-    return _in_parts([part.to(precision_of(x)) for part, x in of_features], num_rows)
 
-
-def _precision_of_all(features: Sequence[Tensor]) -> torch.dtype:
-    return torch.float64 if any(x.dtype == torch.float64 for x in features) else torch.float32
+def _where(needed: Sequence[bool], gradients: Sequence[Tensor]) -> list[Tensor | None]:
+    return [gradient if need else None for need, gradient in zip(needed, gradients, strict=True)]
 
 
 def _in_parts(items: Sequence[Item], num_parts: int) -> list[Sequence[Item]]:

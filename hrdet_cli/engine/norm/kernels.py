@@ -5,19 +5,59 @@ kernels.  All compute in float32, or in float64 where the features are, and give
 dtype and memory format of the features.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.norm.vectors import join
+
 ALL_BUT_CHANNELS = (0, 2, 3)
 
 
-class Kernels(Protocol):
-    """What a batch norm computes; every tensor other than features and gradients is ``(C,)``."""
+class Reductions(Protocol):
+    """What is added up over features; every tensor other than features and gradients is ``(C,)``."""
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of ``(N, C, H, W)`` features."""
+
+    def gradient_sums(
+        self, gradient: Tensor, features: Tensor, mean: Tensor, variance: Tensor, inverse_std: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of the gradient, and of its product with the normalised features, over pictures and pixels.
+
+        These are the gradients of bias and weight.  Variance and ``inverse_std`` are those of
+        :meth:`Kernels.normalise`.
+        """
+
+
+class InputGradientRows(NamedTuple):
+    """What the gradient of features is made of, for all channels of several norms: see :mod:`.vectors`.
+
+    Attributes:
+        mean: Of the features.
+        inverse_std: Of these, too.
+        weight: What multiplies the normalised features.
+        mean_gradient: Mean of the outputs' gradient, over all pixels that the statistics are of.
+        mean_product: Likewise of its product with the normalised features.
+    """
+
+    mean: Any
+    inverse_std: Any
+    weight: Any
+    mean_gradient: Any
+    mean_product: Any
+
+    def as_linear_map(self) -> tuple[Any, Any, Any]:
+        """Rows a, b and c of ``a * gradient + b * features + c``, which is the gradient of the features."""
+        of_gradient = self.inverse_std * self.weight
+        of_features = -of_gradient * self.inverse_std * self.mean_product
+        return of_gradient, of_features, -of_gradient * self.mean_gradient - of_features * self.mean
+
+
+class Kernels(Reductions, Protocol):
+    """All that a batch norm computes."""
 
     def normalise(
         self,
@@ -33,22 +73,10 @@ class Kernels(Protocol):
         The variance, positive, is the one of which ``inverse_std`` is the inverse root: either may be used.
         """
 
-    def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of the gradient, and of its product with the centred features, over pictures and pixels."""
-
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
-        """Gradient of the features, given the means of what :meth:`gradient_sums` adds up."""
+    def input_gradients(
+        self, gradients: Sequence[Tensor], features: Sequence[Tensor], rows: InputGradientRows
+    ) -> list[Tensor]:
+        """Gradients of the features of several norms, given those of the outputs."""
 
 
 def precision_of(features: Tensor) -> torch.dtype:
@@ -92,7 +120,7 @@ class PlainKernels:
     """Tensor operations that every device and ``torch.compile`` know."""
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
         variance, mean = torch.var_mean(
             features.to(precision_of(features)), dim=ALL_BUT_CHANNELS, correction=0
         )
@@ -112,31 +140,46 @@ class PlainKernels:
         return apply_statistics(features, weight, bias, mean, variance)
 
     def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+        self, gradient: Tensor, features: Tensor, mean: Tensor, variance: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
-        del inverse_std  # an argument of the fused kernel
+        """See :class:`Reductions`."""
+        del variance  # an argument of other kernels
         upstream = gradient.to(mean.dtype)
         products = upstream * (features.to(mean.dtype) - to_map(mean))
-        return upstream.sum(ALL_BUT_CHANNELS), products.sum(ALL_BUT_CHANNELS)
+        return upstream.sum(ALL_BUT_CHANNELS), products.sum(ALL_BUT_CHANNELS) * inverse_std
 
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
+    def input_gradients(
+        self, gradients: Sequence[Tensor], features: Sequence[Tensor], rows: InputGradientRows
+    ) -> list[Tensor]:
         """See :class:`Kernels`."""
-        scale = inverse_std if weight is None else inverse_std * weight
-        slope = mean_product * inverse_std.square()
-        centred = features.to(mean.dtype) - to_map(mean)
-        result = gradient.to(mean.dtype) - to_map(mean_gradient)
-        result.addcmul_(centred, to_map(slope), value=-1).mul_(to_map(scale))
-        return result.to(features.dtype, memory_format=memory_format_of(features))
+        of_norms = zip(gradients, features, *linear_maps(features, rows), strict=True)
+        return [
+            torch.addcmul(c, x.to(c.dtype), b)
+            .addcmul_(gradient.to(c.dtype), a)
+            .to(x.dtype, memory_format=memory_format_of(x))
+            for gradient, x, a, b, c in of_norms
+        ]
+
+
+def linear_maps(features: Sequence[Tensor], rows: InputGradientRows) -> list[list[Tensor]]:
+    """For a, b and c of :meth:`InputGradientRows.as_linear_map`, the part of each of several features.
+
+    ``(C, 1, 1)``, in the precision of these.
+    """
+    return by_norm(rows.as_linear_map(), features, as_maps=True)
+
+
+def by_norm(rows: Sequence[Any], features: Sequence[Tensor], *, as_maps: bool = False) -> list[list[Tensor]]:
+    """For each row of all channels, the part that belongs to each of several features.
+
+    ``(C,)``, or as maps ``(C, 1, 1)``, in the precision of these.
+    """
+    is_double = any(x.dtype == torch.float64 for x in features)
+    vector = join(rows, torch.float64 if is_double else torch.float32, as_maps=as_maps)
+    parts = torch.split(vector, [x.shape[1] for x in features] * len(rows))
+    of_features = zip(parts, [*features] * len(rows), strict=True)
+    in_precision = [part.to(precision_of(x)) for part, x in of_features]
+    return [in_precision[start : start + len(features)] for start in range(0, len(parts), len(features))]
 
 
 def memory_format_of(features: Tensor) -> torch.memory_format:

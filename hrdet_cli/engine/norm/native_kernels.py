@@ -1,15 +1,18 @@
 """Batch norm in torch's own kernels: for CPUs, and for CUDA those of :class:`torch.nn.SyncBatchNorm`."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from hrdet_cli.engine.norm.kernels import (
+    InputGradientRows,
     Kernels,
     PlainKernels,
-    apply_statistics,
+    by_norm,
     laid_out_like,
+    linear_maps,
     precision_of,
-    to_map,
 )
 
 
@@ -31,7 +34,7 @@ class CpuKernels:
     """Torch's kernels for CPUs: a pass over the features where plain operations take several."""
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
         return _statistics(features.to(precision_of(features)))
 
     def normalise(
@@ -49,18 +52,17 @@ class CpuKernels:
         return output
 
     def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+        self, gradient: Tensor, features: Tensor, mean: Tensor, variance: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
         del inverse_std  # an argument of the fused kernel
-        # Gradients of scale and shift by given statistics, whose variance is one, are the sums.
-        upstream = laid_out_like(features, gradient).to(mean.dtype)
+        # Those of scale and shift where statistics are given.
         _, products, sums = torch.ops.aten.native_batch_norm_backward(
-            upstream,
+            laid_out_like(features, gradient).to(mean.dtype),
             features.to(mean.dtype),
             None,
             mean,
-            torch.ones_like(mean),
+            variance,
             None,
             None,
             False,
@@ -69,31 +71,21 @@ class CpuKernels:
         )
         return sums, products
 
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
+    def input_gradients(
+        self, gradients: Sequence[Tensor], features: Sequence[Tensor], rows: InputGradientRows
+    ) -> list[Tensor]:
         """See :class:`Kernels`."""
-        scale = inverse_std if weight is None else inverse_std * weight
-        opposite = -scale
-        slope, shift = opposite * mean_product * inverse_std.square(), opposite * mean_gradient
-        values = features.to(mean.dtype)
-        result = apply_statistics(values, slope, shift, mean, torch.ones_like(mean))
-        result.addcmul_(gradient.to(mean.dtype), to_map(scale))
-        return result.to(features.dtype)
+        of_gradients, of_features, summands = linear_maps(features, rows)
+        results = torch._foreach_addcmul(summands, [*features], of_features)
+        torch._foreach_addcmul_(results, [*gradients], of_gradients)
+        return [result.to(x.dtype) for result, x in zip(results, features, strict=True)]
 
 
 class FusedKernels:
     """Torch's CUDA kernels: one pass over the features for each method."""
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
         return _statistics(features)
 
     def normalise(
@@ -111,9 +103,10 @@ class FusedKernels:
         return torch.batch_norm_elemt(features, weight, bias, mean, inverse_std, unused_eps)
 
     def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+        self, gradient: Tensor, features: Tensor, mean: Tensor, variance: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
+        del variance  # an argument of other kernels
         sums, products, _, _ = torch.batch_norm_backward_reduce(
             laid_out_like(features, gradient),
             features,
@@ -124,31 +117,23 @@ class FusedKernels:
             weight_g=False,
             bias_g=False,
         )
-        return sums, products
+        return sums, products * inverse_std
 
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
+    def input_gradients(
+        self, gradients: Sequence[Tensor], features: Sequence[Tensor], rows: InputGradientRows
+    ) -> list[Tensor]:
         """See :class:`Kernels`."""
         # The kernel divides sums by the sum of all counts; ours are divided already.
-        count = torch.ones(1, dtype=torch.int32, device=features.device)
-        return torch.batch_norm_backward_elemt(
-            laid_out_like(features, gradient),
-            features,
-            mean,
-            inverse_std,
-            None if weight is None else weight.to(mean.dtype),
-            mean_gradient,
-            mean_product,
-            count,
-        )
+        count = torch.ones(1, dtype=torch.int32, device=features[0].device)
+        centred_product = rows.mean_product / rows.inverse_std
+        of_kernel = (rows.mean, rows.inverse_std, rows.weight, rows.mean_gradient, centred_product)
+        of_norms = zip(gradients, features, *by_norm(of_kernel, features), strict=True)
+        return [
+            torch.batch_norm_backward_elemt(
+                laid_out_like(x, gradient), x, mean, inverse_std, weight, sum_, product, count
+            )
+            for gradient, x, mean, inverse_std, weight, sum_, product in of_norms
+        ]
 
 
 def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,7 @@
-"""The arithmetic of batch norm when only the pixels of the pictures count.
+"""Statistics and sums of batch norm when only the pixels of the pictures count.
 
-Statistics and sums are of those pixels, and outputs and gradients of the features are zero elsewhere,
-whatever finite values features and gradients hold there.  The two implementations are those of
-:mod:`.kernels`; torch has no fused kernel for statistics and sums that leave pixels out.
+Whatever finite values features and gradients hold elsewhere.  Maps are computed everywhere, by
+:mod:`.kernels`, and cleared there.  Torch has no fused kernel for statistics and sums that leave pixels out.
 """
 
 import torch
@@ -10,8 +9,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.norm.kernels import (
     ALL_BUT_CHANNELS,
-    Kernels,
-    PlainKernels,
+    Reductions,
     apply_statistics,
     densely_laid_out,
     precision_of,
@@ -25,7 +23,7 @@ _SAMPLED = 8
 """Rows and columns from one sampled pixel to the next."""
 
 
-def valid_kernels_for(features: Tensor, cells: ValidCells) -> Kernels:
+def valid_kernels_for(features: Tensor, cells: ValidCells) -> Reductions:
     """Those of the features' device.
 
     Args:
@@ -46,54 +44,20 @@ class ValidPlainKernels:
         self.is_valid, self.count = cells.is_valid, cells.count
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
         values = features.to(precision_of(features))
         count = self.count.to(values.dtype)
         mean = self._sum(values) / count
-        return mean, self._sum(_mapped(values, mean, None, None).square_()) / count
-
-    def normalise(
-        self,
-        features: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        mean: Tensor,
-        variance: Tensor,
-        inverse_std: Tensor,
-    ) -> Tensor:
-        """See :class:`Kernels`."""
-        everywhere = PlainKernels().normalise(features, weight, bias, mean, variance, inverse_std)
-        if (
-            torch.compiler.is_compiling()
-        ):  # torch 2.11 loses all gradients of an output that is changed in place
-            return everywhere * self.is_valid
-        return everywhere.mul_(self.is_valid)
+        return mean, self._sum(_normalised(values, mean, torch.ones_like(mean)).square_()) / count
 
     def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+        self, gradient: Tensor, features: Tensor, mean: Tensor, variance: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
+        """See :class:`Reductions`."""
         del inverse_std  # an argument of the fused kernel
         upstream = gradient.to(mean.dtype)
-        products = _mapped(features.to(mean.dtype), mean, None, None).mul_(upstream)
+        products = _normalised(features.to(mean.dtype), mean, variance).mul_(upstream)
         return self._sum(upstream), self._sum(products)
-
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
-        """See :class:`Kernels`."""
-        scale = inverse_std if weight is None else inverse_std * weight
-        slope = -scale * mean_product * inverse_std.square()
-        result = _mapped(features.to(mean.dtype), mean, slope, -scale * mean_gradient)
-        result.addcmul_(gradient.to(mean.dtype), to_map(scale)).mul_(self.is_valid)
-        return result.to(features.dtype)
 
     def _sum(self, values: Tensor) -> Tensor:
         """``(C,)``, over the pixels that count; exact products whatever autocast is told."""
@@ -109,7 +73,7 @@ class ValidFusedKernels:
         self.is_valid, self.count = cells.is_valid, cells.count
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`.
+        """See :class:`Reductions`.
 
         The padding is filled with a number for each channel, which is known, and what it adds to the
         statistics of all pixels is taken off them.  Any number would do; near the mean, no digits are lost.
@@ -131,42 +95,13 @@ class ValidFusedKernels:
         values = sampled.to(precision_of(features)) * counts
         return (values.sum(ALL_BUT_CHANNELS) / counts.sum().clamp(min=1)).to(features.dtype)
 
-    def normalise(
-        self,
-        features: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        mean: Tensor,
-        variance: Tensor,
-        inverse_std: Tensor,
-    ) -> Tensor:
-        """See :class:`Kernels`."""
-        everywhere = FusedKernels().normalise(features, weight, bias, mean, variance, inverse_std)
-        return everywhere.mul_(self.is_valid)
-
     def gradient_sums(
-        self, gradient: Tensor, features: Tensor, mean: Tensor, inverse_std: Tensor
+        self, gradient: Tensor, features: Tensor, mean: Tensor, variance: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`Kernels`."""
-        return FusedKernels().gradient_sums(gradient * self.is_valid, features, mean, inverse_std)
-
-    def input_gradient(
-        self,
-        gradient: Tensor,
-        features: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        inverse_std: Tensor,
-        mean_gradient: Tensor,
-        mean_product: Tensor,
-    ) -> Tensor:
-        """See :class:`Kernels`."""
-        everywhere = FusedKernels().input_gradient(
-            gradient, features, weight, mean, inverse_std, mean_gradient, mean_product
-        )
-        return everywhere.mul_(self.is_valid)
+        """See :class:`Reductions`."""
+        return FusedKernels().gradient_sums(gradient * self.is_valid, features, mean, variance, inverse_std)
 
 
-def _mapped(values: Tensor, mean: Tensor, factor: Tensor | None, summand: Tensor | None) -> Tensor:
-    """``(values - mean) * factor + summand`` of each channel."""
-    return apply_statistics(values, factor, summand, mean, torch.ones_like(mean))
+def _normalised(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Of each channel; a variance of 1 only takes the mean off."""
+    return apply_statistics(values, None, None, mean, variance)

@@ -2,7 +2,7 @@
 
 Vectors have some hundred elements, so an operator costs its call and not its work.  On a CPU the arithmetic
 is therefore NumPy's, whose calls are cheaper than torch's, on the memory of the tensors; on other devices,
-and where torch only takes note of operators, it is torch's.  What is written between :func:`rows_of` and
+and where torch only takes note of operators, it is torch's.  What is written between :func:`gather` and
 :func:`join` is for both: Python's operators and ``clip``.
 """
 
@@ -13,40 +13,52 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.utils.dlpack import from_dlpack
 
 _NUMPY_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
-def rows_of(vector: Tensor, num_rows: int) -> Any:
-    """So many vectors that lie end to end in one, as rows that share its memory.
+def gather(vectors: Sequence[Tensor], num_rows: int) -> tuple[Tensor, Any]:
+    """Vectors end to end, to be sent and to be computed with.
 
     Args:
-        vector: ``(num_rows * T,)``, needs no gradient.
-        num_rows: How many.
+        vectors: ``(C,)`` each, of any dtypes; all together ``num_rows`` times T channels.
+        num_rows: How many vectors of all channels they make.
 
     Returns:
-        ``(num_rows, T)``, a NumPy array or a tensor.
+        ``(num_rows * T,)`` float64 without a gradient, and ``(num_rows, T)``, a NumPy array or a tensor that
+        shares its memory.
     """
-    if _is_on_host(vector):
-        return vector.numpy().reshape(num_rows, -1)
-    return vector.view(num_rows, -1)
+    with torch.no_grad():
+        if not _is_on_host(vectors[0]):
+            vector = torch.cat([*vectors]).double()
+            return vector, vector.view(num_rows, -1)
+        values = np.empty(sum(len(vector) for vector in vectors))
+        vector = torch.frombuffer(values, dtype=torch.float64)
+        torch.cat([*vectors], out=vector)
+    return vector, values.reshape(num_rows, -1)
 
 
-def join(rows: Sequence[Any], dtype: torch.dtype) -> Tensor:
-    """Rows, or other vectors of one kind, end to end.
+def join(rows: Sequence[Any], dtype: torch.dtype, *, as_maps: bool = False) -> Tensor:
+    """Rows end to end.
 
     Args:
-        rows: ``(T,)`` each.
+        rows: ``(T,)`` each, as :func:`gather` gives them or made of these.
         dtype: Float32 or float64.
+        as_maps: Give ``(len(rows) * T, 1, 1)``, whose parts broadcast over ``(N, C, H, W)``, and not
+            ``(len(rows) * T,)``.
     """
+    shape = (-1, 1, 1) if as_maps else (-1,)
     if isinstance(rows[0], Tensor):
-        return torch.cat([*rows]).to(dtype)
+        return torch.cat([*rows]).to(dtype).view(shape)
     values = np.concatenate(rows, dtype=_NUMPY_DTYPES[dtype], casting="same_kind")
-    return torch.frombuffer(values, dtype=dtype)
+    joined: Tensor = from_dlpack(values.reshape(shape))  # unlike from_numpy no operator
+    return joined
 
 
 def spread(values: Sequence[float | Tensor], sizes: Sequence[int], *, like: Tensor) -> Tensor:
-    """One number for each norm as one for each channel, made on the device without a copy to it.
+    """A number of each norm for each of its channels, made on the device without a copy to it.
 
     Args:
         values: Python's numbers, or scalars on the device.
@@ -75,4 +87,8 @@ def silently() -> AbstractContextManager[object]:
 
 def _is_on_host(tensor: Tensor) -> bool:
     """Whether NumPy can have the memory: of a CPU's tensor that is neither compiled nor a fake."""
-    return not torch.compiler.is_compiling() and tensor.device.type == "cpu" and type(tensor) is Tensor
+    return (
+        not torch.compiler.is_compiling()
+        and tensor.device.type == "cpu"
+        and type(tensor) in (Tensor, Parameter)
+    )

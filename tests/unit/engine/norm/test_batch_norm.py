@@ -87,6 +87,28 @@ def test_norms_that_are_due_together_are_those_of_the_pictures_pixels(
                 assert_near(gradient_of(parameter), gradient_of(other))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_maps_keep_dtype_and_layout_and_what_the_padding_holds_has_no_effect(
+    dtype: torch.dtype, tolerance: float, layout: torch.memory_format
+) -> None:
+    padding = ~is_valid_at(SHAPES[0])
+    x, slope = (seeded(*SHAPES[0], seed=seed).masked_fill(padding, 1e6) for seed in range(2))
+    found = x.to(dtype, memory_format=layout).requires_grad_()
+    exact = pixels_of(found.detach().double()).requires_grad_()
+
+    y = normalise(loaded(nn.BatchNorm2d(3)).float(), found, AREA)
+    torch.autograd.backward(y, slope.to(dtype))
+    expected = loaded(nn.BatchNorm2d(3))(exact)
+    torch.autograd.backward(expected, pixels_of(slope.to(dtype).double()))
+
+    for map_, pixels in ((y, expected), (gradient_of(found), gradient_of(exact))):
+        assert map_.dtype == dtype
+        assert map_.is_contiguous(memory_format=layout)
+        assert not map_.masked_select(padding).any()
+        assert_near(pixels_of(map_.double()), pixels, tolerance)
+
+
 @pytest.mark.parametrize(
     "norm",
     [

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.norm.kernels import Kernels, PlainKernels, densely_laid_out
+from hrdet_cli.engine.norm.kernels import InputGradientRows, Kernels, PlainKernels, densely_laid_out
 from hrdet_cli.engine.norm.native_kernels import CpuKernels, FusedKernels, kernels_for
+from hrdet_cli.engine.norm.vectors import gather
 
 C = 6
 
@@ -27,7 +28,7 @@ MEAN_GRADIENT, MEAN_PRODUCT = seeded(C, seed=6), seeded(C, seed=7)
 
 
 def to_map(values: Tensor) -> Tensor:
-    return values.view(1, C, 1, 1)
+    return values.view(1, -1, 1, 1)
 
 
 def is_dense(x: Tensor) -> bool:
@@ -41,7 +42,8 @@ def accumulation_dtype(x: Tensor) -> torch.dtype:
 def check(x: Tensor, *vectors: Tensor) -> None:
     """What torch's CUDA kernels ask of their arguments."""
     assert is_dense(x)
-    assert all(v.dtype == accumulation_dtype(x) and v.is_contiguous() and v.shape == (C,) for v in vectors)
+    expected = accumulation_dtype(x), (x.shape[1],)
+    assert all((v.dtype, tuple(v.shape)) == expected and v.is_contiguous() for v in vectors)
 
 
 def restated_update_stats(x: Tensor, mean: None, variance: None, momentum: float) -> tuple[Tensor, Tensor]:
@@ -124,6 +126,14 @@ def like(features: Tensor, *vectors: Tensor) -> list[Tensor]:
     return [vector.to(accumulation_dtype(features)) for vector in vectors]
 
 
+def input_gradients(
+    kernels: Kernels, gradients: list[Tensor], features: list[Tensor], *vectors: Tensor
+) -> list[Tensor]:
+    """Given mean, inverse_std, weight, mean_gradient and mean_product of each channel, in this order."""
+    _, rows = gather(vectors, len(vectors))
+    return kernels.input_gradients(gradients, features, InputGradientRows(*rows))
+
+
 def assert_near(found: Tensor, expected: Tensor, features: Tensor) -> None:
     """To the precision of the features' dtype."""
     tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}[found.dtype]
@@ -162,48 +172,54 @@ def test_gradients_are_those_of_autograd(kernels: Kernels, affine: bool) -> None
     scale = WEIGHT if affine else torch.ones_like(WEIGHT)
     y = (x - to_map(mean)) * to_map(inverse_std) * to_map(scale)
     (expected,) = torch.autograd.grad(y, x, GRADIENT)
-    saved = mean.detach(), inverse_std.detach()
+    mean, inverse_std = mean.detach(), inverse_std.detach()
 
-    sums, products = kernels.gradient_sums(GRADIENT, FEATURES, *saved)
+    sums, products = kernels.gradient_sums(GRADIENT, FEATURES, mean, inverse_std.pow(-2), inverse_std)
     count = FEATURES.numel() // C
-    weight = WEIGHT if affine else None
-    found = kernels.input_gradient(GRADIENT, FEATURES, weight, *saved, sums / count, products / count)
+    (found,) = input_gradients(
+        kernels, [GRADIENT], [FEATURES], mean, inverse_std, scale, sums / count, products / count
+    )
 
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
 def test_input_gradients_have_the_features_dtype_and_layout(kernels: Kernels, features: Tensor) -> None:
     gradient = GRADIENT.to(features.dtype)  # NCHW, whatever the features are
-    vectors = like(features, WEIGHT, MEAN, INVERSE_STD, MEAN_GRADIENT, MEAN_PRODUCT)
+    variance = INVERSE_STD.pow(-2)
 
-    sums, products = kernels.gradient_sums(gradient, features, *vectors[1:3])
-    found = kernels.input_gradient(gradient, features, *vectors)
+    sums, products = kernels.gradient_sums(gradient, features, *like(features, MEAN, variance, INVERSE_STD))
+    vectors = MEAN, INVERSE_STD, WEIGHT, MEAN_GRADIENT, MEAN_PRODUCT
+    (found,) = input_gradients(kernels, [gradient], [features], *vectors)
 
-    exact_gradient, centred = gradient.double(), features.double() - to_map(MEAN)
+    exact_gradient = gradient.double()
+    normalised = (features.double() - to_map(MEAN)) * to_map(INVERSE_STD)
     assert sums.dtype == products.dtype == accumulation_dtype(features)
     assert_near(sums, exact_gradient.sum((0, 2, 3)), features)
-    assert_near(products, (exact_gradient * centred).sum((0, 2, 3)), features)
-    inner = exact_gradient - to_map(MEAN_GRADIENT) - centred * to_map(MEAN_PRODUCT * INVERSE_STD.square())
+    assert_near(products, (exact_gradient * normalised).sum((0, 2, 3)), features)
+    inner = exact_gradient - to_map(MEAN_GRADIENT) - normalised * to_map(MEAN_PRODUCT)
     assert (found.dtype, found.stride()) == (features.dtype, features.stride())
     assert_near(found, inner * to_map(INVERSE_STD * WEIGHT), features)
+
+
+def test_several_norms_get_their_own_channels(kernels: Kernels) -> None:
+    other = FEATURES[:, :2].float()  # fewer channels, another dtype
+    vectors = MEAN, INVERSE_STD, WEIGHT, MEAN_GRADIENT, MEAN_PRODUCT
+    both = [torch.cat((vector, vector[:2])) for vector in vectors]
+
+    together = input_gradients(kernels, [GRADIENT, GRADIENT[:, :2].float()], [FEATURES, other], *both)
+
+    (alone,) = input_gradients(kernels, [GRADIENT], [FEATURES], *vectors)
+    assert torch.equal(together[0], alone)
+    assert together[1].dtype == torch.float32
+    torch.testing.assert_close(together[1].double(), alone[:, :2], rtol=1e-5, atol=1e-4)
 
 
 def test_an_expanded_gradient_is_laid_out_before_it_meets_a_kernel(kernels: Kernels) -> None:
     gradient = torch.ones((), dtype=torch.float64).expand_as(FEATURES)  # what sum() sends back
 
-    sums, _ = kernels.gradient_sums(gradient, FEATURES, MEAN, INVERSE_STD)
+    sums, _ = kernels.gradient_sums(gradient, FEATURES, MEAN, INVERSE_STD.pow(-2), INVERSE_STD)
 
     assert sums.tolist() == [70.0] * C
-
-
-def test_weights_of_a_lower_precision_are_lifted_for_the_backward_kernel(kernels: Kernels) -> None:
-    features, gradient = FEATURES.bfloat16(), GRADIENT.bfloat16()
-    vectors = like(features, MEAN, INVERSE_STD, MEAN_GRADIENT, MEAN_PRODUCT)
-
-    low = kernels.input_gradient(gradient, features, WEIGHT.bfloat16(), *vectors)
-    high = kernels.input_gradient(gradient, features, WEIGHT.bfloat16().float(), *vectors)
-
-    assert torch.equal(low, high)
 
 
 def test_layouts_that_are_dense_are_kept_and_others_copied() -> None:
