@@ -25,7 +25,7 @@ _PLACEHOLDER = re.compile(r"\.\.\.|\$?\{?[A-Z][A-Z_]*\}?")
 _KEY = re.compile(
     r"(?:model|norm|data|augmentation|padding|optimisation|evaluation|run)(?:\.[a-z0-9_]+)+(?==|$)"
 )
-_ENDS_OF_FILES = ("json", "lock", "md", "pt", "py", "yaml")
+_ENDS_OF_FILES = ("json", "lock", "md", "pt", "py", "safetensors", "yaml")
 _PRESETS_OF_ALL_KINDS = (
     "hrnet-w18",
     "mask-hrnet-w18-mstrain-pad",
@@ -47,12 +47,13 @@ def parse(words: Sequence[str]) -> None:
     Raises:
         Exception: Our own or Typer's, of what cannot be understood.
     """
+    if not set(words).isdisjoint(_OF_ALL_COMMANDS):  # which act as soon as they are met
+        return
     command, context, left = _ROOT, None, list(words)
-    while hasattr(command, "commands") and left and left[0] not in _OF_ALL_COMMANDS:
+    while hasattr(command, "commands") and left:
         context = command.context_class(command, info_name="hrdet", parent=context)
         _, command, left = command.resolve_command(context, left)
-    if left[:1] != ["--help"]:
-        command.make_context(command.name, left, context)
+    command.make_context(command.name, left, context)
 
 
 def with_values(words: Sequence[str]) -> list[str]:
