@@ -3,10 +3,12 @@
 import json
 import time
 from dataclasses import asdict, dataclass
-
-from torch.distributed import Store
+from typing import TYPE_CHECKING
 
 from hrdet_cli.errors import HrdetError, LostProcessError
+
+if TYPE_CHECKING:  # what plans a run looks here, too, and does without torch
+    from torch.distributed import Store
 
 _KEY, _READERS = "failure", "failure-readers"
 
@@ -48,7 +50,7 @@ class FailureBoard:
         size: Number of processes.
     """
 
-    def __init__(self, store: Store, *, rank: int, size: int) -> None:
+    def __init__(self, store: "Store", *, rank: int, size: int) -> None:
         self._store = store
         self._rank = rank
         self._size = size
