@@ -37,6 +37,7 @@ from hrdet_cli.cli.process_options import (
 )
 from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
 from hrdet_cli.cli.refusal import refused_for_all
+from hrdet_cli.cli.rehearse import NetworkOption, RateOption, RehearseOption, parse_shape, rehearse_run
 from hrdet_cli.cli.standard_streams import do_without_stdout
 from hrdet_cli.errors import OutputError, SpecError
 from hrdet_cli.wording import command, shortened
@@ -95,6 +96,9 @@ def train(
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    rehearse: RehearseOption = None,
+    network: NetworkOption = None,
+    rate: RateOption = None,
     nodes: NodesOption = None,
     master_addr: MasterAddrOption = None,
     master_port: MasterPortOption = DEFAULT_PORT,
@@ -121,8 +125,20 @@ def train(
         names = " and ".join(name for name, is_given in chosen.items() if is_given)
         raise SpecError([f"{names} exclude each other"])
     run_dir = _run_folder(run, run_dir, resumes=resume or auto_resume)
-    if as_json and not dry_run:
-        raise SpecError(["--json goes with --dry-run; a run writes metrics.jsonl into its folder"])
+    if as_json and not dry_run and rehearse is None:
+        raise SpecError(
+            ["--json goes with --dry-run and --rehearse; a run writes metrics.jsonl into its folder"]
+        )
+    shape = None if rehearse is None else parse_shape(rehearse)
+    if shape is not None and (dry_run or nodes is not None or any(chosen.values())):
+        raise SpecError(
+            [
+                f"--rehearse {rehearse}: plans a new run and stops; leave --nodes, --dry-run, "
+                "--resume, --auto-resume and --overwrite away"
+            ]
+        )
+    if shape is None and (network or rate is not None):
+        raise SpecError(["--network and --rate go with --rehearse NODESxGPUS"])
     mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
     processes.check()
     with refused_for_all(processes):
@@ -138,8 +154,11 @@ def train(
             from_scratch=from_scratch,
         )
         path = run_dir or Path("runs") / loaded.spec.name
-        if not dry_run and waits_for_others(processes):
+        if not dry_run and shape is None and waits_for_others(processes):
             _check_node(loaded, path, processes, resume=mode, overwrite=overwrite)
+    if shape is not None:
+        rehearse_run(loaded, shape, networks=network or (), rate=rate, run_dir=run_dir, as_json=as_json)
+        return
     if dry_run:
         _print_plan(loaded, processes, as_json=as_json)
         return

@@ -8,6 +8,7 @@
     │                      Pictures that could not be read
     ├── metrics.jsonl      a line per step and per evaluation
     ├── checkpoints/       last.pt, best.pt, epoch-004.pt, ...; best-ema.pt where an average is kept
+    ├── rehearsal.json     what `hrdet train --rehearse` planned before, where it did; and rehearsal.png
     ├── pictures/          the first training batches; curves.png, of losses, rate and AP
     ├── logs/              rank-0.log; of runs in several processes rank-1.log, ... too, on each one's node;
     │                      rank-0.stacks, nccl-trace-rank-0, ... after a hang
@@ -51,6 +52,8 @@ class RunFolder:
         self.metrics_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.pictures = path / "pictures"
+        self.rehearsal_file = path / "rehearsal.json"
+        self.rehearsal_picture = path / "rehearsal.png"
         self.curves_file = self.pictures / "curves.png"
         self.evaluation = path / "evaluation"
         self.ema_evaluation = path / "evaluation-ema"
@@ -230,7 +233,8 @@ class RunFolder:
 
     def _has_only_own_parts(self) -> bool:
         """Whether all that lies in the folder has a name that a run gives."""
-        own = {file.name for file in (self.spec_file, self.record_file, self.metrics_file)}
+        files = (self.spec_file, self.record_file, self.metrics_file)
+        own = {file.name for file in (*files, self.rehearsal_file, self.rehearsal_picture)}
         folders = (self.checkpoints, self._replaced, self.pictures, self.trackers, self.logs)
         own |= {part.name for part in (*folders, self.evaluation, self.ema_evaluation)} | {LOCK_FILE}
         return all(entry.name.removesuffix(".tmp") in own for entry in self.path.iterdir())

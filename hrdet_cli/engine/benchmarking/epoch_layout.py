@@ -24,12 +24,14 @@ class EpochLayout:
         num_useful_pixels: Pixels of all batches that belong to pictures.
         num_pictures: In the batch of one process.
         requests_by_canvas: Some of the batches that lie on each canvas.
+        num_boxes: For each step the boxes of every process's pictures, as annotated.
     """
 
     canvases: tuple[tuple[Size, ...], ...]
     num_useful_pixels: int
     num_pictures: int
     requests_by_canvas: Mapping[Size, tuple[BatchRequest, ...]]
+    num_boxes: tuple[tuple[int, ...], ...]
 
     @cached_property
     def count_by_canvas(self) -> Mapping[Size, int]:
@@ -82,7 +84,7 @@ def lay_out_epoch(steps: TrainingSteps, *, num_processes: int) -> EpochLayout:
         DataError: A batch has no canvas.
     """
     size = steps.batch_size // num_processes
-    canvases = []
+    canvases, boxes = [], []
     num_useful = 0
     requests: dict[Size, list[BatchRequest]] = {}
     for layout in steps.layouts(0, World()):
@@ -96,11 +98,15 @@ def lay_out_epoch(steps: TrainingSteps, *, num_processes: int) -> EpochLayout:
             if len(kept) < _KEPT_REQUESTS:
                 kept.append(request)
         canvases.append(tuple(of_step))
+        of_pictures = steps.num_boxes_of(layout.request)
+        starts = range(0, steps.batch_size, size)
+        boxes.append(tuple(sum(of_pictures[start : start + size]) for start in starts))
     return EpochLayout(
         canvases=tuple(canvases),
         num_useful_pixels=num_useful,
         num_pictures=size,
         requests_by_canvas={canvas: tuple(kept) for canvas, kept in requests.items()},
+        num_boxes=tuple(boxes),
     )
 
 

@@ -150,6 +150,10 @@ class TrainingSteps:
         """Boxes that a picture can have at most, pasted ones included; crowd regions do not count."""
         return (2 if self._pastes else 1) * int(self._annotations.num_boxes[self.indices].max())
 
+    def num_boxes_of(self, request: BatchRequest) -> list[int]:
+        """Boxes of each picture of a batch, as annotated; crowd regions do not count."""
+        return [int(self._annotations.num_boxes[index]) for index in request.indices]
+
     def order_of(self, epoch: int) -> Showings:
         """The global batches ``(S, B)`` of an epoch, whose pictures are positions in the annotation file."""
         showings = self.sampler.draw(seed=self._seed, epoch=epoch)

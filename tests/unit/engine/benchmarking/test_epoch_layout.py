@@ -51,7 +51,9 @@ def steps_of(padding: PaddingPolicy, *, batch_size: int) -> TrainingSteps:
 
 
 def layout_with(*steps: tuple[Size, ...], num_pictures: int = 2) -> EpochLayout:
-    return EpochLayout(steps, num_useful_pixels=1, num_pictures=num_pictures, requests_by_canvas={})
+    return EpochLayout(
+        steps, num_useful_pixels=1, num_pictures=num_pictures, requests_by_canvas={}, num_boxes=()
+    )
 
 
 @pytest.mark.parametrize(

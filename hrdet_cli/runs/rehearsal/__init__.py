@@ -1,0 +1,1 @@
+"""``hrdet train --rehearse``: a run over many processes, planned on one machine."""
