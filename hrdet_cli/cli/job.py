@@ -134,6 +134,8 @@ def job(
         compute=compute or (TO_FILL if scheduler is Scheduler.AZUREML else ""),
         runtime=runtime or DEFAULT_RUNTIME,
     )
+    if is_contained:
+        print_notices(training.notices(spec))
     if blanks := list(planned.blanks()):
         print_notices([f"the file says {TO_FILL} where only you know: {first_few(blanks, len(blanks))}"])
     typer.echo(render_job(planned, scheduler.value), nl=False)
@@ -164,6 +166,15 @@ class _Training:
             extra_layers=[*layers, *weights_layers(self.weights)],
             from_scratch=self.from_scratch,
         ).spec
+
+    def notices(self, spec: "ExperimentSpec") -> Iterator[str]:
+        """What may be elsewhere in a container."""
+        annotations = spec.data.locate("train").annotations
+        if self.train_data is None and spec.data.demo is None and not annotations.is_absolute():
+            yield (
+                f"the spec's data are {annotations}, from the container's working folder on; --train-data "
+                "and --val-data name others"
+            )
 
     def words(self) -> Iterator[str]:
         """The options of ``hrdet train`` that say the same."""

@@ -39,6 +39,11 @@ def test_a_file_with_all_that_can_be_known_has_nothing_to_fill_in() -> None:
     assert "--run-dir /runs/demo " in container["args"][0]
 
 
+def test_data_that_only_a_working_folder_has_are_pointed_out() -> None:
+    result = CliRunner().invoke(app, ["job", "kubernetes", "--preset", "hrnet-w18"], catch_exceptions=False)
+    assert "from the container's working folder on" in result.output
+
+
 def test_an_option_that_a_file_has_no_place_for_is_refused() -> None:
     with pytest.raises(SpecError) as raised:
         run("slurm", "--preset", "demo", "--image", "a", "--spot")
