@@ -10,6 +10,7 @@ from typing import cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.constants import default_pg_timeout
 
 from hrdet_cli.engine.distributed.activity import collective, exchanging
 
@@ -68,6 +69,7 @@ class SumUnderWay:
 
 
 def _timeout_of_default_group() -> timedelta:
-    """How long an exchange may take; a new group would have torch's default."""
+    """How long an exchange may take; a new group would have torch's default, as one without options has."""
     group = dist.distributed_c10d._get_default_group()
-    return group._get_backend(torch.device("cpu")).options._timeout
+    options = group._get_backend(torch.device("cpu")).options
+    return default_pg_timeout if options is None else options._timeout
