@@ -1,5 +1,7 @@
 """A rehearsal as a picture: what each process has to do, and what a step is made of."""
 
+from typing import Any
+
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -7,6 +9,8 @@ from hrdet_cli.engine.visualisation.palette import INK, MUTED, class_colour, hex
 from hrdet_cli.engine.visualisation.plot_text import quieten, render, write
 
 _PARTS = ("computing", "imbalance", "messages", "gradients")
+_ABOVE: Any = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": 9}
+"""Where a legend hides nothing."""
 _WIDTH_INCHES, _HEIGHT_INCHES = 14.0, 5.2
 
 
@@ -44,8 +48,8 @@ def draw_rehearsal(
         loads.bar(places, shares, width=0.4, color=hex_of(class_colour(colour)), label=name)
     loads.set_title("an epoch of each process, over the mean of all", loc="left", fontsize=10)
     loads.set_xlabel("rank", fontsize=10, color=hex_of(MUTED))
-    loads.legend(frameon=False, fontsize=9, loc="lower right", ncols=2)
-    bars = figure.add_axes((0.62, 0.13, 0.35, 0.62))
+    loads.legend(ncols=2, **_ABOVE)
+    bars = figure.add_axes((0.6, 0.13, 0.37, 0.62))
     quieten(bars)
     names = list(steps)
     ends = [0.0] * len(names)
@@ -55,5 +59,5 @@ def draw_rehearsal(
         ends = [end + length for end, length in zip(ends, lengths, strict=True)]
     bars.invert_yaxis()
     bars.set_title("seconds of a step", loc="left", fontsize=10)
-    bars.legend(frameon=False, fontsize=9, loc="lower right")
+    bars.legend(ncols=len(_PARTS), **_ABOVE)
     return render(figure)
