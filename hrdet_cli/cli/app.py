@@ -10,6 +10,7 @@ import hrdet_cli
 from hrdet_cli.cli.benchmark_pad import benchmark_pad
 from hrdet_cli.cli.benchmark_syncbn import benchmark_syncbn
 from hrdet_cli.cli.check_data import check_data
+from hrdet_cli.cli.compare import compare
 from hrdet_cli.cli.convert import convert
 from hrdet_cli.cli.display.console import quieten
 from hrdet_cli.cli.display.work import shown_work
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command("train", cls=HrdetCommand)(train)
 app.command("eval", cls=HrdetCommand)(evaluate)
 app.command("predict", cls=HrdetCommand)(predict)
+app.command("compare", cls=HrdetCommand)(compare)
 app.command("export", cls=HrdetCommand)(export)
 app.command("import", cls=HrdetCommand)(import_config)
 app.command("inspect-batch", cls=HrdetCommand)(inspect_batch)

@@ -19,6 +19,7 @@ from hrdet_cli.wording import command, shortened
 _COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
     **dict.fromkeys(("fit", "training", "finetune", "fine-tune", "resume"), "train"),
     **dict.fromkeys(("test", "val", "validate", "evaluate", "evaluation", "score"), "eval"),
+    **dict.fromkeys(("diff", "versus", "vs"), "compare"),
     **dict.fromkeys(("detect", "infer", "inference", "demo", "inspect", "visualize"), "predict"),
     **dict.fromkeys(("onnx", "deploy"), "export"),
     **dict.fromkeys(("preset", "list", "models", "configs"), "presets list"),

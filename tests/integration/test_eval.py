@@ -258,3 +258,23 @@ def test_annotations_are_refused_as_training_refuses_them(
     path.write_bytes(b'{"images": "\xf6l"}')
     outcome = hrdet(*options)
     assert (outcome.exit_code, "byte 12, in line 1, is 0xf6" in outcome.stderr) == (3, True)
+
+
+def test_saved_results_are_compared_on_the_screen_in_json_and_on_a_page(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    evaluation, copy = finished_run.folder / "evaluation", tmp_path / "copy"
+    shutil.copytree(evaluation, copy)
+    page = tmp_path / "page.html"
+    outcome = hrdet("compare", evaluation, copy, "--html", page)
+    assert outcome.exit_code == 0
+    assert "note: " in outcome.stderr, "of the copy no run is known"
+    assert "A and B are the same: +0.000 (+0.000 to +0.000)" in outcome.stdout
+    assert outcome.stdout.endswith(f"{page}\n")
+    assert "They make as many errors in every picture." in page.read_text()
+    outcome = hrdet("compare", evaluation, copy, "--json")
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout)["differences"][0]["box"]["numbers"]["AP"]["verdict"] == "the same"
+    outcome = hrdet("compare", evaluation, "vs")
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "hrdet compare A1 A2 vs B1 B2" in outcome.stderr

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, Self, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
+if TYPE_CHECKING:  # who reads detections from a file needs no torch
+    from torch import Tensor
+
+    from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 
 _DECIMALS = 3
 """Of coordinates: a thousandth of a pixel halves the file and is far below what a metric can see."""
@@ -47,7 +49,7 @@ class DetectionTable:
     masks: Sequence[dict[str, Any]] | None = None
 
     @classmethod
-    def of(cls, pictures: Iterable[PictureDetections]) -> Self:
+    def of(cls, pictures: Iterable["PictureDetections"]) -> Self:
         """Those of pictures in any order."""
         in_order = sorted(pictures, key=lambda picture: picture.image_id)
         masks = [picture.masks.to_json() for picture in in_order if picture.masks is not None]
@@ -61,6 +63,16 @@ class DetectionTable:
             boxes=np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).round(_DECIMALS),
             scores=_joined(np.zeros(0), [picture.scores for picture in in_order]),
             masks=[mask for of_picture in masks for mask in of_picture] if masks else None,
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Those that have ``(R,)`` ascending numbers."""
+        return type(self)(
+            image_ids=self.image_ids[rows],
+            labels=self.labels[rows],
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            masks=None if self.masks is None else [self.masks[row] for row in rows.tolist()],
         )
 
     def results(self, category_ids: Sequence[int]) -> list[CocoResult]:
@@ -85,6 +97,6 @@ class DetectionTable:
         return results
 
 
-def _joined(none: NDArray[Any], parts: Iterable[Tensor]) -> NDArray[Any]:
+def _joined(none: NDArray[Any], parts: Iterable["Tensor"]) -> NDArray[Any]:
     """The rows of all parts, with the type of numbers that ``none`` has, whose rows are none."""
     return np.concatenate([none, *(part.numpy() for part in parts)])

@@ -77,6 +77,14 @@ class Comparison:
     federated: Federated | None = None
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: SIZES)
 
+    def groups_of(self, objects: Objects) -> NDArray[np.int64]:
+        """``(N,)`` a number for the picture and class of each object of either side."""
+        return self.group_of(objects.pictures, objects.classes)
+
+    def group_of(self, pictures: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of pictures and classes."""
+        return pictures * self.num_classes + classes
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:

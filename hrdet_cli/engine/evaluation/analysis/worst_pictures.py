@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrdet_cli.engine.evaluation.analysis.analysis import Analysis
+from hrdet_cli.engine.evaluation.analysis.picture_errors import count_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,21 @@ class BadPicture:
 
 def worst_pictures(analysis: Analysis, number: int) -> list[BadPicture]:
     """Pictures with the most errors, the worst first; fewer than asked for where the others have none."""
-    comparison, matching = analysis.comparison, analysis.matching
-    num_pictures = len(comparison.picture_sizes)
-    taken = comparison.scores >= analysis.min_score
-    is_false = matching.is_false & taken
-    is_missed = matching.counts.copy()
-    is_missed[matching.objects[matching.is_right & taken]] = False
-    of_found, of_true = comparison.found.pictures, comparison.truth.pictures
-    num_false = np.bincount(of_found[is_false], minlength=num_pictures)
-    num_missed = np.bincount(of_true[is_missed], minlength=num_pictures)
-    num_objects = np.bincount(of_true[matching.counts], minlength=num_pictures)
-    badness = num_missed + np.bincount(
-        of_found[is_false], weights=comparison.scores[is_false], minlength=num_pictures
+    comparison = analysis.comparison
+    errors = count_errors(comparison, analysis.matching, min_score=analysis.min_score)
+    of_false = np.bincount(
+        comparison.found.pictures[errors.is_false],
+        weights=comparison.scores[errors.is_false],
+        minlength=len(errors.num_missed),
     )
+    badness = errors.num_missed + of_false
     worst = np.argsort(-badness, kind="stable")[:number].tolist()
     return [
         BadPicture(
             picture,
-            int(num_false[picture]),
-            int(num_missed[picture]),
-            int(num_objects[picture]),
+            int(errors.num_false[picture]),
+            int(errors.num_missed[picture]),
+            int(errors.num_objects[picture]),
             float(badness[picture]),
         )
         for picture in worst
