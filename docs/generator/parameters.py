@@ -17,24 +17,34 @@ class Parameter:
     """An option or an argument.
 
     Attributes:
-        spelling: ``--preset NAME``; of an argument ``RUN``.
+        names: ``--quiet`` and ``-q``; none of an argument.
+        value: What is given to it, ``NAME``; nothing of a switch.
         help: What it is for.
         panel: The heading it is listed under; empty where it has none.
         default: The value it has where it is not given; None where that is nothing to be told.
         least: Of a number.
         most: Of a number.
-        is_option: Or else an argument.
         is_required: Whether it has to be given.
     """
 
-    spelling: str
+    names: tuple[str, ...]
+    value: str
     help: str
     panel: str
     default: str | None
     least: float | None
     most: float | None
-    is_option: bool
     is_required: bool
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it has a name; else it is an argument."""
+        return bool(self.names)
+
+    @property
+    def spelling(self) -> str:
+        """``--preset NAME``; of an argument ``RUN``."""
+        return " ".join(filter(None, [", ".join(self.names), self.value]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +79,22 @@ def _parameters(callback: Callable[..., Any]) -> Iterator[Parameter]:
 def _describe(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: Any) -> Parameter:
     is_option = isinstance(info, OptionInfo)
     metavar = info.metavar or _choices_of(kind) or (_value_of(kind) if is_option else name.upper())
-    names = _names_of(info) or f"--{name.replace('_', '-')}"
-    spelling = metavar if not is_option else names if kind is bool else f"{names} {metavar}"
     is_told = isinstance(default, str | int | float | Path) and not isinstance(default, bool)
     return Parameter(
-        spelling=spelling,
+        names=(_names_of(info) or (f"--{name.replace('_', '-')}",)) if is_option else (),
+        value="" if is_option and kind is bool else metavar,
         help=info.help or "",
         panel=info.rich_help_panel or "",
         default=str(default) if is_told else None,
         least=info.min,
         most=info.max,
-        is_option=is_option,
         is_required=default is inspect.Parameter.empty,
     )
 
 
-def _names_of(info: OptionInfo | ArgumentInfo) -> str:
+def _names_of(info: OptionInfo | ArgumentInfo) -> tuple[str, ...]:
     """The names of an option; Typer keeps the first that stands in an annotation as its default."""
-    return ", ".join(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
+    return tuple(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
 
 
 def _value_of(kind: Any) -> str:

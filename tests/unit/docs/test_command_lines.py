@@ -59,8 +59,8 @@ def parse(words: Sequence[str]) -> None:
 def with_values(words: Sequence[str]) -> list[str]:
     """Words with a number for ``N`` behind options that take one, and the first of choices ``a|b``."""
     command = command_of(words)
-    spellings = [one.spelling.split(" ") for one in command.parameters] if command else []
-    numeric = {name for name, *value in spellings if value in (["N"], ["X"])}
+    parameters = command.parameters if command else []
+    numeric = {name for one in parameters if one.value in ("N", "X") for name in one.names}
     behind = ["", *words]
     return [
         "1" if before in numeric and _PLACEHOLDER.fullmatch(word) else word.partition("|")[0]
@@ -131,7 +131,7 @@ def test_commands_in_the_text_of_a_page_have_the_options_that_it_names(document:
         given = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
         known = {*_OF_ALL_COMMANDS}
         if command is not None:
-            known |= {name for one in command.parameters for name in re.findall(r"--?[\w-]+", one.spelling)}
+            known |= {name for one in command.parameters for name in one.names}
         elif not given and words[0] not in ("presets", "weights"):
             unknown.append(" ".join(words))
         unknown += [f"{' '.join(words)}: {name}" for name in given if name not in known]
