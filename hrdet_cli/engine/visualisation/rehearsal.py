@@ -41,11 +41,10 @@ def draw_rehearsal(
     write(head, 0, 0.2, note, MUTED, size=10)
     loads = figure.add_axes((0.05, 0.13, 0.4, 0.62))
     quieten(loads)
-    for numbers, name, colour, offset in ((pixels, "pixels", 0, -0.2), (boxes, "boxes", 1, 0.2)):
+    for numbers, name, colour in ((pixels, "pixels", 0), (boxes, "boxes", 1)):
         mean = sum(numbers) / len(numbers) or 1.0
-        places = [rank + offset for rank in range(len(numbers))]
         shares = [number / mean for number in numbers]
-        loads.bar(places, shares, width=0.4, color=hex_of(class_colour(colour)), label=name)
+        loads.plot(shares, ".", markersize=8, color=hex_of(class_colour(colour)), label=name)
     loads.set_title("an epoch of each process, over the mean of all", loc="left", fontsize=10)
     loads.set_xlabel("rank", fontsize=10, color=hex_of(MUTED))
     loads.legend(ncols=2, **_ABOVE)
@@ -58,6 +57,6 @@ def draw_rehearsal(
         bars.barh(names, lengths, left=ends, height=0.5, color=hex_of(class_colour(number + 2)), label=part)
         ends = [end + length for end, length in zip(ends, lengths, strict=True)]
     bars.invert_yaxis()
-    bars.set_title("seconds of a step", loc="left", fontsize=10)
+    bars.set_xlabel("seconds of a step", fontsize=10, color=hex_of(MUTED))
     bars.legend(ncols=len(_PARTS), **_ABOVE)
     return render(figure)
