@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from docs.generator.api import api_page
 from docs.generator.commands import commands_page
 from docs.generator.exit_codes import exit_codes_page
 from docs.generator.presets import preset_pages
@@ -13,6 +14,7 @@ FOLDER = Path(__file__).parents[1] / "reference"
 def all_pages() -> dict[str, str]:
     """The text of every page; the same on every machine."""
     return {
+        "api.md": api_page(),
         "commands.md": commands_page(),
         "exit-codes.md": exit_codes_page(),
         "spec.md": spec_page(),

@@ -6,7 +6,8 @@ from typing import Any
 
 import typer.main
 
-from docs.generator import pages
+import hrdet_cli as hrdet
+from docs.generator import api, pages
 from docs.generator.fields import all_fields
 from docs.generator.parameters import all_commands
 from docs.generator.preset_headers import read_header
@@ -83,3 +84,8 @@ def test_values_are_written_as_a_spec_has_them() -> None:
     assert written({"kind": "l1", "beta": None, "at": [True, 1.5, [8, 11]]}) == (
         "{kind: l1, beta: null, at: [true, 1.5, [8, 11]]}"
     )
+
+
+def test_the_page_of_the_python_interface_has_every_public_name_once() -> None:
+    names = [name for names in api.SECTIONS.values() for name in names]
+    assert sorted([*names, "__version__"]) == sorted(hrdet.__all__)
