@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -186,32 +186,30 @@ class CollectiveCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def count_messages(network: nn.Module, pixels: Tensor) -> tuple[int, int]:
-    """Collectives of a forward and of a backward pass."""
-    convert_norm(network, kind="sync")
-    with CollectiveCounter() as forward:
-        features = network(pixels)
-    loss = torch.stack([map_.square().mean() for map_ in features]).sum()
-    with CollectiveCounter() as backward:
-        torch.autograd.backward([loss])
-    return forward.num_collectives, backward.num_collectives
+class Counted(NamedTuple):
+    """Of a forward and of a backward pass."""
+
+    messages: tuple[int, int]
+    operators: tuple[int, int]
 
 
-def count_operators(network: HRNet | ResNet, area: ValidArea | None) -> tuple[int, int]:
-    """Operators of a forward and of a backward pass on a picture of 64x64."""
+def count_step(network: HRNet | ResNet, area: ValidArea | None) -> Counted:
+    """Of a step with a picture of 64x64."""
     with CollectiveCounter() as forward:
         features = network(seeded((1, 3, 64, 64), 0).float(), area)
     loss = torch.stack([map_.square().mean() for map_ in features]).sum()
     with CollectiveCounter() as backward:
         torch.autograd.backward([loss])
-    return forward.num_operators, backward.num_operators
+    return Counted(
+        (forward.num_collectives, backward.num_collectives), (forward.num_operators, backward.num_operators)
+    )
 
 
-def compare_operators(build: Callable[[], HRNet | ResNet], area: ValidArea | None) -> dict[str, Any]:
-    """Those of a network alone and over processes."""
-    across = build()
+def compare_steps(build: Callable[[], HRNet | ResNet], area: ValidArea | None = None) -> dict[str, Any]:
+    """What is counted of a network over processes, and its operators alone."""
+    alone, across = build(), build()
     convert_norm(across, kind="sync")
-    return {"alone": count_operators(build(), area), "across": count_operators(across, area)}
+    return {**count_step(across, area)._asdict(), "operators alone": count_step(alone, area).operators}
 
 
 def mixed_level(rank: int) -> dict[str, Any]:
@@ -354,18 +352,12 @@ def work(rank: int, size: int, folder: str) -> None:
             )
             results["frozen level"] = frozen_level(rank)
             results["compiled"] = compiled(rank)
-            pixels = seeded((1, 3, 64, 64), rank).float()
             picture = ValidArea.on_canvas(Size(64, 64), torch.tensor([[40, 64]]))
-            results["operators"] = {
-                "hrnet w18": compare_operators(lambda: HRNet(HRNET_CONFIGS["w18"]), None),
-                "hrnet small, valid": compare_operators(lambda: HRNet(HRNET_CONFIGS["small"]), picture),
-                "resnet 50": compare_operators(lambda: ResNet(depth=50, frozen_stages=0), None),
-            }
-            results["messages"] = {
-                "hrnet w18": count_messages(HRNet(HRNET_CONFIGS["w18"]), pixels),
-                "hrnet small": count_messages(HRNet(HRNET_CONFIGS["small"]), pixels),
-                "resnet 50": count_messages(ResNet(depth=50, frozen_stages=0), pixels),
-                "resnet 50, frozen": count_messages(ResNet(depth=50, frozen_stages=1), pixels),
+            results["steps"] = {
+                "hrnet w18": compare_steps(lambda: HRNet(HRNET_CONFIGS["w18"])),
+                "hrnet small, valid": compare_steps(lambda: HRNet(HRNET_CONFIGS["small"]), picture),
+                "resnet 50": compare_steps(lambda: ResNet(depth=50, frozen_stages=0)),
+                "resnet 50, frozen": compare_steps(lambda: ResNet(depth=50, frozen_stages=1)),
             }
         torch.save(results, Path(folder, f"{rank}.pt"))
 
@@ -474,10 +466,10 @@ def test_sums_that_no_input_needs_do_not_travel(pair: Outcomes) -> None:
 
 def test_messages_of_a_step_are_counted_on_the_process_group(pair: Outcomes) -> None:
     for results in pair:
-        assert results["messages"] == {
+        assert {name: step["messages"] for name, step in results["steps"].items()} == {
             # Stem 2, bottlenecks 12, transitions 3; modules 9, 4 x 10, 3 x 11: 8 and the longest path each.
             "hrnet w18": (99, 99),
-            "hrnet small": (26, 26),  # 2 + 3 + 3, and 4 + 1, 4 + 2, 4 + 3
+            "hrnet small, valid": (26, 26),  # 2 + 3 + 3, and 4 + 1, 4 + 2, 4 + 3
             "resnet 50": (49, 49),  # 1 + 16 bottlenecks of 3
             "resnet 50, frozen": (39, 39),  # less the stem and 3 bottlenecks
         }
@@ -486,17 +478,18 @@ def test_messages_of_a_step_are_counted_on_the_process_group(pair: Outcomes) -> 
 def test_a_message_costs_a_handful_of_operators_however_many_norms_share_it(pair: Outcomes) -> None:
     for results in pair:
         for name, num_norms in (("hrnet w18", 305), ("resnet 50", 53)):
-            (forward, backward), across = (results["operators"][name][way] for way in ("alone", "across"))
-            num_messages, _ = results["messages"][name]
-            assert across[0] <= forward - num_norms + 6 * num_messages, name
-            assert across[1] <= backward + 5 * num_messages, name
+            step = results["steps"][name]
+            (forward, backward), (num_forward, num_backward) = step["operators alone"], step["messages"]
+            # Alone every norm counts its batches by an operator.
+            assert step["operators"][0] <= forward - num_norms + 6 * num_forward, name
+            assert step["operators"][1] <= backward + 5 * num_backward, name
 
 
 def test_a_step_over_processes_has_at_most_a_fifth_more_operators(pair: Outcomes) -> None:
     for results in pair:
         for name in ("hrnet w18", "hrnet small, valid"):
-            counts = results["operators"][name]
-            assert sum(counts["across"]) <= 1.2 * sum(counts["alone"]), name
+            step = results["steps"][name]
+            assert sum(step["operators"]) <= 1.2 * sum(step["operators alone"]), name
 
 
 def test_the_known_answer_tells_right_from_wrong(outcomes: Outcomes) -> None:
