@@ -1,4 +1,4 @@
-"""How messages put long lists, long texts, counts and commands. Every layer may use it."""
+"""How messages put long lists, long texts, counts, durations and commands. Every layer may use it."""
 
 import re
 import shlex
@@ -44,3 +44,16 @@ def shortened(text: str, most: int = 60) -> str:
 def command(*words: str | Path) -> str:
     """A command line that a POSIX shell takes as it stands: words with spaces and the like are quoted."""
     return shlex.join(map(str, words))
+
+
+def format_duration(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2 h 05 min``, ``3 d 4 h``."""
+    if round(seconds) < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = round(seconds / 3600)
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{hours // 24} d {hours % 24} h"

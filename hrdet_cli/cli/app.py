@@ -25,6 +25,7 @@ from hrdet_cli.cli.leaving import end_process
 from hrdet_cli.cli.noise import quieten_libraries
 from hrdet_cli.cli.predict import predict
 from hrdet_cli.cli.presets import presets_app
+from hrdet_cli.cli.show import show
 from hrdet_cli.cli.standard_streams import lasting_streams, refuse_lost_result
 from hrdet_cli.cli.stopping import end_on_stop_signals
 from hrdet_cli.cli.train import train
@@ -60,6 +61,7 @@ app.command("train", cls=HrdetCommand)(train)
 app.command("eval", cls=HrdetCommand)(evaluate)
 app.command("predict", cls=HrdetCommand)(predict)
 app.command("compare", cls=HrdetCommand)(compare)
+app.command("show", cls=HrdetCommand)(show)
 app.command("export", cls=HrdetCommand)(export)
 app.command("import", cls=HrdetCommand)(import_config)
 app.command("inspect-batch", cls=HrdetCommand)(inspect_batch)

@@ -25,7 +25,8 @@ from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recal
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.output_files import save_picture, write_json
-from hrdet_cli.runs.results import MADE_FROM, METRICS, Origin
+from hrdet_cli.runs.results import MADE_FROM, Origin
+from hrdet_cli.runs.run_folder import METRICS
 from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.run import EvaluationSpec

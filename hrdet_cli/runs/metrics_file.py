@@ -10,6 +10,7 @@ from typing import IO, Any, Self
 import msgspec
 import numpy as np
 
+from hrdet_cli.engine.visualisation.smoothing import Values
 from hrdet_cli.engine.visualisation.training_curves import EvaluatedEpoch, TrainingHistory
 from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.output_files import write_text
@@ -115,6 +116,11 @@ class _Line(msgspec.Struct):
     loss: float | None = None
     losses: dict[str, float | None] = {}
     learning_rate: float = 0.0
+    gradient_norm: float | None = None
+    images_per_second: float | None = None
+    step_seconds: float | None = None
+    data_seconds: float | None = None
+    peak_memory_bytes: float | None = None
     weights: str = "raw"
     box: dict[str, float | None] = {}
     mask: dict[str, float | None] | None = None
@@ -131,12 +137,14 @@ def read_history(path: Path) -> TrainingHistory | None:
         OutputError: The file cannot be read.
     """
     decoder = msgspec.json.Decoder(_Line)
-    lines = []
+    lines, num_damaged = [], 0
     try:
         with path.open("rb") as file:
             for text in file:
-                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                try:
                     lines.append(decoder.decode(text))
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    num_damaged += text.endswith(b"\n")  # or a run is just writing it
     except OSError as error:
         raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
     steps = [line for line in lines if line.kind == "step"]
@@ -146,18 +154,28 @@ def read_history(path: Path) -> TrainingHistory | None:
     for line in lines:
         if line.kind == "evaluation":
             evaluated = EvaluatedEpoch(
-                epoch=line.epoch, step=line.step, numbers=line.numbers(), loss=line.loss
+                epoch=line.epoch, step=line.step, numbers=line.numbers(), loss=line.loss, losses=line.losses
             )
             evaluations.setdefault(line.weights, []).append(evaluated)
     names = steps[-1].losses
+
+    def of_steps(name: str) -> Values:
+        return np.array([getattr(line, name) for line in steps], dtype=np.float64)
+
     return TrainingHistory(
-        steps=np.array([line.step for line in steps], dtype=np.float64),
-        loss=np.array([line.loss for line in steps], dtype=np.float64),
+        steps=of_steps("step"),
+        loss=of_steps("loss"),
         losses={
             name: np.array([line.losses.get(name, 0.0) for line in steps], dtype=np.float64) for name in names
         },
-        learning_rates=np.array([line.learning_rate for line in steps]),
+        learning_rates=of_steps("learning_rate"),
+        gradient_norms=of_steps("gradient_norm"),
+        images_per_second=of_steps("images_per_second"),
+        step_seconds=of_steps("step_seconds"),
+        data_seconds=of_steps("data_seconds"),
+        peak_memory_bytes=of_steps("peak_memory_bytes"),
         evaluations=evaluations,
+        num_damaged_lines=num_damaged,
     )
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.run_folder import METRICS
 from hrdet_cli.runs.trained_detector import TrainedDetector
 from hrdet_cli.specs.keys import is_within
 from hrdet_cli.version import __version__
 
-METRICS, MADE_FROM = "metrics.json", "made_from"
+MADE_FROM = "made_from"
 _WITHOUT_EFFECT = (
     "data",
     "evaluation.back_end",

@@ -14,8 +14,10 @@
     │                      rank-0.stacks, nccl-trace-rank-0, ... after a hang
     ├── run.lock           while a process trains in it: which one
     ├── trackers/          what trackers keep here, a folder for each
-    ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures
-    └── evaluation-ema/    the same of the average of the weights, where one is kept
+    ├── evaluation/        of the last evaluated epoch: metrics.json, detections.json, pictures; of the best
+    │                      one metrics-best.json
+    ├── evaluation-ema/    the same of the average of the weights, where one is kept
+    └── run.html           the run's page, once it was trained, or whenever `hrdet show` was asked for it
 """
 
 import shutil
@@ -30,6 +32,8 @@ from hrdet_cli.runs.run_record import RunRecord
 SPEC_FILE, RECORD_FILE = "spec.yaml", "run.json"
 HUB_WEIGHTS = "model.safetensors"
 """What a folder for the Hugging Face hub has in place of checkpoints."""
+METRICS, BEST_METRICS = "metrics.json", "metrics-best.json"
+"""Of the last evaluation, and of the best."""
 
 
 def weights_of(source: str) -> str:
@@ -59,6 +63,7 @@ class RunFolder:
         self.ema_evaluation = path / "evaluation-ema"
         self.logs = path / "logs"
         self.trackers = path / "trackers"
+        self.page_file = path / "run.html"
         self.last_checkpoint = self.checkpoints / "last.pt"
         self.best_checkpoint = self.checkpoints / "best.pt"
         self.best_ema_checkpoint = self.checkpoints / "best-ema.pt"
@@ -82,6 +87,10 @@ class RunFolder:
             if candidate.is_file():
                 return candidate
         raise WeightsError(f"{self.path}: is no run folder with checkpoints/{best.name} or last.pt")
+
+    def evaluation_of(self, weights: str) -> Path:
+        """Where the last evaluation of a kind of weights goes, ``raw`` or ``ema``."""
+        return self.evaluation if weights == "raw" else self.ema_evaluation
 
     def bad_batch_file(self, rank: int) -> Path:
         """Where a process keeps a batch whose loss was not finite."""
@@ -137,7 +146,7 @@ class RunFolder:
         if not self.holds_run():
             raise OutputError(
                 f"{self.path}: is not a run folder (it has neither {SPEC_FILE} and {RECORD_FILE} nor a "
-                "checkpoint); check --run-dir"
+                "checkpoint); check the path"
             )
 
     def create(self, *, overwrite: bool) -> None:
@@ -154,7 +163,7 @@ class RunFolder:
             if self.checkpoints.is_dir():  # first and at once, or an older one would be gone on from
                 _remove_folder(self._replaced)
                 self.checkpoints.rename(self._replaced)
-            for file in (self.metrics_file, *self.path.glob("non-finite-batch*.pt")):
+            for file in (self.metrics_file, self.page_file, *self.path.glob("non-finite-batch*.pt")):
                 file.unlink(missing_ok=True)
             evaluations = [found.parent for found in self.path.glob("eval-*/metrics.json")]
             parts = (self._replaced, self.pictures, self.trackers, self.evaluation, self.ema_evaluation)
@@ -233,7 +242,7 @@ class RunFolder:
 
     def _has_only_own_parts(self) -> bool:
         """Whether all that lies in the folder has a name that a run gives."""
-        files = (self.spec_file, self.record_file, self.metrics_file)
+        files = (self.spec_file, self.record_file, self.metrics_file, self.page_file)
         own = {file.name for file in (*files, self.rehearsal_file, self.rehearsal_picture)}
         folders = (self.checkpoints, self._replaced, self.pictures, self.trackers, self.logs)
         own |= {part.name for part in (*folders, self.evaluation, self.ema_evaluation)} | {LOCK_FILE}

@@ -18,6 +18,24 @@ LOCK_FILE = "run.lock"
 _MAX_SIGNATURE_BYTES = 1 << 16
 
 
+def holder_of(folder: Path) -> str | None:
+    """Which other process has the lock of a run folder, in words; None where none has.
+
+    Leaves the lock as it is, but for one of this very process, which would be released.
+    """
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        os.lockf(descriptor, os.F_TEST, 0)
+    except OSError as error:
+        return _describe_holder(descriptor) if error.errno in (EACCES, EAGAIN) else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 class RunLock:
     """A lock on a run folder that dies with its process, however that ends; a context manager.
 
@@ -82,8 +100,8 @@ class RunLock:
         except OSError as error:
             if error.errno in (EACCES, EAGAIN):
                 raise OutputError(
-                    f"{self._folder}: is in use by {self._holder(descriptor)}; wait for it or stop it, or "
-                    "choose another --run-dir"
+                    f"{self._folder}: is in use by {_describe_holder(descriptor)}; wait for it or stop it, "
+                    "or choose another --run-dir"
                 ) from error
             self.is_kept = False
 
@@ -105,13 +123,14 @@ class RunLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
-    def _holder(self, descriptor: int) -> str:
-        """Who signed the file, in words."""
-        try:
-            holder = json.loads(os.pread(descriptor, _MAX_SIGNATURE_BYTES, 0))
-            return (
-                f"process {holder['process_id']} on {holder['host']} since {holder['since']} "
-                f"({holder['command']:.200})"
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
+
+def _describe_holder(descriptor: int) -> str:
+    """Who signed the file, in words."""
+    try:
+        holder = json.loads(os.pread(descriptor, _MAX_SIGNATURE_BYTES, 0))
+        return (
+            f"process {holder['process_id']} on {holder['host']} since {holder['since']} "
+            f"({holder['command']:.200})"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

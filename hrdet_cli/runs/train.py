@@ -27,11 +27,12 @@ from hrdet_cli.runs.events import (
     RunStopped,
 )
 from hrdet_cli.runs.metrics_file import read_history
-from hrdet_cli.runs.output_files import save_picture
+from hrdet_cli.runs.output_files import save_picture, write_json
 from hrdet_cli.runs.preparation import Launch, prepare_run
-from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.run_folder import BEST_METRICS, RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_notes.detector import describe_unmatched
+from hrdet_cli.runs.run_page.page import write_own_page
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.wording import command
@@ -67,11 +68,19 @@ def train(
                 if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
                     if isinstance(event, StepReport):
                         yield from run.save(folder.last_checkpoint)
+                    yield from _write_page(run)
                     yield RunStopped(folder.path, run.trainer.step)
                     return
         seconds = time.perf_counter() - started
         yield from map(Notice, run.trackers.untold_failures())
+        yield from _write_page(run)
         yield RunFinished(folder.path, run.best.best_by, run.best.chosen, seconds)
+
+
+def _write_page(run: TrainingRun) -> Iterator[Notice]:
+    failure = write_own_page(run.folder) if run.is_first else None
+    if failure is not None:
+        yield Notice(failure)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:
@@ -224,7 +233,7 @@ def _evaluate(
         class_names=run.plan.class_names,
         device=run.device,
         origin=run.evaluation_origin(part, weights),
-        out=run.folder.evaluation if weights == "raw" else run.folder.ema_evaluation,
+        out=run.folder.evaluation_of(weights),
         stop_asked=run.stop_asked,
         leaves_out_broken=True,  # days of training must not end with one picture
         with_loss=run.spec.evaluation.with_loss,
@@ -247,4 +256,6 @@ def _evaluate(
         if file.suffix == ".png":
             run.trackers.add_picture(f"{file.parent.name}/{file.stem}", file, run.trainer.step)
     is_best = run.best.take_if_better(numbers, weights, loss=evaluation.loss)
+    if is_best and run.is_first:
+        write_json(run.folder.evaluation_of(weights) / BEST_METRICS, evaluation.to_json())
     return Evaluated(epoch, weights, numbers, is_best, evaluation.loss)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -43,7 +44,29 @@ def test_a_run_leaves_everything_behind(finished_run: FinishedRun) -> None:
         "evaluation/detections.json",
         "evaluation/detections.png",
         "evaluation/precision-recall.png",
+        "evaluation/metrics-best.json",
+        "run.html",
     }
+
+
+def test_a_run_has_a_page_that_can_be_written_again(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)  # whose answer says that it did not
+    out = tmp_path / "page.html"
+    outcome = hrdet("show", finished_run.folder, "--out", out, "--open")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.stdout == f"{out}\n"
+    assert opened == [out.as_uri()]
+    assert outcome.stderr == f"note: no browser could be opened; open {out} in one\n"
+    pages = [file.read_text() for file in (out, finished_run.folder / "run.html")]
+    footer = re.compile("<footer>.*</footer>")
+    assert footer.sub("", pages[0]) == footer.sub("", pages[1])
+
+    outcome = hrdet("show", tmp_path)
+    assert outcome.exit_code == 5
+    assert "is not a run folder" in outcome.stderr
 
 
 def test_metrics_have_every_step_once_and_every_evaluation(finished_run: FinishedRun) -> None:

@@ -35,16 +35,3 @@ class Pace:
         """Share of the time in which this process waited for its batch, in [0, 1]."""
         seconds = sum(report.step_seconds for report in self._reports)
         return sum(report.data_seconds for report in self._reports) / seconds
-
-
-def format_duration(seconds: float) -> str:
-    """``40 s``, ``3 min``, ``2 h 05 min``, ``3 d 4 h``."""
-    if round(seconds) < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours = round(seconds / 3600)
-    if hours < 48:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{hours // 24} d {hours % 24} h"

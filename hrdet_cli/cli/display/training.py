@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.evaluation import format_ap
-from hrdet_cli.cli.display.pace import Pace, format_duration
+from hrdet_cli.cli.display.pace import Pace
 from hrdet_cli.cli.display.work import CountColumn, WorkDisplay
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER
@@ -32,7 +32,7 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.runs.plan import LargestStep
 from hrdet_cli.specs.run import RunSpec
-from hrdet_cli.wording import command, counted
+from hrdet_cli.wording import command, counted, format_duration
 
 _LONG_SECONDS = 3600
 _SHOWN = ("AP", "AP50", "AP75", "AR1000")

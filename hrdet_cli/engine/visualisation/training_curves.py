@@ -1,7 +1,7 @@
 """How a run went: its losses and rate over the steps, its average precision over the epochs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,14 +30,26 @@ class TrainingHistory:
         loss: ``(S,)`` sums of the losses.
         losses: Their parts, each ``(S,)``, by name.
         learning_rates: ``(S,)``.
+        gradient_norms: ``(S,)``; these and the following NaN where nobody says.
+        images_per_second: ``(S,)``, over all processes.
+        step_seconds: ``(S,)``.
+        data_seconds: ``(S,)`` of these the first process waited for its batch.
+        peak_memory_bytes: ``(S,)`` of the first process.
         evaluations: Of each kind of weights that was evaluated, by name, one after the other.
+        num_damaged_lines: How many lines of the record could not be read.
     """
 
     steps: Values
     loss: Values
     losses: Mapping[str, Values]
     learning_rates: Values
+    gradient_norms: Values
+    images_per_second: Values
+    step_seconds: Values
+    data_seconds: Values
+    peak_memory_bytes: Values
     evaluations: Mapping[str, Sequence["EvaluatedEpoch"]]
+    num_damaged_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +62,14 @@ class EvaluatedEpoch:
         numbers: COCO's of each task, ``box`` and perhaps ``mask``, by name; None where there is nothing to
             average.
         loss: Sum of the losses on the validation data; None where it was not computed or is not finite.
+        losses: Its parts, likewise.
     """
 
     epoch: int
     step: int
     numbers: Mapping[str, Mapping[str, float | None]]
     loss: float | None = None
+    losses: Mapping[str, float | None] = field(default_factory=dict)
 
     def number(self, task: str, name: str) -> float | None:
         """One of them; None also where the task was not evaluated."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrdet_cli.runs.results import MADE_FROM, METRICS, results_folder
-from hrdet_cli.runs.run_folder import HUB_WEIGHTS, RunFolder
+from hrdet_cli.runs.results import MADE_FROM, results_folder
+from hrdet_cli.runs.run_folder import HUB_WEIGHTS, METRICS, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.trained_detector import TrainedDetector
 

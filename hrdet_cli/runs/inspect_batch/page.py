@@ -36,7 +36,7 @@ def make_page(
     """
     panels = [Facts(facts, "What was inspected"), *map(_block, tables)]
     shown = [block for sheet in sheets for block in _sheet_blocks(sheet)]
-    return Page(title, (Section("Sheets", shown),), blocks=(Grid(panels),))
+    return Page(title, (Section("Overview", (Grid(panels),)), Section("Sheets", shown)))
 
 
 def _block(table: TextTable) -> Table | Facts:

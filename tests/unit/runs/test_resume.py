@@ -188,7 +188,7 @@ def test_without_a_checkpoint_a_damaged_spec_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_run_cannot_be_gone_on_with(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"is not a run folder .* check --run-dir"):
+    with pytest.raises(OutputError, match=r"is not a run folder .* check the path"):
         mend_spec(RunFolder(tmp_path))
 
 

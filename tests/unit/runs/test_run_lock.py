@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hrdet_cli.errors import OutputError
-from hrdet_cli.runs.run_lock import RunLock
+from hrdet_cli.runs.run_lock import RunLock, holder_of
 
 HOLD = """
 import sys
@@ -38,9 +38,14 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_who_holds_the_lock_is_said(tmp_path: Path) -> None:
-    with holder(tmp_path) as process, pytest.raises(OutputError) as caught:
-        RunLock(tmp_path).take()
+    assert holder_of(tmp_path) is None
+    with holder(tmp_path) as process:
+        held_by = holder_of(tmp_path)
+        with pytest.raises(OutputError) as caught:
+            RunLock(tmp_path).take()
+    assert holder_of(tmp_path) is None, "its file is still there"
     told = str(caught.value)
+    assert f"is in use by {held_by}; wait for it" in told
     assert told.startswith(f"{tmp_path}: is in use by process {process.pid} on {os.uname().nodename} since 2")
     assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00 \(hrdet .*\); wait for it", told)
 

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
-from hrdet_cli.cli.display.pace import Pace, format_duration
+from hrdet_cli.cli.display.pace import Pace
 from hrdet_cli.cli.display.training import TrainingDisplay, command_to_resume
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinished
 from hrdet_cli.specs.run import RunSpec
+from hrdet_cli.wording import format_duration
 
 BOX = {"AP": 0.3125, "AP50": 0.5, "AP75": None}
 MASK = {"AP": 0.25, "AP50": 0.375, "AP75": 0.125}

@@ -1,24 +1,24 @@
-"""Drawings for pages."""
+"""Plots of matplotlib as drawings for pages."""
 
 import re
 from xml.etree import ElementTree
 
-import numpy as np
+from matplotlib.figure import Figure
 
-from hrdet_cli.engine.visualisation.line_plot import Line, draw_lines
-from hrdet_cli.engine.visualisation.palette import INK, PAPER, class_colour, contrast, hex_of
-from hrdet_cli.engine.visualisation.svg import Key, Svg
+from hrdet_cli.engine.visualisation.palette import INK, MUTED, PAPER, class_colour, contrast, hex_of
+from hrdet_cli.engine.visualisation.plot_text import quieten, write
+from hrdet_cli.engine.visualisation.svg import Key, Svg, render_svg
 from hrdet_cli.engine.visualisation.theme import THEME, css_of
-
-STEPS = np.arange(1.0, 101.0)
 
 
 def drawn(*names: str) -> Svg:
-    lines = [
-        Line(name=name, x=STEPS, y=label + 1 / STEPS, colour=class_colour(label), look="dots")
-        for label, name in enumerate(names)
-    ]
-    return draw_lines(lines, x_label=" & ".join(names))
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot()
+    quieten(axes)
+    for label, name in enumerate(names):
+        axes.plot([1, 2, 3], [label, 2, 1], "o-", color=hex_of(class_colour(label)))
+        write(axes, 0.5, 0.5, name, MUTED)
+    return render_svg(figure, keys=(Key("key", INK),))
 
 
 def parsed(svg: Svg) -> ElementTree.Element:
@@ -47,7 +47,7 @@ def test_lines_and_letters_can_be_read_in_both_themes() -> None:
 
 
 def test_letters_are_text_and_names_from_data_are_no_elements() -> None:
-    root = parsed(draw_lines([Line(name="n", x=STEPS, y=STEPS, colour=INK)], x_label="<b>$x$ & co"))
+    root = parsed(drawn("<b>$x$ & co"))
     assert "<b>$x$ & co" in [element.text for element in root.iter("text")]
     assert "font-family" not in ElementTree.tostring(root, encoding="unicode")
 
@@ -64,35 +64,3 @@ def test_names_inside_are_those_of_no_other_drawing_and_lead_somewhere() -> None
 
 def test_a_drawing_is_the_same_each_time() -> None:
     assert drawn("a", "b") == drawn("a", "b")
-
-
-def test_keys_say_where_lines_end() -> None:
-    svg = draw_lines(
-        [
-            Line(name="falls", x=STEPS, y=1 / STEPS, colour=INK),
-            Line(name="noisy", x=STEPS, y=np.where(STEPS % 2, 1.0, np.nan), colour=INK, look="noisy"),
-            Line(name="told", x=STEPS, y=STEPS, colour=INK, value="x", is_dotted=True),
-        ],
-        x_label="step",
-    )
-    assert svg.keys == (
-        Key("falls", INK, "0.01"),
-        Key("noisy", INK, "1"),
-        Key("told", INK, "x", is_dotted=True),
-    )
-    shares = draw_lines([Line(name="s", x=STEPS, y=STEPS / 100, colour=INK)], x_label="step", as_percent=True)
-    assert shares.keys[0].value == "100.0%"
-
-
-def test_a_line_is_where_its_values_are() -> None:
-    """The axis ends at 2: the first point is half way up, the last one in the corner."""
-    line = Line(name="a", x=STEPS, y=np.linspace(1, 0, 100), colour=class_colour(0))
-    root = parsed(draw_lines([line], x_label="step", y_limit=2.0))
-    (path,) = [found for found in root.iter("path") if "var(--line-1)" in str(found.get("style"))]
-    points = [tuple(map(float, found)) for found in re.findall(r"([\d.]+) ([\d.]+)", str(path.get("d")))]
-    _, _, width, height = map(float, str(root.get("viewBox")).split())
-    bottom, top = (1 - 0.155) * height, (1 - 0.965) * height
-    assert abs(points[0][1] - (bottom + top) / 2) < 0.1
-    assert abs(points[-1][1] - bottom) < 0.1
-    assert points[-1][0] > 0.97 * width
-    assert hex_of(class_colour(0)) not in str(root)

@@ -30,6 +30,11 @@ def make_history(num_steps: int, *, aps: tuple[float | None, ...] = ()) -> Train
         loss=np.full(num_steps, 2.0),
         losses={"rpn_box": 1 - steps / num_steps},
         learning_rates=np.full(num_steps, 0.01),
+        gradient_norms=np.ones(num_steps),
+        images_per_second=np.ones(num_steps),
+        step_seconds=np.ones(num_steps),
+        data_seconds=np.ones(num_steps),
+        peak_memory_bytes=np.ones(num_steps),
         evaluations={
             "raw": [
                 EvaluatedEpoch(epoch=n, step=n, numbers={"box": {"AP": ap}})

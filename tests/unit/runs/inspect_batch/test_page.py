@@ -11,7 +11,8 @@ COUNTS = TextTable("Batches", (), (("pictures", "20"),))
 def test_tables_come_before_sheets_and_a_sheet_has_its_own_folded_below() -> None:
     sheets = [Sheet(Path("batch-1.png"), "batch-1", SHARES), Sheet(Path("scales.png"), "scales")]
     page = make_page(title="t", facts=[("command", "hrdet x")], tables=[SHARES, COUNTS], sheets=sheets)
-    (panels,) = page.blocks
+    overview, drawn = page.sections
+    (panels,) = overview.blocks
     assert isinstance(panels, Grid)
     told, shares, counts = panels.blocks
     assert isinstance(told, Facts)
@@ -24,8 +25,7 @@ def test_tables_come_before_sheets_and_a_sheet_has_its_own_folded_below() -> Non
     assert (shares.rows, shares.note) == (SHARES.rows, "a note")
     assert isinstance(counts, Facts)
     assert counts.facts == [("pictures", "20")]
-    (section,) = page.sections
-    assert section.blocks == [
+    assert drawn.blocks == [
         Picture(Path("batch-1.png"), "batch-1", is_sheet=True),
         Details("its pictures as a table", [shares]),
         Picture(Path("scales.png"), "scales", is_sheet=True),

@@ -1,0 +1,1 @@
+"""A run's own page: what is on record of it, in one file."""
