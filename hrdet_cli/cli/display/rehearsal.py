@@ -4,9 +4,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.pace import format_duration
 from hrdet_cli.runs.rehearsal.rehearsal import Modelled, Rehearsal, least_and_most
-from hrdet_cli.wording import counted
+from hrdet_cli.wording import counted, format_duration
 
 
 def draw_rehearsal_tables(rehearsal: Rehearsal) -> RenderableType:

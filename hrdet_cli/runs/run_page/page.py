@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import hrdet_cli
 from hrdet_cli.errors import OutputError
 from hrdet_cli.pages.blocks import Block, Grid, Highlights, Page, Picture, Section, Text
 from hrdet_cli.pages.rendering import render_page
@@ -14,6 +13,7 @@ from hrdet_cli.runs.run_page.course import plot_losses, plot_optimisation, plot_
 from hrdet_cli.runs.run_page.results import class_blocks, evaluation_blocks, highlights_of
 from hrdet_cli.runs.run_page.setting import launch_blocks, note_blocks, plan_blocks, spec_blocks
 from hrdet_cli.runs.run_page.story import RunStory, read_story
+from hrdet_cli.version import __version__
 from hrdet_cli.wording import command
 
 _FOUND = (
@@ -79,7 +79,7 @@ def make_run_page(story: RunStory, *, holder: str | None, now: datetime) -> Page
         [section for section in sections if section.blocks],
         "" if story.spec is None else story.spec.description,
         [*first, *([Highlights(highlights)] if highlights else [])],
-        f"hrdet {hrdet_cli.__version__}, of {story.folder.path} on {now:%Y-%m-%d %H:%M} UTC",
+        f"hrdet {__version__}, of {story.folder.path} on {now:%Y-%m-%d %H:%M} UTC",
     )
 
 
