@@ -37,10 +37,6 @@ from hrdet_cli.wording import command, counted, format_duration
 _LONG_SECONDS = 3600
 _SHOWN = ("AP", "AP50", "AP75", "AR1000")
 """Numbers of an evaluation, where it has them."""
-_NO_BREAK = "\N{NO-BREAK SPACE}"
-"""Keeps a name and its number on one line."""
-PARTS_WIDTH = 150
-"""Columns that a line of all figures needs; narrower terminals get those of the loss's parts on another."""
 
 
 class TrainingDisplay:
@@ -135,7 +131,7 @@ class TrainingDisplay:
         self._print(
             f"{counted(plan.train.num_used, 'training picture')} and "
             f"{counted(plan.val.num_used if plan.val else 0, 'validation picture')}, "
-            f"{plan.batch_size} a step, {plan.steps_per_epoch} steps an epoch, "
+            f"{plan.batch_size} a step, {plan.steps_per_epoch:,} steps an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
         for group in event.parameter_groups:
@@ -156,9 +152,10 @@ class TrainingDisplay:
             f"lr {report.learning_rate:.2g}  {self._pace.images_per_second:.1f} img/s  "
             f"data wait {self._pace.data_wait:.0%}  {report.peak_memory_bytes / 2**30:.1f} GiB"
         )
-        separator = "  " if self._console.width >= PARTS_WIDTH else "\n"
-        whole = "  ".join(f"{name}{_NO_BREAK}{value:.3f}" for name, value in report.losses.items())
-        self._figures = Text(f"{loss}  {speed}{separator}{whole}", style="dim")
+        of_parts = in_lines(
+            [f"{name} {value:.3f}" for name, value in report.losses.items()], self._console.width
+        )
+        self._figures = Text(f"{loss}  {speed}\n{of_parts}", style="dim")
         self._bar.update(self._training, completed=report.step, description=f"epoch {report.epoch}")
         if not self._console.is_terminal and report.step % self._log_every_steps == 0:
             remaining = (self._num_steps - report.step) * self._pace.step_seconds
@@ -192,6 +189,18 @@ class TrainingDisplay:
         again = command_to_resume(sys.argv[1:], event.folder)
         where = ", on every node that was started so," if "--nodes" in sys.argv else ""
         return f"go on{where} with: {again}"
+
+
+def in_lines(items: Sequence[str], width: int) -> str:
+    """Items side by side, in as few lines as have room for each as a whole."""
+    lines = [""]
+    for item in items:
+        longer = f"{lines[-1]}  {item}" if lines[-1] else item
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(item)
+    return "\n".join(lines)
 
 
 def command_to_resume(arguments: Sequence[str], folder: Path) -> str:

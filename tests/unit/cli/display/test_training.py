@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
-from hrdet_cli.cli.display.pace import Pace
-from hrdet_cli.cli.display.training import TrainingDisplay, command_to_resume
+from hrdet_cli.cli.display.training import Pace, format_duration
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinished
 from hrdet_cli.specs.run import RunSpec
@@ -25,6 +24,13 @@ def shown(*events: Event) -> list[str]:
         for event in events:
             display.show(event)
     return text.getvalue().rstrip("\n").splitlines()  # some versions of rich end with an empty line
+
+
+def test_a_name_and_its_number_stay_on_one_line() -> None:
+    items = ["loss 1.000", "roi_class 0.500", "roi_box 0.250"]
+    assert in_lines(items, 80) == "loss 1.000  roi_class 0.500  roi_box 0.250"
+    assert in_lines(items, 28) == "loss 1.000  roi_class 0.500\nroi_box 0.250"
+    assert in_lines(items, 5) == "loss 1.000\nroi_class 0.500\nroi_box 0.250"
 
 
 @pytest.mark.parametrize(
