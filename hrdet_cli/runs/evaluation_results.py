@@ -206,16 +206,19 @@ def score_and_write(
         return evaluation
     from hrdet_cli.runs.evaluation_report.report import write_report
 
-    written = write_report(
-        folder / report,
-        prepared=prepared,
-        metrics=scores,
-        annotations=annotations,
-        origin=origin,
-        useful_shares=np.array([findings.useful_shares[name] for name in annotations.file_names.tolist()]),
-        notices=tuple(evaluation.notices()),
-        read=lambda name: findings.read(name, max_pixels=most_pixels(spec.data)),
-    )
+    with doing("writing the report"):
+        written = write_report(
+            folder / report,
+            prepared=prepared,
+            metrics=scores,
+            annotations=annotations,
+            origin=origin,
+            useful_shares=np.array(
+                [findings.useful_shares[name] for name in annotations.file_names.tolist()]
+            ),
+            notices=tuple(evaluation.notices()),
+            read=lambda name: findings.read(name, max_pixels=most_pixels(spec.data)),
+        )
     return replace(evaluation, files=(*files, *written))
 
 

@@ -64,11 +64,11 @@ class WorkDisplay:
         if os.getpid() != self._process:
             return
         with self._lock:
-            self._console = self._given or progress_console()  # by now the command line is read
             before, self._activity = self._activity, activity
             if activity is not None and before is not None and before.what == activity.what:
                 self._update()
                 return
+            self._console = self._given or progress_console()  # by now the command line is read
             self._hide()
             if activity is not None and activity.at_once:
                 self._reveal(activity.what)
