@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from hrdet_cli.errors import SpecError
 
@@ -89,7 +88,7 @@ def rehearse_run(
     folder = None if run_dir is None else RunFolder(run_dir)
     if folder is not None:
         folder.refuse_if_foreign()
-    rehearsal = drive_work(rehearse(loaded, shape, networks=parsed, rate=rate), Console(stderr=True))
+    rehearsal = drive_work(rehearse(loaded, shape, networks=parsed, rate=rate))
     if as_json:
         typer.echo(json.dumps(rehearsal.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -21,7 +21,7 @@ from hrdet_cli.specs.run import RunSpec
 
 WORKING = {
     *("train", "eval", "predict", "export", "inspect-batch", "benchmark-pad", "benchmark-syncbn"),
-    *("check-data", "convert", "weights inspect", "weights convert"),
+    *("check-data", "compare", "convert", "weights inspect", "weights convert"),
 }
 
 
