@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line
-from hrdet_cli.cli.display.training import Pace, format_duration
+from hrdet_cli.cli.display.pace import Pace
+from hrdet_cli.cli.display.training import TrainingDisplay, command_to_resume, in_lines
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinished
 from hrdet_cli.specs.run import RunSpec
