@@ -106,5 +106,5 @@ def _calibration(subject: Subject) -> Iterator[str]:
 
 def _suspects(num_suspects: int) -> Iterator[str]:
     if num_suspects:
-        are = "annotation looks wrong" if num_suspects == 1 else "annotations look wrong"
-        yield f"{num_suspects:,} {are}, or are missing: errors of the data cost AP too."
+        suspects = counted(num_suspects, "annotation is suspect", "annotations are suspect")
+        yield f"{suspects}, contradicted by the detector. Errors of the data cost AP too."

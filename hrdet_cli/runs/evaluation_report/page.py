@@ -184,9 +184,10 @@ def _classes(subject: Subject) -> Section:
 
 
 def _confusion(subject: Subject) -> Section:
+    nothing = Text("No class is taken for another.")
     return Section(
         "Confusion",
-        [table_confusion(subject, task) for task in subject.analyses],
+        [table_confusion(subject, task) or nothing for task in subject.analyses],
         f"Detections from a score of {subject.boxes.min_score:.2f} on, each with the object that it overlaps "
         "by one half or more, whatever the classes.",
     )

@@ -116,8 +116,8 @@ def table_classes(subject: Subject) -> Table:
     return Table("Classes, the weakest first", columns, rows, note, is_sortable=True)
 
 
-def table_confusion(subject: Subject, task: Task) -> Table:
-    """The whole matrix of a few classes; of many, the pairs that are confused most."""
+def table_confusion(subject: Subject, task: Task) -> Table | None:
+    """The whole matrix of a few classes; of many, the pairs that are confused most, None without any."""
     confusion = subject.analyses[task].confusion
     present = [number for number in range(len(confusion.counts) - 1) if _is_in(confusion, number)]
     if len(present) <= MOST_CLASSES_IN_MATRIX:
@@ -131,6 +131,8 @@ def table_confusion(subject: Subject, task: Task) -> Table:
         ]
         for pair, _ in zip(confusion.most_confused(), range(_MOST_CONFUSED), strict=False)
     ]
+    if not rows:
+        return None
     columns = [
         Column("objects of"),
         Column("taken for"),
@@ -205,7 +207,7 @@ def table_calibration(calibration: Calibration, *, of: str) -> Table:
 def tables_of_slices(subject: Subject, task: Task) -> Iterator[Table]:
     """A table for each property."""
     for axis in subject.analyses[task].axes:
-        yield _table_of(axis, of=subject.of(task))
+        yield _table_of(axis, of=subject.of(task).removeprefix(" of "))
 
 
 def _table_of(axis: SliceAxis, *, of: str) -> Table:
@@ -219,7 +221,7 @@ def _table_of(axis: SliceAxis, *, of: str) -> Table:
         Column("AP50", "number"),
         Column("found", "number", hint="share of the objects that are found, with scores as in use"),
     ]
-    return Table(f"By {axis.name}{of}", columns, rows)
+    return Table(f"By {axis.name}" + (f" ({of})" if of else ""), columns, rows)
 
 
 def _row(one: Slice, *, is_of_pictures: bool) -> list[str | Cell]:
