@@ -87,15 +87,17 @@ def _draw_classes(baseline: Side, of_side: SideDifference, task: Task) -> Iterat
         differing = [name for name, one in known.items() if one.verdict in ("better", "worse")]
         largest = sorted(differing, key=lambda name: -abs(known[name].value))[:MOST_CLASSES]
         listed = {name: known[name] for name in sorted(largest, key=lambda name: -known[name].value)}
-        same = len(known) - len(differing)
-        yield Text(f"{same} of {len(known)} classes are not distinguishable by {task} AP")
+        num_few = sum(one.verdict == "too few pictures" for one in known.values())
+        num_alike = len(known) - len(differing) - num_few
+        few = f", and {num_few} are in too few pictures to tell" if num_few else ""
+        yield Text(f"{num_alike} of {len(known)} classes are not distinguishable by {task} AP{few}")
     if listed:
         table = _table_of_differences(f"{task} AP", baseline, of_side)
         for name, difference in listed.items():
             values = [number(side.numbers_of_class(task, name)) for side in (baseline, of_side.side)]
             _add(table, name, values, difference, baseline, of_side)
         yield table
-    if note := about_classes(len(known)):
+    if note := about_classes([*known.values()]):
         yield Text(note, style="dim")
 
 

@@ -92,7 +92,14 @@ def _common_tasks(scored: Sequence[ScoredRun]) -> list[Task]:
 def _differences(baseline: Sequence[ScoredRun], other: Sequence[ScoredRun], task: Task) -> TaskDifferences:
     """In the order of `values_of`, under their names."""
     metrics = baseline[0].run.metrics.tasks[task]
-    left = iter(compare_sides(_sampled(baseline, task), _sampled(other, task), seed=_SEED))
+    left = iter(
+        compare_sides(
+            _sampled(baseline, task),
+            _sampled(other, task),
+            num_pictures=baseline[0].samplers[task].num_pictures,
+            seed=_SEED,
+        )
+    )
     numbers = {name: next(left) for name in metrics.numbers}
     by_kind = {kind: [next(left) for _ in metrics.classes] for kind in NUMBERS_OF_CLASSES}
     classes = {

@@ -230,5 +230,6 @@ def _to_json(difference: Difference | None) -> dict[str, Any] | None:
         "difference": difference.value,
         "low": difference.low,
         "high": difference.high,
+        "num_pictures": difference.num_pictures,
         "verdict": difference.verdict,
     }

@@ -47,7 +47,7 @@ def table_classes(comparison: DetectorComparison, of_side: SideDifference, task:
         f"AP of {_plural(task)} by class",
         [Column("class"), Column("objects", "number"), *_columns(comparison, of_side)],
         rows,
-        note=about_classes(len(known)),
+        note=about_classes([*known.values()]),
         is_sortable=True,
     )
 

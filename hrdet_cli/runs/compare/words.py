@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from hrdet_cli.engine.evaluation.resampling.differences import Difference
+from hrdet_cli.engine.evaluation.resampling.differences import FEWEST_PICTURES, Difference
 from hrdet_cli.runs.compare.report import MAIN_NUMBER, DetectorComparison, Side, SideDifference
-from hrdet_cli.wording import counted
 
 NOTHING = "-"
 _ONE_IN = 20
@@ -44,12 +43,11 @@ def conclusions(comparison: DetectorComparison, of_side: SideDifference) -> Iter
         name = f"{task} {MAIN_NUMBER}"
         if difference is None:
             yield f"{name}: there is nothing to find"
-        elif difference.verdict in ("better", "worse"):
-            found = f"{signed(difference.value)} ({interval(difference)})"
-            yield f"{name}: {verdict(baseline, side, difference)}: {found}"
-        else:
-            found = f"{signed(difference.value)} ({interval(difference)})"
-            yield f"{name}: {baseline.letter} and {side.letter} are {difference.verdict}: {found}"
+            continue
+        words = verdict(baseline, side, difference)
+        if difference.verdict in ("not distinguishable", "the same"):
+            words = f"{baseline.letter} and {side.letter} are {words}"
+        yield f"{name}: {words}: {signed(difference.value)} ({interval(difference)})"
 
 
 def about_intervals(comparison: DetectorComparison) -> str:
@@ -65,12 +63,13 @@ def about_intervals(comparison: DetectorComparison) -> str:
     )
 
 
-def about_classes(num_classes: int) -> str:
+def about_classes(differences: Sequence[Difference]) -> str:
     """That of many classes some look different by chance alone; nothing of few."""
-    if num_classes < _MANY_CLASSES:
+    num_judged = sum(difference.num_pictures >= FEWEST_PICTURES for difference in differences)
+    if num_judged < _MANY_CLASSES:
         return ""
-    expected = max(1, round(num_classes / _ONE_IN))
+    expected = max(1, round(num_judged / _ONE_IN))
     return (
-        f"Of {num_classes} classes that do not differ at all, {counted(expected, 'class', 'classes')} or so "
-        "would look different by chance alone."
+        f"Of {num_judged} classes that do not differ at all, {expected} or so would look different by chance "
+        "alone."
     )

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrdet_cli.engine.evaluation.resampling.values import Values
 
 CONFIDENCE = 0.95
+FEWEST_PICTURES = 10
+"""A number of what fewer pictures have says nothing of others: draws of one picture are all the same."""
+_ROUNDING = 1e-9
+"""Smaller differences are those of adding up in another order."""
 
-Verdict = Literal["better", "worse", "not distinguishable", "the same"]
+Verdict = Literal["better", "worse", "not distinguishable", "too few pictures", "the same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +34,21 @@ class Difference:
         value: On all pictures.
         low: Lower end of its interval.
         high: Upper end.
+        num_pictures: How many have an object that the number is of.
     """
 
     value: float
     low: float
     high: float
+    num_pictures: int
 
     @property
     def verdict(self) -> Verdict:
         """Whether chance alone would make such a difference; all numbers are the better the higher."""
         if self.value == self.low == self.high == 0:
             return "the same"
+        if self.num_pictures < FEWEST_PICTURES:
+            return "too few pictures"
         if self.low <= 0 <= self.high:
             return "not distinguishable"
         return "better" if self.low > 0 else "worse"
@@ -58,12 +67,15 @@ class SampledSide:
     samples: Values
 
 
-def compare_sides(baseline: SampledSide, other: SampledSide, *, seed: int) -> list[Difference | None]:
+def compare_sides(
+    baseline: SampledSide, other: SampledSide, *, num_pictures: NDArray[np.int64], seed: int
+) -> list[Difference | None]:
     """V differences, other minus baseline; None where there is nothing to average.
 
     Args:
         baseline: One run or several.
         other: Of the same resamples.
+        num_pictures: ``(V,)`` pictures with an object that a value is of.
         seed: Of the draws for trainings.
     """
     values = other.values.mean(axis=0) - baseline.values.mean(axis=0)
@@ -72,8 +84,8 @@ def compare_sides(baseline: SampledSide, other: SampledSide, *, seed: int) -> li
         random = np.random.default_rng(seed)
         samples += _errors_of_mean(other, random) - _errors_of_mean(baseline, random)
     return [
-        _difference(value, of_value[~np.isnan(of_value)])
-        for value, of_value in zip(values.tolist(), samples.T, strict=True)
+        _difference(value, of_value[~np.isnan(of_value)], number)
+        for value, of_value, number in zip(values.tolist(), samples.T, num_pictures.tolist(), strict=True)
     ]
 
 
@@ -85,8 +97,9 @@ def _errors_of_mean(side: SampledSide, random: np.random.Generator) -> Values:
     return errors
 
 
-def _difference(value: float, samples: Values) -> Difference | None:
+def _difference(value: float, samples: Values, num_pictures: int) -> Difference | None:
     if np.isnan(value) or not len(samples):
         return None
-    low, high = np.quantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
-    return Difference(value, low, high)
+    ends = np.quantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    value, low, high = (0.0 if abs(one) < _ROUNDING else one for one in (value, *ends.tolist()))
+    return Difference(value, low, high, num_pictures)

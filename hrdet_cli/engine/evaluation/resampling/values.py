@@ -1,14 +1,17 @@
 """The values that are compared: a detector's numbers, and the average precisions of its classes."""
 
+from collections.abc import Iterable
+from itertools import compress
+
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.evaluation.averages import averages_of
+from hrdet_cli.engine.evaluation.averages import Average, averages_of
 from hrdet_cli.engine.evaluation.coco_metrics import TaskMetrics
 from hrdet_cli.engine.evaluation.preparation import PreparedComparison
 from hrdet_cli.engine.evaluation.resampling.curves import CurveSampler
 from hrdet_cli.engine.evaluation.resampling.draws import Draws
-from hrdet_cli.engine.evaluation.resampling.matching import match
+from hrdet_cli.engine.evaluation.resampling.matching import ClassMatches, Matches, match
 
 Values = NDArray[np.float64]
 
@@ -30,12 +33,21 @@ class ValueSampler:
 
     Args:
         prepared: What the detector found, and what there is.
+
+    Attributes:
+        num_pictures: ``(V,)`` int64, pictures with an object that a value is of.
     """
 
     def __init__(self, prepared: PreparedComparison) -> None:
         self._averages = averages_of(prepared.comparison)
         self._columns = np.argsort(prepared.labels)
-        self._sampler = CurveSampler(match(prepared.comparison), self._averages)
+        matches = match(prepared.comparison)
+        self._sampler = CurveSampler(matches, self._averages)
+        of_classes = [_num_pictures([matches.classes[column]], size=0) for column in self._columns]
+        of_numbers = [
+            _num_pictures(_classes_of(average, matches), average.size) for average in self._averages
+        ]
+        self.num_pictures = np.array([*of_numbers, *of_classes, *of_classes], dtype=np.int64)
 
     def values(self, draws: Draws) -> Values:
         """``(B, V)``, those of B resamples; NaN where a resample has nothing to find."""
@@ -45,6 +57,17 @@ class ValueSampler:
         of_classes = curves.precision[..., first.size, first.limit][..., self._columns]
         of_classes = np.where(of_classes > -1, of_classes, np.nan)
         return np.concatenate([np.stack(numbers, axis=1), of_classes.mean(axis=0), of_classes[0]], axis=1)
+
+
+def _classes_of(average: Average, matches: Matches) -> Iterable[ClassMatches]:
+    is_class = average.is_class
+    return matches.classes if is_class is None else compress(matches.classes, is_class.tolist())
+
+
+def _num_pictures(classes: Iterable[ClassMatches], size: int) -> int:
+    """How many have an object of one of some classes, of a size."""
+    pictures = [one.object_pictures[one.is_counted[size]] for one in classes]
+    return len(np.unique(np.concatenate(pictures))) if pictures else 0
 
 
 def _mean(values: Values) -> Values:

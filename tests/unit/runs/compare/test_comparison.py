@@ -62,6 +62,7 @@ def test_all_of_it_is_json(data: Path, tmp_path: Path) -> None:
         "difference": 0.0,
         "low": 0.0,
         "high": 0.0,
+        "num_pictures": NUM_PICTURES,
         "verdict": "the same",
     }
     assert document["specs"] is None

@@ -21,17 +21,21 @@ from tests.comparisons import comparison_of
 @pytest.mark.parametrize(
     ("difference", "verdict"),
     [
-        (Difference(0.1, 0.05, 0.15), "better"),
-        (Difference(-0.1, -0.15, -0.05), "worse"),
-        (Difference(0.1, -0.05, 0.25), "not distinguishable"),
-        (Difference(0.1, 0.0, 0.2), "not distinguishable"),
-        (Difference(0.0, 0.0, 0.0), "the same"),
+        (Difference(0.1, 0.05, 0.15, 30), "better"),
+        (Difference(-0.1, -0.15, -0.05, 30), "worse"),
+        (Difference(0.1, -0.05, 0.25, 30), "not distinguishable"),
+        (Difference(0.1, 0.0, 0.2, 30), "not distinguishable"),
+        (Difference(0.0, 0.0, 0.0, 30), "the same"),
+        (Difference(0.3, 0.3, 0.3, 1), "too few pictures"),
+        (Difference(0.3, 0.1, 0.4, 9), "too few pictures"),
+        (Difference(0.3, 0.1, 0.4, 10), "better"),
     ],
 )
 def test_verdicts_are_words(difference: Difference, verdict: Verdict) -> None:
     assert difference.verdict == verdict
 
 
+MANY = np.array([30])
 RECALL = Average(name="AR100", of_recalls=True, limit=0)
 
 
@@ -63,7 +67,7 @@ def test_intervals_hold_the_true_difference_in_about_95_of_100_cases() -> None:
     random, num_held, num_distinguished = np.random.default_rng(0), 0, 0
     for _ in range(80):
         first, second = (sampled_recalls(one, 100) for one in two_detectors(random, (0.5, 0.7)))
-        difference = compare_sides(first, second, seed=0)[0]
+        difference = compare_sides(first, second, num_pictures=np.array([60]), seed=0)[0]
         assert difference is not None
         num_held += difference.low <= 0.2 <= difference.high
         num_distinguished += difference.verdict == "better"
@@ -78,13 +82,13 @@ def side(*runs: float, spread: float = 0.01) -> SampledSide:
 
 
 def width(first: SampledSide, second: SampledSide) -> float:
-    (difference,) = compare_sides(first, second, seed=0)
+    (difference,) = compare_sides(first, second, num_pictures=MANY, seed=0)
     assert difference is not None
     return difference.high - difference.low
 
 
 def test_what_all_pictures_share_is_no_difference() -> None:
-    (difference,) = compare_sides(side(0.4), side(0.5), seed=0)
+    (difference,) = compare_sides(side(0.4), side(0.5), num_pictures=MANY, seed=0)
     assert difference is not None
     assert [difference.value, difference.low, difference.high] == pytest.approx([0.1] * 3)
 
@@ -99,12 +103,12 @@ def test_several_runs_of_a_side_are_compared_with_their_spread() -> None:
 def test_there_is_no_difference_where_there_is_nothing_to_average() -> None:
     nothing: NDArray[np.float64] = np.full((1, 10, 1), np.nan)
     empty = SampledSide(nothing[:, 0], nothing)
-    assert compare_sides(empty, empty, seed=0) == [None]
+    assert compare_sides(empty, empty, num_pictures=MANY, seed=0) == [None]
 
 
 def test_resamples_without_objects_do_not_count() -> None:
     samples = np.where(np.arange(1000) % 2, np.nan, 0.1)[None, :, None]
     baseline = SampledSide(np.zeros((1, 1)), samples * 0)
-    assert compare_sides(baseline, SampledSide(np.array([[0.1]]), samples), seed=0) == [
-        Difference(0.1, 0.1, 0.1)
+    assert compare_sides(baseline, SampledSide(np.array([[0.1]]), samples), num_pictures=MANY, seed=0) == [
+        Difference(0.1, 0.1, 0.1, 30)
     ]

@@ -23,7 +23,15 @@ def test_resamples_have_the_values_of_an_evaluation_in_its_order() -> None:
     )
     metrics = score_prepared({"box": prepared}, ["a", "none of it", "c", "d"]).tasks["box"]
     expected = values_of(metrics)
-    values = ValueSampler(prepared).values(np.ones((1, num_pictures), dtype=np.int32))
+    sampler = ValueSampler(prepared)
+    values = sampler.values(np.ones((1, num_pictures), dtype=np.int32))
     np.testing.assert_allclose(values[0], expected, rtol=0, atol=1e-12)
     assert len(expected) == len(metrics.numbers) + 2 * 4
     assert np.isnan(expected).tolist()[-8:] == [False, True, False, False] * 2
+    truth = comparison.truth
+    of_all, of_first = (
+        len(set(truth.pictures[~comparison.is_crowd & is_class].tolist()))
+        for is_class in (truth.classes >= 0, truth.classes == 1)  # class 1 has label 0
+    )
+    assert (sampler.num_pictures[0], sampler.num_pictures[-8]) == (of_all, of_first)
+    assert sampler.num_pictures[-7] == 0
