@@ -19,7 +19,7 @@ _LONGEST = 520
 _LEGEND: dict[Look, str] = {
     "right": "right",
     "false": "false",
-    "missed": "missed; in the first picture of a row all that there is to find",
+    "missed": "missed; first picture of a row: all objects",
 }
 
 
