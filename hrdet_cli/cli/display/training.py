@@ -193,11 +193,10 @@ class TrainingDisplay:
 
 def in_lines(items: Sequence[str], width: int) -> str:
     """Items side by side, in as few lines as have room for each as a whole."""
-    lines = [""]
+    lines: list[str] = []
     for item in items:
-        longer = f"{lines[-1]}  {item}" if lines[-1] else item
-        if len(longer) <= width:
-            lines[-1] = longer
+        if lines and len(lines[-1]) + 2 + len(item) <= width:
+            lines[-1] += f"  {item}"
         else:
             lines.append(item)
     return "\n".join(lines)
