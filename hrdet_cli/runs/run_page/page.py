@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from hrdet_cli.errors import OutputError
-from hrdet_cli.pages.blocks import Block, Grid, Highlights, Page, Picture, Section, Text
+from hrdet_cli.pages.blocks import Block, Column, Grid, Highlights, Page, Picture, Section, Table, Text
 from hrdet_cli.pages.rendering import render_page
 from hrdet_cli.runs.output_files import write_text
+from hrdet_cli.runs.rehearsal.outcome import compare_with_run, read_planned
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_page.course import plot_losses, plot_optimisation, plot_precision, plot_speed
 from hrdet_cli.runs.run_page.results import class_blocks, evaluation_blocks, highlights_of
@@ -70,6 +73,7 @@ def make_run_page(story: RunStory, *, holder: str | None, now: datetime) -> Page
             "What it is trained on", list(_trained_on(story)), "The first batches, as the network gets them."
         ),
         Section("Plan", list(plan_blocks(story))),
+        Section("Planned, happened", list(_planned(story))),
         Section("Spec", list(spec_blocks(story))),
         Section("Where it ran", list(launch_blocks(story))),
     )
@@ -98,6 +102,22 @@ def _training_blocks(story: RunStory) -> Iterator[Block]:
     history = story.history
     if history is not None:
         yield Grid([*plot_losses(history), *plot_optimisation(history), *plot_speed(history)])
+
+
+def _planned(story: RunStory) -> Iterator[Block]:
+    """What a rehearsal said beside what came."""
+    planned, history = read_planned(story.folder), story.history
+    if planned is None or history is None:
+        return
+    seconds = history.step_seconds[np.isfinite(history.step_seconds)].tolist()
+    memory = history.peak_memory_bytes[np.isfinite(history.peak_memory_bytes)].tolist()
+    if seconds and memory:
+        outcomes = compare_with_run(
+            planned, story.record, step_seconds=seconds, peak_memory_bytes=int(max(memory))
+        )
+        rows = [(outcome.what, outcome.planned, outcome.happened) for outcome in outcomes]
+        columns = [Column("figure"), Column("planned"), Column("happened")]
+        yield Table("What hrdet train --rehearse planned", columns, rows)
 
 
 def _found(story: RunStory) -> Iterator[Picture]:
