@@ -5,8 +5,10 @@ What is not known is not in it. The fields are those of https://huggingface.co/d
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
+from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.runs.hub_folder.facts import DetectorFacts
 from hrdet_cli.runs.results import MADE_FROM
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS
@@ -136,7 +138,9 @@ def _facts_of_training(facts: DetectorFacts) -> Iterator[str]:
     if not trained.is_of_run:
         return
     spec = trained.spec
-    yield f"started from {spec.model.weights or 'random weights'}"
+    weights = spec.model.weights
+    is_path = weights is not None and not is_weights_name(weights)
+    yield f"started from {PurePath(str(weights)).name if is_path else weights or 'random weights'}"
     yield f"norm {spec.norm.kind}, optimiser {spec.optimisation.optimiser.kind}"
     if record is None or not record.launches:
         return
