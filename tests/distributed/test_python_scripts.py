@@ -58,4 +58,4 @@ def test_two_processes_of_a_script_train_and_evaluate_together(tmp_path: Path) -
     run_processes(script, tmp_path, port, size=2)
     told = [(tmp_path / f"rank-{rank}.txt").read_text() for rank in range(2)]
     assert told[0] == told[1]
-    assert (tmp_path / "run" / "eval-best" / "metrics.json").is_file()
+    assert (tmp_path / "run" / "eval-last" / "metrics.json").is_file()
