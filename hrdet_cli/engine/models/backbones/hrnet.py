@@ -15,12 +15,10 @@ to be recomputed one by one, for six sync points in a hundred.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
 from types import MappingProxyType
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -213,10 +211,7 @@ class HighResolutionModule(nn.Module):
         sources = features * len(features)
         steps = [_path_steps(path, x) for path, x in zip(paths, sources, strict=True)]
         parts = iter(run_in_step(steps, area))
-        return tuple(
-            F.relu(reduce(torch.add, [_enlarged(next(parts), like=x) for _ in features]), inplace=True)
-            for x in features
-        )
+        return tuple(F.relu(_sum_of([next(parts) for _ in features], like=x), inplace=True) for x in features)
 
 
 class BasicBlock(nn.Module):
@@ -233,7 +228,7 @@ class BasicBlock(nn.Module):
         """Map ``(N, C, H, W)`` to the same shape."""
         y = yield self.bn1, self.conv1(x)
         y = yield self.bn2, self.conv2(F.relu(y, inplace=True))
-        return F.relu(y + x, inplace=True)
+        return F.relu(y.add_(x), inplace=True)
 
 
 class ConvNorm(nn.Sequential):
@@ -290,6 +285,20 @@ def _path_steps(path: nn.Module, x: Tensor) -> NormSteps:
     for index, (conv, norm) in enumerate(convs_and_norms):
         x = yield norm, conv(x if index == 0 else F.relu(x, inplace=True))
     return x
+
+
+def _sum_of(parts: Sequence[Tensor], *, like: Tensor) -> Tensor:
+    """A new map of what comes from two branches or more.
+
+    Args:
+        parts: From each branch.
+        like: Of the branch that they go to.
+    """
+    first, second, *others = (_enlarged(part, like=like) for part in parts)
+    total = first + second
+    for other in others:
+        total.add_(other)
+    return total
 
 
 def _enlarged(x: Tensor, *, like: Tensor) -> Tensor:

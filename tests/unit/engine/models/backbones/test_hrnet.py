@@ -130,6 +130,18 @@ def test_activation_checkpointing_changes_no_bit_of_maps_gradients_and_statistic
     assert [name for name in expected if not torch.equal(actual[name], expected[name])] == []
 
 
+def test_under_autocast_every_map_behind_the_pixels_is_in_its_dtype() -> None:
+    network = HRNet(HRNET_CONFIGS["small"])
+    dtypes = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(lambda _, inputs: dtypes.append(inputs[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        features = network(torch.randn(1, 3, 64, 64))
+    assert dtypes == [torch.float32] + [torch.bfloat16] * (len(dtypes) - 1)
+    assert {map_.dtype for map_ in features} == {torch.bfloat16}
+
+
 def test_every_parameter_gets_a_gradient() -> None:
     results = trained_once(HRNet(SMALL))
 

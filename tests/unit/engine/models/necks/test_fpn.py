@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 
@@ -192,3 +192,17 @@ def test_with_an_area_a_picture_s_pyramid_is_that_of_the_picture_alone(
             expected = torch.zeros_like(level[index])
             expected[:, : exact.shape[2], : exact.shape[3]] = exact[0]
             torch.testing.assert_close(level[index], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("hides_padding", [True, False])
+def test_under_autocast_what_levels_are_made_of_stays_in_its_dtype(hides_padding: bool) -> None:
+    neck = FPN(in_channels=(3, 6, 12, 24), out_channels=8)
+    dtypes = []
+    for conv in neck.modules():
+        if isinstance(conv, nn.Conv2d):
+            conv.register_forward_pre_hook(lambda _, inputs: dtypes.append(inputs[0].dtype))
+    area = ValidArea.on_canvas(Size(64, 64), torch.tensor([[64, 64], [32, 64]])) if hides_padding else None
+    features = [torch.randn(2, c, 16 // 2**i, 16 // 2**i).bfloat16() for i, c in enumerate((3, 6, 12, 24))]
+    with torch.autocast("cpu", torch.bfloat16):
+        neck(features, area)
+    assert dtypes == [torch.bfloat16] * 8

@@ -233,3 +233,17 @@ def test_the_incomplete_cells_of_the_coarsest_level_are_made_of_the_picture_s_pi
     halves = picture[..., :16], picture[..., 16:]
     expected = torch.stack([half.mean() if pooling == "average" else half.max() for half in halves])
     torch.testing.assert_close(coarsest.flatten(), expected)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("hides_padding", [True, False])
+def test_under_autocast_levels_and_what_they_are_made_of_stay_in_its_dtype(
+    interpolation: Interpolation, hides_padding: bool
+) -> None:
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8, interpolation=interpolation)
+    dtypes = []
+    neck.reduction_conv.register_forward_pre_hook(lambda _, inputs: dtypes.append(inputs[0].dtype))
+    area = ValidArea.on_canvas(Size(64, 64), torch.tensor([[64, 64], [32, 64]])) if hides_padding else None
+    with torch.autocast("cpu", torch.bfloat16):
+        pyramid = neck([x.bfloat16() for x in random_features((3, 6, 12, 24), 16, 16)], area)
+    assert {*dtypes, *(level.dtype for level in pyramid.levels)} == {torch.bfloat16}
