@@ -100,7 +100,7 @@ def build(
     normalise_detector(detector, experiment.norm)
     initial = load_initial_weights(detector, experiment.model, class_names=names)
     device = select_device(experiment.run)
-    place_detector(detector, experiment.run, device, trains=True)
+    place_detector(detector, experiment.run, device)
     trained = TrainedDetector(
         source=f"{experiment.name}, untrained",
         file=None,

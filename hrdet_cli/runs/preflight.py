@@ -230,7 +230,7 @@ def _build_trial(
     detector = build_detector(trial, num_classes=len(part.annotations.class_names), trains=True)
     trainer = build_trainer(
         trial,
-        place_detector(detector, trial.run, device, trains=True),
+        place_detector(detector, trial.run, device),
         build_training_loader(trial, part, device),
         device,
         learning_rate=0.0,

@@ -173,7 +173,7 @@ def prepare_run(
     else:
         weights = load_initial_weights(detector, spec.model, class_names=plan.class_names)
     yield from map(Notice, weights.notices)
-    place_detector(detector, spec.run, device, trains=True)
+    place_detector(detector, spec.run, device)
     check_group(spec, plan, detector, device, launch.hosts)
     loader = build_training_loader(spec, data.train, device)
     groups = describe_parameter_groups(detector, spec.optimisation, learning_rate=plan.learning_rate)

@@ -160,7 +160,7 @@ def build_trained_detector(trained: TrainedDetector, device: torch.device) -> De
     """
     spec = trained.spec
     detector = build_detector(spec, num_classes=len(trained.class_names), trains=False)
-    place_detector(detector, spec.run, device, trains=False)
+    place_detector(detector, spec.run, device)
     report = load_weights(detector, trained.weights, strict=False, source=trained.source)
     is_complete = not (report.missing or report.differing or report.remade or report.unused_statistics)
     if not is_complete or (report.left_over and spec.model.strict_weights):

@@ -80,7 +80,7 @@ def train(
 ) -> tuple[nn.Module, list[StepReport]]:
     torch.manual_seed(0)
     detector = build_detector(spec, num_classes=6, trains=True)
-    place_detector(detector, spec.run, device, trains=True)
+    place_detector(detector, spec.run, device)
     with build_training_loader(spec, part, device) as loader:
         trainer = build_trainer(spec, detector, loader, device, learning_rate=0.01, stop_asked=never)
 
@@ -113,9 +113,7 @@ def test_weights_lie_channels_last_and_a_loaded_state_lies_as_they_do(root: str)
     spec = spec_of(root)
     part = open_part(spec.data, "train")
     with build_training_loader(spec, part, CUDA) as loader:
-        detector = place_detector(
-            build_detector(spec, num_classes=6, trains=True), spec.run, CUDA, trains=True
-        )
+        detector = place_detector(build_detector(spec, num_classes=6, trains=True), spec.run, CUDA)
         assert detector.backbone.conv1.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr, operator]
         trainer = build_trainer(spec, detector, loader, CUDA, learning_rate=0.01, stop_asked=never)
         list(islice(trainer.train_epoch(), 2))
@@ -137,9 +135,7 @@ def test_the_copies_of_all_epochs_share_one_stream_and_its_memory(root: str) -> 
     part = open_part(spec.data, "train")
     before = streams_with_memory()
     with build_training_loader(spec, part, CUDA) as loader:
-        detector = place_detector(
-            build_detector(spec, num_classes=6, trains=True), spec.run, CUDA, trains=True
-        )
+        detector = place_detector(build_detector(spec, num_classes=6, trains=True), spec.run, CUDA)
         trainer = build_trainer(spec, detector, loader, CUDA, learning_rate=0.0, stop_asked=never)
         while not trainer.is_finished:
             list(trainer.train_epoch())

@@ -41,7 +41,7 @@ def part(spec: ExperimentSpec) -> DatasetPart:
 def test_a_rehearsal_on_a_gpu_changes_no_bit_and_tells_its_peak(
     spec: ExperimentSpec, part: DatasetPart
 ) -> None:
-    detector = place_detector(build_detector(spec, num_classes=6, trains=True), spec.run, CUDA, trains=True)
+    detector = place_detector(build_detector(spec, num_classes=6, trains=True), spec.run, CUDA)
     loader = build_training_loader(spec, part, CUDA)
     trainer = build_trainer(spec, detector, loader, CUDA, learning_rate=0.01, stop_asked=never)
     next(trainer.train_epoch())
@@ -68,9 +68,7 @@ def test_a_rehearsal_knows_the_memory_of_an_average_and_leaves_it_alone(
     )
     peaks = []
     for some_spec in (spec, averaging):
-        detector = place_detector(
-            build_detector(spec, num_classes=6, trains=True), spec.run, CUDA, trains=True
-        )
+        detector = place_detector(build_detector(spec, num_classes=6, trains=True), spec.run, CUDA)
         loader = build_training_loader(spec, part, CUDA)
         trainer = build_trainer(some_spec, detector, loader, CUDA, learning_rate=0.01, stop_asked=never)
         batch = make_noise_batch(Size(256, 320), num_pictures=4, num_boxes=9, num_classes=6)

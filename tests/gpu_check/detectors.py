@@ -84,7 +84,7 @@ def hrdet_step(scene: Scene, num_pictures: int, *settings: str) -> Step:
     loader = cast("TrainingLoader", _SameBatch(scene.batch(num_pictures)))
     trainer = build_trainer(
         spec,
-        place_detector(detector, spec.run, scene.device, trains=True),
+        place_detector(detector, spec.run, scene.device),
         loader,
         scene.device,
         learning_rate=0.0,
@@ -123,7 +123,7 @@ def torchvision_step(scene: Scene, num_pictures: int) -> Step:
         max_size=max(scene.canvas.height, scene.canvas.width),
         _skip_resize=True,
     )
-    place_detector(cast("Detector", detector), spec.run, scene.device, trains=True).train()
+    place_detector(cast("Detector", detector), spec.run, scene.device).train()
     is_cuda = scene.device.type == "cuda"
     optimiser = build_optimiser(detector, Sgd(momentum=0.9), weight_decay=1e-4, is_fused=is_cuda)
     batch = scene.batch(num_pictures)

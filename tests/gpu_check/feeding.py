@@ -71,7 +71,7 @@ def train(preset: str, settings: list[str], device: torch.device, *, num_steps: 
     with build_training_loader(spec, part, device) as loader:
         trainer = build_trainer(
             spec,
-            place_detector(detector, spec.run, device, trains=True),
+            place_detector(detector, spec.run, device),
             loader,
             device,
             learning_rate=0.0,

@@ -227,7 +227,7 @@ def _build_trainer(
     optimisation = spec.optimisation.model_copy(update={"accumulate_steps": 1})  # batches are compared
     return build_trainer(
         spec.model_copy(update={"optimisation": optimisation}),
-        place_detector(detector, spec.run, device, trains=True),
+        place_detector(detector, spec.run, device),
         loader,
         device,
         learning_rate=0.0,

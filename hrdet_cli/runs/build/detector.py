@@ -103,11 +103,11 @@ def describe_norms(report: NormReport, norm: NormSpec) -> str:
     return f"{kind} ({report.num_converted} layers, {report.num_left_frozen} frozen)"
 
 
-def place_detector(detector: Detector, run: RunSpec, device: torch.device, *, trains: bool) -> Detector:
+def place_detector(detector: Detector, run: RunSpec, device: torch.device) -> Detector:
     """Move a detector to its device, in the dtype and layout that its weights have there; returns it.
 
-    They lie channels-last where features do (``Detector.normalise``), which each convolution would do again.
+    On a GPU weights lie channels-last, as features do: convolutions would lay them out so in every step. On
+    a CPU they do not, so that what is found after a training is what was found in it, to the bit.
     """
     detector.to(device, torch.float64 if run.precision == "float64" else torch.float32)
-    follows_features = device.type == "cuda" or not trains
-    return detector.to(memory_format=torch.channels_last) if follows_features else detector
+    return detector.to(memory_format=torch.channels_last) if device.type == "cuda" else detector

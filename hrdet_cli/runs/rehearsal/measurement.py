@@ -114,7 +114,7 @@ def _build(
     spec: ExperimentSpec, part: DatasetPart, device: torch.device, num_processes: int
 ) -> tuple[Trainer, Detector]:
     detector = build_detector(spec, num_classes=len(part.annotations.class_names), trains=True)
-    place_detector(detector, spec.run, device, trains=True)
+    place_detector(detector, spec.run, device)
     loader = build_training_loader(spec, part, device, world=World(0, num_processes))
     return build_trainer(spec, detector, loader, device, learning_rate=0.0, stop_asked=never), detector
 

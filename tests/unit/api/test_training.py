@@ -67,6 +67,8 @@ def test_a_run_tells_what_happens_and_its_detector_is_evaluated(
 def test_ctrl_c_is_an_interrupt_once_the_step_is_saved_and_the_run_goes_on(
     settings: dict[str, object], tmp_path: Path
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background begin with it ignored
+
     def interrupt(event: hrdet.Event) -> None:
         if isinstance(event, hrdet.StepReport) and event.step == 1:
             os.kill(os.getpid(), signal.SIGINT)

@@ -166,13 +166,16 @@ def make_theirs(*, num_boxes: list[int]) -> Any:
         rpn_post_nms_top_n_train=NUM_PROPOSALS,
         rpn_post_nms_top_n_test=NUM_PROPOSALS,
     )
-    # The same holds for convolutions: they get our memory layout.
-    theirs.backbone.register_forward_pre_hook(
-        lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),)
-    )
+    # The same holds for convolutions: they get our memory layout, which is another one to train.
+    theirs.backbone.register_forward_pre_hook(lambda _, inputs: (in_our_layout(inputs[0]),))
     theirs.rpn.fg_bg_sampler = OurAnchorDraws()
     theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)
     return theirs
+
+
+def in_our_layout(pixels: Tensor) -> Tensor:
+    trains = torch.is_grad_enabled()
+    return pixels.contiguous(memory_format=torch.contiguous_format if trains else torch.channels_last)
 
 
 def make_lively(theirs: Any) -> None:

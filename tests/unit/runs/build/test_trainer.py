@@ -22,7 +22,7 @@ class Loader:
 
 def trainer_of(*settings: str) -> Trainer:
     spec = load_spec(preset="demo", settings=[*settings, "run.precision=float64"]).spec
-    detector = place_detector(build_detector(spec, num_classes=3, trains=True), spec.run, CPU, trains=True)
+    detector = place_detector(build_detector(spec, num_classes=3, trains=True), spec.run, CPU)
     loader = cast("TrainingLoader", Loader())
     return build_trainer(spec, detector, loader, CPU, learning_rate=0.01, stop_asked=lambda: False)
 
