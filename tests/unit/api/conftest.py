@@ -12,25 +12,28 @@ from tests.detectors_on_disk import FINDS_MUCH, MASKS, write_untrained
 from tests.tiny_network import tiny_network
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True)
 def _small_network_is_tiny() -> Iterator[None]:
+    """For one test at a time: what is set for a folder of tests lasts until the last test of all."""
     with tiny_network():
         yield
 
 
-@pytest.fixture(scope="package")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, _small_network_is_tiny: None) -> Path:
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of an untrained detector with masks and two classes, cat and dog, whose ids are 3 and 7."""
-    return write_untrained(tmp_path_factory.mktemp("untrained") / "last.pt", {**FINDS_MUCH, **MASKS})
+    with tiny_network():
+        return write_untrained(tmp_path_factory.mktemp("untrained") / "last.pt", {**FINDS_MUCH, **MASKS})
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def detector(checkpoint: Path) -> hrdet.Predictor:
     """The same, loaded."""
-    return hrdet.load(checkpoint)
+    with tiny_network():
+        return hrdet.load(checkpoint)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A PNG, a JPEG of another shape that EXIF turns, and a PNG with a palette."""
     folder = tmp_path_factory.mktemp("pictures")
