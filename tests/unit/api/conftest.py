@@ -12,9 +12,9 @@ from tests.detectors_on_disk import FINDS_MUCH, MASKS, write_untrained
 from tests.tiny_network import tiny_network
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _small_network_is_tiny() -> Iterator[None]:
-    """For one test at a time: what is set for a folder of tests lasts until the last test of all."""
+    """For a file of tests at a time: what is set for a folder of tests lasts until the last test of all."""
     with tiny_network():
         yield
 
