@@ -27,7 +27,7 @@ from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, draw_batch, timed_step
 
 Side = Literal["ours", "theirs"]
 
-_TRAINS_ALL = (
+TRAINS_ALL = (
     "model.weights=null",
     "model.backbone.frozen_stages=0",
     "norm={kind: batch, keep_statistics: false}",
@@ -147,7 +147,7 @@ def build_step(case: Case, side: Side, num_pictures: int) -> Step:
     if side == "theirs" and callable(case.rival):
         return torchvision_step(case.rival, images, targets)
     settings = case.settings if side == "ours" or callable(case.rival) else case.rival
-    spec = load_spec(preset=case.preset, settings=[*_TRAINS_ALL, *settings]).spec
+    spec = load_spec(preset=case.preset, settings=[*TRAINS_ALL, *settings]).spec
     detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
     if spec.model.head.has_masks:
         masks = torch.ones(*targets.labels.shape, _MASK_CELLS, _MASK_CELLS, dtype=torch.uint8)

@@ -12,6 +12,8 @@ from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ClassRows, Detections, ImageBatch, Targets
 
 PixelOrder = Literal["rgb", "bgr"]
+_WIDE_CHANNELS = 128
+"""Of a convolution whose backward pass on a CPU takes a half longer, or more, over channels-last features."""
 
 
 class Detector(nn.Module):
@@ -22,6 +24,7 @@ class Detector(nn.Module):
     Attributes:
         head: See the constructor.
         hides_padding: See the constructor; can be changed, as the norms can.
+        is_nchw_to_train_on_cpu: Whether features do not lie channels-last then; by the convolutions' widths.
     """
 
     pixel_mean: Tensor
@@ -60,6 +63,7 @@ class Detector(nn.Module):
         self.head = head
         self.pixel_order = pixel_order
         self.hides_padding = hides_padding
+        self.is_nchw_to_train_on_cpu = any(_is_wide(module) for module in self.modules())
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
 
@@ -110,15 +114,24 @@ class Detector(nn.Module):
 
         Returns:
             ``(N, 3, H, W)`` in the weights' dtype and the backbone's order of colours, in the memory layout
-            that all features after it take over: channels last, except for training on a CPU, where the
-            backward pass of such convolutions takes up to twice as long.
+            that all features after it take over: channels last, except for training wide convolutions on a
+            CPU.
         """
         canvas, sizes = images.canvas, images.sizes
         rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]
         columns = torch.arange(canvas.width, device=sizes.device) < sizes[:, 1:]
         is_picture = rows[:, None, :, None] & columns[:, None, None, :]
-        trains_on_cpu = torch.is_grad_enabled() and images.pixels.device.type == "cpu"
-        memory_format = torch.contiguous_format if trains_on_cpu else torch.channels_last
+        goes_back_on_cpu = torch.is_grad_enabled() and images.pixels.device.type == "cpu"
+        is_nchw = goes_back_on_cpu and self.is_nchw_to_train_on_cpu
+        memory_format = torch.contiguous_format if is_nchw else torch.channels_last
         pixels = images.pixels.to(self.pixel_mean.dtype, memory_format=memory_format)
         normalised = pixels.sub_(self.pixel_mean).div_(self.pixel_std).mul_(is_picture)
         return normalised if self.pixel_order == "rgb" else normalised.flip(1)
+
+
+def _is_wide(module: nn.Module) -> bool:
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size[0] > 1
+        and min(module.in_channels, module.out_channels) >= _WIDE_CHANNELS
+    )

@@ -241,10 +241,19 @@ def test_a_backbone_trained_on_bgr_gets_the_same_values_in_that_order() -> None:
     assert torch.equal(pixels[:, 2], expected[:, 0])
 
 
-def test_features_lie_channels_last_unless_a_cpu_has_to_go_back_through_them() -> None:
+@pytest.mark.parametrize(("num_channels", "is_nchw"), [(127, False), (128, True)])
+def test_features_lie_channels_last_unless_a_cpu_has_to_go_back_through_wide_ones(
+    num_channels: int, is_nchw: bool
+) -> None:
     images = make_images(sizes=[[2, 3]], canvas=(4, 4))
-    detector = make_detector()
-    assert detector.normalise(images).is_contiguous()
+    detector = Detector(
+        backbone=nn.Conv2d(num_channels, num_channels, 3),
+        neck=nn.Identity(),
+        head=make_detector().head,
+        pixel_mean=(0, 0, 0),
+        pixel_std=(1, 1, 1),
+    )
+    assert detector.normalise(images).is_contiguous() is is_nchw
     with torch.no_grad():
         assert detector.normalise(images).is_contiguous(memory_format=torch.channels_last)
 

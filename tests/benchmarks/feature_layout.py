@@ -1,0 +1,57 @@
+"""Training steps on a CPU whose features lie channels-last or not, in turn: processor time of each.
+
+``Detector.normalise`` decides by the width of the convolutions; this shows what the other decision costs.
+"""
+
+import argparse
+from statistics import median
+
+import torch
+
+from hrdet_cli.runs.build.detector import build_detector
+from hrdet_cli.specs.loading import load_spec
+
+from .family_step import TRAINS_ALL
+from .reporting import show_table
+from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, draw_batch, timed_step
+
+PRESETS = ("demo", "hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn")
+
+
+def main() -> None:
+    """Print a row for each preset."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("presets", nargs="*", default=PRESETS)
+    parser.add_argument("--steps", type=int, default=5, help="steps of each that count")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    show_table(
+        f"Training step, 1 picture of {WIDTH}x{HEIGHT}, float32, {arguments.threads} threads, CPU seconds, "
+        f"medians of {arguments.steps} steps",
+        ["preset", "channels-last", "NCHW", "ratio"],
+        [measure(preset, steps=arguments.steps) for preset in arguments.presets],
+    )
+
+
+def measure(preset: str, *, steps: int) -> list[str]:
+    """A row: both medians, and the median ratio."""
+    last, nchw = (build_step(preset, is_nchw=is_nchw) for is_nchw in (False, True))
+    last(), nchw()  # warm up
+    pairs = [(last().cpu_seconds, nchw().cpu_seconds) for _ in range(steps)]
+    medians = (median(column) for column in zip(*pairs, strict=True))
+    return [preset, *(f"{value:.2f}" for value in medians), f"{median(b / a for a, b in pairs):.2f}"]
+
+
+def build_step(preset: str, *, is_nchw: bool) -> Step:
+    """A step of the preset's detector with random weights, whose features lie as they are told."""
+    images, targets = draw_batch(1)
+    torch.manual_seed(0)
+    spec = load_spec(preset=preset, settings=TRAINS_ALL).spec
+    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+    detector.is_nchw_to_train_on_cpu = is_nchw
+    return timed_step(detector, lambda: detector(images, targets))
+
+
+if __name__ == "__main__":
+    main()
