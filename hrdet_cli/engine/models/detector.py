@@ -12,7 +12,7 @@ from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ClassRows, Detections, ImageBatch, Targets
 
 PixelOrder = Literal["rgb", "bgr"]
-_WIDE_CHANNELS = 128
+_WIDE_CHANNELS = 256
 """Of a convolution whose backward pass on a CPU takes a half longer, or more, over channels-last features."""
 
 

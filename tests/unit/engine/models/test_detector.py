@@ -241,7 +241,7 @@ def test_a_backbone_trained_on_bgr_gets_the_same_values_in_that_order() -> None:
     assert torch.equal(pixels[:, 2], expected[:, 0])
 
 
-@pytest.mark.parametrize(("num_channels", "is_nchw"), [(127, False), (128, True)])
+@pytest.mark.parametrize(("num_channels", "is_nchw"), [(255, False), (256, True)])
 def test_features_lie_channels_last_unless_a_cpu_has_to_go_back_through_wide_ones(
     num_channels: int, is_nchw: bool
 ) -> None:
@@ -250,8 +250,8 @@ def test_features_lie_channels_last_unless_a_cpu_has_to_go_back_through_wide_one
         backbone=nn.Conv2d(num_channels, num_channels, 3),
         neck=nn.Identity(),
         head=make_detector().head,
-        pixel_mean=(0, 0, 0),
-        pixel_std=(1, 1, 1),
+        pixel_mean=(0.0, 0.0, 0.0),
+        pixel_std=(1.0, 1.0, 1.0),
     )
     assert detector.normalise(images).is_contiguous() is is_nchw
     with torch.no_grad():
