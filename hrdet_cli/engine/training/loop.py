@@ -2,23 +2,22 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hrdet_cli.engine.data.batch import Batch, PictureFault
+from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.device_feed import DeviceFeed, copy_stream
-from hrdet_cli.engine.distributed.activity import enter_phase, waiting_for
+from hrdet_cli.engine.distributed.activity import enter_phase
 from hrdet_cli.engine.distributed.agreement import raise_together
-from hrdet_cli.engine.distributed.collectives import gather_everywhere, mean_over_processes
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.training.averaging import WeightAverage
+from hrdet_cli.engine.training.faulty_pictures import FaultLog
 from hrdet_cli.engine.training.optimiser import load_optimiser_state
 from hrdet_cli.engine.training.position import Position, PositionMoved, position_from
 from hrdet_cli.engine.training.rehearsal import Snapshot, StepCost, make_state, measure
@@ -27,7 +26,8 @@ from hrdet_cli.engine.training.schedule import Schedule
 from hrdet_cli.engine.training.step_clock import StepClock
 from hrdet_cli.engine.training.step_feed import StepFeed
 from hrdet_cli.engine.training.step_gradients import Losses, StepGradients
-from hrdet_cli.engine.training.stragglers import Straggler, StragglerWatch
+from hrdet_cli.engine.training.step_maker import StepMaker
+from hrdet_cli.engine.training.stragglers import StragglerWatch
 from hrdet_cli.errors import NonFiniteLossError, WeightsError
 
 
@@ -47,40 +47,6 @@ class StepLoader(Protocol):
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterable[Batch]:
         """Batches ``first_step`` (counted from 0) to the last of an epoch (counted from 0)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _StepOutcome:
-    """What a step gave, the same on every process.
-
-    Attributes:
-        losses: Means over all processes, by name.
-        gradient_norm: Before clipping.
-        stragglers: Processes that are slower than the others from now on, or no longer are.
-        stop_asked: Whether any process was asked to stop.
-        lacks_next_batch: Whether any process could not read its next batch.
-        has_faulty_pictures: Whether any process trained on other pictures than were drawn, or has met damaged
-            pictures that it has not told yet.
-    """
-
-    losses: dict[str, float]
-    gradient_norm: float
-    stragglers: tuple[Straggler, ...]
-    stop_asked: bool
-    lacks_next_batch: bool
-    has_faulty_pictures: bool
-
-
-class _FaultyPictures(NamedTuple):
-    """The pictures of a step that could not be read, and those that could with damage."""
-
-    broken: tuple[PictureFault, ...] = ()
-    damaged: tuple[PictureFault, ...] = ()
-
-    def everywhere(self) -> "_FaultyPictures":
-        """Those of all processes."""
-        parts = gather_everywhere(self, what="names of broken pictures")
-        return _FaultyPictures(*(tuple(chain.from_iterable(kind)) for kind in zip(*parts, strict=True)))
 
 
 class Trainer:
@@ -108,12 +74,6 @@ class Trainer:
         losses: Computes what the model gives, with its parameters, by other means; None calls the model.
         accumulate_steps: Batches of each step, which counts as one batch of all their pictures; see
             `StepGradients`. What is left at the end of an epoch is a smaller step.
-
-    Attributes:
-        last_batch: The last batch of the step last begun; after a `NonFiniteLossError` the first one of this
-            process that has such a loss, if any has.
-        is_last_batch_suspect: Whether, after a `NonFiniteLossError`, this process's ``last_batch`` is one to
-            look at: its own losses are not finite, or all losses are finite and only the gradient is not.
     """
 
     def __init__(
@@ -137,20 +97,33 @@ class Trainer:
         self._schedule = schedule
         self._loader = loader
         self._num_epochs = num_epochs
-        self._clip_norm = clip_norm
         self._device = device
         self._numerics = numerics
         self._copying = copy_stream(device)
-        self._stop_asked = stop_asked
         self._average = average
         self._accumulate_steps = accumulate_steps
-        self._clock = StepClock(device)
-        self._stragglers = StragglerWatch(current_world(), self._clock)
-        self._gradients = StepGradients(model, losses, device=device, numerics=numerics, clock=self._clock)
+        clock = StepClock(device)
+        self._stragglers = StragglerWatch(current_world(), clock)
+        self._maker = StepMaker(
+            StepGradients(model, losses, device=device, numerics=numerics, clock=clock),
+            optimiser=optimiser,
+            clip_norm=clip_norm,
+            stop_asked=stop_asked,
+            clock=clock,
+            stragglers=self._stragglers,
+        )
         self._position = Position()
-        self.last_batch: Batch | None = None
-        self.is_last_batch_suspect = False
-        self._told_damaged: set[str] = set()
+        self._faults = FaultLog()
+
+    @property
+    def last_batch(self) -> Batch | None:
+        """The last batch of the step last begun, or what was wrong with it: see `StepMaker`."""
+        return self._maker.last_batch
+
+    @property
+    def is_last_batch_suspect(self) -> bool:
+        """Whether, after a `NonFiniteLossError`, ``last_batch`` is one to look at: see `StepMaker`."""
+        return self._maker.is_last_batch_suspect
 
     @property
     def step(self) -> int:
@@ -220,12 +193,13 @@ class Trainer:
         for of_step in feed:
             enter_phase(f"step {self.step + 1}")
             batches, on_device = zip(*of_step, strict=True)
-            self.last_batch = batches[-1]
             learning_rate = self._set_learning_rate()
-            faulty = self._untold_faults(batches)
+            faulty = self._faults.untold(batches)
             self._stragglers.begin_step(self.step + 1)
             with self._numerics.applied():
-                outcome = self._train_on(batches, on_device, ahead=feed, has_faulty=any(faulty))
+                outcome = self._maker.make(
+                    self.step + 1, batches, on_device, ahead=feed, has_faulty=any(faulty)
+                )
             if outcome.has_faulty_pictures:
                 faulty = faulty.everywhere()
             if self._average is not None:
@@ -279,13 +253,13 @@ class Trainer:
         def make_step() -> None:
             batches = [batch] * num_made
             with suppress(NonFiniteLossError), self._numerics.applied():
-                self._train_on(batches, [each.to(self._device) for each in batches])
+                self._maker.make(self.step + 1, batches, [each.to(self._device) for each in batches])
 
         cost = measure(make_step, self._device)
         cost = replace(cost, seconds=cost.seconds * num_batches / num_made)
         del ahead
         snapshot.restore()
-        self.last_batch, self.is_last_batch_suspect = last_batch, False
+        self._maker.last_batch, self._maker.is_last_batch_suspect = last_batch, False
         return cost
 
     def abandon(self) -> None:
@@ -303,96 +277,6 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate * group["learning_rate_factor"]
         return learning_rate
-
-    def _untold_faults(self, batches: Sequence[Batch]) -> _FaultyPictures:
-        """What this process has to tell of its batches: damaged pictures come again in every epoch."""
-        damaged = {fault.file_name: fault for batch in batches for fault in batch.damaged}
-        untold = tuple(fault for name, fault in damaged.items() if name not in self._told_damaged)
-        self._told_damaged.update(damaged)
-        return _FaultyPictures(tuple(fault for batch in batches for fault in batch.broken), untold)
-
-    def _train_on(
-        self,
-        batches: Sequence[Batch],
-        on_device: Sequence[Batch],
-        *,
-        ahead: StepFeed | None = None,
-        has_faulty: bool = False,
-    ) -> _StepOutcome:
-        """Make one step.
-
-        The host waits for the device exactly once, when the losses' means, what the processes tell each other
-        and the process's own losses are read as one tensor. That is between the backward pass and the update,
-        so that a loss that is not finite never reaches the weights; the device idles only while the update is
-        enqueued. Before it waits, the next step's batches are fetched. (An average of the weights waits once
-        more after the update: `WeightAverage.update`.)
-
-        Args:
-            batches: Of the step, in host memory.
-            on_device: The same on the device.
-            ahead: Where the next batches come from; None where there are none.
-            has_faulty: Whether this process has broken or damaged pictures to tell.
-        """
-        self._optimiser.zero_grad(set_to_none=True)
-        losses = self._gradients.make(on_device)
-        own = losses.values.sum(dim=0)
-        gradient_norm = self._clip_gradients()
-        lacks_next = False
-        if ahead is not None:
-            ahead.fetch_ahead()
-            lacks_next = ahead.failure() is not None
-        told = [
-            own.new_full((1,), float(flag))  # filled on the device: a copy would wait
-            for flag in (self._stop_asked(), lacks_next, has_faulty)
-        ]
-        self._clock.enter("exchange")
-        means = mean_over_processes(
-            torch.cat([own, gradient_norm[None], *told, *self._stragglers.message(own)]),
-            what="mean of the losses",
-        )
-        self._clock.stop()
-        with waiting_for("losses of the step"):
-            values: list[float] = torch.cat([means, losses.values.flatten()]).tolist()
-        named = dict(zip(losses.names, values[: len(own)], strict=True))
-        norm, *others = values[len(own) : len(means)]
-        shares, times = others[: len(told)], others[len(told) :]
-        self._refuse_non_finite({**named, "gradient_norm": norm}, batches, own_losses=values[len(means) :])
-        self._optimiser.step()
-        flags = (share > 0 for share in shares)
-        return _StepOutcome(named, norm, self._stragglers.take(times), *flags)
-
-    def _clip_gradients(self) -> Tensor:
-        """Scale the gradients down to the clip norm.
-
-        Returns:
-            Their norm before, a scalar on the device.
-        """
-        parameters = [
-            p for group in self._optimiser.param_groups for p in group["params"] if p.grad is not None
-        ]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if self._clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
-        return norm
-
-    def _refuse_non_finite(
-        self, value_by_name: Mapping[str, float], batches: Sequence[Batch], *, own_losses: Sequence[float]
-    ) -> None:
-        """Raise on every process alike where a mean is not finite: a mean with one bad part never is.
-
-        Args:
-            value_by_name: Means over all processes.
-            batches: Of this process's step.
-            own_losses: This process's, one batch's after the other.
-        """
-        for name, value in value_by_name.items():
-            if not math.isfinite(value):
-                bad = [place for place, loss in enumerate(own_losses) if not math.isfinite(loss)]
-                if bad:
-                    self.last_batch = batches[bad[0] * len(batches) // len(own_losses)]
-                self.is_last_batch_suspect = bool(bad) or name == "gradient_norm"
-                raise NonFiniteLossError(loss_name=name, value=value, step=self.step + 1)
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on exactly here: models, optimiser and position, tensors and plain types.
