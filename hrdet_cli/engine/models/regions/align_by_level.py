@@ -1,10 +1,15 @@
-"""RoIAlign by torchvision's kernels: regions are sorted by level, which waits for the device."""
+"""RoIAlign level by level: regions are sorted by level, which waits for the device.
+
+A CPU makes each level's regions of matrix products; torchvision's kernels are what other programs have, and
+serve on a GPU without Triton.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from hrdet_cli.engine.models.regions.align_matrices import cut_regions, spread_regions
 from hrdet_cli.engine.torchvision_operators import roi_align, roi_align_backward
 
 
@@ -19,15 +24,16 @@ def pool_regions(
     aligned: bool,
     margin: int,
 ) -> Tensor:
-    """As ``align_regions``, but NCHW in memory; of operators that can be differentiated and exported.
+    """As ``align_regions``, but NCHW in memory; of operators that can be exported where they are to be.
 
     Raises:
         ValueError: There are ends, or a margin.
     """
     _refuse_ends(ends, margin)
     rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
+    cut = roi_align if levels[0].is_cuda or torch.compiler.is_exporting() else cut_regions
     pooled = [
-        roi_align(
+        cut(
             level.to(rois.dtype),
             rois[own],
             scale=1 / stride,
@@ -63,8 +69,9 @@ def pool_regions_backward(
     if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
         raise RuntimeError("roi_align_backward does not have a deterministic implementation")
     rois, rows = _rois_of(regions, gradient.dtype), _rows_of_levels(level_index, len(strides))
+    spread = roi_align_backward if gradient.is_cuda else spread_regions
     of_levels = [
-        roi_align_backward(
+        spread(
             gradient[own].to(rois.dtype),
             rois[own],
             shape,
