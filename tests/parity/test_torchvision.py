@@ -20,24 +20,23 @@ _TOLERANCE, _GRADIENT_TOLERANCE = 1e-6, 1e-4
 """Of a gradient more: a difference of 1e-8 may lie on either side of a ReLU's corner."""
 _TESTED = ("torchvision", "torchvision-mask-v2")
 """With all that the others have, to save time."""
-_FEW = (
-    "model.head.rpn.num_train_proposals=100",
-    "model.head.rpn.num_test_proposals=50",
-    "model.head.roi_head.num_samples=32",
-    "model.head.roi_head.max_detections=20",
-)
+_FEW = {"num_train_proposals": 100, "num_test_proposals": 20, "num_samples": 16, "max_detections": 8}
+_SETTINGS = [
+    f"model.head.{part}.{name}={count}"
+    for part, (name, count) in zip(("rpn", "rpn", "roi_head", "roi_head"), _FEW.items(), strict=True)
+]
 _SIZES = [(96, 128), (70, 90)]
 """On a canvas of 96 x 128, whose coarsest level has one row and a half."""
 
 
 @cache
 def differences(name: str) -> list[Difference]:
-    few: Any = build(name, num_train_proposals=100, num_test_proposals=50, num_samples=32, max_detections=20)
+    few: Any = build(name, **_FEW)
     model = few.double()
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     detection = torchvision_dump.dump_detection(model, _SIZES)
     training = torchvision_dump.dump_training(model, _SIZES)
-    detector = build_filled(name, shapes, settings=_FEW).double()
+    detector = build_filled(name, shapes, settings=_SETTINGS).double()
     return [
         *compare_detection(detector, _SIZES, detection),
         *compare_training(detector, _SIZES, training, shapes),

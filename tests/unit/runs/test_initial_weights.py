@@ -15,6 +15,7 @@ from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
+from tests.tiny_network import tiny_network
 
 CLASSES = ("cell", "platelet", "virus")
 State = dict[str, Tensor]
@@ -92,7 +93,8 @@ REMADE = {
 def test_of_every_head_the_layers_whose_rows_are_classes_start_anew(head: str, tmp_path: Path) -> None:
     settings = ["model.neck.channels=8", f"model.head={head}", "model.strict_weights=true"]
     spec = load_spec(preset="demo", settings=settings).spec
-    detectors = [build_detector(spec, num_classes=number, trains=True) for number in (80, 3)]
+    with tiny_network():
+        detectors = [build_detector(spec, num_classes=number, trains=True) for number in (80, 3)]
     torch.save(to_mmdetection(shifted(detectors[0])), tmp_path / "w.pth")
     model = spec.model.model_copy(update={"weights": str(tmp_path / "w.pth")})
     before = {key: tensor.clone() for key, tensor in detectors[1].state_dict().items()}

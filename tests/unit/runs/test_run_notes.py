@@ -61,7 +61,7 @@ def make_annotations(
     )
 
 
-TRAIN, VAL = make_annotations(8000), make_annotations(200, name="val")
+TRAIN, VAL = make_annotations(2000), make_annotations(200, name="val")
 
 
 def plan_of(
@@ -97,7 +97,7 @@ def test_a_preset_on_data_it_was_made_for_has_no_notes(
     tmp_path: Path, preset: str, num_processes: int
 ) -> None:
     size, side = ((240, 320), 40.0) if preset == "demo" else ((480, 640), 60.0)
-    train = make_annotations(4000, size=size, side=side)
+    train = make_annotations(2000, size=size, side=side)
     plan = plan_of(tmp_path, preset=preset, num_processes=num_processes, train=train)
     assert notes_of(plan) == {}
     if preset != "demo":

@@ -1,6 +1,7 @@
 import json
 import pickle
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def _small_network_is_tiny() -> Iterator[None]:
         yield
 
 
+@cache
 def make_weights(num_classes: int, *, seed: int = 0) -> dict[str, Tensor]:
+    """The same for the same arguments: nobody changes them."""
     torch.manual_seed(seed)
     return build_detector(SPEC, num_classes=num_classes, trains=False).state_dict()
 

@@ -84,13 +84,11 @@ def original_point(x: float, y: float, placement: Placement) -> tuple[float, flo
     return x * ORIGINAL.width / resized.width, y * ORIGINAL.height / resized.height
 
 
-def frame_points(box: NDArray[np.float32], placement: Placement) -> list[list[tuple[float, float]]]:
-    """The centre of each cell of a frame, row by row, in the original picture."""
+def frame_point(box: NDArray[np.float32], placement: Placement, row: int, column: int) -> tuple[float, float]:
+    """The centre of a cell of a frame in the original picture."""
     x1, y1, x2, y2 = box.astype(np.float64).tolist()
-    centres = [(cell + 0.5) / FRAME_CELLS for cell in range(FRAME_CELLS)]
-    return [
-        [original_point(x1 + u * (x2 - x1), y1 + v * (y2 - y1), placement) for u in centres] for v in centres
-    ]
+    u, v = ((cell + 0.5) / FRAME_CELLS for cell in (column, row))
+    return original_point(x1 + u * (x2 - x1), y1 + v * (y2 - y1), placement)
 
 
 def moved(box: Sequence[float], placement: Placement) -> NDArray[np.float32]:
@@ -111,10 +109,9 @@ def test_a_cell_is_of_the_object_where_its_centre_lies_in_a_polygon_of_the_origi
     polygons = [star((27, 19), first), star((38, 21), second)]
     boxes = moved([10, 5, 55, 36], placement)
     mask = draw_frames(segmentations_of([polygons]), boxes, ORIGINAL, placement)[0]
-    points = frame_points(boxes[0], placement)
     generator = np.random.default_rng(0)
     for row, column in generator.integers(FRAME_CELLS, size=(20, 2)).tolist():
-        point = points[row][column]
+        point = frame_point(boxes[0], placement, row, column)
         assert mask[row, column] == any(is_inside(point, polygon) for polygon in polygons)
 
 
@@ -123,7 +120,8 @@ def test_a_cell_is_of_the_object_where_its_centre_lies_in_a_pixel_of_its_bitmap(
     bitmap = np.random.default_rng(1).random((ORIGINAL.height, ORIGINAL.width)) < 0.5
     boxes = moved([7, 3, 58, 39], placement)
     mask = draw_frames(segmentations_of([bitmap]), boxes, ORIGINAL, placement)[0]
-    for row, points in enumerate(frame_points(boxes[0], placement)):
+    for row in range(FRAME_CELLS):
+        points = [frame_point(boxes[0], placement, row, column) for column in range(FRAME_CELLS)]
         expected = [bitmap[min(int(y), 39), min(int(x), 59)] for x, y in points]
         assert mask[row].tolist() == expected
 

@@ -13,6 +13,7 @@ from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.tiny_network import tiny_network
 
 CPU = torch.device("cpu")
 
@@ -84,7 +85,8 @@ def test_without_pictures_there_is_no_loss() -> None:
 def test_it_is_the_loss_of_the_training_step_with_the_statistics_of_detection(kind: str) -> None:
     spec = load_spec(preset="demo", settings=[f"model.head.kind={kind}", "norm={kind: batch}"]).spec
     torch.manual_seed(0)
-    detector = build_detector(spec, num_classes=2, trains=True).train()
+    with tiny_network():
+        detector = build_detector(spec, num_classes=2, trains=True).train()
     batch = batch_of(2)
     for _ in range(2):  # statistics that are not those of the batch
         detector(batch_of(1).images, batch_of(1).targets)

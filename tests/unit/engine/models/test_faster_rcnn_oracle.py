@@ -36,7 +36,7 @@ from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 NUM_CLASSES = 5
 HEIGHT, WIDTH = 128, 192
 NUM_ROWS = 8  # of ground truth
-NUM_PROPOSALS = 300
+NUM_PROPOSALS, NUM_DETECTIONS = 300, 30
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 KEYS = torch.tensor([123456789, 2**61 + 17])
 RPN_SAMPLER = Sampler(num_samples=256, positive_fraction=0.5, stream=0)
@@ -87,7 +87,7 @@ def make_ours() -> Detector:
     detection_selector = DetectionSelector(
         score_threshold=0.05,
         nms_iou=0.5,
-        max_detections=100,
+        max_detections=NUM_DETECTIONS,
         clipping=BoxClipping(min_side_pixels=1e-2),
     )
     mask_head = MaskBranch(
@@ -165,6 +165,7 @@ def make_theirs(*, num_boxes: list[int]) -> Any:
         rpn_pre_nms_top_n_test=400,
         rpn_post_nms_top_n_train=NUM_PROPOSALS,
         rpn_post_nms_top_n_test=NUM_PROPOSALS,
+        box_detections_per_img=NUM_DETECTIONS,
     )
     # The same holds for convolutions: they get our memory layout, which is another one to train.
     theirs.backbone.register_forward_pre_hook(lambda _, inputs: (in_our_layout(inputs[0]),))

@@ -41,8 +41,7 @@ def make_theirs() -> Any:
         detections_per_img=10_000,  # so that boxes without area crowd out no others
     ).double()
     for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):  # of published weights they stay as they are
-            module.eval()
+        if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.get_buffer("running_var"), 0.5, 1.5)
             nn.init.constant_(module.weight, 0.7)
     with torch.no_grad():  # as if a little trained
@@ -56,7 +55,8 @@ def make_theirs() -> Any:
     return theirs
 
 
-def make_case() -> Case:
+@pytest.fixture(scope="module")
+def case() -> Case:
     torch.manual_seed(0)
     theirs = make_theirs()
     spec = load_spec(preset="torchvision-fcos-r50-fpn", settings=["model.head.max_detections=1000"]).spec
@@ -85,8 +85,10 @@ def make_case() -> Case:
 
 
 @pytest.mark.slow
-def test_losses_and_gradients_equal_torchvisions() -> None:
-    case = make_case()
+def test_losses_and_gradients_equal_torchvisions(case: Case) -> None:
+    for module in case.theirs.train().modules():
+        if isinstance(module, nn.BatchNorm2d):  # of published weights they stay as they are
+            module.eval()
     losses = case.ours.train()(case.images, case.targets)
     their_losses = case.theirs(case.their_images, case.their_targets)
     names = {
@@ -112,9 +114,8 @@ def test_losses_and_gradients_equal_torchvisions() -> None:
             assert error < 1e-6, name
 
 
-def test_detections_equal_torchvisions() -> None:
+def test_detections_equal_torchvisions(case: Case) -> None:
     """Theirs can have no area, where a box was clipped away; what remains without those must be ours."""
-    case = make_case()
     case.theirs.eval()
     case.ours.eval()
     with torch.no_grad():

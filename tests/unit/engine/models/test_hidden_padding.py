@@ -22,6 +22,7 @@ from tests.canvases import (
     lively_detector,
     train_and_detect,
 )
+from tests.tiny_network import tiny_network
 
 pytestmark = pytest.mark.slow
 
@@ -134,7 +135,8 @@ def test_hiding_the_padding_needs_no_value_from_the_device(
     # Fake tensors have shapes and no values: reading one, or making a shape of one, raises.
     monkeypatch.setattr(nms, "nms", seven_best)
     spec = load_spec(preset="demo", settings=[*head, "norm.statistics=valid"]).spec
-    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+    with tiny_network():
+        detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
     mode = FakeTensorMode()
     with FakeCopyMode(mode):
         detector = deepcopy(detector)

@@ -15,6 +15,7 @@ from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.training.step_gradients import StepGradients, StepLosses
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.tiny_network import tiny_network
 
 NUM_BOXES = (0, 7, 1, 4)
 """Of each picture: so many positives that the counts of two parts are very unequal."""
@@ -49,7 +50,8 @@ def gradients_of(model: nn.Module, batches: list[Batch]) -> tuple[StepLosses, di
 def build(*settings: str) -> Detector:
     spec = load_spec(preset="demo", settings=[*settings]).spec
     torch.manual_seed(0)
-    return build_detector(spec, num_classes=2, trains=True).double().train()
+    with tiny_network():
+        return build_detector(spec, num_classes=2, trains=True).double().train()
 
 
 @pytest.mark.parametrize(

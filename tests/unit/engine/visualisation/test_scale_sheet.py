@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
@@ -52,9 +53,16 @@ def at_scale(
     return PicturesAtScale(scale, batch)
 
 
-def extent(sheet: Image.Image, colour: Colour) -> tuple[int, int, int, int]:
+def pixels_of(sheet: Image.Image) -> NDArray[np.int32]:
+    """``(height, width)``, a number for each colour."""
+    red, green, blue = np.asarray(sheet).astype(np.int32).transpose(2, 0, 1)
+    return np.asarray(red << 16 | green << 8 | blue, dtype=np.int32)
+
+
+def extent(sheet: NDArray[np.int32], colour: Colour) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the pixels of a colour."""
-    is_colour = (np.asarray(sheet) == colour).all(axis=2)
+    red, green, blue = colour
+    is_colour = sheet == red << 16 | green << 8 | blue
     rows, columns = np.flatnonzero(is_colour.any(axis=1)), np.flatnonzero(is_colour.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
@@ -79,8 +87,9 @@ def test_every_picture_is_there_at_every_scale_and_true_to_its_relative_size(
         for column, (scale, canvas) in enumerate(zip(scales, canvases, strict=True))
     ]
     sheet = draw_scale_sheet(pictures, NAMES)
+    pixels = pixels_of(sheet)
     places = {
-        (column, row): extent(sheet, colours[column, row])
+        (column, row): extent(pixels, colours[column, row])
         for column in range(3)
         for row in range(num_pictures)
     }

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.weights.inspection import inspect_weights
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
+from tests.tiny_network import tiny_network
 
 
 def small_spec() -> ExperimentSpec:
@@ -23,6 +23,8 @@ def tensors_of(spec: ExperimentSpec, num_classes: int = 3) -> dict[str, Tensor]:
 
 
 def test_a_public_backbone_fits_its_likely_preset(tmp_path: Path) -> None:
+    import timm
+
     network = timm.create_model("hrnet_w18")
     torch.save(network.state_dict(), tmp_path / "hrnetv2_w18_imagenet_pretrained.pth")
     inspection = inspect_weights(str(tmp_path / "hrnetv2_w18_imagenet_pretrained.pth"), None)
@@ -98,8 +100,9 @@ def test_every_head_is_told_with_its_writer_its_classes_and_its_background(name:
     settings = ["model.neck.channels=8", f"model.head={head}", "data.train.label_maps=maps"]
     spec = load_spec(preset="demo", settings=settings).spec
     has_classes = name != "region proposal network"
-    torch.save(to_mmdetection(tensors_of(spec, 80 if has_classes else 1)), tmp_path / "w.pth")
-    inspection = inspect_weights(str(tmp_path / "w.pth"), spec)
+    with tiny_network():
+        torch.save(to_mmdetection(tensors_of(spec, 80 if has_classes else 1)), tmp_path / "w.pth")
+        inspection = inspect_weights(str(tmp_path / "w.pth"), spec)
     assert (inspection.writer, inspection.head) == ("mmdetection 2 or 3", name)
     assert inspection.num_classes == (80 if has_classes else None)
     assert inspection.background == background
