@@ -39,6 +39,18 @@ def preloaded_context() -> ForkServerContext:
     return context
 
 
+def call_libc(name: str, *arguments: object) -> None:
+    """Call a function of the C library that returns 0.
+
+    Raises:
+        OSError: It returns something else.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespaces:
     """What makes a process live on another host.
@@ -55,20 +67,13 @@ class Namespaces:
 
     def enter(self) -> None:
         """Move this process there; it must have one thread, and the rights of root."""
-        libc = ctypes.CDLL(None, use_errno=True)
-
-        def call(name: str, *arguments: object) -> None:
-            if getattr(libc, name)(*arguments) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, f"{name}: {os.strerror(number)}")
-
         with Path("/run/netns", self.network).open() as network:
-            call("setns", network.fileno(), CLONE_NEWNET)
-        call("unshare", CLONE_NEWNS | CLONE_NEWUTS)
-        call("mount", b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None)
-        call("umount2", b"/sys", MNT_DETACH)
-        call("mount", self.network.encode(), b"/sys", b"sysfs", ctypes.c_ulong(0), None)
-        call("mount", bytes(self.hosts_file), b"/etc/hosts", None, ctypes.c_ulong(MS_BIND), None)
+            call_libc("setns", network.fileno(), CLONE_NEWNET)
+        call_libc("unshare", CLONE_NEWNS | CLONE_NEWUTS)
+        call_libc("mount", b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None)
+        call_libc("umount2", b"/sys", MNT_DETACH)
+        call_libc("mount", self.network.encode(), b"/sys", b"sysfs", ctypes.c_ulong(0), None)
+        call_libc("mount", bytes(self.hosts_file), b"/etc/hosts", None, ctypes.c_ulong(MS_BIND), None)
         socket.sethostname(self.hostname)
 
 
@@ -171,14 +176,53 @@ class ForkedHrdet:
         self.send_signal(signal.SIGKILL)
 
 
+def run_forked(
+    work: Callable[..., None], *args: object, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """What a function prints in a process of its own, and what that ends with; as of ``subprocess.run``.
+
+    Args:
+        work: A function of a module that can be imported.
+        args: Can be pickled.
+        timeout: Seconds that it may take.
+
+    Raises:
+        TimeoutExpired: It takes longer.
+    """
+    with tempfile.TemporaryDirectory(prefix="hrdet-test-") as folder:
+        stdout, stderr = (Path(folder, name) for name in ("stdout", "stderr"))
+        process = preloaded_context().Process(target=_print_and_work, args=(stdout, stderr, work, args))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(work.__name__, timeout)
+        printed = (file.read_text(encoding="utf-8") for file in (stdout, stderr))
+        return subprocess.CompletedProcess(work.__name__, process.exitcode, *printed)
+
+
+def _print_and_work(stdout: Path, stderr: Path, work: Callable[..., None], args: tuple[object, ...]) -> None:
+    _be_no_fork(stdout, stderr)
+    work(*args)
+
+
+def _be_no_fork(stdout: Path, stderr: Path) -> None:
+    """Have this process print to files, read nothing, and start others as a program does by default.
+
+    What a server forks would else have a server of its own, which imports everything anew.
+    """
+    multiprocessing.set_start_method(None, force=True)
+    for number, file in ((0, Path(os.devnull)), (1, stdout), (2, stderr)):
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(opened, number)
+        os.close(opened)
+
+
 def _become_hrdet(life: _Life) -> None:
     os.setsid()
     if life.namespaces is not None:
         life.namespaces.enter()
-    for number, file in ((0, Path(os.devnull)), (1, life.stdout), (2, life.stderr)):
-        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(opened, number)
-        os.close(opened)
+    _be_no_fork(life.stdout, life.stderr)
     os.chdir(life.folder)
     os.environ.clear()
     os.environ.update(life.environment)

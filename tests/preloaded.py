@@ -1,6 +1,7 @@
 """What the process imports that others are forked from (``tests.forked``): as the command does it.
 
-What a run imports late is there too, plots and the launcher of several processes.
+What a run imports late is there too, plots and the launcher of several processes, and pytest, which files of
+tests import whose functions are called in such processes.
 """
 
 from hrdet_cli.cli.noise import quieten_libraries
@@ -8,6 +9,7 @@ from hrdet_cli.cli.noise import quieten_libraries
 quieten_libraries()  # which has to come before torch
 
 import matplotlib.backends.backend_agg  # noqa: E402, F401
+import pytest  # noqa: E402, F401
 import torch.distributed  # noqa: E402, F401
 
 import hrdet_cli.cli.app  # noqa: E402

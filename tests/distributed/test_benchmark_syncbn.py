@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,33 @@ import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
+from torch.multiprocessing.spawn import start_processes
 
+from hrdet_cli.engine.benchmarking import processes
 from hrdet_cli.engine.benchmarking.processes import run_in_processes
 from hrdet_cli.errors import LostProcessError
-from tests.integration.conftest import run_hrdet
+from tests.forked import ForkedHrdet, preloaded_context
 
 Sections = dict[str, dict[str, Any]]
+
+
+def start_by(method: str) -> Callable[..., Any]:
+    """Starts processes that need not import torch anew; one test has some that do, as for a user."""
+
+    def start(*args: Any, **settings: Any) -> Any:
+        return start_processes(*args, **{**settings, "start_method": method})  # type: ignore[no-untyped-call]
+
+    return start
+
+
+def fork_from_command() -> None:
+    pytest.MonkeyPatch().setattr(processes, "start_processes", start_by("fork"))
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    preloaded_context()
+    monkeypatch.setattr(processes, "start_processes", start_by("forkserver"))
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +50,11 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sections(picture: Path) -> Sections:
     """The command's figures for the small HRNet, by back end, by the sizes of two processes' pictures."""
     options = ["--network", "hrnet-small", "--sizes", "96x64", "--sizes", "96x64,64x128", "--steps", "1"]
-    done = run_hrdet("benchmark-syncbn", *options, "--json", "--out", str(picture))
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    command = ["benchmark-syncbn", *options, "--json", "--out", str(picture)]
+    done = ForkedHrdet(*command, with_tiny_network=False, prepare=fork_from_command)
+    stdout, stderr = done.communicate()
+    assert done.wait() == 0, stderr
+    document = json.loads(stdout)
     return {
         ",".join(section["pictures"]): {row["back_end"]: row for row in section["back_ends"]}
         for section in document["sections"]
@@ -103,6 +127,7 @@ def test_the_result_is_that_of_rank_0(capfd: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.distributed
+@pytest.mark.usefixtures("forked")
 def test_an_error_in_one_process_ends_all_and_is_told_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LostProcessError) as caught:
         run_in_processes(fail_on_second, num_processes=2, device_type="cpu")
@@ -111,6 +136,7 @@ def test_an_error_in_one_process_ends_all_and_is_told_in_one_line(capfd: pytest.
 
 
 @pytest.mark.distributed
+@pytest.mark.usefixtures("forked")
 def test_a_killed_process_ends_the_others_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(LostProcessError, match="process 1 of 2 was ended by SIGKILL; if nobody did so"):

@@ -21,6 +21,7 @@ from hrdet_cli.runs.trained_detector import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
 from tests.distributed.process_group import gloo_group, run_processes
+from tests.tiny_network import tiny_network
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -146,7 +147,10 @@ def work(rank: int, folder_name: str) -> None:
     for size in (3, 2, 1):
         if rank >= size:
             return
-        with gloo_group(folder / f"store-{size}", rank=rank, size=size) if size > 1 else nullcontext():
+        with (
+            tiny_network(),
+            gloo_group(folder / f"store-{size}", rank=rank, size=size) if size > 1 else nullcontext(),
+        ):
             outcomes: dict[str, object] = {
                 "few": evaluate(folder, "few", size=size, rank=rank, settings=[]),
             }
@@ -169,7 +173,8 @@ def work(rank: int, folder_name: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
-    make_checkpoint(folder)
+    with tiny_network():
+        make_checkpoint(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(pytestconfig.rootpath)  # the new processes import this file by its name
         run_processes(work, str(folder), size=MAX_PROCESSES)

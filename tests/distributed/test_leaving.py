@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -105,21 +105,38 @@ def read_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("wakes_after_seconds", [0, 4, None])
-def test_a_process_keeps_its_exit_code_though_a_thread_waits_for_a_frozen_store(
-    wakes_after_seconds: float | None,
-) -> None:
-    with store_held() as (store, port), started("-c", LEAVE, str(port)) as leaving:
-        assert read_line(leaving) == "working"
-        os.kill(store, signal.SIGSTOP)
+WAKES_AFTER_SECONDS = (0, 4, None)
+
+
+@pytest.fixture(scope="module")
+def endings() -> dict[float | None, tuple[str, int]]:
+    """What a process prints and its exit code, by when its store wakes; all wait at the same time."""
+    with ExitStack() as stack:
+        pairs = {}
+        for wakes in WAKES_AFTER_SECONDS:
+            store, port = stack.enter_context(store_held())
+            pairs[wakes] = store, stack.enter_context(started("-c", LEAVE, str(port)))
+        for store, leaving in pairs.values():
+            assert read_line(leaving) == "working"
+            os.kill(store, signal.SIGSTOP)
         time.sleep(2.5)  # until a thread has asked
-        assert leaving.stdin is not None
-        print(file=leaving.stdin, flush=True)
-        if wakes_after_seconds is not None:
-            time.sleep(wakes_after_seconds)
-            os.kill(store, signal.SIGCONT)
-        printed, _ = leaving.communicate(timeout=20)
-        assert (printed, leaving.returncode) == ("left\n", 5)
+        for _, leaving in pairs.values():
+            assert leaving.stdin is not None
+            print(file=leaving.stdin, flush=True)
+        begun = time.monotonic()
+        for wakes, (store, _) in pairs.items():
+            if wakes is not None:
+                time.sleep(max(0.0, begun + wakes - time.monotonic()))
+                os.kill(store, signal.SIGCONT)
+        printed = {wakes: leaving.communicate(timeout=20)[0] for wakes, (_, leaving) in pairs.items()}
+        return {wakes: (printed[wakes], leaving.returncode) for wakes, (_, leaving) in pairs.items()}
+
+
+@pytest.mark.parametrize("wakes_after_seconds", WAKES_AFTER_SECONDS)
+def test_a_process_keeps_its_exit_code_though_a_thread_waits_for_a_frozen_store(
+    endings: dict[float | None, tuple[str, int]], wakes_after_seconds: float | None
+) -> None:
+    assert endings[wakes_after_seconds] == ("left\n", 5)
 
 
 @pytest.mark.slow

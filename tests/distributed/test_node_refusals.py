@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.distributed.hosts import Hosts
-from tests.distributed.runs_on_hosts import settings, slurm_step, start_hrdet
+from tests.distributed.runs_on_hosts import await_condition, settings, slurm_step, start_hrdet
 from tests.forked import ForkedHrdet
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
@@ -59,17 +57,15 @@ def test_a_shell_inside_a_step_of_slurm_says_at_once_who_is_awaited_and_the_way_
         "SLURM_LOCALID": "0",
     }
     command = ["train", *settings(), "--master-port", "29577", "--timeout-seconds", "600"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "hrdet_cli", *command],
-        cwd=tmp_path,
-        env={**os.environ, **step},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as shell:
-        assert shell.stderr is not None
-        line = shell.stderr.readline()
+    shell = ForkedHrdet(*command, folder=tmp_path, environment={**os.environ, **step})
+    try:
+        await_condition(
+            lambda: shell.stderr.is_file() and "\n" in shell.stderr.read_text(), [], what="the first line"
+        )
+    finally:
         shell.kill()
-    assert line.startswith(
+    _, stderr = shell.communicate()
+    assert stderr.startswith(
         "rank 0 of 4 processes that Slurm started; waiting for 3 others at localhost:29577. "
         "To run alone instead: env -u SLURM_STEP_NUM_TASKS hrdet train --preset demo "
     )

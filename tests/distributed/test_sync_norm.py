@@ -35,6 +35,7 @@ from hrdet_cli.engine.training.step_gradients import Losses
 from tests import cascades
 from tests.distributed.process_group import gloo_group, run_processes
 from tests.tiny_detectors import noise_pictures, one_box_detector
+from tests.tiny_network import TINY_HRNET
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -257,7 +258,7 @@ def frozen_level(rank: int) -> tuple[int, int]:
 def train_network(pictures: Tensor, *, across_processes: bool, recompute: bool = False) -> dict[str, Tensor]:
     """Gradients and statistics of a whole network after one step on these pictures."""
     torch.manual_seed(0)
-    network = HRNet(HRNET_CONFIGS["small"], activation_checkpointing=recompute).double()
+    network = HRNet(TINY_HRNET, activation_checkpointing=recompute).double()
     if across_processes:
         convert_norm(network, kind="sync")
     loss = torch.stack([map_.square().sum() for map_ in network(pictures)]).sum()

@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from PIL import Image
 
 from hrdet_cli.engine.data.coco import load_coco
+from tests.forked import ForkedHrdet
 from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, tiny_options
 
 _ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"
@@ -324,21 +323,14 @@ def test_ctrl_c_ends_it_at_once_with_130(data: Path) -> None:
     _write(data / "many.json", pictures, [])
     num_workers = min(2, len(os.sched_getaffinity(0)))
     options = [f"{data}/many.json", f"{data}/images", "--workers", str(num_workers)]
-    command = [sys.executable, "-m", "hrdet_cli", "check-data", *options]
-    process = subprocess.Popen(
-        command,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=_obey_interrupts,
-    )
+    process = ForkedHrdet("check-data", *options, prepare=_obey_interrupts)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None and len(children.read_text().split()) < num_workers:
         time.sleep(0.1)  # until its workers open pictures
     os.killpg(process.pid, signal.SIGINT)
     started = time.monotonic()
     stdout, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stdout, b"Traceback" in stderr) == (130, b"", False)
+    assert (process.returncode, stdout, "Traceback" in stderr) == (130, "", False)
     assert time.monotonic() - started < 10
 
 

@@ -7,10 +7,12 @@ import resource
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.forked import ForkedHrdet
 from tests.integration.conftest import Hrdet, run_hrdet
 
 LINES = (
@@ -58,22 +60,20 @@ def test_the_table_fits_the_terminal_and_keeps_every_word(
             assert f"-> {finding['remedy']}" in words
 
 
+def limit_files_and_look_in(folder: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+    sys.path.insert(0, str(folder))
+
+
 def test_a_low_open_file_limit_and_another_apex_are_found_in_a_process_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "apex").mkdir()
     (tmp_path / "apex" / "__init__.py").write_text("import pyramid_of_no_existence\n")
-    program = (
-        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
-        "from hrdet_cli.cli.app import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "doctor", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""},
-    )
-    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert done.returncode == 1
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    prepare = partial(limit_files_and_look_in, tmp_path)
+    process = ForkedHrdet("doctor", "--json", environment=environment, prepare=prepare)
+    stdout, _ = process.communicate()
+    findings = {finding["name"]: finding for finding in json.loads(stdout)["findings"]}
+    assert process.returncode == 1
     assert findings["open files"]["status"] == "problem"
     assert findings["open files"]["value"] == "200 (hard limit 200)"
     assert findings["apex"]["status"] == "note"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import ForkedHrdet
 from tests.integration.conftest import tiny_options
 
 MAIN = """
@@ -86,21 +87,27 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
     assert file.read_text() == "['/dev/null', '/dev/null']\n"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("redirection", "processes"),
-    [
-        (">/dev/full 2>/dev/full", ()),
-        (">&- 2>&- <&-", ("--processes-per-node", "2")),
-    ],
-)
-def test_a_run_goes_on_without_its_terminal(
-    tmp_path: Path, redirection: str, processes: tuple[str, ...]
-) -> None:
+def run_of(folder: Path) -> list[str]:
     few = ("data.demo={seed: 1, num_train_images: 4, num_val_images: 2}", "optimisation.num_epochs=1")
-    options = tiny_options(tmp_path / "data", *few, "optimisation.schedule.drop_epochs=[]")
-    done = run_under(redirection, "train", *options, *processes, "--run-dir", str(tmp_path / "run"))
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run" / "checkpoints" / "last.pt").is_file()
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    options = tiny_options(folder / "data", *few, "optimisation.schedule.drop_epochs=[]")
+    return ["train", *options, "--run-dir", str(folder / "run")]
+
+
+def assert_finished(run: Path) -> None:
+    assert (run / "checkpoints" / "last.pt").is_file()
+    lines = (run / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["kind"] == "evaluation"
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_a_terminal_that_is_full(tmp_path: Path) -> None:
+    process = ForkedHrdet(*run_of(tmp_path), log=Path("/dev/full"))
+    assert process.wait(120) == 0
+    assert_finished(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_without_its_terminal(tmp_path: Path) -> None:
+    done = run_under(">&- 2>&- <&-", *run_of(tmp_path), "--processes-per-node", "2")
+    assert done.returncode == 0, done.stderr
+    assert_finished(tmp_path / "run")

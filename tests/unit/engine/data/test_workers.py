@@ -1,14 +1,15 @@
 """Data workers that hang, die or find no room end in one clear error, and never hold up the end of a run."""
 
+import ctypes
 import errno
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.data.workers import BatchWorkers
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.errors import DataError, HrdetError, LostProcessError, OutOfMemoryError
+from tests.forked import CLONE_NEWNS, MS_REC, MS_SLAVE, call_libc, run_forked
 from tests.process_ids import is_running
 
 PLENTY = [BatchRequest(0, (Showing(number),)) for number in range(200)]
@@ -98,19 +100,21 @@ def test_an_error_of_a_batch_is_raised_as_it_is() -> None:
     workers.close()
 
 
-ORPHAN = """
-import multiprocessing, os, signal
-from tests.unit.engine.data.test_workers import PLENTY, Waiting, workers_of
-batches = workers_of(Waiting()).make(PLENTY)
-next(batches)
-print(*(process.pid for process in multiprocessing.active_children()), flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def leave_workers_behind() -> None:
+    batches = workers_of(Waiting()).make(PLENTY)
+    next(batches)
+    say(*(process.pid for process in multiprocessing.active_children()))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_workers_end_with_a_parent_that_is_killed() -> None:
-    done = run_python([sys.executable, "-c", ORPHAN])
+    done = run_forked(leave_workers_behind)
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2, done.stderr
     deadline = time.monotonic() + 5
@@ -119,58 +123,53 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
         time.sleep(0.05)
 
 
-FULL = """
-from tests.unit.engine.data.test_workers import PLENTY, Numbered, workers_of
-from hrdet_cli.errors import OutOfMemoryError
-workers = workers_of(Numbered())
-try:
-    kept = list(workers.make(PLENTY))
-except OutOfMemoryError as error:
-    print(error)
-workers.close()
-"""
-SMALL_DISK = 'mount -t tmpfs -o size="$1" tmpfs /dev/shm && shift && exec "$@"'
+def fill_shared_memory(size: str) -> None:
+    """In a mount namespace of its own, with so much shared memory."""
+    call_libc("unshare", CLONE_NEWNS)
+    call_libc("mount", b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None)
+    call_libc("mount", b"tmpfs", b"/dev/shm", b"tmpfs", ctypes.c_ulong(0), f"size={size}".encode())
+    workers = workers_of(Numbered())
+    try:
+        _kept = list(workers.make(PLENTY))
+    except OutOfMemoryError as error:
+        say(error)
+    workers.close()
 
 
 def can_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
-    tried = ["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", "100k", "true"]
+    tried = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs tmpfs /dev/shm"]
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs to mount a small /dev/shm of its own, as root may")
 @pytest.mark.parametrize("size", ["20k", "140k", "200k"])  # too small for the queues, or for the batches
 def test_too_little_shared_memory_is_one_error_and_no_hang(size: str) -> None:
-    command = ["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", size, sys.executable, "-c", FULL]
-    done = run_python(command)
+    done = run_forked(fill_shared_memory, size)
     assert "is too small for the batches of the data workers " in done.stdout
     assert "--shm-size=8g" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-FEW_FILES = """
-import multiprocessing, os, resource
-from tests.unit.engine.data.test_workers import PLENTY, Numbered, workers_of
-from hrdet_cli.errors import OutOfMemoryError
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-used = len(os.listdir("/proc/self/fd"))
-for spare in (0, 4, 8, 14, 22, 30, 40, 1000):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, most))
-    workers = workers_of(Numbered(), 4)
-    try:
-        print(spare, sum(1 for _ in workers.make(PLENTY[:40])))
-    except OutOfMemoryError as error:
-        print(spare, str(error).replace(f"have {used + spare} here", "have N here"))
-    workers.close()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print(multiprocessing.active_children())
-"""
+def work_with_few_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len([*Path("/proc/self/fd").iterdir()])
+    for spare in (0, 4, 8, 14, 22, 30, 40, 1000):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, most))
+        workers = workers_of(Numbered(), 4)
+        try:
+            say(spare, sum(1 for _ in workers.make(PLENTY[:40])))
+        except OutOfMemoryError as error:
+            say(spare, str(error).replace(f"have {used + spare} here", "have N here"))
+        workers.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        say(multiprocessing.active_children())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the files that a process has open in /proc")
 def test_too_few_open_files_are_one_error_that_leaves_no_process_whatever_they_are_missing_for() -> None:
-    done = run_python([sys.executable, "-c", FEW_FILES])
+    done = run_forked(work_with_few_files)
     assert done.stderr == ""
     told = (
         "too many open files: a process may have N here. Allow more, as with ulimit -n 4096, or take fewer "
@@ -203,8 +202,3 @@ def test_a_worker_that_the_system_does_not_start_is_one_error_and_those_started_
     )
     assert multiprocessing.active_children() == []
     workers.close()
-
-
-def run_python(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[4]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, timeout=120)
