@@ -16,13 +16,16 @@ from hrdet_cli.runs.doctor.limits import (
     measure_space,
     open_file_limit,
 )
+from hrdet_cli.runs.worker_rings import BYTES_PER_PIXEL, shared_bytes_per_process
 
-NUM_WORKERS = 4
-"""Data workers of a process in the presets, each with two batches ready."""
-BATCH_BYTES = 4 * 3 * 1024 * 1600
-"""Pixels of a preset's batch: 4 pictures of one byte a channel on the canvas 1600x1024."""
-SHARED_BYTES_PER_PROCESS = (2 * NUM_WORKERS + 1) * BATCH_BYTES
-
+SHARED_MEMORY_PRESET = "hrnet-w18-mstrain-pad"
+"""A run with large batches, whose data workers there must be room for."""
+SHARED_BYTES_PER_PROCESS = shared_bytes_per_process(
+    num_workers=4,
+    training_bytes=4 * 1600 * 1024 * BYTES_PER_PIXEL,
+    evaluation_bytes=1344 * 800 * BYTES_PER_PIXEL,
+)
+"""Of that preset, which is not read here: whoever asks for a doctor may lack what reads it."""
 MIN_OPEN_FILES, GOOD_OPEN_FILES = 256, 1024
 """A batch in shared memory holds a file open for each of its tensors; a GPU and a group hold many more."""
 MIN_MEMORY_BYTES, GOOD_MEMORY_BYTES = 2 * 2**30, 8 * 2**30
@@ -84,10 +87,9 @@ def judge_shared_memory(space: Space, *, num_processes: int) -> Finding:
     if space.free >= needed:
         return Finding("shared memory", value)
     remedy = (
-        f"{NUM_WORKERS} data workers with 4 pictures of 1600x1024 a step fill {format_bytes(needed)} on this "
-        "machine, and a worker without room dies of a bus error: give the container more (docker "
-        "--shm-size=8g or --ipc=host; Kubernetes: an emptyDir of medium Memory at /dev/shm), or lower "
-        "data.num_workers"
+        f"a run of {SHARED_MEMORY_PRESET} takes up to {format_bytes(needed)} of it on this machine, and ends "
+        "where there is no room: give the container more (docker --shm-size=8g or --ipc=host; Kubernetes: an "
+        "emptyDir of medium Memory at /dev/shm), or lower data.num_workers"
     )
     return Finding("shared memory", value, "problem", remedy)
 

@@ -4,24 +4,17 @@ from collections.abc import Iterator
 
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.padding import rounded_up
+from hrdet_cli.runs.worker_rings import BYTES_PER_PIXEL, shared_bytes_per_process
 from hrdet_cli.specs.augmentation import ResizeCropSpec, ScaleJitterSpec
 from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 
-BLOCKS_PER_WORKER = 3
-"""Batches that a worker keeps in shared memory: two that are asked for in advance, and one more."""
 ASSUMED_BOX_ROWS = 128
 """Rows of ground truth of a picture with masks: COCO's fullest picture has 93 objects."""
-BYTES_PER_PIXEL = 3
-BYTES_PER_GPU = 2**28
-"""For NCCL, which exchanges between GPUs of a node through shared memory where it cannot do so directly, and
-for the queues of the workers."""
 
 
 def shared_bytes_per_node(spec: ExperimentSpec, *, num_gpus: int) -> int:
     """Shared memory of the processes of a node, one for each GPU.
-
-    The workers of training stay while those of an evaluation work, each with its ring of batches.
 
     Args:
         spec: Its number of pictures a process must be known.
@@ -36,8 +29,9 @@ def shared_bytes_per_node(spec: ExperimentSpec, *, num_gpus: int) -> int:
     of_training = spec.data.num_pictures_per_process * bytes_per_picture
     long, short = (rounded_up(edge) for edge in spec.evaluation.scale_pixels)
     of_evaluation = spec.evaluation.batch_size * BYTES_PER_PIXEL * long * short
-    of_worker = BLOCKS_PER_WORKER * (of_training + of_evaluation)
-    return num_gpus * (spec.data.num_workers * of_worker + BYTES_PER_GPU)
+    return num_gpus * shared_bytes_per_process(
+        num_workers=spec.data.num_workers, training_bytes=of_training, evaluation_bytes=of_evaluation
+    )
 
 
 def largest_canvas_pixels(spec: ExperimentSpec) -> int:

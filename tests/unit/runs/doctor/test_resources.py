@@ -14,6 +14,8 @@ from hrdet_cli.runs.doctor.resources import (
     judge_run_folder,
     judge_shared_memory,
 )
+from hrdet_cli.runs.jobs.shared_memory import shared_bytes_per_node
+from hrdet_cli.specs.loading import load_spec
 
 GIB = 2**30
 
@@ -22,9 +24,9 @@ GIB = 2**30
     ("free", "num_processes", "status"),
     [
         (64 * 2**20, 1, "problem"),  # what docker gives by default
-        (168 * 2**20, 1, "problem"),
-        (169 * 2**20, 1, "ok"),  # 9 batches of 4 x 3 x 1024 x 1600 bytes are 168.75 MiB
-        (169 * 2**20, 2, "problem"),
+        (517 * 2**20, 1, "problem"),
+        (518 * 2**20, 1, "ok"),
+        (518 * 2**20, 2, "problem"),
         (8 * GIB, 8, "ok"),
     ],
 )
@@ -35,10 +37,15 @@ def test_shared_memory_must_hold_the_batches_of_all_processes(
     assert finding.status == status
 
 
+def test_shared_memory_is_reckoned_as_for_a_job() -> None:
+    spec = load_spec(preset=resources.SHARED_MEMORY_PRESET).spec
+    assert shared_bytes_per_node(spec, num_gpus=1) == resources.SHARED_BYTES_PER_PROCESS
+
+
 def test_too_little_shared_memory_says_how_much_is_needed_and_how_to_get_it() -> None:
     finding = judge_shared_memory(Space(free=60 * 2**20, total=64 * 2**20), num_processes=8)
     assert finding.value == "60 MiB free of 64 MiB in /dev/shm"
-    assert "fill 1.3 GiB on this machine" in str(finding.remedy)
+    assert "takes up to 4.0 GiB of it on this machine" in str(finding.remedy)
     assert "--shm-size=8g" in str(finding.remedy)
     assert "data.num_workers" in str(finding.remedy)
 

@@ -9,14 +9,10 @@ from hrdet_cli.engine.data.workers import NUM_BATCHES_AHEAD
 from hrdet_cli.errors import OutputError, SpecError
 from hrdet_cli.runs.jobs.grace import grace_of
 from hrdet_cli.runs.jobs.mounts import TO_FILL, Mount, complete_mounts, refuse_relative
-from hrdet_cli.runs.jobs.shared_memory import (
-    BLOCKS_PER_WORKER,
-    BYTES_PER_GPU,
-    largest_canvas_pixels,
-    shared_bytes_per_node,
-)
+from hrdet_cli.runs.jobs.shared_memory import largest_canvas_pixels, shared_bytes_per_node
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.worker_rings import BLOCKS_PER_WORKER, BYTES_PER_GPU
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 
