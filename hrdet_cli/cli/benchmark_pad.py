@@ -65,13 +65,13 @@ def benchmark_pad(
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
     from hrdet_cli.runs.benchmark_pad.picture import save_comparison
-    from hrdet_cli.runs.output_files import make_folder
+    from hrdet_cli.runs.output_files import refuse_unwritable_folder
 
     loaded = load_from_options(
         preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
     )
     if out is not None:
-        make_folder(out)  # before minutes of work
+        refuse_unwritable_folder(out, option="--out")
     comparison = drive_work(
         compare_policies(
             loaded.spec,

@@ -72,7 +72,10 @@ def compare(
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.compare.comparison import compare_detectors
     from hrdet_cli.runs.compare.sides import split_into_sides
+    from hrdet_cli.runs.output_files import refuse_unwritable_file
 
+    if html is not None:
+        refuse_unwritable_file(html, option="--html")
     work = compare_detectors(
         split_into_sides(sources),
         evaluation=evaluation,

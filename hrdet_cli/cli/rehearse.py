@@ -79,6 +79,7 @@ def rehearse_run(
     from hrdet_cli.cli.display.console import stdout_console
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.cli.display.rehearsal import draw_rehearsal_tables
+    from hrdet_cli.runs.output_files import refuse_unwritable_folder
     from hrdet_cli.runs.rehearsal.files import save_rehearsal
     from hrdet_cli.runs.rehearsal.networks import parse_network
     from hrdet_cli.runs.rehearsal.planning import rehearse
@@ -88,6 +89,7 @@ def rehearse_run(
     folder = None if run_dir is None else RunFolder(run_dir)
     if folder is not None:
         folder.refuse_if_foreign()
+        refuse_unwritable_folder(folder.path, option="--run-dir")
     rehearsal = drive_work(rehearse(loaded, shape, networks=parsed, rate=rate))
     if as_json:
         typer.echo(json.dumps(rehearsal.to_json(), indent=2, ensure_ascii=False))

@@ -23,12 +23,15 @@ def show(
 
     One HTML file, which needs no network and no other. A run that goes on is shown as far as it is.
     """
+    from hrdet_cli.runs.output_files import refuse_unwritable_file
     from hrdet_cli.runs.run_folder import RunFolder
     from hrdet_cli.runs.run_lock import holder_of
     from hrdet_cli.runs.run_page.page import write_run_page
 
     folder = RunFolder(run)
+    folder.require()
     file = folder.page_file if out is None else out
+    refuse_unwritable_file(file, option="--out")
     write_run_page(folder, file, holder=holder_of(run))
     typer.echo(f"{file}")
     if opens and not webbrowser.open(file.absolute().as_uri()):

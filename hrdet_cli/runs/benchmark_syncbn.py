@@ -22,7 +22,7 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.norm.back_ends import NormBackEnd, require_back_end
 from hrdet_cli.engine.visualisation.gradient_cosine import CosinePanel, draw_gradient_cosine
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.output_files import make_folder, save_picture
+from hrdet_cli.runs.output_files import refuse_unwritable_file, save_picture
 
 SIZES_BY_NAME = {
     "equal": (Size(160, 256),),
@@ -138,7 +138,7 @@ def plan_comparison(
 
     Raises:
         SpecError: With every problem found.
-        OutputError: The folder of ``out`` cannot be made.
+        OutputError: ``out`` cannot be written.
     """
     problems = []
     if network not in NETWORK_NAMES:
@@ -159,7 +159,7 @@ def plan_comparison(
     if problems:
         raise SpecError(problems)
     if out is not None:
-        make_folder(out.parent)
+        refuse_unwritable_file(out, option="--out")
     return SyncNormPlan(
         network=network,
         device_type=device_type,

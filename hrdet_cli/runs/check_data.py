@@ -42,6 +42,7 @@ from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
 from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
+from hrdet_cli.runs.output_files import refuse_unwritable_file
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.specs.data import DataSpec
@@ -97,8 +98,10 @@ def check_file(
     """
     if images is not None:
         refuse_exchanged(annotations, images)
-    if fix_out is not None and fix_out.exists():
-        raise OutputError(f"{fix_out}: exists already; name a new file with --fix-out")
+    if fix_out is not None:
+        refuse_unwritable_file(fix_out, option="--fix-out")
+        if fix_out.exists():
+            raise OutputError(f"{fix_out}: exists already; name a new file with --fix-out")
     sources = find_parts(annotations, images, split)
     if len(sources) > 1:
         if fix_out is not None:

@@ -28,6 +28,7 @@ from hrdet_cli.engine.data.formats.yolo import label_file_of
 from hrdet_cli.engine.data.formats.yolo_writing import data_yaml, label_text
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import DataError, OutputError, SpecError
+from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.yolo_yaml import SPLITS
 from hrdet_cli.wording import command, counted, first_few
@@ -104,6 +105,7 @@ def convert_data(
         SpecError: Something is asked for that the format does not have.
     """
     _refuse_contradictions(sources, to, links_pictures=links_pictures, as_polygons=as_polygons)
+    refuse_unwritable_folder(out.parent, option="OUT")
     if os.path.lexists(out):
         raise OutputError(f"{out}: exists already; name a new folder")
     parts: list[_Part] = []

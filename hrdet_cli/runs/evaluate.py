@@ -24,7 +24,7 @@ from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.evaluation_results import Evaluation, Findings, require_rules, score_and_write
 from hrdet_cli.runs.events import EvaluationProgress
-from hrdet_cli.runs.output_files import make_folder
+from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder
 from hrdet_cli.runs.results import Origin, evaluation_folder, origin_of
 from hrdet_cli.runs.run_notes.data import describe_cap
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
@@ -71,7 +71,8 @@ def evaluate_trained(
         stop_asked: Whether this process was asked to stop; see `evaluate_detector`.
 
     Raises:
-        HrdetError: The weights, the data or the spec are not usable.
+        HrdetError: The weights, the data or the spec are not usable, or the results cannot be written, which
+            is found out before the work.
     """
     trained = from_first(read, what="weights")
     spec, class_names = trained.spec, trained.class_names
@@ -80,6 +81,7 @@ def evaluate_trained(
     require_rules(part.annotations, spec.evaluation)
     device = select_device(spec.run)
     origin = origin_of(trained, part)
+    folder = from_first(lambda: _writable_folder(trained, origin, out, report), what="folder for the results")
     evaluation = yield from evaluate_detector(
         build_trained_detector(trained, device),
         spec,
@@ -87,7 +89,7 @@ def evaluate_trained(
         class_names=class_names,
         device=device,
         origin=origin,
-        out=out or from_first(lambda: evaluation_folder(trained, origin), what="folder for the results"),
+        out=folder,
         report=report,
         stop_asked=stop_asked,
         leaves_out_broken=spec.data.broken_pictures == "skip",
@@ -110,6 +112,19 @@ def evaluate_trained(
             *([capped] if capped else []),
         ),
     )
+
+
+def _writable_folder(trained: TrainedDetector, origin: Origin, out: Path | None, report: Path | None) -> Path:
+    """Where results go, and whether they and the page can.
+
+    Raises:
+        OutputError: They cannot.
+    """
+    folder = out or evaluation_folder(trained, origin)
+    refuse_unwritable_folder(folder, option="--out")
+    if report is not None:
+        refuse_unwritable_file(folder / report, option="--report")
+    return folder
 
 
 def refuse_without_data(trained: TrainedDetector) -> None:
@@ -175,11 +190,9 @@ def evaluate_detector(
     Raises:
         DataError: The annotations have no class that the detector knows, or a picture, or none of those left,
             can be read.
-        OutputError: The results cannot be written; known before the work where the folder cannot be made.
+        OutputError: The results cannot be written.
     """
     labels_in_file = _labels_in_file(part, class_names)
-    folders = [out] if report is None else [out, (out / report).parent]
-    from_first(lambda: list(map(make_folder, folders)), what="folder for the results")
     _take_buffers_of_first(detector)
     numerics = build_numerics(spec.run, device)
     origin = replace(origin, precision=precision_name(spec.run, device))

@@ -18,7 +18,7 @@ from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
 from hrdet_cli.extras import install_command
 from hrdet_cli.runs.hub_folder.facts import facts_of
 from hrdet_cli.runs.hub_folder.folder import refuse_if_taken, write_hub_folder
-from hrdet_cli.runs.output_files import write_bytes
+from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder, write_bytes
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.weights.conventions import unlike_mmdetection
@@ -162,9 +162,9 @@ def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture:
         raise SpecError([f"--check-picture: is for --to onnx alone; leave it away with --to {to}"])
     if to == "hub-folder":
         refuse_if_taken(out, overwrite=overwrite)
+        refuse_unwritable_folder(out, option="--out")
         return
-    if out.is_dir():
-        raise OutputError(f"{out}: is a folder; give --out the name of a file")
+    refuse_unwritable_file(out, option="--out")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: is there already; give --out another name, or replace it with --overwrite")
     if not out.parent.is_dir():

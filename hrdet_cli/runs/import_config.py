@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hrdet_cli.errors import OutputError, WeightsError
-from hrdet_cli.runs.output_files import write_text
+from hrdet_cli.runs.output_files import refuse_unwritable_file, write_text
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.mmdetection.account import Outcome
 from hrdet_cli.specs.mmdetection.config_file import read_config
@@ -74,11 +74,12 @@ def import_config(
         WeightsError: The weights cannot be read, or are of another network or other classes.
         OutputError: The spec cannot be written.
     """
+    spec_file = out or Path(f"{config.stem}.yaml")
+    refuse_unwritable_file(spec_file, option="--out")
     file = read_config(config)
     if checkpoint is not None and Path(checkpoint).exists():
         checkpoint = str(Path(checkpoint).absolute())
     translation = translate(file, weights=checkpoint)
-    spec_file = out or Path(f"{config.stem}.yaml")
     if spec_file.exists() and not overwrites:
         raise OutputError(f"{spec_file}: is there already; name another with --out, or add --overwrite")
     spec, notes = translation.spec, list(_notes(translation))

@@ -8,6 +8,7 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import GroupError
 from hrdet_cli.runs.dataset import locate_part
 from hrdet_cli.runs.device import select_device
+from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.preparation import Resume
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -37,13 +38,15 @@ def check_node(
         num_processes: Processes that were asked for on this node; None for one on each GPU.
 
     Raises:
-        HrdetError: Data are missing, the run folder is taken or missing, or there are too few GPUs.
+        HrdetError: Data are missing, the run folder is taken, missing or cannot be written to, or there are
+            too few GPUs.
     """
     if keeps_folder:
         if resume == "always":
             folder.require()
         elif resume == "never":
             folder.refuse_if_taken(overwrite=overwrite)
+        refuse_unwritable_folder(folder.path, option="--run-dir")
     select_device(spec.run)
     num_gpus = torch.cuda.device_count()
     if spec.run.device != "cpu" and 0 < num_gpus < (num_processes or 1):

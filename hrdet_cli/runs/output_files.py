@@ -2,7 +2,9 @@
 
 import json
 import os
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +75,52 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         raise OutputError(f"{path}: cannot write the picture: {error.strerror or error}") from error
 
 
-def make_folder(path: Path) -> Path:
-    """Make a folder and its parents where they are missing; returns it.
+def refuse_unwritable_file(file: Path, *, option: str) -> None:
+    """Find out before the work what would hinder a file from being written at its end; makes nothing.
+
+    Args:
+        file: It may be there, and then is to be replaced; its folder may be missing.
+        option: That named it, for the error.
 
     Raises:
-        OutputError: It cannot be made or written to.
+        OutputError: It cannot be written.
     """
+    with _refusal_of(file, option):
+        if file.is_dir():
+            raise OutputError(f"{file}: is a folder; give {option} the name of a file")
+        if file.exists() and not file.is_file():  # such as /dev/null, whose place a file would take
+            raise OutputError(f"{file}: is no ordinary file; give {option} the name of one")
+        _try_out(file.absolute().parent)
+
+
+def refuse_unwritable_folder(folder: Path, *, option: str) -> None:
+    """Find out before the work what would hinder files from being written into a folder; makes nothing.
+
+    Args:
+        folder: It may be missing, and its parents too.
+        option: That named it, for the error.
+
+    Raises:
+        OutputError: It cannot be made, or written to.
+    """
+    with _refusal_of(folder, option):
+        _try_out(folder.absolute())
+
+
+@contextmanager
+def _refusal_of(path: Path, option: str) -> Iterator[None]:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / ".writable").touch()
-        (path / ".writable").unlink()
+        with suppress(FileNotFoundError):
+            Path(f"{path}.tmp").lstat()  # which a name may be too long for
+        yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written to: {error.strerror}; choose another --out") from error
-    return path
+        raise OutputError(
+            f"{path}: cannot be written to: {error.strerror}; choose another {option}"
+        ) from error
+
+
+def _try_out(folder: Path) -> None:
+    """Make a file without a name in a folder, or in the nearest above it that is there."""
+    existing = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    with tempfile.TemporaryFile(dir=existing):
+        pass

@@ -39,6 +39,7 @@ from hrdet_cli.runs.events import (
 from hrdet_cli.runs.group_check import check_group
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.runs.metrics_file import MetricsFile
+from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.record import describe_launch
@@ -248,6 +249,7 @@ def _look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: L
         folder.require()
     else:
         folder.refuse_if_foreign()
+    refuse_unwritable_folder(folder.path, option="--run-dir")
     if folder.path.is_dir():
         lock.take()
     record = folder.read_record() if may_go_on else None

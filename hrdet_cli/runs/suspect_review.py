@@ -23,7 +23,7 @@ from hrdet_cli.pages.blocks import Block, Grid, Page, Picture, Section, Text
 from hrdet_cli.pages.rendering import render_page
 from hrdet_cli.runs.annotation_sources import find_parts, recognise
 from hrdet_cli.runs.evaluation_report.pictures import describe, draw_suspect
-from hrdet_cli.runs.output_files import write_text
+from hrdet_cli.runs.output_files import refuse_unwritable_file, write_text
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.suspect_list import ListedBox, ListedSuspect, SuspectList, read_suspects
 from hrdet_cli.wording import counted
@@ -110,6 +110,8 @@ def review_suspects(
     root = source.images or images or Path(listed.images)
     page, not_drawn = None, dict[int, str]()
     if open_ones:
+        page = list_file.with_suffix(".html")
+        refuse_unwritable_file(page, option="folder for the list")
         pictures = open_images(root)
         pictures.find(current.file_names.tolist())
         drawn = dict[int, Picture]()
@@ -119,7 +121,6 @@ def review_suspects(
                 drawn[one.number] = _draw(one, current, pictures)
             except DataError as error:
                 not_drawn[one.number] = str(error)
-        page = list_file.with_suffix(".html")
         write_text(page, render_page(_page_of(listed, current.title, reviewed, drawn)))
     return SuspectReview(list_file, current.title, reviewed, page, not_drawn)
 

@@ -230,3 +230,46 @@ def test_a_path_that_no_file_system_takes_is_an_error_without_a_traceback(hrdet:
     assert outcome.stderr.startswith("error: xxx")
     assert "File name too long" in outcome.stderr
     assert len(outcome.stderr) < 300
+
+
+COMMANDS_THAT_WRITE = [
+    ("--out", "eval RUN --out X"),
+    ("--report", "eval RUN --out OUT --report X"),
+    ("--out", "predict RUN PICTURE --out X"),
+    ("--html", "compare RUN RUN --html X"),
+    ("--out", "show RUN --out X"),
+    ("--out", "export RUN --to hub-folder --out X"),
+    ("--out", "export RUN --to state-dict --out X"),
+    ("--out", "weights convert RUN --out X"),
+    ("--fix-out", "check-data VAL IMAGES --fix-out X"),
+    ("OUT", "convert VAL X --images IMAGES --to yolo"),
+    ("--out", "inspect-batch --preset demo --out X"),
+    ("--out", "benchmark-pad --preset demo --out X"),
+    ("--out", "benchmark-syncbn --out X.png"),
+    ("--out", "import CONFIG --out X"),
+    ("--run-dir", "train --preset demo --run-dir X"),
+    ("--run-dir", "train --preset demo --rehearse 1x2 --run-dir X"),
+]
+
+
+@pytest.mark.parametrize(("option", "line"), COMMANDS_THAT_WRITE)
+def test_what_cannot_be_written_is_refused_before_the_work_with_its_option(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, option: str, line: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "config.py").write_text("model = dict(type='FasterRCNN')")
+    (tmp_path / "picture.png").touch()  # which is no picture: nobody gets as far as that
+    paths = {
+        "RUN": finished_run.folder,
+        "VAL": finished_run.data_root / "val.json",
+        "IMAGES": finished_run.data_root / "images.zip",
+        "PICTURE": tmp_path / "picture.png",
+        "CONFIG": tmp_path / "config.py",
+        "OUT": tmp_path / "out",
+        "X": tmp_path / "file" / "out",
+        "X.png": tmp_path / "file" / "out.png",
+    }
+    outcome = hrdet(*(paths.get(word, word) for word in line.split()))
+    assert outcome.exit_code == 5, outcome.stderr
+    assert f"cannot be written to: Not a directory; choose another {option}\n" in outcome.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.py", "file", "picture.png"]

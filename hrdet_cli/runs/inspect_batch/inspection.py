@@ -21,7 +21,7 @@ from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_b
 from hrdet_cli.runs.inspect_batch.pictured_scales import picture_scales
 from hrdet_cli.runs.inspect_batch.summary import Summary, summarise
 from hrdet_cli.runs.inspect_batch.tables import batch_table, summary_tables
-from hrdet_cli.runs.output_files import make_folder, save_picture, write_text
+from hrdet_cli.runs.output_files import refuse_unwritable_folder, save_picture, write_text
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves
 
@@ -82,7 +82,7 @@ def inspect_training_batches(
     Raises:
         HrdetError: The data cannot be used, or a file cannot be written.
     """
-    make_folder(out)
+    refuse_unwritable_folder(out, option="--out")
     data = spec.data.model_copy(update={"num_workers": 0})  # a few batches are sooner made than workers
     spec = spec.model_copy(update={"data": data})
     part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
@@ -119,6 +119,7 @@ def inspect_saved_batch(file: Path, *, out: Path, command: str) -> Inspection:
     Raises:
         HrdetError: The file is not a saved batch, or a file cannot be written.
     """
+    refuse_unwritable_folder(out, option="--out")
     loaded, class_names = load_batch(file)
     batch = picture_batch(loaded, class_names, out / f"{file.stem}.png")
     page = make_page(
@@ -137,7 +138,7 @@ def _remove_old_sheets(out: Path) -> None:
     Raises:
         OutputError: One cannot be removed.
     """
-    for path in sorted(out.iterdir()):
+    for path in sorted(out.glob("*.png")):
         if path.name == _SCALES_FILE or _BATCH_FILE.fullmatch(path.name):
             try:
                 path.unlink()

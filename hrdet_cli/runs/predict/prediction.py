@@ -12,7 +12,7 @@ from hrdet_cli.engine.data.unlabelled import UnlabelledPicture
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.runs.device import kernel_notices, select_device
-from hrdet_cli.runs.output_files import make_folder, save_picture, write_json
+from hrdet_cli.runs.output_files import refuse_unwritable_folder, save_picture, write_json
 from hrdet_cli.runs.predict.detection import build_picture_detector
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
@@ -78,13 +78,13 @@ def predict_pictures(
     """
     spec = trained.spec
     out = out or results_folder(trained, "predict")
+    refuse_unwritable_folder(out, option="--out")
     inputs = find_pictures(sources, drawn=out / DRAWN)
     yield WorkProgress("building the detector")
     device = select_device(spec.run)
     detector = build_picture_detector(
         build_trained_detector(trained, device), spec, device, batch_size=batch_size
     )
-    make_folder(out)  # not before the weights are known to fit
     pictures: list[PredictedPicture] = []
     failed: list[FailedPicture] = []
     damaged: list[PictureFault] = []

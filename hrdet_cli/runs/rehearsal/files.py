@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hrdet_cli.engine.visualisation.rehearsal import draw_rehearsal
-from hrdet_cli.runs.output_files import make_folder, save_picture, write_text
+from hrdet_cli.runs.output_files import save_picture, write_text
 from hrdet_cli.runs.rehearsal.rehearsal import Rehearsal
 from hrdet_cli.runs.run_folder import RunFolder
 
@@ -15,7 +15,6 @@ def save_rehearsal(rehearsal: Rehearsal, folder: RunFolder) -> tuple[Path, Path]
     Raises:
         OutputError: They cannot be written.
     """
-    make_folder(folder.path)
     write_text(folder.rehearsal_file, json.dumps(rehearsal.to_json(), indent=2, ensure_ascii=False) + "\n")
     shape, plan = rehearsal.shape, rehearsal.plan
     picture = draw_rehearsal(

@@ -8,6 +8,7 @@ import torch
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError
+from hrdet_cli.runs.output_files import refuse_unwritable_file
 from hrdet_cli.runs.trained_detector import build_trained_detector, read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
@@ -54,6 +55,7 @@ def convert_weights(
         SpecError: Options do not go together.
         DataError: ``classes`` cannot be read.
     """
+    refuse_unwritable_file(out, option="--out")
     if out.exists():
         raise OutputError(f"{out}: is there already; give --out another name")
     if not out.parent.is_dir():

@@ -1,12 +1,10 @@
 """What a run folder keeps, refuses and forgets."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from hrdet_cli.errors import OutputError, WeightsError
-from hrdet_cli.runs.output_files import make_folder, write_json
 from hrdet_cli.runs.run_folder import RunFolder, weights_of
 from hrdet_cli.runs.run_record import RunRecord
 
@@ -141,20 +139,3 @@ def test_the_newest_checkpoints_of_epochs_are_kept(tmp_path: Path) -> None:
         "epoch-996.pt",
         "epoch-1000.pt",
     }
-
-
-def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    write_json(file, {"a": 1})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(file, {"a": float("nan")})
-    assert json.loads(file.read_text()) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_folder_is_made_with_its_parents_or_refused(tmp_path: Path) -> None:
-    assert make_folder(tmp_path / "a" / "b").is_dir()
-    assert not any((tmp_path / "a" / "b").iterdir())
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose another --out"):
-        make_folder(tmp_path / "file")
