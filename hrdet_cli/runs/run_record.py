@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,21 @@ class CheckpointCost:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How a launch came to its end.
+
+    Attributes:
+        how: All was trained, or it was asked to stop, or met an error.
+        step: The last one, counted from 1 over the whole run; 0 before the first.
+        error: What it met, in words.
+    """
+
+    how: Literal["finished", "stopped", "failed"]
+    step: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run's record; its checkpoints carry a copy.
 
@@ -28,12 +43,14 @@ class RunRecord:
         broken_pictures: Why each picture that could not be read was replaced, by its name.
         damaged_pictures: What is damaged in each JPEG that was decoded all the same, by its name.
         slowest_checkpoint: What took longest to be written; None where nobody says.
+        ended: How the last launch ended; None while it goes on, and where it was killed.
     """
 
     launches: tuple[Mapping[str, Any], ...] = ()
     broken_pictures: Mapping[str, str] = field(default_factory=dict)
     damaged_pictures: Mapping[str, str] = field(default_factory=dict)
     slowest_checkpoint: CheckpointCost | None = None
+    ended: Ending | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -51,6 +68,7 @@ class RunRecord:
             _reasons(document, "broken_pictures"),
             _reasons(document, "damaged_pictures"),
             _cost(document.get("slowest_checkpoint")),
+            _ending(document.get("ended")),
         )
 
     def text(self) -> str:
@@ -62,11 +80,17 @@ class RunRecord:
             document["damaged_pictures"] = dict(self.damaged_pictures)
         if self.slowest_checkpoint is not None:
             document["slowest_checkpoint"] = asdict(self.slowest_checkpoint)
+        if self.ended is not None:
+            document["ended"] = asdict(self.ended)
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def with_launch(self, launch: Mapping[str, Any]) -> Self:
-        """With one more launch."""
-        return replace(self, launches=(*self.launches, launch))
+        """With one more launch, which goes on."""
+        return replace(self, launches=(*self.launches, launch), ended=None)
+
+    def with_ending(self, ending: Ending) -> Self:
+        """With how the last launch ended."""
+        return replace(self, ended=ending)
 
     def with_broken_pictures(self, reason_by_name: Mapping[str, str]) -> Self:
         """With more broken pictures; one that is there already keeps its reason."""
@@ -114,6 +138,19 @@ def _cost(document: object) -> CheckpointCost | None:
         case {"seconds": float(seconds), "num_bytes": int(num_bytes)}:
             return CheckpointCost(seconds, num_bytes)
     raise ValueError("its slowest_checkpoint has no seconds and num_bytes")
+
+
+def _ending(document: object) -> Ending | None:
+    match document:
+        case None:
+            return None
+        case {
+            "how": "finished" | "stopped" | "failed" as how,
+            "step": int(step),
+            "error": str() | None as error,
+        }:
+            return Ending(how, step, error)
+    raise ValueError("its ended does not say how, and after which step")
 
 
 def _reasons(document: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.distributed.collectives import gather_everywhere
@@ -13,7 +15,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
-from hrdet_cli.errors import DataError, NonFiniteLossError
+from hrdet_cli.errors import DataError, HrdetError, NonFiniteLossError, OutputError
 from hrdet_cli.runs.best_checkpoints import best_checkpoint
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.evaluate import evaluate_detector
@@ -33,6 +35,7 @@ from hrdet_cli.runs.run_folder import BEST_METRICS, RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_notes.detector import describe_unmatched
 from hrdet_cli.runs.run_page.page import write_own_page
+from hrdet_cli.runs.run_record import Ending
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.wording import command
@@ -62,25 +65,39 @@ def train(
         run = yield from prepare_run(loaded, folder, lock, launch, stop_asked)
         started = time.perf_counter()
         stacks = STACKS.kept_in(folder.stacks_file(current_world().rank))
-        with stacks, run.loader, run.metrics, run.trackers, run.writer:
-            for event in _work(run):
-                yield event
-                if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
-                    if isinstance(event, StepReport):
-                        yield from run.save(folder.last_checkpoint)
-                    yield from _write_page(run)
-                    yield RunStopped(folder.path, run.trainer.step)
-                    return
+        try:
+            with stacks, run.loader, run.metrics, run.trackers, run.writer:
+                for event in _work(run):
+                    yield event
+                    if isinstance(event, StepReport | EvaluationProgress) and event.stop_asked:
+                        if isinstance(event, StepReport):
+                            yield from run.save(folder.last_checkpoint)
+                        yield from _end(run, "stopped")
+                        yield RunStopped(folder.path, run.trainer.step)
+                        return
+        except HrdetError as error:
+            _end_with_error(run, error)
+            raise
         seconds = time.perf_counter() - started
         yield from map(Notice, run.trackers.untold_failures())
-        yield from _write_page(run)
+        yield from _end(run, "finished")
         yield RunFinished(folder.path, run.best.best_by, run.best.chosen, seconds)
 
 
-def _write_page(run: TrainingRun) -> Iterator[Notice]:
+def _end(run: TrainingRun, how: Literal["finished", "stopped"]) -> Iterator[Notice]:
+    """Write down how the run ends, and its page."""
+    run.note_ending(Ending(how, run.trainer.step))
     failure = write_own_page(run.folder) if run.is_first else None
     if failure is not None:
         yield Notice(failure)
+
+
+def _end_with_error(run: TrainingRun, error: HrdetError) -> None:
+    """The same; that a file cannot be written is not to hide the error."""
+    with suppress(OutputError):
+        run.note_ending(Ending("failed", run.trainer.step, f"{error}"))
+        if run.is_first:
+            write_own_page(run.folder)
 
 
 def _work(run: TrainingRun) -> Iterator[Event]:

@@ -23,7 +23,7 @@ from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.recorder import Recorder
 from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.run_folder import RunFolder
-from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.run_record import Ending, RunRecord
 from hrdet_cli.runs.tracking.background import BackgroundTrackers
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
@@ -146,6 +146,16 @@ class TrainingRun:
         }
         if reason_by_name:
             self.record = self.record.with_damaged_pictures(reason_by_name)
+
+    def note_ending(self, ending: Ending) -> None:
+        """Have the record say how this launch ended.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self.record = self.record.with_ending(ending)
+        if self.is_first:
+            self.folder.write_record(self.record)
 
     def untold_damage(self) -> str | None:
         """How many training pictures are damaged, in words; None where that was said already."""

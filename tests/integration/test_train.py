@@ -301,6 +301,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(
     batch_file = folder / "non-finite-batch.pt"
     assert "training stopped; checkpoints on disk are untouched" in outcome.stderr
     assert f"hrdet inspect-batch --batch {batch_file}" in outcome.stderr
+    page = (folder / "run.html").read_text()
+    assert "Ended with an error after step " in page
+    assert "checkpoints on disk are untouched" in page
     outcome = hrdet("inspect-batch", "--batch", batch_file, "--out", tmp_path / "sheet", "--json")
     assert outcome.exit_code == 0
     assert Path(json.loads(outcome.stdout)["batches"][0]["sheet"]).is_file()

@@ -14,7 +14,13 @@ from hrdet_cli.runs.rehearsal.outcome import compare_with_run, read_planned
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_page.course import plot_losses, plot_optimisation, plot_precision, plot_speed
 from hrdet_cli.runs.run_page.results import class_blocks, evaluation_blocks, highlights_of
-from hrdet_cli.runs.run_page.setting import launch_blocks, note_blocks, plan_blocks, spec_blocks
+from hrdet_cli.runs.run_page.setting import (
+    ending_blocks,
+    launch_blocks,
+    note_blocks,
+    plan_blocks,
+    spec_blocks,
+)
 from hrdet_cli.runs.run_page.story import RunStory, read_story
 from hrdet_cli.version import __version__
 from hrdet_cli.wording import command
@@ -61,7 +67,7 @@ def make_run_page(story: RunStory, *, holder: str | None, now: datetime) -> Page
         holder: As of `write_run_page`.
         now: When it was read.
     """
-    first = [*([Text(f"A run goes on here: {holder}. This is how far it was.", "note")] if holder else [])]
+    first = [*ending_blocks(story, holder=holder)]
     if story.history is None:
         first.append(Text("No step is on record yet."))
     sections = (

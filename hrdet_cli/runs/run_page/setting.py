@@ -10,11 +10,29 @@ from hrdet_cli.runs.plan_facts import describe_plan
 from hrdet_cli.runs.run_page.story import Launch, RunStory
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.yaml_text import shown
-from hrdet_cli.wording import counted
+from hrdet_cli.wording import command, counted
 
 _MOST_NAMED = 100
 """Of pictures with a fault; more are counted."""
 _DEFAULT = "default"
+
+
+def ending_blocks(story: RunStory, *, holder: str | None) -> Iterator[Text]:
+    """Whether the run goes on, or came to another end than that all was trained.
+
+    Args:
+        story: What is on record.
+        holder: Which process trains in its folder now; None where none does.
+    """
+    ended = story.record.ended
+    whole = "" if story.num_steps is None else f" of {story.num_steps:,}"
+    if holder is not None:
+        yield Text(f"A run goes on here: {holder}. This is how far it was.", "note")
+    elif ended is not None and ended.how == "stopped":
+        resume = command("hrdet", "train", "--resume", "--run-dir", story.folder.path)
+        yield Text(f"Stopped after step {ended.step:,}{whole}. It goes on with: {resume}", "note")
+    elif ended is not None and ended.how == "failed":
+        yield Text(f"Ended with an error after step {ended.step:,}{whole}:\n{ended.error}", "note")
 
 
 def plan_blocks(story: RunStory) -> Iterator[Block]:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.run_record import Ending, RunRecord
 
 
 def test_a_record_survives_being_text() -> None:
@@ -13,6 +13,12 @@ def test_a_record_survives_being_text() -> None:
 
 def test_a_record_names_broken_pictures_only_where_there_are_some() -> None:
     assert json.loads(RunRecord(({"seed": 1},)).text()) == {"launches": [{"seed": 1}]}
+
+
+def test_how_a_launch_ended_is_known_until_the_next_one() -> None:
+    record = RunRecord(({"seed": 1},)).with_ending(Ending("failed", 7, "no room"))
+    assert RunRecord.parse(record.text()) == record
+    assert record.with_launch({"seed": 1}).ended is None
 
 
 def test_the_first_reason_stays() -> None:
@@ -35,7 +41,16 @@ def test_launches_and_the_data_of_the_last_are_known() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"launches": 3}', '{"launches": [3]}', '{"launches": [], "broken_pictures": 3}'],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"launches": 3}',
+        '{"launches": [3]}',
+        '{"launches": [], "broken_pictures": 3}',
+        '{"launches": [], "ended": {"how": "well", "step": 1, "error": null}}',
+    ],
 )
 def test_other_texts_are_no_records(text: str) -> None:
     with pytest.raises(ValueError):

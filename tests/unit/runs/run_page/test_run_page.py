@@ -25,7 +25,7 @@ from hrdet_cli.pages.blocks import (
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_page.page import make_run_page, write_own_page, write_run_page
 from hrdet_cli.runs.run_page.story import read_story
-from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.run_record import Ending, RunRecord
 from tests.unit.runs.run_page.recorded_run import PLAN, evaluation_line, launch, step_line, write_run
 
 NOW = datetime(2026, 11, 30, 3, 4, tzinfo=UTC)
@@ -202,6 +202,32 @@ def test_batches_come_by_their_numbers(folder: RunFolder) -> None:
 def test_a_run_that_goes_on_says_so(folder: RunFolder) -> None:
     page = page_of(folder, holder="process 7 on vm")
     assert notes_of(page) == ["A run goes on here: process 7 on vm. This is how far it was."]
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        (Ending("finished", 20), []),
+        (
+            Ending("stopped", 7),
+            ["Stopped after step 7 of 20. It goes on with: hrdet train --resume --run-dir {folder}"],
+        ),
+        (
+            Ending("failed", 7, "no room"),
+            ["Ended with an error after step 7 of 20:\nno room"],
+        ),
+    ],
+)
+def test_how_a_run_ended_is_told_but_where_it_goes_on(
+    folder: RunFolder, ending: Ending, told: list[str]
+) -> None:
+    record = folder.read_record()
+    assert record is not None
+    folder.write_record(record.with_ending(ending))
+    assert notes_of(page_of(folder)) == [text.format(folder=folder.path) for text in told]
+    assert len(notes_of(page_of(folder, holder="process 7 on vm"))) == 1
+    folder.write_record(record.with_ending(ending).with_launch(launch()))
+    assert notes_of(page_of(folder)) == []
 
 
 @pytest.mark.parametrize("has_file", [True, False])
