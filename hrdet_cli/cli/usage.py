@@ -31,6 +31,10 @@ _COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
 class HrdetCommand(TyperCommand):
     """A command that answers options it does not have with what to write."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """As Typer does; switches take no value, and their help names none."""
+        return _without_types_of_switches(super().get_params(ctx))
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As Typer does, once every option is known to be one.
 
@@ -47,6 +51,10 @@ class HrdetCommand(TyperCommand):
 
 class HrdetGroup(TyperGroup):
     """A group of commands that knows what other code calls them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """As of a command."""
+        return _without_types_of_switches(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As Typer does.
@@ -78,6 +86,14 @@ class HrdetGroup(TyperGroup):
             answer = f"did you mean {command(*words, *meant.split())}?" if meant else _all_of(self.commands)
             raise SpecError([f"there is no command {' '.join(words)} {shortened(name)}; {answer}"])
         return super().resolve_command(ctx, args)
+
+
+def _without_types_of_switches(parameters: Sequence[Any]) -> list[Any]:
+    """Parameters, of which newer versions of Typer would write ``<bool>`` behind a switch."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return list(parameters)
 
 
 def _all_of(names: Sequence[str] | Mapping[str, object]) -> str:

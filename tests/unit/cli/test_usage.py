@@ -151,6 +151,7 @@ def test_h_is_help(command: str) -> None:
     shown = CliRunner().invoke(app, [*command.split(), "-h"])
     assert shown.exit_code == 0
     assert f"Usage: hrdet {command}".strip() in shown.output
+    assert "<bool>" not in shown.output, "a switch takes no value"
 
 
 @pytest.mark.parametrize(
