@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 _TITLES = ("Args", "Attributes", "Returns", "Yields", "Raises")
@@ -120,14 +121,32 @@ def fields_of(kind: type) -> dict[str, str]:
     }
 
 
+@cache
+def field_docstrings(kind: type) -> Mapping[str, str]:
+    """The texts below the annotated fields of a class, and below those that its bases have."""
+    if kind.__module__.partition(".")[0] != "hrdet_cli":
+        return {}
+    node = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    body = node.body if isinstance(node, ast.ClassDef) else []
+    texts = {name: text for base in reversed(kind.__bases__) for name, text in field_docstrings(base).items()}
+    for item, below in zip(body, [*body[1:], ast.Pass()], strict=True):
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            texts[item.target.id] = _text_of(below)
+    return texts
+
+
+def _text_of(node: ast.stmt) -> str:
+    """A statement that is nothing but a text; nothing where it is another one."""
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return inspect.cleandoc(str(node.value.value)) if is_text else ""  # type: ignore[attr-defined]  # as was asked
+
+
 def alias_of(module: Any, name: str) -> tuple[str, str]:
     """A type that has a name: what it is, and the text below it."""
     body = ast.parse(inspect.getsource(module)).body
     for assignment, below in zip(body, [*body[1:], ast.Pass()], strict=True):
         if isinstance(assignment, ast.Assign) and ast.unparse(assignment.targets[0]) == name:
-            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            text = below.value.value if is_text else ""  # type: ignore[attr-defined]  # as was asked
-            return type_text(assignment.value, {}), " ".join(str(text).split())
+            return type_text(assignment.value, {}), " ".join(_text_of(below).split())
     raise ValueError(f"{module.__name__} has no {name}")
 
 

@@ -1,12 +1,13 @@
 """Every field that a spec can have, by its dotted key, whatever kinds its sections are of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from docs.generator.docstrings import field_docstrings
 from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.known_keys import spec_classes
@@ -21,11 +22,13 @@ class Variant:
     """A field as the sections of some kinds have it.
 
     Attributes:
-        field: Its type, default and description.
+        field: Its type and default.
+        description: What it is.
         needs: What kinds its sections have to be of; empty where any will do.
     """
 
     field: FieldInfo
+    description: str
     needs: Needs
 
 
@@ -81,7 +84,7 @@ def _collect(
     for name, info in spec_class.model_fields.items():
         dotted = f"{prefix}{name}"
         key = keys.setdefault(dotted, Key(dotted))
-        key.variants.append(Variant(info, needs))
+        key.variants.append(Variant(info, field_docstrings(spec_class)[name], needs))
         members = list(dict.fromkeys(spec_classes(info.annotation)))
         item = "[]" if get_origin(info.annotation) is tuple and members else ""
         for member in members:
@@ -100,11 +103,11 @@ def _merged(variants: Sequence[Variant], kinds: Mapping[str, Sequence[str]]) -> 
     found: dict[Any, Variant] = {}
     for variant in variants:
         info = variant.field
-        same = (info.description, expected(info), repr(info.get_default()), *sorted(variant.needs))
+        same = (variant.description, expected(info), repr(info.get_default()), *sorted(variant.needs))
         known = found.get(same)
         needs = variant.needs if known is None else _united(known.needs, variant.needs)
-        found[same] = Variant(info, needs)
-    return [Variant(one.field, dict(_restricting(one.needs, kinds))) for one in found.values()]
+        found[same] = replace(variant, needs=needs)
+    return [replace(one, needs=dict(_restricting(one.needs, kinds))) for one in found.values()]
 
 
 def _united(first: Needs, second: Needs) -> Needs:

@@ -66,7 +66,7 @@ def _described(key: Key) -> Iterator[str]:
     """What a key is for and what it takes, once for all kinds of sections that have it so."""
     alike: dict[tuple[str, str], list[Variant]] = {}
     for variant in key.variants:
-        description = sentence(variant.field.description or "")
+        description = sentence(variant.description)
         alike.setdefault((description, _taken(key, variant.field)), []).append(variant)
     for (description, taken), variants in alike.items():
         yield description

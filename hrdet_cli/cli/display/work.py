@@ -1,6 +1,8 @@
 """Work that takes long: a bar on a terminal, elsewhere a line. Does not import torch."""
 
+import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,9 +117,24 @@ class WorkDisplay:
 
 
 def load_torch() -> None:
-    """Import torch, which takes seconds where its files are not in memory yet."""
-    with doing("loading torch"):
+    """Import torch, which takes seconds where its files are not in memory yet.
+
+    It makes some hundred thousand objects that stay: none of them is looked at for garbage, now or later.
+    """
+    if "torch" in sys.modules:
+        return
+    with doing("loading torch"), _uncollected():
         import_module("torch")
+    gc.freeze()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _own_bars(console: Console) -> Progress:

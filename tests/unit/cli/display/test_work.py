@@ -1,7 +1,9 @@
 """What goes on is shown where it takes long: a bar on a terminal, a line elsewhere."""
 
+import gc
 import io
 import re
+import sys
 import time
 from collections.abc import Callable, Generator
 
@@ -11,7 +13,7 @@ from rich.console import Console
 from hrdet_cli.activity import doing, remark
 from hrdet_cli.cli.display import work
 from hrdet_cli.cli.display.progress import drive_work
-from hrdet_cli.cli.display.work import shown_work
+from hrdet_cli.cli.display.work import load_torch, shown_work
 from hrdet_cli.runs.progress import WorkProgress
 
 
@@ -96,3 +98,21 @@ def test_work_beneath_a_driven_piece_is_shown_and_then_the_piece_again(screen: i
 
     assert drive_work(progress(), Console(file=screen)) == "made"
     assert screen.getvalue() == "warming up ...\nfetching x ...\nwarming up ...\n"
+
+
+def test_what_torch_makes_when_it_is_loaded_is_not_looked_at_for_garbage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[object] = []
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(work, "import_module", lambda name: seen.append((name, gc.isenabled())))
+    monkeypatch.setattr(gc, "freeze", lambda: seen.append("frozen"))
+    load_torch()
+    assert seen == [("torch", False), "frozen"]
+    assert gc.isenabled()
+
+
+def test_what_is_loaded_already_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    monkeypatch.setattr(gc, "freeze", lambda: pytest.fail("objects of others would never be collected"))
+    load_torch()
