@@ -87,7 +87,7 @@ def training_step(side: Side, sizes: Sequence[tuple[int, int]]) -> Step:
 def inference(side: Side, sizes: Sequence[tuple[int, int]]) -> Step:
     """Bytes to detections."""
     if side == "ours":
-        detector, images = build_filled(MODEL).eval(), make_our_batch(sizes).images
+        detector, images = build_filled(MODEL).eval().for_detection(), make_our_batch(sizes).images
         return _timed(lambda: detector.detect(images))
     model, packed = build(MODEL).eval(), make_batch(sizes)
 

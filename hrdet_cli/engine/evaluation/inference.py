@@ -42,6 +42,9 @@ class ObjectFinder(Protocol):
     def modules(self) -> Iterator[nn.Module]:
         """The detector and all modules in it."""
 
+    def for_detection(self) -> "ObjectFinder":
+        """What finds the same with its present weights, in less time; in evaluation mode."""
+
 
 class PictureLoader(Protocol):
     """Where the pictures come from, such as ``EvaluationLoader``."""
@@ -102,13 +105,13 @@ def detect_all(
     """
     batches, num_done = iter(loader.batches()), 0
     enter_phase("the evaluation")
-    with evaluation_mode(model):
+    with ready_to_detect(model) as finder:
         for _ in range(loader.num_rounds):
             batch = next(batches, None)
             pictures = (
                 []
                 if batch is None
-                else detect_batch(model, batch, device=device, numerics=numerics, pasting=pasting)
+                else detect_batch(finder, batch, device=device, numerics=numerics, pasting=pasting)
             )
             if losses is not None and batch is not None:
                 losses.add(batch)
@@ -121,12 +124,12 @@ def detect_all(
 
 
 @contextmanager
-def evaluation_mode(model: ObjectFinder) -> Iterator[None]:
-    """Inside, a model is in evaluation mode; then each of its modules is in the mode it was in before."""
+def ready_to_detect(model: ObjectFinder) -> Iterator[ObjectFinder]:
+    """What to detect with. Inside, the model is in evaluation mode; then each module is in that it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        yield
+        yield model.for_detection()
     finally:
         for module, mode in modes:
             module.training = mode

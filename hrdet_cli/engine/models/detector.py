@@ -1,6 +1,7 @@
 """A detector, put together from its parts: the trunk, which all kinds have alike, and a head."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.models.head import Head
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.norm.folding import fold_norms
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ClassRows, Detections, ImageBatch, Targets
 
@@ -93,6 +95,21 @@ class Detector(nn.Module):
         pyramid = self.pyramid(images)
         candidates = self.head.candidates(pyramid, images.sizes)
         return self.head.complete(pyramid, self.head.selector.select(candidates, images.sizes))
+
+    def for_detection(self) -> "Detector":
+        """What detects the same with the present weights, up to rounding, in less time on a CPU.
+
+        There norms of backbone and neck are part of their convolutions (``fold_norms``). All else is shared.
+        """
+        if self.pixel_mean.device.type != "cpu":
+            return self
+        twin = copy(self)
+        twin._modules = {
+            **self._modules,
+            "backbone": fold_norms(self.backbone),
+            "neck": fold_norms(self.neck),
+        }
+        return twin
 
     @property
     def class_rows(self) -> Mapping[str, ClassRows]:

@@ -113,7 +113,7 @@ def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea) -> Te
     """A norm with a message of its own, or with statistics that it has already."""
     if isinstance(norm, SyncBatchNorm2d) and _synchronises(norm):
         return _synchronise([norm], [features], area)[0]
-    if isinstance(norm, _BatchNorm) and not _takes_statistics(norm):
+    if isinstance(norm, nn.Identity) or (isinstance(norm, _BatchNorm) and not _takes_statistics(norm)):
         return without_padding(norm(features), area)
     if isinstance(norm, nn.GroupNorm):
         return normalise_groups(norm, features, area.cells_of(features))

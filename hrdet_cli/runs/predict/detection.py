@@ -9,7 +9,7 @@ import torch
 
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.unlabelled import UnlabelledPicture, UnlabelledView, Viewing, batch_of
-from hrdet_cli.engine.evaluation.inference import detect_batch, evaluation_mode
+from hrdet_cli.engine.evaluation.inference import ObjectFinder, detect_batch, ready_to_detect
 from hrdet_cli.engine.evaluation.mask_pasting import MaskPasting
 from hrdet_cli.engine.evaluation.merging import ViewMerging
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
@@ -107,12 +107,12 @@ class PictureDetector:
             num_threads=self.num_threads,
             batch_size=self.batch_size,
         )
-        with evaluation_mode(self.detector), closing(groups):
+        with ready_to_detect(self.detector) as finder, closing(groups):
             for group in groups:
                 if stop_asked():
                     return
                 finished = []
-                for view, detections in zip(group, self._detect(group), strict=True):
+                for view, detections in zip(group, self._detect(finder, group), strict=True):
                     picture = view.picture
                     views = found.setdefault(picture.number, [])
                     views.append(detections)
@@ -121,11 +121,11 @@ class PictureDetector:
                 last = group[-1]
                 yield SeenGroup(tuple(finished), len(found.get(last.picture.number, ())), last.num_views)
 
-    def _detect(self, group: Sequence[UnlabelledView]) -> list[PictureDetections]:
+    def _detect(self, finder: ObjectFinder, group: Sequence[UnlabelledView]) -> list[PictureDetections]:
         batch = batch_of(group, _PADDING)
         try:
             return detect_batch(
-                self.detector,
+                finder,
                 batch,
                 device=self.device,
                 numerics=self.numerics,

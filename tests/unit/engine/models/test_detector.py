@@ -292,6 +292,20 @@ def test_what_lies_in_the_padding_of_the_pixels_has_no_effect() -> None:
     assert torch.equal(detector.detect(clean).boxes, detector.detect(dirty).boxes)
 
 
+def test_a_detector_for_detection_finds_the_same_and_shares_its_head() -> None:
+    detector = make_lively_detector()
+    images = make_images(sizes=[[128, 128], [70, 90]])
+    plain, prepared = detector.detect(images), detector.for_detection()
+    found = prepared.detect(images)
+    for picture in range(2):
+        for one, other in zip(found_in(found, picture), found_in(plain, picture), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-5)
+    assert prepared.head is detector.head
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
+    with torch.inference_mode():
+        assert torch.equal(detector.for_detection().detect(images).boxes, found.boxes)
+
+
 def test_detecting_works_in_inference_mode_and_leaves_no_gradient() -> None:
     detector = make_lively_detector()
     images = make_images(sizes=[[70, 90]])
