@@ -1,5 +1,6 @@
 """Small dense heads with random weights, and what they work on, for tests that look into them."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -32,6 +33,7 @@ def make_retina_head(
     averaging: Averaging = "batch",
     area: CellArea = "picture",
     num_candidates: int = 40,
+    strides: Sequence[int] = STRIDES,
 ) -> RetinaHead:
     """With 6 anchors a cell."""
     torch.manual_seed(0)
@@ -43,7 +45,7 @@ def make_retina_head(
         norm=norm,
         prior_probability=0.01,
         anchor_generator=AnchorGenerator(
-            strides=STRIDES,
+            strides=strides,
             scale=2,
             scales_per_octave=2,
             aspect_ratios=(0.5, 1.0, 2.0),
@@ -70,13 +72,14 @@ def make_fcos_head(
     rule: Literal["product", "geometric_mean"] = "product",
     score_threshold: float = 0.05,
     num_candidates: int = 40,
+    strides: Sequence[int] = STRIDES,
 ) -> FcosHead:
-    """For farthest sides of up to 14, 24 and any number of pixels on its three levels."""
+    """For farthest sides of up to 14, 24 and any number of pixels on three levels."""
     torch.manual_seed(0)
     return FcosHead(
         in_channels=CHANNELS,
         num_classes=NUM_CLASSES,
-        strides=STRIDES,
+        strides=tuple(strides),
         channels=CHANNELS,
         num_convs=2,
         norm=norm,
@@ -84,7 +87,7 @@ def make_fcos_head(
         point_layout=PointLayout(area=area),
         distances=distances,
         centreness_from=centreness_from,
-        matcher=PointMatcher(range_ends=(14.0, 24.0), centre_radius=centre_radius),
+        matcher=PointMatcher(range_ends=(14.0, 24.0)[: len(strides) - 1], centre_radius=centre_radius),
         class_loss=FocalLoss(alpha=0.25, gamma=2.0),
         box_loss=OverlapLoss(kind=box_loss),
         scoring=PointScoring(

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
+from matplotlib.figure import Figure
 
 from hrdet_cli.cli.app import main
 from hrdet_cli.cli.display import work
@@ -47,6 +49,18 @@ class Outcome:
 Hrdet = Callable[..., Outcome]
 
 
+_save_figure = Figure.savefig
+
+
+def save_black(figure: Figure, file: BinaryIO, **settings: Any) -> None:
+    """In place of `Figure.savefig`, which draws what is no picture."""
+    if settings["format"] != "rgba":
+        _save_figure(figure, file, **settings)
+        return
+    width, height = (round(settings["dpi"] * side) for side in figure.get_size_inches())
+    file.write(bytes(4 * width * height))
+
+
 @pytest.fixture(autouse=True)
 def _no_line_for_slow_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is printed does not depend on how busy the machine is; as in forked processes."""
@@ -62,7 +76,12 @@ def _small_network_is_tiny() -> Iterator[None]:
 
 @pytest.fixture
 def hrdet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hrdet:
-    """Runs ``hrdet ARGUMENTS`` in this process, in the current folder."""
+    """Runs ``hrdet ARGUMENTS`` in this process, in the current folder.
+
+    Plots are put together and stay black: matplotlib would take as long for them as all steps of a tiny run.
+    They are whole in the run of `finished_run`.
+    """
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_black)
 
     def run(*arguments: str | Path) -> Outcome:
         capfd.readouterr()
@@ -91,14 +110,28 @@ class FinishedRun:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tiny experiment's data are drawn, once, by the first that trains on them."""
+    return tmp_path_factory.mktemp("demo") / "data"
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> FinishedRun:
     """``hrdet train`` on the tiny experiment, once for all tests."""
-    root = tmp_path_factory.mktemp("finished")
-    folder, data_root = root / "run", root / "data"
+    folder, data_root = tmp_path_factory.mktemp("finished") / "run", demo_data
     options = tiny_options(data_root, "run.trackers=[tensorboard]")
     done = run_hrdet("train", *options, "--run-dir", str(folder))
     assert done.returncode == 0, done.stderr
     return FinishedRun(folder, data_root, done.stdout)
+
+
+def some_pictures(data_root: Path, folder: Path, count: int = 3) -> Path:
+    """A folder with some of an experiment's pictures: sheets of all would take longer than a tiny run."""
+    folder.mkdir()
+    with zipfile.ZipFile(data_root / "images.zip") as archive:
+        for name in archive.namelist()[:count]:
+            (folder / Path(name).name).write_bytes(archive.read(name))
+    return folder
 
 
 def run_hrdet(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.runs.build import detector
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
-from tests.integration.conftest import Hrdet, tiny_options
+from tests.integration.conftest import Hrdet, some_pictures, tiny_options
 
 _LEVEL = 2
 
@@ -100,10 +100,10 @@ def build_cell_head(model: ModelSpec, *, num_classes: int, strides: tuple[int, .
 
 
 def test_commands_work_with_a_head_that_they_cannot_know(
-    hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hrdet: Hrdet, demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detector, "build_head", build_cell_head)
-    data, run, sheets = tmp_path / "data", tmp_path / "run", tmp_path / "predictions"
+    data, run, sheets = demo_data, tmp_path / "run", tmp_path / "predictions"
     trained = hrdet("train", *tiny_options(data, "optimisation.ema={decay: 0.5}"), "--run-dir", run)
     assert trained.exit_code == 0, trained.stderr
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
@@ -115,7 +115,8 @@ def test_commands_work_with_a_head_that_they_cannot_know(
 
     outcome = hrdet("eval", run)
     assert outcome.exit_code == 0, outcome.stderr
-    outcome = hrdet("predict", run, data / "images.zip", "--out", sheets, "--min-score", "0.02")
+    pictures = some_pictures(data, tmp_path / "pictures")
+    outcome = hrdet("predict", run, pictures, "--out", sheets, "--min-score", "0.02")
     assert outcome.exit_code == 0, outcome.stderr
     outcome = hrdet("export", run, "--to", "state-dict", "--out", tmp_path / "weights.pth")
     assert outcome.exit_code == 0, outcome.stderr

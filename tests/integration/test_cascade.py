@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from tests.integration.conftest import Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import Hrdet, metric_lines, some_pictures, tiny_options
 
 CASCADE = (
     "model.head.kind=cascade_rcnn",
@@ -14,8 +14,10 @@ CASCADE = (
 )
 
 
-def test_a_cascade_with_hard_examples_is_trained_evaluated_and_drawn(hrdet: Hrdet, tmp_path: Path) -> None:
-    data, run, sheets = tmp_path / "data", tmp_path / "run", tmp_path / "predictions"
+def test_a_cascade_with_hard_examples_is_trained_evaluated_and_drawn(
+    hrdet: Hrdet, demo_data: Path, tmp_path: Path
+) -> None:
+    data, run, sheets = demo_data, tmp_path / "run", tmp_path / "predictions"
     trained = hrdet("train", *tiny_options(data, *CASCADE), "--run-dir", run)
     assert trained.exit_code == 0, trained.stderr
     losses = [line["losses"] for line in metric_lines(run) if "losses" in line]
@@ -30,6 +32,7 @@ def test_a_cascade_with_hard_examples_is_trained_evaluated_and_drawn(hrdet: Hrde
     found = json.loads((run / "eval-best" / "detections.json").read_text())
     assert len(found) > 20
     assert json.loads((run / "eval-best" / "metrics.json").read_text())["box"]["AR100"] is not None
-    outcome = hrdet("predict", run, data / "images.zip", "--out", sheets, "--min-score", "0.02")
+    pictures = some_pictures(data, tmp_path / "pictures")
+    outcome = hrdet("predict", run, pictures, "--out", sheets, "--min-score", "0.02")
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads((sheets / "detections.json").read_text())["annotations"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hrdet_cli.engine.data.label_maps import map_name
 from hrdet_cli.engine.data.synthetic import make_demo_data
-from tests.integration.conftest import NUM_TRAIN_PICTURES, Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import NUM_TRAIN_PICTURES, Hrdet, metric_lines, some_pictures, tiny_options
 
 HYBRID = (
     "model.head.kind=cascade_rcnn",
@@ -60,7 +60,8 @@ def test_a_hybrid_cascade_learns_boxes_masks_and_label_maps(hrdet: Hrdet, data: 
     assert outcome.exit_code == 0, outcome.stderr
     metrics = json.loads((run / "eval-best" / "metrics.json").read_text())
     assert metrics["mask"]["AR100"] is not None
-    outcome = hrdet("predict", run, data / "images.zip", "--out", sheets, "--min-score", "0.02")
+    pictures = some_pictures(data, tmp_path / "pictures")
+    outcome = hrdet("predict", run, pictures, "--out", sheets, "--min-score", "0.02")
     assert outcome.exit_code == 0, outcome.stderr
     found = json.loads((sheets / "detections.json").read_text())["annotations"]
     assert found

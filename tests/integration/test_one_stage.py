@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from tests.integration.conftest import Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import Hrdet, metric_lines, some_pictures, tiny_options
 
 SMALL = (
     "model.neck.channels=16",
@@ -40,9 +40,9 @@ LOSSES = {
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_detector_that_looks_once_goes_through_all_commands(
-    hrdet: Hrdet, tmp_path: Path, kind: str
+    hrdet: Hrdet, demo_data: Path, tmp_path: Path, kind: str
 ) -> None:
-    data, run, sheets = tmp_path / "data", tmp_path / "run", tmp_path / "predictions"
+    data, run, sheets = demo_data, tmp_path / "run", tmp_path / "predictions"
     options = tiny_options(data, *SMALL, *HEADS[kind])
     outcome = hrdet("train", *options, "--dry-run")
     assert outcome.exit_code == 0, outcome.stderr
@@ -66,7 +66,8 @@ def test_a_detector_that_looks_once_goes_through_all_commands(
     outcome = hrdet("eval", run)
     assert outcome.exit_code == 0, outcome.stderr
     assert len(json.loads((run / "eval-best" / "detections.json").read_text())) > 20
-    outcome = hrdet("predict", run, data / "images.zip", "--out", sheets, "--min-score", "0.005")
+    pictures = some_pictures(data, tmp_path / "pictures")
+    outcome = hrdet("predict", run, pictures, "--out", sheets, "--min-score", "0.005")
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads((sheets / "detections.json").read_text())["annotations"]
     outcome = hrdet("export", run, "--to", "mmdetection", "--out", tmp_path / "mmdetection.pth")

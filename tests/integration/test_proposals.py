@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from tests.integration.conftest import Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import Hrdet, metric_lines, some_pictures, tiny_options
 
 PROPOSALS = ("model.head.kind=rpn", "model.head.rpn={anchor_scale: 6, num_test_proposals: 400}")
 
 
 def test_proposals_are_of_one_class_in_training_evaluation_and_prediction(
-    hrdet: Hrdet, tmp_path: Path
+    hrdet: Hrdet, demo_data: Path, tmp_path: Path
 ) -> None:
-    data, run, sheets = tmp_path / "data", tmp_path / "run", tmp_path / "predictions"
+    data, run, sheets = demo_data, tmp_path / "run", tmp_path / "predictions"
     trained = hrdet("train", *tiny_options(data, *PROPOSALS), "--run-dir", run)
     assert trained.exit_code == 0, trained.stderr
     lines = metric_lines(run)
@@ -35,7 +35,8 @@ def test_proposals_are_of_one_class_in_training_evaluation_and_prediction(
     assert metrics["box"]["AR100"] <= metrics["box"]["AR300"] <= metrics["box"]["AR1000"]
     assert 0.02 < metrics["box"]["AR1000"] < 1
 
-    outcome = hrdet("predict", run, data / "images.zip", "--out", sheets, "--min-score", "0")
+    pictures = some_pictures(data, tmp_path / "pictures")
+    outcome = hrdet("predict", run, pictures, "--out", sheets, "--min-score", "0")
     assert outcome.exit_code == 0, outcome.stderr
     document = json.loads((sheets / "detections.json").read_text())
     assert document["categories"] == [{"id": 1, "name": "object"}]

@@ -5,11 +5,10 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -364,30 +363,25 @@ def test_ctrl_c_or_a_scheduler_on_the_whole_process_group_finishes_the_step_and_
     assert state["step"] == num_steps
 
 
-SIGNALLED_WHILE_IT_SAVES = """
-import faulthandler, os, signal
-import torch
-from hrdet_cli.cli.app import main
-
-faulthandler.enable()
-save = torch.save
-
 class SignalledFile:
-    def __init__(self, file):
+    """Gets two signals while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
         self.file, self.num_writes = file, 0
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         self.num_writes += 1
         if self.num_writes in (20, 40):
             os.kill(os.getpid(), signal.SIGTERM)
         return self.file.write(data)
 
-torch.save = lambda state, file: save(state, SignalledFile(file))
-main()
-"""
+
+def signal_while_it_saves() -> None:
+    save = torch.save
+    pytest.MonkeyPatch().setattr(torch, "save", lambda state, file: save(state, SignalledFile(file)))
 
 
 @pytest.mark.slow
@@ -398,10 +392,10 @@ def test_two_signals_while_a_checkpoint_is_written_end_with_their_code_and_blame
     options = tiny_options(
         finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
     )
-    command = [sys.executable, "-c", SIGNALLED_WHILE_IT_SAVES, "train", *options, "--run-dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 143
-    assert done.stderr == "finishing the step and saving; Ctrl-C again stops at once and loses it\n"
+    process = ForkedHrdet("train", *options, "--run-dir", folder, prepare=signal_while_it_saves)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert stderr == "finishing the step and saving; Ctrl-C again stops at once and loses it\n"
     assert list((folder / "checkpoints").iterdir()) == []
 
 

@@ -61,7 +61,7 @@ def make_annotations(
     )
 
 
-TRAIN, VAL = make_annotations(2000), make_annotations(200, name="val")
+TRAIN, VAL = make_annotations(1000), make_annotations(200, name="val")
 
 
 def plan_of(

@@ -18,8 +18,10 @@ from hrdet_cli.engine.models.one_stage import OneStageHead
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ImageBatch
-from tests.dense_heads import CHANNELS, STRIDES, make_fcos_head, make_lively, make_retina_head
+from tests.dense_heads import CHANNELS, make_fcos_head, make_lively, make_retina_head
 
+STRIDES = (8, 16)
+"""Exporting takes time for each operator; two levels have all that more have."""
 SELECTOR = DetectionSelector(score_threshold=0.05, nms_iou=0.5, max_detections=40)
 
 
@@ -40,7 +42,8 @@ class Averages(nn.Module):
 
 
 def make_detector(kind: str) -> Detector:
-    dense = make_retina_head(num_candidates=60) if kind == "retinanet" else make_fcos_head(num_candidates=60)
+    make_head = make_retina_head if kind == "retinanet" else make_fcos_head
+    dense = make_head(num_candidates=60, strides=STRIDES)
     make_lively(dense)
     selector = SELECTOR if kind == "retinanet" else replace(SELECTOR, score_threshold=0.0)
     return Detector(

@@ -13,10 +13,6 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch
 
-onnx = pytest.importorskip("onnx", reason='needs the extra "export"')
-onnxruntime = pytest.importorskip("onnxruntime", reason='needs the extra "export"')
-pytest.importorskip("onnxscript", reason='needs the extra "export"')
-
 SIZES = (Size(128, 160), Size(160, 96), Size(150, 211))
 """The last one's sides are no multiples of 32; none is the one it was traced with."""
 
@@ -25,6 +21,9 @@ SIZES = (Size(128, 160), Size(160, 96), Size(150, 211))
 def test_one_model_finds_what_the_detector_finds_in_pictures_of_three_sizes(
     detector: Detector, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    onnx = pytest.importorskip("onnx", reason='needs the extra "export"')
+    onnxruntime = pytest.importorskip("onnxruntime", reason='needs the extra "export"')
+    pytest.importorskip("onnxscript", reason='needs the extra "export"')
     from hrdet_cli.engine.export.onnx_model import build_onnx_model
 
     model = build_onnx_model(detector, {"class_names": json.dumps(["a", "b", "c", "é"])})

@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-import timm
 import torch
 import torchvision
 
@@ -13,6 +12,8 @@ from hrdet_cli.engine.weights.naming.recognition import to_ours
 
 @pytest.mark.parametrize("width", [18, 64])
 def test_the_width_of_an_hrnet_is_seen(width: int) -> None:
+    import timm
+
     with torch.device("meta"):
         tensors = to_ours(timm.create_model(f"hrnet_w{width}").state_dict(), IMAGENET)
     backbone = recognise_backbone(tensors)

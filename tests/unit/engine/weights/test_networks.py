@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -51,6 +50,8 @@ def pixels() -> Tensor:
 
 @torch.no_grad()
 def test_hrnet_gives_timm_s_features(pixels: Tensor) -> None:
+    import timm
+
     classifier = with_statistics(timm.create_model("hrnet_w18"))
     oracle = timm.create_model("hrnet_w18", features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
     oracle.load_state_dict(classifier.state_dict(), strict=False)

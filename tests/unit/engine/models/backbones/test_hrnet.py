@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +15,8 @@ SMALL = HRNET_CONFIGS["small"]
 
 
 def build_oracle(width: str) -> nn.Module:
+    import timm  # which takes seconds, in each process that collects tests
+
     oracle: nn.Module = timm.create_model(
         f"hrnet_{width}", pretrained=False, features_only=True, feature_location="", out_indices=(1, 2, 3, 4)
     )

@@ -2,7 +2,6 @@ import logging
 import sys
 
 import pytest
-import timm
 import torch
 from huggingface_hub import constants
 from torch import nn
@@ -24,7 +23,7 @@ def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch) -> N
         asked.append((name, pretrained))
         return nn.BatchNorm2d(2)
 
-    monkeypatch.setattr(timm, "create_model", create_model)
+    monkeypatch.setattr("timm.create_model", create_model)
     tensors = read_timm_weights("hrnet_w18")
     assert asked == [("hrnet_w18", True)]
     assert torch.equal(tensors["running_var"], torch.ones(2))
@@ -34,7 +33,7 @@ def test_a_failed_fetch_by_timm_is_one_error(monkeypatch: pytest.MonkeyPatch) ->
     def create_model(*_arguments: object, **_keywords: object) -> nn.Module:
         raise OSError("no route to host\nand much more")
 
-    monkeypatch.setattr(timm, "create_model", create_model)
+    monkeypatch.setattr("timm.create_model", create_model)
     with pytest.raises(WeightsError) as caught:
         read_timm_weights("hrnet_w18")
     assert str(caught.value) == (
@@ -55,7 +54,7 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_without_a_log(
         logging.getLogger("huggingface_hub").warning("Retrying in 1s [Retry 1/5].")
         raise OSError("not in the cache")
 
-    monkeypatch.setattr(timm, "create_model", create_model)
+    monkeypatch.setattr("timm.create_model", create_model)
     with pytest.raises(
         WeightsError, match=r"these weights \(http://127\.0\.0\.1:9 cannot be reached: .*refused\)\. Check"
     ):

@@ -1,7 +1,6 @@
 """Who wrote weights and what is in them is told by names and shapes, and what is none of ours is refused."""
 
 import pytest
-import timm
 import torch
 import torchvision
 
@@ -23,6 +22,8 @@ KNOWN = (
     ("name", "described"), [("hrnet_w32", "HRNetV2-W32 backbone"), ("resnet101", "ResNet-101 backbone")]
 )
 def test_a_backbone_s_file_becomes_the_backbone_s_part(name: str, described: str, prefix: str) -> None:
+    import timm
+
     is_hrnet = name == "hrnet_w32"
     with torch.device("meta"):
         network = timm.create_model(name) if is_hrnet else torchvision.models.resnet101()

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import timm
 from torchvision.models import get_weight
 
 from hrdet_cli.engine.weights.published import mmdetection
@@ -88,6 +87,8 @@ def test_torchvision_s_names_lead_to_torchvision_s_files_and_figures(name: str, 
 
 
 def test_timm_has_the_backbones_whose_files_at_the_hub_are_named_after_it() -> None:
+    import timm
+
     names = [re.search(r"/timm/(hrnet_\S+?)/", address) for row in NAMED for address in row.addresses]
     found = [name[1] for name in names if name]
     assert len(found) == 7
