@@ -4,7 +4,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-_LABEL = re.compile(r"(Launch|Weights|Data|Relative): +|(?=Not )")
+_LABEL = re.compile(r"(Launch|Time|Weights|Data|Relative): +|(?=Not )")
 _SETTING = re.compile(
     r"--(?:set|weights) [^\s,;]*[:=][^\s,;]*[^\s,;:.)]|\b[a-z]+(?:\.[a-z_0-9]+)+=[^\s,;:]*[^\s,;:.)]"
 )

@@ -52,7 +52,8 @@ def benchmark_pad(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Draw the comparison into DIR/padding.png; without it nothing is drawn.",
+            help="Draw the comparison into DIR/padding.png, and write it into DIR/padding.json, by which "
+            "`hrdet train --dry-run` tells a run's time; without it nothing is drawn or written.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -65,7 +66,8 @@ def benchmark_pad(
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
     from hrdet_cli.runs.benchmark_pad.picture import save_comparison
-    from hrdet_cli.runs.output_files import refuse_unwritable_folder
+    from hrdet_cli.runs.output_files import refuse_unwritable_folder, write_json
+    from hrdet_cli.runs.run_time.compared_paddings import COMPARISON_FILE
 
     loaded = load_from_options(
         preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
@@ -87,3 +89,5 @@ def benchmark_pad(
         stdout_console().print(draw_comparison(comparison))
     if out is not None:
         typer.echo(save_comparison(comparison, out / "padding.png"), err=as_json)
+        write_json(out / COMPARISON_FILE, comparison.to_json())
+        typer.echo(out / COMPARISON_FILE, err=as_json)

@@ -41,7 +41,8 @@ RateOption = Annotated[
         "--rate",
         metavar="IMAGES",
         min=0.001,
-        help="Pictures a second that one GPU trains by itself; default this machine's device.",
+        help="Pictures a second that one GPU trains by itself; default this machine's device, and of "
+        "--dry-run what such steps took before.",
         rich_help_panel=PANEL,
     ),
 ]

@@ -137,8 +137,10 @@ def train(
                 "--resume, --auto-resume and --overwrite away"
             ]
         )
-    if shape is None and (network or rate is not None):
-        raise SpecError(["--network and --rate go with --rehearse NODESxGPUS"])
+    if shape is None and network:
+        raise SpecError(["--network goes with --rehearse NODESxGPUS"])
+    if shape is None and rate is not None and not dry_run:
+        raise SpecError(["--rate goes with --dry-run and with --rehearse NODESxGPUS"])
     mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
     processes.check()
     with refused_for_all(processes):
@@ -160,7 +162,7 @@ def train(
         rehearse_run(loaded, shape, networks=network or (), rate=rate, run_dir=run_dir, as_json=as_json)
         return
     if dry_run:
-        _print_plan(loaded, processes, as_json=as_json)
+        _print_plan(loaded, processes, rate=rate, runs=path.parent, as_json=as_json)
         return
     _train(loaded, path, processes, resume=mode, overwrite=overwrite)
 
@@ -237,29 +239,37 @@ def _check_node(
     )
 
 
-def _print_plan(loaded: "LoadedSpec", processes: ProcessOptions, *, as_json: bool) -> None:
-    from hrdet_cli.runs.anchor_advice import advise_anchors
+def _print_plan(
+    loaded: "LoadedSpec", processes: ProcessOptions, *, rate: float | None, runs: Path, as_json: bool
+) -> None:
+    from hrdet_cli.runs.anchor_advice import advise_anchors, with_fitted_anchors
     from hrdet_cli.runs.dataset import DataNeeds, open_training_data
     from hrdet_cli.runs.plan import make_plan
+    from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
 
     count = num_processes(processes, device=loaded.spec.run.device)
     data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
     anchors = advise_anchors(loaded.spec, data.train.annotations)
+    if rate is None:
+        time = time_on_record(with_fitted_anchors(loaded.spec, data.train.annotations), plan, runs)
+    else:
+        time = time_at_rate(plan, rate)
     if as_json:
         document = {
             "plan": plan.to_json(),
+            "time": None if time is None else time.to_json(),
             "anchors": None if anchors is None else anchors.to_json(),
             "spec": loaded.spec.model_dump(mode="json"),
         }
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    from hrdet_cli.cli.display.plan import print_plan
+    from hrdet_cli.cli.display.plan import describe_time, print_plan
     from hrdet_cli.specs.loading import format_spec
 
     console = stdout_console()
-    print_plan(plan, loaded.spec, console, anchors=anchors)
+    print_plan(plan, loaded.spec, console, anchors=anchors, time=describe_time(time, plan, runs))
     console.rule("resolved spec", align="left", style="dim")
     typer.echo(format_spec(loaded.spec), nl=False)
 

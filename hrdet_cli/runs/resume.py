@@ -164,7 +164,7 @@ def saved_batch_size(folder: RunFolder) -> int | None:
 def saved_anchors(spec: ExperimentSpec, folder: RunFolder) -> tuple[str, ...]:
     """Settings of the anchors that were found for the run in a folder; none where the spec asks for none."""
     section = spec.model.head.anchors
-    if section is None or section.spec.anchor_scale != "auto":
+    if section is None or not section.spec.is_to_be_found:
         return ()
     values = _parse_spec(folder.read_spec())
     keys = [f"{section.key}.anchor_scale", f"{section.key}.anchor_aspect_ratios"]

@@ -194,8 +194,9 @@ def test_benchmark_pad_compares_the_policies_on_real_steps_and_says_which_to_tak
         assert training["peak_memory_bytes"] > 2**27
         assert 0 < training["hours_per_epoch"] < 1
     assert document["recommendation"]["name"] in ("fixed", "batch")
-    assert outcome.stderr == f"{tmp_path / 'padding.png'}\n"
+    assert outcome.stderr == f"{tmp_path / 'padding.png'}\n{tmp_path / 'padding.json'}\n"
     assert (tmp_path / "padding.png").is_file()
+    assert json.loads((tmp_path / "padding.json").read_text()) == document
 
 
 def test_benchmark_pad_leaves_training_out_where_only_data_are_asked_for(

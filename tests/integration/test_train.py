@@ -315,6 +315,7 @@ def test_a_dry_run_prints_plan_and_spec_as_json_and_trains_nothing(
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run", "--dry-run", "--json")
     assert outcome.exit_code == 0
     document = json.loads(outcome.stdout)
+    assert document["time"] is None
     plan = document["plan"]
     assert plan["learning_rate"] == pytest.approx(0.02)
     assert plan["learning_rate_rule"] == "0.04 x 2 / 4 (linear rule)"
@@ -324,6 +325,23 @@ def test_a_dry_run_prints_plan_and_spec_as_json_and_trains_nothing(
     assert plan["sources"]["optimisation.num_epochs"] == "--set optimisation.num_epochs=2"
     assert document["spec"]["name"] == "demo"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_tells_the_time_by_a_run_beside_it_or_at_a_rate(
+    finished_run: FinishedRun, hrdet: Hrdet
+) -> None:
+    options = [*tiny_options(finished_run.data_root, "optimisation.num_epochs=40"), "--dry-run", "--run-dir"]
+    planned = hrdet("train", *options, finished_run.folder.parent / "another", "--json")
+    document = json.loads(planned.stdout)
+    steps = [line["step_seconds"] for line in metric_lines(finished_run.folder) if line["kind"] == "step"]
+    mean = sum(steps[1:]) / (len(steps) - 1)
+    assert document["time"]["seconds"] == pytest.approx(document["plan"]["num_steps"] * mean)
+    assert str(finished_run.folder) in document["time"]["basis"]
+    at_rate = hrdet("train", *options, finished_run.folder.parent / "another", "--rate", "4").stdout
+    assert "arithmetic" in at_rate
+    assert hrdet("train", *options[:-2], "--rate", "4").stderr == (
+        "error: --rate goes with --dry-run and with --rehearse NODESxGPUS\n"
+    )
 
 
 def test_a_dry_run_on_screen_ends_with_the_spec_that_it_resolved(

@@ -2,23 +2,28 @@
 
 from functools import reduce
 from operator import getitem
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line, shown_path
-from hrdet_cli.runs.anchor_advice import AnchorAdvice
+from hrdet_cli.runs.anchor_advice import LEAST_GAIN, AnchorAdvice
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.plan_facts import describe_plan
+from hrdet_cli.runs.run_time.known_time import RunTime
 from hrdet_cli.specs.experiment import ExperimentSpec
-
-_LEAST_GAIN = 0.05
-"""In the anchors' recall: less is not worth other anchors than those that weights were trained with."""
+from hrdet_cli.wording import format_duration
 
 
 def print_plan(
-    plan: Plan, spec: ExperimentSpec, console: Console, *, anchors: AnchorAdvice | None = None
+    plan: Plan,
+    spec: ExperimentSpec,
+    console: Console,
+    *,
+    anchors: AnchorAdvice | None = None,
+    time: str | None = None,
 ) -> None:
     """Print what a run will do, what is likely to go wrong, and which layer set each value.
 
@@ -27,6 +32,7 @@ def print_plan(
         spec: The experiment.
         console: Where to print.
         anchors: What fits the boxes; None where there is nothing to say of anchors.
+        time: How long it takes, in words; None says nothing of it.
     """
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
@@ -35,6 +41,8 @@ def print_plan(
         facts.add_row(name, value)
     if anchors is not None:
         facts.add_row("anchors", describe_anchors(anchors))
+    if time is not None:
+        facts.add_row("time", time)
     console.print(facts)
     console.print()
     for note in plan.notes:
@@ -46,14 +54,34 @@ def print_plan(
 
 def describe_anchors(advice: AnchorAdvice) -> str:
     """What boxes have of the anchors, and what chooses better ones, where these are worth a word."""
-    fitted, present = advice.fitted, advice.present
     reach = f"of the boxes reach an IoU of {advice.positive_iou:g}"
-    if present is None:
-        return f"auto: {fitted.shapes}; {fitted.recall:.1%} {reach}"
-    text = f"{present.shapes}; {present.recall:.1%} {reach}"
-    if fitted.recall < present.recall + _LEAST_GAIN:
-        return text
-    return f"{text}, {fitted.recall:.1%} with {fitted.options}"
+    taken = advice.present or advice.found or advice.fitted
+    recall = taken.recall
+    text = f"{'auto: ' if advice.found else ''}{taken.shapes}; {recall:.1%} {reach}"
+    for choice in (advice.fitted, advice.by_level):
+        if choice is not None and choice.recall >= recall + LEAST_GAIN:
+            text, recall = f"{text}, {choice.recall:.1%} with {choice.options}", choice.recall
+    return text
+
+
+def describe_time(time: RunTime | None, plan: Plan, runs: Path) -> str:
+    """How long a run takes and by what that is known, or how to get to know it.
+
+    Args:
+        time: None where nothing is known.
+        plan: Of the run.
+        runs: Where records were looked for.
+    """
+    if time is not None:
+        amount = "at most" if time.is_most else "about"
+        return f"{amount} {format_duration(time.seconds)}, evaluation not counted: {time.basis}"
+    if plan.finds_batch_size:
+        return "not known before the pictures of a step are; give data.batch_size_per_process a number"
+    return (
+        f"not known: no such steps are on record in {shown_path(runs)}. hrdet benchmark-pad with these "
+        f"options and --out {shown_path(runs / 'padding')} measures them; --rate N counts with N pictures a "
+        "second of a process"
+    )
 
 
 def _draw_sources(plan: Plan, spec: ExperimentSpec) -> Table:

@@ -1,7 +1,7 @@
 """Padding policies side by side, and which one to take."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -75,6 +75,7 @@ class PolicyCost:
             "name": self.policy.name,
             "settings": list(self.policy.settings),
             "is_own": self.policy.is_own,
+            "padding": self.policy.padding.model_dump(mode="json"),
             "useful_pixel_share": self.useful_pixel_share,
             "num_canvases": len(self.canvas_shares),
             "canvas_shares": {str(canvas): share for canvas, share in self.canvas_shares},
@@ -82,6 +83,23 @@ class PolicyCost:
             "data_images_per_second": asdict(self.data_rate),
             "training": None if self.training is None else asdict(self.training),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What was measured where and when.
+
+    Attributes:
+        host: The machine.
+        finished: In ISO 8601, by UTC.
+        data_fingerprint: Of the training annotations.
+        spec: As it was measured, in plain types: not compiled, a batch a step.
+    """
+
+    host: str
+    finished: str
+    data_fingerprint: str
+    spec: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,7 @@ class PaddingComparison:
         num_imbalanced: The same for the imbalance.
         num_workers: Of each process.
         costs: One for each policy, the spec's own among them.
+        origin: By which `hrdet train --dry-run` knows whether the hours are those of a run.
     """
 
     device: str
@@ -108,6 +127,7 @@ class PaddingComparison:
     num_imbalanced: int
     num_workers: int
     costs: tuple[PolicyCost, ...]
+    origin: Origin
 
     @property
     def conditions(self) -> str:
@@ -123,6 +143,7 @@ class PaddingComparison:
         """As plain types."""
         advice = advise(self.costs)
         return {
+            **asdict(self.origin),
             "device": self.device,
             "num_repetitions": self.num_repetitions,
             "batch_size_per_process": self.num_pictures,

@@ -1,10 +1,12 @@
 """Measures padding policies: an epoch's layout first, then batches and training steps in turn."""
 
 import math
+import platform
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from statistics import mean, median
 
 import torch
@@ -25,6 +27,7 @@ from hrdet_cli.engine.training.rehearsal import is_out_of_memory
 from hrdet_cli.errors import OutOfMemoryError
 from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.benchmark_pad.comparison import (
+    Origin,
     PaddingComparison,
     PolicyCost,
     Rate,
@@ -159,7 +162,7 @@ def compare_policies(
         DataError: The data cannot be used.
         OutOfMemoryError: A batch or a step does not fit.
     """
-    spec = without_compiling(spec)
+    spec = _with_batches_alone(without_compiling(spec))
     device = select_device(spec.run)
     count = num_processes or _num_devices(device)
     num_imbalanced = count if count > 1 else NUM_IMBALANCED
@@ -184,7 +187,19 @@ def compare_policies(
         num_imbalanced=num_imbalanced,
         num_workers=spec.data.num_workers,
         costs=tuple(_summarise(case, spec.data.num_workers) for case in cases),
+        origin=Origin(
+            host=platform.node(),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            data_fingerprint=part.annotations.fingerprint,
+            spec=spec.model_dump(mode="json"),
+        ),
     )
+
+
+def _with_batches_alone(spec: ExperimentSpec) -> ExperimentSpec:
+    """A spec whose steps are of one batch each: batches are compared."""
+    optimisation = spec.optimisation.model_copy(update={"accumulate_steps": 1})
+    return spec.model_copy(update={"optimisation": optimisation})
 
 
 def _num_devices(device: torch.device) -> int:
@@ -224,9 +239,8 @@ def _build_trainer(
     spec: ExperimentSpec, part: DatasetPart, loader: TrainingLoader, device: torch.device
 ) -> Trainer:
     detector = build_detector(spec, num_classes=len(part.annotations.class_names), trains=True)
-    optimisation = spec.optimisation.model_copy(update={"accumulate_steps": 1})  # batches are compared
     return build_trainer(
-        spec.model_copy(update={"optimisation": optimisation}),
+        spec,
         place_detector(detector, spec.run, device),
         loader,
         device,

@@ -169,7 +169,12 @@ def _boxes(scales: Sequence[ScaleSummary]) -> TextTable:
 
 def _anchors(advice: AnchorAdvice) -> TextTable:
     """The detector's and better ones, with what chooses these."""
-    choices = {"now": advice.present, "fitted": advice.fitted, "denser": advice.denser}
+    choices = {
+        "now": advice.present,
+        "fitted": advice.fitted,
+        "by level": advice.by_level,
+        "denser": advice.denser,
+    }
     rows = [
         (name, str(choice.shapes), _percent(choice.recall), f"{choice.mean_iou:.3f}")
         for name, choice in choices.items()
@@ -179,6 +184,11 @@ def _anchors(advice: AnchorAdvice) -> TextTable:
         f"Fitted: as many, for the boxes at the scales of training: {advice.fitted.options}, or "
         "anchor_scale=auto. Mean IoU: of each box with the anchor that overlaps it most."
     )
+    if advice.by_level is not None:
+        note += (
+            f" By level: as many, a scale for each level: {advice.by_level.options}, or "
+            "anchor_scale=auto-by-level."
+        )
     if advice.denser is not None:
         note += f" Denser: twice as many: {advice.denser.options}."
     headings = ("anchors", "at each position", f"IoU {advice.positive_iou:g}", "mean IoU")

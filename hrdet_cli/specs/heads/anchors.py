@@ -1,7 +1,7 @@
 """Anchors: where they lie, what they learn and how their boxes are coded."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -13,23 +13,37 @@ MAX_ANCHORS_OF_CELL = 25
 """More could not be numbered, so that random draws know them again on every canvas."""
 
 
+NUM_LEVELS = 5
+"""Of every pyramid."""
+FoundScale = Literal["auto", "auto-by-level"]
+
+
 def _refuse_other_scales(value: object) -> object:
-    if value == "auto" or (isinstance(value, int | float) and value > 0):
+    if value in get_args(FoundScale) or _is_scale(value):
         return value
-    raise ValueError("is a number above 0, or auto")
+    if isinstance(value, list | tuple) and len(value) == NUM_LEVELS and all(map(_is_scale, value)):
+        return tuple(value)
+    raise ValueError(f"is a number above 0, {NUM_LEVELS} of them, or auto or auto-by-level")
 
 
-AnchorScale = Annotated[PositiveFloat | Literal["auto"], BeforeValidator(_refuse_other_scales)]
-"""A number of strides, or `auto`."""
+def _is_scale(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+AnchorScale = Annotated[
+    PositiveFloat | FoundScale | tuple[PositiveFloat, ...], BeforeValidator(_refuse_other_scales)
+]
+"""A number of strides, one for each level, or what looks for such."""
 
 
 class AnchorSpec(Spec):
     """What all that learns from anchors has; the base of such sections, whose defaults are the RPN's."""
 
     anchor_scale: AnchorScale = 8
-    """Side of a square anchor in units of its level's stride; of several scales, of the smallest. `auto`
-    looks for the one that fits the training boxes best at the scales of training, and for as many aspect
-    ratios as `anchor_aspect_ratios` has, before the run begins; the run's own spec then has the numbers."""
+    """Side of a square anchor in units of its level's stride; of several scales, of the smallest. A list of
+    five has one for each level, the finest first. `auto` looks for the one that fits the training boxes best
+    at the scales of training, and for as many aspect ratios as `anchor_aspect_ratios` has, before the run
+    begins, `auto-by-level` for one of each level; the run's own spec then has the numbers."""
     anchor_scales_per_octave: PositiveInt = 1
     """Anchors of each aspect ratio at a position, each larger than the one before by the same factor, up to
     twice `anchor_scale`, which is the next level's."""
@@ -70,17 +84,22 @@ class AnchorSpec(Spec):
     """A decoded side is at most 62.5 times its anchor's, and with `both` at least that fraction of it."""
 
     @property
-    def num_strides(self) -> float:
-        """`anchor_scale` where it is a number.
+    def is_to_be_found(self) -> bool:
+        """Whether `anchor_scale` and `anchor_aspect_ratios` are still to be found."""
+        return isinstance(self.anchor_scale, str)
+
+    @property
+    def num_strides(self) -> float | tuple[float, ...]:
+        """`anchor_scale` where it is a number, or one for each level.
 
         Raises:
             SpecError: It is still to be found.
         """
-        if self.anchor_scale == "auto":
+        if isinstance(self.anchor_scale, str):
             raise SpecError(
                 [
-                    "anchor_scale: is auto, which only `hrdet train` and what looks at its data make a "
-                    "number of; set it to the one that the run's spec.yaml has"
+                    f"anchor_scale: is {self.anchor_scale}, which only `hrdet train` and what looks at its "
+                    "data make numbers of; set it to what the run's spec.yaml has"
                 ]
             )
         return self.anchor_scale

@@ -6,7 +6,8 @@ nearest column and the nearest row overlaps the box most: a few anchors for each
 result is exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,12 @@ class PlacedBoxes:
     boxes: Vector
     pictures: Pixels
     canvases: Pixels
+
+    def take(self, rows: slice) -> Self:
+        """Some of them."""
+        return replace(
+            self, boxes=self.boxes[rows], pictures=self.pictures[rows], canvases=self.canvases[rows]
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,7 +46,8 @@ class AnchorShapes:
 
     Attributes:
         strides: Pixels from one cell to the next, for each level.
-        scale: Square root of the smallest anchors' area in units of their level's stride.
+        scale: Square root of the smallest anchors' area in units of their level's stride, of all levels or of
+            each, the finest first.
         scales_per_octave: Number of scales, each 2 to the power of one over this number as large as the one
             before, up to twice ``scale``, which is the next level's.
         aspect_ratios: Height over width of the anchors of a cell, which come ratio by ratio and within each
@@ -55,7 +56,7 @@ class AnchorShapes:
     """
 
     strides: tuple[int, ...]
-    scale: float = 8
+    scale: float | tuple[float, ...] = 8
     scales_per_octave: int = 1
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     layout: AnchorLayout = AnchorLayout()
@@ -63,7 +64,11 @@ class AnchorShapes:
     def __str__(self) -> str:
         """The anchors of a cell, in words."""
         octave = f", {self.scales_per_octave} an octave" if self.scales_per_octave > 1 else ""
-        return f"scale {self.scale:g}{octave}, ratios {', '.join(f'{r:g}' for r in self.aspect_ratios)}"
+        ratios = ", ".join(f"{ratio:g}" for ratio in self.aspect_ratios)
+        if isinstance(self.scale, tuple):
+            scales = " ".join(f"{scale:g}" for scale in self.scale)
+            return f"scales {scales} by level{octave}, ratios {ratios}"
+        return f"scale {self.scale:g}{octave}, ratios {ratios}"
 
     @property
     def num_per_cell(self) -> int:
@@ -80,13 +85,19 @@ class AnchorShapes:
         cells = cells.reshape(len(strides), -1, 4) + np.float32(self.layout.offset) * strides
         return cells.round() if self.layout.is_rounded else cells
 
-    def sides_at(self, stride: int) -> list[float]:
-        """Square roots of the areas of a level's anchors, in pixels, before any rounding."""
-        scales = [self.scale * 2 ** (step / self.scales_per_octave) for step in range(self.scales_per_octave)]
-        return [stride * scale for scale in scales]
+    @property
+    def level_scales(self) -> tuple[float, ...]:
+        """``scale`` of each level."""
+        return self.scale if isinstance(self.scale, tuple) else (self.scale,) * len(self.strides)
+
+    def sides(self) -> list[list[float]]:
+        """Square roots of the areas of each level's anchors, in pixels, before any rounding."""
+        steps = [2 ** (step / self.scales_per_octave) for step in range(self.scales_per_octave)]
+        levels = zip(self.strides, self.level_scales, strict=True)
+        return [[stride * (scale * step) for step in steps] for stride, scale in levels]
 
     @property
     def _sides(self) -> NDArray[np.float32]:
         """``(L, scales)``: square roots of the anchors' areas, in pixels."""
-        sides = np.array([self.sides_at(stride) for stride in self.strides])
+        sides = np.array(self.sides())
         return (np.floor(sides) if self.layout.has_whole_sides else sides).astype(np.float32)

@@ -83,7 +83,7 @@ class AnchorGenerator(nn.Module):
         self,
         *,
         strides: Sequence[int],
-        scale: float = 8,
+        scale: float | tuple[float, ...] = 8,
         scales_per_octave: int = 1,
         aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
         layout: AnchorLayout = _PLAIN,

@@ -36,12 +36,13 @@ _RECIPES: Mapping[str, str] = MappingProxyType(
 """Presets to begin with; there are more for each width (``hrdet presets list w18``)."""
 
 _LATER_HRNETS = (
-    ("w18", "cutmix", 22.1, "HRNet_W18_C_cosinelr_cutmix_300epoch.pth.tar"),
-    ("w48", "cutmix", 18.9, "HRNet_W48_C_cosinelr_cutmix_300epoch.pth.tar"),
-    ("w18", "ssld", 18.8, "HRNet_W18_C_ssld_pretrained.pth"),
-    ("w48", "ssld", 16.4, "HRNet_W48_C_ssld_pretrained.pth"),
+    ("w18", "cutmix", 22.1, "HRNet_W18_C_cosinelr_cutmix_300epoch.pth.tar", None),
+    ("w48", "cutmix", 18.9, "HRNet_W48_C_cosinelr_cutmix_300epoch.pth.tar", None),
+    ("w18", "ssld", 18.8, "HRNet_W18_C_ssld_pretrained.pth", "hrnet_w18_ssld.paddle_in1k"),
+    ("w48", "ssld", 16.4, "HRNet_W48_C_ssld_pretrained.pth", "hrnet_w48_ssld.paddle_in1k"),
 )
-"""Trained for 300 epochs with CutMix, and distilled by PaddleClas (SSLD). Their SHA-256 is not known."""
+"""Trained for 300 epochs with CutMix, and distilled by PaddleClas (SSLD). Their SHA-256 is not known. Last
+what timm, by its cards at the hub, has of the same training."""
 
 _CAFFE_RESNETS = (
     ("resnet50_msra", "5891d200", _AMAZON_OF_2020),
@@ -72,7 +73,7 @@ def _hrnets() -> Iterator[PublishedWeights]:
             file=f"hrnetv2_{width}_imagenet_pretrained.pth",
             preset=_RECIPES.get(width),
         )
-    for width, kind, error, file in _LATER_HRNETS:
+    for width, kind, error, file, at_timm_s_hub in _LATER_HRNETS:
         yield PublishedWeights(
             publisher="HRNet-Image-Classification",
             network=BACKBONE,
@@ -81,7 +82,10 @@ def _hrnets() -> Iterator[PublishedWeights]:
             figures={"top-1 error": error},
             page=_HRNET_PAGE,
             name=f"{IMAGENET}hrnetv2_{width}_{kind}",
-            addresses=(f"{_HRNET_PAGE}/releases/download/PretrainedWeights/{file}",),
+            addresses=(
+                f"{_HRNET_PAGE}/releases/download/PretrainedWeights/{file}",
+                *([f"{_HUB}/{at_timm_s_hub}/resolve/main/pytorch_model.bin"] if at_timm_s_hub else []),
+            ),
             preset=_RECIPES.get(width),
         )
 

@@ -24,7 +24,9 @@ ANCHORS = AnchorAdvice(
     0.7,
     AnchorChoice(_SHAPES, 0.226, 0.612, ("rpn.anchor_scale=8",)),
     AnchorChoice(_FITTED, 0.786, 0.783, ("rpn.anchor_scale=10.4",)),
+    None,
     AnchorChoice(replace(_FITTED, scale=14.7, scales_per_octave=2), 0.992, 0.837, ("rpn.anchor_scale=14.7",)),
+    None,
 )
 
 

@@ -4,9 +4,11 @@ from rich.console import Console
 
 from hrdet_cli.cli.display.padding import draw_comparison
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison, PolicyCost, Rate, TrainingCost
+from hrdet_cli.runs.benchmark_pad.comparison import Origin, PaddingComparison, PolicyCost, Rate, TrainingCost
 from hrdet_cli.runs.benchmark_pad.policies import Policy
 from hrdet_cli.specs.data import BatchPaddingSpec
+
+ORIGIN = Origin("vm", "2026-11-30T01:00:00+00:00", "f1", {})
 
 
 def comparison(*, with_training: bool, num_workers: int = 4) -> PaddingComparison:
@@ -22,7 +24,7 @@ def comparison(*, with_training: bool, num_workers: int = 4) -> PaddingCompariso
         )
 
     costs = (cost("fixed", 12.0, is_own=True), cost("canvases 12", 9.5, is_own=False))
-    return PaddingComparison("cuda:0", 5, 16, 8, 8, num_workers, costs)
+    return PaddingComparison("cuda:0", 5, 16, 8, 8, num_workers, costs, ORIGIN)
 
 
 def draw(shown: PaddingComparison) -> list[str]:

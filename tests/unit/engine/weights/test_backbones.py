@@ -4,21 +4,37 @@ import pytest
 import torch
 import torchvision
 
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import DeformableStages, ResNet
 from hrdet_cli.engine.weights.backbones import recognise_backbone
 from hrdet_cli.engine.weights.naming.imagenet import IMAGENET
 from hrdet_cli.engine.weights.naming.recognition import to_ours
 
 
-@pytest.mark.parametrize("width", [18, 64])
-def test_the_width_of_an_hrnet_is_seen(width: int) -> None:
+@pytest.mark.parametrize("name", ["w18", "w64", "w18_ssld", "w48_ssld"])
+def test_the_width_of_an_hrnet_is_seen(name: str) -> None:
     import timm
 
     with torch.device("meta"):
-        tensors = to_ours(timm.create_model(f"hrnet_w{width}").state_dict(), IMAGENET)
+        tensors = to_ours(timm.create_model(f"hrnet_{name}").state_dict(), IMAGENET)
+    width = name.removesuffix("_ssld")
     backbone = recognise_backbone(tensors)
     assert backbone is not None
-    assert (backbone.kind, backbone.variant, str(backbone)) == ("hrnet", f"w{width}", f"HRNetV2-W{width}")
+    assert (backbone.kind, backbone.variant, str(backbone)) == ("hrnet", width, f"HRNetV2-{width.upper()}")
+
+
+@pytest.mark.parametrize("name", ["w18", "w48"])
+def test_a_distilled_hrnet_of_timm_fills_all_of_ours(name: str) -> None:
+    import timm
+
+    with torch.device("meta"):
+        theirs = to_ours(timm.create_model(f"hrnet_{name}_ssld").state_dict(), IMAGENET)
+        ours = HRNet(HRNET_CONFIGS[name]).state_dict()
+    assert {key: tensor.shape for key, tensor in ours.items()} == {
+        key: theirs[f"backbone.{key}"].shape for key in ours
+    }
+    left_over = {key.split(".")[1] for key in theirs} - {key.split(".")[0] for key in ours}
+    assert left_over == {"incre_modules", "downsamp_modules", "final_layer", "classifier"}
 
 
 @pytest.mark.parametrize(("depth", "name"), [(50, "ResNet-50"), (101, "ResNet-101"), (152, "None")])

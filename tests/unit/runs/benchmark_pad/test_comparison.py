@@ -2,6 +2,7 @@ import pytest
 
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.benchmark_pad.comparison import (
+    Origin,
     PaddingComparison,
     PolicyCost,
     Rate,
@@ -101,6 +102,7 @@ def test_conditions_are_told_in_the_right_number(count: int, text: str) -> None:
         num_imbalanced=8,
         num_workers=0,
         costs=(),
+        origin=Origin("vm", "2026-11-30T01:00:00+00:00", "f1", {}),
     )
     assert comparison.conditions == text
 

@@ -7,11 +7,12 @@ from PIL import Image
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.visualisation.padding_costs import PolicyRow
 from hrdet_cli.runs.benchmark_pad import picture
-from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison, PolicyCost, Rate
+from hrdet_cli.runs.benchmark_pad.comparison import Origin, PaddingComparison, PolicyCost, Rate
 from hrdet_cli.runs.benchmark_pad.policies import Policy
 from hrdet_cli.specs.data import BatchPaddingSpec
 
 Ends = tuple[float, float] | None
+ORIGIN = Origin("vm", "2026-11-30T01:00:00+00:00", "f1", {})
 
 
 @pytest.mark.parametrize(
@@ -44,5 +45,7 @@ def test_one_repetition_has_no_line_from_the_least_to_the_most(
         data_rate=Rate.of(rates),
         training=None,
     )
-    picture.save_comparison(PaddingComparison("cpu", len(rates), 2, 1, 8, 0, (cost,)), tmp_path / "a.png")
+    picture.save_comparison(
+        PaddingComparison("cpu", len(rates), 2, 1, 8, 0, (cost,), ORIGIN), tmp_path / "a.png"
+    )
     assert drawn == [(ends, note)]

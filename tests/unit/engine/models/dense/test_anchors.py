@@ -37,6 +37,16 @@ def test_anchors_are_the_table() -> None:
     assert anchors.boxes[-1].tolist() == [-8, -64, 24, 64]
 
 
+@pytest.mark.parametrize("per_octave", [1, 3])
+def test_each_level_may_have_a_scale_of_its_own(per_octave: int) -> None:
+    both = AnchorGenerator(strides=(4, 8), scale=(8, 3.3), scales_per_octave=per_octave)
+    for level, (stride, scale) in enumerate(((4, 8), (8, 3.3))):
+        alone = AnchorGenerator(strides=(stride,), scale=scale, scales_per_octave=per_octave)
+        assert torch.equal(both.cells[level], alone.cells[0])
+    with pytest.raises(ValueError, match="zip"):
+        AnchorGenerator(strides=(4, 8), scale=(8, 3, 2))
+
+
 def test_nothing_is_rounded() -> None:
     anchors = AnchorGenerator(strides=(4,))([Size(1, 1)])
     # Height over width 0.5: width 32 * sqrt(2) = 45.2548, height 22.6274.

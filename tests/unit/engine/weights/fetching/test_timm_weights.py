@@ -16,7 +16,8 @@ def reachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm_weights, "why_unreachable", lambda: None)
 
 
-def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["hrnet_w18", "hrnet_w48_ssld.paddle_in1k"])
+def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     asked = []
 
     def create_model(name: str, *, pretrained: bool) -> nn.Module:
@@ -24,8 +25,8 @@ def test_timm_is_asked_for_trained_weights(monkeypatch: pytest.MonkeyPatch) -> N
         return nn.BatchNorm2d(2)
 
     monkeypatch.setattr("timm.create_model", create_model)
-    tensors = read_timm_weights("hrnet_w18")
-    assert asked == [("hrnet_w18", True)]
+    tensors = read_timm_weights(name)
+    assert asked == [(name, True)]
     assert torch.equal(tensors["running_var"], torch.ones(2))
 
 

@@ -91,8 +91,22 @@ def test_timm_has_the_backbones_whose_files_at_the_hub_are_named_after_it() -> N
 
     names = [re.search(r"/timm/(hrnet_\S+?)/", address) for row in NAMED for address in row.addresses]
     found = [name[1] for name in names if name]
-    assert len(found) == 7
+    assert len(found) == 9
     assert all(timm.is_model(name) and timm.is_model_pretrained(name) for name in found)
+
+
+@pytest.mark.parametrize("width", ["w18", "w48"])
+def test_timm_s_distilled_backbones_see_the_pixels_that_the_presets_feed_them(width: str) -> None:
+    import timm
+
+    weights = find_published(f"imagenet:hrnetv2_{width}_ssld")
+    theirs = timm.get_pretrained_cfg(f"hrnet_{width}_ssld.paddle_in1k")
+    assert theirs is not None
+    assert weights.addresses[1] == f"https://huggingface.co/{theirs.hf_hub_id}/resolve/main/pytorch_model.bin"
+    model = load_spec(preset=weights.preset).spec.model
+    assert [255 * mean for mean in theirs.mean] == pytest.approx(list(model.pixel_mean))
+    assert [255 * std for std in theirs.std] == pytest.approx(list(model.pixel_std))
+    assert model.pixel_order == "rgb"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How long a planned run will take, by what such steps took before."""
