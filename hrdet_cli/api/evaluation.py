@@ -82,7 +82,7 @@ def evaluate(
         OutOfMemoryError: A batch does not fit into memory.
     """
     require_group()
-    layers = [*data_layers(train=None, val=data_paths(val_data)), *mapping_layers(settings or {})]
+    layers = [*data_layers(val=data_paths(val_data)), *mapping_layers(settings or {})]
 
     def read() -> TrainedDetector:
         if isinstance(source, Predictor):

@@ -25,7 +25,7 @@ def train(
     preset: str | None = None,
     *,
     spec: AnyPath | None = None,
-    train_data: DataSource | None = None,
+    train_data: DataSource | list[DataSource] | None = None,
     val_data: DataSource | None = None,
     weights: AnyPath | None = None,
     from_scratch: bool = False,
@@ -49,7 +49,7 @@ def train(
         preset: Name of a preset. Exactly one of it and ``spec`` is needed, or neither to go on with a run.
         spec: A spec file of one's own.
         train_data: What to train on, in place of what the spec names: ``("train.json", "pictures")``, or the
-            path of a YOLO ``data.yaml`` or a Pascal VOC folder.
+            path of a YOLO ``data.yaml`` or a Pascal VOC folder; or a list of several data sets.
         val_data: What to evaluate on, likewise; without it, training data of one's own have no evaluation
             unless they name data for it.
         weights: What to start from: a file, a run folder, or a name such as ``"timm:hrnet_w18"``.
@@ -85,7 +85,7 @@ def train(
         preset=preset,
         spec_file=spec_file,
         settings=mapping_layers(settings or {}),
-        train_data=data_paths(train_data),
+        train_data=_data_sets(train_data),
         val_data=data_paths(val_data),
         weights=None if weights is None else os.fspath(weights),
         from_scratch=from_scratch,
@@ -104,6 +104,11 @@ def train(
     if not isinstance(last, RunFinished | RunStopped):
         raise HrdetError(f"{folder.path}: the run ended without saying how")
     return last
+
+
+def _data_sets(data: DataSource | list[DataSource] | None) -> list[DataPaths]:
+    sources = data if isinstance(data, list) else [data]
+    return [paths for source in sources if (paths := data_paths(source)) is not None]
 
 
 def data_paths(data: DataSource | None) -> DataPaths | None:

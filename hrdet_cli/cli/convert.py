@@ -3,13 +3,18 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hrdet_cli.cli.display.console import quieten, stdout_console
 from hrdet_cli.cli.options import JsonOption, QuietOption
 from hrdet_cli.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hrdet_cli.engine.data.formats.source import AnnotationSource
 
 
 class DataFormat(StrEnum):
@@ -44,10 +49,27 @@ def convert(
     ] = None,
     val: Annotated[
         Path | None,
+        typer.Option("--val", metavar="JSON", help="COCO's JSON of the validation part.", readable=False),
+    ] = None,
+    val_images: Annotated[
+        Path | None,
         typer.Option(
-            "--val",
-            metavar="JSON",
-            help="COCO's JSON of the validation part, with pictures in IMAGES too.",
+            "--val-images",
+            metavar="IMAGES",
+            help="Its pictures; by default those of --images.",
+            readable=False,
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option("--test", metavar="JSON", help="COCO's JSON of the test part.", readable=False),
+    ] = None,
+    test_images: Annotated[
+        Path | None,
+        typer.Option(
+            "--test-images",
+            metavar="IMAGES",
+            help="Its pictures; by default those of --images.",
             readable=False,
         ),
     ] = None,
@@ -77,27 +99,47 @@ def convert(
     quieten(quiet)
     from hrdet_cli.cli.display.conversion import print_conversion
     from hrdet_cli.cli.display.progress import drive_work
-    from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
-    from hrdet_cli.runs.annotation_sources import find_parts, recognise
     from hrdet_cli.runs.convert import convert_data
-    from hrdet_cli.runs.yolo_yaml import SPLITS
 
-    sources: dict[str, AnnotationSource]
-    if recognise(source) is None:
-        if val is not None and split is not None:
-            raise SpecError(["--val says that SOURCE is the training part; leave --split away"])
-        sources = {split or "train": CocoFile(source, images)}
-        if val is not None:
-            sources["val"] = CocoFile(val, images)
-    elif val is not None:
-        raise SpecError(["--val is about COCO's JSON; SOURCE has its own parts"])
-    else:
-        parts = find_parts(source, images, split)
-        one = len(parts) == 1
-        sources = {"train" if one and part.split not in SPLITS else part.split or "": part for part in parts}
+    more = {"val": (val, val_images), "test": (test, test_images)}
+    sources = _sources(source, images, split, more)
     work = convert_data(sources, to=to.value, out=out.absolute(), links_pictures=link, as_polygons=polygons)
     report = drive_work(work)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         print_conversion(report, stdout_console())
+
+
+def _sources(
+    source: Path,
+    images: Path | None,
+    split: str | None,
+    more: "Mapping[str, tuple[Path | None, Path | None]]",
+) -> "dict[str, AnnotationSource]":
+    """What is converted, by the name that a part gets.
+
+    Raises:
+        DataError: There is no such part.
+        SpecError: Options contradict each other.
+    """
+    from hrdet_cli.engine.data.formats.source import CocoFile
+    from hrdet_cli.runs.annotation_sources import find_parts, recognise
+    from hrdet_cli.runs.yolo_yaml import SPLITS
+
+    for name, (json_file, pictures) in more.items():
+        if pictures is not None and json_file is None:
+            raise SpecError([f"--{name}-images goes with --{name} JSON"])
+    given = {name: paths for name, paths in more.items() if paths[0] is not None}
+    if recognise(source) is not None:
+        if given:
+            raise SpecError([f"--{next(iter(given))} is about COCO's JSON; SOURCE has its own parts"])
+        parts = find_parts(source, images, split)
+        one = len(parts) == 1
+        return {"train" if one and part.split not in SPLITS else part.split or "": part for part in parts}
+    if given and split is not None:
+        raise SpecError([f"--{next(iter(given))} says that SOURCE is the training part; leave --split away"])
+    sources: dict[str, AnnotationSource] = {split or "train": CocoFile(source, images)}
+    for name, (json_file, pictures) in given.items():
+        sources[name] = CocoFile(json_file or source, pictures or images)
+    return sources

@@ -97,7 +97,7 @@ def evaluate(
                 preset=preset,
                 spec_file=spec_file,
                 use_ema=use_ema,
-                extra_layers=data_layers(train=None, val=val_data),
+                extra_layers=data_layers(val=val_data),
                 settings=settings or [],
                 classes=classes,
             )

@@ -42,6 +42,7 @@ from hrdet_cli.cli.options import (
     SpecOption,
     TrainDataOption,
     ValDataOption,
+    data_sets,
 )
 from hrdet_cli.wording import first_few
 
@@ -108,7 +109,7 @@ def job(
         },
     )
     training = _Training(
-        preset, spec_file, tuple(settings or ()), train_data, val_data, weights, from_scratch
+        preset, spec_file, tuple(settings or ()), data_sets(train_data), val_data, weights, from_scratch
     )
     spec = training.load()
     is_contained = scheduler in IN_CONTAINERS
@@ -148,7 +149,7 @@ class _Training:
     preset: str | None
     spec_file: Path | None
     settings: tuple[str, ...]
-    train_data: DataPaths | None
+    train_data: Sequence[DataPaths]
     val_data: DataPaths | None
     weights: str | None
     from_scratch: bool
@@ -170,7 +171,7 @@ class _Training:
     def notices(self, spec: "ExperimentSpec") -> Iterator[str]:
         """What may be elsewhere in a container."""
         annotations = spec.data.locate("train").annotations
-        if self.train_data is None and spec.data.demo is None and not annotations.is_absolute():
+        if not self.train_data and spec.data.demo is None and not annotations.is_absolute():
             yield (
                 f"the spec's data are {annotations}, from the container's working folder on; --train-data "
                 "and --val-data name others"
@@ -209,9 +210,10 @@ class _Training:
         return complete_mounts(parsed, run_dir=run_dir, data=[path for _, path in read])
 
     def _data(self) -> Iterator[tuple[str, list[str]]]:
-        for option, paths in (("--train-data", self.train_data), ("--val-data", self.val_data)):
-            if paths is not None:
-                yield option, [path for path in paths if path]
+        for paths in self.train_data:
+            yield "--train-data", [path for path in paths if path]
+        if self.val_data is not None:
+            yield "--val-data", [path for path in self.val_data if path]
 
 
 def _shared_gibibytes(spec: "ExperimentSpec", gpus_per_node: int) -> int:

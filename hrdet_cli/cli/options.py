@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,12 +60,12 @@ DataPaths = tuple[str, str]
 """Annotations and pictures; the second is empty of a data set that says itself where these are."""
 
 TrainDataOption = Annotated[
-    DataPaths | None,
+    list[str] | None,
     typer.Option(
         "--train-data",
         metavar="SOURCE [IMAGES]",
         help="Training data: COCO's JSON, and the folder or .zip with the pictures; or YOLO's data.yaml or a "
-        "Pascal VOC folder alone.",
+        "Pascal VOC folder alone. Several data sets: repeat it.",
         rich_help_panel=PRESET_PANEL,
     ),
 ]
@@ -108,12 +109,17 @@ QuietOption = Annotated[
 ]
 
 
+def data_sets(words: Sequence[str] | None) -> list[DataPaths]:
+    """The data sets of `TrainDataOption`, whose values come one behind the other."""
+    return list(zip((words or ())[::2], (words or ())[1::2], strict=True))
+
+
 def load_from_options(
     *,
     preset: str | None,
     spec_file: Path | None,
     settings: list[str] | None,
-    train_data: DataPaths | None = None,
+    train_data: Sequence[str] | None = None,
     val_data: DataPaths | None = None,
     weights: str | None = None,
     from_scratch: bool = False,
@@ -130,7 +136,7 @@ def load_from_options(
         preset=preset,
         spec_file=spec_file,
         settings=setting_layers(settings or []),
-        train_data=train_data,
+        train_data=data_sets(train_data),
         val_data=val_data,
         weights=weights,
         from_scratch=from_scratch,

@@ -45,7 +45,7 @@ class HrdetCommand(TyperCommand):
             usage = CommandUsage.of(self, ctx)
             if problems := list(usage.problems(args)):
                 raise SpecError(problems)
-            args = usage.with_all_values(args)
+            args = usage.as_typer_has_it(args)
         return list(super().parse_args(ctx, args))
 
 
@@ -110,25 +110,32 @@ class CommandUsage:
         metavars: What the values of an option are called; those in brackets may be left away. One with an
             ending, such as ``[FILE.html]``, is only what ends so, which is told from an argument.
         options_of_others: The commands that have an option, by option.
+        repeatable: Options of several values that may be given again. Typer has none: to it they are lists of
+            single values.
     """
 
     name: str
     values_by_option: Mapping[str, int]
     metavars: Mapping[str, Sequence[str]]
     options_of_others: Mapping[str, Sequence[str]]
+    repeatable: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parsed: Any, ctx: Any) -> "CommandUsage":
         """The usage of a command of Typer's."""
         values: dict[str, int] = {}
         metavars: dict[str, Sequence[str]] = {}
+        repeatable = set[str]()
         for parameter in parsed.get_params(ctx):
             for option in (*parameter.opts, *parameter.secondary_opts):
                 if option.startswith("-"):
                     is_switch = getattr(parameter, "is_flag", False) or getattr(parameter, "count", False)
-                    values[option] = 0 if is_switch else max(parameter.nargs, 1)
-                    metavars[option] = (parameter.metavar or "a value").split(" ")
-        return cls(" ".join(["hrdet", *ctx.command_path.split()[1:]]), values, metavars, _other_options(ctx))
+                    metavars[option] = parameter.metavar.split(" ") if parameter.metavar else ["a value"]
+                    values[option] = 0 if is_switch else max(parameter.nargs, len(metavars[option]))
+                    if values[option] > max(parameter.nargs, 1):
+                        repeatable.add(option)
+        name = " ".join(["hrdet", *ctx.command_path.split()[1:]])
+        return cls(name, values, metavars, _other_options(ctx), frozenset(repeatable))
 
     def problems(self, arguments: Sequence[str]) -> Iterator[str]:
         """What is wrong with arguments, before their values are looked at."""
@@ -148,8 +155,11 @@ class CommandUsage:
                 yield self._describe_missing(option, num_needed, found, follower=follower)
             del left[: len(found)]
 
-    def with_all_values(self, arguments: Sequence[str]) -> list[str]:
-        """The same with an empty text for each value that was left away, for Typer knows one number alone."""
+    def as_typer_has_it(self, arguments: Sequence[str]) -> list[str]:
+        """The same with an empty text for each value that was left away, for Typer knows one number alone.
+
+        Of an option of several values that may come again, each value has the option before it.
+        """
         done, left = list[str](), list(arguments)
         while left:
             word = left.pop(0)
@@ -163,7 +173,10 @@ class CommandUsage:
                 done[-1] = option
                 left.insert(0, value)
             found = self._values_of(option, left) or ([value] if equals else [])
-            done += [*found, *([""] * (self.values_by_option[option] - len(found)))]
+            values = [*found, *([""] * (self.values_by_option[option] - len(found)))]
+            done += values[:1]
+            for more in values[1:]:
+                done += [option, more] if option in self.repeatable else [more]
             del left[: len(found)]
         return done
 

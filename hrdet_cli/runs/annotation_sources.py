@@ -96,36 +96,38 @@ def recognise(path: Path) -> DataSet | None:
     return voc
 
 
-def find_source(located: DatasetSpec, part: PartName) -> AnnotationSource:
+def find_source(located: DatasetSpec, part: PartName, key: str | None = None) -> AnnotationSource:
     """The annotations that a part of an experiment names.
 
     Args:
         located: Where it is.
         part: Which one it is: says what split is meant where none is named.
+        key: Of its section in the spec, dotted; by default that of the part's only data set.
 
     Raises:
         DataError: Nothing is there that is known, or it has no such split, or things are named that do not go
             together.
     """
+    key = key or f"data.{part}"
     found = recognise(located.annotations)
     if found is None:
         if located.split is not None:
             raise DataError(
-                f"data.{part}.split is {located.split}, but {located.annotations} is a COCO file, which has "
-                f"no parts. Take it out: --set data.{part}.split=null"
+                f"{key}.split is {located.split}, but {located.annotations} is a COCO file, which has "
+                f"no parts. Take it out: --set {key}.split=null"
             )
         return CocoFile(located.annotations, located.images)
     if located.images is not None:
         raise DataError(
-            f"{located.annotations} says itself where its pictures are; data.{part}.images "
-            f"({located.images}) is for COCO's JSON. Take it out: --set data.{part}.images=null"
+            f"{located.annotations} says itself where its pictures are; {key}.images "
+            f"({located.images}) is for COCO's JSON. Take it out: --set {key}.images=null"
         )
     split = located.split
     if split is None and found.splits:
         if part not in found.splits:
             raise DataError(
                 f"{located.annotations}: has no part {part}; there are: {first_few(found.splits, 10)}. Name "
-                f"one: --set data.{part}.split=NAME"
+                f"one: --set {key}.split=NAME"
             )
         split = part
     return found.part(split)

@@ -22,8 +22,6 @@ from hrdet_cli.engine.data.checking.problems import (
     NO_TARGETS,
     NO_TARGETS_ALONE,
     ODD_NAMES,
-    OTHER_CATEGORIES,
-    SHARED_PICTURES,
     UNREADABLE_PICTURE,
     Problem,
     ProblemKind,
@@ -39,6 +37,7 @@ from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.anchor_advice import advise_on_training_data
 from hrdet_cli.runs.annotation_sources import find_parts
+from hrdet_cli.runs.compared_parts import Gist, JoinedWith, TrainedOn
 from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
 from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
@@ -148,21 +147,25 @@ def check_experiment(
 
 def _check_parts(data: DataSpec, options: CheckOptions) -> Generator[WorkProgress, None, DataReport]:
     options = replace(options, max_pixels=most_pixels(data))
-    reports, gist = [], None
-    for number in range(len(data.training_sets)):
+    reports, gists = list[PartReport](), list[Gist]()
+    needs_boxes, num_sets = not data.keep_pictures_without_boxes, len(data.training_sets)
+    for number in range(num_sets):
         train = yield from _check_part(
             locate_part(data, "train", number).source,
             options,
             part="train",
             label_maps=None if options.num_labels is None else data.locate_label_maps(number),
-            needs_boxes=not data.keep_pictures_without_boxes,
+            needs_boxes=needs_boxes and number == num_sets - 1,
+            others=JoinedWith(gists[0]) if gists and data.classes is None else None,
         )
-        reports.append(train.report)
-        gist = gist or _gist_of(train)
+        reports.append(replace(train.report, number=number + 1 if num_sets > 1 else None))
+        gists.append(Gist.of(train.file, train.report.images))
+        needs_boxes = needs_boxes and not train.file.has_targets  # one data set with boxes is enough
         del train  # its annotations are large
     if data.val is None:
         return DataReport(reports)
-    val = yield from _check_part(locate_part(data, "val").source, options, part="val", other=gist)
+    trained = TrainedOn(gists, data.classes)
+    val = yield from _check_part(locate_part(data, "val").source, options, part="val", others=trained)
     return DataReport([*reports, val.report])
 
 
@@ -171,11 +174,11 @@ def _check_all(
 ) -> Generator[WorkProgress, None, DataReport]:
     """All parts of one data set, each compared with the first."""
     reports: list[PartReport] = []
-    gist = None
+    first: TrainedOn | None = None
     for source in sources:
-        part = yield from _check_part(source, options, other=gist)
+        part = yield from _check_part(source, options, others=first)
         reports.append(part.report)
-        gist = gist or _gist_of(part)
+        first = first or TrainedOn([Gist.of(part.file, part.report.images)])
     return DataReport(reports)
 
 
@@ -186,24 +189,6 @@ class _CheckedPart:
     report: PartReport
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Gist:
-    """What another part has to agree with."""
-
-    images: Path | None
-    names: frozenset[str | None]
-    categories: list[tuple[int, str]]
-
-
-def _gist_of(part: _CheckedPart) -> _Gist:
-    images = part.report.images
-    return _Gist(
-        None if images is None else images.resolve(),
-        frozenset(part.file.pictures.names),
-        part.file.categories,
-    )
-
-
 def _check_part(
     source: AnnotationSource,
     options: CheckOptions,
@@ -211,7 +196,7 @@ def _check_part(
     part: PartName | None = None,
     label_maps: Path | None = None,
     needs_boxes: bool = False,
-    other: _Gist | None = None,
+    others: TrainedOn | JoinedWith | None = None,
 ) -> Generator[WorkProgress, None, _CheckedPart]:
     log = ProblemLog(num_described=options.num_shown)
     root = source.images
@@ -230,8 +215,8 @@ def _check_part(
     if part != "val":  # which may lack boxes of any category
         note_spare_categories(file, log)
     _check_targets(file, part, log, needs_boxes=needs_boxes)
-    if other is not None:
-        _compare(file, root, other, log)
+    if others is not None:
+        others.compare(file, root, log)
     report = PartReport(
         part=part,
         annotations=source.path,
@@ -321,7 +306,7 @@ def _report_pictures(
 
 def _check_targets(file: CheckedFile, part: PartName | None, log: ProblemLog, *, needs_boxes: bool) -> None:
     """Whether there is anything to learn."""
-    if not len(file.pictures.entries) or len(file.pictures.entries) != file.num_pictures_without_boxes:
+    if not len(file.pictures.entries) or file.has_targets:
         return
     if part is None:
         what = (
@@ -340,20 +325,6 @@ def _check_targets(file: CheckedFile, part: PartName | None, log: ProblemLog, *,
 def _num_workers(options: CheckOptions) -> int:
     num_cores = max(1, int(count_cores(ControlGroups()).usable))
     return num_cores if options.num_workers is None else min(options.num_workers, num_cores)
-
-
-def _compare(file: CheckedFile, images: Path | None, train: _Gist, log: ProblemLog) -> None:
-    """What is wrong between a validation part and its training part."""
-    if file.categories != train.categories:
-        differing = sorted(set(file.categories) ^ set(train.categories))
-        detail = first_few([f"{name} (id {number})" for number, name in differing]) or "their order"
-        what = f"its categories are not those of the training data; they differ in {detail}"
-        log.add_one(Problem(OTHER_CATEGORIES, file.path.name, None, what))
-    num_shared = len(train.names.intersection(file.pictures.names) - {None})
-    if num_shared and images is not None and images.resolve() == train.images:
-        are = "is a training picture" if num_shared == 1 else "are training pictures"
-        what = f"{num_shared:,} of its pictures {are} too: its scores will flatter"
-        log.add_one(Problem(SHARED_PICTURES, file.path.name, None, what))
 
 
 def _write(path: Path, cleaned: CleanedFile) -> None:

@@ -3,38 +3,26 @@
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from hrdet_cli.engine.data.annotation_file import without_cycle_search
 from hrdet_cli.engine.data.checking.annotations import CheckedFile, check_annotations
-from hrdet_cli.engine.data.checking.cleaning import json_lines
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.formats.conversion import (
-    DescribedPart,
-    Losses,
-    coco_document,
-    describe_part,
-    losses_of,
-)
+from hrdet_cli.engine.data.formats.conversion import Losses, describe_part, losses_of
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
-from hrdet_cli.engine.data.formats.voc import CLASS_LIST
-from hrdet_cli.engine.data.formats.voc_writing import voc_document
-from hrdet_cli.engine.data.formats.yolo import label_file_of
-from hrdet_cli.engine.data.formats.yolo_writing import data_yaml, label_text
-from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import DataError, OutputError, SpecError
+from hrdet_cli.runs.data_set_writing import ReadPart, write_coco, write_voc, write_yolo
+from hrdet_cli.runs.joined_sets import differences_of_classes
 from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.yolo_yaml import SPLITS
 from hrdet_cli.wording import command, counted, first_few
 
 Format = Literal["coco", "yolo", "voc"]
-_PICTURES_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +59,6 @@ class ConversionReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part as it was read, and where its pictures are."""
-
-    described: DescribedPart
-    root: Path | None
-    losses: Losses
-
-
 def convert_data(
     sources: Mapping[str, AnnotationSource],
     *,
@@ -108,13 +87,11 @@ def convert_data(
     refuse_unwritable_folder(out.parent, option="OUT")
     if os.path.lexists(out):
         raise OutputError(f"{out}: exists already; name a new folder")
-    parts: list[_Part] = []
+    parts, losses = list[ReadPart](), Losses()
     for name, source in sources.items():
         yield WorkProgress(f"reading {source.path.name}")
-        parts.append(_read(source, name))
-    if len({part.described.class_names for part in parts}) > 1:
-        raise DataError("the parts have different classes; give all of them the same list of categories")
-    losses = sum((part.losses for part in parts), Losses())
+        part = _read(source, name, losses)
+        parts.append(_with_classes_of(parts[0], part, losses) if parts else part)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -122,11 +99,11 @@ def convert_data(
             folder = temporary / out.name
             folder.mkdir()
             writers: Mapping[Format, Callable[[], Generator[WorkProgress, None, None]]] = {
-                "coco": lambda: _write_coco(parts, folder),
-                "yolo": lambda: _write_yolo(
+                "coco": lambda: write_coco(parts, folder),
+                "yolo": lambda: write_yolo(
                     parts, folder, losses, links=links_pictures, as_polygons=as_polygons
                 ),
-                "voc": lambda: _write_voc(parts, folder, losses, links=links_pictures),
+                "voc": lambda: write_voc(parts, folder, losses, links=links_pictures),
             }
             yield from writers[to]()
             folder.rename(out)
@@ -160,21 +137,28 @@ def _refuse_contradictions(
         raise SpecError(["--link is about pictures, which stay where they are with --to coco"])
     if to != "yolo" and as_polygons:
         raise SpecError(["--polygons is about the lines of YOLO: --to yolo"])
-    if to != "coco" and any(source.images is None for source in sources.values()):
+    lacking = [source.path for source in sources.values() if source.images is None]
+    if to != "coco" and lacking:
         raise SpecError(
-            [f"--to {to} has the pictures in its folder: name those of COCO's JSON with --images"]
+            [f"--to {to} has the pictures in its folder: name those of {lacking[0].name} with --images"]
         )
 
 
-def _read(source: AnnotationSource, name: str) -> _Part:
+def _read(source: AnnotationSource, name: str, losses: Losses) -> ReadPart:
     """Read a part.
+
+    Args:
+        source: Where it is.
+        name: What it is called.
+        losses: Is told what of it no format but its own can say.
 
     Raises:
         DataError: It has errors.
     """
     log = ProblemLog(num_described=1)
     with without_cycle_search():
-        file: CheckedFile = check_annotations(source.read_whole(log), log)
+        whole = source.read_whole(log)
+        file: CheckedFile = check_annotations(whole, log)
         check_masks(file.annotations, file.pictures.sizes, log, file=source.path.name, matter=False)
     errors = {kind: count for kind, count in log.counts.items() if kind.is_error or kind.refused_with_masks}
     if errors:
@@ -184,102 +168,29 @@ def _read(source: AnnotationSource, name: str) -> _Part:
             f"{source.path}: has {counted(sum(errors.values()), 'error')}, first {where}: {first.what}. "
             f"{command('hrdet', 'check-data', *source.arguments)} names all of them"
         )
-    losses = losses_of(file) if isinstance(source, CocoFile) else Losses()
-    return _Part(describe_part(file, name), source.images, losses)
+    losses.update(losses_of(file) if isinstance(source, CocoFile) else whole.unread)
+    return ReadPart(describe_part(file, name), source.images)
 
 
-def _write_coco(parts: Sequence[_Part], folder: Path) -> Generator[WorkProgress, None, None]:
-    for part in parts:
-        yield WorkProgress(f"writing {part.described.name}.json")
-        with (folder / f"{part.described.name}.json").open("x", encoding="utf-8") as file:
-            file.writelines(json_lines(coco_document(part.described)))
-
-
-def _write_yolo(
-    parts: Sequence[_Part], folder: Path, losses: Losses, *, links: bool, as_polygons: bool
-) -> Generator[WorkProgress, None, None]:
-    for part in parts:
-        name, pictures = part.described.name, part.described.pictures
-        names = [picture.file_name for picture in pictures]
-        _refuse_one_name(part, [str(PurePosixPath(file_name).with_suffix("")) for file_name in names])
-        yield from _place_pictures(part, folder / "images" / name, names, links=links)
-        for picture in pictures:
-            labels = label_file_of(folder / "images" / name / picture.file_name)
-            labels.parent.mkdir(parents=True, exist_ok=True)
-            labels.write_text(label_text(picture, losses, as_polygons=as_polygons), encoding="utf-8")
-    places = {part.described.name: f"images/{part.described.name}" for part in parts}
-    (folder / "data.yaml").write_text(data_yaml(places, parts[0].described.class_names), encoding="utf-8")
-
-
-def _write_voc(
-    parts: Sequence[_Part], folder: Path, losses: Losses, *, links: bool
-) -> Generator[WorkProgress, None, None]:
-    image_sets = folder / "ImageSets" / "Main"
-    for inner in (folder / "Annotations", image_sets):
-        inner.mkdir(parents=True)
-    class_names = parts[0].described.class_names
-    taken: list[str] = []
-    for part in parts:
-        pictures = part.described.pictures
-        names = [PurePosixPath(picture.file_name).name for picture in pictures]
-        taken += [PurePosixPath(name).stem for name in names]
-        _refuse_one_name(part, taken)
-        moved = sum(name != picture.file_name for name, picture in zip(names, pictures, strict=True))
-        losses["folders of pictures, for all of them are in one"] += moved
-        yield from _place_pictures(part, folder / "JPEGImages", names, links=links)
-        for name, picture in zip(names, pictures, strict=True):
-            document = voc_document(picture, class_names, losses, file_name=name)
-            (folder / "Annotations" / name).with_suffix(".xml").write_bytes(document)
-        listed = "".join(f"{PurePosixPath(name).stem}\n" for name in names)
-        (image_sets / f"{part.described.name}.txt").write_text(listed, encoding="utf-8")
-    (folder / CLASS_LIST).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
-
-
-def _refuse_one_name(part: _Part, stems: Sequence[str]) -> None:
-    """Labels are called as pictures are, but for the ending.
+def _with_classes_of(first: ReadPart, part: ReadPart, losses: Losses) -> ReadPart:
+    """A part with the labels of the first: a data set has one list of classes.
 
     Raises:
-        DataError: Two pictures would have the same labels.
+        DataError: It has other classes.
     """
-    twice = [stem for stem, count in Counter(stems).items() if count > 1]
-    if twice:
+    names, described = first.described.class_names, part.described
+    if differences := differences_of_classes(names, described.class_names):
         raise DataError(
-            f"{part.described.name}: {counted(len(twice), 'name')} of several pictures: {first_few(twice)}. "
-            "There labels are called as their picture is, without ending and folder: give them other names."
+            f"{described.name}: its classes are not those of {first.described.name}: {differences}. Give all "
+            "parts the same list of categories"
         )
+    losses["classes in another order than in the first part"] += sum(
+        one != other for one, other in zip(names, described.class_names, strict=True)
+    )
+    return replace(part, described=described.with_classes(names))
 
 
-def _place_pictures(
-    part: _Part, folder: Path, names: Sequence[str], *, links: bool
-) -> Generator[WorkProgress, None, None]:
-    """Copy or link the pictures of a part.
-
-    Raises:
-        DataError: One is not there, or links are wanted to what is in an archive.
-    """
-    root = part.root or Path()
-    if links and not root.is_dir():
-        raise DataError(f"{root} is an archive, into which no link leads: leave --link away")
-    images = open_images(root)
-    given = [picture.file_name for picture in part.described.pictures]
-    found = images.find(given)
-    if found.missing:
-        raise DataError(
-            f"{root}: {counted(len(found.missing), 'picture')} missing: {first_few(found.missing)}; "
-            f"{found.missing[0]} {images.why_missing(found.missing[0])}"
-        )
-    for position, (file_name, name) in enumerate(zip(given, names, strict=True)):
-        if position % _PICTURES_AT_ONCE == 0:
-            yield WorkProgress(f"pictures of {part.described.name}", position, len(names))
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if links:
-            target.symlink_to((root / found.file_by_name.get(file_name, file_name)).absolute())
-        else:
-            target.write_bytes(images.read(file_name))
-
-
-def _use_of(parts: Sequence[_Part], to: Format, out: Path) -> list[str]:
+def _use_of(parts: Sequence[ReadPart], to: Format, out: Path) -> list[str]:
     """What of the command line of ``hrdet train`` takes the result."""
     if to != "coco":
         return ["--train-data", str(out / "data.yaml" if to == "yolo" else out)]

@@ -33,6 +33,7 @@ class PartReport:
         problems: The first of each kind.
         notes: What may be wrong with the data as a whole.
         can_be_mended: Whether a cleaned copy can be made.
+        number: Which of several training data sets, counted from 1; None of the only one.
     """
 
     part: PartName | None
@@ -52,6 +53,7 @@ class PartReport:
     problems: Sequence[Problem]
     notes: Sequence[Problem]
     can_be_mended: bool
+    number: int | None = None
 
     @property
     def num_errors(self) -> int:
@@ -62,6 +64,7 @@ class PartReport:
         """As plain types."""
         return {
             "part": self.part,
+            "number": self.number,
             "annotations": str(self.annotations),
             "split": self.split,
             "images": None if self.images is None else str(self.images),

@@ -1,10 +1,12 @@
 """The data set of a spec: found, drawn if it is the demo's, checked before anything runs."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource
@@ -45,6 +47,15 @@ class TrainingData:
         parts = [part for part in (self.train, self.val) if part is not None]
         return tuple(dict.fromkeys(notice for part in parts for notice in part.notices))
 
+    @property
+    def trained_val_names(self) -> NDArray[np.str_]:
+        """Names that validation pictures have where training pictures lie in the same place."""
+        if self.val is None:
+            return np.array([], dtype=np.str_)
+        root, names = self.val.located.images.absolute(), self.val.annotations.file_names
+        same = [prefix for prefix, other in self.train.roots.items() if other.absolute() == root]
+        return np.concatenate([names[:0], *(np.char.add(prefix, names) for prefix in same)])
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetPart:
@@ -54,9 +65,10 @@ class DatasetPart:
     detector alone.
 
     Attributes:
-        located: Where both are.
+        located: Where both are; of several data sets, the first one.
         notices: What the user should know of the pictures' names and of the annotations.
         label_maps: Of training pictures, where they are needed.
+        joined_roots: Of several data sets, where the pictures of each are, by what their names begin with.
     """
 
     annotations: CocoAnnotations
@@ -64,6 +76,12 @@ class DatasetPart:
     located: "LocatedPart"
     notices: tuple[str, ...] = ()
     label_maps: LabelMaps | None = None
+    joined_roots: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> Mapping[str, Path]:
+        """Where the pictures are, by what their names begin with."""
+        return self.joined_roots or {"": self.located.images}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,8 +129,7 @@ def open_training_data(
     if data.val is None:
         return TrainingData(train, None)
     val = open_part(data, "val", needs, is_scored=is_scored, load=load)
-    _check_classes_agree(train.annotations, val.annotations)
-    return TrainingData(train, val)
+    return TrainingData(train, replace(val, annotations=_with_classes_of(train.annotations, val.annotations)))
 
 
 def open_part(
@@ -159,7 +176,7 @@ def _open_set(
     load: LoadAnnotations,
 ) -> DatasetPart:
     """One of the data sets of a part, with all its classes; arguments as of `open_part`."""
-    located = locate_part(data, part, number)
+    located, key = locate_part(data, part, number), data.key_of(part, number)
     annotations = load(located.source, with_masks=needs.with_masks, with_truth=is_scored)
     if not annotations.num_boxes.any() and (num_lost := annotations.dropped_boxes.get(NO_MASK)):
         raise DataError(
@@ -174,7 +191,7 @@ def _open_set(
         raise DataError(
             f"{located.images}: {len(found.missing)} of the {len(annotations)} pictures that "
             f"{annotations.title} names are missing: {first_few(found.missing)}. {first} "
-            f"{images.why_missing(first)}. Check data.{part}.images, or take them out of the annotations."
+            f"{images.why_missing(first)}. Check {key}.images, or take them out of the annotations."
         )
     if found.contradictory:
         raise DataError(
@@ -188,26 +205,28 @@ def _open_set(
     label_maps = None
     if part == "train" and needs.num_labels is not None:
         label_maps = _open_label_maps(
-            data.locate_label_maps(number), annotations, num_labels=needs.num_labels
+            data.locate_label_maps(number), annotations, key=key, num_labels=needs.num_labels
         )
     return DatasetPart(annotations, images, located, tuple(notices), label_maps)
 
 
-def _open_label_maps(root: Path | None, annotations: CocoAnnotations, *, num_labels: int) -> LabelMaps:
+def _open_label_maps(
+    root: Path | None, annotations: CocoAnnotations, *, key: str, num_labels: int
+) -> LabelMaps:
     """The label maps of all training pictures.
 
     Raises:
         DataError: None are named, or some are missing.
     """
     if root is None:
-        raise DataError("no label maps are named; set data.train.label_maps to their folder or .zip archive")
+        raise DataError(f"no label maps are named; set {key}.label_maps to their folder or .zip archive")
     maps = LabelMaps(open_images(root), num_labels=num_labels)
     missing = maps.find(annotations.file_names.tolist()).missing
     if missing:
         raise DataError(
             f"{root}: {len(missing)} of the {len(annotations)} label maps of the pictures that "
             f"{annotations.title} names are missing: {first_few(missing)}. {missing[0]} "
-            f"{maps.why_missing(missing[0])}. Check data.train.label_maps, or train without a semantic "
+            f"{maps.why_missing(missing[0])}. Check {key}.label_maps, or train without a semantic "
             "branch: --set model.head.semantic=null"
         )
     return maps
@@ -254,21 +273,21 @@ def locate_part(data: DataSpec, part: Literal["train", "val"], number: int = 0) 
             num_train_images=data.demo.num_train_images,
             num_val_images=data.demo.num_val_images,
         )
-    located = data.locate(part, number)
+    located, section = data.locate(part, number), data.key_of(part, number)
     for key, path in (("annotations", located.annotations), ("images", located.images)):
         reason = None if path is None else why_no_file(path)
         if path is not None and reason is not None and not path.is_dir():
             raise DataError(
-                f"{path}: {reason}; data.{part}.{key} points there. "
+                f"{path}: {reason}; {section}.{key} points there. "
                 f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
             )
     if located.images is not None:
         refuse_exchanged(located.annotations, located.images)
-    source = find_source(located, part)
+    source = find_source(located, part, section)
     if source.images is None:
         raise DataError(
             f"{located.annotations}: COCO's JSON does not say where its pictures are; name their folder or "
-            f".zip as --{part}-data JSON IMAGES, or with --set data.{part}.images=IMAGES"
+            f".zip as --{part}-data JSON IMAGES, or with --set {section}.images=IMAGES"
         )
     return LocatedPart(source, source.images)
 
@@ -290,12 +309,22 @@ def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxe
     return indices
 
 
-def _check_classes_agree(train: CocoAnnotations, other: CocoAnnotations) -> None:
-    """The validation part must have the training part's classes, ids and order included."""
+def _with_classes_of(train: CocoAnnotations, other: CocoAnnotations) -> CocoAnnotations:
+    """A validation part whose labels are the training part's.
+
+    It must have the same classes, ids and order included; where several data sets are joined by the names of
+    their classes, the same names.
+
+    Raises:
+        DataError: It has others.
+    """
+    is_joined = train.set_numbers is not None
+    if is_joined and sorted(train.class_names) == sorted(other.class_names):
+        return other.of_labels([other.class_names.index(name) for name in train.class_names])
     ours = dict(zip(train.category_ids, train.class_names, strict=True))
     theirs = dict(zip(other.category_ids, other.class_names, strict=True))
     if list(ours.items()) == list(theirs.items()):
-        return
+        return other
     differing = sorted(set(ours.items()) ^ set(theirs.items()))[:MAX_NAMES_SHOWN]
     detail = ", ".join(f"{name} (id {number})" for number, name in differing) or "their order"
     raise DataError(

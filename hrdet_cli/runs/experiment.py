@@ -20,7 +20,7 @@ def load_experiment(
     preset: str | None,
     spec_file: Path | None,
     settings: Sequence[Layer],
-    train_data: DataPaths | None = None,
+    train_data: Sequence[DataPaths] = (),
     val_data: DataPaths | None = None,
     weights: str | None = None,
     from_scratch: bool = False,
@@ -31,8 +31,8 @@ def load_experiment(
         preset: Name of a preset; exactly one of it and ``spec_file`` is needed.
         spec_file: A spec of one's own.
         settings: The topmost layers.
-        train_data: To train on in place of what the spec names. Without ``val_data`` there is then no
-            evaluation, unless these data name some, or those of a preset are there.
+        train_data: Data sets to train on in place of what the spec names. Without ``val_data`` there is then
+            no evaluation, unless one of these names data for it, or those of a preset are there.
         val_data: To evaluate on, likewise.
         weights: To start from: a file, a run folder, a name or an address.
         from_scratch: Start from random weights, and train all that the preset would keep of trained ones.
@@ -45,24 +45,31 @@ def load_experiment(
     load = partial(load_spec, preset=preset, spec_file=spec_file, from_scratch=from_scratch)
     layers = [*data_layers(train=train_data, val=val_data), *weights_layers(weights)]
     loaded = load(extra_layers=[*layers, *settings])
-    if train_data is None or val_data is not None:
+    if not train_data or val_data is not None:
         return loaded
-    if not train_data[1] and _own_validation_is_meant(loaded, Path(train_data[0])):
-        own = Layer("--train-data, which names validation data too", {"data": {"val": _dataset(train_data)}})
-        return load(extra_layers=[*layers, own, *settings])
+    if naming := _naming_validation(loaded, train_data):
+        own = Layer("--train-data, which names validation data too", {"data": {"val": _dataset(naming[0])}})
+        with_own = load(extra_layers=[*layers, own, *settings])
+        if len(naming) > 1 and with_own.spec.data.val is not None:
+            raise SpecError([_choose_validation(naming)])
+        return with_own
     if _has_foreign_validation(loaded):
         none = Layer("--train-data without --val-data", {"data": {"val": None}})
         return load(extra_layers=[*layers, none, *settings])
     return loaded
 
 
-def data_layers(*, train: DataPaths | None, val: DataPaths | None) -> list[Layer]:
+def data_layers(*, train: Sequence[DataPaths] = (), val: DataPaths | None = None) -> list[Layer]:
     """``--train-data`` and ``--val-data`` as spec layers; the built-in demo data is not drawn then."""
-    parts = {"train": train, "val": val}
+    sets = list(map(_dataset, train))
+    parts = {
+        "train": sets[0] if len(sets) == 1 else sets,
+        "val": {} if val is None else _dataset(val),
+    }
     return [
-        Layer(f"--{part}-data", {"data": {"demo": None, part: _dataset(paths)}})
-        for part, paths in parts.items()
-        if paths is not None
+        Layer(f"--{part}-data", {"data": {"demo": None, part: named}})
+        for part, named in parts.items()
+        if named
     ]
 
 
@@ -76,15 +83,25 @@ def weights_layers(weights: str | None) -> list[Layer]:
     return [] if weights is None else [Layer("--weights", {"model": {"weights": weights_of(weights)}})]
 
 
-def _own_validation_is_meant(loaded: LoadedSpec, train_data: Path) -> bool:
-    """Whether training data name validation data of their own, and nobody but a preset names others.
+def _naming_validation(loaded: LoadedSpec, train_data: Sequence[DataPaths]) -> list[DataPaths]:
+    """Training data sets that name validation data of their own; none where not only a preset names others.
 
     Raises:
         DataError: The training data cannot be used.
     """
     sources = loaded.sources
     source = sources.get("data.val.annotations") or sources.get("data.val") or "preset "
-    return source.startswith("preset ") and names_validation(train_data)
+    if not source.startswith("preset "):
+        return []
+    return [paths for paths in train_data if not paths[1] and names_validation(Path(paths[0]))]
+
+
+def _choose_validation(naming: Sequence[DataPaths]) -> str:
+    names = " and ".join(annotations for annotations, _ in naming)
+    return (
+        f"--train-data: {names} name validation data each; choose one of them with --val-data, or none with "
+        "--set data.val=null"
+    )
 
 
 def _has_foreign_validation(loaded: LoadedSpec) -> bool:

@@ -44,6 +44,7 @@ def join_parts(parts: Sequence["DatasetPart"], *, may_differ: bool) -> "DatasetP
         images=JoinedImages([(prefix, part.images) for prefix, part in zip(prefixes, parts, strict=True)]),
         notices=tuple(notice for part in parts for notice in part.notices),
         label_maps=label_maps,
+        joined_roots={prefix: part.located.images for prefix, part in zip(prefixes, parts, strict=True)},
     )
 
 
@@ -53,19 +54,25 @@ def _prefix(number: int, images: Path) -> str:
 
 
 def _require_same_classes(first: CocoAnnotations, other: CocoAnnotations) -> None:
-    missing = [name for name in first.class_names if name not in other.class_names]
-    additional = [name for name in other.class_names if name not in first.class_names]
-    if not missing and not additional:
+    differences = differences_of_classes(first.class_names, other.class_names)
+    if not differences:
         return
-    differences = []
-    if missing:
-        differences.append(f"it lacks {first_and_count([*map(repr, missing)])}")
-    if additional:
-        differences.append(f"it alone has {first_and_count([*map(repr, additional)])}")
     common = [name for name in first.class_names if name in other.class_names]
     both = f" To train on what both have: {command('--set', f'data.classes={common}')}." if common else ""
     raise DataError(
-        f"{other.title}: its categories are not those of {first.title}: {' and '.join(differences)}. Objects "
+        f"{other.title}: its categories are not those of {first.title}: {differences}. Objects "
         f"that one of them has no category for would be learnt as background.{both} If its pictures show "
         "none, name all classes to train on in data.classes, which a data set may then lack."
     )
+
+
+def differences_of_classes(first: Sequence[str], other: Sequence[str]) -> str:
+    """What a data set lacks of the classes of another, and has more, in words; empty for the same ones."""
+    missing = [repr(name) for name in first if name not in other]
+    additional = [repr(name) for name in other if name not in first]
+    differences = []
+    if missing:
+        differences.append(f"it lacks {first_and_count(missing)}")
+    if additional:
+        differences.append(f"it alone has {first_and_count(additional)}")
+    return " and ".join(differences)

@@ -20,6 +20,7 @@ from hrdet_cli.runs.build.steps import build_steps, with_batch_size
 from hrdet_cli.runs.dataset import TrainingData
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.runs.run_notes.kinds import Note, find_notes
+from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
@@ -58,6 +59,21 @@ class ClassShowings:
     name: str
     num_pictures: int
     per_epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetCounts:
+    """One of several data sets to train on.
+
+    Attributes:
+        annotations: What names it.
+        num_used: Pictures that take part.
+        epoch_share: Share of the pictures of an epoch that are of it, on average.
+    """
+
+    annotations: str
+    num_used: int
+    epoch_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,7 @@ class Plan:
             padding; of the first batches, where there are many.
         sources: The layer that set each value that is not a default.
         notes: What can ruin the run, and what to do.
+        data_sets: Of several training data sets, each; none of a single one.
     """
 
     name: str
@@ -123,6 +140,7 @@ class Plan:
     useful_pixel_share: float
     sources: Mapping[str, str]
     notes: tuple[Note, ...]
+    data_sets: tuple[SetCounts, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -173,7 +191,7 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         spec=spec,
         train=train,
         val=val,
-        has_one_image_root=_has_one_image_root(data),
+        trained_val_names=data.trained_val_names,
         steps=steps,
         layouts=layouts,
         num_processes=num_processes,
@@ -204,14 +222,8 @@ def make_plan(loaded: LoadedSpec, data: TrainingData, *, num_processes: int = 1)
         useful_pixel_share=_useful_pixel_share(layouts),
         sources=dict(loaded.sources),
         notes=(*kept, *find_notes(figures)),
+        data_sets=tuple(_count_sets(spec.data, train, steps)),
     )
-
-
-def _has_one_image_root(data: TrainingData) -> bool:
-    if data.train.annotations.set_sizes:  # whose names of pictures begin with their data set
-        return False
-    roots = [part.located.images.absolute() for part in (data.train, data.val) if part is not None]
-    return len(roots) != len(set(roots))
 
 
 def _count(annotations: CocoAnnotations, num_used: int) -> PartCounts:
@@ -224,6 +236,18 @@ def _count(annotations: CocoAnnotations, num_used: int) -> PartCounts:
         dropped_boxes=dict(annotations.dropped_boxes),
         fingerprint=annotations.fingerprint,
     )
+
+
+def _count_sets(data: DataSpec, train: CocoAnnotations, steps: TrainingSteps) -> Iterator[SetCounts]:
+    if train.set_numbers is None:
+        return
+    of_picture, num_sets = train.set_numbers[steps.indices], len(data.training_sets)
+    counts = np.bincount(of_picture, minlength=num_sets)
+    shown = np.bincount(of_picture, weights=steps.sampler.expected, minlength=num_sets)
+    for number, (count, showings) in enumerate(zip(counts.tolist(), shown.tolist(), strict=True)):
+        located = data.locate("train", number)
+        split = "" if located.split is None else f" ({located.split})"
+        yield SetCounts(f"{located.annotations}{split}", count, showings / shown.sum())
 
 
 def _count_showings(train: CocoAnnotations, steps: TrainingSteps) -> Iterator[ClassShowings]:

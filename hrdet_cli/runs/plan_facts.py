@@ -27,6 +27,9 @@ def describe_plan(
     yield "experiment", plan.name
     yield "detector", spec.model.title
     yield "training data", _describe(plan.train, show_path)
+    for number, one in enumerate(plan.data_sets, 1):
+        used = f"{counted(one.num_used, 'picture')}, {one.epoch_share:.1%} of an epoch"
+        yield f"data set {number}", f"{show_path(one.annotations)}: {used}"
     yield "validation data", _describe(plan.val, show_path) if plan.val else "none"
     yield "classes", _classes(plan.class_names)
     if spec.data.sampling.kind != "shuffle":

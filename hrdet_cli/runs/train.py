@@ -172,7 +172,7 @@ def _ways_to_go_on(run: TrainingRun) -> str:
             resume(),
             "With others in place of broken ones:",
             resume("--set", "data.broken_pictures=skip"),
-            *([] if run.data.train.annotations.set_sizes else clean),
+            *(clean if run.data.train.annotations.set_numbers is None else []),
         ]
     )
 

@@ -182,6 +182,11 @@ class DataSpec(Spec):
             )
         return self.batch_size_per_process
 
+    def key_of(self, part: Literal["train", "val"], number: int = 0) -> str:
+        """The dotted key of a part's data set: ``data.val``, ``data.train``, or ``data.train.1``."""
+        is_item = part == "train" and isinstance(self.train, tuple)
+        return f"data.{part}.{number}" if is_item else f"data.{part}"
+
     def locate_label_maps(self, number: int = 0) -> Path | None:
         """The label maps of a training data set with `data.root` in front; None where none are named."""
         maps = self.training_sets[number].label_maps

@@ -124,9 +124,10 @@ def _idle_evaluation_problems(spec: ExperimentSpec) -> Iterator[Problem]:
 
 def _label_map_problems(spec: ExperimentSpec) -> Iterator[Problem]:
     section = spec.model.head.label_maps
-    if section is not None and any(one.label_maps is None for one in spec.data.training_sets):
+    lacking = [number for number, one in enumerate(spec.data.training_sets) if one.label_maps is None]
+    if section is not None and lacking:
         yield (
-            "data.train.label_maps",
+            f"{spec.data.key_of('train', lacking[0])}.label_maps",
             f"is needed by {section.key}, which learns what each pixel belongs to; set it to the folder of "
             f"the training pictures' label maps, or {section.key}=null",
         )

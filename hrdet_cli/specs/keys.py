@@ -13,6 +13,13 @@ def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, values
 
 
+def value_at(values: Any, key: str) -> Any:
+    """What a dotted key of nested dictionaries and lists leads to; a number is an item of a list."""
+    for part in key.split("."):
+        values = values[int(part) if isinstance(values, list) else part]
+    return values
+
+
 def is_within(key: str, sections: Sequence[str]) -> bool:
     """Whether a key is one of some keys, or in one of these sections."""
     return any(key == section or key.startswith(f"{section}.") for section in sections)

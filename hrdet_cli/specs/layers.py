@@ -1,12 +1,15 @@
 """The layers an experiment is put together from, and which of them set each value.
 
 A layer is a nested mapping with a name: a preset, the preset it is based on, a spec file, a command-line
-option.  Later layers win key by key.  A layer that changes what a section *is* (its ``kind`` or ``policy``)
-starts that section afresh, since the old keys belong to something else; a section of `IMPLIED_KINDS` has a
-kind before any layer names one.  Keys that were renamed get their new names as soon as a text is read.
+option.  Later layers win key by key; keys that are numbers are items of a list, counted from 0
+(``data.train.1.split``).  A layer that changes what a section *is* (its ``kind`` or ``policy``) starts that
+section afresh, since the old keys belong to something else; a section of `IMPLIED_KINDS` has a kind before
+any layer names one.  Keys that were renamed get their new names as soon as a text is read.
 """
 
 import codecs
+import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -68,11 +71,14 @@ class Layered:
 
     Attributes:
         kept: What layers that are no presets said again; people may think that they began it afresh.
+        replaced_lists: Lists in whose place a layer has a section, by their dotted keys: the number of items,
+            and who made the list. Perhaps an item was meant.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
+    replaced_lists: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, layer: Layer) -> None:
         """Put a layer on top."""
@@ -90,8 +96,14 @@ class Layered:
         source = layer.source
         for key, value in above.items():
             dotted = f"{prefix}{key}"
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and isinstance(below.get(key), list) and _are_numbers(value):
+                below[key] = copy.deepcopy(below[key])  # it is the layer's that made it
+                self._merge_items(below[key], value, key=dotted, layer=layer)
+            elif isinstance(value, Mapping):
+                if isinstance(below.get(key), list):
+                    self.replaced_lists[dotted] = (len(below[key]), self.sources.get(dotted, "the spec"))
                 if not isinstance(below.get(key), dict):
+                    self._forget(f"{dotted}.")
                     self.sources.pop(dotted, None)
                     below[key] = {}
                     if not value:  # a section that is switched on as it is
@@ -102,9 +114,28 @@ class Layered:
                 below[key] = value
                 self.sources[dotted] = source
 
+    def _merge_items(self, items: list[Any], above: Mapping[str, Any], *, key: str, layer: Layer) -> None:
+        """Change sections of a list in place.
+
+        Raises:
+            SpecError: There is no such item, or it is no section.
+        """
+        for number, value in above.items():
+            place = int(number)
+            if place >= len(items):
+                there = "it is empty" if not items else f"the last one is {key}.{len(items) - 1}"
+                raise SpecError([f"{layer.source}: there is no {key}.{number}; {there}"])
+            if not (isinstance(items[place], dict) and isinstance(value, Mapping)):
+                raise SpecError([f"{layer.source}: set {key} as a whole, as a list"])
+            self._merge(items[place], value, prefix=f"{key}.{place}.", layer=layer)
+
     def _forget(self, prefix: str) -> None:
         for key in [key for key in self.sources if key.startswith(prefix)]:
             del self.sources[key]
+
+
+def _are_numbers(section: Mapping[str, Any]) -> bool:
+    return bool(section) and all(re.fullmatch("[0-9]{1,9}", str(key)) for key in section)
 
 
 def preset_layers(name: str) -> list[Layer]:

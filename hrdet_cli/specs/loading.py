@@ -141,7 +141,7 @@ def _is_default(key: str, spec: ExperimentSpec) -> bool:
     *sections, name = key.split(".")
     section: Any = spec
     for part in sections:
-        section = getattr(section, part)
+        section = section[int(part)] if isinstance(section, tuple) else getattr(section, part)
     field = type(section).model_fields[name]
     return not field.is_required() and getattr(section, name) == field.get_default()
 
@@ -183,7 +183,8 @@ def _describe(details: ErrorDetails, path: Sequence[int | str], layered: Layered
     if value is None and kind == "missing":
         if len(field_path) > len(section):
             return field_key, f"{_place(field_key, layered)}is needed: {expected(field)}"
-        return field_key, f"{field_key}: is needed and no layer sets it; {_remedy(field_key, field)}"
+        remedy = _remedy(field_key, field, layered)
+        return field_key, f"{field_key}: is needed and no layer sets it; {remedy}"
     what = f"must be {expected(field)}; got {shown(value)}{_hint(field_key, field, value)}"
     return field_key, _place(field_key, layered) + what
 
@@ -201,9 +202,16 @@ def _describe_kind(key: str, details: ErrorDetails, layered: Layered) -> str:
     return f"{_place(kind, layered)}{given} is unknown; choose from {expected_tags}"
 
 
-def _remedy(key: str, field: FieldInfo) -> str:
+def _remedy(key: str, field: FieldInfo, layered: Layered) -> str:
     if key == "data.train":
         return "add --train-data JSON IMAGES"
+    section = key.rpartition(".")[0]
+    if section in layered.replaced_lists:
+        num_items, source = layered.replaced_lists[section]
+        return (
+            f"{section} was a list of {num_items} ({source}), whose items are {section}.0 and so on: "
+            f"--set {section}.0.KEY=VALUE"
+        )
     return f"add --set {key}=..., {expected(field)}"
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hrdet_cli.engine.data.coco import load_coco
 from tests.forked import ForkedHrdet
-from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, tiny_options
+from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, Outcome, tiny_options
 
 _ODD = Path(__file__).parents[2].parent / "shared" / "data" / "odd_free"
 
@@ -106,6 +106,39 @@ def test_a_name_spelt_otherwise_than_its_file_is_found_by_all_commands_alike(
         outcome = hrdet(*command, *options)
         assert outcome.exit_code == 0, outcome.stderr
         assert outcome.stderr.count(note) == 1
+
+
+def test_several_training_data_sets_are_checked_one_by_one_and_against_each_other(
+    data: Path, hrdet: Hrdet
+) -> None:
+    content = json.loads((data / "train.json").read_text())
+    content["categories"].append({"id": 5, "name": "other"})
+    (data / "train.json").write_text(json.dumps(content))
+    content["annotations"] = []
+    content["categories"].reverse()
+    (data / "empty.json").write_text(json.dumps(content))
+    content["categories"][0]["name"] = "yak"
+    (data / "yak.json").write_text(json.dumps(content))
+
+    def check(*names: str, more: tuple[str, ...] = ()) -> Outcome:
+        sets = [word for name in names for word in ("--train-data", data / name, data / "images")]
+        val = ("--val-data", data / "empty.json", data / "images")
+        return hrdet("check-data", "--preset", "demo", "--no-open", *sets, *val, *more)
+
+    both = check("train.json", "empty.json")  # one with boxes is enough, and classes go by their names
+    assert (both.exit_code, both.stderr) == (0, "")
+    assert "training data 1\ntrain.json " in both.stdout
+    assert "training data 2\nempty.json " in both.stdout
+    assert "note: 4 of its pictures are training pictures too" in both.stdout
+    other = check("train.json", "yak.json")
+    assert other.exit_code == 3
+    assert "error: train 2: yak.json: its categories are not those of the first training data: it lacks" in (
+        other.stdout
+    )
+    empty = check("empty.json", "empty.json")
+    assert (empty.exit_code, empty.stdout.count("no picture has a box to train on")) == (3, 1)
+    parts = json.loads(check("train.json", "empty.json", more=("--json",)).stdout)["parts"]
+    assert [(part["part"], part["number"]) for part in parts] == [("train", 1), ("train", 2), ("val", None)]
 
 
 def test_fix_out_writes_what_can_be_used_and_never_touches_the_input(data: Path, hrdet: Hrdet) -> None:

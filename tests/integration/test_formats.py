@@ -74,7 +74,7 @@ def test_a_faulty_line_is_told_by_commands_and_mended_into_cocos_json(coco: Path
 def test_options_that_contradict_a_format_are_refused(coco: Path, hrdet: Hrdet) -> None:
     convert = ("convert", coco / "train.json", coco / "out", "--to")
     for arguments, message in (
-        (("voc",), "name those of COCO's JSON with --images"),
+        (("voc",), "name those of train.json with --images"),
         (("coco",), "it is COCO's JSON already"),
         (("voc", "--images", coco / "images", "--polygons"), "--polygons is about the lines of YOLO"),
         (

@@ -21,7 +21,7 @@ def print_report(report: DataReport, console: Console) -> None:
     for part in report.parts:
         _print_problems(part, console)
         if part.part is not None:
-            console.print(Text(_TITLES[part.part], style="bold"))
+            console.print(Text(f"{_TITLES[part.part]}{_number(part)}", style="bold"))
         console.print(_overview(part))
         if part.counts:
             console.print()
@@ -68,9 +68,13 @@ def _describe(problem: Problem, part: PartReport) -> Text:
 
 
 def _in_part(part: PartReport) -> str:
-    """What a line begins with where there are two parts: their files may have the same names."""
+    """What a line begins with where there are several parts: their files may have the same names."""
     name = part.part or part.split
-    return "" if name is None else f"{name}: "
+    return "" if name is None else f"{name}{_number(part)}: "
+
+
+def _number(part: PartReport) -> str:
+    return "" if part.number is None else f" {part.number}"
 
 
 def _overview(part: PartReport) -> Table:

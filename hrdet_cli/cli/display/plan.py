@@ -1,8 +1,8 @@
 """The plan of a run as tables."""
 
-from functools import reduce
-from operator import getitem
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +14,7 @@ from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.plan_facts import describe_plan
 from hrdet_cli.runs.run_time.known_time import RunTime
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.keys import value_at
 from hrdet_cli.wording import format_duration
 
 
@@ -92,6 +93,18 @@ def _draw_sources(plan: Plan, spec: ExperimentSpec) -> Table:
     sources.add_column("set by", style="dim", overflow="fold")
     values = spec.model_dump(mode="json")
     for key, source in sorted(plan.sources.items()):
-        value = reduce(getitem, key.split("."), values)
-        sources.add_row(key, "{}" if isinstance(value, dict) else str(value), source)
+        for inner, value in _parts_of(key, value_at(values, key)):
+            if inner == key or inner not in plan.sources:
+                sources.add_row(inner, value, source)
     return sources
+
+
+def _parts_of(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """A value, or what is set in each section of a list of them."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        for number, item in enumerate(value):
+            for name, inner in item.items():
+                if inner is not None:
+                    yield f"{key}.{number}.{name}", str(inner)
+    else:
+        yield key, "{}" if isinstance(value, dict) else str(value)

@@ -76,7 +76,8 @@ class CocoAnnotations:
         tells_classes: Whether the classes are those of the file; see ``as_one_class``.
         split: Which part of the data set at ``path`` this is; None of a file, which is one part.
         notes: What was decided where annotations of another format were read, a sentence each.
-        set_sizes: How many pictures each of joined data sets has, one behind the other; none of a single one.
+        set_numbers: ``(M,)`` int64, which of the joined data sets each picture is of, counted from 0; None of
+            a single one.
     """
 
     path: Path
@@ -99,7 +100,7 @@ class CocoAnnotations:
     tells_classes: bool = True
     split: str | None = None
     notes: tuple[str, ...] = ()
-    set_sizes: tuple[int, ...] = ()
+    set_numbers: NDArray[np.int64] | None = None
 
     def as_one_class(self) -> Self:
         """The same, with all categories taken for one, for what finds objects of any class."""
@@ -141,8 +142,9 @@ class CocoAnnotations:
     def title(self) -> str:
         """What messages call them."""
         title = f"{self.path}" if self.split is None else f"{self.path} ({self.split})"
-        num_others = len(self.set_sizes) - 1
-        return f"{title} and {counted(num_others, 'more data set')}" if num_others > 0 else title
+        if self.set_numbers is None:
+            return title
+        return f"{title} and {counted(int(self.set_numbers.max()), 'more data set')}"
 
     def __len__(self) -> int:
         """Number of pictures M."""

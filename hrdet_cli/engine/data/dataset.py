@@ -25,6 +25,9 @@ from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
 from hrdet_cli.engine.data.transforms import Placement, move_boxes
 from hrdet_cli.engine.geometry import Scale, Size, Window
+from hrdet_cli.errors import DataError
+
+_MOST_SOURCES = 100
 
 
 class PictureDataset:
@@ -42,6 +45,7 @@ class PictureDataset:
         label_maps: Those of the pictures; None where nobody needs them.
         pixel_changes: What is done to colours and sharpness, after the picture was placed.
         paste_probability: Chance that objects of another picture are put onto one; only with masks.
+        skips_broken: Whether objects of yet another picture are pasted where one cannot be read.
 
     Args:
         images: Where the pictures are.
@@ -59,6 +63,7 @@ class PictureDataset:
         label_maps: LabelMaps | None = None,
         pixel_changes: Sequence[PixelChange] = (),
         paste_probability: float = 0.0,
+        skips_broken: bool = False,
         decoded: DecodedPictures | None = None,
     ) -> None:
         self.annotations = annotations
@@ -66,6 +71,7 @@ class PictureDataset:
         self.label_maps = label_maps
         self.pixel_changes = tuple(pixel_changes)
         self.paste_probability = paste_probability
+        self.skips_broken = skips_broken
         self.seed = seed
         self.augmentation = augmentation
         self._images = images
@@ -111,7 +117,20 @@ class PictureDataset:
         return replace(sample, pixels=pixels, record=record)
 
     def _draw_source(self, generator: np.random.Generator, scale: Scale | None) -> DrawnPicture:
-        """Any picture with targets, placed anew, whose objects go onto another."""
+        """Any picture with targets, placed anew, whose objects go onto another.
+
+        Raises:
+            DataError: It cannot be read, nor, where that is wanted, any of many others.
+        """
+        for num_left in reversed(range(_MOST_SOURCES if self.skips_broken else 1)):
+            try:
+                return self._place_source(generator, scale)
+            except DataError:  # its own turn will name it
+                if not num_left:
+                    raise
+        raise ValueError("no picture was drawn")
+
+    def _place_source(self, generator: np.random.Generator, scale: Scale | None) -> DrawnPicture:
         candidates = np.flatnonzero(self.annotations.num_boxes)
         index = int(candidates[generator.integers(len(candidates))])
         size, (boxes, _) = self.annotations.size_of(index), self.annotations.targets_of(index)

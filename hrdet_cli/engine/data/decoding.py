@@ -26,7 +26,7 @@ from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 
 _JPEG_START = b"\xff\xd8\xff"
 _EXIF_MARKER = b"\xff\xe1"  # of APP1, EXIF's or XMP's; pixels never have these bytes next to each other
-_UPRIGHT, _ON_THEIR_SIDE = 1, (5, 6, 7, 8)  # orientations
+_UPRIGHT, _IN_PLACE, _ON_THEIR_SIDE = 1, (2, 3, 4), (5, 6, 7, 8)  # orientations
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
 _PLAIN_COLOURS = ("YCbCr", "Gray")
@@ -71,10 +71,9 @@ def decode_picture(
     Alpha and palette transparency are dropped, not blended, as COCO's tools do; 16-bit grey keeps its high
     byte; of an animation the first frame counts.
 
-    The annotations decide about EXIF orientation: boxes were drawn either on the stored pixels or on the
-    turned ones, and the size they give says on which.  Pixels stored with the expected size are taken as
-    they are; otherwise an orientation that exchanges height and width is applied.  Where nothing decides, a
-    picture is turned and mirrored as EXIF says, which is how people see it.
+    A picture is turned and mirrored as EXIF says, which is how people see it, unless its annotations say
+    otherwise: boxes were drawn either on the stored pixels or on the turned ones, and where an orientation
+    exchanges height and width, the size that annotations give says on which.
 
     Args:
         data: The encoded file.
@@ -132,8 +131,11 @@ def _decode_plain_jpeg(data: bytes, expected: Size | None, max_pixels: int) -> N
         if colours not in _PLAIN_COLOURS or height * width > max_pixels:
             return None
         stored = Size(height, width)
-        orientation = _UPRIGHT if stored == expected else _orientation_of(data)
-        if expected not in (None, Size(width, height) if orientation in _ON_THEIR_SIDE else stored):
+        orientation = _orientation_of(data, may_be_broken=stored == expected)
+        turned = Size(width, height) if orientation in _ON_THEIR_SIDE else stored
+        if expected == stored != turned:
+            orientation = _UPRIGHT
+        elif expected not in (None, turned):
             return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
     except ValueError:
@@ -141,14 +143,20 @@ def _decode_plain_jpeg(data: bytes, expected: Size | None, max_pixels: int) -> N
     return _make_upright(pixels, orientation)
 
 
-def _orientation_of(jpeg: bytes) -> int:
-    """The orientation that EXIF or XMP gives, of 1 to 8; upright where it gives none."""
+def _orientation_of(jpeg: bytes, *, may_be_broken: bool) -> int:
+    """The orientation that EXIF or XMP gives, of 1 to 8; upright where it gives none.
+
+    Raises:
+        ValueError: It cannot be read, and may not be broken.
+    """
     if _EXIF_MARKER not in jpeg:
         return _UPRIGHT
     try:
         with unlimited_pillow():
             return int(Image.open(io.BytesIO(jpeg)).getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
     except Exception as error:  # as in `_decode_with_pillow`, which will say what is wrong
+        if may_be_broken:
+            return _UPRIGHT
         raise ValueError("its EXIF cannot be read") from error
 
 
@@ -186,7 +194,7 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str, max_pixel
             image = ImageOps.exif_transpose(image)
         if expected in (None, Size(image.height, image.width)):
             _refuse_damaged_png(data)
-            return _rgb_of(image)
+            return _make_upright(_rgb_of(image), _orientation_in_place(image))
     except _TooLargeError as error:
         raise DataError(
             f"picture {name} has more than the {max_pixels:,} pixels that hrdet decodes. Make it smaller, or "
@@ -201,6 +209,16 @@ def _decode_with_pillow(data: bytes, expected: Size | None, name: str, max_pixel
     raise WrongSizeError(
         f"picture {name} is {stored} but its annotations say {expected}, width x height. {remedy}"
     )
+
+
+def _orientation_in_place(decoded: Image.Image) -> int:
+    """The orientation that is left to apply to a picture of the right size, which keeps its size by it."""
+    try:
+        orientation = decoded.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+    except Exception:  # pixels are all that is needed; as above there is no list of what is raised
+        return _UPRIGHT
+    is_square = decoded.width == decoded.height
+    return orientation if orientation in _IN_PLACE or is_square else _UPRIGHT
 
 
 def _why_undecodable(error: Exception, data: bytes, *, is_annotated: bool) -> str:

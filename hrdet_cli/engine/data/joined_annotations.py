@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,16 @@ from hrdet_cli.engine.data.segmentations import Segmentations
 
 
 def join_annotations(sets: Sequence[CocoAnnotations], prefixes: Sequence[str]) -> CocoAnnotations:
-    """Join data sets, whose classes are told by their names.
+    """Join data sets, whose classes are told by their names; see `join_categories`.
 
-    Classes are those of all sets in the order in which they first occur, with their first ids; one whose id
-    is taken by another gets a new one. Pictures are numbered anew, from 1.
+    Pictures are numbered anew, from 1.
 
     Args:
         sets: Without what only scores need.
         prefixes: What names of pictures begin with, for each set.
     """
-    names = tuple(dict.fromkeys(name for one in sets for name in one.class_names))
-    label_by_name = {name: label for label, name in enumerate(names)}
+    categories = join_categories([list(zip(one.category_ids, one.class_names, strict=True)) for one in sets])
+    label_by_name = {name: label for label, (_, name) in enumerate(categories)}
     labels_of = [np.array([label_by_name[name] for name in one.class_names]) for one in sets]
     totals = Counter[str]()
     for one in sets:
@@ -44,8 +44,8 @@ def join_annotations(sets: Sequence[CocoAnnotations], prefixes: Sequence[str]) -
             [labels[one.labels] for labels, one in zip(labels_of, sets, strict=True)]
         ).astype(np.int64),
         is_crowd=np.concatenate([one.is_crowd for one in sets]),
-        class_names=names,
-        category_ids=_choose_ids(sets, names),
+        class_names=tuple(name for _, name in categories),
+        category_ids=tuple(number for number, _ in categories),
         dropped_boxes=dict(totals),
         spare_categories={
             int(labels[label]): what
@@ -54,18 +54,25 @@ def join_annotations(sets: Sequence[CocoAnnotations], prefixes: Sequence[str]) -
         },
         segmentations=_join_segmentations(segmentations) if segmentations else None,
         notes=tuple(note for one in sets for note in one.notes),
-        set_sizes=tuple(map(len, sets)),
+        set_numbers=np.repeat(np.arange(len(sets)), [len(one) for one in sets]),
     )
 
 
-def _choose_ids(sets: Sequence[CocoAnnotations], names: Sequence[str]) -> tuple[int, ...]:
-    chosen: dict[str, int] = {}
-    for one in sets:
-        for name, number in zip(one.class_names, one.category_ids, strict=True):
-            if name not in chosen:
-                is_taken = number in chosen.values()
-                chosen[name] = max(chosen.values()) + 1 if is_taken else number
-    return tuple(chosen[name] for name in names)
+def join_categories(sets: Iterable[Iterable[tuple[int, str]]]) -> list[tuple[int, str]]:
+    """Ids and names of the classes of several data sets.
+
+    They are those of all sets in the order in which they first occur, with their first ids; one whose id is
+    taken by another gets a new one.
+
+    Args:
+        sets: Ids and names of each, in the order of the labels.
+    """
+    id_by_name: dict[str, int] = {}
+    for number, name in chain.from_iterable(sets):
+        if name not in id_by_name:
+            is_taken = number in id_by_name.values()
+            id_by_name[name] = max(id_by_name.values()) + 1 if is_taken else number
+    return [(number, name) for name, number in id_by_name.items()]
 
 
 def _join_segmentations(sets: Sequence[Segmentations]) -> Segmentations:

@@ -63,6 +63,7 @@ class TrainingSteps:
 
     Attributes:
         indices: As given.
+        pastes: As given.
         padding: As given.
         batch_size: As given.
         sampler: How often an epoch shows each picture.
@@ -84,7 +85,7 @@ class TrainingSteps:
         self.indices = indices
         self._augmentation = augmentation
         self._seed = seed
-        self._pastes = pastes
+        self.pastes = pastes
         self.padding = padding
         self.batch_size = batch_size
         sizes = annotations.sizes[indices]
@@ -148,7 +149,7 @@ class TrainingSteps:
     @property
     def most_boxes(self) -> int:
         """Boxes that a picture can have at most, pasted ones included; crowd regions do not count."""
-        return (2 if self._pastes else 1) * int(self._annotations.num_boxes[self.indices].max())
+        return (2 if self.pastes else 1) * int(self._annotations.num_boxes[self.indices].max())
 
     def num_boxes_of(self, request: BatchRequest) -> list[int]:
         """Boxes of each picture of a batch, as annotated; crowd regions do not count."""

@@ -8,9 +8,8 @@ targets; ``inspect-batch`` shows them.  DOTA's development kit has the same rule
 mmrotate and Ultralytics after it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +114,7 @@ def cut_into_tiles(annotations: CocoAnnotations, tiling: Tiling) -> Cuts:
         is_crowd=annotations.is_crowd[rows] | (shares < tiling.min_share - _SHARE_TOLERANCE),
         segmentations=None if segmentations is None else segmentations.take(rows),
         windows=Windows.of(tiles),
-        set_sizes=_tiles_by_set([len(of_picture) for of_picture in windows], annotations.set_sizes),
+        set_numbers=None if annotations.set_numbers is None else annotations.set_numbers[pictures],
         truth=None,
     )
     return Cuts(
@@ -124,12 +123,6 @@ def cut_into_tiles(annotations: CocoAnnotations, tiling: Tiling) -> Cuts:
         num_never_whole=int((is_target & (best_shares < 1 - _SHARE_TOLERANCE)).sum()),
         num_never_shown=int((is_target & (best_shares < tiling.min_share - _SHARE_TOLERANCE)).sum()),
     )
-
-
-def _tiles_by_set(nums_tiles: Sequence[int], set_sizes: Sequence[int]) -> tuple[int, ...]:
-    """How many tiles each of joined data sets has, from the number of each picture's."""
-    remaining = iter(nums_tiles)
-    return tuple(sum(islice(remaining, size)) for size in set_sizes)
 
 
 _Parts = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]

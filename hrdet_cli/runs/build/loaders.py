@@ -39,6 +39,7 @@ def build_training_loader(
             label_maps=part.label_maps,
             pixel_changes=build_pixel_changes(spec.augmentation.extras),
             paste_probability=spec.augmentation.extras.paste_probability,
+            skips_broken=spec.data.broken_pictures == "skip",
             decoded=build_decoded_pictures(spec.data),
         ),
         steps=build_steps(spec, part.annotations, num_processes=world.size),

@@ -62,11 +62,10 @@ def build_rates(
         rates = repeat_factors(annotations, indices, threshold=sampling.threshold)
     elif isinstance(sampling, ClassAwareSpec):
         rates = class_aware_rates(annotations, indices)
-    if data.shares is None or not annotations.set_sizes:
+    if data.shares is None or annotations.set_numbers is None:
         return rates
-    set_of_picture = np.repeat(np.arange(len(annotations.set_sizes)), annotations.set_sizes)
     rates = np.ones(len(indices)) if rates is None else rates
-    return with_shares(rates, set_of_picture[indices], data.shares)
+    return with_shares(rates, annotations.set_numbers[indices], data.shares)
 
 
 def with_batch_size(spec: ExperimentSpec, num_pictures: int) -> ExperimentSpec:

@@ -51,7 +51,9 @@ class EpochSummary:
         batches_by_canvas: Batches and pixels of each canvas, the most frequent first.
         pictures_by_scale: Pictures and pixels of each of the listed scales; a scale drawn between them counts
             for the nearest.
-        num_boxes: Boxes that training gets, those of pictures that come again counted again.
+        num_boxes: Boxes that training gets, those of pictures that come again counted again; pasted ones not,
+            and those that these hide as if they were seen.
+        pastes: Whether objects are pasted.
         num_lost: Boxes whose centre a crop cut off.
         num_clipped: Boxes that a crop made smaller.
     """
@@ -67,6 +69,7 @@ class EpochSummary:
     num_boxes: int
     num_lost: int
     num_clipped: int
+    pastes: bool = False
 
     @property
     def num_pictures(self) -> int:
@@ -93,6 +96,7 @@ class EpochSummary:
                 for canvas, count in self.batches_by_canvas.items()
             ],
             "num_boxes": self.num_boxes,
+            "num_boxes_is_before_pasting": self.pastes,
             "num_boxes_lost": self.num_lost,
             "num_boxes_clipped": self.num_clipped,
         }
@@ -157,6 +161,7 @@ def summarise_epoch(
         num_boxes=sum(len(m.boxes) for m in moved),
         num_lost=sum(m.num_lost for m in moved),
         num_clipped=sum(m.num_clipped for m in moved),
+        pastes=steps.pastes,
     )
 
 

@@ -28,8 +28,7 @@ from hrdet_cli.specs.keys import is_within, leaves
 _SCALES_FILE, _PAGE_FILE = "scales.png", "index.html"
 _BATCH_FILE = re.compile(r"batch-\d+(-rank-\d+)?\.png")
 _TOLD = (
-    "name",
-    "data.train.annotations",
+    "data.shares",
     "data.batch_size_per_process",
     "augmentation",
     "padding",
@@ -161,7 +160,14 @@ def _told(spec: ExperimentSpec) -> list[tuple[str, str]]:
     """Keys and values that decide how batches look, and which anchors meet their boxes."""
     anchors = spec.model.head.anchors
     told = [*_TOLD, *(f"{anchors.key}.{name}" for name in _TOLD_OF_ANCHORS if anchors is not None)]
-    return [(key, str(value)) for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, told)]
+    sets = {
+        f"{spec.data.key_of('train', number)}.annotations": str(one.annotations)
+        for number, one in enumerate(spec.data.training_sets)
+    }
+    values = {key: value for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, told)}
+    if spec.data.shares is None:
+        del values["data.shares"]
+    return [("name", spec.name), *sets.items(), *((key, str(value)) for key, value in values.items())]
 
 
 def _sheet(batch: PicturedBatch) -> Sheet:

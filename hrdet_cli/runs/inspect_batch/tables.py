@@ -77,7 +77,7 @@ def _batches(epoch: EpochSummary) -> TextTable:
         ("covers", f"{_covered_steps(epoch)} of epoch {epoch.epoch + 1}{processes}"),
         ("pictures", _pictures(epoch)),
         ("useful pixels", _percent(epoch.pixels.useful_share)),
-        ("boxes", f"{epoch.num_boxes:,}"),
+        ("boxes", f"{epoch.num_boxes:,}{', before others are pasted' if epoch.pastes else ''}"),
         ("lost by crops", _part(epoch.num_lost, num_targets)),
         ("clipped by crops", _part(epoch.num_clipped, num_targets)),
     ]

@@ -83,9 +83,7 @@ def describe_shared_pictures(run: RunFigures) -> str | None:
         return None
     if run.val.fingerprint == run.train.fingerprint:
         return "the validation data are the training data, so AP does not tell how well other pictures do"
-    if not run.has_one_image_root:
-        return None
-    shared = np.intersect1d(run.train.file_names[run.steps.indices], run.val.file_names)
+    shared = np.intersect1d(run.train.file_names[run.steps.indices], run.trained_val_names)
     if not len(shared):
         return None
     return (

@@ -23,7 +23,7 @@ class RunFigures:
     Attributes:
         train: Annotations to train on.
         val: Annotations to evaluate on; None where there are none.
-        has_one_image_root: Whether the pictures of both are in one place, so that a name is one picture.
+        trained_val_names: Names of validation pictures that are training pictures if these have such a name.
         steps: Of the whole group.
         layouts: The first of them, as one process gets them.
         num_processes: Over all nodes.
@@ -33,7 +33,7 @@ class RunFigures:
     spec: ExperimentSpec
     train: CocoAnnotations
     val: CocoAnnotations | None
-    has_one_image_root: bool
+    trained_val_names: NDArray[np.str_]
     steps: TrainingSteps
     layouts: Sequence[StepLayout]
     num_processes: int

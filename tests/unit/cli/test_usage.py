@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from hrdet_cli.cli.app import app
+from hrdet_cli.cli.options import data_sets
 from hrdet_cli.cli.usage import CommandUsage
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.foreign_names import SYNONYM_BY_NAME
@@ -198,14 +200,19 @@ def test_the_shell_completes_commands_options_presets_and_keys(words: str, compl
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        ("--train-data a.json images", "--train-data a.json images"),
-        ("--train-data data.yaml --dry-run", "--train-data data.yaml '' --dry-run"),
-        ("--train-data data.yml images --dry-run", "--train-data data.yml '' images --dry-run"),
-        ("--train-data voc x", "--train-data voc '' x"),
-        ("--train-data voc a.json", "--train-data voc a.json"),
-        ("--train-data . images", "--train-data . images"),
+        ("--train-data a.json images", "--train-data a.json --train-data images"),
+        ("--train-data data.yaml --dry-run", "--train-data data.yaml --train-data '' --dry-run"),
+        ("--train-data data.yml images --dry-run", "--train-data data.yml --train-data '' images --dry-run"),
+        ("--train-data voc x", "--train-data voc --train-data '' x"),
+        ("--train-data=a.json images", "--train-data a.json --train-data images"),
+        (
+            "--train-data voc --train-data b.json images --dry-run",
+            "--train-data voc --train-data '' --train-data b.json --train-data images --dry-run",
+        ),
+        ("--val-data voc a.json", "--val-data voc a.json"),
+        ("--val-data . images", "--val-data . images"),
         ("--val-data=data.yaml x", "--val-data data.yaml '' x"),
-        ("--set a=b --train-data a.json", "--set a=b --train-data a.json ''"),
+        ("--set a=b --val-data a.json", "--set a=b --val-data a.json ''"),
         ("--preset=x -- --train-data a.yaml", "--preset=x -- --train-data a.yaml"),
         ("--report runs/mine", "--report '' runs/mine"),
         ("--report", "--report ''"),
@@ -214,7 +221,7 @@ def test_the_shell_completes_commands_options_presets_and_keys(words: str, compl
         ("--report=why runs/mine", "--report why runs/mine"),
     ],
 )
-def test_values_are_left_away_where_what_follows_is_none(
+def test_typer_gets_a_value_for_each_one_left_away_and_the_option_before_each_of_several(
     words: str, completed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -232,5 +239,20 @@ def test_values_are_left_away_where_what_follows_is_none(
             "--dry-run": ["a value"],
         },
         {},
+        frozenset({"--train-data"}),
     )
-    assert usage.with_all_values(shlex.split(words)) == shlex.split(completed)
+    assert usage.as_typer_has_it(shlex.split(words)) == shlex.split(completed)
+
+
+def test_a_data_set_may_come_again_and_each_has_its_own_pictures(tmp_path: Path) -> None:
+    """As Typer hands them to the command."""
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "a.xml").touch()
+    group = typer.main.get_command(app)
+    words = ["--train-data", "a.json", "x", "--train-data", str(tmp_path / "voc"), "--train-data=b.json", "y"]
+    with group.make_context("hrdet", ["train", *words]) as parent:
+        train = group.get_command(parent, "train")  # type: ignore[attr-defined]
+        with train.make_context("train", words, parent=parent) as context:
+            given = context.params["train_data"]
+    assert data_sets(given) == [("a.json", "x"), (str(tmp_path / "voc"), ""), ("b.json", "y")]
+    assert data_sets(None) == []

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hrdet_cli.engine.data.coco import load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
+from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import DataError, OutputError, SpecError
 from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.convert import ConversionReport, Format, convert_data
@@ -92,7 +93,10 @@ def test_crowd_regions_are_difficult_in_voc_and_no_lines_of_yolo(tmp_path: Path)
     again = json.loads((tmp_path / "back" / "train.json").read_text())
     assert [entry["iscrowd"] for entry in again["annotations"]][:3] == [0, 1, 0]
     report = _convert(_parts(tmp_path / "voc"), "yolo", tmp_path / "yolo")
-    assert report.losses == {"crowd regions (difficult objects), left out": 1}
+    assert report.losses == {
+        "crowd regions (difficult objects), left out": 1,
+        "pictures in another order, for that of their names counts": 2,
+    }
 
 
 def test_boxes_reaching_out_of_their_picture_are_clipped_for_yolo_alone(tmp_path: Path) -> None:
@@ -177,7 +181,7 @@ def test_what_has_errors_or_is_in_the_way_is_refused_and_nothing_is_left(tmp_pat
 
 def test_pictures_whose_labels_would_have_one_name_are_refused(tmp_path: Path) -> None:
     content = _coco(tmp_path)
-    content["images"][1]["file_name"] = "b/a.png"
+    content["images"][1] |= {**content["images"][0], "id": 2, "file_name": "b/a.png"}
     (tmp_path / "pictures" / "b" / "a.png").write_bytes((tmp_path / "pictures" / "a.png").read_bytes())
     with pytest.raises(DataError, match="train: 1 name of several pictures: a"):
         _convert(_source(tmp_path, content), "voc", tmp_path / "out")
@@ -193,3 +197,101 @@ def test_links_lead_to_the_pictures(tmp_path: Path) -> None:
     link = tmp_path / "out" / "images" / "train" / "b" / "d.png"
     assert link.readlink() == tmp_path / "pictures" / "b" / "d.png"
     assert len(load_annotations(_parts(tmp_path / "out")["train"])) == 3
+
+
+def _several(root: Path, seeds: Mapping[str, int]) -> tuple[dict[str, Content], dict[str, AnnotationSource]]:
+    """A COCO file for each part, each with its own pictures."""
+    contents: dict[str, Content] = {}
+    sources: dict[str, AnnotationSource] = {}
+    for name, seed in seeds.items():
+        contents[name] = _coco(root / name, seed=seed)
+        for image in contents[name]["images"]:  # VOC has the pictures of all parts in one folder
+            (root / name / "pictures" / image["file_name"]).rename(root / name / f"{name}-{image['id']}.png")
+            image["file_name"] = f"{name}-{image['id']}.png"
+        (root / name / "annotations.json").write_text(json.dumps(contents[name]))
+        sources[name] = CocoFile(root / name / "annotations.json", root / name)
+    return contents, sources
+
+
+@pytest.mark.parametrize("to", ["yolo", "voc"])
+def test_files_with_their_own_pictures_become_one_data_set_and_come_back(tmp_path: Path, to: Format) -> None:
+    contents, sources = _several(tmp_path, {"train": 1, "val": 2, "test": 3})
+    there = _convert(sources, to, tmp_path / "there")
+    assert there.losses == {}
+    assert there.num_pictures == {"train": 3, "val": 3, "test": 3}
+    parts = _parts(tmp_path / "there")
+    back = _convert(parts, "coco", tmp_path / "back")
+    assert back.losses == {}
+    for name, content in contents.items():
+        assert json.loads((tmp_path / "back" / f"{name}.json").read_text()) == content
+        images = open_images(parts[name].images or Path())
+        for image in content["images"]:
+            assert images.read(image["file_name"]) == (tmp_path / name / image["file_name"]).read_bytes()
+
+
+def test_classes_go_by_their_names_and_other_ones_are_told(tmp_path: Path) -> None:
+    contents, sources = _several(tmp_path, {"train": 1, "val": 2})
+    categories = contents["val"]["categories"]
+    expected = [categories[entry["category_id"] - 1]["name"] for entry in contents["val"]["annotations"]]
+    categories[0]["id"], categories[1]["id"] = 2, 1
+    categories[0], categories[1] = categories[1], categories[0]
+    for entry in contents["val"]["annotations"]:
+        entry["category_id"] = {1: 2, 2: 1, 3: 3}[entry["category_id"]]
+    (tmp_path / "val" / "annotations.json").write_text(json.dumps(contents["val"]))
+    report = _convert(sources, "yolo", tmp_path / "yolo")
+    assert report.losses == {"classes in another order than in the first part": 2}
+    val = load_annotations(_parts(tmp_path / "yolo")["val"])
+    assert [val.class_names[label] for label in val.labels] == expected
+    categories[2]["name"] = "yak"
+    (tmp_path / "val" / "annotations.json").write_text(json.dumps(contents["val"]))
+    with pytest.raises(DataError) as caught:
+        _convert(sources, "yolo", tmp_path / "other")
+    assert str(caught.value) == (
+        "val: its classes are not those of train: it lacks 'ox & <b>' and it alone has 'yak'. Give all parts "
+        "the same list of categories"
+    )
+
+
+def test_what_cocos_json_alone_says_is_counted(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    content["info"], content["licenses"] = {"year": 2017}, []
+    for image in content["images"]:
+        image |= {"license": 4, "flickr_url": ""}
+    content["annotations"][0] |= {"area": 7.5, "attributes": {"occluded": True}}
+    content["images"].reverse()
+    report = _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    assert report.losses == {
+        "files with 'info'": 1,
+        "pictures with 'license'": 3,
+        "objects with 'attributes'": 1,
+        "areas, which become those of their boxes": 1,
+        "picture ids, which become others: 1, 2, 3 and so on": 2,
+        "pictures in another order, for that of their names counts": 2,
+    }
+
+
+def test_what_vocs_documents_alone_say_is_counted(tmp_path: Path) -> None:
+    _convert(_source(tmp_path, _coco(tmp_path)), "voc", tmp_path / "voc")
+    document = tmp_path / "voc" / "Annotations" / "a.xml"
+    text = document.read_text()
+    more = "<pose>Unspecified</pose><truncated>1</truncated><part><name>head</name></part>"
+    text = text.replace("<object>", f"<object>{more}", 1).replace("<size>", "<segmented>0</segmented><size>")
+    document.write_text(text.replace("<size>", "<source><database>mine</database></source><size>"))
+    report = _convert(_parts(tmp_path / "voc"), "coco", tmp_path / "back")
+    assert report.losses == {
+        "<source> of documents, left out": 1,
+        "<truncated> of objects, left out": 1,
+        "<part> of objects, left out": 1,
+    }
+
+
+def test_pictures_that_yolo_would_read_with_another_size_are_refused(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    width, height = (content["images"][0][edge] for edge in ("width", "height"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (width, height)).save(tmp_path / "pictures" / "a.png", exif=exif)
+    with pytest.raises(DataError) as caught:
+        _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    assert f"a.png ({height}x{width}, annotated as {width}x{height})" in str(caught.value)
+    assert _convert(_source(tmp_path, content), "voc", tmp_path / "voc").num_pictures == {"train": 3}

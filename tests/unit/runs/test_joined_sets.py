@@ -1,6 +1,7 @@
 """Training on several data sets at once, from the spec to the batches."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
+from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.dataset import TrainingData, open_training_data
+from hrdet_cli.runs.plan import make_plan
+from hrdet_cli.runs.plan_facts import describe_plan
+from hrdet_cli.runs.resume import check_same_spec
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.loading import format_spec, load_spec
+from hrdet_cli.specs.loading import LoadedSpec, format_spec, load_spec
 
 
 def _write(folder: Path, *, categories: list[str], num_pictures: int, grey: int) -> None:
@@ -120,5 +125,93 @@ def test_a_list_is_written_and_read_back_and_its_mistakes_have_a_place(root: Pat
 def test_one_data_set_in_a_list_is_that_data_set(root: Path) -> None:
     listed, plain = _open(_spec(root, "one")), _spec(root, "one")
     assert listed.train.annotations.file_names.tolist() == [f"{number}.png" for number in range(6)]
-    assert listed.train.annotations.set_sizes == ()
+    assert listed.train.annotations.set_numbers is None
     assert plain.data.training_sets == plain.data.train
+
+
+def test_validation_data_have_the_classes_by_their_names_too(root: Path) -> None:
+    other_order = _spec(root, "one", "two", settings=("data.val={annotations: two/all.json, images: two}",))
+    val = _open(other_order).val
+    assert val is not None
+    assert (val.annotations.class_names, val.annotations.category_ids) == (("cat", "dog"), (2, 1))
+    assert [val.annotations.targets_of(index)[1].tolist() for index in (0, 1)] == [[1], [0]]
+    alone = _spec(root, "one", settings=("data.train={annotations: one/all.json, images: one}",))
+    with pytest.raises(DataError, match="its categories are not those of"):
+        _open(alone.model_copy(update={"data": alone.data.model_copy(update={"val": other_order.data.val})}))
+    birds = "data.val={annotations: birds/all.json, images: birds}"
+    with pytest.raises(DataError, match=r"birds/all\.json: .*they differ in bird \(id 3\)"):
+        _open(_spec(root, "one", "two", settings=(birds,)))
+
+
+def test_the_plan_tells_of_each_set_and_of_validation_pictures_among_them(root: Path) -> None:
+    spec = _spec(root, "two", "one", settings=("data.shares=[1, 1]",))
+    plan = make_plan(LoadedSpec(spec, {}), _open(spec))
+    assert [(one.annotations, one.num_used, one.epoch_share) for one in plan.data_sets] == [
+        (f"{root}/two/all.json", 2, pytest.approx(0.5)),
+        (f"{root}/one/all.json", 6, pytest.approx(0.5)),
+    ]
+    facts = dict(describe_plan(plan, spec))
+    assert facts["data set 1"] == f"{root}/two/all.json: 2 pictures, 50.0% of an epoch"
+    (shared,) = [note.text for note in plan.notes if note.key == "pictures-shared"]
+    assert shared.startswith(
+        f"6 validation pictures are trained on too, so AP promises too much: 2:{root}/one/0"
+    )
+
+
+def test_a_set_that_is_wrong_is_told_by_its_key(root: Path) -> None:
+    elsewhere = _spec(root, "one", "two", settings=("data.train.1.annotations=two/none.json",))
+    with pytest.raises(DataError, match=r"none\.json: .*; data\.train\.1\.annotations points there"):
+        _open(elsewhere)
+    (root / "two" / "0.png").unlink()
+    with pytest.raises(DataError, match=r"Check data\.train\.1\.images, or take them out"):
+        _open(_spec(root, "one", "two"))
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch_with_the_same_batches_wherever_the_sets_are(
+    root: Path,
+) -> None:
+    settings = ("data.shares=[1, 2]", "data.sampling={kind: class-aware}", "data.batch_size_per_process=1")
+    spec = _spec(root, "one", "two", settings=settings)
+    data = _open(spec)
+    (root.parent / "moved").mkdir()
+    shutil.copytree(root, root.parent / "moved", dirs_exist_ok=True)
+    moved_spec = _spec(root.parent / "moved", "one", "two", settings=settings)
+    moved = _open(moved_spec)
+    assert moved.train.annotations.fingerprint == data.train.annotations.fingerprint
+    with build_training_loader(spec, data.train, torch.device("cpu")) as loader:
+        whole = list(loader.batches(1))
+    assert len({record.file_name for batch in whole for record in batch.records}) < len(whole)
+    with build_training_loader(moved_spec, moved.train, torch.device("cpu")) as loader:
+        rest = list(loader.batches(1, first_step=3))
+    assert len(rest) == len(whole) - 3
+    for batch, expected in zip(rest, whole[3:], strict=True):
+        assert torch.equal(batch.images.pixels, expected.images.pixels)
+        assert torch.equal(batch.images.keys, expected.images.keys)
+        assert torch.equal(batch.targets.boxes, expected.targets.boxes)
+    check_same_spec(moved_spec, format_spec(spec), file=root / "spec.yaml")
+    others = _spec(root, "one", "two", settings=(*settings, "data.shares=[1, 1]"))
+    with pytest.raises(SpecError, match=r"data\.shares: is \[1\.0, 2\.0\]"):
+        check_same_spec(others, format_spec(spec), file=root / "spec.yaml")
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "repeat-factor, threshold: 0.9", "class-aware"])
+def test_processes_share_the_same_pictures_and_an_epoch_is_entered_anywhere(
+    root: Path, sampling: str
+) -> None:
+    settings = ("data.shares=[3, 1]", f"data.sampling={{kind: {sampling}}}")
+    spec = _spec(root, "one", "two", settings=settings)
+    annotations = _open(spec).train.annotations
+    alone = build_steps(spec, annotations, num_processes=1)
+    assert alone.sampler.expected[:6].sum() == pytest.approx(3 * alone.sampler.expected[6:].sum())
+    halves = build_steps(
+        spec.model_copy(update={"data": spec.data.model_copy(update={"batch_size_per_process": 1})}),
+        annotations,
+        num_processes=2,
+    )
+    for epoch in range(2):
+        requests = [request.showings for request in alone.requests(epoch, World())]
+        entered = [request.showings for request in alone.requests(epoch, World(), first_step=2)]
+        assert entered == requests[2:]
+        ranks = [list(halves.requests(epoch, World(rank, 2))) for rank in range(2)]
+        both = [{*one.showings, *other.showings} for one, other in zip(*ranks, strict=True)]
+        assert both == list(map(set, requests))

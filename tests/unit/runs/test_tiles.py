@@ -10,7 +10,7 @@ from PIL import Image
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader, build_training_loader
-from hrdet_cli.runs.dataset import open_part, open_training_data
+from hrdet_cli.runs.dataset import DataNeeds, open_part, open_training_data
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 
@@ -59,6 +59,38 @@ def test_training_takes_tiles_for_pictures_and_says_what_is_whole_in_none(folder
         spec_of(folder, TILES.replace("64", "48").replace("16", "20")).data, "train"
     ).notices
     assert "50.0% of the objects are whole in no tile, and 50.0% too little of them in any" in warning
+
+
+def test_label_maps_are_cut_with_the_tiles_of_each_data_set(folder: Path) -> None:
+    labels = np.add.outer(np.arange(64), np.arange(160)).astype(np.uint8) % 100
+    for name, shift in (("maps", 0), ("others", 50)):
+        (folder / name).mkdir()
+        Image.fromarray((labels + shift) % 100).save(folder / name / "0.png")
+    one = "annotations: instances.json, images: ., label_maps: "
+    spec = spec_of(
+        folder,
+        TILES,
+        "data.val=null",
+        f"data.train=[{{{one}maps}}, {{{one}others}}]",
+        "data.keep_pictures_without_boxes=true",
+        "data.batch_size_per_process=6",
+        "model.head.kind=cascade_rcnn",
+        "model.head.semantic={num_labels: 100}",
+        "augmentation.scales_pixels=[[64, 64]]",
+        "augmentation.flip_probability=0",
+    )
+    part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
+    with build_training_loader(spec, part, CPU) as loader:
+        (batch,) = loader.batches(0)
+    assert batch.targets.semantic is not None
+    seen = set()
+    for semantic, record in zip(batch.targets.semantic, batch.records, strict=True):
+        assert record.window is not None
+        left, shift = record.window.left, 50 * record.file_name.startswith("2:")
+        expected = (labels[:64:8, left : left + 64 : 8] + shift) % 100
+        np.testing.assert_array_equal(semantic[:8, :8].numpy(), expected)
+        seen.add((shift, left))
+    assert seen == {(shift, left) for shift in (0, 50) for left in (0, 48, 96)}
 
 
 def test_a_data_set_of_small_pictures_is_told_that_none_is_cut(folder: Path) -> None:

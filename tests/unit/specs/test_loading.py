@@ -839,3 +839,54 @@ def test_what_a_script_sets_contradicts_from_scratch_like_an_option() -> None:
     layers = mapping_layers({"model.weights": "w.pth"})
     with pytest.raises(SpecError, match=r"^--from-scratch: contradicts settings: nothing is trained yet"):
         load_spec(preset="hrnet-w18", extra_layers=layers, from_scratch=True)
+
+
+_TWO_SETS = "data.train=[{annotations: a.json, images: a}, {annotations: b, split: train}]"
+
+
+def test_an_item_of_a_list_is_changed_by_its_number() -> None:
+    settings = ["data.demo=null", _TWO_SETS, "data.train.1.split=trainval", "data.train.0.label_maps=maps"]
+    loaded = load_spec(preset="demo", settings=settings)
+    first, second = loaded.spec.data.training_sets
+    assert (str(first.images), str(first.label_maps), second.split) == ("a", "maps", "trainval")
+    assert loaded.sources["data.train"] == f"--set {_TWO_SETS}"
+    assert loaded.sources["data.train.1.split"] == "--set data.train.1.split=trainval"
+    again = load_spec(preset="demo", settings=[*settings, _TWO_SETS])
+    assert again.spec.data.training_sets[1].split == "train"
+    assert "data.train.1.split" not in again.sources
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("data.train.2.split=x", "there is no data.train.2; the last one is data.train.1"),
+        ("data.train.0=x.json", "set data.train as a whole, as a list"),
+        ("augmentation.scales_pixels.0=[64, 64]", "set augmentation.scales_pixels as a whole, as a list"),
+        ("data.train.1.splitt=x", "data.train.1.splitt: unknown key; did you mean data.train.1.split?"),
+        (
+            "data.train.split=x",
+            "data.train.annotations: is needed and no layer sets it; data.train was a list of 2 (--set "
+            f"{_TWO_SETS}), whose items are data.train.0 and so on: --set data.train.0.KEY=VALUE",
+        ),
+    ],
+)
+def test_what_is_no_item_of_a_list_is_told(setting: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(preset="demo", settings=["data.demo=null", _TWO_SETS, setting])
+    (found,) = caught.value.problems
+    assert found.endswith(problem)
+
+
+def test_the_label_maps_of_each_data_set_are_asked_for() -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(
+            preset="demo",
+            settings=[
+                "data.demo=null",
+                _TWO_SETS,
+                "data.train.0.label_maps=maps",
+                "model.head.kind=cascade_rcnn",
+                "model.head.semantic={num_labels: 3}",
+            ],
+        )
+    assert any("data.train.1.label_maps: is needed by" in problem for problem in caught.value.problems)

@@ -4,7 +4,7 @@ Errors are what ``load_coco`` refuses, warnings are what training leaves out, cl
 is read whole by ``json``, because a cleaned copy keeps what training does not look at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class JsonFile:
         num_non_finite: How often NaN or Infinity stands in it.
         repeated: Objects in it of which a key is given more than once.
         places: Where its entries stand, where it was made of files of another format.
+        unread: What these files say besides: how often, by what it is.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class JsonFile:
     num_non_finite: int = 0
     repeated: Sequence[ObjectWithRepeatedKeys] = ()
     places: Places = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +109,11 @@ class CheckedFile:
         """Pictures that training would have no box of, crowd regions not counted."""
         is_target = self.annotations.is_sound & ~self.annotations.is_crowd
         return len(self.pictures.entries) - len(np.unique(self.annotations.picture_rows[is_target]))
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether training would have a box of any picture."""
+        return len(self.pictures.entries) > self.num_pictures_without_boxes
 
     @property
     def num_categories_without_boxes(self) -> int:

@@ -2,15 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
+from hrdet_cli.engine.data.annotation_file import KEYS_BY_LIST
 from hrdet_cli.engine.data.checking.annotations import CheckedFile
 from hrdet_cli.engine.data.formats.reading import COORDINATE_DECIMALS
 from hrdet_cli.engine.data.lvis import NEGATIVES, NOT_EXHAUSTIVE
 from hrdet_cli.engine.geometry import Size
+
+_AREA_TOLERANCE = 0.01  # square pixels: shares have been multiplied
+_KEYS_OF_PICTURES = {"id", "file_name", "width", "height", NEGATIVES, NOT_EXHAUSTIVE}
+_KEYS_OF_OBJECTS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"}
+_KEYS_OF_CLASSES = {"id", "name", "supercategory"}
 
 Losses = Counter[str]
 """How many things a format has no place for, by what they are and what became of them."""
@@ -33,6 +39,10 @@ class DescribedObject:
     is_crowd: bool
     segmentation: Any
     area: float | None
+
+    def has_other_area(self, area: float) -> bool:
+        """Whether its area is said to be another one than is found when it is read again."""
+        return self.area is not None and abs(self.area - area) > _AREA_TOLERANCE
 
     @property
     def polygons(self) -> list[list[float]]:
@@ -68,6 +78,16 @@ class DescribedPart:
         """Crowd regions are some."""
         return sum(len(picture.objects) for picture in self.pictures)
 
+    def with_classes(self, names: Sequence[str]) -> Self:
+        """The same with its classes in another order."""
+        label_by_name = {name: label for label, name in enumerate(names)}
+        new_labels = [label_by_name[name] for name in self.class_names]
+        pictures = [
+            replace(one, objects=[replace(each, label=new_labels[each.label]) for each in one.objects])
+            for one in self.pictures
+        ]
+        return replace(self, class_names=tuple(names), pictures=pictures)
+
 
 def describe_part(file: CheckedFile, name: str) -> DescribedPart:
     """What a file says that has no errors."""
@@ -96,7 +116,7 @@ def describe_part(file: CheckedFile, name: str) -> DescribedPart:
 
 
 def losses_of(file: CheckedFile) -> Losses:
-    """What a COCO file alone can say: ids other than 1, 2, 3 and so on, groups, and what is LVIS's."""
+    """What COCO's JSON alone says: ids other than 1, 2, 3 and so on, groups, what is LVIS's, other keys."""
     losses = Losses()
     given = {
         "picture": file.pictures.ids.tolist(),
@@ -111,6 +131,16 @@ def losses_of(file: CheckedFile) -> Losses:
     losses["pictures of LVIS that say for which classes they were looked through"] = sum(
         NEGATIVES in item or NOT_EXHAUSTIVE in item for item in file.pictures.entries.items
     )
+    lists: dict[str, tuple[Sequence[Any], set[str]]] = {
+        "files": ([file.content], set(KEYS_BY_LIST)),
+        "pictures": (file.pictures.entries.items, _KEYS_OF_PICTURES),
+        "objects": (file.annotations.entries.items, _KEYS_OF_OBJECTS),
+        "classes": (file.kinds.items, _KEYS_OF_CLASSES),
+    }
+    for noun, (items, known) in lists.items():
+        said = Counter(key for item in items for key in item if key not in known and item[key])
+        for key, count in said.items():
+            losses[f"{noun} with {key!r:.40}"] = count
     return +losses
 
 

@@ -1,7 +1,7 @@
 """What the files of another format say, as entries of a COCO file, and what is wrong with them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +52,7 @@ class Reading:
         faults: What is wrong and left out.
         notes: What was decided, a sentence each, to go behind the name of the data set.
         fingerprint: See ``AnnotationSource``.
+        unread: What the files say that no entry has: how often, by what it is.
     """
 
     images: list[ImageEntry]
@@ -61,6 +62,7 @@ class Reading:
     faults: Sequence[Fault]
     notes: tuple[str, ...]
     fingerprint: str
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     def to_file(self, problems: Problems) -> AnnotationFile:
         """For training and evaluation, which want all of it in order.
@@ -100,7 +102,7 @@ class Reading:
             by_kind.setdefault(fault.kind, []).append(fault)
         for kind, faults in by_kind.items():
             log.add(kind, range(len(faults)), partial(_problem_of, faults))
-        return JsonFile(path, self.to_document(), places=self.places)
+        return JsonFile(path, self.to_document(), places=self.places, unread=self.unread)
 
     def to_document(self) -> dict[str, Any]:
         """A COCO document of plain types."""

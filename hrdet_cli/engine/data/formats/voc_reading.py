@@ -1,6 +1,8 @@
 """From VOC's documents to entries of a COCO file."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePath
 
 from hrdet_cli.engine.data.annotation_file import CategoryEntry, ImageEntry
@@ -81,6 +83,7 @@ def read_documents(
         faults=faults,
         notes=(*remarks, *_notes_of(annotations, num_measured)),
         fingerprint=fingerprint,
+        unread=Counter(chain.from_iterable(documents[place].all_unread for place in sizes)),
     )
 
 

@@ -33,8 +33,8 @@ def voc_document(
         corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
         for tag, value in corners.items():
             _add(box, tag, _plain(value))
-        if each.segmentation is not None:
-            losses["masks, left out"] += 1
+        losses["masks, left out"] += each.segmentation is not None
+        losses["areas, which become those of their boxes"] += each.has_other_area(width * height)
     ElementTree.indent(root)
     return f"{ElementTree.tostring(root, encoding='unicode')}\n".encode()
 

@@ -5,8 +5,10 @@ Coordinates are the numbers of pixels, counted from 1, and both ends belong to t
 ``pascal_voc.py`` reads them so). In COCO's terms x is ``xmin - 1`` and the width ``xmax - xmin + 1``.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from xml.etree import ElementTree
 
 from hrdet_cli.engine.data.annotation_values import MAX_COORDINATE
@@ -15,6 +17,9 @@ from hrdet_cli.engine.data.formats.reading import COORDINATE_DECIMALS
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.wording import is_showable, shortened
 
+_READ_OF_DOCUMENTS = ("folder", "filename", "path", "size", "object")
+_READ_OF_OBJECTS = ("name", "difficult", "bndbox")
+_SAYS_NOTHING = ("", "0", "Unspecified")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -27,12 +32,14 @@ class VocObject:
         name: Of its class.
         box: COCO's ``[x, y, width, height]`` in pixels.
         is_difficult: Whether it is neither to be found nor a fault if it is.
+        unread: What else its element says, in words.
     """
 
     number: int
     name: str
     box: list[float]
     is_difficult: bool
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,14 @@ class FaultyObject:
 
     Attributes:
         name: Of its class; empty where it has none.
+        unread: See ``VocObject``.
     """
 
     number: int
     name: str
     kind: ProblemKind
     what: str
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +65,23 @@ class VocPicture:
     Attributes:
         file_name: As ``filename`` has it; empty where it does not say.
         size: None where it does not say, or says 0.
+        unread: What else it says, in words; of objects, they say it.
     """
 
     file_name: str
     size: Size | None
     objects: tuple[VocObject | FaultyObject, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> set[str]:
         """Of all its objects."""
         return {each.name for each in self.objects if each.name}
+
+    @property
+    def all_unread(self) -> Iterator[str]:
+        """What it and its objects say besides, in words."""
+        return chain(self.unread, *(each.unread for each in self.objects))
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -94,6 +110,7 @@ def read_voc_xml(text: bytes) -> VocPicture:
         file_name=_text(root, "filename"),
         size=_size_of(root),
         objects=tuple(_objects_of(root)),
+        unread=_unread(root, _READ_OF_DOCUMENTS, "documents"),
     )
 
 
@@ -117,9 +134,19 @@ def _objects_of(root: ElementTree.Element) -> Iterator[VocObject | FaultyObject]
         try:
             if not (name and is_showable(name)):
                 raise ValueError("name is missing" if not name else f"name is {name!r:.60}")
-            yield VocObject(number, name, _box_of(element), _flag(element, "difficult"))
+            unread = _unread(element, _READ_OF_OBJECTS, "objects")
+            yield VocObject(number, name, _box_of(element), _flag(element, "difficult"), unread)
         except ValueError as error:
             yield FaultyObject(number, name if is_showable(name) else "", BROKEN_ANNOTATION, str(error))
+
+
+def _unread(element: ElementTree.Element, read: Collection[str], noun: str) -> tuple[str, ...]:
+    """What of an element nobody reads, and says something."""
+    return tuple(
+        sys.intern(f"<{shortened(inner.tag)}> of {noun}, left out")
+        for inner in element
+        if inner.tag not in read and (len(inner) or (inner.text or "").strip() not in _SAYS_NOTHING)
+    )
 
 
 def _box_of(element: ElementTree.Element) -> list[float]:

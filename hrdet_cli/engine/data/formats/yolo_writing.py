@@ -45,10 +45,15 @@ def label_text(picture: DescribedPicture, losses: Losses, *, as_polygons: bool) 
         if box is None:
             losses["boxes without extent in their picture, left out"] += 1
         elif as_polygons:
-            lines.append(_line(each, _polygon_of(each, box, losses), picture))
+            polygon = _polygon_of(each, box, losses)
+            losses["areas, which become those of their polygons"] += each.has_other_area(
+                area_of_polygon(polygon)
+            )
+            lines.append(_line(each, polygon, picture))
         else:
             losses["masks, left out (--polygons writes them)"] += each.segmentation is not None
             x, y, width, height = box
+            losses["areas, which become those of their boxes"] += each.has_other_area(width * height)
             lines.append(_line(each, [x + width / 2, y + height / 2, width, height], picture))
     return "".join(lines)
 

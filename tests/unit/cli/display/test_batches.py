@@ -107,6 +107,16 @@ def test_a_whole_epoch_is_told_in_words(inspection: Inspection, num_steps: int, 
     assert f"covers {words}, on 2 processes" in [" ".join(line.split()) for line in lines]
 
 
+def test_boxes_are_told_to_be_counted_before_objects_are_pasted(inspection: Inspection) -> None:
+    assert inspection.summary is not None
+    for pastes, words in ((False, "boxes 900"), (True, "boxes 900, before others are pasted")):
+        epoch = replace(inspection.summary.epoch, pastes=pastes)
+        summary = replace(inspection.summary, epoch=epoch)
+        lines = lines_of(replace(inspection, summary=summary), width=120)
+        assert words in [" ".join(line.split()) for line in lines]
+        assert summary.to_json()["num_boxes_is_before_pasting"] is pastes
+
+
 def test_without_a_box_no_column_of_recall_is_explained(inspection: Inspection) -> None:
     assert inspection.summary is not None
     without = replace(inspection.summary, scales=inspection.summary.scales[:1] * 2, anchors=None)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from hrdet_cli.engine.data.augmentations import Augmentation, ResizeAugmentation, ResizeCropAugmentation
+from hrdet_cli.engine.data.batch import Sample
 from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
@@ -167,6 +168,33 @@ def test_masks_go_where_their_boxes_go_and_change_nothing_else(
         more, less = (right, left) if sample.record.placement.flipped else (left, right)
         assert (more[is_whole] > less[is_whole] + 0.3).all()
     assert (num_cut > 0) == (augmentation is _CROPPED)
+
+
+def test_where_broken_pictures_are_skipped_objects_of_another_one_are_pasted(
+    pictures_folder: Path, outlined_annotations: CocoAnnotations
+) -> None:
+    names = ["0.png", "1.png", *["gone.png"] * (len(outlined_annotations) - 2)]
+
+    def sample(epoch: int, *, skips_broken: bool) -> Sample:
+        return PictureDataset(
+            annotations=dataclasses.replace(outlined_annotations, file_names=np.array(names)),
+            images=open_images(pictures_folder),
+            augmentation=_AS_IT_IS,
+            seed=0,
+            with_masks=True,
+            paste_probability=1,
+            skips_broken=skips_broken,
+        ).sample(epoch, Showing(0))
+
+    with pytest.raises(DataError, match=r"gone\.png"):
+        [sample(epoch, skips_broken=False) for epoch in range(4)]
+    for epoch in range(4):
+        pasted = sample(epoch, skips_broken=True)  # of the only picture with objects that is there
+        assert pasted.record.file_name == "0.png"
+        assert pasted.record.changes[0].split(" of ")[1].startswith("1 objects pasted")
+    names[1] = "gone.png"
+    with pytest.raises(DataError, match=r"gone\.png"):
+        sample(0, skips_broken=True)
 
 
 def test_masks_of_annotations_without_segmentations_cannot_be_asked_for(

@@ -106,12 +106,13 @@ def test_objects_that_are_whole_in_no_tile_are_counted(annotations: CocoAnnotati
     assert cut_into_tiles(one_picture(annotations, boxes), whole).num_never_whole == 0
 
 
-def test_tiles_of_joined_data_sets_are_counted_by_data_set(annotations: CocoAnnotations) -> None:
-    joined = replace(annotations, set_sizes=(1, len(annotations) - 1))
+def test_tiles_of_joined_data_sets_know_theirs(annotations: CocoAnnotations) -> None:
+    joined = replace(annotations, set_numbers=np.array([0] + [1] * (len(annotations) - 1)))
     tiles = cut_into_tiles(joined, TILING).annotations
     of_first = len(TILING.windows_of(annotations.size_of(0)))
-    assert tiles.set_sizes == (of_first, len(tiles) - of_first)
-    assert cut_into_tiles(annotations, TILING).annotations.set_sizes == ()
+    assert tiles.set_numbers is not None
+    assert tiles.set_numbers.tolist() == [0] * of_first + [1] * (len(tiles) - of_first)
+    assert cut_into_tiles(annotations, TILING).annotations.set_numbers is None
 
 
 def test_pictures_no_larger_than_a_tile_stay_as_they_are(annotations: CocoAnnotations) -> None:

@@ -93,7 +93,7 @@ def parsed(words: Iterable[str]) -> Mapping[str, Any]:
     program, name, *arguments = words
     assert (program, name) == ("hrdet", "train")
     group = typer.main.get_command(app)
-    with group.make_context("hrdet", [name, *arguments], resilient_parsing=True) as parent:
+    with group.make_context("hrdet", [name, *arguments]) as parent:
         train = group.get_command(parent, name)  # type: ignore[attr-defined]
         with train.make_context(name, arguments, parent=parent) as context:
             return dict(context.params)
@@ -110,7 +110,7 @@ def words_of_script(text: str, **variables: str) -> list[str]:
 def check_command(words: Iterable[str], *, master: str | None) -> None:
     options = parsed(words)
     assert options["preset"] == "demo"
-    assert options["train_data"] == ("/data/coco/it's.json", "/data/coco/train.zip")
+    assert options["train_data"] == ["/data/coco/it's.json", "/data/coco/train.zip"]
     assert options["settings"] == ["run.seed=3"]
     assert options["auto_resume"] is True
     assert options["max_restarts"] == 2
@@ -224,7 +224,7 @@ def test_azure_is_told_of_its_own_folders() -> None:
     assert document["inputs"]["data_1"]["path"] == "coco-claim"
     assert document["outputs"]["runs"]["path"] == "runs-claim"
     options = parsed(shlex.split(document["command"]))
-    assert options["train_data"] == ("${{inputs.data_1}}/it's.json", "${{inputs.data_1}}/train.zip")
+    assert options["train_data"] == ["${{inputs.data_1}}/it's.json", "${{inputs.data_1}}/train.zip"]
     assert str(options["run_dir"]) == "${{outputs.runs}}/w18"
     assert (options["auto_resume"], options["nodes"]) == (True, None)
 
