@@ -122,13 +122,14 @@ class PictureDataset:
         Raises:
             DataError: It cannot be read, nor, where that is wanted, any of many others.
         """
-        for num_left in reversed(range(_MOST_SOURCES if self.skips_broken else 1)):
+        num_left = _MOST_SOURCES if self.skips_broken else 1
+        while True:
+            num_left -= 1
             try:
                 return self._place_source(generator, scale)
             except DataError:  # its own turn will name it
                 if not num_left:
                     raise
-        raise ValueError("no picture was drawn")
 
     def _place_source(self, generator: np.random.Generator, scale: Scale | None) -> DrawnPicture:
         candidates = np.flatnonzero(self.annotations.num_boxes)

@@ -39,6 +39,20 @@ def test_a_file_with_all_that_can_be_known_has_nothing_to_fill_in() -> None:
     assert "--run-dir /runs/demo " in container["args"][0]
 
 
+def test_every_training_data_set_is_in_the_command_and_mounted() -> None:
+    text = run(
+        *("kubernetes", "--preset", "demo", *RESOURCES, "--image", "hrdet:1", "--mount", "runs:/runs"),
+        *("--train-data", "/data/a.json", "/data/images", "--train-data", "/more/b.json", "/more/b.zip"),
+        *("--mount", "data:/data", "--mount", "more:/more"),
+    )
+    assert "FILL-IN" not in text
+    *_, job = yaml.safe_load_all(text)
+    script = job["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    assert "--train-data /data/a.json /data/images --train-data /more/b.json /more/b.zip" in " ".join(
+        script.replace("\\\n", " ").split()
+    )
+
+
 def test_data_that_only_a_working_folder_has_are_pointed_out() -> None:
     result = CliRunner().invoke(app, ["job", "kubernetes", "--preset", "hrnet-w18"], catch_exceptions=False)
     assert "from the container's working folder on" in result.output
