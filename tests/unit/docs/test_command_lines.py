@@ -13,6 +13,7 @@ import typer.main
 from docs.generator.parameters import Command, all_commands
 from hrdet_cli.cli.app import app
 from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.experiment import data_layers
 from hrdet_cli.specs.known_keys import all_keys, all_sections
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets
@@ -82,10 +83,11 @@ def commands_in_text(document: Document) -> Iterator[list[str]]:
 
 
 @cache
-def makes_a_spec(preset: str, settings: tuple[str, ...], *, from_scratch: bool) -> bool:
-    """Whether a preset takes settings."""
+def makes_a_spec(preset: str, settings: tuple[str, ...], *, num_sets: int, from_scratch: bool) -> bool:
+    """Whether a preset takes settings, with as many training data sets on the command line."""
+    layers = data_layers(train=[("a.json", "a")] * num_sets)
     try:
-        load_spec(preset=preset, settings=settings, from_scratch=from_scratch)
+        load_spec(preset=preset, extra_layers=layers, settings=settings, from_scratch=from_scratch)
     except SpecError:
         return False
     return True
@@ -110,9 +112,12 @@ def test_command_lines_of_a_page_make_valid_specs(document: Document) -> None:
         presets = named if named and not _PLACEHOLDER.fullmatch(named[0]) else _PRESETS_OF_ALL_KINDS
         settings = tuple(text for word, text in pairwise(words) if word == "--set" and not leaves_open(text))
         known = [name for name in presets if name in all_presets()]
+        num_sets, from_scratch = words.count("--train-data"), "--from-scratch" in words
         is_right = bool(known) and (
             not settings
-            or any(makes_a_spec(name, settings, from_scratch="--from-scratch" in words) for name in known)
+            or any(
+                makes_a_spec(name, settings, num_sets=num_sets, from_scratch=from_scratch) for name in known
+            )
         )
         wrong += [] if is_right else [" ".join(words)]
     assert wrong == []
