@@ -228,7 +228,7 @@ class Trainer:
                 raise_together(feed.failure(), what="error of a process")
             started = time.perf_counter()
 
-    def rehearse(self, batch: Batch) -> StepCost:
+    def rehearse(self, batch: Batch, *, makes_all: bool = False) -> StepCost:
         """Make a step as the run would and forget it: afterwards everything is bit for bit as before.
 
         What is computed does not matter, even where it is not finite.  All processes of a group rehearse
@@ -237,6 +237,7 @@ class Trainer:
 
         Args:
             batch: Of which a step is made; none of the run's, perhaps; in host memory.
+            makes_all: Make all batches of a step, so that its messages can be counted.
 
         Raises:
             RuntimeError: The step does not fit into memory.  What the trainer holds is no longer as before.
@@ -244,7 +245,8 @@ class Trainer:
         enter_phase("the rehearsal of a step")
         snapshot = Snapshot(self._model, self._optimiser, self._device)
         last_batch = self.last_batch
-        num_batches, num_made = self._accumulate_steps, min(self._accumulate_steps, 2)
+        num_batches = self._accumulate_steps
+        num_made = num_batches if makes_all else min(num_batches, 2)
         # In a run the step's other batches lie there, and those of the next one.
         ahead = [batch.to(self._device) for _ in range(2 * num_batches - num_made)]
         make_state(self._optimiser)

@@ -74,7 +74,8 @@ def try_steps(
         smaller, larger = probe_canvases(batches.canvas)
         trainer.rehearse(batches.make(1, canvas=smaller))  # the first step of a process takes longer
         with TrafficCounter() as counter:
-            first = Probe(smaller.num_pixels, trainer.rehearse(batches.make(1, canvas=smaller)))
+            cost = trainer.rehearse(batches.make(1, canvas=smaller), makes_all=True)
+        first = Probe(smaller.num_pixels, cost)
         second = Probe(larger.num_pixels, trainer.rehearse(batches.make(1, canvas=larger)))
         messages = _messages(counter, detector)
         if device.type != "cuda":

@@ -11,6 +11,11 @@ from hrdet_cli.engine.benchmarking.step_model import BACKWARD_SHARE, Network, St
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 
+_UNKNOWN_BANDWIDTH = (
+    "what the gradients take is unknown without a bandwidth, and not counted: give --network "
+    "LATENCY,BANDWIDTH such as 46us,20GB/s, or --network FILE of what hrdet doctor --json measured there"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -115,6 +120,7 @@ class Rehearsal:
             "a step is its slowest process's computation, a wait for each small message, and what is left of "
             f"the gradients' way behind the backward pass, which is {BACKWARD_SHARE:.0%} of the computation",
             "every epoch is laid out like the first; evaluation, reading and checkpoints are not counted",
+            *([_UNKNOWN_BANDWIDTH] if any(one.step.gradients is None for one in self.modelled) else []),
         )
 
     def to_json(self) -> dict[str, Any]:

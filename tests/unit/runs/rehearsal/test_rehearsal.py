@@ -1,6 +1,7 @@
 """A run over machines that are not there, planned here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def test_a_given_rate_is_what_a_process_computes(rehearsal: Rehearsal) -> None:
     assert modelled.step.messages == pytest.approx(rehearsal.messages.num_small * 1e-3)
     assert modelled.hours == pytest.approx(modelled.step.total * rehearsal.plan.num_steps / 3600)
     assert rehearsal.computing.source.startswith("8 pictures a second, as given")
+
+
+def test_where_nobody_says_the_bandwidth_it_is_told_what_to_give(rehearsal: Rehearsal) -> None:
+    assert not any("bandwidth" in assumption for assumption in rehearsal.assumptions)
+    (known,) = rehearsal.modelled
+    unknown = replace(known, step=replace(known.step, gradients=None))
+    *_, last = replace(rehearsal, modelled=(known, unknown)).assumptions
+    assert "not counted: give --network LATENCY,BANDWIDTH such as 46us,20GB/s" in last
 
 
 def test_without_a_rate_this_device_is_tried_and_said_to_be_no_gpu(root: Path) -> None:
