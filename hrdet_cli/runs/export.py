@@ -117,7 +117,7 @@ def export_detector(
             yield WorkProgress("checking", len(agreements), len(pictures))
         _refuse_disagreement(out, agreements)
     elif to == "safetensors":
-        content = safetensors_file(tensors, {**_metadata(trained), "spec": format_spec(trained.spec)})
+        content = safetensors_file(tensors, {**_header(trained), "spec": format_spec(trained.spec)})
     elif to == "mmdetection":
         content = mmdetection_file(tensors, trained.class_names)
     else:
@@ -139,7 +139,7 @@ def export_detector(
 def _export_hub_folder(out: Path, trained: TrainedDetector, detector: Detector) -> ExportReport:
     tensors = detector.state_dict()
     facts = facts_of(trained, num_parameters=sum(value.numel() for value in detector.parameters()))
-    num_bytes = write_hub_folder(out, facts, tensors, _metadata(trained))
+    num_bytes = write_hub_folder(out, facts, tensors, _header(trained))
     notices = list(trained.notices)
     if facts.metrics is None:
         notices.append(
@@ -209,6 +209,12 @@ def _metadata(trained: TrainedDetector) -> dict[str, str]:
         f"{spec.data.resize_filter} filter, edges rounded {spec.data.resize_rounding}",
         "preset": spec.name,
     }
+
+
+def _header(trained: TrainedDetector) -> dict[str, str]:
+    """The same, and how long the weights were trained, where somebody knows."""
+    known = {"step": trained.step, "epoch": trained.epoch}
+    return {**_metadata(trained), **{name: str(value) for name, value in known.items() if value is not None}}
 
 
 def _describe_masks(spec: ExperimentSpec) -> dict[str, str]:

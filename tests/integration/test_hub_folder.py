@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from PIL import Image
 
+import hrdet_cli as api
 from tests.integration.conftest import FinishedRun, Hrdet, Outcome
 
 
@@ -57,6 +60,35 @@ def test_the_folder_is_a_detector_that_scores_as_its_card_says(
     assert (outcome.exit_code, outcome.stderr) == (0, "")
     found, claimed = (json.loads((folder / "metrics.json").read_text()) for folder in (results, out))
     assert found["box"] == claimed["box"]
+
+
+def test_every_command_takes_the_folder(
+    exported: tuple[Path, Outcome], finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    out, _ = exported
+    Image.effect_mandelbrot((160, 120), (-2, -1, 1, 1), 50).save(tmp_path / "picture.png")
+    settings = ("--set", "model.head.roi_head.score_threshold=0.001", "--min-score", "0")
+    found = [
+        hrdet("predict", source, tmp_path / "picture.png", *settings, "--out", tmp_path / name, "--json")
+        for name, source in (("of-folder", out), ("of-run", finished_run.folder))
+    ]
+    ours, theirs = (json.loads(outcome.stdout)["annotations"] for outcome in found)
+    assert ours == theirs
+    assert ours
+    inspected = json.loads(hrdet("weights", "inspect", out, "--json").stdout)
+    assert inspected["class_names"][0] == "striped disc"
+    assert inspected["fit"]["report"]["missing"] == inspected["fit"]["report"]["left_over"] == []
+    outcome = hrdet("export", out, "--to", "hub-folder", "--out", tmp_path / "again")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (tmp_path / "again" / "metrics.json").read_bytes() == (out / "metrics.json").read_bytes()
+    step = json.loads((out / "metrics.json").read_text())["made_from"]["step"]
+    for folder in (out, tmp_path / "again"):
+        assert f"* {step} steps, " in (folder / "README.md").read_text()
+    classes = inspected["class_names"]
+    started, loaded = api.build("demo", class_names=classes, weights=out), api.load(out)
+    wanted = loaded.module.state_dict()
+    for name, tensor in started.module.state_dict().items():
+        assert torch.equal(tensor, wanted[name]), name
 
 
 def test_a_folder_that_is_not_empty_stays_unless_told(

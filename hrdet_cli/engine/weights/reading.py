@@ -224,15 +224,22 @@ def _read_safetensors(path: Path, source: str) -> dict[str, Any]:
 def _as_checkpoint(tensors: Mapping[str, Tensor], header: Mapping[str, str], source: str) -> dict[str, Any]:
     try:
         class_names, category_ids = json.loads(header["class_names"]), json.loads(header["category_ids"])
+        trained = {
+            entry: json.loads(header[name])
+            for name, entry in (("step", "step"), ("epoch", "num_finished_epochs"))
+            if name in header
+        }
     except (ValueError, RecursionError) as error:
         raise WeightsError(
-            f"weights {source}: class_names or category_ids in the header are no JSON; export them again."
+            f"weights {source}: class_names, category_ids, step or epoch in the header are no JSON; export "
+            "them again."
         ) from error
     return {
         "format": CHECKPOINT_FORMAT,
         "spec": header["spec"],
         "class_names": class_names,
         "category_ids": category_ids,
+        **trained,
         "model": tensors,
     }
 

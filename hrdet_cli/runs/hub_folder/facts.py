@@ -59,6 +59,8 @@ def _metrics_of(trained: TrainedDetector, folder: RunFolder | None) -> dict[str,
 
 def _places_of_metrics(trained: TrainedDetector, folder: RunFolder | None) -> Iterator[Path]:
     yield results_folder(trained, "eval") / METRICS
+    if trained.file is not None and trained.file.name == HUB_WEIGHTS:
+        yield trained.file.with_name(METRICS)
     if folder is not None and trained.step is not None:
         is_average = trained.name.endswith("-ema")
         yield (folder.ema_evaluation if is_average else folder.evaluation) / METRICS

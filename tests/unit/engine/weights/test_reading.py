@@ -272,7 +272,7 @@ def test_the_header_of_an_exported_file_is_read_as_a_checkpoint(tmp_path: Path) 
 def test_a_header_that_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
     save_file(state(), tmp_path / "w.safetensors", EXPORTED | {"category_ids": text})
     with pytest.raises(
-        WeightsError, match=r"w\.safetensors: class_names or category_ids in the header are no"
+        WeightsError, match=r"w\.safetensors: class_names, category_ids, step or epoch in the header are no"
     ):
         read_weights(str(tmp_path / "w.safetensors"))
 
