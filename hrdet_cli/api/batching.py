@@ -1,6 +1,7 @@
 """Pictures and ground truth as a detector's module takes them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, ImageBatch, Targets
 from hrdet_cli.errors import DataError
 
 
@@ -25,15 +26,15 @@ def make_batch(
     boxes: Sequence[ArrayLike],
     labels: Sequence[ArrayLike],
     masks: Sequence[ArrayLike] | None = None,
+    label_maps: Sequence[ArrayLike] | None = None,
     *,
     device: torch.device | str = "cpu",
 ) -> tuple[ImageBatch, Targets]:
     """Put N pictures and their ground truth on one canvas, for ``module(images, targets)``.
 
     Pictures are not resized. The canvas is the smallest that holds all, with sides that are multiples of 32.
-    Label maps, which a semantic branch (HTC) learns from, have no place here. What the detector draws at
-    random (anchors and regions to train on) it draws by keys that come from torch's generator:
-    ``torch.manual_seed`` makes it repeat.
+    What the detector draws at random (anchors and regions to train on) it draws by keys that come from
+    torch's generator: ``torch.manual_seed`` makes it repeat.
 
     Args:
         pictures: As `Predictor.predict` takes them.
@@ -41,6 +42,8 @@ def make_batch(
             0 and differ.
         labels: For each picture ``(G,)`` in 0 .. K-1.
         masks: For each picture ``(G, H, W)`` bools, for a detector with masks.
+        label_maps: For each picture ``(H, W)``, what kind of thing or stuff each pixel belongs to, in
+            0 .. L-1 of the L labels of a semantic branch (HTC), 255 where nobody says.
         device: Where the batch goes.
 
     Returns:
@@ -48,11 +51,11 @@ def make_batch(
         targets: Their ground truth, padded to the same number of rows.
 
     Raises:
-        DataError: A picture cannot be read, or boxes, labels and masks do not fit it.
+        DataError: A picture cannot be read, or boxes, labels, masks or label maps do not fit it.
     """
-    counts = {"boxes": boxes, "labels": labels, **({} if masks is None else {"masks": masks})}
-    for name, values in counts.items():
-        if len(values) != len(pictures):
+    given_of = {"boxes": boxes, "labels": labels, "masks": masks, "label_maps": label_maps}
+    for name, values in given_of.items():
+        if values is not None and len(values) != len(pictures):
             raise DataError(f"{name}: of {len(values)} pictures, and there are {len(pictures)}")
     keys = torch.randint(2**63 - 1, (len(pictures),)).tolist()
     samples = [
@@ -63,6 +66,7 @@ def make_batch(
             np.asarray(boxes[row], dtype=np.float32).reshape(-1, 4),
             np.asarray(labels[row], dtype=np.int64).reshape(-1),
             None if masks is None else np.asarray(masks[row], dtype=np.bool_),
+            None if label_maps is None else np.asarray(label_maps[row]),
         )
         for row, given in enumerate(numbered(pictures))
     ]
@@ -80,6 +84,7 @@ def _sample(
     boxes: NDArray[np.float32],
     labels: NDArray[np.int64],
     masks: NDArray[np.bool_] | None,
+    label_map: NDArray[Any] | None,
 ) -> Sample:
     size = Size(*pixels.shape[1:])
     _check(boxes, labels, masks, size, name)
@@ -97,7 +102,27 @@ def _sample(
             ignored_boxes=torch.zeros(0, 4),
         ),
         masks=None if masks is None else torch.from_numpy(_frames_of(masks, boxes)),
+        semantic=None if label_map is None else torch.from_numpy(_every_eighth(label_map, size, name)),
     )
+
+
+def _every_eighth(label_map: NDArray[Any], size: Size, name: str) -> NDArray[np.uint8]:
+    """``(h / 8, w / 8)``, rounded up: the labels that a semantic branch learns from.
+
+    Raises:
+        DataError: It is no map of the picture.
+    """
+    if label_map.shape != (size.height, size.width) or label_map.dtype.kind not in "ui":
+        raise DataError(
+            f"{name}: its label map is {label_map.shape} of {label_map.dtype}, and must be "
+            f"{(size.height, size.width)} of whole numbers, a label for each pixel"
+        )
+    if label_map.min() < 0 or label_map.max() > UNLABELLED:
+        raise DataError(
+            f"{name}: its label map has {label_map.min()} to {label_map.max()}; labels are counted from 0, "
+            f"and {UNLABELLED} is for pixels without one"
+        )
+    return label_map[::LABEL_MAP_STRIDE, ::LABEL_MAP_STRIDE].astype(np.uint8)
 
 
 def _frames_of(masks: NDArray[np.bool_], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:

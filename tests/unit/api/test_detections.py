@@ -1,6 +1,8 @@
 """What was found in a picture: taken apart, drawn, and in other packages' forms."""
 
 import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,16 +81,31 @@ def test_it_is_drawn_over_its_picture_and_over_no_other(
         found.draw(pictures[1])
 
 
+@dataclass
+class OfSupervision:
+    """The fields of ``supervision.Detections`` 0.31, where that is not installed."""
+
+    xyxy: Any
+    mask: Any = None
+    confidence: Any = None
+    class_id: Any = None
+    tracker_id: Any = None
+    data: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
 def test_it_becomes_supervisions_detections(found: hrdet.Detections, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in: Any = ModuleType("supervision")
-    stand_in.Detections = dict
-    monkeypatch.setitem(sys.modules, "supervision", stand_in)
-    theirs: Any = found.to_supervision()
-    assert np.array_equal(theirs["xyxy"], found.boxes)
-    assert np.array_equal(theirs["confidence"], found.scores)
-    assert np.array_equal(theirs["class_id"], found.labels)
-    assert theirs["mask"].shape == (len(found), 120, 160)
-    assert theirs["data"]["class_name"].tolist() == list(found.names)
+    if find_spec("supervision") is None:
+        stand_in: Any = ModuleType("supervision")
+        stand_in.Detections = OfSupervision
+        monkeypatch.setitem(sys.modules, "supervision", stand_in)
+    for some in (found, found[:0]):
+        theirs: Any = some.to_supervision()
+        assert np.array_equal(theirs.xyxy, some.boxes)
+        assert np.array_equal(theirs.confidence, some.scores)
+        assert np.array_equal(theirs.class_id, some.labels)
+        assert theirs.mask.shape == (len(some), 120, 160)
+        assert theirs.data["class_name"].tolist() == list(some.names)
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(hrdet.HrdetError, match=r"not installed; install it with: .* 'supervision>="):
         found.to_supervision()

@@ -10,6 +10,10 @@ import torch
 from PIL import Image, ImageOps
 
 import hrdet_cli as hrdet
+from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.label_maps import LabelMaps
+from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.predict.prediction import predict_pictures
 from hrdet_cli.runs.trained_detector import read_trained_detector
 
@@ -162,6 +166,36 @@ def test_a_detector_of_a_preset_learns_in_a_loop_of_ones_own(pictures: list[Path
         sums.append(total.item())
     assert sums[-1] < 0.95 * sums[0]
     assert set(losses) == {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "roi_mask"}
+
+
+def test_a_semantic_branch_learns_from_label_maps(pictures: list[Path], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cascade = {
+        "model.head.kind": "cascade_rcnn",
+        "model.head.semantic": {"num_labels": 3},
+        "data.train.label_maps": "maps",
+    }
+    detector = hrdet.build("demo", class_names=["cat"], settings=cascade)
+    label_map = np.random.default_rng(1).choice([0, 1, 2, 255], (120, 160))
+    given = pictures[:1], [[(10, 20, 80, 60)]], [[0]]
+    images, targets = hrdet.make_batch(*given, label_maps=[label_map])
+    Image.fromarray(label_map.astype(np.uint8)).save(tmp_path / "a.png")
+    maps = LabelMaps(open_images(tmp_path), num_labels=3)
+    size = Size(120, 160)
+    assert targets.semantic is not None
+    assert targets.semantic.shape == (1, 16, 20)  # of a canvas of 160x128
+    assert np.array_equal(targets.semantic[0, :15], maps.read("a.jpg", size, Placement(size)))
+    assert (targets.semantic[0, 15:] == 255).all()
+    assert detector.module(images, targets)["semantic"] > 0
+    for wrong, message in (
+        (label_map.T, r"its label map is \(160, 120\) of int64, and must be \(120, 160\) of whole numbers"),
+        (label_map / 2, r"of float64, and must be \(120, 160\) of whole numbers, a label for each pixel"),
+        (label_map - 1, "its label map has -1 to 254; labels are counted from 0"),
+    ):
+        with pytest.raises(hrdet.DataError, match=message):
+            hrdet.make_batch(*given, label_maps=[wrong])
+    with pytest.raises(hrdet.DataError, match="label_maps: of 2 pictures, and there are 1"):
+        hrdet.make_batch(*given, label_maps=[label_map, label_map])
 
 
 @pytest.mark.parametrize(
