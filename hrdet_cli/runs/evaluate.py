@@ -16,6 +16,7 @@ from hrdet_cli.engine.evaluation.inference import detect_all, gather_faults, gat
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.evaluation.validation_loss import ValidationLoss
 from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.weights.impossible_values import describe_impossible_values
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader, build_merging
 from hrdet_cli.runs.build.masks import build_mask_pasting
@@ -29,7 +30,10 @@ from hrdet_cli.runs.results import Origin, evaluation_folder, origin_of
 from hrdet_cli.runs.run_notes.data import describe_cap
 from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.wording import first_few
+from hrdet_cli.wording import counted, first_few
+
+REPORT = "report.html"
+"""What the page that says why AP is what it is is called, where nobody names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,7 @@ def evaluate_detector(
         except DataError as error:
             raise DataError(f"{error}\nTo score the others: add --set data.broken_pictures=skip") from error
     everything = build_merging(spec).merge_all(gather_pictures(pictures) or [])
+    finds_something = any(len(picture.boxes) for picture in everything)
     known = [_with_labels_of_file(picture, labels_in_file) for picture in everything]
     findings = Findings(
         part=part,
@@ -239,8 +244,16 @@ def evaluate_detector(
         damaged=tuple(gather_faults(damaged)),
         losses={} if losses is None else losses.means(),
         useful_shares=useful_shares,
+        nothing=None if finds_something or not everything else _describe_nothing(detector, len(everything)),
     )
     return from_first(lambda: score_and_write(out, origin, findings, spec, report=report), what="metrics")
+
+
+def _describe_nothing(detector: Detector, num_pictures: int) -> str:
+    """That nothing was found in pictures, with what is wrong with the weights where something is."""
+    why = describe_impossible_values(detector.state_dict())
+    pictures = counted(num_pictures, "picture")
+    return f"nothing was detected in {pictures}" + ("" if why is None else f": of the weights {why}")
 
 
 def _take_buffers_of_first(detector: Detector) -> None:

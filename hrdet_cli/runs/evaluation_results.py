@@ -49,6 +49,7 @@ class Evaluation:
         broken: Pictures that could not be read and do not count.
         damaged: JPEGs with damaged pixels, which count as they were decoded.
         losses: Means over the pictures, by name; none where they were not asked for.
+        nothing: That nothing was found in any picture, and why, in words; None where something was.
     """
 
     origin: Origin
@@ -57,6 +58,7 @@ class Evaluation:
     broken: tuple[PictureFault, ...] = ()
     damaged: tuple[PictureFault, ...] = ()
     losses: Mapping[str, float] = field(default_factory=dict)
+    nothing: str | None = None
 
     @property
     def loss(self) -> float | None:
@@ -65,7 +67,9 @@ class Evaluation:
         return loss if self.losses and math.isfinite(loss) else None
 
     def notices(self) -> Iterator[str]:
-        """What the user should be told of the pictures."""
+        """What the user should be told of the pictures, and of what was found in them."""
+        if self.nothing is not None:
+            yield self.nothing
         if self.broken:
             yield (
                 f"scored without {counted(len(self.broken), 'picture')} that cannot be read, on the other "
@@ -110,6 +114,7 @@ class Findings:
         damaged: JPEGs with damaged pixels, likewise.
         losses: Means over all pictures, by name; none where they were not asked for.
         useful_shares: Share of its canvas that each picture fills, by its file.
+        nothing: As of `Evaluation`.
     """
 
     part: DatasetPart
@@ -118,6 +123,7 @@ class Findings:
     damaged: tuple[PictureFault, ...]
     losses: Mapping[str, float]
     useful_shares: Mapping[str, float]
+    nothing: str | None
 
     def ids_left_out(self) -> set[int]:
         """Ids of the broken pictures."""
@@ -187,7 +193,9 @@ def score_and_write(
     metrics, detections, sheet = folder / METRICS, folder / "detections.json", folder / "detections.png"
     curves = {task: folder / name for task, name in _CURVES.items() if task in scores.tasks}
     files = (metrics, detections, sheet, *curves.values())
-    evaluation = Evaluation(origin, scores, files, findings.broken, findings.damaged, findings.losses)
+    evaluation = Evaluation(
+        origin, scores, files, findings.broken, findings.damaged, findings.losses, findings.nothing
+    )
     write_json(metrics, evaluation.to_json())
     write_json(detections, table.results(annotations.category_ids))
     save_picture(

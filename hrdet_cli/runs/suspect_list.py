@@ -38,6 +38,11 @@ class ListedBox(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: str | None = None
     score: float | None = None
 
+    @property
+    def where(self) -> str:
+        """Of an annotation: how whoever mends it finds it in its file."""
+        return self.place or f"id {self.id}"
+
 
 class ListedSuspect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An annotation that is perhaps wrong, or is missing.
@@ -167,7 +172,7 @@ def _reason(
         return f"{detection.category} {detection.score:.2f} is detected here, and nothing is annotated"
     if annotation is not None and twin is not None:
         same = "again" if twin.category == annotation.category else f"as {annotation.category} too"
-        return f"{twin.category} (id {twin.id}) is annotated {same}, with an overlap of {overlap}"
+        return f"{twin.category} ({twin.where}) is annotated {same}, with an overlap of {overlap}"
     if annotation is not None and detection is not None:
         what = f"{detection.category} {detection.score:.2f}"
         if suspect.kind == "class":

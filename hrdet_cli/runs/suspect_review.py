@@ -165,7 +165,7 @@ class _Now:
         listed = [one for one in (suspect.annotation, suspect.twin) if one is not None]
         same = [self._same(annotation, rows) for annotation in listed]
         if not all(same) or len(set[int]().union(*same)) < len(listed):
-            what = f"annotation {listed[0].id} is" if len(listed) == 1 else "one of the two is"
+            what = f"the annotation ({listed[0].where}) is" if len(listed) == 1 else "one of the two is"
             return f"{what} no longer as it was"
         detection = suspect.detection
         if not listed and detection is not None and self._is_annotated(detection, rows):

@@ -235,7 +235,7 @@ def test_a_path_that_no_file_system_takes_is_an_error_without_a_traceback(hrdet:
 
 COMMANDS_THAT_WRITE = [
     ("--out", "eval RUN --out X"),
-    ("--report", "eval RUN --out OUT --report X"),
+    ("--report", "eval RUN --out OUT --report X.html"),
     ("--out", "predict RUN PICTURE --out X"),
     ("--html", "compare RUN RUN --html X"),
     ("--out", "show RUN --out X"),
@@ -269,6 +269,7 @@ def test_what_cannot_be_written_is_refused_before_the_work_with_its_option(
         "OUT": tmp_path / "out",
         "X": tmp_path / "file" / "out",
         "X.png": tmp_path / "file" / "out.png",
+        "X.html": tmp_path / "file" / "out.html",
     }
     outcome = hrdet(*(paths.get(word, word) for word in line.split()))
     assert outcome.exit_code == 5, outcome.stderr

@@ -105,7 +105,7 @@ def test_what_is_changed_is_settled(written: Written, tmp_path: Path) -> None:
     (tmp_path / "val.json").write_text(json.dumps(changed))
     found = review(written.page.with_suffix(".suspects.json"))
     assert {one.suspect.kind: one.settled for one in found.suspects} == {
-        "class": "annotation 69 is no longer as it was",
+        "class": "the annotation (id 69) is no longer as it was",
         "labelled twice": "one of the two is no longer as it was",
         "box missing": "annotated since",
     }
