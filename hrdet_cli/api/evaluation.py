@@ -12,7 +12,7 @@ from hrdet_cli.api.predictor import Predictor, detector_in_memory
 from hrdet_cli.api.training import DataSource, data_paths
 from hrdet_cli.engine.evaluation.coco_metrics import TaskMetrics
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_trained, refuse_without_data
+from hrdet_cli.runs.evaluate import REPORT, EvaluationReport, evaluate_trained, refuse_without_data
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.experiment import data_layers
 from hrdet_cli.runs.trained_detector import TrainedDetector, read_trained_detector
@@ -30,6 +30,7 @@ class Evaluation:
         box: Of the boxes.
         mask: Of the masks; None where boxes alone were looked for.
         folder: Where ``metrics.json``, ``detections.json`` and pictures are.
+        report: The page that says why the numbers are what they are; None where none was asked for.
         unknown_classes: Classes of the data that the detector does not know; they count as 0.
         left_out_classes: Classes of the detector that the data lack; what was found of them was left out.
         notices: What else the user should know, a sentence each.
@@ -38,6 +39,7 @@ class Evaluation:
     box: TaskMetrics
     mask: TaskMetrics | None
     folder: Path
+    report: Path | None
     unknown_classes: tuple[str, ...]
     left_out_classes: tuple[str, ...]
     notices: tuple[str, ...]
@@ -48,6 +50,7 @@ def evaluate(
     *,
     val_data: DataSource | None = None,
     out: AnyPath | None = None,
+    report: AnyPath | bool = False,
     preset: str | None = None,
     spec: AnyPath | None = None,
     ema: bool = False,
@@ -64,6 +67,8 @@ def evaluate(
         source: What `load` takes; or a `Predictor`, whose module is scored with the weights it has now.
         val_data: What to score it on, as for `train`; None takes the validation data of its run.
         out: Folder for the results; None puts them beside the weights. A `Predictor` needs one.
+        report: Write a page that says why the numbers are what they are, and a list of suspect annotations
+            beside it: True writes ``report.html`` with the results, a path names another file.
         preset: As for `load`; not with a `Predictor`, nor are ``spec``, ``ema`` and ``classes``.
         spec: As for `load`.
         ema: As for `load`.
@@ -78,7 +83,7 @@ def evaluate(
         SpecError: Arguments do not go together, a setting is not valid, or there are no data to score it on.
         DataError: The data are missing or broken, or have none of the detector's classes.
         WeightsError: The weights cannot be read or do not fit.
-        OutputError: The results cannot be written.
+        OutputError: The results or the report cannot be written.
         OutOfMemoryError: A batch does not fit into memory.
     """
     require_group()
@@ -102,12 +107,13 @@ def evaluate(
 
     if isinstance(source, Predictor):
         _refuse_options_of_sources(out=out, preset=preset, spec=spec, ema=ema or None, classes=classes)
-    with closing(evaluate_trained(read, out=None if out is None else Path(out))) as rounds:
+    page = _page_of(report)
+    with closing(evaluate_trained(read, out=None if out is None else Path(out), report=page)) as rounds:
         while True:
             try:
                 progress = next(rounds)
             except StopIteration as end:
-                return _evaluation_of(end.value)
+                return _evaluation_of(end.value, page)
             if on_progress is not None:
                 on_progress(progress)
 
@@ -124,13 +130,22 @@ def _refuse_options_of_sources(*, out: AnyPath | None, **others: object) -> None
         raise SpecError(problems)
 
 
-def _evaluation_of(report: EvaluationReport) -> Evaluation:
+def _page_of(report: AnyPath | bool) -> Path | None:
+    """Where a report goes, from the folder of the results on."""
+    if isinstance(report, bool):
+        return Path(REPORT) if report else None
+    return Path(report).absolute()
+
+
+def _evaluation_of(report: EvaluationReport, page: Path | None) -> Evaluation:
     evaluation = report.evaluation
     tasks = evaluation.metrics.tasks
+    folder = evaluation.files[0].parent
     return Evaluation(
         box=tasks["box"],
         mask=tasks.get("mask"),
-        folder=evaluation.files[0].parent,
+        folder=folder,
+        report=None if page is None else folder / page,
         unknown_classes=report.unknown_classes,
         left_out_classes=report.left_out_classes,
         notices=report.notices,

@@ -82,12 +82,10 @@ def evaluate(
         )
     )
 
-    page = None if report is None else _page_of(report)
-
     def work(process: Process) -> bool:
         load_torch()
         from hrdet_cli.cli.display.progress import drive_evaluation
-        from hrdet_cli.runs.evaluate import evaluate_trained, refuse_without_data
+        from hrdet_cli.runs.evaluate import REPORT, evaluate_trained, refuse_without_data
         from hrdet_cli.runs.experiment import data_layers
         from hrdet_cli.runs.trained_detector import TrainedDetector, read_trained_detector
 
@@ -105,6 +103,7 @@ def evaluate(
                 refuse_without_data(trained)
             return trained
 
+        page = None if report is None else Path(report).absolute() if report else Path(REPORT)
         events = evaluate_trained(read, out=out, report=page, stop_asked=process.stop_asked)
         evaluated = drive_evaluation(events)
         if evaluated is not None and process.is_first:
@@ -118,11 +117,6 @@ def evaluate(
         logs=_logs(Path(source), out),
         stop_message="stopping after this picture; nothing is written",
     )
-
-
-def _page_of(report: str) -> Path:
-    """Where ``--report`` goes; where no file is named, a name in the folder of the results."""
-    return Path(report).absolute() if report else Path("report.html")
 
 
 def _logs(source: Path, out: Path | None) -> Path | None:

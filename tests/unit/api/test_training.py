@@ -1,5 +1,6 @@
 """Runs that a script starts: told step by step, stopped, gone on with, evaluated."""
 
+import json
 import os
 import signal
 import threading
@@ -58,9 +59,12 @@ def test_a_run_tells_what_happens_and_its_detector_is_evaluated(
     assert evaluation.folder == tmp_path / "run" / "eval-best"
     assert progress[-1].num_done == 2
     detector = hrdet.load(run.folder)
-    in_memory = hrdet.evaluate(detector, out=tmp_path / "in-memory")
+    assert evaluation.report is None
+    in_memory = hrdet.evaluate(detector, out=tmp_path / "in-memory", report=True)
     assert in_memory.box.numbers == evaluation.box.numbers
     assert in_memory.folder == tmp_path / "in-memory"
+    assert in_memory.report == tmp_path / "in-memory" / "report.html"
+    assert "Worst pictures" in in_memory.report.read_text()
     assert capfd.readouterr() == ("", "")
 
 
@@ -77,6 +81,8 @@ def test_ctrl_c_is_an_interrupt_once_the_step_is_saved_and_the_run_goes_on(
         hrdet.train("demo", settings=settings, run_dir=tmp_path, on_event=interrupt)
     assert load_checkpoint(tmp_path / "checkpoints" / "last.pt")["step"] == 2  # asked after the first
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    page = tmp_path / "run.html"
+    assert "Stopped after step 2 of 3. It goes on with: hrdet train --resume" in page.read_text()
     steps: list[int] = []
     run = hrdet.train(
         run_dir=tmp_path,
@@ -85,6 +91,8 @@ def test_ctrl_c_is_an_interrupt_once_the_step_is_saved_and_the_run_goes_on(
     )
     assert isinstance(run, hrdet.RunFinished)
     assert steps == [3]
+    assert "Stopped after" not in page.read_text()
+    assert "best box AP" in page.read_text()
 
 
 def test_a_script_stops_a_run_by_itself_in_any_thread(settings: dict[str, object], tmp_path: Path) -> None:
@@ -123,6 +131,31 @@ def test_a_detector_in_memory_needs_a_folder_for_its_results(detector: hrdet.Pre
         "ema: is for weights that are still to be loaded",
         "out: name a folder for the results; a detector in memory has none",
     ]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    detector: hrdet.Predictor, pictures: list[Path], tmp_path: Path
+) -> None:
+    annotation = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 1, 50, 50], "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 160, "height": 120}],
+        "annotations": [annotation],
+        "categories": [{"id": 3, "name": "cat"}],
+    }
+    data = tmp_path / "val.json"
+    data.write_text(json.dumps(content))
+    done: list[hrdet.EvaluationProgress] = []
+    with pytest.raises(hrdet.OutputError, match=r"why.html: cannot .* choose another --report"):
+        hrdet.evaluate(
+            detector,
+            val_data=(data, pictures[0].parent),
+            out=tmp_path / "out",
+            report=data / "why.html",
+            settings={"model.head.mask": None},
+            on_progress=done.append,
+        )
+    assert done == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_processes_of_a_launcher_must_join_first(monkeypatch: pytest.MonkeyPatch) -> None:
