@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.distributed.activity import collective
 from hrdet_cli.engine.distributed.world import current_world
+from hrdet_cli.engine.own_operators import define_operator
 
 Value = TypeVar("Value")
 
@@ -46,11 +47,24 @@ def add_over_processes(tensor: Tensor, *, what: str = "sum") -> None:
     """
     if current_world().size == 1:
         return
-    if torch.compiler.is_compiling():  # a compiled graph runs without the counting
-        dist.all_reduce(tensor)
+    if torch.compiler.is_compiling():  # a graph does not look into the operator, which so counts when it runs
+        tensor.copy_(torch.ops.hrdet.sum_over_processes(tensor, what))
         return
     with collective(what):
         dist.all_reduce(tensor)
+
+
+def _sum_in_graph(tensor: Tensor, what: str) -> Tensor:
+    total = tensor.clone()
+    add_over_processes(total, what=what)
+    return total
+
+
+def _sum_without_values(tensor: Tensor, what: str) -> Tensor:  # noqa: ARG001 - the operator's arguments
+    return torch.empty_like(tensor)
+
+
+define_operator("sum_over_processes", cpu=_sum_in_graph, cuda=_sum_in_graph, fake=_sum_without_values)
 
 
 def mean_over_processes(tensor: Tensor, *, what: str = "mean") -> Tensor:
