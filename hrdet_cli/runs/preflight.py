@@ -265,7 +265,7 @@ def _describe_excess(
         f"{batches.num_box_rows} rows of boxes each."
     )
     remedies = f"smaller {spec.augmentation.size_key} and padding"
-    if not spec.model.activation_checkpointing:
+    if spec.model.activation_checkpointing != "modules":
         remedies = f"--set model.activation_checkpointing=true, or {remedies}"
     if fitting == 0:
         return f"{excess} Not even one picture does; try {remedies}"

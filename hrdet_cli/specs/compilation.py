@@ -23,12 +23,12 @@ def compilation_problems(
             f"'{run.compile}' makes a graph for each canvas, and with padding.policy=batch nearly every "
             f"batch has its own; set padding.policy=canvases or fixed, {remedy}",
         )
-    if model.activation_checkpointing:
+    if model.activation_checkpointing != "off":
         yield (
             key,
             f"'{run.compile}' does not go with model.activation_checkpointing: torch cannot trace that norms "
             "do not count a batch again when their activations are recomputed; "
-            f"set model.activation_checkpointing=false, {remedy}",
+            f"set model.activation_checkpointing=off, {remedy}",
         )
     if optimisation.accumulate_steps > 1:
         yield (

@@ -1,9 +1,9 @@
 """What the detector is made of."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from hrdet_cli.specs.backbone import BackboneSpec, HRNetBackboneSpec
 from hrdet_cli.specs.base import Problem, Spec
@@ -38,8 +38,9 @@ class ModelSpec(Spec):
     """Weights must have all that the model needs and nothing it does not know; false takes what fits."""
     weights_background: Literal["auto", "first", "last"] = "auto"
     """Where the weights' classifier has the background; `auto` knows it from the family of the file."""
-    activation_checkpointing: bool = False
-    """Recompute the backbone's activations in the backward pass: less memory, more time, same results."""
+    activation_checkpointing: Literal["off", "norms", "modules"] = "off"
+    """What of the backbone is not kept for the backward pass but computed again, with the same results: with
+    norms all but convolutions, with modules everything, for the least memory. true is modules, false off."""
     neck: NeckSpec = NeckSpec()
     """The feature pyramid between backbone and head; its kind follows from the backbone."""
     head: AnyHeadSpec = FasterRcnnSpec()
@@ -53,6 +54,14 @@ class ModelSpec(Spec):
     """Subtracted from the red, green and blue values in 0..255."""
     pixel_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375)
     """Divides the red, green and blue values after the mean was subtracted."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_switch_it_once_was(cls, values: Any) -> Any:
+        key = "activation_checkpointing"
+        if isinstance(values, dict) and isinstance(values.get(key), bool):
+            return values | {key: "modules" if values[key] else "off"}
+        return values
 
     @property
     def title(self) -> str:

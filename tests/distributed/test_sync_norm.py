@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hrdet_cli.engine.distributed.activity import ACTIVITY
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import ResNet
@@ -26,7 +27,7 @@ from hrdet_cli.engine.norm.convert import convert_norm
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.known_answer import known_answer_error
-from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
 from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
@@ -58,7 +59,7 @@ class Case:
     momentum: float | None = 0.1
     track_running_stats: bool = True
     channels_last: bool = False
-    recompute: bool = False
+    recompute: Recomputation = "off"
 
 
 CASES = {
@@ -69,7 +70,7 @@ CASES = {
     "not affine": Case(affine=False),
     "no running statistics": Case(track_running_stats=False),
     "channels-last": Case(channels_last=True),
-    "recomputed": Case(recompute=True),
+    "recomputed": Case(recompute="modules"),
 }
 
 
@@ -255,10 +256,12 @@ def frozen_level(rank: int) -> tuple[int, int]:
     return forward.num_collectives, backward.num_collectives
 
 
-def train_network(pictures: Tensor, *, across_processes: bool, recompute: bool = False) -> dict[str, Tensor]:
+def train_network(
+    pictures: Tensor, *, across_processes: bool, recompute: Recomputation = "off"
+) -> dict[str, Tensor]:
     """Gradients and statistics of a whole network after one step on these pictures."""
     torch.manual_seed(0)
-    network = HRNet(TINY_HRNET, activation_checkpointing=recompute).double()
+    network = HRNet(TINY_HRNET, recompute=recompute).double()
     if across_processes:
         convert_norm(network, kind="sync")
     loss = torch.stack([map_.square().sum() for map_ in network(pictures)]).sum()
@@ -324,10 +327,12 @@ def compiled(rank: int) -> dict[str, Any]:
         losses: Losses = detector
         if way == "compiled":
             losses = compile_losses(detector, "step", num_graphs=1, backend="aot_eager")
+        before = ACTIVITY.num_collectives
         by_name = losses(pictures, truth)
         torch.autograd.backward([torch.stack([*by_name.values()]).sum()])
         values = [loss.detach() for loss in by_name.values()]
         found[way] = [*values, *(p.grad for p in detector.parameters()), *detector.buffers()]
+        found[f"{way}, exchanges"] = ACTIVITY.num_collectives - before
     return found
 
 
@@ -349,8 +354,11 @@ def work(rank: int, size: int, folder: str) -> None:
                 SyncBatchNorm2d(3, track_running_stats=False).eval()(picture_of(rank, 0, 0).float())
         if size == 2:
             results["recomputed network"] = train_network(
-                network_pictures(rank, size), across_processes=True, recompute=True
+                network_pictures(rank, size), across_processes=True, recompute="norms"
             )
+            recomputed = HRNet(HRNET_CONFIGS["small"], recompute="modules")
+            convert_norm(recomputed, kind="sync")
+            results["recomputed messages"] = count_step(recomputed, None).messages
             results["frozen level"] = frozen_level(rank)
             results["compiled"] = compiled(rank)
             picture = ValidArea.on_canvas(Size(64, 64), torch.tensor([[40, 64]]))
@@ -476,6 +484,10 @@ def test_messages_of_a_step_are_counted_on_the_process_group(pair: Outcomes) -> 
         }
 
 
+def test_recomputing_sends_nothing_again(pair: Outcomes) -> None:
+    assert [results["recomputed messages"] for results in pair] == [(26, 26), (26, 26)]
+
+
 def test_a_message_costs_a_handful_of_operators_however_many_norms_share_it(pair: Outcomes) -> None:
     for results in pair:
         for name, num_norms in (("hrnet w18", 305), ("resnet 50", 53)):
@@ -532,6 +544,7 @@ def test_the_equal_count_rule_is_exact_for_equal_sizes(outcomes: Outcomes) -> No
 
 def test_a_compiled_step_is_one_graph_with_the_same_losses_and_gradients(pair: Outcomes) -> None:
     for results in pair:
+        assert results["compiled"]["compiled, exchanges"] == results["compiled"]["eager, exchanges"] > 0
         for eager, compiled_ in zip(
             results["compiled"]["eager"], results["compiled"]["compiled"], strict=True
         ):

@@ -25,6 +25,7 @@ from hrdet_cli.engine.norm.kernels import (
     densely_laid_out,
 )
 from hrdet_cli.engine.norm.native_kernels import kernels_for
+from hrdet_cli.engine.norm.recompute import note_batch, noted_batch
 from hrdet_cli.engine.norm.valid_area import CountedArea, ValidRegions
 from hrdet_cli.engine.norm.valid_kernels import valid_kernels_for
 from hrdet_cli.engine.norm.vectors import gather, join, silently, spread
@@ -54,7 +55,10 @@ def normalise_by_batch(
     for norm, features in zip(norms, inputs, strict=True):
         norm._check_input_dim(features)
     inputs = [densely_laid_out(features) for features in inputs]
-    batch = _statistics_of_batch(norms, inputs, area, merge)
+    batch = noted_batch()
+    if batch is None:
+        batch = _statistics_of_batch(norms, inputs, area, merge)
+        note_batch(batch)
     recorded = batch.means, batch.unbiased_variances
     if isinstance(area, ValidRegions):  # of which there may be none, and nothing to record
         recorded = _what_is_there(batch, norms)

@@ -63,12 +63,12 @@ def _build_backbone(model: ModelSpec) -> HRNet | ResNet:
                 version=deformable.version, levels=deformable.levels, num_groups=deformable.groups
             ),
             frozen_stages=model.backbone.frozen_stages,
-            activation_checkpointing=model.activation_checkpointing,
+            recompute=model.activation_checkpointing,
         )
     return HRNet(
         HRNET_CONFIGS[model.backbone.width],
         frozen_stages=model.backbone.frozen_stages,
-        activation_checkpointing=model.activation_checkpointing,
+        recompute=model.activation_checkpointing,
     )
 
 

@@ -93,6 +93,10 @@ def _width_of(extra: Any) -> str:
     return f"w{width}"
 
 
+def _recomputed_parts(with_cp: Any) -> str:
+    return "modules" if with_cp else "off"
+
+
 def _frozen_stages(value: Any) -> int:
     if value == 0:
         raise NoCounterpartError("hrdet does not freeze the stem alone; set model.backbone.frozen_stages")
@@ -146,7 +150,7 @@ _EVERY_BACKBONE = (
     _NORM,
     Rule("norm_cfg.eps", "norm.epsilon"),
     fixed("norm_cfg.momentum", 0.1, why="running statistics move by a tenth at each step"),
-    Rule("with_cp", "model.activation_checkpointing", absent=False),
+    Rule("with_cp", "model.activation_checkpointing", _recomputed_parts, absent=False),
     Rule("init_cfg.checkpoint", "model.weights", _backbone_weights, sees=True),
     fixed("init_cfg.type", "Pretrained", why="weights to start from are model.weights"),
     *without("init_cfg.prefix", why="hrdet finds the backbone in a whole detector by itself"),

@@ -33,6 +33,7 @@ def test_batches_on_a_few_canvases_can_be_compiled(part: str, padding: str) -> N
             "makes a graph for each canvas, and with padding.policy=batch nearly every",
         ),
         ("model.activation_checkpointing=true", "does not go with model.activation_checkpointing"),
+        ("model.activation_checkpointing=norms", "does not go with model.activation_checkpointing"),
         ("optimisation.accumulate_steps=2", "does not go with optimisation.accumulate_steps above 1"),
         ("norm={kind: sync, back_end: apex}", "does not go with norm.back_end=apex"),
         ("norm={kind: sync, back_end: torch}", "does not go with norm.back_end=torch"),

@@ -538,7 +538,7 @@ def test_syncbn_alone_changes_nothing_but_the_norm() -> None:
 def test_w32_runs_two_pictures_a_gpu_with_activation_checkpointing() -> None:
     spec = spec_of("hrnet-w32-mstrain-pad")
     assert spec.data.batch_size_per_process == 2
-    assert spec.model.activation_checkpointing
+    assert spec.model.activation_checkpointing == "modules"
 
 
 def test_the_continuous_recipe_draws_between_two_scales() -> None:

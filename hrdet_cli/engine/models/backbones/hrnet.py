@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
 from hrdet_cli.engine.models.backbones.stages import freeze_stages
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
-from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 from hrdet_cli.engine.norm.sync import normalise
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
@@ -98,7 +98,7 @@ class HRNet(nn.Module):
     """
 
     def __init__(
-        self, config: HRNetConfig, *, frozen_stages: int = 0, activation_checkpointing: bool = False
+        self, config: HRNetConfig, *, frozen_stages: int = 0, recompute: Recomputation = "off"
     ) -> None:
         """Build with random weights.
 
@@ -106,7 +106,7 @@ class HRNet(nn.Module):
             config: The network's numbers.
             frozen_stages: 0 trains everything; 1 freezes the stem and stage 1, n also what leads to stages 2
                 to n and these: no gradient, and norms that keep their statistics in training mode.
-            activation_checkpointing: Run each bottleneck and each module again in the backward pass.
+            recompute: What of the stem, each bottleneck and each module runs again in the backward pass.
 
         Raises:
             ValueError: ``frozen_stages`` is not in 0..4.
@@ -114,7 +114,7 @@ class HRNet(nn.Module):
         super().__init__()
         self.out_channels = config.branch_channels
         self.strides = STRIDES
-        self.activation_checkpointing = activation_checkpointing
+        self.recompute = recompute
         stem, inner, branches = config.stem_channels, config.bottleneck_channels, config.branch_channels
         outer = inner * _EXPANSION
 
@@ -176,9 +176,9 @@ class HRNet(nn.Module):
             raise ValueError(
                 f"HRNet needs sides that are multiples of {STRIDES[-1]}, not {width}x{height}: pad them"
             )
-        recompute = self.activation_checkpointing
-        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
-        x = F.relu(normalise(self.bn2, self.conv2(x), area), inplace=True)
+        recompute = self.recompute
+        stem = (self.bn1, self.bn2)
+        x = run_segment(self._run_stem, pixels, area, recompute=recompute, parts=stem)
         for bottleneck in self.layer1:
             x = run_segment(bottleneck, x, area, recompute=recompute)
         features: tuple[Tensor, ...] = (x,)
@@ -187,6 +187,11 @@ class HRNet(nn.Module):
             for module in stage:
                 features = run_segment(module, features, area, recompute=recompute)
         return features
+
+    def _run_stem(self, pixels: Tensor, area: ValidArea | None) -> Tensor:
+        """From pixels to stride 4."""
+        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
+        return F.relu(normalise(self.bn2, self.conv2(x), area), inplace=True)
 
 
 class HighResolutionModule(nn.Module):

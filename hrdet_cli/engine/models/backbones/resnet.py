@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck, ResNetStyle
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
 from hrdet_cli.engine.models.backbones.stages import freeze_stages
-from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 from hrdet_cli.engine.norm.sync import normalise
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
@@ -61,7 +61,7 @@ class ResNet(nn.Module):
         cardinality: int = 1,
         group_width: int = 64,
         deformable: DeformableStages | None = None,
-        activation_checkpointing: bool = False,
+        recompute: Recomputation = "off",
     ) -> None:
         """Build with random weights.
 
@@ -73,7 +73,7 @@ class ResNet(nn.Module):
             cardinality: Groups of each 3x3 convolution; more than one make a ResNeXt.
             group_width: Channels of each group in the first stage, which double in each further one.
             deformable: Stages with deformable convolutions; None has none.
-            activation_checkpointing: Run each residual block again in the backward pass.
+            recompute: What of the stem and each residual block runs again in the backward pass.
 
         Raises:
             ValueError: Another depth, or ``frozen_stages`` not in 0..4.
@@ -84,7 +84,7 @@ class ResNet(nn.Module):
             raise ValueError(f"there is no ResNet-{depth} here; depths are {depths}")
         self.out_channels = (256, 512, 1024, 2048)
         self.strides = (4, 8, 16, 32)
-        self.activation_checkpointing = activation_checkpointing
+        self.recompute = recompute
         self.conv1 = nn.Conv2d(3, _STEM_CHANNELS, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(_STEM_CHANNELS)
         in_channels = (_STEM_CHANNELS, *self.out_channels)
@@ -135,14 +135,18 @@ class ResNet(nn.Module):
         Returns:
             ``(N, C, H / s, W / s)``, rounded up, for each of ``out_channels`` and ``strides``.
         """
-        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
-        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        x = run_segment(self._run_stem, pixels, area, recompute=self.recompute, parts=(self.bn1,))
         features = []
         for stage in self._stages():
             for block in stage:
-                x = run_segment(block, x, area, recompute=self.activation_checkpointing)
+                x = run_segment(block, x, area, recompute=self.recompute)
             features.append(x)
         return tuple(features)
+
+    def _run_stem(self, pixels: Tensor, area: ValidArea | None) -> Tensor:
+        """From pixels to stride 4."""
+        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
+        return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 
 def _stage(

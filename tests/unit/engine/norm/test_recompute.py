@@ -1,13 +1,16 @@
+from collections import Counter
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import NormKind, convert_norm
-from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 
 
 def build_segment() -> nn.Sequential:
@@ -30,7 +33,19 @@ def num_batches_recorded(segment: nn.Sequential) -> int:
     return int(segment.state_dict()["1.num_batches_tracked"])
 
 
-def num_values_kept(segment: nn.Sequential, x: Tensor, *, recompute: bool) -> int:
+class OperatorCounter(TorchDispatchMode):
+    """How often each operator computes something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: Counter[Any] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.times[func] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def num_values_saved(segment: nn.Sequential, x: Tensor, *, recompute: Recomputation) -> int:
     sizes: list[int] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -46,6 +61,7 @@ def equal(first: list[Tensor], second: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.parametrize("recompute", ["norms", "modules"])
 @pytest.mark.parametrize(
     ("kind", "back_end"),
     [
@@ -57,14 +73,14 @@ def equal(first: list[Tensor], second: list[Tensor]) -> bool:
     ],
 )
 def test_output_gradients_and_statistics_are_the_same_bit_by_bit(
-    kind: NormKind, back_end: NormBackEnd
+    kind: NormKind, back_end: NormBackEnd, recompute: Recomputation
 ) -> None:
     segments = [build_segment(), build_segment()]
     for segment in segments:
         convert_norm(segment, kind=kind, back_end=back_end, num_groups=2)
 
-    kept = trained_once(segments[0], lambda s, x: run_segment(s, x, recompute=False))
-    recomputed = trained_once(segments[1], lambda s, x: run_segment(s, x, recompute=True))
+    kept = trained_once(segments[0], lambda s, x: run_segment(s, x, recompute="off"))
+    recomputed = trained_once(segments[1], lambda s, x: run_segment(s, x, recompute=recompute))
 
     assert equal(kept, recomputed)
 
@@ -77,18 +93,47 @@ def test_a_bare_checkpoint_would_count_each_batch_twice() -> None:
     assert num_batches_recorded(segment) == 2  # the fault that run_segment is there to prevent
 
 
-def test_only_the_input_is_kept() -> None:
+def test_of_what_autograd_saves_only_the_input_is_kept() -> None:
     segment = build_segment()
     x = torch.randn(2, 3, 9, 8)
-    num_kept = {recompute: num_values_kept(segment, x, recompute=recompute) for recompute in (False, True)}
+    ways: tuple[Recomputation, ...] = ("off", "norms", "modules")
+    num_saved = {way: num_values_saved(segment, x, recompute=way) for way in ways}
 
-    assert num_kept[True] <= x.numel() < num_kept[False]
+    assert max(num_saved["norms"], num_saved["modules"]) <= x.numel() < num_saved["off"]
 
 
-def test_a_graph_that_is_kept_can_be_gone_through_again() -> None:
+@pytest.mark.parametrize(("recompute", "num_convolutions"), [("off", 0), ("norms", 0), ("modules", 2)])
+def test_the_backward_pass_normalises_again_and_convolves_again_only_where_all_is_recomputed(
+    recompute: Recomputation, num_convolutions: int
+) -> None:
+    segment = build_segment()
+    loss = run_segment(segment, torch.randn(2, 3, 9, 8), recompute=recompute).square().sum()
+
+    with OperatorCounter() as counter:
+        torch.autograd.backward([loss])
+
+    assert counter.times[torch.ops.aten.convolution.default] == num_convolutions
+    assert counter.times[torch.ops.aten.native_batch_norm.default] == (0 if recompute == "off" else 2)
+
+
+@pytest.mark.parametrize("recompute", ["norms", "modules"])
+def test_under_autocast_gradients_are_the_same_bit_by_bit(recompute: Recomputation) -> None:
+    def train(way: Recomputation) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return trained_once(
+                build_segment(), lambda s, x: cast("Tensor", run_segment(s, x, recompute=way).float())
+            )
+
+    kept, recomputed = train("off"), train(recompute)
+    assert kept[0].abs().sum() > 0
+    assert equal(kept, recomputed)
+
+
+@pytest.mark.parametrize("recompute", ["norms", "modules"])
+def test_a_graph_that_is_kept_can_be_gone_through_again(recompute: Recomputation) -> None:
     segment = build_segment()
     parameters = [*segment.parameters()]
-    loss = run_segment(segment, torch.randn(2, 3, 9, 8), recompute=True).square().sum()
+    loss = run_segment(segment, torch.randn(2, 3, 9, 8), recompute=recompute).square().sum()
 
     first = torch.autograd.grad(loss, parameters, retain_graph=True)
     second = torch.autograd.grad(loss, parameters)
@@ -97,9 +142,10 @@ def test_a_graph_that_is_kept_can_be_gone_through_again() -> None:
     assert num_batches_recorded(segment) == 1
 
 
-def test_statistics_are_recorded_again_after_the_backward_pass() -> None:
+@pytest.mark.parametrize("recompute", ["norms", "modules"])
+def test_statistics_are_recorded_again_after_the_backward_pass(recompute: Recomputation) -> None:
     segment = build_segment()
     for _ in range(2):
-        trained_once(segment, lambda s, x: run_segment(s, x, recompute=True))
+        trained_once(segment, lambda s, x: run_segment(s, x, recompute=recompute))
 
     assert num_batches_recorded(segment) == 2

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.norm.convert import NormKind, convert_norm
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
+from hrdet_cli.engine.norm.recompute import Recomputation
 
 SMALL = HRNET_CONFIGS["small"]
 
@@ -121,8 +122,11 @@ def trained_once(network: HRNet) -> dict[str, Tensor]:
     }
 
 
-def test_activation_checkpointing_changes_no_bit_of_maps_gradients_and_statistics() -> None:
-    plain, checkpointed = HRNet(SMALL), HRNet(SMALL, activation_checkpointing=True)
+@pytest.mark.parametrize("recompute", ["norms", "modules"])
+def test_activation_checkpointing_changes_no_bit_of_maps_gradients_and_statistics(
+    recompute: Recomputation,
+) -> None:
+    plain, checkpointed = HRNet(SMALL), HRNet(SMALL, recompute=recompute)
     checkpointed.load_state_dict(plain.state_dict())
 
     expected, actual = trained_once(plain), trained_once(checkpointed)
@@ -230,12 +234,16 @@ def test_freezing_changes_neither_the_keys_nor_the_weights_that_are_drawn() -> N
     assert all(torch.equal(frozen[key], tensor) for key, tensor in free.items())
 
 
-def test_a_frozen_network_with_activation_checkpointing_trains_what_is_free_to_the_bit() -> None:
+@pytest.mark.parametrize("recompute", ["norms", "modules"])
+def test_a_frozen_network_with_activation_checkpointing_trains_what_is_free_to_the_bit(
+    recompute: Recomputation,
+) -> None:
     pixels = torch.randn(2, 3, 64, 64)
     gradients: list[dict[str, Tensor]] = []
-    for recompute in (False, True):
+    ways: tuple[Recomputation, ...] = ("off", recompute)
+    for way in ways:
         torch.manual_seed(0)
-        network = HRNet(SMALL, frozen_stages=2, activation_checkpointing=recompute).train()
+        network = HRNet(SMALL, frozen_stages=2, recompute=way).train()
         torch.autograd.backward(torch.stack([map_.square().sum() for map_ in network(pixels)]).sum())
         gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
 

@@ -10,6 +10,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
 from hrdet_cli.engine.models.backbones.resnet import DeformableStages, ResNet
 from hrdet_cli.engine.norm.convert import convert_norm
+from hrdet_cli.engine.norm.recompute import Recomputation
 
 STAGES = ["layer1", "layer2", "layer3", "layer4"]
 
@@ -136,11 +137,11 @@ def test_deformable_stages_are_those_that_are_named_with_their_strides() -> None
     assert strides == [(2, 2), (1, 1)]
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_deformable_stages_train_and_can_be_recomputed(version: DeformableVersion) -> None:
-    expected, actual = (
-        trained_once(deformed(version, activation_checkpointing=recompute)) for recompute in (False, True)
-    )
+@pytest.mark.parametrize(("version", "recompute"), [("v1", "norms"), ("v2", "modules")])
+def test_deformable_stages_train_and_can_be_recomputed(
+    version: DeformableVersion, recompute: Recomputation
+) -> None:
+    expected, actual = (trained_once(deformed(version, recompute=way)) for way in ("off", recompute))
 
     assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
     assert all(tensor.any() for tensor in expected[4 : -len(deformed(version).state_dict())])
@@ -165,7 +166,7 @@ def trained_once(network: ResNet) -> list[Tensor]:
 
 def test_activation_checkpointing_changes_no_bit_and_every_free_parameter_trains() -> None:
     plain = ResNet(depth=50, frozen_stages=1)
-    checkpointed = ResNet(depth=50, frozen_stages=1, activation_checkpointing=True)
+    checkpointed = ResNet(depth=50, frozen_stages=1, recompute="norms")
     checkpointed.load_state_dict(plain.state_dict())
 
     expected, actual = trained_once(plain), trained_once(checkpointed)

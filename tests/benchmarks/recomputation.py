@@ -1,0 +1,107 @@
+"""Memory and time of a training step by what of it runs again in the backward pass.
+
+Memory is the highest of a process of its own that makes two steps, less what its imports alone take.
+Processor times are of steps made in turn in one process.
+"""
+
+import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from statistics import median
+
+import torch
+
+from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+from hrdet_cli.engine.training.reports import peak_memory_bytes
+from hrdet_cli.runs.build.detector import build_detector
+from hrdet_cli.specs.loading import load_spec
+
+from .family_step import TRAINS_ALL
+from .reporting import show_table
+from .step_time import NUM_BOXES, NUM_CLASSES, Step, timed_step
+
+WAYS = ("off", "norms", "modules")
+
+
+def main() -> None:
+    """Print a row for each way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("preset", nargs="?", default="hrnet-w18")
+    parser.add_argument("--canvas", nargs=2, type=int, default=(800, 512), help="width and height")
+    parser.add_argument("--pictures", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=5, help="steps of each way that count")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    width, height = arguments.canvas
+    case = (arguments.preset, arguments.pictures, Size(height, width), arguments.threads)
+    gib = {way: memory_apart(way, *case) for way in WAYS}
+    torch.set_num_threads(arguments.threads)
+    steps = {way: build_step(way, *case[:3]) for way in WAYS}
+    for step in steps.values():  # warm up
+        step()
+    rounds = [{way: step().cpu_seconds for way, step in steps.items()} for _ in range(arguments.steps)]
+    show_table(
+        f"Training step, {arguments.preset}, {arguments.pictures} pictures of {width}x{height}, float32, "
+        f"{arguments.threads} threads, medians of {arguments.steps} steps",
+        ["recomputed", "GiB", "ratio", "CPU seconds", "ratio"],
+        [
+            [
+                way,
+                f"{gib[way]:.2f}",
+                f"{gib[way] / gib['off']:.2f}",
+                f"{median(seconds[way] for seconds in rounds):.2f}",
+                f"{median(seconds[way] / seconds['off'] for seconds in rounds):.2f}",
+            ]
+            for way in WAYS
+        ],
+    )
+
+
+def memory_apart(way: str, preset: str, num_pictures: int, canvas: Size, num_threads: int) -> float:
+    """GiB, in a fresh process: the highest memory of one that has done something never falls again."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(memory_of, way, preset, num_pictures, canvas, num_threads).result()
+
+
+def memory_of(way: str, preset: str, num_pictures: int, canvas: Size, num_threads: int) -> float:
+    """GiB that two steps take in this process."""
+    device = torch.device("cpu")
+    imported_bytes = peak_memory_bytes(device)
+    torch.set_num_threads(num_threads)
+    step = build_step(way, preset, num_pictures, canvas)
+    step(), step()
+    return (peak_memory_bytes(device) - imported_bytes) / 2**30
+
+
+def build_step(way: str, preset: str, num_pictures: int, canvas: Size) -> Step:
+    """A step of a detector with random weights whose layers all train."""
+    images, targets = draw_batch(num_pictures, canvas)
+    torch.manual_seed(0)
+    spec = load_spec(preset=preset, settings=[*TRAINS_ALL, f"model.activation_checkpointing={way}"]).spec
+    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+    return timed_step(detector, lambda: detector(images, targets))
+
+
+def draw_batch(num_pictures: int, canvas: Size) -> tuple[ImageBatch, Targets]:
+    """Noise with random boxes."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand((num_pictures, NUM_BOXES, 2), generator=generator)
+    corners *= torch.tensor([canvas.width, canvas.height]) * 0.6
+    sides = (torch.rand((num_pictures, NUM_BOXES, 2), generator=generator) * 0.3 + 0.05) * canvas.height
+    shape = (num_pictures, 3, canvas.height, canvas.width)
+    images = ImageBatch(
+        pixels=torch.randint(256, shape, dtype=torch.uint8, generator=generator),
+        sizes=torch.tensor([[canvas.height, canvas.width]] * num_pictures),
+        keys=torch.arange(num_pictures),
+    )
+    targets = Targets(
+        boxes=torch.cat((corners, corners + sides), dim=2),
+        labels=torch.randint(NUM_CLASSES, (num_pictures, NUM_BOXES), generator=generator),
+        is_valid=torch.ones((num_pictures, NUM_BOXES), dtype=torch.bool),
+    )
+    return images, targets
+
+
+if __name__ == "__main__":
+    main()
