@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.distributed.activity import ACTIVITY
 from hrdet_cli.engine.distributed.side_group import SideGroup, SumUnderWay
-from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 from hrdet_cli.engine.training.gradients import GradientAverager
 from tests.distributed.process_group import gloo_group, run_processes
 
@@ -33,7 +33,7 @@ class Branches(nn.Module):
         self.double()
         self.stem.weight.data = self.stem.weight.data.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, picture: Tensor, order: Sequence[int], *, recompute: bool = False) -> Tensor:
+    def forward(self, picture: Tensor, order: Sequence[int], *, recompute: Recomputation = "off") -> Tensor:
         features = run_segment(self.stem, picture, recompute=recompute)
         parts = [self.branches[index](features).tanh() for index in order]
         found: Tensor = self.head(torch.stack(parts).sum(0).mean((2, 3)))
@@ -101,7 +101,7 @@ def events_of_a_step() -> list[str]:
     return events
 
 
-def second_step(rank: int, name: str, *, recompute: bool = False) -> dict[str, Tensor | None]:
+def second_step(rank: int, name: str, *, recompute: Recomputation = "off") -> dict[str, Tensor | None]:
     """The means of a step after one in which every branch was used."""
     model = build()
     averager = GradientAverager([*model.parameters()], bucket_bytes=BUCKET_BYTES)
@@ -133,7 +133,7 @@ def work(rank: int, folder: str) -> None:
     with gloo_group(Path(folder, "store"), rank=rank, size=NUM_PROCESSES):
         results: dict[str, Any] = {name: second_step(rank, name) for name in ORDERS}
         results["again"] = second_step(rank, "same")
-        results["recomputed"] = second_step(rank, "same", recompute=True)
+        results["recomputed"] = second_step(rank, "same", recompute="modules")
         results["events"] = events_of_a_step()
         results["outside"] = outside(rank)
         torch.save(results, Path(folder, f"{rank}.pt"))

@@ -164,11 +164,11 @@ class _EnteredAnew(AbstractContextManager[None]):
         return self._context.__exit__(kind, error, trace)
 
 
-class _KeptMaps(TorchDispatchMode):
+class _KeptMaps(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While inside, what convolutions put out is noted."""
 
     def __init__(self, maps: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._maps = maps
 
     def __torch_dispatch__(
@@ -180,11 +180,11 @@ class _KeptMaps(TorchDispatchMode):
         return output
 
 
-class _RepeatedMaps(TorchDispatchMode):
+class _RepeatedMaps(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While inside, convolutions put out what was noted, and compute nothing."""
 
     def __init__(self, maps: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._left = iter(maps)
 
     def __torch_dispatch__(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
-from hrdet_cli.engine.norm.recompute import run_segment
+from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d, normalise, normalise_together
 from hrdet_cli.engine.norm.valid_area import ValidArea, ValidRegions
 from hrdet_cli.engine.structures import Size
@@ -208,7 +208,8 @@ class Segment(nn.Module):
 def test_recomputing_changes_no_bit_and_counts_a_batch_once() -> None:
     kept = Segment()
     recomputed = copy.deepcopy(kept)
-    for segment, recompute in ((kept, False), (recomputed, True)):
+    ways: tuple[tuple[Segment, Recomputation], ...] = ((kept, "off"), (recomputed, "modules"))
+    for segment, recompute in ways:
         y = run_segment(segment, seeded(*SHAPES[0], seed=0).requires_grad_(), AREA, recompute=recompute)
         y.square().sum().backward()
     assert recomputed.norm.num_batches_tracked == 1
