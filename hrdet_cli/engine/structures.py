@@ -61,12 +61,12 @@ class ImageBatch:
         return Size(self.pixels.shape[-2], self.pixels.shape[-1])
 
     def to(self, device: torch.device) -> Self:
-        """Copy to a device, asynchronously where the memory is pinned."""
-        return type(self)(*(t.to(device, non_blocking=True) for t in (self.pixels, self.sizes, self.keys)))
+        """Copy to a device, to a GPU without waiting where the memory is pinned."""
+        return type(self)(*(_copied(values, device) for values in (self.pixels, self.sizes, self.keys)))
 
     def pin_memory(self) -> Self:
-        """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
-        return type(self)(*(t.pin_memory() for t in (self.pixels, self.sizes, self.keys)))
+        """Copy into page-locked memory."""
+        return type(self)(*(values.pin_memory() for values in (self.pixels, self.sizes, self.keys)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,22 @@ class Targets:
     semantic: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
-        """Copy to a device, asynchronously where the memory is pinned."""
-        return self._each(lambda values: values.to(device, non_blocking=True))
+        """Copy to a device, to a GPU without waiting where the memory is pinned."""
+        return self._each(lambda values: _copied(values, device))
 
     def pin_memory(self) -> Self:
-        """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
+        """Copy into page-locked memory."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, copy: Callable[[Tensor], Tensor]) -> Self:
         masks = None if self.masks is None else copy(self.masks)
         semantic = None if self.semantic is None else copy(self.semantic)
         return type(self)(copy(self.boxes), copy(self.labels), copy(self.is_valid), masks, semantic)
+
+
+def _copied(values: Tensor, device: torch.device) -> Tensor:
+    """On a device; the host waits for what it gets itself."""
+    return values.to(device, non_blocking=device.type != "cpu")
 
 
 @dataclass(frozen=True, slots=True)

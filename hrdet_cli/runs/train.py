@@ -189,7 +189,7 @@ def _save_bad_batch(run: TrainingRun) -> Path | None:
     if not isinstance(batch, Batch):
         return None
     try:
-        batch.save(file, class_names=run.plan.class_names)
+        batch.cpu().save(file, class_names=run.plan.class_names)
     except (OSError, RuntimeError):  # torch's writer hides some OSErrors behind a RuntimeError
         return None
     return file
@@ -198,7 +198,7 @@ def _save_bad_batch(run: TrainingRun) -> Path | None:
 def _picture_batch(run: TrainingRun, step: int) -> None:
     batch = run.trainer.last_batch
     if isinstance(batch, Batch):
-        sheet = draw_batch_sheet(batch, run.plan.class_names)
+        sheet = draw_batch_sheet(batch.cpu(), run.plan.class_names)
         file = run.folder.pictures / f"train-batch-{step}.png"
         save_picture(sheet, file)
         run.trackers.add_picture("train-batch", file, step)

@@ -2,12 +2,15 @@
 
 All make the same batches of the same pictures, with the same sizes and flips, in turn. What counts is CPU
 time: all files are in the page cache, and other work on the machine then disturbs little.
+
+A worker's part is what it hands over, without padding, as mmdetection's workers do. The whole has the canvas
+in it, as the path of 2019 has, filled by a CPU; a GPU fills its own.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -21,6 +24,8 @@ from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.loader import TrainingLoader
 from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
+from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import open_part
@@ -35,6 +40,7 @@ NUM_COCO_PICTURES = 118_287
 HEIGHT, WIDTH = 480, 640
 
 OURS, OURS_ZIP = "hrdet, from a folder", "hrdet, from a zip"
+WORKER = "hrdet's worker, from a folder"
 DECODE, WORK = "decode alone", "decode and resize alone"
 OLD, OLD_ZIP = "2019, from a folder", "2019, from a zip"
 MMDET = "mmdetection 3, from a folder"
@@ -53,10 +59,10 @@ class Goal:
 
 
 GOALS = (
-    Goal(OLD, OURS, ">= 8x"),
+    Goal(OLD, OURS, ">= 9x"),
     Goal(OLD_ZIP, OURS_ZIP, ">= 200x"),
-    Goal(MMDET, OURS, ">= 1.3x"),
-    Goal(OURS, WORK, "<= 1.3x"),
+    Goal(MMDET, WORKER, ">= 1.3x"),
+    Goal(WORKER, WORK, "<= 1.2x"),
 )
 
 
@@ -82,13 +88,13 @@ def main() -> None:
         [[way, f"{1 / median(of):.3g}", f"{1000 * median(of):.2f}"] for way, of in seconds.items()],
         notes=[
             f"hrdet reads the zip's directory once, in {opening:.2f} s; 2019 for each picture.",
-            "hrdet and 2019 end with a padded batch, mmdetection with pictures that the device pads.",
+            "hrdet and 2019 end with a padded batch, workers with pictures that the device pads.",
         ],
     )
     show_table(
         "Time of one to that of another, medians over batches",
         ["", "ratio", "goal"],
-        [*ratios(seconds), ["bytes to the device, hrdet : 2019", f"{num_bytes:.4f}x", "<= 0.25x"]],
+        [*ratios(seconds), ["bytes to the device, hrdet : 2019", f"{num_bytes:.4f}x", "<= 0.15x"]],
     )
 
 
@@ -111,14 +117,17 @@ class Ways:
     def __init__(self, root: Path) -> None:
         folder, archive = root / FOLDER, root / f"{FOLDER}.zip"
         self._plain, self._zipped = make_loader(root, images=folder), make_loader(root, images=archive)
+        self._worker = make_loader(root, images=folder)
         self._read = path_of_2019.reader_of_folder(folder)
         self._read_member = path_of_2019.reader_of_zip(archive)
         self._from_folder = self._from_zip = self._plain.batches(0)
+        self._unpadded = unpadded(self._worker, 0)
 
     def begin(self, epoch: int) -> list[Work]:
         """Begin an epoch; gives its batches in their order."""
         batches = [Work(batch.records, batch.images.canvas) for batch in self._plain.batches(epoch)]
         self._from_folder, self._from_zip = self._plain.batches(epoch), self._zipped.batches(epoch)
+        self._unpadded = unpadded(self._worker, epoch)
         return batches
 
     def in_turn(self, work: Work) -> dict[str, Callable[[], object]]:
@@ -126,6 +135,7 @@ class Ways:
         return {
             OURS: lambda: next(self._from_folder),
             OURS_ZIP: lambda: next(self._from_zip),
+            WORKER: lambda: next(self._unpadded),
             DECODE: lambda: [self._decode(record) for record in work.records],
             WORK: lambda: [move_pixels(self._decode(record), record.placement) for record in work.records],
             MMDET: lambda: path_of_mmdet3.make_batch(work.records, self._read),
@@ -135,13 +145,12 @@ class Ways:
 
     def compare_bytes(self) -> float:
         """Bytes that go to the device for a batch, ground truth and all, to those of 2019's pixels."""
-        batch = next(self._plain.batches(0))
-        values = [
-            getattr(part, field.name) for part in (batch.images, batch.targets) for field in fields(part)
-        ]
-        theirs = path_of_2019.make_batch(batch.records, self._read, batch.images.canvas)
-        ratio: float = sum(value.nbytes for value in values) / theirs.nbytes
-        return ratio
+        ours = theirs = 0
+        for batch in unpadded(self._worker, 0):
+            targets = [getattr(batch.targets, field.name) for field in fields(batch.targets)]
+            ours += sum(part.nbytes for part in [*batch.pictures, *targets] if part is not None)
+            theirs += path_of_2019.make_batch(batch.records, self._read, batch.canvas).nbytes
+        return ours / theirs
 
     def _decode(self, record: PictureRecord) -> Tensor:
         return decode_rgb(self._read(record.file_name), expected=record.original, name=record.file_name)
@@ -183,6 +192,11 @@ def make_loader(root: Path, *, images: Path) -> TrainingLoader:
         ],
     ).spec
     return build_training_loader(spec, open_part(spec.data, "train"), torch.device("cpu"))
+
+
+def unpadded(loader: TrainingLoader, epoch: int) -> Iterator[UnpaddedBatch]:
+    """What the loader's workers make of an epoch, made here."""
+    return loader._workers.make([*loader.steps.requests(epoch, World())])
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -55,11 +55,11 @@ class Scene:
         return load_spec(preset=self.preset, settings=[*of_scene, *settings]).spec
 
     def batch(self, num_pictures: int) -> Batch:
-        """Noise, in page-locked memory where there is a GPU to copy it to."""
+        """Noise on the device, where a loader's batches are."""
         batch = make_noise_batch(
             self.canvas, num_pictures=num_pictures, num_boxes=NUM_BOXES, num_classes=NUM_CLASSES
         )
-        return batch.pin_memory() if self.device.type == "cuda" else batch
+        return batch.to(self.device)
 
 
 class _SameBatch:

@@ -77,7 +77,7 @@ def test_waits_are_counted_by_the_line_that_waits() -> None:
 def test_a_step_on_a_cpu_computes_as_its_scene_says() -> None:
     scene = Scene(preset="demo", canvas=Size(64, 96), precision="bfloat16", device=CPU)
     assert scene.spec().run.precision == "bfloat16"
-    assert not scene.batch(2).images.pixels.is_pinned()
+    assert scene.batch(2).images.pixels.device == CPU
     assert len(scene.batch(2)) == 2
 
 

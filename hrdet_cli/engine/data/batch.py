@@ -118,12 +118,12 @@ class Batch:
         return self.images.sizes.prod(dim=1).sum().item() / (len(self) * self.images.canvas.num_pixels)
 
     def to(self, device: torch.device) -> Self:
-        """Copy to a device, asynchronously where the memory is pinned; the records stay."""
+        """Copy to a device, to a GPU without waiting where the memory is pinned; the records stay."""
         return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
-    def pin_memory(self) -> Self:
-        """Copy into page-locked memory; called by ``torch.utils.data.DataLoader``."""
-        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+    def cpu(self) -> Self:
+        """Copy to host memory."""
+        return self.to(torch.device("cpu"))
 
     def save(self, path: Path, *, class_names: Sequence[str]) -> None:
         """Write the batch and its K class names as tensors and plain values, for ``load_batch``.

@@ -1,24 +1,33 @@
-"""Puts samples on one canvas."""
+"""Makes batches of samples: ground truth in padded rows, pictures that are to lie on one canvas."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Batch, PictureFault, Sample
+from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, ImageBatch, Targets
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, Targets
 
 _FEWEST_ROWS = 8
 
 
-def pad_pictures(
-    samples: Sequence[Sample], canvas: Size, *, fewest_boxes: int = 0, memory: WorkerMemory | None = None
-) -> Batch:
-    """Collate samples: pictures in the top left corners of a canvas of zeros, ground truth in padded rows.
+def pad_pictures(samples: Sequence[Sample], canvas: Size) -> Batch:
+    """A batch in host memory; the arguments are those of `collate`."""
+    return collate(samples, canvas).padded(torch.device("cpu"))
+
+
+def collate(
+    samples: Sequence[Sample],
+    canvas: Size,
+    *,
+    fewest_boxes: int = 0,
+    mask_memory: WorkerMemory | None = None,
+) -> UnpaddedBatch:
+    """Make a batch of samples, without copying a pixel.
 
     The number of ground-truth rows is the smallest of 8, 16, 32, 64, ... that holds the fullest picture: few
     static shapes, and no box is ever left out.
@@ -26,26 +35,11 @@ def pad_pictures(
     Args:
         samples: Pictures that fit the canvas; there may be none. All have masks, or none has; label maps
             likewise.
-        canvas: What they lie on.
+        canvas: What they are to lie on.
         fewest_boxes: There are rows for as many, however few the fullest picture has.
-        memory: Where pixels and masks go; None gets new memory.
+        mask_memory: Where masks go; None gets new memory.
     """
-    records = tuple(sample.record for sample in samples)
-    sizes = [record.placement.placed for record in records]
     num_rows = num_box_rows(max([fewest_boxes, *(len(sample.labels) for sample in samples)]))
-    # As decoders give pixels and convolutions like them.
-    shapes: list[tuple[int, ...]] = [(len(samples), canvas.height, canvas.width, 3)]
-    if samples and (first := samples[0].masks) is not None:
-        shapes.append((len(samples), num_rows, *first.shape[1:]))
-    rows_of_triples, *masks = (memory.take if memory else _new_memory)(*shapes)
-    _pad_pixels(samples, rows_of_triples)
-    for padded in masks:
-        _pad_masks(samples, padded)
-    images = ImageBatch(
-        pixels=rows_of_triples.permute(0, 3, 1, 2),
-        sizes=torch.tensor([(size.height, size.width) for size in sizes], dtype=torch.int64).reshape(-1, 2),
-        keys=torch.tensor([sample.key for sample in samples], dtype=torch.int64),
-    )
     damaged = tuple(
         PictureFault(sample.record.file_name, sample.damage)
         for sample in samples
@@ -53,35 +47,32 @@ def pad_pictures(
     )
     targets = replace(
         _pad_targets(samples, num_rows),
-        masks=masks[0] if masks else None,
+        masks=_pad_masks(samples, num_rows, mask_memory),
         semantic=_pad_labels(samples, canvas),
     )
-    return Batch(images=images, targets=targets, records=records, damaged=damaged)
+    return UnpaddedBatch(
+        pictures=[sample.pixels for sample in samples],
+        canvas=canvas,
+        keys=[sample.key for sample in samples],
+        targets=targets,
+        records=tuple(sample.record for sample in samples),
+        damaged=damaged,
+    )
 
 
-def _pad_pixels(samples: Sequence[Sample], rows_of_triples: Tensor) -> None:
-    """Write each pixel of ``(N, H, W, 3)`` once."""
-    canvases = rows_of_triples.numpy()  # which copies rows faster than torch
-    for canvas, sample in zip(canvases, samples, strict=True):
-        size = sample.record.placement.placed
-        canvas[: size.height, : size.width] = sample.pixels.permute(1, 2, 0).numpy()
-        canvas[: size.height, size.width :] = 0
-        canvas[size.height :] = 0
-
-
-def _pad_masks(samples: Sequence[Sample], padded: Tensor) -> None:
-    """Write each cell of ``(N, G, M, M)`` once."""
-    for rows, sample in zip(padded.numpy(), samples, strict=True):
+def _pad_masks(samples: Sequence[Sample], num_rows: int, memory: WorkerMemory | None) -> Tensor | None:
+    """``(N, G, M, M)``, each cell written once."""
+    if not samples or (first := samples[0].masks) is None:
+        return None
+    shape = (len(samples), num_rows, *first.shape[1:])
+    padded = torch.empty(shape, dtype=torch.uint8) if memory is None else memory.take(shape)
+    for rows, sample in zip(padded.numpy(), samples, strict=True):  # which copies rows faster than torch
         if sample.masks is None:
             raise ValueError(f"{sample.record.file_name} has no masks, and others of its batch do")
         count = len(sample.masks)
         rows[:count] = sample.masks.numpy()
         rows[count:] = 0
-
-
-def _new_memory(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """From numpy, which asks the kernel for large pages: small ones cost more to get than to write."""
-    return tuple(torch.from_numpy(np.empty(shape, dtype=np.uint8)) for shape in shapes)
+    return padded
 
 
 def num_box_rows(most_boxes: int) -> int:

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
@@ -19,7 +20,7 @@ from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.object_bitmaps import tighten_boxes
 from hrdet_cli.engine.data.pixel_changes import PixelChange, change_pixels
-from hrdet_cli.engine.data.pixels import cut_pixels, move_pixels
+from hrdet_cli.engine.data.pixels import cut_pixels, move_pixels, settle_pixels
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import place_picture
@@ -97,8 +98,17 @@ class PictureDataset:
             self.annotations, self.augmentation, seed=self.seed, epoch=epoch, showing=showing, scale=scale
         )
 
-    def sample(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Sample:
-        """The sample of one showing of a picture; the arguments are those of ``placement_of``.
+    def sample(
+        self, epoch: int, showing: Showing, *, scale: Scale | None = None, room: Tensor | None = None
+    ) -> Sample:
+        """The sample of one showing of a picture.
+
+        Args:
+            epoch: As of ``placement_of``.
+            showing: Likewise.
+            scale: Likewise.
+            room: ``(B,)`` uint8 memory, at the beginning of which the pixels will be; B is at least their
+                number. None takes new memory.
 
         Raises:
             DataError: The picture, one whose objects are pasted onto it, or a label map is missing, damaged
@@ -106,15 +116,21 @@ class PictureDataset:
         """
         key = showing.key(seed=self.seed, epoch=epoch)
         placement = self.placement_of(epoch, showing, scale=scale)
-        sample, segmentations = self._place(showing.index, placement, key)
-        generator = generator_for(paste_key(key))
-        if segmentations is not None and generator.random() < self.paste_probability:
-            sample = paste_objects(
-                DrawnPicture(sample, segmentations), self._draw_source(generator, scale), generator
-            )
-        pixels, words = change_pixels(sample.pixels, self.pixel_changes, generator_for(pixels_key(key)))
-        record = replace(sample.record, changes=(*sample.record.changes, *words))
-        return replace(sample, pixels=pixels, record=record)
+        sample, segmentations = self._place(showing.index, placement, key, room)
+        if segmentations is not None and self.paste_probability > 0:
+            sample = self._paste(DrawnPicture(sample, segmentations), scale)
+        if self.pixel_changes:
+            pixels, words = change_pixels(sample.pixels, self.pixel_changes, generator_for(pixels_key(key)))
+            record = replace(sample.record, changes=(*sample.record.changes, *words))
+            sample = replace(sample, pixels=pixels, record=record)
+        return sample if room is None else replace(sample, pixels=settle_pixels(sample.pixels, room))
+
+    def _paste(self, onto: DrawnPicture, scale: Scale | None) -> Sample:
+        """A picture with objects of another one or, as chance has it, without."""
+        generator = generator_for(paste_key(onto.sample.key))
+        if generator.random() >= self.paste_probability:
+            return onto.sample
+        return paste_objects(onto, self._draw_source(generator, scale), generator)
 
     def _draw_source(self, generator: np.random.Generator, scale: Scale | None) -> DrawnPicture:
         """Any picture with targets, placed anew, whose objects go onto another.
@@ -141,7 +157,9 @@ class PictureDataset:
             raise ValueError("objects are pasted by their masks, and there are none")
         return DrawnPicture(sample, segmentations)
 
-    def _place(self, index: int, placement: Placement, key: int) -> tuple[Sample, Segmentations | None]:
+    def _place(
+        self, index: int, placement: Placement, key: int, room: Tensor | None = None
+    ) -> tuple[Sample, Segmentations | None]:
         """A picture where its placement says, and the segmentations of its targets if they have masks."""
         name, original = self.name_of(index), self.annotations.size_of(index)
         window = self.annotations.window_of(index)
@@ -162,7 +180,7 @@ class PictureDataset:
         if self.label_maps is not None:
             semantic = torch.from_numpy(self.label_maps.read(name, original, placement, window))
         sample = Sample(
-            pixels=move_pixels(pixels, placement),
+            pixels=move_pixels(pixels, placement, room),
             boxes=torch.from_numpy(moved),
             labels=torch.from_numpy(labels),
             key=key,

@@ -1,7 +1,8 @@
-"""Batches on the device, the next one copied there while the current step computes."""
+"""Batches on the device, the next one copied and padded there while the current step computes."""
 
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Self
 
 import torch
@@ -16,7 +17,7 @@ def copy_stream(device: torch.device) -> torch.cuda.Stream | None:
 
 
 class DeviceFeed:
-    """Hands over batches in their order, each in host memory and on the device.
+    """Hands over batches in their order, on the device.
 
     After a step that calls `fetch_ahead` when all its work is enqueued, the next batch is on the device: on a
     GPU it was copied from page-locked memory beside the step's kernels, on a stream of its own. Without the
@@ -25,14 +26,14 @@ class DeviceFeed:
     Typical use::
 
         feed = DeviceFeed(loader.batches(epoch), device, copying=copy_stream(device))
-        for batch, on_device in feed:
-            loss = enqueue(on_device)
+        for batch in feed:
+            loss = enqueue(batch)
             feed.fetch_ahead()
             loss.item()  # wait for the device
             print(feed.waited_seconds())
 
     Args:
-        batches: In host memory; page-locked, so that copies need not wait.
+        batches: What a loader gives, which copies and pads each when it is taken, or in any memory.
         device: Where they go.
         copying: What `copy_stream` gives for the device. One is enough for a process: memory that was
             allocated on a stream is free for that stream alone.
@@ -44,15 +45,15 @@ class DeviceFeed:
         self._batches = iter(batches)
         self._device = device
         self._copying = copying
-        self._ahead: tuple[Batch, Batch] | Exception | None = None
+        self._ahead: Batch | Exception | None = None
         self._seconds = 0.0
         self._idle_spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> tuple[Batch, Batch]:
-        """The next batch, in host memory and on the device.
+    def __next__(self) -> Batch:
+        """The next batch.
 
         Raises:
             DataError: A picture is missing or damaged. What `fetch_ahead` meets is told here, so that it does
@@ -62,7 +63,7 @@ class DeviceFeed:
         if isinstance(fetched, Exception):
             raise fetched
         if self._copying is not None:
-            _hand_over(fetched[1], self._copying, torch.cuda.current_stream(self._device))
+            _hand_over(fetched, self._copying, torch.cuda.current_stream(self._device))
         return fetched
 
     def fetch_ahead(self) -> None:
@@ -93,7 +94,7 @@ class DeviceFeed:
         self._idle_spans.clear()
         return seconds
 
-    def _await_next(self) -> tuple[Batch, Batch] | Exception:
+    def _await_next(self) -> Batch | Exception:
         """The next batch; where it was not fetched ahead, work stands still for it."""
         if self._ahead is None:
             started = time.perf_counter()
@@ -101,15 +102,12 @@ class DeviceFeed:
             self._seconds += time.perf_counter() - started
         return self._ahead
 
-    def _fetch(self) -> tuple[Batch, Batch] | Exception:
+    def _fetch(self) -> Batch | Exception:
         try:
-            batch = next(self._batches)
+            with nullcontext() if self._copying is None else torch.cuda.stream(self._copying):
+                return next(self._batches).to(self._device)
         except Exception as error:  # the end of the batches among them
             return error
-        if self._copying is None:
-            return batch, batch.to(self._device)
-        with torch.cuda.stream(self._copying):
-            return batch, batch.to(self._device)
 
 
 def _timed_event() -> torch.cuda.Event:

@@ -1,21 +1,25 @@
-"""Batches for training and for evaluation, made by worker processes."""
+"""Batches for training and for evaluation, made by worker processes and padded on the device."""
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Self
 
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from hrdet_cli.engine.data.batch import Batch, PictureFault, Sample
-from hrdet_cli.engine.data.collation import pad_pictures
+from hrdet_cli.engine.data.collation import collate
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
 from hrdet_cli.engine.data.samplers import evaluation_batches
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.spare_pictures import SparePictures
 from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.views import Samples
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.data.workers import NUM_BATCHES_AHEAD, BatchWorkers
@@ -37,7 +41,7 @@ class TrainingLoader:
         steps: What is decided about the steps of all processes, for the same pictures and augmentation.
         world: Which process this is.
         num_workers: Worker processes; with 0 this process makes the batches itself.
-        pin_memory: Whether batches come in page-locked memory, for faster copies to a GPU.
+        device: Where batches are padded.
         skips_broken: Whether another picture takes the place of one that cannot be read; see
             ``Batch.broken``.
         has_equal_rows: Whether targets of all batches have as many rows as those of the fullest picture need.
@@ -53,22 +57,23 @@ class TrainingLoader:
         steps: TrainingSteps,
         world: World,
         num_workers: int,
-        pin_memory: bool,
+        device: torch.device,
         skips_broken: bool = False,
         has_equal_rows: bool = False,
     ) -> None:
         self.steps = steps
         self._world = world
+        self._device = device
         spares = SparePictures(dataset, steps.indices) if skips_broken else None
         self._workers = BatchWorkers(
-            _PaddedBatches(
+            _UnpaddedBatches(
                 dataset,
                 steps.padding,
                 spares=spares,
                 fewest_boxes=steps.most_boxes if has_equal_rows else 0,
             ),
             num_workers=num_workers,
-            pin_memory=pin_memory,
+            pin_memory=device.type == "cuda",
         )
 
     @property
@@ -82,7 +87,7 @@ class TrainingLoader:
         return self.steps.batch_size
 
     def batches(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
-        """This process's batches of an epoch, in order; ends a pass that is still under way.
+        """This process's batches of an epoch, in order, on the device; ends a pass that is still under way.
 
         Args:
             epoch: Counted from 0.
@@ -95,7 +100,7 @@ class TrainingLoader:
 
     def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
         """Any batches, in order, as ``batches`` does."""
-        return self._workers.make(requests)
+        return (batch.padded(self._device) for batch in self._workers.make(requests))
 
     def close(self) -> None:
         """Stop the workers."""
@@ -120,7 +125,7 @@ class EvaluationLoader:
         world: Which process this is.
         padding: The canvas of each picture.
         num_workers: As for ``TrainingLoader``.
-        pin_memory: As for ``TrainingLoader``.
+        device: As for ``TrainingLoader``.
         leaves_out_broken: Whether a picture that cannot be read is left out of its batch, in which there may
             be no picture then; see ``Batch.broken``.
     """
@@ -133,7 +138,7 @@ class EvaluationLoader:
         world: World,
         padding: SmallestCanvas,
         num_workers: int,
-        pin_memory: bool,
+        device: torch.device,
         leaves_out_broken: bool = False,
     ) -> None:
         self._dataset = dataset
@@ -142,10 +147,11 @@ class EvaluationLoader:
         batches = evaluation_batches(canvases=self._canvases, batch_size=batch_size)
         self._num_rounds = math.ceil(len(batches) / world.size)
         self._batches = batches[world.rank :: world.size]
+        self._device = device
         self._workers = BatchWorkers(
-            _PaddedBatches(dataset, padding, leaves_out_broken=leaves_out_broken),
+            _UnpaddedBatches(dataset, padding, leaves_out_broken=leaves_out_broken),
             num_workers=num_workers,
-            pin_memory=pin_memory,
+            pin_memory=device.type == "cuda",
         )
 
     def __len__(self) -> int:
@@ -167,12 +173,13 @@ class EvaluationLoader:
         return self._num_rounds
 
     def batches(self) -> Iterator[Batch]:
-        """This process's batches; ends a pass that is still under way.
+        """This process's batches, on the device; ends a pass that is still under way.
 
         Raises:
             DataError: A picture is missing or damaged; while iterating.
         """
-        return self._workers.make([BatchRequest(0, tuple(map(Showing, batch))) for batch in self._batches])
+        requests = [BatchRequest(0, tuple(map(Showing, batch))) for batch in self._batches]
+        return (batch.padded(self._device) for batch in self._workers.make(requests))
 
     def close(self) -> None:
         """Stop the workers."""
@@ -185,7 +192,7 @@ class EvaluationLoader:
         self.close()
 
 
-class _PaddedBatches(Dataset["Batch | HrdetError"]):
+class _UnpaddedBatches(Dataset["UnpaddedBatch | HrdetError"]):
     """Whole batches on request.
 
     An error is returned, not raised: torch would bury its message in a worker's traceback.
@@ -205,34 +212,44 @@ class _PaddedBatches(Dataset["Batch | HrdetError"]):
         self._spares = spares
         self._leaves_out_broken = leaves_out_broken
         self._fewest_boxes = fewest_boxes
-        self._memory = WorkerMemory(NUM_BATCHES_AHEAD + 1)
 
-    def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+    @cached_property
+    def _memories(self) -> tuple[WorkerMemory, WorkerMemory]:
+        """Of the process that makes the batches, for pixels and for masks."""
+        if get_worker_info() is None:
+            return WorkerMemory(1, is_shared=False), WorkerMemory(1, is_shared=False)
+        return WorkerMemory(NUM_BATCHES_AHEAD + 1), WorkerMemory(NUM_BATCHES_AHEAD + 1)
+
+    def __getitem__(self, request: BatchRequest) -> UnpaddedBatch | HrdetError:
+        pixel_memory, mask_memory = self._memories
         broken: list[PictureFault] = []
         try:
             canvas = self._canvas_of(request)
-            drawn = [self._sample(showing, request, canvas, broken) for showing in request.showings]
+            rooms = pixel_memory.take((len(request.showings), 3 * canvas.num_pixels))
+            drawn = [
+                self._sample(showing, request, canvas, room, broken)
+                for showing, room in zip(request.showings, rooms, strict=True)
+            ]
             samples = [sample for sample in drawn if sample is not None]
-            memory = None if get_worker_info() is None else self._memory
-            batch = pad_pictures(samples, canvas, fewest_boxes=self._fewest_boxes, memory=memory)
+            batch = collate(samples, canvas, fewest_boxes=self._fewest_boxes, mask_memory=mask_memory)
             return replace(batch, broken=tuple(broken))
         except (DataError, OutOfMemoryError) as error:
             return error
 
     def _sample(
-        self, showing: Showing, request: BatchRequest, canvas: Size, broken: list[PictureFault]
+        self, showing: Showing, request: BatchRequest, canvas: Size, room: Tensor, broken: list[PictureFault]
     ) -> Sample | None:
         """A picture's sample; where it cannot be read, a spare one or none, if that is wanted, and a note."""
         epoch, scale = request.epoch, request.scale
         try:
-            return self._pictures.sample(epoch, showing, scale=scale)
+            return self._pictures.sample(epoch, showing, scale=scale, room=room)
         except DataError as error:
             if self._spares is None and not self._leaves_out_broken:
                 raise
             broken.append(PictureFault(self._pictures.name_of(showing.index), str(error)))
             if self._spares is None:
                 return None
-            return self._spares.replace(showing, error, epoch=epoch, scale=scale, canvas=canvas)
+            return self._spares.replace(showing, error, epoch=epoch, scale=scale, canvas=canvas, room=room)
 
     def _canvas_of(self, request: BatchRequest) -> Size:
         pictures = self._pictures

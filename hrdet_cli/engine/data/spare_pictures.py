@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Sample
 from hrdet_cli.engine.data.dataset import PictureDataset
@@ -29,7 +30,14 @@ class SparePictures:
         self._indices = indices
 
     def replace(
-        self, broken: Showing, error: DataError, *, epoch: int, scale: Scale | None, canvas: Size
+        self,
+        broken: Showing,
+        error: DataError,
+        *,
+        epoch: int,
+        scale: Scale | None,
+        canvas: Size,
+        room: Tensor | None = None,
     ) -> Sample:
         """Another picture that can be read and fits the canvas of the batch.
 
@@ -39,6 +47,7 @@ class SparePictures:
             epoch: Counted from 0.
             scale: That of the step; None draws one for the picture alone.
             canvas: What the picture has to fit.
+            room: As of ``PictureDataset.sample``.
 
         Raises:
             DataError: Of `MOST_DRAWS` pictures none serves.
@@ -48,7 +57,7 @@ class SparePictures:
             if placed.height > canvas.height or placed.width > canvas.width:
                 continue
             try:
-                return self._dataset.sample(epoch, spare, scale=scale)
+                return self._dataset.sample(epoch, spare, scale=scale, room=room)
             except DataError:
                 continue  # its own turn will name it
         raise DataError(

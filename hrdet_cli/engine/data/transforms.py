@@ -128,6 +128,8 @@ def move_boxes(
         boxes: ``(B, 4)`` in canvas pixels, clipped to the placed picture.
         is_kept: ``(B,)``; False for boxes that the crop cut off, by its own rule; always True without a crop.
     """
+    if len(boxes) == 0:  # most pictures have no crowd regions
+        return boxes, np.zeros(0, dtype=np.bool_)
     moved = resize_boxes(boxes, original, placement.resized, placement.resizing)
     if placement.crop is not None:
         moved -= np.array([placement.crop.left, placement.crop.top] * 2)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from torch import Tensor
+
 from hrdet_cli.engine.data.batch import Sample
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.showings import Showing
@@ -23,8 +25,10 @@ class Samples(Protocol):
     def placement_of(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Placement:
         """Where a sample's picture goes; reads no picture."""
 
-    def sample(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Sample:
-        """A sample; raises ``DataError`` where its picture cannot be read."""
+    def sample(
+        self, epoch: int, showing: Showing, *, scale: Scale | None = None, room: Tensor | None = None
+    ) -> Sample:
+        """A sample, its pixels in the memory given; raises ``DataError`` where its picture cannot be read."""
 
 
 class Views:
@@ -50,10 +54,12 @@ class Views:
         way, picture = self._in_way(showing)
         return way.placement_of(epoch, picture, scale=scale)
 
-    def sample(self, epoch: int, showing: Showing, *, scale: Scale | None = None) -> Sample:
+    def sample(
+        self, epoch: int, showing: Showing, *, scale: Scale | None = None, room: Tensor | None = None
+    ) -> Sample:
         """See ``Samples``."""
         way, picture = self._in_way(showing)
-        return way.sample(epoch, picture, scale=scale)
+        return way.sample(epoch, picture, scale=scale, room=room)
 
     def _in_way(self, showing: Showing) -> tuple[PictureDataset, Showing]:
         index, way = divmod(showing.index, len(self._ways))

@@ -1,6 +1,5 @@
-"""Memory of a worker process for the batches it hands to its parent, used again and again."""
+"""Memory for the batches that a worker process hands to its parent, used again and again."""
 
-import itertools
 import math
 import os
 
@@ -22,30 +21,32 @@ class WorkerMemory:
     Args:
         num_blocks: One more than the batches that are asked of a worker in advance: it may be making the last
             of these while the parent copies the batch before the first.
+        is_shared: Whether there is a parent to hand blocks to.
     """
 
-    def __init__(self, num_blocks: int) -> None:
+    def __init__(self, num_blocks: int, *, is_shared: bool = True) -> None:
         self._blocks = [torch.empty(0, dtype=torch.uint8) for _ in range(num_blocks)]
         self._next = 0
+        self._is_shared = is_shared
 
-    def take(self, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """The beginning of the next block, as uint8 of one shape after another; what is in it is anything.
+    def take(self, shape: tuple[int, ...]) -> Tensor:
+        """The beginning of the next block, as uint8 of a shape; what is in it is anything.
 
         Raises:
             OutOfMemoryError: There is too little shared memory.
         """
-        sizes = [math.prod(shape) for shape in shapes]
-        if len(self._blocks[self._next]) < sum(sizes):
-            self._blocks[self._next] = _new_shared(sum(sizes))
+        size = math.prod(shape)
+        if len(self._blocks[self._next]) < size:
+            self._blocks[self._next] = _new_block(size, is_shared=self._is_shared)
         block = self._blocks[self._next]
         self._next = (self._next + 1) % len(self._blocks)
-        ends = itertools.accumulate(sizes)
-        parts = zip(ends, sizes, shapes, strict=True)
-        return tuple(block[end - size : end].view(shape) for end, size, shape in parts)
+        return block[:size].view(shape)
 
 
-def _new_shared(size: int) -> Tensor:
+def _new_block(size: int, *, is_shared: bool) -> Tensor:
     block = torch.empty(size, dtype=torch.uint8)
+    if not is_shared:
+        return block
     try:
         block.share_memory_()  # type: ignore[no-untyped-call]
     except RuntimeError as error:

@@ -12,7 +12,6 @@ import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -21,9 +20,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.shortages import lack_of_open_files, lack_of_processes, shortage_of
 from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.worker_memory import lack_of_shared_memory, require_shared_memory
 from hrdet_cli.engine.distributed.worker import die_with
 from hrdet_cli.errors import HrdetError, LostProcessError
@@ -46,17 +45,21 @@ class BatchWorkers:
         pin_memory: Whether batches come in page-locked memory.
     """
 
-    def __init__(self, batches: Dataset[Batch | HrdetError], *, num_workers: int, pin_memory: bool) -> None:
+    def __init__(
+        self, batches: Dataset[UnpaddedBatch | HrdetError], *, num_workers: int, pin_memory: bool
+    ) -> None:
         self._batches = batches
         self._num_workers = num_workers
         self._pin_memory = pin_memory
         self._requests: list[BatchRequest] = []
-        self._loader: DataLoader[Batch | HrdetError] | None = None
+        self._loader: DataLoader[UnpaddedBatch | HrdetError] | None = None
         self._processes: list[BaseProcess] = []
-        self._pass: Generator[Batch] | None = None
+        self._pass: Generator[UnpaddedBatch] | None = None
 
-    def make(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
+    def make(self, requests: Sequence[BatchRequest]) -> Iterator[UnpaddedBatch]:
         """The batches requested, in order.  Workers serve one pass at a time: an unfinished one ends.
+
+        The memory of a batch is used again once the next one is asked for.
 
         Raises:
             HrdetError: Of a batch; while iterating.
@@ -91,13 +94,12 @@ class BatchWorkers:
         for process in self._processes:
             process.kill()
 
-    def _run(self) -> Generator[Batch]:
+    def _run(self) -> Generator[UnpaddedBatch]:
         try:
             for item in self._start_pass():  # no local name for it: a traceback would keep the workers alive
                 if isinstance(item, HrdetError):
                     raise item
-                # A worker will use the memory again; where batches are pinned, that was a copy already.
-                yield item if self._num_workers == 0 or self._pin_memory else _copy_of(item)
+                yield item
         except (RuntimeError, OSError, EOFError) as error:  # as torch noticed it, or a pipe that was cut
             raise self._why(error) from error
 
@@ -111,7 +113,7 @@ class BatchWorkers:
             raise error
         return _death_of_worker(exit_codes)
 
-    def _start_pass(self) -> Iterator[Batch | HrdetError]:
+    def _start_pass(self) -> Iterator[UnpaddedBatch | HrdetError]:
         with warnings.catch_warnings():
             # Presets are made for machines with many cores; more workers than cores only take turns. torch
             # warns where a loader is made, and again where its workers start.
@@ -123,7 +125,7 @@ class BatchWorkers:
             with deaths_noticed_when_waiting(), started_all_or_none(self._processes):
                 return iter(self._loader)
 
-    def _start(self) -> "DataLoader[Batch | HrdetError]":
+    def _start(self) -> "DataLoader[UnpaddedBatch | HrdetError]":
         return DataLoader(
             self._batches,
             batch_size=None,  # batches come whole from the dataset
@@ -167,14 +169,6 @@ def _death_of_worker(exit_codes: Sequence[int]) -> HrdetError:
 
 def _describe_end(exit_code: int) -> str:
     return f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
-
-
-def _copy_of(batch: Batch) -> Batch:
-    """A batch with pixels and masks of its own."""
-    images = replace(batch.images, pixels=batch.images.pixels.clone())
-    masks = batch.targets.masks
-    targets = batch.targets if masks is None else replace(batch.targets, masks=masks.clone())
-    return replace(batch, images=images, targets=targets)
 
 
 @contextmanager

@@ -63,10 +63,10 @@ class Trainer:
         model: On ``device``; gives `Losses` when it is called.
         optimiser: Holds the parameters that train; its groups have a factor each, see `build_optimiser`.
         schedule: Sets the learning rate of every step.
-        loader: Gives the batches, in host memory.
+        loader: Gives the batches.
         num_epochs: Number of epochs in the whole run.
         clip_norm: Gradients are scaled down so that their total L2 norm is at most this; None does not clip.
-        device: Where the batches are copied to.
+        device: Where the batches are, or are copied to.
         numerics: What each step computes in.
         stop_asked: Whether this process was asked to stop. It is called once a step and told to all processes
             along with the losses, so that they leave after the same step.
@@ -190,16 +190,13 @@ class Trainer:
             DeviceFeed(loaded, self._device, copying=self._copying), num_batches=self._accumulate_steps
         )
         raise_together(feed.failure(), what="start of an epoch")
-        for of_step in feed:
+        for batches in feed:
             enter_phase(f"step {self.step + 1}")
-            batches, on_device = zip(*of_step, strict=True)
             learning_rate = self._set_learning_rate()
             faulty = self._faults.untold(batches)
             self._stragglers.begin_step(self.step + 1)
             with self._numerics.applied():
-                outcome = self._maker.make(
-                    self.step + 1, batches, on_device, ahead=feed, has_faulty=any(faulty)
-                )
+                outcome = self._maker.make(self.step + 1, batches, ahead=feed, has_faulty=any(faulty))
             if outcome.has_faulty_pictures:
                 faulty = faulty.everywhere()
             if self._average is not None:
@@ -236,7 +233,7 @@ class Trainer:
         gradients of the first, and no other needs more memory.
 
         Args:
-            batch: Of which a step is made; none of the run's, perhaps; in host memory.
+            batch: Of which a step is made; none of the run's, perhaps; anywhere.
             makes_all: Make all batches of a step, so that its messages can be counted.
 
         Raises:
@@ -253,9 +250,8 @@ class Trainer:
         self._model.train()
 
         def make_step() -> None:
-            batches = [batch] * num_made
             with suppress(NonFiniteLossError), self._numerics.applied():
-                self._maker.make(self.step + 1, batches, [each.to(self._device) for each in batches])
+                self._maker.make(self.step + 1, [batch.to(self._device) for _ in range(num_made)])
 
         cost = measure(make_step, self._device)
         cost = replace(cost, seconds=cost.seconds * num_batches / num_made)

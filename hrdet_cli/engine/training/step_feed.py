@@ -6,8 +6,8 @@ from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.device_feed import DeviceFeed
 from hrdet_cli.errors import DataError
 
-StepBatches = list[tuple[Batch, Batch]]
-"""The batches of a step, each in host memory and on the device."""
+StepBatches = list[Batch]
+"""The batches of a step, on the device."""
 
 
 class StepFeed:

@@ -54,7 +54,7 @@ class StepMaker:
         stragglers: Have their times told along with the losses, too.
 
     Attributes:
-        last_batch: The last batch of the step last begun, in host memory; after a `NonFiniteLossError` the
+        last_batch: The last batch of the step last begun, on the device; after a `NonFiniteLossError` the
             first one of this process that has such a loss, if any has.
         is_last_batch_suspect: Whether, after a `NonFiniteLossError`, ``last_batch`` is one to look at: its
             own losses are not finite, or all losses are finite and only the gradient is not.
@@ -83,7 +83,6 @@ class StepMaker:
         self,
         step: int,
         batches: Sequence[Batch],
-        on_device: Sequence[Batch],
         *,
         ahead: StepFeed | None = None,
         has_faulty: bool = False,
@@ -98,8 +97,7 @@ class StepMaker:
 
         Args:
             step: Its number, counted from 1 over the whole run.
-            batches: Of the step, in host memory.
-            on_device: The same on the device.
+            batches: Of the step, on the device.
             ahead: Where the next batches come from; None where there are none.
             has_faulty: Whether this process has broken or damaged pictures to tell.
 
@@ -110,7 +108,7 @@ class StepMaker:
         """
         self.last_batch = batches[-1]
         self._optimiser.zero_grad(set_to_none=True)
-        losses = self._gradients.make(on_device)
+        losses = self._gradients.make(batches)
         own = losses.values.sum(dim=0)
         gradient_norm = self._clip_gradients()
         lacks_next = False

@@ -45,7 +45,7 @@ def build_training_loader(
         steps=build_steps(spec, part.annotations, num_processes=world.size),
         world=world,
         num_workers=spec.data.num_workers,
-        pin_memory=device.type == "cuda",
+        device=device,
         skips_broken=spec.data.broken_pictures == "skip",
         has_equal_rows=spec.run.compile == "step",  # else there would be a graph for each number of rows
     )
@@ -83,7 +83,7 @@ def build_evaluation_loader(
         world=current_world(),
         padding=SmallestCanvas(),
         num_workers=spec.data.num_workers,
-        pin_memory=device.type == "cuda",
+        device=device,
         leaves_out_broken=leaves_out_broken,
     )
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data.batch import PictureRecord, Sample
-from hrdet_cli.engine.data.collation import pad_pictures
+from hrdet_cli.engine.data.collation import collate, pad_pictures
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
@@ -44,9 +44,7 @@ def test_pictures_lie_unchanged_in_the_top_left_corner_of_a_canvas_of_zeros() ->
 
 @pytest.mark.parametrize(("fullest", "fewest", "rows"), [(3, 0, 8), (3, 20, 32), (40, 20, 64), (20, 20, 32)])
 def test_there_can_be_rows_for_more_boxes_than_a_batch_has(fullest: int, fewest: int, rows: int) -> None:
-    targets = pad_pictures(
-        [_sample(Size(8, 8), num_boxes=fullest)], Size(64, 64), fewest_boxes=fewest
-    ).targets
+    targets = collate([_sample(Size(8, 8), num_boxes=fullest)], Size(64, 64), fewest_boxes=fewest).targets
     assert targets.boxes.shape == (1, rows, 4)
     assert targets.is_valid.sum() == fullest
 
@@ -78,8 +76,8 @@ def test_a_key_of_63_bits_survives() -> None:
 def test_masks_are_padded_with_zeros_to_the_rows_of_their_boxes() -> None:
     samples = [_sample(Size(8, 8), num_boxes=count, key=count, mask_cells=16) for count in (9, 0, 2)]
     memory = WorkerMemory(1)
-    memory.take((3, 64, 64, 3), (3, 16, 16, 16))[1].fill_(7)  # what an earlier batch left
-    for batch in (pad_pictures(samples, Size(64, 64)), pad_pictures(samples, Size(64, 64), memory=memory)):
+    memory.take((3, 16, 16, 16)).fill_(7)  # what an earlier batch left
+    for batch in (collate(samples, Size(64, 64)), collate(samples, Size(64, 64), mask_memory=memory)):
         masks = batch.targets.masks
         assert masks is not None
         assert (masks.shape, masks.dtype) == ((3, 16, 16, 16), torch.uint8)

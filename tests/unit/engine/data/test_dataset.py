@@ -238,7 +238,9 @@ def test_what_is_done_besides_placing_is_drawn_by_the_key_and_moves_no_picture(
         assert torch.equal(changed.pixels, before.pixels) == (changed.record.changes == ())
         num_noisy += len(changed.record.changes)
         pasted = pasting.sample(1, Showing(index))
-        again = dataset([noise], 0.5).sample(1, Showing(index))
+        room = torch.empty(3 * 64 * 64, dtype=torch.uint8)
+        again = dataset([noise], 0.5).sample(1, Showing(index), room=room)
+        assert again.pixels.data_ptr() == room.data_ptr()
         assert pasted.record.placement == before.record.placement
         assert pasted.record.changes == again.record.changes
         assert torch.equal(pasted.pixels, again.pixels)

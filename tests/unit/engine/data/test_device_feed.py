@@ -44,9 +44,8 @@ class Batches:
 
 
 def run_steps(feed: DeviceFeed, diary: list[str]) -> Iterator[int]:
-    for batch, on_device in feed:
+    for batch in feed:
         number = int(batch.images.pixels[0, 0, 0, 0])
-        assert torch.equal(batch.images.pixels, on_device.images.pixels)
         diary.append(f"enqueue {number}")
         feed.fetch_ahead()
         diary.append(f"finish {number}")

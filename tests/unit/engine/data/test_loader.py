@@ -76,7 +76,7 @@ def _training(
         steps=steps,
         world=world,
         num_workers=num_workers,
-        pin_memory=False,
+        device=torch.device("cpu"),
         has_equal_rows=has_equal_rows,
     )
 
@@ -90,7 +90,7 @@ def _evaluation(
         world=world,
         padding=SmallestCanvas(),
         num_workers=num_workers,
-        pin_memory=False,
+        device=torch.device("cpu"),
     )
 
 

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from hrdet_cli.engine.data.pixels import move_pixels
+from hrdet_cli.engine.data.pixels import move_pixels, settle_pixels
 from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes
 from hrdet_cli.engine.geometry import Size
 
@@ -96,3 +98,34 @@ def test_pixels_and_boxes_move_together(flipped: bool, quarter_turns: int) -> No
     bright = torch.nonzero(moved > 127)
     assert bright.min(dim=0).values.tolist() == [y1, x1]
     assert (bright.max(dim=0).values + 1).tolist() == [y2, x2]
+
+
+_CROP = Crop(top=5, left=7, size=Size(height=10, width=20))
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize(
+    ("placement", "is_there"),
+    [
+        (Placement(Size(40, 60)), False),
+        (Placement(Size(80, 113)), True),
+        (Placement(Size(23, 31)), True),
+        (Placement(Size(80, 113), resizing=Resizing(pixel_filter="bilinear")), True),
+        (Placement(Size(80, 113), resizing=Resizing(pixel_filter="opencv")), False),
+        (Placement(Size(80, 113), _CROP), False),
+        (Placement(Size(80, 113), quarter_turns=1), False),
+    ],
+)
+def test_a_picture_ends_in_the_room_it_has_with_the_same_pixels(
+    placement: Placement, is_there: bool, flipped: bool
+) -> None:
+    placement = replace(placement, flipped=flipped)
+    room = torch.full((3 * 80 * 113 + 8,), 7, dtype=torch.uint8)
+    expected = move_pixels(_PIXELS, placement)
+    moved = move_pixels(_PIXELS, placement, room)
+    assert (moved.data_ptr() == room.data_ptr()) == is_there
+    settled = settle_pixels(moved, room)
+    assert torch.equal(settled, expected)
+    assert settled.data_ptr() == room.data_ptr()
+    assert settled.permute(1, 2, 0).is_contiguous()
+    assert (room[settled.numel() :] == 7).all()

@@ -57,7 +57,7 @@ def batches_of(
         steps=steps,
         world=World(rank=0, size=1),
         num_workers=num_workers,
-        pin_memory=False,
+        device=torch.device("cpu"),
         skips_broken=True,
     ) as loader:
         return list(loader.batches(epoch))

@@ -16,11 +16,12 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.workers import BatchWorkers
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.structures import Targets
 from hrdet_cli.errors import DataError, HrdetError, LostProcessError, OutOfMemoryError
 from tests.forked import CLONE_NEWNS, MS_REC, MS_SLAVE, call_libc, run_forked
 from tests.process_ids import is_running
@@ -28,34 +29,34 @@ from tests.process_ids import is_running
 PLENTY = [BatchRequest(0, (Showing(number),)) for number in range(200)]
 
 
-class Numbered(Dataset[Batch | HrdetError]):
+class Numbered(Dataset[UnpaddedBatch | HrdetError]):
     """Batches whose pixels are the number of their picture."""
 
-    def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+    def __getitem__(self, request: BatchRequest) -> UnpaddedBatch | HrdetError:
         (number,) = request.indices
-        pixels = torch.full((1, 3, 128, 128), number, dtype=torch.uint8)
-        images = ImageBatch(pixels, torch.full((1, 2), 128), torch.zeros(1))
-        return Batch(images, Targets(torch.zeros(1, 8, 4), torch.zeros(1, 8), torch.zeros(1, 8)), ())
+        pixels = torch.full((3, 128, 128), number, dtype=torch.uint8)
+        targets = Targets(torch.zeros(1, 8, 4), torch.zeros(1, 8), torch.zeros(1, 8))
+        return UnpaddedBatch([pixels], Size(128, 128), [0], targets, ())
 
 
 class Waiting(Numbered):
     """Waits for ever for picture 3, as for a disk that does not answer."""
 
-    def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+    def __getitem__(self, request: BatchRequest) -> UnpaddedBatch | HrdetError:
         if request.indices == (3,):
             signal.pause()
             time.sleep(1000)
         return super().__getitem__(request)
 
 
-def workers_of(batches: Dataset[Batch | HrdetError], count: int = 2) -> BatchWorkers:
+def workers_of(batches: Dataset[UnpaddedBatch | HrdetError], count: int = 2) -> BatchWorkers:
     return BatchWorkers(batches, num_workers=count, pin_memory=False)
 
 
 def test_a_worker_that_hangs_does_not_hold_up_the_end() -> None:
     workers = workers_of(Waiting())
     batches = workers.make(PLENTY)
-    assert [int(next(batches).images.pixels.max()) for _ in range(3)] == [0, 1, 2]
+    assert [int(next(batches).pictures[0].max()) for _ in range(3)] == [0, 1, 2]
     pids = [process.pid for process in multiprocessing.active_children()]
     started = time.monotonic()
     workers.close()
@@ -91,7 +92,7 @@ def test_signals_of_a_terminal_or_a_scheduler_leave_workers_alone() -> None:
 
 def test_an_error_of_a_batch_is_raised_as_it_is() -> None:
     class Broken(Numbered):
-        def __getitem__(self, request: BatchRequest) -> Batch | HrdetError:
+        def __getitem__(self, request: BatchRequest) -> UnpaddedBatch | HrdetError:
             return DataError("a.jpg: is damaged")
 
     workers = workers_of(Broken(), 1)

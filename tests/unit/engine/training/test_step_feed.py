@@ -42,7 +42,7 @@ def test_each_step_has_its_batches_and_the_last_one_what_is_left(
     taken: list[int] = []
     feed = feed_of(count, taken, num_batches=num_batches)
     for batches in feed:
-        found.append([int(on_device.images.pixels[0, 0, 0, 0]) for _, on_device in batches])
+        found.append([int(batch.images.pixels[0, 0, 0, 0]) for batch in batches])
         feed.fetch_ahead()
         assert taken == list(range(min(count, sum(map(len, found)) + num_batches)))
         assert feed.failure() is None
