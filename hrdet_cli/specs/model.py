@@ -1,9 +1,9 @@
 """What the detector is made of."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 
 from hrdet_cli.specs.backbone import BackboneSpec, HRNetBackboneSpec
 from hrdet_cli.specs.base import Problem, Spec
@@ -54,14 +54,6 @@ class ModelSpec(Spec):
     """Subtracted from the red, green and blue values in 0..255."""
     pixel_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375)
     """Divides the red, green and blue values after the mean was subtracted."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_the_switch_it_once_was(cls, values: Any) -> Any:
-        key = "activation_checkpointing"
-        if isinstance(values, dict) and isinstance(values.get(key), bool):
-            return values | {key: "modules" if values[key] else "off"}
-        return values
 
     @property
     def title(self) -> str:

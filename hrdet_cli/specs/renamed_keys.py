@@ -1,4 +1,4 @@
-"""Keys that had other names once: the old ones stand for the new ones wherever a spec is read."""
+"""Keys and values that had other names once: the old ones stand for the new ones wherever a spec is read."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -19,10 +19,14 @@ RENAMED_KEYS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Dotted keys and sections of older versions, and what they are called now."""
+SWITCHES_THAT_WERE: Mapping[str, Mapping[bool, str]] = MappingProxyType(
+    {"model.activation_checkpointing": {True: "modules", False: "off"}}
+)
+"""Dotted keys that were true or false in older versions, and what that is called now."""
 
 
 def renamed(values: Mapping[Any, Any], *, source: str) -> dict[Any, Any]:
-    """The values of a layer, with what has an old name under its new one.
+    """The values of a layer, with what has an old name under its new one, and by its new words.
 
     Args:
         values: Nested; left as they are.
@@ -41,7 +45,19 @@ def renamed(values: Mapping[Any, Any], *, source: str) -> dict[Any, Any]:
         ]
     if problems:
         raise SpecError(problems)
+    for key, words in SWITCHES_THAT_WERE.items():
+        _reword(moved, key.split("."), words)
     return moved
+
+
+def _reword(values: dict[Any, Any], path: Sequence[str], words: Mapping[bool, str]) -> None:
+    """Put words in the place of what is true or false at a path."""
+    name, *inner = path
+    value = values.get(name)
+    if inner and isinstance(value, dict):
+        _reword(value, inner, words)
+    elif not inner and isinstance(value, bool):
+        values[name] = words[value]
 
 
 def _copy(values: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -890,9 +890,3 @@ def test_the_label_maps_of_each_data_set_are_asked_for() -> None:
             ],
         )
     assert any("data.train.1.label_maps: is needed by" in problem for problem in caught.value.problems)
-
-
-@pytest.mark.parametrize(("value", "meaning"), [("true", "modules"), ("false", "off"), ("norms", "norms")])
-def test_what_is_recomputed_was_a_switch_once(value: str, meaning: str) -> None:
-    spec = load_spec(preset="hrnet-w18", settings=[f"model.activation_checkpointing={value}"]).spec
-    assert spec.model.activation_checkpointing == meaning

@@ -38,6 +38,17 @@ def test_a_setting_by_its_old_name_is_that_by_its_new_one(old: str) -> None:
     assert set(by_old.sources) == set(by_new.sources)
 
 
+@pytest.mark.parametrize(("was", "now"), [("true", "modules"), ("false", "off"), ("norms", "norms")])
+def test_a_switch_that_became_words_is_read_as_words_from_any_layer(
+    was: str, now: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"base: hrnet-w18\nname: mine\nmodel: {{activation_checkpointing: {was}}}\n")
+    settings = [f"model.activation_checkpointing={was}"]
+    for loaded in (load_spec(spec_file=file), load_spec(preset="hrnet-w18", settings=settings)):
+        assert loaded.spec.model.activation_checkpointing == now
+
+
 def test_a_file_of_old_names_is_read_below_settings_of_new_ones_and_above(tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_text(

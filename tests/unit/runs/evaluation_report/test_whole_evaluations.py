@@ -46,6 +46,9 @@ class BrightFinder(nn.Module):
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(1))
 
+    def for_detection(self) -> "BrightFinder":
+        return self
+
     def detect(self, images: ImageBatch) -> Detections:
         num = len(images.keys)
         boxes, is_valid = torch.zeros(num, 1, 4), torch.zeros(num, 1, dtype=torch.bool)
