@@ -1,18 +1,18 @@
 """Memory and time of a training step by what of it runs again in the backward pass.
 
-Memory is the highest of a process of its own that makes two steps, less what its imports alone take.
-Processor times are of steps made in turn in one process.
+Memory is the highest that a step's tensors take, beside weights, gradients and momenta; it does not depend on
+the machine. Processor times are of steps made in turn in one process.
 """
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from itertools import accumulate
 from statistics import median
+from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
-from hrdet_cli.engine.training.reports import peak_memory_bytes
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
@@ -33,22 +33,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     width, height = arguments.canvas
-    case = (arguments.preset, arguments.pictures, Size(height, width), arguments.threads)
-    gib = {way: memory_apart(way, *case) for way in WAYS}
     torch.set_num_threads(arguments.threads)
-    steps = {way: build_step(way, *case[:3]) for way in WAYS}
+    case = (arguments.preset, arguments.pictures, Size(height, width))
+    steps = {way: build_step(way, *case) for way in WAYS}
     for step in steps.values():  # warm up
         step()
+    megabytes = {way: tensor_bytes_of(step) / 1e6 for way, step in steps.items()}
     rounds = [{way: step().cpu_seconds for way, step in steps.items()} for _ in range(arguments.steps)]
     show_table(
         f"Training step, {arguments.preset}, {arguments.pictures} pictures of {width}x{height}, float32, "
         f"{arguments.threads} threads, medians of {arguments.steps} steps",
-        ["recomputed", "GiB", "ratio", "CPU seconds", "ratio"],
+        ["recomputed", "MB", "ratio", "CPU seconds", "ratio"],
         [
             [
                 way,
-                f"{gib[way]:.2f}",
-                f"{gib[way] / gib['off']:.2f}",
+                f"{megabytes[way]:.0f}",
+                f"{megabytes[way] / megabytes['off']:.2f}",
                 f"{median(seconds[way] for seconds in rounds):.2f}",
                 f"{median(seconds[way] / seconds['off'] for seconds in rounds):.2f}",
             ]
@@ -57,21 +57,13 @@ def main() -> None:
     )
 
 
-def memory_apart(way: str, preset: str, num_pictures: int, canvas: Size, num_threads: int) -> float:
-    """GiB, in a fresh process: the highest memory of one that has done something never falls again."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(memory_of, way, preset, num_pictures, canvas, num_threads).result()
-
-
-def memory_of(way: str, preset: str, num_pictures: int, canvas: Size, num_threads: int) -> float:
-    """GiB that two steps take in this process."""
-    device = torch.device("cpu")
-    imported_bytes = peak_memory_bytes(device)
-    torch.set_num_threads(num_threads)
-    step = build_step(way, preset, num_pictures, canvas)
-    step(), step()
-    return (peak_memory_bytes(device) - imported_bytes) / 2**30
+def tensor_bytes_of(step: Step) -> int:
+    """The most that tensors take while a step is made, beyond what they took before it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    results: Any = profiler.profiler
+    events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
 
 
 def build_step(way: str, preset: str, num_pictures: int, canvas: Size) -> Step:
