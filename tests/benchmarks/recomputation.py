@@ -63,7 +63,9 @@ def tensor_bytes_of(step: Step) -> int:
         step()
     results: Any = profiler.profiler
     events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
-    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+    events.sort(key=lambda event: event.start_ns())
+    taken: list[int] = list(accumulate(event.nbytes() for event in events))
+    return max(taken)
 
 
 def build_step(way: str, preset: str, num_pictures: int, canvas: Size) -> Step:
