@@ -5,8 +5,8 @@ way to fit a step into less memory: all pictures at once, whose activations are 
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 
 import torch
@@ -21,7 +21,7 @@ from hrdet_cli.specs.loading import load_spec
 
 from .family_step import TRAINS_ALL
 from .reporting import show_table
-from .step_time import HEIGHT, NUM_BOXES, NUM_CLASSES, WIDTH
+from .step_time import HEIGHT, NUM_BOXES, NUM_CLASSES, WIDTH, duration_of
 
 PRESETS = ("demo", "hrnet-w18")
 _CPU = torch.device("cpu")
@@ -51,8 +51,13 @@ def measure(preset: str, *, num_pictures: int, num_steps: int) -> list[str]:
     """A row: medians of CPU seconds, and of the ratios of steps that were made in turn."""
     whole, single = (make_noise(number) for number in (num_pictures, 1))
     plain, recomputing = (build_gradients(preset, recomputes=recomputes) for recomputes in (False, True))
-    ways = ((plain, [whole]), (plain, [single] * num_pictures), (recomputing, [whole]))
-    turns = [[seconds_of(*way) for way in ways] for _ in range(num_steps + 1)][1:]  # the first warms up
+    ways = (
+        partial(plain, [whole]),
+        partial(plain, [single] * num_pictures),
+        partial(recomputing, [whole]),
+    )
+    turns = [[duration_of(way).cpu_seconds for way in ways] for _ in range(num_steps + 1)]
+    del turns[0]  # which warms up
     row = [preset]
     for number, seconds in enumerate(zip(*turns, strict=True)):
         row.append(f"{median(seconds):.2f}")
@@ -81,13 +86,6 @@ def build_gradients(preset: str, *, recomputes: bool) -> Callable[[Sequence[Batc
         return gradients.make(batches)
 
     return make
-
-
-def seconds_of(make: Callable[[Sequence[Batch]], object], batches: Sequence[Batch]) -> float:
-    """CPU seconds of making the gradients."""
-    started = time.process_time()
-    make(batches)
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

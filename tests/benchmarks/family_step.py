@@ -6,9 +6,7 @@ measured against hrdet's Faster R-CNN on the same HRNet.
 """
 
 import argparse
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
@@ -22,6 +20,7 @@ from hrdet_cli.engine.training.reports import peak_memory_bytes
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
+from .apart import run_apart
 from .reporting import show_table
 from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, draw_batch, timed_step
 
@@ -93,8 +92,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     # Before this process grows: one that it starts counts its memory as its own.
+    pictures, threads = arguments.pictures, arguments.threads
     memory = [
-        tuple(memory_apart(name, side, arguments.pictures, arguments.threads) for side in ("ours", "theirs"))
+        tuple(run_apart(memory_of, name, side, pictures, threads) for side in ("ours", "theirs"))
         for name in arguments.cases
     ]
     rows = []
@@ -121,13 +121,6 @@ def measure(name: str, *, pictures: int, steps: int, threads: int) -> list[list[
         compared(f"{case.name}, seconds", [(own.seconds, other.seconds) for own, other in pairs], goal),
         compared(f"{case.name}, CPU seconds", [(a.cpu_seconds, b.cpu_seconds) for a, b in pairs], goal),
     ]
-
-
-def memory_apart(name: str, side: Side, pictures: int, threads: int) -> float:
-    """GiB, in a fresh process: the highest memory of one that has done something never falls again."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(memory_of, name, side, pictures, threads).result()
 
 
 def memory_of(name: str, side: Side, pictures: int, threads: int) -> float:

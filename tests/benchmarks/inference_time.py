@@ -5,7 +5,6 @@ R-CNN with the same weights.  mmdetection's is in ``mmdetection_step.py``.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from statistics import median
 
@@ -21,6 +20,7 @@ from hrdet_cli.specs.loading import load_spec
 from tests.parity.filled_detector import build_filled, make_batch
 
 from .reporting import show_table
+from .step_time import duration_of
 
 Detect = Callable[[], object]
 NUM_CLASSES = 90
@@ -55,15 +55,9 @@ def main() -> None:
 def measure(name: str, ours: Detect, theirs: Detect, *, rounds: int) -> list[str]:
     """A row of medians and the median ratio."""
     ours(), theirs()  # warm up
-    spent = [(seconds_of(ours), seconds_of(theirs)) for _ in range(rounds)]
+    spent = [(duration_of(ours).cpu_seconds, duration_of(theirs).cpu_seconds) for _ in range(rounds)]
     own, other = (median(column) for column in zip(*spent, strict=True))
     return [name, f"{own:.2f}", f"{other:.2f}", f"{median(a / b for a, b in spent):.2f}"]
-
-
-def seconds_of(detect: Detect) -> float:
-    started = time.process_time()
-    detect()
-    return time.process_time() - started
 
 
 def detection_with(detector: Detector, images: ImageBatch) -> Detect:

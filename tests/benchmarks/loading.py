@@ -8,7 +8,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset import DatasetPart, LocatedPart
 from hrdet_cli.specs.loading import load_spec
 
+from .apart import run_apart
 from .pictures import FOLDER, write_annotations, write_archive, write_pictures
 from .reporting import show_table
 
@@ -36,8 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         annotations, archive = Path(scratch, "instances_train2017.json"), Path(scratch, f"{FOLDER}.zip")
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            pool.submit(write_data, annotations, archive).result()  # whose memory is not measured
+        run_apart(write_data, annotations, archive)  # whose memory is not measured
         rows = measure(annotations, archive)
         megabytes = annotations.stat().st_size / 1e6
     show_table(

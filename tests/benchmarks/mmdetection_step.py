@@ -6,10 +6,7 @@ process of its own that makes two steps, less what its imports and its detector 
 """
 
 import argparse
-import multiprocessing
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import Literal
 
 import torch
@@ -21,9 +18,10 @@ from tests.parity.filled_detector import make_batch as make_our_batch
 from tests.parity.mmdetection_dump import sum_of
 from tests.parity.mmdetection_models import build, make_batch
 
+from .apart import run_apart
 from .family_step import compared
 from .reporting import show_table
-from .step_time import Duration, Step, timed_step
+from .step_time import Duration, Step, duration_of, timed_step
 
 MODEL = "w18"
 Side = Literal["ours", "theirs"]
@@ -36,7 +34,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     # Before this process grows: one that it starts counts its memory as its own.
-    memory = memory_apart("ours", arguments.threads), memory_apart("theirs", arguments.threads)
+    memory = (
+        run_apart(memory_of, "ours", arguments.threads),
+        run_apart(memory_of, "theirs", arguments.threads),
+    )
     torch.set_num_threads(arguments.threads)
     rows = [
         *measure("step, 2 x 320x320", training_step, [(320, 320)] * 2, arguments.steps, goal="<= 0.75"),
@@ -100,19 +101,10 @@ def inference(side: Side, sizes: Sequence[tuple[int, int]]) -> Step:
 
 def _timed(call: Callable[[], object]) -> Step:
     def step() -> Duration:
-        started, started_cpu = time.perf_counter(), time.process_time()
         with torch.inference_mode():
-            call()
-        return Duration(time.perf_counter() - started, time.process_time() - started_cpu)
+            return duration_of(call)
 
     return step
-
-
-def memory_apart(side: Side, threads: int) -> float:
-    """GiB, in a fresh process: the highest memory of one that has done something never falls again."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(memory_of, side, threads).result()
 
 
 def memory_of(side: Side, threads: int) -> float:

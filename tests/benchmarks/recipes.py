@@ -11,23 +11,19 @@ beside them.
 
 import argparse
 import json
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 import hrdet_cli as hrdet
 
+from .apart import run_apart
 from .reporting import show_table
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 
 JITTER: Mapping[str, object] = {
     "augmentation": {
@@ -171,8 +167,8 @@ def main() -> None:
             if seed in known:
                 continue
             run = Run(recipe, seed, arguments.folder, arguments.data)
-            num_epochs = next(iter(known.values()), None) or _apart(run.epochs_in, arguments.minutes)
-            done.append(_apart(run.train, num_epochs))
+            num_epochs = next(iter(known.values()), None) or run_apart(run.epochs_in, arguments.minutes)
+            done.append(run_apart(run.train, num_epochs))
             with file.open("a", encoding="utf-8") as results:
                 results.write(json.dumps(asdict(done[-1])) + "\n")
     show_table(
@@ -205,13 +201,6 @@ def _rows(results: Sequence[Result]) -> Iterator[list[str]]:
 
 def _spread(values: Sequence[float]) -> tuple[str, str]:
     return f"{mean(values):.3f}", f"{min(values):.3f} to {max(values):.3f}"
-
-
-def _apart(function: Callable[[Given], Made], argument: Given) -> Made:
-    """What a function gives in a process of its own, for each to begin alike."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(function, argument).result()
 
 
 if __name__ == "__main__":

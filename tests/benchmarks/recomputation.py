@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+from hrdet_cli.engine.data.noise import make_noise_batch
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
@@ -70,31 +71,11 @@ def tensor_bytes_of(step: Step) -> int:
 
 def build_step(way: str, preset: str, num_pictures: int, canvas: Size) -> Step:
     """A step of a detector with random weights whose layers all train."""
-    images, targets = draw_batch(num_pictures, canvas)
+    batch = make_noise_batch(canvas, num_pictures=num_pictures, num_boxes=NUM_BOXES, num_classes=NUM_CLASSES)
     torch.manual_seed(0)
     spec = load_spec(preset=preset, settings=[*TRAINS_ALL, f"model.activation_checkpointing={way}"]).spec
     detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
-    return timed_step(detector, lambda: detector(images, targets))
-
-
-def draw_batch(num_pictures: int, canvas: Size) -> tuple[ImageBatch, Targets]:
-    """Noise with random boxes."""
-    generator = torch.Generator().manual_seed(0)
-    corners = torch.rand((num_pictures, NUM_BOXES, 2), generator=generator)
-    corners *= torch.tensor([canvas.width, canvas.height]) * 0.6
-    sides = (torch.rand((num_pictures, NUM_BOXES, 2), generator=generator) * 0.3 + 0.05) * canvas.height
-    shape = (num_pictures, 3, canvas.height, canvas.width)
-    images = ImageBatch(
-        pixels=torch.randint(256, shape, dtype=torch.uint8, generator=generator),
-        sizes=torch.tensor([[canvas.height, canvas.width]] * num_pictures),
-        keys=torch.arange(num_pictures),
-    )
-    targets = Targets(
-        boxes=torch.cat((corners, corners + sides), dim=2),
-        labels=torch.randint(NUM_CLASSES, (num_pictures, NUM_BOXES), generator=generator),
-        is_valid=torch.ones((num_pictures, NUM_BOXES), dtype=torch.bool),
-    )
-    return images, targets
+    return timed_step(detector, lambda: detector(batch.images, batch.targets))
 
 
 if __name__ == "__main__":

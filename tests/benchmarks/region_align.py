@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.regions import align_by_level
-from hrdet_cli.engine.structures import Size
 from hrdet_cli.engine.torchvision_operators import roi_align, roi_align_backward
 
 from .recomputation import build_step

@@ -5,10 +5,8 @@ each. What counts is the highest resident memory of the process less what its im
 """
 
 import argparse
-import multiprocessing
 import os
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset import open_part
 from hrdet_cli.specs.loading import load_spec
 
+from .apart import run_apart
 from .pictures import ANNOTATIONS, FOLDER, write_pictures
 from .reporting import show_table
 
@@ -61,10 +60,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         write_pictures(Path(root), count=2, height=400, width=640, num_boxes=NUM_BOXES)
-        costs = {case: measure_apart(root, case, arguments.threads) for case in (ONE, ONE_RECOMPUTED)}
+        costs = {case: run_apart(measure, root, case, arguments.threads) for case in (ONE, ONE_RECOMPUTED)}
         notes = []
         if 2 * costs[ONE].gib < available_gib():
-            costs |= {case: measure_apart(root, case, arguments.threads) for case in (TWO, TWO_RECOMPUTED)}
+            costs |= {
+                case: run_apart(measure, root, case, arguments.threads) for case in (TWO, TWO_RECOMPUTED)
+            }
             notes.append(describe_growth(costs[ONE].gib, costs[TWO].gib))
             notes.append(
                 f"With checkpointing: {describe_growth(costs[ONE_RECOMPUTED].gib, costs[TWO_RECOMPUTED].gib)}"
@@ -88,13 +89,6 @@ def describe_growth(gib_of_one: float, gib_of_two: float) -> str:
     growth = gib_of_two - gib_of_one
     fitting = " and ".join(f"{gib} GiB hold {1 + int((gib - gib_of_one) / growth)}" for gib in SIZES_GIB)
     return f"Each picture more takes {growth:.2f} GiB, so {fitting}."
-
-
-def measure_apart(root: str, case: Case, num_threads: int) -> Cost:
-    """Measure in a fresh process: the highest memory of one that has done something never falls again."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(measure, root, case, num_threads).result()
 
 
 def measure(root: str, case: Case, num_threads: int) -> Cost:

@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -115,14 +116,19 @@ def timed_step(detector: nn.Module, losses_of: Callable[[], dict[str, Tensor]]) 
     detector.train()
     optimiser = build_optimiser(detector, Sgd(momentum=0.9), weight_decay=1e-4)
 
-    def step() -> Duration:
-        started, started_cpu = time.perf_counter(), time.process_time()
+    def make() -> None:
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(torch.stack(list(losses_of().values())).sum())
         optimiser.step()  # at a rate of 0, which costs the same and keeps the steps alike
-        return Duration(time.perf_counter() - started, time.process_time() - started_cpu)
 
-    return step
+    return partial(duration_of, make)
+
+
+def duration_of(call: Callable[[], object]) -> Duration:
+    """How long it takes."""
+    started, started_cpu = time.perf_counter(), time.process_time()
+    call()
+    return Duration(time.perf_counter() - started, time.process_time() - started_cpu)
 
 
 def compare(what: str, pairs: Sequence[tuple[float, float]]) -> list[str]:
