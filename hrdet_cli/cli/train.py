@@ -242,7 +242,7 @@ def _check_node(
 def _print_plan(
     loaded: "LoadedSpec", processes: ProcessOptions, *, rate: float | None, runs: Path, as_json: bool
 ) -> None:
-    from hrdet_cli.runs.anchor_advice import advise_anchors, with_fitted_anchors
+    from hrdet_cli.runs.anchor_advice import advise_anchors, with_settings
     from hrdet_cli.runs.dataset import DataNeeds, open_training_data
     from hrdet_cli.runs.plan import make_plan
     from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
@@ -253,7 +253,8 @@ def _print_plan(
     plan = make_plan(loaded, data, num_processes=count)
     anchors = advise_anchors(loaded.spec, data.train.annotations)
     if rate is None:
-        time = time_on_record(with_fitted_anchors(loaded.spec, data.train.annotations), plan, runs)
+        found = None if anchors is None else anchors.found
+        time = time_on_record(with_settings(loaded.spec, () if found is None else found.settings), plan, runs)
     else:
         time = time_at_rate(plan, rate)
     if as_json:

@@ -64,10 +64,6 @@ class ImageBatch:
         """Copy to a device, to a GPU without waiting where the memory is pinned."""
         return type(self)(*(_copied(values, device) for values in (self.pixels, self.sizes, self.keys)))
 
-    def pin_memory(self) -> Self:
-        """Copy into page-locked memory."""
-        return type(self)(*(values.pin_memory() for values in (self.pixels, self.sizes, self.keys)))
-
 
 @dataclass(frozen=True, slots=True)
 class Targets:

@@ -211,12 +211,8 @@ def _gains_by_level(anchors: AnchorFit, placed: PlacedBoxes, section: Section[An
     gains = []
     for half, other in (halves, halves[::-1]):
         one, several = (_fit(anchors, half, section, by_level=by_level) for by_level in (False, True))
-        gains.append(_recall(several, other, section) - _recall(one, other, section))
+        gains.append(_judge(several, other, section).recall - _judge(one, other, section).recall)
     return sum(gains) / len(gains) >= LEAST_GAIN
-
-
-def _recall(anchors: AnchorFit, placed: PlacedBoxes, section: Section[AnchorSpec]) -> float:
-    return float((anchors.best_iou(placed) >= section.spec.positive_iou).mean())
 
 
 def _judge(anchors: AnchorFit, placed: PlacedBoxes, section: Section[AnchorSpec]) -> AnchorChoice:

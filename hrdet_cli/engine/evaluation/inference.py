@@ -93,8 +93,8 @@ def detect_all(
 
     Args:
         model: On ``device``.
-        loader: Gives the pictures, in host memory.
-        device: Where the pictures are copied to.
+        loader: Gives the pictures.
+        device: Where they are looked at; those that are not there are copied.
         numerics: What to compute in.
         pasting: Lays masks over their boxes in the original pictures; None leaves masks out.
         losses: Takes in every batch besides.
