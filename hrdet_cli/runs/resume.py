@@ -11,7 +11,7 @@ from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.keys import is_within, leaves
+from hrdet_cli.specs.keys import is_within, leaves, value_at
 from hrdet_cli.specs.layers import SECTION_KINDS, Layer, Layered, parse_spec
 from hrdet_cli.specs.loading import format_spec, validate_layers
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
@@ -108,12 +108,12 @@ def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:
         SpecError: Something would change that a resumed run must keep.
     """
     wanted = parse_yaml(format_spec(spec), source="the resumed spec")
-    changed = {key: had for key, had in leaves(_parse_spec(saved)) if _value_at(wanted, key) != had}
+    changed = {key: had for key, had in leaves(_parse_spec(saved)) if value_at(wanted, key) != had}
     kinds = [key for key in changed if key.rpartition(".")[2] in SECTION_KINDS]
     of_another_kind = [f"{key.rpartition('.')[0]}." for key in kinds]
     may_change = [key for key in MAY_CHANGE if key != _NUM_EPOCHS or can_train_longer(spec)]
     problems = [
-        f"{key}: is {shown(had)} in {file}, but {shown(_value_at(wanted, key))} was asked for; "
+        f"{key}: is {shown(had)} in {file}, but {shown(value_at(wanted, key))} was asked for; "
         f"{_WHY_LENGTH_STAYS if key == _NUM_EPOCHS else ''}"
         "a resumed run keeps it, so leave it or start a new run with another --run-dir"
         for key, had in changed.items()
@@ -142,22 +142,15 @@ def as_begun(spec: ExperimentSpec, keys: Sequence[str]) -> ExperimentSpec:
     values = _parse_spec(format_spec(spec))
     for key in keys:
         *sections, name = key.split(".")
-        section = _value_at(values, ".".join(sections)) if sections else values
+        section = value_at(values, sections)
         if isinstance(section, dict):
             section.pop(name, None)
     return validate_layers([Layer("the resumed spec", values)]).spec
 
 
-def _value_at(values: Any, key: str) -> Any:
-    """What a dotted key has, be it a section; None where a section on the way is switched off."""
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
-    return values
-
-
 def saved_batch_size(folder: RunFolder) -> int | None:
     """Pictures in each process's step of the run in a folder; None where its spec does not say."""
-    found = _value_at(_parse_spec(folder.read_spec()), "data.batch_size_per_process")
+    found = value_at(_parse_spec(folder.read_spec()), "data.batch_size_per_process")
     return found if type(found) is int else None
 
 
@@ -168,7 +161,7 @@ def saved_anchors(spec: ExperimentSpec, folder: RunFolder) -> tuple[str, ...]:
         return ()
     values = _parse_spec(folder.read_spec())
     keys = [f"{section.key}.anchor_scale", f"{section.key}.anchor_aspect_ratios"]
-    return tuple(f"{key}={found}" for key in keys if (found := _value_at(values, key)) is not None)
+    return tuple(f"{key}={found}" for key in keys if (found := value_at(values, key)) is not None)
 
 
 def saved_best_by(state: Mapping[str, Any]) -> BestBy | None:

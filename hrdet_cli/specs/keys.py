@@ -1,6 +1,6 @@
 """Dotted keys of specs, such as ``optimisation.num_epochs``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -13,10 +13,21 @@ def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, values
 
 
-def value_at(values: Any, key: str) -> Any:
-    """What a dotted key of nested dictionaries and lists leads to; a number is an item of a list."""
-    for part in key.split("."):
-        values = values[int(part) if isinstance(values, list) else part]
+def value_at(values: Any, key: str | Sequence[int | str]) -> Any:
+    """What a key of nested dictionaries and lists has, be it a section.
+
+    Args:
+        values: The dictionaries.
+        key: With dots, or in parts; a number is an item of a list.
+
+    Returns:
+        None where there is nothing, as in a section that is switched off.
+    """
+    for part in key.split(".") if isinstance(key, str) else key:
+        if isinstance(values, list) and str(part).isdecimal():
+            values = values[int(part)] if int(part) < len(values) else None
+        else:
+            values = values.get(part) if isinstance(values, Mapping) else None
     return values
 
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.foreign_names import answer_to, plain_name, synonym_of
-from hrdet_cli.specs.keys import leaves
+from hrdet_cli.specs.keys import leaves, value_at
 from hrdet_cli.specs.layers import SECTION_KINDS
 from hrdet_cli.specs.renamed_keys import RENAMED_KEYS
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
@@ -27,7 +27,7 @@ def suggest_key(path: Sequence[int | str], values: Any) -> str:
         values: The whole spec it is in, which says what its sections are.
     """
     *section, name = (part for part in path if isinstance(part, str))
-    value = _value_at(path, values)
+    value = value_at(values, path)
     own_keys = list(_section_class(section, values).model_fields)
     everywhere = _fitting_first(name, values)
     if name in SECTION_KINDS:
@@ -88,12 +88,6 @@ def _older_names(section: Sequence[str]) -> dict[str, str]:
         for old, new in RENAMED_KEYS.items()
         if old.rpartition(".")[0] == prefix.removesuffix(".")
     }
-
-
-def _value_at(path: Sequence[int | str], values: Any) -> Any:
-    for part in path:
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values
 
 
 def _meant_inside(value: Any, values: Any) -> Iterator[str]:
@@ -295,7 +289,7 @@ def _kinds_with(key: str) -> str:
 def _with_kind(key: str, values: Any) -> str:
     """A key, and the kind of its section that it needs where the section is of another."""
     label, kinds = _owners(key)
-    current = _value_at(label.split("."), values)
+    current = value_at(values, label)
     if current is None and label:
         current = _default_kind(label)
     return f"{key} (with {_kinds_with(key)})" if kinds and current not in kinds else key

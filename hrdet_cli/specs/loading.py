@@ -18,6 +18,7 @@ from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.foreign_names import settings_of_detector
 from hrdet_cli.specs.from_scratch import from_scratch_layer
+from hrdet_cli.specs.keys import value_at
 from hrdet_cli.specs.known_keys import find_field, kind_of, spec_classes, suggest_key
 from hrdet_cli.specs.layers import (
     SECTION_KINDS,
@@ -120,7 +121,7 @@ def _notes(layered: Layered, changed: Mapping[str, str]) -> Iterator[str]:
             and not is_asked_for(source)
         }
         for key, source in staying.items():
-            value = shown(_value_at(key.split("."), layered.values))
+            value = shown(value_at(layered.values, key))
             yield (
                 f"{kept.layer}: {kept.section} was of this kind already, so {key}={value} of {source} stays; "
                 f"--set {key}=... changes it"
@@ -179,7 +180,7 @@ def _describe(details: ErrorDetails, path: Sequence[int | str], layered: Layered
         return field_key, f"{_place(key, layered)}{message}; got {shown(details['input'])}"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return field_key, _describe_kind(field_key, details, layered)
-    value = _value_at(field_path, layered.values)
+    value = value_at(layered.values, field_path)
     if value is None and kind == "missing":
         if len(field_path) > len(section):
             return field_key, f"{_place(field_key, layered)}is needed: {expected(field)}"
@@ -194,7 +195,7 @@ def _describe_kind(key: str, details: ErrorDetails, layered: Layered) -> str:
     kind = f"{key}.{details['ctx']['discriminator'].strip(chr(39))}"
     if details["type"] == "union_tag_not_found":
         return f"{kind}: is needed to know what {key} is; add --set {kind}=..."
-    given = shown(_value_at(kind.split("."), layered.values))
+    given = shown(value_at(layered.values, kind))
     expected_tags = details["ctx"]["expected_tags"]
     if key == "model.head" and (meant := settings_of_detector(given.strip("'"))):
         written = " ".join(command("--set", setting) for setting in meant)
@@ -245,15 +246,6 @@ def _with_items(keys: Sequence[str], path: Sequence[int | str]) -> list[int | st
     """The part of a path that leads to a field, with the numbers of the items of lists on the way."""
     ends = [place for place, part in enumerate(path, 1) if isinstance(part, str)]
     return list(path[: ends[len(keys) - 1]])
-
-
-def _value_at(path: Sequence[int | str], values: Any) -> Any:
-    for part in path:
-        if isinstance(part, int) and isinstance(values, list):
-            values = values[part]
-        else:
-            values = values.get(part) if isinstance(values, Mapping) else None
-    return values
 
 
 def _place(key: str, layered: Layered) -> str:
