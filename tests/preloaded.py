@@ -6,7 +6,7 @@ tests import whose functions are called in such processes.
 
 from hrdet_cli.cli.noise import quieten_libraries
 
-quieten_libraries()  # which has to come before torch
+quieten_libraries()  # which has to come before torch: hence imports below code, some for their effect alone
 
 import matplotlib.backends.backend_agg  # noqa: E402, F401
 import pytest  # noqa: E402, F401

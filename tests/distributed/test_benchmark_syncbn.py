@@ -26,7 +26,8 @@ def start_by(method: str) -> Callable[..., Any]:
     """Starts processes that need not import torch anew; one test has some that do, as for a user."""
 
     def start(*args: Any, **settings: Any) -> Any:
-        return start_processes(*args, **{**settings, "start_method": method})  # type: ignore[no-untyped-call]
+        settings["start_method"] = method
+        return start_processes(*args, **settings)  # type: ignore[no-untyped-call]  # torch gives no types
 
     return start
 

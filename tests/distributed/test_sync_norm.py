@@ -16,7 +16,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrdet_cli.engine.distributed.activity import ACTIVITY
 from hrdet_cli.engine.distributed.world import World
@@ -35,6 +34,7 @@ from hrdet_cli.engine.training.compiled_losses import compile_losses
 from hrdet_cli.engine.training.step_gradients import Losses
 from tests import cascades
 from tests.distributed.process_group import gloo_group, run_processes
+from tests.operator_counts import OperatorCounter
 from tests.tiny_detectors import noise_pictures, one_box_detector
 from tests.tiny_network import TINY_HRNET
 
@@ -174,20 +174,6 @@ def whole_batch(case: Case, size: int) -> list[dict[str, Tensor]]:
     return [result | shared | dict(norms.named_buffers()) for result in results]
 
 
-class CollectiveCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operators, and what reaches torch's process group, whoever calls it and by whatever function."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.num_collectives = 0
-        self.num_operators = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.num_operators += 1
-        self.num_collectives += func.namespace in ("c10d", "_c10d_functional")
-        return func(*args, **(kwargs or {}))
-
-
 class Counted(NamedTuple):
     """Of a forward and of a backward pass."""
 
@@ -197,10 +183,10 @@ class Counted(NamedTuple):
 
 def count_step(network: HRNet | ResNet, area: ValidArea | None) -> Counted:
     """Of a step with a picture of 64x64."""
-    with CollectiveCounter() as forward:
+    with OperatorCounter() as forward:
         features = network(seeded((1, 3, 64, 64), 0).float(), area)
     loss = torch.stack([map_.square().mean() for map_ in features]).sum()
-    with CollectiveCounter() as backward:
+    with OperatorCounter() as backward:
         torch.autograd.backward([loss])
     return Counted(
         (forward.num_collectives, backward.num_collectives), (forward.num_operators, backward.num_operators)
@@ -235,9 +221,9 @@ def mixed_level(rank: int) -> dict[str, Any]:
 def _trained(
     requests: list[tuple[Any, Tensor]], normalise: Callable[[list[tuple[Any, Tensor]]], list[Tensor]]
 ) -> dict[str, Any]:
-    with CollectiveCounter() as forward:
+    with OperatorCounter() as forward:
         outputs = normalise(requests)
-    with CollectiveCounter() as backward:
+    with OperatorCounter() as backward:
         torch.autograd.backward([y.tanh().double().sum() for y in outputs])
     parameters = [p.grad for norm, _ in requests for p in norm.parameters()]
     return {
@@ -249,9 +235,9 @@ def _trained(
 def frozen_level(rank: int) -> tuple[int, int]:
     """Collectives where no input needs a gradient, though scale and shift do."""
     norms = [SyncBatchNorm2d(3), SyncBatchNorm2d(5)]
-    with CollectiveCounter() as forward:
+    with OperatorCounter() as forward:
         outputs = normalise_together([(n, picture_of(rank, i, 0).float()) for i, n in enumerate(norms)])
-    with CollectiveCounter() as backward:
+    with OperatorCounter() as backward:
         torch.autograd.backward([y.square().sum() for y in outputs])
     return forward.num_collectives, backward.num_collectives
 

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from hrdet_cli.cli.app import app
@@ -16,6 +15,7 @@ from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.foreign_names import SYNONYM_BY_NAME
 from hrdet_cli.specs.known_keys import settings_for
 from hrdet_cli.specs.loading import load_spec
+from tests.typer_parsing import parameters_of
 
 
 def problems_of(*words: str) -> list[str]:
@@ -248,11 +248,7 @@ def test_a_data_set_may_come_again_and_each_has_its_own_pictures(tmp_path: Path)
     """As Typer hands them to the command."""
     (tmp_path / "voc").mkdir()
     (tmp_path / "voc" / "a.xml").touch()
-    group = typer.main.get_command(app)
     words = ["--train-data", "a.json", "x", "--train-data", str(tmp_path / "voc"), "--train-data=b.json", "y"]
-    with group.make_context("hrdet", ["train", *words]) as parent:
-        train = group.get_command(parent, "train")  # type: ignore[attr-defined]
-        with train.make_context("train", words, parent=parent) as context:
-            given = context.params["train_data"]
+    given = parameters_of("train", words)["train_data"]
     assert data_sets(given) == [("a.json", "x"), (str(tmp_path / "voc"), ""), ("b.json", "y")]
     assert data_sets(None) == []

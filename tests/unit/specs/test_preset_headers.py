@@ -5,14 +5,13 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from hrdet_cli.cli.app import app
 from hrdet_cli.engine.weights.published.table import find_published
 from hrdet_cli.runs.run_time.estimate import time_at_rate
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets, find_preset
 from hrdet_cli.wording import format_duration
+from tests.typer_parsing import parameters_of
 from tests.unit.runs.test_run_notes import make_annotations, plan_of
 
 WITH_TIMES = ["lsj-cascade-mask-w48", "lsj-w18", "lsj-w32", "lsj-w40", "small-data", "tiles-w18"]
@@ -59,9 +58,7 @@ def test_a_launch_line_has_only_options_that_there_are(name: str) -> None:
     (launch,) = (line for line in header_of(name) if line.startswith("Launch: "))
     words = shlex.split(re.split(r" {2,}[(#]", launch.removeprefix("Launch: "))[0])
     assert words[0] == "hrdet"
-    command = typer.main.get_command(app).commands[words[1]]  # type: ignore[attr-defined]
-    parsed = command.make_context(words[1], words[2:]).params
-    assert parsed["preset"] == name
+    assert parameters_of(words[1], words[2:])["preset"] == name
 
 
 @pytest.mark.parametrize("name", sorted(all_presets()))

@@ -106,7 +106,7 @@ def test_blocks_are_shared_if_need_be_and_grow_with_what_is_asked_of_them(is_sha
     for shape in [(2, 5), (1, 4), (3, 100), (2, 5)]:
         block = memory.take(shape)
         assert (block.shape, block.dtype, block.is_contiguous()) == (shape, torch.uint8, True)
-        assert block.is_shared() == is_shared  # type: ignore[no-untyped-call]
+        assert block.is_shared() == is_shared  # type: ignore[no-untyped-call]  # torch gives no types
         block.fill_(7)
 
 

@@ -1,16 +1,15 @@
-from collections import Counter
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import NormKind, convert_norm
 from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
+from tests.operator_counts import OperatorCounter
 
 
 def build_segment() -> nn.Sequential:
@@ -31,18 +30,6 @@ def trained_once(segment: nn.Sequential, run: Callable[[nn.Sequential, Tensor], 
 
 def num_batches_recorded(segment: nn.Sequential) -> int:
     return int(segment.state_dict()["1.num_batches_tracked"])
-
-
-class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """How often each operator computes something."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.times: Counter[Any] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.times[func] += 1
-        return func(*args, **(kwargs or {}))
 
 
 def num_values_saved(segment: nn.Sequential, x: Tensor, *, recompute: Recomputation) -> int:

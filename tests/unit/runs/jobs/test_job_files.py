@@ -10,15 +10,14 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 import pytest
-import typer
 import yaml
 
-from hrdet_cli.cli.app import app
 from hrdet_cli.runs.doctor.limits import SHARED_MEMORY
 from hrdet_cli.runs.jobs.grace import Grace
 from hrdet_cli.runs.jobs.job import Job, Target
 from hrdet_cli.runs.jobs.mounts import TO_FILL, Mount
 from hrdet_cli.runs.jobs.rendering import render_job
+from tests.typer_parsing import parameters_of
 
 DATA = ("--train-data", "/data/coco/it's.json", "/data/coco/train.zip")
 RUN = ("--run-dir", "/runs/w18")
@@ -92,11 +91,7 @@ def parsed(words: Iterable[str]) -> Mapping[str, Any]:
     """What `hrdet train` makes of a command line."""
     program, name, *arguments = words
     assert (program, name) == ("hrdet", "train")
-    group = typer.main.get_command(app)
-    with group.make_context("hrdet", [name, *arguments]) as parent:
-        train = group.get_command(parent, name)  # type: ignore[attr-defined]
-        with train.make_context(name, arguments, parent=parent) as context:
-            return dict(context.params)
+    return parameters_of(name, arguments)
 
 
 def words_of_script(text: str, **variables: str) -> list[str]:
