@@ -109,15 +109,6 @@ def write_run(
     return folder
 
 
-def result_of(generator: Any) -> Any:
-    """What a generator returns, after all that it yields."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
-
-
 def share(numbers: float) -> Callable[[int, int], bool]:
     """Finds both objects in a share of the pictures."""
     return lambda number, _: number < numbers * NUM_PICTURES

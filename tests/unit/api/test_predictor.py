@@ -16,6 +16,7 @@ from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.predict.prediction import predict_pictures
 from hrdet_cli.runs.trained_detector import read_trained_detector
+from tests.generators import result_of
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,7 @@ def document(
         batch_size=None,
         stop_asked=lambda: False,
     )
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            written: dict[str, Any] = end.value.document
-            return written
+    return result_of(work).document
 
 
 def as_upright_array(path: Path) -> Any:

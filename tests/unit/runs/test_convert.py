@@ -1,9 +1,9 @@
 """Annotations go from one format to another and back, and what is lost on the way is counted."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,24 +16,15 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import DataError, OutputError, SpecError
 from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.convert import ConversionReport, Format, convert_data
+from tests.generators import result_of
 
-Result = TypeVar("Result")
 Content = dict[str, Any]
-
-
-def _result_of(work: Generator[object, None, Result]) -> Result:
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
 
 
 def _convert(
     sources: Mapping[str, AnnotationSource], to: Format, out: Path, *, as_polygons: bool = False
 ) -> ConversionReport:
-    return _result_of(convert_data(sources, to=to, out=out, as_polygons=as_polygons))
+    return result_of(convert_data(sources, to=to, out=out, as_polygons=as_polygons))
 
 
 def _parts(path: Path) -> dict[str, AnnotationSource]:
@@ -193,7 +184,7 @@ def test_links_lead_to_the_pictures(tmp_path: Path) -> None:
     work = convert_data(
         _source(tmp_path, _coco(tmp_path)), to="yolo", out=tmp_path / "out", links_pictures=True
     )
-    _result_of(work)
+    result_of(work)
     link = tmp_path / "out" / "images" / "train" / "b" / "d.png"
     assert link.readlink() == tmp_path / "pictures" / "b" / "d.png"
     assert len(load_annotations(_parts(tmp_path / "out")["train"])) == 3

@@ -15,6 +15,7 @@ from hrdet_cli.errors import DataError
 from hrdet_cli.runs.suspect_list import ListedSuspect, read_suspects
 from hrdet_cli.runs.suspect_review import SuspectReview, review_suspects
 from tests.detection_tables import table_of
+from tests.generators import result_of
 from tests.unit.pages.document import Document
 from tests.unit.runs.evaluation_report.subjects import HEIGHT, WIDTH, Written, load, write
 
@@ -76,13 +77,7 @@ def test_suspects_have_file_id_and_reason(written: Written) -> None:
 
 
 def review(list_file: Path) -> SuspectReview:
-    work = review_suspects(list_file, annotations=None, images=None, split=None)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: SuspectReview = end.value
-            return result
+    return result_of(review_suspects(list_file, annotations=None, images=None, split=None))
 
 
 def test_a_review_draws_what_is_open(written: Written, look_at_page: Callable[[Path], None]) -> None:

@@ -9,7 +9,8 @@ from hrdet_cli.errors import DataError, HrdetError, OutputError, SpecError
 from hrdet_cli.runs.compare.comparison import compare_detectors
 from hrdet_cli.runs.compare.report import DetectorComparison
 from hrdet_cli.specs.data import DatasetSpec
-from tests.compared_results import NUM_PICTURES, detections, result_of, share, write_data, write_results
+from tests.compared_results import NUM_PICTURES, detections, share, write_data, write_results
+from tests.generators import result_of
 
 
 @pytest.fixture

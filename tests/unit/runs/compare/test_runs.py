@@ -17,7 +17,8 @@ from hrdet_cli.runs.compare.saved_results import find_results
 from hrdet_cli.runs.compare.sides import split_into_sides
 from hrdet_cli.runs.compare.spec_differences import SpecDifference, compare_specs
 from hrdet_cli.specs.loading import format_spec, load_spec
-from tests.compared_results import detections, result_of, share, write_data, write_results, write_run
+from tests.compared_results import detections, share, write_data, write_results, write_run
+from tests.generators import result_of
 
 
 @pytest.fixture

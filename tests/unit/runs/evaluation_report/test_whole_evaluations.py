@@ -2,9 +2,8 @@
 
 import io
 import json
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,9 +25,8 @@ from hrdet_cli.runs.suspect_list import SuspectList, read_suspects
 from hrdet_cli.runs.suspect_review import review_suspects
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
+from tests.generators import result_of
 from tests.unit.pages.document import Document
-
-Result = TypeVar("Result")
 
 BRIGHT = {"a.png": (60, 40, 120, 100), "b.png": (5, 8, 45, 58), "c.png": (80, 10, 120, 50)}
 """The one object of each picture: x1, y1, x2, y2. A tile of 128 cuts the first one."""
@@ -70,15 +68,6 @@ class BlindFinder(BrightFinder):
     def detect(self, images: ImageBatch) -> Detections:
         found = super().detect(images)
         return Detections(found.boxes, found.scores, found.labels, torch.zeros_like(found.is_valid))
-
-
-def result_of(work: Generator[object, None, Result]) -> Result:
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
 
 
 def entry_of(number: int, box: tuple[int, int, int, int]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hrdet_cli.runs.rehearsal.planning import rehearse
 from hrdet_cli.runs.rehearsal.rehearsal import Rehearsal, Shape, num_kept_checkpoints
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.loading import LoadedSpec, load_spec
+from tests.generators import result_of
 from tests.tiny_network import tiny_network
 
 NETWORK = Network("a network", latency_seconds=1e-3, bytes_per_second=1e9)
@@ -38,13 +39,7 @@ def loaded(root: Path, *settings: str) -> LoadedSpec:
 
 def rehearsed(spec: LoadedSpec, *, rate: float | None = None) -> Rehearsal:
     with tiny_network():
-        work = rehearse(spec, Shape(2, 3), networks=[NETWORK], rate=rate)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                result: Rehearsal = end.value
-                return result
+        return result_of(rehearse(spec, Shape(2, 3), networks=[NETWORK], rate=rate))
 
 
 @pytest.fixture(scope="module")
