@@ -61,6 +61,9 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
     "bucketed, norms, AdamW": {**JITTER, **BUCKETS, **NORMS, **ADAMW},
     "mstrain-pad, norms": NORMS,
     "mstrain-pad, AdamW": ADAMW,
+    "mstrain-pad, anchors of 8 strides": {"model.head.rpn.anchor_scale": 8},
+    "mstrain-pad, anchors that fit": {"model.head.rpn.anchor_scale": "auto"},
+    "mstrain-pad, anchors that fit by level": {"model.head.rpn.anchor_scale": "auto-by-level"},
 }
 EVERYWHERE = {"optimisation.ema": {"decay": 0.995}, "data.num_workers": 0, "run.num_pictured_batches": 0}
 DROPS = (4 / 8, 5 / 8, 6 / 8, 7 / 8)
