@@ -1,0 +1,1 @@
+"""Parts of an experiment that do not go together."""
