@@ -10,8 +10,7 @@ from pydantic.fields import FieldInfo
 from docs.generator.docstrings import field_docstrings
 from hrdet_cli.specs.expectations import expected
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.known_keys import spec_classes
-from hrdet_cli.specs.layers import SECTION_KINDS
+from hrdet_cli.specs.known_keys import kind_key, spec_classes
 
 Needs = Mapping[str, Sequence[str]]
 """Keys of kinds, each with the kinds that will do."""
@@ -60,11 +59,6 @@ def all_fields() -> dict[str, Key]:
     for key in keys.values():
         key.variants[:] = _merged(key.variants, kinds)
     return keys
-
-
-def kind_key(spec_class: type[BaseModel]) -> str | None:
-    """``kind`` or ``policy`` where a spec has one."""
-    return next((name for name in SECTION_KINDS if name in spec_class.model_fields), None)
 
 
 def kinds_of(spec_class: type[BaseModel]) -> list[str]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from docs.generator.fields import Key, Needs, Variant, all_fields, kind_key, kinds_of
+from docs.generator.fields import Key, Needs, Variant, all_fields, kinds_of
 from docs.generator.markdown import bullets, code, either, page, sentence
 from docs.generator.values import written
+from hrdet_cli.specs.base import SECTION_KINDS
 from hrdet_cli.specs.expectations import expected
-from hrdet_cli.specs.known_keys import spec_classes
-from hrdet_cli.specs.layers import SECTION_KINDS
+from hrdet_cli.specs.known_keys import kind_key, spec_classes
 
 _UNITS = ("pixels", "minutes", "epochs", "steps", "megabytes")
 _OTHER_UNITS = {"accumulate_steps": "batches"}

@@ -227,7 +227,7 @@ class CommandUsage:
 
     def _setting_for(self, option: str, value: str | None) -> str | None:
         from hrdet_cli.specs.foreign_names import answer_to
-        from hrdet_cli.specs.known_keys import settings_for
+        from hrdet_cli.specs.suggestions import settings_for
 
         settings = settings_for(option, value)
         if not settings:

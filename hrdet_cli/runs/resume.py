@@ -10,10 +10,13 @@ from hrdet_cli.runs.best_by import BestBy
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.specs.base import SECTION_KINDS
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves, value_at
-from hrdet_cli.specs.layers import SECTION_KINDS, Layer, Layered, parse_spec
+from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import format_spec, validate_layers
+from hrdet_cli.specs.merging import MergedLayers
+from hrdet_cli.specs.spec_text import parse_spec
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
 
 _NUM_EPOCHS = "optimisation.num_epochs"
@@ -86,12 +89,12 @@ def _keys_of(values: dict[str, Any]) -> set[str]:
 
 def _parse_spec(text: str) -> dict[str, Any]:
     """The values of a saved spec, by the names that keys have now; none where the text is no spec."""
-    layered = Layered()
+    merged = MergedLayers()
     try:
-        layered.add(Layer("the saved spec", parse_spec(text, source="the saved spec")))
+        merged.add(Layer("the saved spec", parse_spec(text, source="the saved spec")))
     except SpecError:
         return {}
-    return layered.values
+    return merged.values
 
 
 def check_same_spec(spec: ExperimentSpec, saved: str, *, file: Path) -> None:

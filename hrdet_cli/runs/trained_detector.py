@@ -30,8 +30,9 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.weights.conventions import contradictions, preset_for
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.layers import Layer, parse_spec, setting_layers
+from hrdet_cli.specs.layers import Layer, setting_layers
 from hrdet_cli.specs.loading import load_spec, validate_layers
+from hrdet_cli.specs.spec_text import parse_spec
 from hrdet_cli.wording import counted
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")

@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 
 Problem = tuple[str, str]
 """The key at fault, dotted from the spec that has the problem, and what is wrong with it."""
+SECTION_KINDS = ("kind", "policy")
+"""Keys that say which of several specs a section is."""
 
 
 class Spec(BaseModel):

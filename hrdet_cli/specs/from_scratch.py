@@ -5,33 +5,34 @@ from typing import Any
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.layers import Layer, Layered, is_asked_for
+from hrdet_cli.specs.layers import Layer, is_asked_for
+from hrdet_cli.specs.merging import MergedLayers
 from hrdet_cli.specs.optimisation import ParameterGroupsSpec
 
 SOURCE = "--from-scratch"
 
 
-def from_scratch_layer(layered: Layered) -> Layer:
+def from_scratch_layer(merged: MergedLayers) -> Layer:
     """What to put on top of all other layers, so that everything is trained and nothing is kept.
 
     Raises:
         SpecError: The command line asks for the contrary.
     """
-    values = dict(_changes(layered.values))
+    values = dict(_changes(merged.values))
     problems = [
         f"{SOURCE}: contradicts {source}: nothing is trained yet that could be kept or loaded; "
         "leave one of the two away"
-        for source in dict.fromkeys(_contradicted(values, layered))
+        for source in dict.fromkeys(_contradicted(values, merged))
     ]
     if problems:
         raise SpecError(problems)
     return Layer(SOURCE, values)
 
 
-def _contradicted(values: Mapping[str, Any], layered: Layered) -> Iterator[str]:
+def _contradicted(values: Mapping[str, Any], merged: MergedLayers) -> Iterator[str]:
     """The options whose values would be overruled."""
     for key, _ in leaves(dict(values)):
-        source = layered.sources.get(key, "")
+        source = merged.sources.get(key, "")
         if is_asked_for(source):
             yield source
 

@@ -8,8 +8,9 @@ from typing import Any
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.compare.saved_results import SavedResults
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.layers import Layer, parse_spec
+from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import validate_layers
+from hrdet_cli.specs.spec_text import parse_spec
 
 _NAMES = ("name", "description")
 """What a spec is called decides nothing."""

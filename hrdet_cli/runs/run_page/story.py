@@ -15,8 +15,9 @@ from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import BEST_METRICS, METRICS, SPEC_FILE, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.layers import Layer, parse_spec
+from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import validate_layers
+from hrdet_cli.specs.spec_text import parse_spec
 
 _NOTE = "note: "
 """What lines of a run's log begin with that the user should know."""

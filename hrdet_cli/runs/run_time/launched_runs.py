@@ -16,8 +16,9 @@ from hrdet_cli.runs.rehearsal.rehearsal import hours_of
 from hrdet_cli.runs.run_folder import RECORD_FILE, RunFolder
 from hrdet_cli.runs.run_time.conditions import Conditions
 from hrdet_cli.runs.run_time.known_time import Kind, KnownTime, RunTime
-from hrdet_cli.specs.layers import Layer, parse_spec
+from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import validate_layers
+from hrdet_cli.specs.spec_text import parse_spec
 from hrdet_cli.wording import counted
 
 FEWEST_STEPS = 5

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from hrdet_cli.specs.base import Spec
+from hrdet_cli.specs.base import SECTION_KINDS, Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.layers import SECTION_KINDS
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.mmdetection.dialects import Generation
 from hrdet_cli.specs.presets import all_presets

@@ -13,8 +13,8 @@ from hrdet_cli.cli.options import data_sets
 from hrdet_cli.cli.usage import CommandUsage
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.foreign_names import SYNONYM_BY_NAME
-from hrdet_cli.specs.known_keys import settings_for
 from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.suggestions import settings_for
 from tests.typer_parsing import parameters_of
 
 

@@ -7,8 +7,9 @@ import pytest
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
 from hrdet_cli.specs.known_keys import all_keys, all_sections
-from hrdet_cli.specs.layers import Layer, Layered
+from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.merging import MergedLayers
 from hrdet_cli.specs.renamed_keys import RENAMED_KEYS, renamed
 
 OLD = {
@@ -119,12 +120,12 @@ def test_an_error_in_an_old_key_names_the_new_one(setting: str, told: str) -> No
 
 
 def test_a_head_that_says_no_kind_is_a_faster_rcnn() -> None:
-    layered = Layered()
-    layered.add(Layer("first", {"model": {"weights": None, "head": {"rpn": {"nms_iou": 0.6}}}}))
-    assert layered.values["model"]["head"] == {"kind": "faster_rcnn", "rpn": {"nms_iou": 0.6}}
-    layered.add(Layer("second", {"model": {"head": {"kind": "faster_rcnn", "rpn": {"anchor_scale": 4}}}}))
-    assert layered.values["model"]["head"]["rpn"] == {"nms_iou": 0.6, "anchor_scale": 4}
-    layered.add(Layer("third", {"model": {"head": {"kind": "another", "nms_iou": 0.5}}}))
-    assert layered.values["model"] == {"weights": None, "head": {"kind": "another", "nms_iou": 0.5}}
-    layered.add(Layer("fourth", {"model": {"head": {"nms_iou": 0.4}}}))
-    assert layered.values["model"]["head"] == {"kind": "another", "nms_iou": 0.4}
+    merged = MergedLayers()
+    merged.add(Layer("first", {"model": {"weights": None, "head": {"rpn": {"nms_iou": 0.6}}}}))
+    assert merged.values["model"]["head"] == {"kind": "faster_rcnn", "rpn": {"nms_iou": 0.6}}
+    merged.add(Layer("second", {"model": {"head": {"kind": "faster_rcnn", "rpn": {"anchor_scale": 4}}}}))
+    assert merged.values["model"]["head"]["rpn"] == {"nms_iou": 0.6, "anchor_scale": 4}
+    merged.add(Layer("third", {"model": {"head": {"kind": "another", "nms_iou": 0.5}}}))
+    assert merged.values["model"] == {"weights": None, "head": {"kind": "another", "nms_iou": 0.5}}
+    merged.add(Layer("fourth", {"model": {"head": {"nms_iou": 0.4}}}))
+    assert merged.values["model"]["head"] == {"kind": "another", "nms_iou": 0.4}
