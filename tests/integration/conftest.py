@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 
 from hrdet_cli.cli.app import main
 from hrdet_cli.cli.display import work
+from hrdet_cli.engine.data.synthetic import make_demo_data
 from tests.forked import NEVER_SECONDS, ForkedHrdet
+from tests.made_once import made_once
 from tests.tiny_network import tiny_network
 
 NUM_TRAIN_PICTURES = 12
@@ -111,18 +113,26 @@ class FinishedRun:
 
 @pytest.fixture(scope="session")
 def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tiny experiment's data are drawn, once, by the first that trains on them."""
-    return tmp_path_factory.mktemp("demo") / "data"
+    """The data of the tiny experiment, drawn once for all tests."""
+
+    def draw(folder: Path) -> None:
+        make_demo_data(folder / "data", seed=1, num_train_images=NUM_TRAIN_PICTURES, num_val_images=6)
+
+    return made_once(tmp_path_factory, "demo", draw) / "data"
 
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> FinishedRun:
     """``hrdet train`` on the tiny experiment, once for all tests."""
-    folder, data_root = tmp_path_factory.mktemp("finished") / "run", demo_data
-    options = tiny_options(data_root, "run.trackers=[tensorboard]")
-    done = run_hrdet("train", *options, "--run-dir", str(folder))
-    assert done.returncode == 0, done.stderr
-    return FinishedRun(folder, data_root, done.stdout)
+
+    def train(folder: Path) -> None:
+        options = tiny_options(demo_data, "run.trackers=[tensorboard]")
+        done = run_hrdet("train", *options, "--run-dir", str(folder / "runs" / "run"))
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout").write_text(done.stdout, encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "finished", train)
+    return FinishedRun(folder / "runs" / "run", demo_data, (folder / "stdout").read_text(encoding="utf-8"))
 
 
 def some_pictures(data_root: Path, folder: Path, count: int = 3) -> Path:
