@@ -4,8 +4,11 @@ What a run imports late is there too, plots and the launcher of several processe
 tests import whose functions are called in such processes.
 """
 
+import gc
+
 from hrdet_cli.cli.noise import quieten_libraries
 
+gc.disable()  # what is imported here is no garbage, and forks that look through it would copy it
 quieten_libraries()  # which has to come before torch: hence imports below code, some for their effect alone
 
 import matplotlib.backends.backend_agg  # noqa: E402, F401
@@ -16,3 +19,6 @@ import hrdet_cli.cli.app  # noqa: E402
 import hrdet_cli.engine.distributed.launch  # noqa: E402
 import hrdet_cli.runs.build.detector  # noqa: E402
 import hrdet_cli.runs.train  # noqa: E402, F401
+
+gc.freeze()
+gc.enable()
