@@ -3,6 +3,7 @@
 But for the masks it is their Faster R-CNN.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +153,7 @@ def as_masks(sampler: Sampler, matches: Matches, numbers: Tensor) -> tuple[list[
     return [*positives], [*negatives]
 
 
-def make_theirs(*, num_boxes: list[int]) -> Any:
+def make_theirs() -> Any:
     theirs = torchvision.models.detection.maskrcnn_resnet50_fpn(
         weights=None,
         weights_backbone=None,
@@ -170,7 +171,6 @@ def make_theirs(*, num_boxes: list[int]) -> Any:
     # The same holds for convolutions: they get our memory layout, which is another one to train.
     theirs.backbone.register_forward_pre_hook(lambda _, inputs: (in_our_layout(inputs[0]),))
     theirs.rpn.fg_bg_sampler = OurAnchorDraws()
-    theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)
     return theirs
 
 
@@ -232,12 +232,33 @@ class Case:
     their_targets: list[dict[str, Tensor]]
 
 
-def make_case(num_boxes: list[int]) -> Case:
+@dataclass
+class Models:
+    """Ours and theirs, and the weights with which theirs begins in each test."""
+
+    ours: Detector
+    theirs: Any
+    weights: dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """Once for all tests: to draw random weights takes as long as a step."""
     torch.manual_seed(2)
-    theirs = make_theirs(num_boxes=num_boxes)
+    theirs = make_theirs()
     make_lively(theirs)
-    ours = make_ours()
-    ours.load_state_dict(from_theirs(ours, theirs.state_dict()))
+    return Models(make_ours(), theirs, deepcopy(theirs.state_dict()))
+
+
+def make_case(models: Models, num_boxes: list[int]) -> Case:
+    ours, theirs = models.ours, models.theirs
+    theirs.roi_heads.fg_bg_sampler = OurRegionDraws(num_boxes)
+    theirs.load_state_dict(models.weights)
+    ours.load_state_dict(from_theirs(ours, models.weights))
+    for model in (ours, theirs):
+        model.train()
+        model.zero_grad()
+    torch.manual_seed(2)
     pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     # The second is an anchor. The last lies in it, so that this anchor is also among the last one's best.
     boxes = torch.tensor([[8, 6, 50, 40], [64, 32, 128, 96], [20, 70, 60, 120], [72, 38, 122, 88]])
@@ -279,9 +300,9 @@ class OurMaskTargets:
 @pytest.mark.slow
 @pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
 def test_losses_and_gradients_equal_torchvisions(
-    num_boxes: list[int], monkeypatch: pytest.MonkeyPatch
+    models: Models, num_boxes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = make_case(num_boxes)
+    case = make_case(models, num_boxes)
     monkeypatch.setattr(roi_heads, "project_masks_on_boxes", OurMaskTargets([*case.their_targets]))
     losses = case.ours(case.images, case.targets)
     their_losses = case.theirs(case.their_images, case.their_targets)
@@ -307,18 +328,18 @@ def test_losses_and_gradients_equal_torchvisions(
 
 
 @pytest.mark.slow
-def test_detections_equal_torchvisions() -> None:
-    case = make_case([4, 2])
+def test_detections_equal_torchvisions(models: Models) -> None:
+    case = make_case(models, [4, 2])
     with torch.no_grad():
         case.theirs(case.their_images, case.their_targets)  # for the statistics of its norms
         case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict()))
         case.ours.eval()
         case.theirs.eval()
         unpasted_masks: list[Tensor] = []  # of the regions; afterwards they are laid out in the pictures
-        case.theirs.roi_heads.register_forward_hook(
+        with case.theirs.roi_heads.register_forward_hook(
             lambda _module, _inputs, output: unpasted_masks.extend(found["masks"] for found in output[0])
-        )
-        their_detections = case.theirs(case.their_images)
+        ):
+            their_detections = case.theirs(case.their_images)
     detections = case.ours.detect(case.images)
     assert detections.masks is not None
     for picture, theirs in enumerate(their_detections):

@@ -1,5 +1,6 @@
 """RetinaNet against torchvision's, both versions of it: same weights, same settings, in float64."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -116,10 +117,33 @@ class Case:
     their_targets: list[dict[str, Tensor]]
 
 
-def make_case(version: str, num_boxes: list[int]) -> Case:
+@dataclass
+class Models:
+    """Ours and theirs, and the weights with which theirs begins in each test."""
+
+    version: str
+    ours: Detector
+    theirs: Any
+    weights: dict[str, Tensor]
+
+
+@pytest.fixture(scope="module", params=BUILD)
+def models(request: pytest.FixtureRequest) -> Models:
+    """Of each version, once for all tests: to draw random weights takes as long as a step."""
+    version = request.param
     torch.manual_seed(0)
-    theirs, ours = make_theirs(version), make_ours(version)
-    ours.load_state_dict(from_theirs(ours, theirs.state_dict(), version))
+    theirs = make_theirs(version)
+    return Models(version, make_ours(version), theirs, deepcopy(theirs.state_dict()))
+
+
+def make_case(models: Models, num_boxes: list[int]) -> Case:
+    ours, theirs = models.ours, models.theirs
+    theirs.load_state_dict(models.weights)
+    ours.load_state_dict(from_theirs(ours, models.weights, models.version))
+    for model in (ours, theirs):
+        model.train()
+        model.zero_grad()
+    torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     # The second overlaps no anchor by half: only that it claims its best ones makes them positive.
     boxes = torch.tensor([[6, 4, 42, 36], [80, 4, 86, 60], [10, 24, 48, 60], [40, 20, 92, 58]])
@@ -142,10 +166,9 @@ def make_case(version: str, num_boxes: list[int]) -> Case:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", BUILD)
 @pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
-def test_losses_and_gradients_equal_torchvisions(version: str, num_boxes: list[int]) -> None:
-    case = make_case(version, num_boxes)
+def test_losses_and_gradients_equal_torchvisions(models: Models, num_boxes: list[int]) -> None:
+    case = make_case(models, num_boxes)
     losses = case.ours(case.images, case.targets)
     their_losses = case.theirs(case.their_images, case.their_targets)
     for name, their_name in (("retina_class", "classification"), ("retina_box", "bbox_regression")):
@@ -155,27 +178,26 @@ def test_losses_and_gradients_equal_torchvisions(version: str, num_boxes: list[i
     sum(losses.values()).backward()
     sum(their_losses.values()).backward()
     theirs = {name: p.grad for name, p in case.theirs.named_parameters() if p.grad is not None}
-    wanted = from_theirs(case.ours, theirs, version)
+    wanted = from_theirs(case.ours, theirs, models.version)
     for name, parameter in case.ours.named_parameters():
         assert parameter.grad is not None
         error = (parameter.grad - wanted[name]).norm() / wanted[name].norm()
         assert error < 1e-6, name
 
 
-@pytest.mark.parametrize("version", BUILD)
 @pytest.mark.parametrize(("stretch", "has_empty_boxes"), [(1, False), (10, True)])
-def test_detections_equal_torchvisions(version: str, stretch: float, has_empty_boxes: bool) -> None:
+def test_detections_equal_torchvisions(models: Models, stretch: float, has_empty_boxes: bool) -> None:
     """Random deltas that are large throw boxes out of the picture, where they are clipped to nothing.
 
     torchvision keeps those, as detections that can match no object. They suppress nothing and are suppressed
     by nothing, so what remains without them must be ours, box by box.
     """
-    case = make_case(version, [4, 2])
+    case = make_case(models, [4, 2])
     case.theirs.detections_per_img = 10_000  # so that the empty ones crowd out no others
     with torch.no_grad():
         case.theirs.head.regression_head.bbox_reg.weight.mul_(stretch)
         case.theirs(case.their_images, case.their_targets)  # for the statistics of its norms
-        case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict(), version))
+        case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict(), models.version))
         case.ours.eval()
         case.theirs.eval()
         their_detections = case.theirs(case.their_images)
