@@ -1,6 +1,7 @@
 """HRNet against timm's, which was written apart from this one and loads the same public files."""
 
 import math
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ def build_oracle(width: str) -> nn.Module:
     return oracle
 
 
+@cache
 def on_meta(width: str) -> HRNet:
+    """The same for the same width: nobody changes it."""
     with torch.device("meta"):
         return HRNet(HRNET_CONFIGS[width])
 
