@@ -33,11 +33,11 @@ def detector() -> Detector:
     """mmdetection's conventions, our synchronised norms, recomputed activations."""
     spec = load_spec(preset="mmdet3-hrnet-w18", settings=SETTINGS).spec
     torch.manual_seed(0)
-    # Exporting takes time for each operator; a module of stage 2 has all that are in one, and three levels
+    # Exporting takes time for each operator; a module of stage 2 has all that are in one, and two levels
     # have all that five have.
     short = replace(HRNET_CONFIGS["small"], num_blocks=1, num_modules=(1, 0, 0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hrdet_cli.engine.models.necks.levels.NUM_LEVELS", 3)
+        patch.setattr("hrdet_cli.engine.models.necks.levels.NUM_LEVELS", 2)
         patch.setattr("hrdet_cli.runs.build.detector.HRNET_CONFIGS", {"small": short})
         detector = build_detector(spec, num_classes=4, trains=False).eval()
     _spread_predictions(detector, batch_of(draw_picture(Size(256, 320))))
