@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +6,8 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from hrdet_cli.engine.models.boxes.nms import _keep_list_by_list, keep_after_nms
+from tests.forked import run_forked
+from tests.unit.engine.models.boxes.nms_by_interpreter import interpret
 
 
 def random_boxes(*shape: int, seed: int) -> Tensor:
@@ -154,8 +153,5 @@ def test_the_kernel_for_gpus_compiles_to_the_arithmetic_of_a_cpu(
 def test_the_kernel_for_gpus_keeps_the_same_boxes() -> None:
     """In a process of its own, where Triton interprets it: that is decided when Triton is imported."""
     pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
-    subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.unit.engine.models.boxes.nms_by_interpreter"],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        check=True,
-    )
+    done = run_forked(interpret)
+    assert done.returncode == 0, done.stderr
