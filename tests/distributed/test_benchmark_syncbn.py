@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch.distributed as dist
 from PIL import Image
 from torch.multiprocessing.spawn import start_processes
 
-from hrdet_cli.engine.benchmarking import processes
+from hrdet_cli.engine.benchmarking import processes, workload
 from hrdet_cli.engine.benchmarking.processes import run_in_processes
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS
 from hrdet_cli.errors import LostProcessError
 from tests.forked import ForkedHrdet, preloaded_context
 
@@ -32,8 +34,12 @@ def start_by(method: str) -> Callable[..., Any]:
     return start
 
 
-def fork_from_command() -> None:
-    pytest.MonkeyPatch().setattr(processes, "start_processes", start_by("fork"))
+def fork_a_narrow_network() -> None:
+    """In the command: a small HRNet with few channels and as many norms as ever, in forks of the command."""
+    narrow = replace(HRNET_CONFIGS["small"], width=4, stem_channels=8, bottleneck_channels=4)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(workload, "HRNET_CONFIGS", {"small": narrow})
+    patch.setattr(processes, "start_processes", start_by("fork"))
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def sections(picture: Path) -> Sections:
     """The command's figures for the small HRNet, by back end, by the sizes of two processes' pictures."""
     options = ["--network", "hrnet-small", "--sizes", "96x64", "--sizes", "96x64,64x128", "--steps", "1"]
     command = ["benchmark-syncbn", *options, "--json", "--out", str(picture)]
-    done = ForkedHrdet(*command, with_tiny_network=False, prepare=fork_from_command)
+    done = ForkedHrdet(*command, with_tiny_network=False, prepare=fork_a_narrow_network)
     stdout, stderr = done.communicate()
     assert done.wait() == 0, stderr
     document = json.loads(stdout)

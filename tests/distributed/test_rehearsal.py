@@ -33,6 +33,9 @@ def spec_of(root: Path, variant: str) -> ExperimentSpec:
         "data.num_workers=0",
         "augmentation.scales_pixels=[[96, 64]]",
         "padding.canvas_pixels=[96, 64]",
+        "model.neck.channels=16",
+        "model.head.rpn.num_train_proposals=50",
+        "model.head.roi_head={num_samples: 16, hidden_features: 32}",
     ]
     return load_spec(preset="demo", settings=[*settings, variant]).spec
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hrdet_cli.engine.distributed.activity import ACTIVITY
 from hrdet_cli.engine.distributed.world import World
-from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet, HRNetConfig
 from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.norm import known_answer
 from hrdet_cli.engine.norm.convert import convert_norm
@@ -193,6 +193,11 @@ def count_step(network: HRNet | ResNet, area: ValidArea | None) -> Counted:
     )
 
 
+def narrow(width: str) -> HRNetConfig:
+    """With few channels and as many layers as ever."""
+    return replace(HRNET_CONFIGS[width], width=2, stem_channels=4, bottleneck_channels=2)
+
+
 def compare_steps(build: Callable[[], HRNet | ResNet], area: ValidArea | None = None) -> dict[str, Any]:
     """What is counted of a network over processes, and its operators alone."""
     alone, across = build(), build()
@@ -342,17 +347,17 @@ def work(rank: int, size: int, folder: str) -> None:
             results["recomputed network"] = train_network(
                 network_pictures(rank, size), across_processes=True, recompute="norms"
             )
-            recomputed = HRNet(HRNET_CONFIGS["small"], recompute="modules")
+            recomputed = HRNet(narrow("small"), recompute="modules")
             convert_norm(recomputed, kind="sync")
             results["recomputed messages"] = count_step(recomputed, None).messages
             results["frozen level"] = frozen_level(rank)
             results["compiled"] = compiled(rank)
             picture = ValidArea.on_canvas(Size(64, 64), torch.tensor([[40, 64]]))
             results["steps"] = {
-                "hrnet w18": compare_steps(lambda: HRNet(HRNET_CONFIGS["w18"])),
-                "hrnet small, valid": compare_steps(lambda: HRNet(HRNET_CONFIGS["small"]), picture),
-                "resnet 50": compare_steps(lambda: ResNet(depth=50, frozen_stages=0)),
-                "resnet 50, frozen": compare_steps(lambda: ResNet(depth=50, frozen_stages=1)),
+                "hrnet w18": compare_steps(lambda: HRNet(narrow("w18"))),
+                "hrnet small, valid": compare_steps(lambda: HRNet(narrow("small")), picture),
+                "resnet 50": compare_steps(lambda: ResNet(depth=50, frozen_stages=0, group_width=1)),
+                "resnet 50, frozen": compare_steps(lambda: ResNet(depth=50, frozen_stages=1, group_width=1)),
             }
         torch.save(results, Path(folder, f"{rank}.pt"))
 
