@@ -1,7 +1,7 @@
 """``hrdet check-data``: everything that is wrong with a data set, and a cleaned annotation file."""
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -156,10 +156,10 @@ def _check_parts(data: DataSpec, options: CheckOptions) -> Generator[WorkProgres
             part="train",
             label_maps=None if options.num_labels is None else data.locate_label_maps(number),
             needs_boxes=needs_boxes and number == num_sets - 1,
-            others=JoinedWith(gists[0]) if gists and data.classes is None else None,
+            others=JoinedWith(gists, data.classes) if gists else None,
         )
         reports.append(replace(train.report, number=number + 1 if num_sets > 1 else None))
-        gists.append(Gist.of(train.file, train.report.images))
+        gists.append(train.gist)
         needs_boxes = needs_boxes and not train.file.has_targets  # one data set with boxes is enough
         del train  # its annotations are large
     if data.val is None:
@@ -178,7 +178,7 @@ def _check_all(
     for source in sources:
         part = yield from _check_part(source, options, others=first)
         reports.append(part.report)
-        first = first or TrainedOn([Gist.of(part.file, part.report.images)])
+        first = first or TrainedOn([part.gist])
     return DataReport(reports)
 
 
@@ -186,7 +186,25 @@ def _check_all(
 class _CheckedPart:
     file: CheckedFile
     unusable_pictures: set[int]
+    gist: Gist
     report: PartReport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SeenPictures:
+    """What looking at the pictures of a file has shown.
+
+    Attributes:
+        file: With their sizes, as far as they are beyond doubt.
+        unusable: Rows of pictures that cannot be used.
+        num_unnamed: How many are there that the file does not name; None where nobody looked.
+        digests: By rows, of the files that were opened.
+    """
+
+    file: CheckedFile
+    unusable: set[int] = field(default_factory=set)
+    num_unnamed: int | None = None
+    digests: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def _check_part(
@@ -203,10 +221,10 @@ def _check_part(
     images = None if root is None else open_images(root)
     yield WorkProgress(f"reading {source.path.name}")
     with without_cycle_search():
-        file = check_annotations(source.read_whole(log), log)
-    unusable, num_unnamed = set[int](), None
+        seen = _SeenPictures(check_annotations(source.read_whole(log), log))
     if root is not None and images is not None:
-        file, unusable, num_unnamed = yield from _look_at_pictures(file, root, images, options, log)
+        seen = yield from _look_at_pictures(seen.file, root, images, options, log)
+    file, unusable = seen.file, seen.unusable
     if label_maps is not None:
         yield from _look_at_label_maps(file.pictures, label_maps, unusable, options, log)
     file = with_coco_boxes(file, log, form=options.box_form)
@@ -215,8 +233,9 @@ def _check_part(
     if part != "val":  # which may lack boxes of any category
         note_spare_categories(file, log)
     _check_targets(file, part, log, needs_boxes=needs_boxes)
+    gist = Gist.of(file, root, seen.digests)
     if others is not None:
-        others.compare(file, root, log)
+        others.compare(file.path.name, gist, log)
     report = PartReport(
         part=part,
         annotations=source.path,
@@ -230,28 +249,28 @@ def _check_part(
         num_categories=len(file.kinds),
         num_pictures_without_boxes=file.num_pictures_without_boxes,
         num_categories_without_boxes=file.num_categories_without_boxes,
-        num_unnamed_pictures=num_unnamed,
+        num_unnamed_pictures=seen.num_unnamed,
         counts=log.counts,
         problems=log.described(),
         notes=log.notes,
         can_be_mended=can_be_cleaned(file, log.counts, unusable_pictures=unusable),
     )
-    return _CheckedPart(file, unusable, report)
+    return _CheckedPart(file, unusable, gist, report)
 
 
 def _look_at_pictures(
     file: CheckedFile, root: Path, source: ImageSource, options: CheckOptions, log: ProblemLog
-) -> Generator[WorkProgress, None, tuple[CheckedFile, set[int], int]]:
-    """The file with its pictures' sizes, rows of pictures that cannot be used, how many it does not name."""
+) -> Generator[WorkProgress, None, _SeenPictures]:
     presence = check_presence(file.pictures, source, root, log)
     unusable = set(presence.unusable_rows)
     for note in presence.notes:
         log.add_one(Problem(ODD_NAMES, file.path.name, None, note))
-    if options.opens_pictures:
-        opened = yield from _open_pictures(file, root, source, unusable, options, log)
-        file, of_another_size = settle_sizes(file, opened, log)
-        unusable |= opened.unusable | of_another_size
-    return file, unusable, presence.num_unnamed
+    if not options.opens_pictures:
+        return _SeenPictures(file, unusable, presence.num_unnamed)
+    opened = yield from _open_pictures(file, root, source, unusable, options, log)
+    file, of_another_size = settle_sizes(file, opened, log)
+    unusable |= opened.unusable | of_another_size
+    return _SeenPictures(file, unusable, presence.num_unnamed, opened.digests)
 
 
 def _open_pictures(
@@ -279,7 +298,8 @@ def _open_pictures(
     for kind, what_by_row in ((UNREADABLE_PICTURE, faults), (DAMAGED_PIXELS, damage)):
         _report_pictures(pictures, kind, what_by_row, log)
     true_sizes = {row: finding.true_sizes for row, finding in found.items() if finding.true_sizes is not None}
-    return OpenedPictures(rows, set(faults), true_sizes)
+    digests = {row: finding.digest for row, finding in found.items() if finding.digest is not None}
+    return OpenedPictures(rows, set(faults), true_sizes, digests)
 
 
 def _look_at_label_maps(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource
@@ -46,15 +45,6 @@ class TrainingData:
         """Those of both parts."""
         parts = [part for part in (self.train, self.val) if part is not None]
         return tuple(dict.fromkeys(notice for part in parts for notice in part.notices))
-
-    @property
-    def trained_val_names(self) -> NDArray[np.str_]:
-        """Names that validation pictures have where training pictures lie in the same place."""
-        if self.val is None:
-            return np.array([], dtype=np.str_)
-        root, names = self.val.located.images.absolute(), self.val.annotations.file_names
-        same = [prefix for prefix, other in self.train.roots.items() if other.absolute() == root]
-        return np.concatenate([names[:0], *(np.char.add(prefix, names) for prefix in same)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,8 @@ def test_several_training_data_sets_are_checked_one_by_one_and_against_each_othe
     assert (both.exit_code, both.stderr) == (0, "")
     assert "training data 1\ntrain.json " in both.stdout
     assert "training data 2\nempty.json " in both.stdout
-    assert "note: 4 of its pictures are training pictures too" in both.stdout
+    assert "note: 4 of its pictures are in training data before it too, such as " in both.stdout
+    assert "note: 4 of its pictures are training pictures too, such as " in both.stdout
     other = check("train.json", "yak.json")
     assert other.exit_code == 3
     assert "error: train 2: yak.json: its categories are not those of the first training data: it lacks" in (

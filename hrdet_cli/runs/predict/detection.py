@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import TypeVar
 
 import torch
@@ -108,18 +110,21 @@ class PictureDetector:
             batch_size=self.batch_size,
         )
         with ready_to_detect(self.detector) as finder, closing(groups):
-            for group in groups:
-                if stop_asked():
-                    return
-                finished = []
-                for view, detections in zip(group, self._detect(finder, group), strict=True):
-                    picture = view.picture
-                    views = found.setdefault(picture.number, [])
-                    views.append(detections)
-                    if len(views) == view.num_views:
-                        finished.append(SeenPicture(picture, self.merging.merge(found.pop(picture.number))))
-                last = group[-1]
-                yield SeenGroup(tuple(finished), len(found.get(last.picture.number, ())), last.num_views)
+            wanted = takewhile(lambda _: not stop_asked(), groups)
+            yield from map(partial(self._look_at_group, finder, found), wanted)  # no name keeps a picture
+
+    def _look_at_group(
+        self, finder: ObjectFinder, found: dict[int, list[PictureDetections]], group: Sequence[UnlabelledView]
+    ) -> SeenGroup:
+        finished = []
+        for view, detections in zip(group, self._detect(finder, group), strict=True):
+            picture = view.picture
+            views = found.setdefault(picture.number, [])
+            views.append(detections)
+            if len(views) == view.num_views:
+                finished.append(SeenPicture(picture, self.merging.merge(found.pop(picture.number))))
+        last = group[-1]
+        return SeenGroup(tuple(finished), len(found.get(last.picture.number, ())), last.num_views)
 
     def _detect(self, finder: ObjectFinder, group: Sequence[UnlabelledView]) -> list[PictureDetections]:
         batch = batch_of(group, _PADDING)

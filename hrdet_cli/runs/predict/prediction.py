@@ -13,7 +13,7 @@ from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.output_files import refuse_unwritable_folder, save_picture, write_json
-from hrdet_cli.runs.predict.detection import build_picture_detector
+from hrdet_cli.runs.predict.detection import SeenGroup, build_picture_detector
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
 from hrdet_cli.runs.predict.reading import read_picture
@@ -94,23 +94,25 @@ def predict_pictures(
         failed=failed,
         stop_asked=stop_asked,
     )
+
+    def draw_finished(group: SeenGroup) -> WorkProgress:
+        for seen in group.finished:
+            given = inputs.pictures[seen.picture.number - 1]
+            if seen.picture.damage is not None:
+                damaged.append(PictureFault(given.name, seen.picture.damage))
+            kept = seen.detections.select(seen.detections.scores >= min_score)
+            drawn = _draw(seen.picture, kept, out / DRAWN / given.drawn, trained.class_names)
+            pictures.append(
+                PredictedPicture(given.name, seen.picture.size, kept, drawn.relative_to(out).as_posix())
+            )
+        num_done = len(pictures) + len(failed)
+        if spec.data.tiles is None:
+            return WorkProgress("detecting", num_done, len(inputs.pictures))
+        which = f"picture {num_done + 1} of {len(inputs.pictures)}"
+        return WorkProgress(f"detecting in {which}, tiles", group.num_views_seen, group.num_views)
+
     with closing(groups):
-        for group in groups:
-            for seen in group.finished:
-                given = inputs.pictures[seen.picture.number - 1]
-                if seen.picture.damage is not None:
-                    damaged.append(PictureFault(given.name, seen.picture.damage))
-                kept = seen.detections.select(seen.detections.scores >= min_score)
-                drawn = _draw(seen.picture, kept, out / DRAWN / given.drawn, trained.class_names)
-                pictures.append(
-                    PredictedPicture(given.name, seen.picture.size, kept, drawn.relative_to(out).as_posix())
-                )
-            num_done = len(pictures) + len(failed)
-            if spec.data.tiles is None:
-                yield WorkProgress("detecting", num_done, len(inputs.pictures))
-            else:
-                which = f"picture {num_done + 1} of {len(inputs.pictures)}"
-                yield WorkProgress(f"detecting in {which}, tiles", group.num_views_seen, group.num_views)
+        yield from map(draw_finished, groups)  # no name keeps a picture while the next ones are decoded
     pictures.sort(key=lambda picture: picture.detections.image_id)
     failed.sort(key=lambda picture: picture.number)
     document = coco_document(trained, pictures, failed, min_score=min_score)

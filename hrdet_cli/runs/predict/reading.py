@@ -86,3 +86,4 @@ def _sound(
             failed.append(result)
         else:
             yield result
+        del result  # which would else be there while the next but one is decoded

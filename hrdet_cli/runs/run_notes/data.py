@@ -1,8 +1,11 @@
 """Notes on pictures, boxes and classes: data that do not go with each other or with the settings."""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
 from hrdet_cli.engine.data.sampling import showings_by_class
@@ -79,17 +82,54 @@ def describe_missing_masks(run: RunFigures) -> str | None:
 
 def describe_shared_pictures(run: RunFigures) -> str | None:
     """Validation pictures that are trained on."""
-    if run.val is None:
+    if run.val is None or run.val_root is None:
         return None
     if run.val.fingerprint == run.train.fingerprint:
         return "the validation data are the training data, so AP does not tell how well other pictures do"
-    shared = np.intersect1d(run.train.file_names[run.steps.indices], run.trained_val_names)
-    if not len(shared):
+    trained = _trained_names_by_place(run)
+    evaluated = _names_by_place(run.val.file_names, {"": run.val_root})
+    shared = [names[0] for place, names in trained.items() if place in evaluated]
+    if not shared:
         return None
     return (
         f"{counted(len(shared), 'validation picture is', 'validation pictures are')} trained on too, so AP "
-        f"promises too much: {first_and_count(shared.tolist())}. Take them out of one of the two files"
+        f"promises too much: {first_and_count(shared)}. Take them out of one of the two files"
     )
+
+
+def describe_repeated_pictures(run: RunFigures) -> str | None:
+    """Pictures of several of the data sets to train on."""
+    if len(run.train_roots) < 2:
+        return None
+    repeated = [names for names in _trained_names_by_place(run).values() if len(names) > 1]
+    if not repeated:
+        return None
+    return (
+        f"{counted(len(repeated), 'picture is', 'pictures are')} in several training data sets, such as "
+        f"{', which is '.join(repeated[0])} too: an epoch shows them for each, with the boxes that they have "
+        "there. Take them out of all but one"
+    )
+
+
+def _trained_names_by_place(run: RunFigures) -> dict[str, list[str]]:
+    return _names_by_place(run.train.file_names[run.steps.indices], run.train_roots)
+
+
+def _names_by_place(file_names: NDArray[np.str_], roots: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Names of pictures by where the file is, as a path with all links of its root followed.
+
+    Args:
+        file_names: In any order, any number of times.
+        roots: Where the pictures are, by what their names begin with.
+    """
+    names = np.unique(file_names).tolist()
+    found: dict[str, list[str]] = {}
+    for prefix, root in roots.items():
+        place = root.resolve().as_posix()
+        for name in names:
+            if name.startswith(prefix):
+                found.setdefault(f"{place}/{name.removeprefix(prefix)}", []).append(name)
+    return found
 
 
 def describe_mirrored_classes(run: RunFigures) -> str | None:

@@ -1,7 +1,8 @@
 """What notes are made from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ class RunFigures:
     Attributes:
         train: Annotations to train on.
         val: Annotations to evaluate on; None where there are none.
-        trained_val_names: Names of validation pictures that are training pictures if these have such a name.
+        train_roots: Where training pictures are, by what their names begin with, for each data set.
+        val_root: Where validation pictures are; None where there are none.
         steps: Of the whole group.
         layouts: The first of them, as one process gets them.
         num_processes: Over all nodes.
@@ -33,7 +35,8 @@ class RunFigures:
     spec: ExperimentSpec
     train: CocoAnnotations
     val: CocoAnnotations | None
-    trained_val_names: NDArray[np.str_]
+    train_roots: Mapping[str, Path]
+    val_root: Path | None
     steps: TrainingSteps
     layouts: Sequence[StepLayout]
     num_processes: int

@@ -71,6 +71,11 @@ NOTE_KINDS = (
     NoteKind("sampling-idle", "No class is rare enough for sampling.", data.describe_idle_sampling),
     NoteKind("masks-missing", "Over a twentieth of the objects have no mask.", data.describe_missing_masks),
     NoteKind("pictures-shared", "Validation pictures are trained on.", data.describe_shared_pictures),
+    NoteKind(
+        "pictures-repeated",
+        "Pictures are in several training data sets.",
+        data.describe_repeated_pictures,
+    ),
     NoteKind("classes-mirrored", "A flip makes one class of another.", data.describe_mirrored_classes),
     NoteKind("pictures-empty", "Most training pictures have no box.", data.describe_empty_pictures),
 )

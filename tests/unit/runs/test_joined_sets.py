@@ -159,6 +159,16 @@ def test_the_plan_tells_of_each_set_and_of_validation_pictures_among_them(root: 
     )
 
 
+def test_pictures_of_several_sets_are_noted_by_where_they_are(root: Path) -> None:
+    again = ("data.train.1.images=two/../one", "data.train.1.annotations=one/all.json")
+    spec = _spec(root, "one", "two", settings=again)
+    notes = {note.key: note.text for note in make_plan(LoadedSpec(spec, {}), _open(spec)).notes}
+    assert notes["pictures-repeated"].startswith(
+        f"6 pictures are in several training data sets, such as 1:{root}/one/0.png, which is "
+        f"2:{root}/two/../one/0.png too"
+    )
+
+
 def test_a_set_that_is_wrong_is_told_by_its_key(root: Path) -> None:
     elsewhere = _spec(root, "one", "two", settings=("data.train.1.annotations=two/none.json",))
     with pytest.raises(DataError, match=r"none\.json: .*; data\.train\.1\.annotations points there"):

@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -72,6 +74,7 @@ def plan_of(
     val: CocoAnnotations | None = VAL,
     num_processes: int = 1,
     loaded: LoadedSpec | None = None,
+    joined_roots: Mapping[str, Path] = MappingProxyType({}),
 ) -> Plan:
     parts = {name: {"annotations": f"{name}.json", "images": f"{name}-images"} for name in ("train", "val")}
     layer = Layer("test", {"data": {"demo": None, **parts}})
@@ -81,7 +84,8 @@ def plan_of(
         root = loaded.spec.data.locate(name).images or Path()
         return DatasetPart(annotations, open_images(tmp_path), LocatedPart(CocoFile(annotations.path), root))
 
-    data = TrainingData(part_of(train, "train"), None if val is None else part_of(val, "val"))
+    trained = replace(part_of(train, "train"), joined_roots=joined_roots)
+    data = TrainingData(trained, None if val is None else part_of(val, "val"))
     return make_plan(loaded, data, num_processes=num_processes)
 
 
@@ -113,6 +117,13 @@ def test_a_preset_on_a_few_hundred_pictures_has_no_notes_either(tmp_path: Path, 
 
 
 FEW = make_annotations(40)
+NOTES_WITHOUT_A_SETTING = (
+    "validation-none",
+    "classes-untrained",
+    "pictures-shared",
+    "pictures-repeated",
+    "pictures-enlarged",
+)
 CASES: list[tuple[str, str, dict[str, object], str]] = [
     ("validation-none", "", {"val": None}, "--val-data JSON IMAGES"),
     (
@@ -257,6 +268,18 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "promises too much: train-0.jpg, train-1.jpg, train-2.jpg",
     ),
     (
+        "pictures-repeated",
+        "",
+        {
+            "train": replace(
+                TRAIN,
+                file_names=np.array([f"{n}:a/train-{i}.jpg" for n in (1, 2) for i in range(500)]),
+            ),
+            "joined_roots": {"1:a/": Path("a"), "2:a/": Path("b/../a")},
+        },
+        "500 pictures are in several training data sets, such as 1:a/train-0.jpg, which is 2:a/train-0.jpg",
+    ),
+    (
         "classes-mirrored",
         "",
         {"train": make_annotations(400, classes=("left hand", "Right hand"))},
@@ -288,11 +311,7 @@ def test_every_kind_of_note_has_a_case_and_a_line_in_the_documentation() -> None
 
 @pytest.mark.parametrize(
     ("settings", "data"),
-    [
-        (case[1], case[2])
-        for case in CASES
-        if case[0] not in ("validation-none", "classes-untrained", "pictures-shared", "pictures-enlarged")
-    ],
+    [(case[1], case[2]) for case in CASES if case[0] not in NOTES_WITHOUT_A_SETTING],
 )
 def test_the_settings_that_a_note_names_make_it_go_away(
     tmp_path: Path, settings: str, data: dict[str, object]

@@ -15,6 +15,7 @@ REFUSED = "refuses the file"
 LEAVES_OUT = "leaves it out, and counts it"
 MEETS_IT = "ends where it meets one, or takes another (data.broken_pictures)"
 UNAWARE = "does not look"
+KNOWS_PLACES = "says so of files of one path, and uses them"
 REFUSES_MASKS = "with masks: refuses the file"
 
 
@@ -96,7 +97,8 @@ WRONG_MAP_SIZE = ProblemKind("label map of another size", "error", MEETS_IT, BY_
 UNKNOWN_LABEL = ProblemKind("unknown label", "error", MEETS_IT, BY_HAND)
 SUSPECT_BOXES = ProblemKind("boxes perhaps in another form", "note", "says so", KEPT)
 NO_TARGETS_ALONE = ProblemKind("no box in a file by itself", "note", "refuses it as training part", KEPT)
-SHARED_PICTURES = ProblemKind("pictures of both parts", "note", UNAWARE, KEPT)
+SHARED_PICTURES = ProblemKind("pictures of both parts", "note", KNOWS_PLACES, KEPT)
+REPEATED_PICTURES = ProblemKind("pictures of several data sets", "note", KNOWS_PLACES, KEPT)
 ODD_NAMES = ProblemKind("names spelt otherwise", "note", "finds the pictures all the same, and says so", KEPT)
 SPARE_CATEGORY = ProblemKind(
     "category of no object", "note", "says so, and learns a class that nothing is of", KEPT

@@ -1,7 +1,7 @@
 """Sizes of pictures that their entries lack or have wrong, judged over the whole file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,13 @@ class OpenedPictures:
         rows: Entries whose pictures were opened.
         unusable: Of them, those whose pictures cannot be read.
         true_sizes: Of those whose entries say no size or another one.
+        digests: Of their files, as far as they could be read.
     """
 
     rows: Sequence[int]
     unusable: set[int]
     true_sizes: Mapping[int, TrueSizes]
+    digests: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def settle_sizes(file: CheckedFile, opened: OpenedPictures, log: ProblemLog) -> tuple[CheckedFile, set[int]]:

@@ -117,6 +117,14 @@ def test_boxes_are_told_to_be_counted_before_objects_are_pasted(inspection: Insp
         assert summary.to_json()["num_boxes_is_before_pasting"] is pastes
 
 
+def test_what_was_done_besides_placing_is_told_of_each_picture(inspection: Inspection) -> None:
+    (batch,) = inspection.batches
+    (picture,) = batch.pictures
+    changed = replace(batch, pictures=({**picture, "changes": ["blur 2", "JPEG 40"]},))
+    lines = lines_of(replace(inspection, batches=(changed,)), width=120)
+    assert any(line.rstrip().endswith("  flip, crop, blur 2, JPEG 40") for line in lines)
+
+
 def test_without_a_box_no_column_of_recall_is_explained(inspection: Inspection) -> None:
     assert inspection.summary is not None
     without = replace(inspection.summary, scales=inspection.summary.scales[:1] * 2, anchors=None)

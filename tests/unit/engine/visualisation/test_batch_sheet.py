@@ -192,6 +192,7 @@ def test_captions_tell_how_each_picture_was_placed(written: list[str]) -> None:
             second,
             original=Size(480, 640),
             placement=Placement(resized=Size(1000, 1333), crop=Crop(12, 130, Size(800, 1200))),
+            changes=("blur 1.2", "JPEG 40"),
         ),
     )
     draw_batch_sheet(replace(batch, records=records), NAMES)
@@ -202,7 +203,7 @@ def test_captions_tell_how_each_picture_was_placed(written: list[str]) -> None:
     assert "  1 box · fills 49%" in written  # 600 * 800 of 800 * 1216
     assert "  1 box · fills 99%" in written
     assert "400×300 → 800×600 (×2.00) · flipped" in written
-    assert "640×480 → 1333×1000 (×2.08) · crop 1200×800 at 130, 12" in written
+    assert "640×480 → 1333×1000 (×2.08) · crop 1200×800 at 130, 12 · blur 1.2 · JPEG 40" in written
 
 
 def test_a_batch_of_one_process_of_several_says_whose_it_is(written: list[str]) -> None:
