@@ -123,7 +123,7 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> FinishedRun:
-    """``hrdet train`` on the tiny experiment, once for all tests."""
+    """``hrdet train`` on the tiny experiment, once for all tests, which leave it as it is."""
 
     def train(folder: Path) -> None:
         options = tiny_options(demo_data, "run.trackers=[tensorboard]")

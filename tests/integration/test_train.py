@@ -222,12 +222,22 @@ def test_a_damaged_last_checkpoint_is_skipped_aloud_and_the_one_before_serves(
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_an_existing_run_is_refused_and_left_alone(finished_run: FinishedRun, hrdet: Hrdet) -> None:
-    before = (finished_run.folder / "checkpoints" / "last.pt").stat().st_mtime_ns
-    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", finished_run.folder)
+@pytest.fixture
+def copied_run(finished_run: FinishedRun, tmp_path: Path) -> Path:
+    """For commands that lock it: other processes look at the run itself meanwhile."""
+    folder = tmp_path / "copied"
+    shutil.copytree(finished_run.folder, folder)
+    return folder
+
+
+def test_an_existing_run_is_refused_and_left_alone(
+    finished_run: FinishedRun, copied_run: Path, hrdet: Hrdet
+) -> None:
+    before = (copied_run / "checkpoints" / "last.pt").stat().st_mtime_ns
+    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", copied_run)
     assert outcome.exit_code == 5
     assert "already holds a run; continue it with --resume, replace it with --overwrite" in outcome.stderr
-    assert (finished_run.folder / "checkpoints" / "last.pt").stat().st_mtime_ns == before
+    assert (copied_run / "checkpoints" / "last.pt").stat().st_mtime_ns == before
 
 
 def test_overwrite_never_deletes_a_folder_that_is_no_run(
@@ -241,23 +251,23 @@ def test_overwrite_never_deletes_a_folder_that_is_no_run(
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_resumed_run_may_not_change_what_it_trains(finished_run: FinishedRun, hrdet: Hrdet) -> None:
+def test_a_resumed_run_may_not_change_what_it_trains(copied_run: Path, hrdet: Hrdet) -> None:
     settings = ("optimisation.momentum=0.5", "run.seed=7", "run.log_every_steps=1")
     change = [word for setting in settings for word in ("--set", setting)]
-    outcome = hrdet("train", "--resume", "--run-dir", finished_run.folder, *change)
+    outcome = hrdet("train", "--resume", "--run-dir", copied_run, *change)
     assert outcome.exit_code == 2
     assert "optimisation.optimiser.momentum: is 0.9 in" in outcome.stderr
     assert "run.seed: is 0 in" in outcome.stderr
     assert "run.log_every_steps" not in outcome.stderr
 
 
-def test_a_run_may_not_be_made_shorter_than_it_is(finished_run: FinishedRun, hrdet: Hrdet) -> None:
-    spec_before = (finished_run.folder / "spec.yaml").read_text()
+def test_a_run_may_not_be_made_shorter_than_it_is(copied_run: Path, hrdet: Hrdet) -> None:
+    spec_before = (copied_run / "spec.yaml").read_text()
     change = ["--set", "optimisation.num_epochs=1"]
-    outcome = hrdet("train", "--resume", "--run-dir", finished_run.folder, *change)
+    outcome = hrdet("train", "--resume", "--run-dir", copied_run, *change)
     assert outcome.exit_code == 2
     assert "optimisation.num_epochs: is 1, but" in outcome.stderr
-    assert (finished_run.folder / "spec.yaml").read_text() == spec_before
+    assert (copied_run / "spec.yaml").read_text() == spec_before
 
 
 def test_data_that_moved_may_be_named_anew_and_a_finished_run_says_so(
