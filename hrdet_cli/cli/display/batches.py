@@ -34,13 +34,13 @@ def _draw_table(table: TextTable) -> Table:
     num_columns = len(table.rows[0]) if table.rows else 0
     for number in range(num_columns):
         heading = table.headings[number] if table.headings else ""
-        is_text = number == 0 or not table.headings or heading == "changed"
+        is_text = number == 0 or not table.headings or heading == "changed"  # which may take several lines
         drawn.add_column(
             heading,
             justify="left" if is_text else "right",
             style="cyan" if number == 0 else "",
             overflow="fold",
-            no_wrap=number > 0 and bool(table.headings),
+            no_wrap=not is_text,
         )
     for row in table.rows:
         drawn.add_row(Name(row[0]), *map(Text, row[1:]))

@@ -120,9 +120,15 @@ def test_boxes_are_told_to_be_counted_before_objects_are_pasted(inspection: Insp
 def test_what_was_done_besides_placing_is_told_of_each_picture(inspection: Inspection) -> None:
     (batch,) = inspection.batches
     (picture,) = batch.pictures
-    changed = replace(batch, pictures=({**picture, "changes": ["blur 2", "JPEG 40"]},))
-    lines = lines_of(replace(inspection, batches=(changed,)), width=120)
-    assert any(line.rstrip().endswith("  flip, crop, blur 2, JPEG 40") for line in lines)
+    changes = ["2 of 3 objects pasted, 0 hidden", "hue +0.07, brightness 0.99, saturation 0.83", "blur 1.1"]
+    changed = replace(batch, pictures=({**picture, "changes": changes},))
+    lines = lines_of(replace(inspection, batches=(changed,)), width=100)
+    (first,) = [
+        number for number, line in enumerate(lines) if line.startswith("000000000042.jpg  1280x1024 ")
+    ]
+    told = " ".join(" ".join(lines[first : lines.index("", first)]).split())
+    assert told.endswith(" ".join(["flip, crop,", ", ".join(changes)]))
+    assert "…" not in told
 
 
 def test_without_a_box_no_column_of_recall_is_explained(inspection: Inspection) -> None:
