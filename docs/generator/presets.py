@@ -7,7 +7,6 @@ from typing import Any
 from docs.generator.markdown import block, bullets, code, page, sentence, table
 from docs.generator.preset_headers import read_header
 from docs.generator.values import written
-from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import TITLE_BY_FOLDER, Preset, all_presets
 from hrdet_cli.specs.yaml_text import parse_yaml
@@ -58,7 +57,7 @@ def _resolve(preset: Preset) -> ResolvedPreset:
         preset=preset,
         base=parse_yaml(preset.read(), source=preset.name).get("base"),
         description=loaded.spec.description,
-        values=_without_names(dict(leaves(loaded.spec.model_dump(mode="json")))),
+        values=_without_names(loaded.spec.values_by_key()),
         sources=_without_names(loaded.sources),
     )
 

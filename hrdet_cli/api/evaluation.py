@@ -15,7 +15,8 @@ from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.evaluate import REPORT, EvaluationReport, evaluate_trained, refuse_without_data
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.experiment import data_layers
-from hrdet_cli.runs.trained_detector import TrainedDetector, read_trained_detector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.layers import mapping_layers
 
 

@@ -11,7 +11,8 @@ from hrdet_cli.runs.build.detector import build_plain_detector, normalise_detect
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.experiment import load_experiment
 from hrdet_cli.runs.initial_weights import load_initial_weights
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector, read_trained_detector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
+from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.layers import mapping_layers
 
 

@@ -17,7 +17,8 @@ from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.predict.defaults import MIN_SCORE
 from hrdet_cli.runs.predict.detection import build_picture_detector
 from hrdet_cli.runs.tiles import most_pixels
-from hrdet_cli.runs.trained_detector import TrainedDetector, spec_of_checkpoint
+from hrdet_cli.runs.trained_detector.checkpoint import spec_of_checkpoint
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import format_spec
 

@@ -87,7 +87,8 @@ def evaluate(
         from hrdet_cli.cli.display.progress import drive_evaluation
         from hrdet_cli.runs.evaluate import REPORT, evaluate_trained, refuse_without_data
         from hrdet_cli.runs.experiment import data_layers
-        from hrdet_cli.runs.trained_detector import TrainedDetector, read_trained_detector
+        from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+        from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 
         def read() -> TrainedDetector:
             trained = read_trained_detector(

@@ -73,7 +73,7 @@ def export(
     from hrdet_cli.cli.display.export import print_export
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.export import export_detector
-    from hrdet_cli.runs.trained_detector import read_trained_detector
+    from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 
     read = partial(
         read_trained_detector,

@@ -64,7 +64,7 @@ def predict(
     from hrdet_cli.cli.display.predict import print_prediction
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.predict.prediction import predict_pictures
-    from hrdet_cli.runs.trained_detector import read_trained_detector
+    from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 
     with stop_request(says="stopping after this batch; what is done is kept") as stop:
         trained = read_trained_detector(

@@ -28,7 +28,7 @@ from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder
 from hrdet_cli.runs.results import Origin, evaluation_folder, origin_of
 from hrdet_cli.runs.run_notes.data import describe_cap
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_few
 

@@ -20,7 +20,7 @@ from hrdet_cli.runs.hub_folder.facts import facts_of
 from hrdet_cli.runs.hub_folder.folder import refuse_if_taken, write_hub_folder
 from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder, write_bytes
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.weights.conventions import unlike_mmdetection
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec

@@ -14,7 +14,7 @@ from hrdet_cli.errors import GroupError
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.versions import installed_versions
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.keys import is_within, leaves
+from hrdet_cli.specs.keys import is_within
 from hrdet_cli.specs.norm import SyncBatchNormSpec
 from hrdet_cli.wording import first_few
 
@@ -114,7 +114,7 @@ def _facts(
     versions = installed_versions()
     for package in SAME_VERSIONS:
         yield f"version of {package}", str(versions[package])
-    for key, value in leaves(spec.model_dump(mode="json")):
+    for key, value in spec.values_by_key().items():
         if not is_within(key, MAY_DIFFER):
             yield key, str(value)
     yield "content of the training annotations (SHA-256)", plan.train.fingerprint

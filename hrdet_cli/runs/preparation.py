@@ -59,7 +59,7 @@ from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.tracking.opening import open_trackers
 from hrdet_cli.runs.tracking.tracker import require_trackers
-from hrdet_cli.runs.trained_detector import require_keys
+from hrdet_cli.runs.trained_detector.checkpoint import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import is_asked_for

@@ -9,7 +9,7 @@ from typing import Any
 
 from hrdet_cli.runs.dataset import DatasetPart
 from hrdet_cli.runs.run_folder import METRICS
-from hrdet_cli.runs.trained_detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.keys import is_within
 from hrdet_cli.version import __version__
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from hrdet_cli.specs.keys import leaves
+
 Problem = tuple[str, str]
 """The key at fault, dotted from the spec that has the problem, and what is wrong with it."""
 SECTION_KINDS = ("kind", "policy")
@@ -40,6 +42,10 @@ class Spec(BaseModel):
         if problems:
             raise PydanticCustomError("parts", "{problems}", {"problems": problems})
         return self
+
+    def values_by_key(self) -> dict[str, Any]:
+        """All its values, of plain types, by dotted key."""
+        return dict(leaves(self.model_dump(mode="json")))
 
     def problems(self) -> Iterator[Problem]:
         """Values that are valid each, but not together."""

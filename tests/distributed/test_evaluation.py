@@ -17,7 +17,7 @@ from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
 from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
 from hrdet_cli.runs.results import Origin
-from hrdet_cli.runs.trained_detector import read_trained_detector
+from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec
 from tests.distributed.process_group import gloo_group, run_processes

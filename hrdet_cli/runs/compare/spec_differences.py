@@ -7,7 +7,6 @@ from typing import Any
 
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.compare.saved_results import SavedResults
-from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import validate_layers
 from hrdet_cli.specs.spec_text import parse_spec
@@ -48,7 +47,7 @@ def spec_values(results: SavedResults) -> SpecValues | str:
     except SpecError as error:
         return f"its own cannot be read: {error.problems[0]}"
     changes = {} if results.metrics is None else results.metrics.made_from.changes
-    return {**dict(leaves(spec.model_dump(mode="json"))), **changes}
+    return {**spec.values_by_key(), **changes}
 
 
 def compare_specs(sides: Sequence[Sequence[SpecValues]]) -> list[SpecDifference]:

@@ -9,7 +9,7 @@ from typing import Any
 from hrdet_cli.runs.results import MADE_FROM, results_folder
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS, METRICS, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
-from hrdet_cli.runs.trained_detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from hrdet_cli.runs.inspect_batch.summary import Summary, summarise
 from hrdet_cli.runs.inspect_batch.tables import batch_table, summary_tables
 from hrdet_cli.runs.output_files import refuse_unwritable_folder, save_picture, write_text
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.keys import is_within, leaves
+from hrdet_cli.specs.keys import is_within
 
 _SCALES_FILE, _PAGE_FILE = "scales.png", "index.html"
 _BATCH_FILE = re.compile(r"batch-\d+(-rank-\d+)?\.png")
@@ -164,7 +164,7 @@ def _told(spec: ExperimentSpec) -> list[tuple[str, str]]:
         f"{spec.data.key_of('train', number)}.annotations": str(one.annotations)
         for number, one in enumerate(spec.data.training_sets)
     }
-    values = {key: value for key, value in leaves(spec.model_dump(mode="json")) if is_within(key, told)}
+    values = {key: value for key, value in spec.values_by_key().items() if is_within(key, told)}
     if spec.data.shares is None:
         del values["data.shares"]
     return [("name", spec.name), *sets.items(), *((key, str(value)) for key, value in values.items())]

@@ -8,7 +8,7 @@ from hrdet_cli.engine.data.run_lengths import unpack_run_lengths
 from hrdet_cli.engine.evaluation.coco_results import CocoResult, DetectionTable
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.runs.trained_detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from hrdet_cli.runs.predict.reading import read_picture
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.results import results_folder
 from hrdet_cli.runs.tiles import most_pixels
-from hrdet_cli.runs.trained_detector import TrainedDetector, build_trained_detector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted
 

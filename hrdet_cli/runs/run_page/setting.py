@@ -8,7 +8,6 @@ from typing import Any
 from hrdet_cli.pages.blocks import Block, Cell, Column, Details, Facts, Items, Listing, Table, Text
 from hrdet_cli.runs.plan_facts import describe_plan
 from hrdet_cli.runs.run_page.story import Launch, RunStory
-from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.yaml_text import shown
 from hrdet_cli.wording import command, counted
 
@@ -75,7 +74,7 @@ def spec_blocks(story: RunStory) -> Iterator[Block]:
     if story.spec is None:
         yield Text("spec.yaml is missing or damaged; hrdet train --resume writes it again.", "remark")
         return
-    values = dict(leaves(story.spec.model_dump(mode="json")))
+    values = story.spec.values_by_key()
     sources = story.sources
     rows: list[list[str | Cell]] = [
         [key, Cell(shown(values[key]), hint=_whole(values[key])), source]

@@ -9,7 +9,8 @@ import torch
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.output_files import refuse_unwritable_file
-from hrdet_cli.runs.trained_detector import build_trained_detector, read_trained_detector
+from hrdet_cli.runs.trained_detector.detector import build_trained_detector
+from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 

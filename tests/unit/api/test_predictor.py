@@ -15,7 +15,7 @@ from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.predict.prediction import predict_pictures
-from hrdet_cli.runs.trained_detector import read_trained_detector
+from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from tests.generators import result_of
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hrdet_cli.runs.results import MADE_FROM, Origin, evaluation_folder
-from hrdet_cli.runs.trained_detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer, preset_layers, setting_layers
 from hrdet_cli.specs.loading import validate_layers

@@ -8,7 +8,7 @@ from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.runs.trained_detector import read_trained_detector
+from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.runs.weights.conversion import Conversion, convert_weights
 from hrdet_cli.specs.loading import load_spec
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.mmdetection.config_file import read_config
 from hrdet_cli.specs.mmdetection.translation import translate
@@ -58,8 +57,8 @@ def test_every_hrnet_config_has_the_values_of_its_preset() -> None:
     for config in configs:
         detector, _, rest = config.stem.partition("_hrnetv2p-w")
         preset = load_spec(preset=f"{_PRESETS[detector]}{rest[:2]}").spec
-        theirs = dict(leaves(preset.model_dump(mode="json")))
-        ours = dict(leaves(translate(read_config(config)).spec.model_dump(mode="json")))
+        theirs = preset.values_by_key()
+        ours = translate(read_config(config)).spec.values_by_key()
         differing = {key for key in theirs | ours if theirs.get(key) != ours.get(key)}
         is_longer = any(word in rest for word in ("2x", "28e"))
         allowed = {*_OF_THE_RECIPE, *(_OF_LONGER_RECIPES if is_longer else ())}

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import Layer, preset_layers
 from hrdet_cli.specs.loading import load_spec, validate_layers
 from hrdet_cli.specs.mmdetection.config_file import read_config
@@ -65,8 +64,8 @@ def test_the_nearest_preset_with_the_differences_is_the_spec(config: Path) -> No
 
 
 def differences_from(preset: str, translation: Translation) -> dict[str, Any]:
-    theirs = dict(leaves(load_spec(preset=preset).spec.model_dump(mode="json")))
-    ours = dict(leaves(translation.spec.model_dump(mode="json")))
+    theirs = load_spec(preset=preset).spec.values_by_key()
+    ours = translation.spec.values_by_key()
     differing = {key: ours.get(key) for key in theirs | ours if theirs.get(key) != ours.get(key)}
     return {key: value for key, value in differing.items() if key not in ("name", "description")}
 

@@ -1,0 +1,1 @@
+"""One way to a trained detector: from a run, from a checkpoint, or from weights that other code trained."""

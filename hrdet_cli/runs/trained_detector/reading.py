@@ -1,0 +1,91 @@
+"""Read a trained detector, whoever left it where."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_name
+from hrdet_cli.engine.weights.reading import read_weights
+from hrdet_cli.errors import SpecError, WeightsError
+from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.runs.trained_detector.checkpoint import detector_of_checkpoint
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.foreign_weights import detector_of_foreign_weights
+from hrdet_cli.specs.layers import Layer, setting_layers
+
+
+def read_trained_detector(
+    source: str,
+    *,
+    preset: str | None = None,
+    spec_file: Path | None = None,
+    use_ema: bool | None = False,
+    extra_layers: Sequence[Layer] = (),
+    settings: Sequence[str] = (),
+    classes: Path | None = None,
+) -> TrainedDetector:
+    """Read a detector's weights, and find out what they are the weights of.
+
+    Args:
+        source: A run folder (its best checkpoint, or else its last), a checkpoint of hrdet, or weights of
+            other code: a file, or a name such as ``torchvision:fasterrcnn_resnet50_fpn``.
+        preset: What weights of other code are; a checkpoint knows that itself.
+        spec_file: The same by a file of one's own.
+        use_ema: Take the averaged weights of a checkpoint; None where nobody can ask for them, so that
+            nothing need be said of them.
+        extra_layers: Changes to the spec, such as other data.
+        settings: ``key=value`` texts on top of those. Weights of other code are computed in float32 where
+            the precision is ``auto``; a checkpoint is computed as its run did, so that numbers repeat.
+        classes: Annotations in COCO's format that name the classes of weights that do not.
+
+    Raises:
+        WeightsError: The weights cannot be read, are not a detector's, or say too little about themselves.
+        SpecError: Options do not go together, or a change is not valid.
+        DataError: ``classes`` cannot be read.
+    """
+    path = Path(source)
+    if not (path.exists() or is_weights_name(source)):
+        raise WeightsError(f"{source}: {_why_no_weights(source)}")
+    checkpoint = RunFolder(path).checkpoint_to_use(use_ema=bool(use_ema)) if path.is_dir() else None
+    content = read_weights(str(checkpoint or source))
+    if content.checkpoint is not None:
+        _refuse_options_of_foreign_weights(source, preset=preset, spec_file=spec_file, classes=classes)
+        return detector_of_checkpoint(
+            source,
+            checkpoint or path,
+            content,
+            content.checkpoint,
+            layers=[*extra_layers, *setting_layers(settings)],
+            use_ema=use_ema,
+        )
+    if use_ema:
+        raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
+    return detector_of_foreign_weights(
+        path if path.is_file() else None,
+        content,
+        preset=preset,
+        spec_file=spec_file,
+        layers=[*extra_layers, *setting_layers(settings)],
+        classes=classes,
+    )
+
+
+def _why_no_weights(source: str) -> str:
+    return describe_unknown_scheme(source) or (
+        f"{why_no_file(Path(source))}; give a run folder, a checkpoint, weights of other code, or a name "
+        "such as torchvision:fasterrcnn_resnet50_fpn"
+    )
+
+
+def _refuse_options_of_foreign_weights(
+    source: str, *, preset: str | None, spec_file: Path | None, classes: Path | None
+) -> None:
+    given = {"--preset": preset, "--spec": spec_file, "--classes": classes}
+    problems = [
+        f"{option}: is for weights of other code; {source} knows this itself, so leave it away "
+        "(--set changes single values)"
+        for option, value in given.items()
+        if value is not None
+    ]
+    if problems:
+        raise SpecError(problems)
