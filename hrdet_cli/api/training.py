@@ -11,7 +11,7 @@ from hrdet_cli.api.stopping import signals_postponed
 from hrdet_cli.errors import HrdetError, SpecError
 from hrdet_cli.runs.events import Event, Notice, RunFinished, RunStopped
 from hrdet_cli.runs.experiment import DataPaths, load_experiment
-from hrdet_cli.runs.preparation import Launch, Resume
+from hrdet_cli.runs.preparation.launch import Launch, Resume
 from hrdet_cli.runs.resume import mend_spec
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.train import train as train_run

@@ -44,7 +44,7 @@ from hrdet_cli.wording import command, shortened
 
 if TYPE_CHECKING:
     from hrdet_cli.runs.events import Event
-    from hrdet_cli.runs.preparation import Resume
+    from hrdet_cli.runs.preparation.launch import Resume
     from hrdet_cli.specs.loading import LoadedSpec
 
 
@@ -286,7 +286,7 @@ def _train(
 
     def work(process: Process) -> bool:
         load_torch()
-        from hrdet_cli.runs.preparation import Launch
+        from hrdet_cli.runs.preparation.launch import Launch
         from hrdet_cli.runs.train import train as train_run
 
         do_without_stdout()

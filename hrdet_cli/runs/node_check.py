@@ -1,7 +1,5 @@
 """What one node can find out alone of a training run, before it waits for the others."""
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from hrdet_cli.engine.data.images import open_images
@@ -9,13 +7,10 @@ from hrdet_cli.errors import GroupError
 from hrdet_cli.runs.dataset import locate_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.output_files import refuse_unwritable_folder
-from hrdet_cli.runs.preparation import Resume
+from hrdet_cli.runs.preparation.launch import Resume
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted
-
-if TYPE_CHECKING:
-    from hrdet_cli.runs.preparation import Resume
 
 
 def check_node(
@@ -23,7 +18,7 @@ def check_node(
     folder: RunFolder,
     *,
     keeps_folder: bool,
-    resume: "Resume",
+    resume: Resume,
     overwrite: bool,
     num_processes: int | None,
 ) -> None:

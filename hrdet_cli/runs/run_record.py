@@ -39,7 +39,7 @@ class RunRecord:
     """A run's record; its checkpoints carry a copy.
 
     Attributes:
-        launches: An entry for the start and one for each resume, see `runs.record.describe_launch`.
+        launches: An entry for the start and one for each resume, see `describe_launch`.
         broken_pictures: Why each picture that could not be read was replaced, by its name.
         damaged_pictures: What is damaged in each JPEG that was decoded all the same, by its name.
         slowest_checkpoint: What took longest to be written; None where nobody says.

@@ -30,7 +30,8 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.runs.metrics_file import read_history
 from hrdet_cli.runs.output_files import save_picture, write_json
-from hrdet_cli.runs.preparation import Launch, prepare_run
+from hrdet_cli.runs.preparation.launch import Launch
+from hrdet_cli.runs.preparation.preparation import prepare_run
 from hrdet_cli.runs.run_folder import BEST_METRICS, RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_notes.detector import describe_unmatched

@@ -61,7 +61,7 @@ def test_the_largest_step_is_told_at_the_start_and_kept_in_the_record(finished_r
 def test_a_run_ends_with_the_same_bits_as_one_that_tried_nothing(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hrdet_cli.runs.preparation.rehearse_largest_step", lambda _: iter(()))
+    monkeypatch.setattr("hrdet_cli.runs.preparation.preparation.rehearse_largest_step", lambda _: iter(()))
     folder = tmp_path / "run"
     outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", folder)
     assert outcome.exit_code == 0, outcome.stderr

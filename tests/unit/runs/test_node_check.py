@@ -6,7 +6,7 @@ import pytest
 
 from hrdet_cli.errors import DataError, HrdetError, OutputError, SpecError
 from hrdet_cli.runs.node_check import check_node
-from hrdet_cli.runs.preparation import Resume
+from hrdet_cli.runs.preparation.launch import Resume
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.loading import load_spec
 
