@@ -17,8 +17,8 @@ from hrdet_cli.engine.models.dense.anchor_search import fit_anchors, fit_anchors
 from hrdet_cli.engine.models.dense.anchor_shapes import AnchorShapes
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build.anchors import build_anchor_fit
-from hrdet_cli.runs.build.steps import build_augmentation, build_padding, build_resizing
-from hrdet_cli.runs.dataset import open_part, training_indices
+from hrdet_cli.runs.build.steps import build_augmentation, build_padding, build_resizing, training_indices
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import MAX_ANCHORS_OF_CELL, AnchorSpec
 from hrdet_cli.specs.heads.head import Section

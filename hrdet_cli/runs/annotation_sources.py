@@ -7,16 +7,15 @@ documents VOC's; every other file is read as COCO's JSON. What could be two thin
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.engine.data.formats.voc import VocPart
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.yolo_yaml import read_yolo_yaml
-from hrdet_cli.specs.data import DatasetSpec
+from hrdet_cli.specs.data import DatasetSpec, PartName
 from hrdet_cli.wording import command, first_few
 
-PartName = Literal["train", "val"]
 _YAML = (".yaml", ".yml")
 _DOCUMENTS, _PICTURES = ("annotations",), ("jpegimages", "images")
 _IMAGE_SETS = Path("ImageSets") / "Main"

@@ -38,13 +38,13 @@ from hrdet_cli.errors import DataError, OutputError
 from hrdet_cli.runs.anchor_advice import advise_on_training_data
 from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.compared_parts import Gist, JoinedWith, TrainedOn
-from hrdet_cli.runs.data_report import DataReport, PartName, PartReport, WrittenFile
-from hrdet_cli.runs.dataset import locate_part, refuse_exchanged
+from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
+from hrdet_cli.runs.dataset.location import locate_part, refuse_exchanged
 from hrdet_cli.runs.doctor.limits import ControlGroups, count_cores
 from hrdet_cli.runs.output_files import refuse_unwritable_file
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.tiles import most_pixels
-from hrdet_cli.specs.data import DataSpec
+from hrdet_cli.specs.data import DataSpec, PartName
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import first_few
 

@@ -13,7 +13,7 @@ from hrdet_cli.engine.data.checking.problems import (
     ProblemLog,
 )
 from hrdet_cli.engine.data.joined_annotations import join_categories
-from hrdet_cli.runs.joined_sets import differences_of_classes
+from hrdet_cli.runs.dataset.classes import differences_of_classes
 from hrdet_cli.wording import first_few
 
 Categories = list[tuple[int, str]]

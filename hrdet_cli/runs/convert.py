@@ -16,7 +16,7 @@ from hrdet_cli.engine.data.formats.conversion import Losses, describe_part, loss
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.errors import DataError, OutputError, SpecError
 from hrdet_cli.runs.data_set_writing import ReadPart, write_coco, write_voc, write_yolo
-from hrdet_cli.runs.joined_sets import differences_of_classes
+from hrdet_cli.runs.dataset.classes import differences_of_classes
 from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.yolo_yaml import SPLITS

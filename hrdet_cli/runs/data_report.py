@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hrdet_cli.engine.data.checking.problems import Problem, ProblemKind
 from hrdet_cli.runs.anchor_advice import AnchorAdvice
-
-PartName = Literal["train", "val"]
+from hrdet_cli.specs.data import PartName
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader, build_merging
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics, precision_name
-from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.evaluation_results import Evaluation, Findings, require_rules, score_and_write
 from hrdet_cli.runs.events import EvaluationProgress

@@ -23,7 +23,7 @@ from hrdet_cli.engine.visualisation.detection_sheet import DetectionPanel, draw_
 from hrdet_cli.engine.visualisation.judgement import LabelledBoxes
 from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recall
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.output_files import save_picture, write_json
 from hrdet_cli.runs.results import MADE_FROM, Origin
 from hrdet_cli.runs.run_folder import METRICS

@@ -4,7 +4,7 @@ import torch
 
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import GroupError
-from hrdet_cli.runs.dataset import locate_part
+from hrdet_cli.runs.dataset.location import locate_part
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.preparation.launch import Resume

@@ -17,7 +17,7 @@ from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.steps import build_steps, with_batch_size
-from hrdet_cli.runs.dataset import TrainingData
+from hrdet_cli.runs.dataset.part import TrainingData
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.runs.run_notes.kinds import Note, find_notes
 from hrdet_cli.specs.data import DataSpec

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.run_folder import METRICS
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.keys import is_within

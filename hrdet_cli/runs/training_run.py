@@ -16,7 +16,7 @@ from hrdet_cli.engine.training.checkpoint_writer import CheckpointWriter
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.runs.best_by import NAME_OF_NUMBER, BestBy
 from hrdet_cli.runs.best_checkpoints import BestCheckpoints
-from hrdet_cli.runs.dataset import DatasetPart, TrainingData
+from hrdet_cli.runs.dataset.part import DatasetPart, TrainingData
 from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
 from hrdet_cli.runs.plan import Plan

@@ -13,6 +13,7 @@ from hrdet_cli.specs.tiles import TilesSpec
 
 DEFAULT_NUM_CANVASES = 6
 MAX_BATCH_SIZE = 4096
+PartName = Literal["train", "val"]
 
 
 def _refuse_other_sizes(value: object) -> object:
@@ -182,7 +183,7 @@ class DataSpec(Spec):
             )
         return self.batch_size_per_process
 
-    def key_of(self, part: Literal["train", "val"], number: int = 0) -> str:
+    def key_of(self, part: PartName, number: int = 0) -> str:
         """The dotted key of a part's data set: ``data.val``, ``data.train``, or ``data.train.1``."""
         is_item = part == "train" and isinstance(self.train, tuple)
         return f"data.{part}.{number}" if is_item else f"data.{part}"
@@ -192,7 +193,7 @@ class DataSpec(Spec):
         maps = self.training_sets[number].label_maps
         return None if maps is None else self.root / maps
 
-    def locate(self, part: Literal["train", "val"], number: int = 0) -> DatasetSpec:
+    def locate(self, part: PartName, number: int = 0) -> DatasetSpec:
         """The paths of a part's data set with `data.root` in front.
 
         Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from hrdet_cli.runs.anchor_advice import advise_anchors, with_settings
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 

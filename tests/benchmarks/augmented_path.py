@@ -13,7 +13,7 @@ import torch
 
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import DataNeeds, open_part
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.specs.loading import load_spec
 
 from .pictures import ANNOTATIONS, FOLDER, write_pictures

@@ -28,7 +28,7 @@ from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.loading import load_spec
 
 from . import path_of_2019, path_of_mmdet3

@@ -32,7 +32,7 @@ from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import mapping_layers
 from hrdet_cli.specs.loading import load_spec

@@ -18,7 +18,8 @@ from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import DatasetPart, LocatedPart
+from hrdet_cli.runs.dataset.location import LocatedPart
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.specs.loading import load_spec
 
 from .apart import run_apart

@@ -16,7 +16,7 @@ from hrdet_cli.engine.training.reports import peak_memory_bytes
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.loading import load_spec
 
 from .apart import run_apart

@@ -14,7 +14,8 @@ import torch
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
 from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector

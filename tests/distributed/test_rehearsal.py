@@ -14,7 +14,7 @@ from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.rehearsal.measurement import try_steps
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec

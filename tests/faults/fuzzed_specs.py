@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.dataset.opening import open_training_data
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer

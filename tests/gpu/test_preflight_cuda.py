@@ -10,7 +10,8 @@ from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.dataset import DatasetPart, open_part
+from hrdet_cli.runs.dataset.opening import open_part
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches, find_batch_size, find_most_pictures
 from hrdet_cli.specs.experiment import ExperimentSpec

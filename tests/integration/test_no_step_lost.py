@@ -17,7 +17,7 @@ import torch
 from hrdet_cli.engine.data.steps import BatchRequest
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import open_training_data
+from hrdet_cli.runs.dataset.opening import open_training_data
 from hrdet_cli.specs.loading import load_spec
 from tests.forked import ForkedHrdet
 from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, run_hrdet, tiny_options

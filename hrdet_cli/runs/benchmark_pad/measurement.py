@@ -40,7 +40,8 @@ from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches

@@ -13,7 +13,7 @@ from hrdet_cli.engine.evaluation.merging import ViewMerging
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.runs.build.pixel_changes import build_pixel_changes
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
-from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.tiles import cut_pictures, most_pixels
 from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.experiment import ExperimentSpec

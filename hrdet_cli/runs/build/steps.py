@@ -15,7 +15,7 @@ from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
 from hrdet_cli.engine.data.transforms import Resizing
 from hrdet_cli.engine.data.turning import TurningAugmentation, jitter_of
 from hrdet_cli.engine.geometry import Scale, Size
-from hrdet_cli.runs.dataset import training_indices
+from hrdet_cli.errors import DataError
 from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, ScaleJitterSpec
 from hrdet_cli.specs.data import (
     CanvasesPaddingSpec,
@@ -51,6 +51,23 @@ def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_proce
         rates=build_rates(spec.data, annotations, indices),
         pastes=spec.augmentation.extras.paste_probability > 0,
     )
+
+
+def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxes: bool) -> np.ndarray:
+    """Indices of the pictures that take part in training.
+
+    Raises:
+        DataError: None is left.
+    """
+    if keep_pictures_without_boxes:
+        return np.arange(len(annotations))
+    indices = np.flatnonzero(annotations.num_boxes > 0)
+    if not len(indices):
+        raise DataError(
+            f"{annotations.title}: no picture has a box to train on; "
+            "set data.keep_pictures_without_boxes=true to train on empty pictures"
+        )
+    return indices
 
 
 def build_rates(

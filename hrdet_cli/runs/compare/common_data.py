@@ -12,8 +12,8 @@ from hrdet_cli.engine.evaluation.preparation import COCO_LIMITS
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.annotation_sources import find_parts, find_source
-from hrdet_cli.runs.chosen_classes import with_classes_alone
 from hrdet_cli.runs.compare.saved_results import SavedMetrics, SavedResults
+from hrdet_cli.runs.dataset.classes import with_classes_alone
 from hrdet_cli.specs.data import DatasetSpec
 from hrdet_cli.wording import counted, first_few
 

@@ -15,7 +15,8 @@ from hrdet_cli.errors import OutputError
 from hrdet_cli.pages.rendering import render_page
 from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import DataNeeds, DatasetPart, open_part
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.inspect_batch.page import Sheet, make_page
 from hrdet_cli.runs.inspect_batch.pictured_batch import PicturedBatch, picture_batch
 from hrdet_cli.runs.inspect_batch.pictured_scales import picture_scales

@@ -7,7 +7,7 @@ from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.visualisation.scale_sheet import PicturesAtScale, draw_scale_sheet
 from hrdet_cli.runs.build.steps import build_augmentation, build_resizing, build_steps
-from hrdet_cli.runs.dataset import DatasetPart
+from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.inspect_batch.scale_summary import listed_scales
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.extras import ExtrasSpec

@@ -24,7 +24,8 @@ from hrdet_cli.runs.build.numerics import precision_name
 from hrdet_cli.runs.build.parameter_groups import describe_parameter_groups
 from hrdet_cli.runs.build.steps import with_batch_size
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.dataset import DataNeeds, TrainingData, open_training_data
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
+from hrdet_cli.runs.dataset.part import TrainingData
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.evaluation_results import require_rules
 from hrdet_cli.runs.events import (

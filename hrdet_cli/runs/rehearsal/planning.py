@@ -9,7 +9,7 @@ from hrdet_cli.engine.benchmarking.traffic import LATENCY_SECONDS
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.steps import build_steps
-from hrdet_cli.runs.dataset import DataNeeds, open_training_data
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
 from hrdet_cli.runs.device import select_device
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.progress import WorkProgress

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,9 +15,11 @@ import pytest
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
 from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
-from hrdet_cli.runs.dataset import DatasetPart, LocatedPart, TrainingData
+from hrdet_cli.runs.dataset.location import LocatedPart
+from hrdet_cli.runs.dataset.part import DatasetPart, TrainingData
 from hrdet_cli.runs.plan import Plan, make_plan
 from hrdet_cli.runs.run_notes.kinds import NOTE_KINDS
+from hrdet_cli.specs.data import PartName
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import LoadedSpec, load_spec
 from hrdet_cli.specs.presets import all_presets
@@ -80,7 +81,7 @@ def plan_of(
     layer = Layer("test", {"data": {"demo": None, **parts}})
     loaded = loaded or load_spec(preset=preset, extra_layers=[layer], settings=settings)
 
-    def part_of(annotations: CocoAnnotations, name: Literal["train", "val"]) -> DatasetPart:
+    def part_of(annotations: CocoAnnotations, name: PartName) -> DatasetPart:
         root = loaded.spec.data.locate(name).images or Path()
         return DatasetPart(annotations, open_images(tmp_path), LocatedPart(CocoFile(annotations.path), root))
 

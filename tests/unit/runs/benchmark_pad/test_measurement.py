@@ -17,7 +17,7 @@ from hrdet_cli.runs.benchmark_pad import measurement
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison
 from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
 from hrdet_cli.runs.build.steps import build_steps
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.specs.experiment import ExperimentSpec

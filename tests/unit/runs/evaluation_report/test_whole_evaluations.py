@@ -17,7 +17,7 @@ from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import Detections, ImageBatch
 from hrdet_cli.runs.convert import convert_data
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.evaluate import evaluate_detector
 from hrdet_cli.runs.evaluation_results import Evaluation
 from hrdet_cli.runs.results import Origin

@@ -11,7 +11,7 @@ from hrdet_cli.engine.data.transforms import resize_within
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import open_part
+from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.inspect_batch.summary import summarise
 from tests.unit.runs.inspect_batch.conftest import tiny_spec
 

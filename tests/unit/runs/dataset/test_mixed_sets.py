@@ -10,7 +10,7 @@ from PIL import Image
 
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build.loaders import build_training_loader
-from hrdet_cli.runs.dataset import DataNeeds, open_training_data
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 

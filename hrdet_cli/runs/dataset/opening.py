@@ -1,29 +1,22 @@
-"""The data set of a spec: found, drawn if it is the demo's, checked before anything runs."""
+"""Open the data set of a spec, and check it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, Self
-
-import numpy as np
+from typing import Protocol, Self
 
 from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource
-from hrdet_cli.engine.data.image_source import ImageSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
-from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
-from hrdet_cli.file_kinds import why_no_file
-from hrdet_cli.runs.annotation_sources import find_source
-from hrdet_cli.runs.chosen_classes import with_classes_alone
-from hrdet_cli.runs.joined_sets import join_parts
+from hrdet_cli.runs.dataset.classes import with_classes_alone, with_classes_of
+from hrdet_cli.runs.dataset.joining import join_parts
+from hrdet_cli.runs.dataset.location import locate_part
+from hrdet_cli.runs.dataset.part import DatasetPart, TrainingData
 from hrdet_cli.runs.tiles import cut_pictures
-from hrdet_cli.specs.data import DataSpec
+from hrdet_cli.specs.data import DataSpec, PartName
 from hrdet_cli.specs.heads.head import HeadSpec
-from hrdet_cli.wording import command, counted, first_few
-
-MAX_NAMES_SHOWN = 5
+from hrdet_cli.wording import counted, first_few
 
 
 class LoadAnnotations(Protocol):
@@ -31,47 +24,6 @@ class LoadAnnotations(Protocol):
 
     def __call__(self, source: AnnotationSource, *, with_masks: bool, with_truth: bool) -> CocoAnnotations:
         """The annotations of a source."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """Both parts of a data set, with the same classes; without validation data there is one."""
-
-    train: "DatasetPart"
-    val: "DatasetPart | None"
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """Those of both parts."""
-        parts = [part for part in (self.train, self.val) if part is not None]
-        return tuple(dict.fromkeys(notice for part in parts for notice in part.notices))
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetPart:
-    """Annotations and the pictures they speak of, all of them present.
-
-    With tiles, training pictures are tiles already. Those that are scored are whole, and are cut for the
-    detector alone.
-
-    Attributes:
-        located: Where both are; of several data sets, the first one.
-        notices: What the user should know of the pictures' names and of the annotations.
-        label_maps: Of training pictures, where they are needed.
-        joined_roots: Of several data sets, where the pictures of each are, by what their names begin with.
-    """
-
-    annotations: CocoAnnotations
-    images: ImageSource
-    located: "LocatedPart"
-    notices: tuple[str, ...] = ()
-    label_maps: LabelMaps | None = None
-    joined_roots: Mapping[str, Path] = field(default_factory=dict)
-
-    @property
-    def roots(self) -> Mapping[str, Path]:
-        """Where the pictures are, by what their names begin with."""
-        return self.joined_roots or {"": self.located.images}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,12 +71,12 @@ def open_training_data(
     if data.val is None:
         return TrainingData(train, None)
     val = open_part(data, "val", needs, is_scored=is_scored, load=load)
-    return TrainingData(train, replace(val, annotations=_with_classes_of(train.annotations, val.annotations)))
+    return TrainingData(train, replace(val, annotations=with_classes_of(train.annotations, val.annotations)))
 
 
 def open_part(
     data: DataSpec,
-    part: Literal["train", "val"],
+    part: PartName,
     needs: DataNeeds = _BOXES_ALONE,
     *,
     is_scored: bool = False,
@@ -158,7 +110,7 @@ def open_part(
 
 def _open_set(
     data: DataSpec,
-    part: Literal["train", "val"],
+    part: PartName,
     number: int,
     needs: DataNeeds,
     *,
@@ -222,103 +174,7 @@ def _open_label_maps(
     return maps
 
 
-def refuse_exchanged(annotations: Path, images: Path) -> None:
-    """Refuse a folder or an archive where annotations should be, and a JSON file where pictures should be.
-
-    Raises:
-        DataError: The two are exchanged.
-    """
-    looks_like_images = annotations.is_dir() or annotations.suffix.lower() == ".zip"
-    if looks_like_images and images.is_file() and images.suffix.lower() == ".json":
-        raise DataError(
-            f"{annotations} and {images} are exchanged: the annotations come first, then the pictures. Give: "
-            f"{command(images, annotations)}"
-        )
-
-
-def _doubts_about(annotations: CocoAnnotations, part: Literal["train", "val"]) -> list[str]:
+def _doubts_about(annotations: CocoAnnotations, part: PartName) -> list[str]:
     """What may be wrong with annotations; a validation part may lack boxes of any category."""
     doubts = [] if annotations.box_suspicion is None else [annotations.box_suspicion]
     return doubts + (list(annotations.spare_categories.values()) if part == "train" else [])
-
-
-@dataclass(frozen=True, slots=True)
-class LocatedPart:
-    """Annotations that are there, and the folder or archive of their pictures."""
-
-    source: AnnotationSource
-    images: Path
-
-
-def locate_part(data: DataSpec, part: Literal["train", "val"], number: int = 0) -> LocatedPart:
-    """Where a data set of a part is; draws the demo data first where the spec asks for it.
-
-    Raises:
-        DataError: It is not there, or is no annotations.
-    """
-    if data.demo is not None:
-        make_demo_data(
-            data.root,
-            seed=data.demo.seed,
-            num_train_images=data.demo.num_train_images,
-            num_val_images=data.demo.num_val_images,
-        )
-    located, section = data.locate(part, number), data.key_of(part, number)
-    for key, path in (("annotations", located.annotations), ("images", located.images)):
-        reason = None if path is None else why_no_file(path)
-        if path is not None and reason is not None and not path.is_dir():
-            raise DataError(
-                f"{path}: {reason}; {section}.{key} points there. "
-                f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
-            )
-    if located.images is not None:
-        refuse_exchanged(located.annotations, located.images)
-    source = find_source(located, part, section)
-    if source.images is None:
-        raise DataError(
-            f"{located.annotations}: COCO's JSON does not say where its pictures are; name their folder or "
-            f".zip as --{part}-data JSON IMAGES, or with --set {section}.images=IMAGES"
-        )
-    return LocatedPart(source, source.images)
-
-
-def training_indices(annotations: CocoAnnotations, *, keep_pictures_without_boxes: bool) -> np.ndarray:
-    """Indices of the pictures that take part in training.
-
-    Raises:
-        DataError: None is left.
-    """
-    if keep_pictures_without_boxes:
-        return np.arange(len(annotations))
-    indices = np.flatnonzero(annotations.num_boxes > 0)
-    if not len(indices):
-        raise DataError(
-            f"{annotations.title}: no picture has a box to train on; "
-            "set data.keep_pictures_without_boxes=true to train on empty pictures"
-        )
-    return indices
-
-
-def _with_classes_of(train: CocoAnnotations, other: CocoAnnotations) -> CocoAnnotations:
-    """A validation part whose labels are the training part's.
-
-    It must have the same classes, ids and order included; where several data sets are joined by the names of
-    their classes, the same names.
-
-    Raises:
-        DataError: It has others.
-    """
-    is_joined = train.set_numbers is not None
-    if is_joined and sorted(train.class_names) == sorted(other.class_names):
-        return other.of_labels([other.class_names.index(name) for name in train.class_names])
-    ours = dict(zip(train.category_ids, train.class_names, strict=True))
-    theirs = dict(zip(other.category_ids, other.class_names, strict=True))
-    if list(ours.items()) == list(theirs.items()):
-        return other
-    differing = sorted(set(ours.items()) ^ set(theirs.items()))[:MAX_NAMES_SHOWN]
-    detail = ", ".join(f"{name} (id {number})" for number, name in differing) or "their order"
-    raise DataError(
-        f"{other.title}: its categories are not those of {train.title}; they differ in {detail}. "
-        "Give both files the same list of categories, name other validation data with --val-data JSON "
-        "IMAGES, or train without: --set data.val=null"
-    )

@@ -14,7 +14,8 @@ from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
-from hrdet_cli.runs.dataset import TrainingData, open_training_data
+from hrdet_cli.runs.dataset.opening import open_training_data
+from hrdet_cli.runs.dataset.part import TrainingData
 from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.plan_facts import describe_plan
 from hrdet_cli.runs.resume import check_same_spec

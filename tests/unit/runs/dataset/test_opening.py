@@ -14,7 +14,7 @@ from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
-from hrdet_cli.runs.dataset import DataNeeds, open_part, open_training_data
+from hrdet_cli.runs.dataset.opening import DataNeeds, open_part, open_training_data
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec

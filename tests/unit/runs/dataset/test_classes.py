@@ -10,7 +10,7 @@ import pytest
 
 from hrdet_cli.engine.data.coco import load_coco
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.chosen_classes import with_classes_alone
+from hrdet_cli.runs.dataset.classes import with_classes_alone
 from hrdet_cli.specs.loading import load_spec
 
 _NAMES = {30: "dog", 10: "cat", 20: "Cow", 5: "background"}
