@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.shape_classes import count_sizes
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.steps import count_sizes, place_picture
+from hrdet_cli.engine.data.step_layout import place_picture
 from hrdet_cli.engine.data.transforms import move_boxes
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit, PlacedBoxes
 from hrdet_cli.engine.models.dense.anchor_search import fit_anchors, fit_anchors_by_level

@@ -12,7 +12,8 @@ from hrdet_cli.activity import doing
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.sampling import showings_by_class
-from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
+from hrdet_cli.engine.data.step_layout import StepLayout
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.runs.anchor_advice import with_fitted_anchors

@@ -27,7 +27,8 @@ from hrdet_cli.engine.data.canvas_choice import choose_canvases
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
 from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
-from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
+from hrdet_cli.engine.data.shape_classes import count_sizes
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.runs.build.detector import build_detector

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.step_layout import BatchRequest
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset.opening import open_training_data

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.step_layout import BatchRequest, canvas_of
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Size
 

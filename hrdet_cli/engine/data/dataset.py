@@ -23,7 +23,7 @@ from hrdet_cli.engine.data.pixel_changes import PixelChange, change_pixels
 from hrdet_cli.engine.data.pixels import cut_pixels, move_pixels, settle_pixels
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.steps import place_picture
+from hrdet_cli.engine.data.step_layout import place_picture
 from hrdet_cli.engine.data.transforms import Placement, move_boxes
 from hrdet_cli.engine.geometry import Scale, Size, Window
 from hrdet_cli.errors import DataError

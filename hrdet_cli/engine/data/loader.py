@@ -18,7 +18,8 @@ from hrdet_cli.engine.data.padding import PaddingPolicy, SmallestCanvas
 from hrdet_cli.engine.data.samplers import evaluation_batches
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.spare_pictures import SparePictures
-from hrdet_cli.engine.data.steps import BatchRequest, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.step_layout import BatchRequest, canvas_of
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.views import Samples
 from hrdet_cli.engine.data.worker_memory import WorkerMemory

@@ -4,9 +4,8 @@ Everything here is a function of (seed, epoch, step) and of the annotations' siz
 run, and a run that was resumed, decide alike without a word to each other. Does not import torch.
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +17,12 @@ from hrdet_cli.engine.data.keys import generator_for, picture_keys, turn_key
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, StepCanvases
 from hrdet_cli.engine.data.samplers import share_of, training_order
 from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
+from hrdet_cli.engine.data.shape_classes import classes_by_canvas, count_sizes
 from hrdet_cli.engine.data.showings import EpochSampler, Showing, Showings
-from hrdet_cli.engine.data.transforms import Placement
+from hrdet_cli.engine.data.step_layout import BatchRequest, StepLayout, canvas_of, place_picture
 from hrdet_cli.engine.data.turning import TurningAugmentation, jitter_of
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
-from hrdet_cli.errors import DataError
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRequest:
-    """What a worker needs to know to make the batch of one process in one step.
-
-    Attributes:
-        epoch: Counted from 0.
-        showings: Which pictures.
-        scale: The scale of the whole step; None where each picture draws its own.
-        canvas: The canvas of the whole step; None where the process's own pictures decide.
-    """
-
-    epoch: int
-    showings: tuple[Showing, ...]
-    scale: Scale | None = None
-    canvas: Size | None = None
-
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """Positions of the pictures in the annotation file."""
-        return tuple(showing.index for showing in self.showings)
 
 
 class TrainingSteps:
@@ -95,7 +72,7 @@ class TrainingSteps:
         self._has_step_scale = isinstance(padding, StepCanvases) and padding.shares_scale
         self._drawing_jitter = None
         if isinstance(padding, StepCanvases) and padding.shares_scale:
-            self._shape_classes = _classes_by_canvas(sizes, augmentation, padding)
+            self._shape_classes = classes_by_canvas(sizes, augmentation, padding)
         elif isinstance(padding, StepCanvases):
             self._drawing_jitter = jitter_of(augmentation)
 
@@ -225,7 +202,7 @@ class TrainingSteps:
             return self._augmentation.draw_scale(generator)
         return choices[int(generator.permutation(len(choices))[place])]
 
-    def layouts(self, epoch: int, world: World) -> Iterator["StepLayout"]:
+    def layouts(self, epoch: int, world: World) -> Iterator[StepLayout]:
         """How one process's batches of an epoch will look; reads no picture.
 
         Raises:
@@ -244,94 +221,3 @@ class TrainingSteps:
                 for showing in request.showings
             )
             yield StepLayout(request, placements, canvas_of(request, placements, self.padding))
-
-
-@dataclass(frozen=True, slots=True)
-class StepLayout:
-    """The batch of one process in one step, without its pictures.
-
-    Attributes:
-        request: Which pictures.
-        placements: Where each goes.
-        canvas: What they lie on.
-    """
-
-    request: BatchRequest
-    placements: tuple[Placement, ...]
-    canvas: Size
-
-    @property
-    def num_useful_pixels(self) -> int:
-        """Pixels of the canvases that belong to pictures."""
-        return sum(placement.placed.num_pixels for placement in self.placements)
-
-    @property
-    def num_pixels(self) -> int:
-        """Pixels of all its canvases."""
-        return len(self.placements) * self.canvas.num_pixels
-
-
-def place_picture(
-    annotations: CocoAnnotations,
-    augmentation: Augmentation,
-    *,
-    seed: int,
-    epoch: int,
-    showing: Showing,
-    scale: Scale | None = None,
-) -> Placement:
-    """Where a picture goes in an epoch: a function of (seed, epoch, showing) and the scale of its step.
-
-    Args:
-        annotations: Where its size and boxes come from.
-        augmentation: Draws the placement.
-        seed: The run's seed.
-        epoch: Counted from 0.
-        showing: Which picture, and which of its showings.
-        scale: That of its step; None draws one for the picture alone.
-    """
-    boxes, _ = annotations.targets_of(showing.index)
-    generator = generator_for(showing.key(seed=seed, epoch=epoch))
-    return augmentation.place(annotations.size_of(showing.index), boxes, generator, scale=scale)
-
-
-def canvas_of(request: BatchRequest, placements: tuple[Placement, ...], padding: PaddingPolicy) -> Size:
-    """The canvas of a batch.
-
-    Raises:
-        DataError: The policy has none that holds its pictures.
-    """
-    return request.canvas or padding.canvas_for([placement.placed for placement in placements])
-
-
-def _classes_by_canvas(
-    sizes: NDArray[np.int32], augmentation: Augmentation, padding: StepCanvases
-) -> NDArray[np.int64]:
-    """Number pictures ``(M, 2)`` so that equal numbers need equal canvases at every scale.
-
-    Neighbouring numbers need similar ones: classes are numbered by the pixels of their canvases.
-    """
-    scales = augmentation.typical_scales()
-    unique, class_of_size = np.unique(sizes, axis=0, return_inverse=True)
-    needed = []
-    for height, width in unique.tolist():
-        placed = [augmentation.placed_size(Size(height, width), scale) for scale in scales]
-        try:
-            canvases = tuple(padding.canvas_for([size]) for size in placed)
-        except DataError as error:
-            raise DataError(f"pictures of {width}x{height}: {error}") from error
-        needed.append((sum(canvas.num_pixels for canvas in canvases), canvases))
-    number_of = {canvases: number for number, canvases in enumerate(sorted(set(needed)))}
-    numbers = np.array([number_of[canvases] for canvases in needed], dtype=np.int64)
-    return numbers[class_of_size.ravel()]
-
-
-def count_sizes(annotations: CocoAnnotations, indices: NDArray[np.int64]) -> Counter[Size]:
-    """How many of the pictures have each size."""
-    unique, counts = np.unique(annotations.sizes[indices], axis=0, return_counts=True)
-    return Counter(
-        {
-            Size(height, width): count
-            for (height, width), count in zip(unique.tolist(), counts.tolist(), strict=True)
-        }
-    )

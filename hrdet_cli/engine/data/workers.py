@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from hrdet_cli.engine.data.shortages import lack_of_open_files, lack_of_processes, shortage_of
-from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.step_layout import BatchRequest
 from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.worker_memory import lack_of_shared_memory, require_shared_memory
 from hrdet_cli.engine.distributed.worker import die_with

@@ -11,7 +11,8 @@ from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.sampling import class_aware_rates, repeat_factors, with_shares
 from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
-from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
+from hrdet_cli.engine.data.shape_classes import count_sizes
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.transforms import Resizing
 from hrdet_cli.engine.data.turning import TurningAugmentation, jitter_of
 from hrdet_cli.engine.geometry import Scale, Size

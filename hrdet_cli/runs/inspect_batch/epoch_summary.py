@@ -11,7 +11,8 @@ import numpy as np
 from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.keys import generator_for
-from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps, canvas_of
+from hrdet_cli.engine.data.step_layout import StepLayout, canvas_of
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.runs.inspect_batch.moved_boxes import MovedBoxes, move_targets

@@ -11,7 +11,7 @@ from hrdet_cli.engine.data.augmentations import Augmentation
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import PaddingPolicy
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.steps import place_picture
+from hrdet_cli.engine.data.step_layout import place_picture
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.dense.anchor_fit import AnchorFit, PlacedBoxes
 from hrdet_cli.runs.inspect_batch.moved_boxes import MovedBoxes, move_targets

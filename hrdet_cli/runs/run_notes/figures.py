@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.data.steps import StepLayout, TrainingSteps
+from hrdet_cli.engine.data.step_layout import StepLayout
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.transforms import move_boxes
 from hrdet_cli.engine.models.dense.anchor_fit import PlacedBoxes
 from hrdet_cli.specs.experiment import ExperimentSpec

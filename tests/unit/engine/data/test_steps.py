@@ -14,7 +14,8 @@ from hrdet_cli.engine.data.keyed_draws import first_uniforms
 from hrdet_cli.engine.data.keys import generator_for, picture_keys
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.scale_jitter import ScaleJitterAugmentation
-from hrdet_cli.engine.data.steps import TrainingSteps, count_sizes
+from hrdet_cli.engine.data.shape_classes import count_sizes
+from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.transforms import Placement, Resizing
 from hrdet_cli.engine.data.turning import TurningAugmentation
 from hrdet_cli.engine.distributed.ranks import World

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import Dataset
 
 from hrdet_cli.engine.data.showings import Showing
-from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.step_layout import BatchRequest
 from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.workers import BatchWorkers
 from hrdet_cli.engine.geometry import Size

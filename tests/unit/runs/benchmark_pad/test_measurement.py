@@ -9,7 +9,7 @@ import torch
 from hrdet_cli.engine.benchmarking.epoch_layout import lay_out_epoch
 from hrdet_cli.engine.data.batch import Batch
 from hrdet_cli.engine.data.loader import TrainingLoader
-from hrdet_cli.engine.data.steps import BatchRequest
+from hrdet_cli.engine.data.step_layout import BatchRequest
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.rehearsal import StepCost
 from hrdet_cli.errors import OutOfMemoryError
