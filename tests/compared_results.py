@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.evaluation.coco_results import CocoResult
 from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.runs.output_files import write_json

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_annotations
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.data.ground_truth import GroundTruth

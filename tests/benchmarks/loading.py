@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.picture_names import FoundNames

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data import shared_annotations
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_annotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_annotations, load_coco
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.engine.data.ground_truth import GroundTruth, PackedMasks
 from hrdet_cli.engine.data.segmentations import Segmentations

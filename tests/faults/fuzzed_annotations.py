@@ -17,7 +17,8 @@ from hrdet_cli.engine.data.checking.annotations import check_annotations, read_j
 from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable

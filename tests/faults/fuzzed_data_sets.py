@@ -12,7 +12,7 @@ from PIL import Image
 from hrdet_cli.engine.data.checking.annotations import check_annotations
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import load_annotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.annotation_sources import find_source
 from hrdet_cli.specs.data import DatasetSpec

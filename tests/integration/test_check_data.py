@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from tests.forked import ForkedHrdet
 from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, Outcome, tiny_options
 

@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from tests.integration.conftest import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from tests.integration.conftest import Hrdet
 
 Content = dict[str, Any]

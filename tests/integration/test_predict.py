@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection

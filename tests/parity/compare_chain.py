@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from hrdet_cli.engine.data.augmentations import ResizeAugmentation
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.decoding import decode_rgb

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrdet_cli.engine.data.augmentations import ResizeAugmentation
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.mask_frames import fill_polygons

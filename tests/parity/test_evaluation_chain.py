@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hrdet_cli.engine.data.augmentations import ResizeAugmentation
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import open_images

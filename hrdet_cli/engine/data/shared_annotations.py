@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_annotations
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.distributed.world import current_world

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hrdet_cli.engine.data.coco import ANY_CLASS, CocoAnnotations, load_annotations
+from hrdet_cli.engine.data.coco import ANY_CLASS, CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.evaluation.preparation import COCO_LIMITS
 from hrdet_cli.errors import DataError, SpecError

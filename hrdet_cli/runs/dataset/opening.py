@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations, load_annotations
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import NO_MASK, load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps

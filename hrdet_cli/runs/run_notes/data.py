@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import NO_MASK
 from hrdet_cli.engine.data.sampling import showings_by_class
 from hrdet_cli.runs.run_notes.figures import RunFigures
 from hrdet_cli.runs.tiles import cut_pictures

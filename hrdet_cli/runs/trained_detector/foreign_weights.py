@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from hrdet_cli.engine.data.coco import ANY_CLASS, load_annotations
+from hrdet_cli.engine.data.coco import ANY_CLASS
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.weights.coco_classes import coco_category_ids, coco_class_names
 from hrdet_cli.engine.weights.naming.classes import num_classes_of
 from hrdet_cli.engine.weights.naming.contents import Contents

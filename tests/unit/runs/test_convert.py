@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from hrdet_cli.engine.data.coco import load_annotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.errors import DataError, OutputError, SpecError

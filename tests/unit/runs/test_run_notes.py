@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from hrdet_cli.engine.data.coco import NO_MASK, CocoAnnotations
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import NO_MASK
 from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.runs.dataset.location import LocatedPart

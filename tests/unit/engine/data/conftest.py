@@ -7,7 +7,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 
 settings.register_profile("no-deadline", deadline=None)  # a busy machine is no failure
 settings.load_profile("no-deadline")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.box_forms import BOX_FORMS, declares_coco_form, edges_of
 from hrdet_cli.engine.data.box_judgement import judge_form
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.errors import DataError
 
 Boxes = NDArray[np.float64]

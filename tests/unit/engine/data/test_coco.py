@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from hrdet_cli.engine.data.coco import NO_MASK, OUTSIDE, TOO_SMALL, load_coco
+from hrdet_cli.engine.data.coco_reading import NO_MASK, OUTSIDE, TOO_SMALL, load_coco
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 

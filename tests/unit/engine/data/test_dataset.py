@@ -10,7 +10,8 @@ from PIL import Image
 
 from hrdet_cli.engine.data.augmentations import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.data.batch import Sample
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.collation import pad_pictures
 from hrdet_cli.engine.data.dataset import PictureDataset
 from hrdet_cli.engine.data.images import open_images

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from hrdet_cli.engine.data import decoding
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS
 from hrdet_cli.engine.geometry import Size

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.joined_annotations import join_annotations
 from hrdet_cli.engine.data.joined_images import JoinedImages

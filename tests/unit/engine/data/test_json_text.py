@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hrdet_cli.engine.data.checking.annotations import read_json
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.json_text import ObjectWithRepeatedKeys, object_of, read_bytes, utf8_of
 from hrdet_cli.errors import DataError
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hrdet_cli.engine.data.checking.annotations import read_json
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.other_formats import format_of, format_of_text, wrong_format
 from hrdet_cli.errors import DataError
 

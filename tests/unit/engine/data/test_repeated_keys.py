@@ -5,7 +5,7 @@ import pytest
 
 from hrdet_cli.engine.data.checking.annotations import check_annotations, read_json
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.errors import DataError
 
 _TEXT = json.dumps(

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hrdet_cli.engine.data import synthetic
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.synthetic import make_demo_data
 from hrdet_cli.errors import DataError
 

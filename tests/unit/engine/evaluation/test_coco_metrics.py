@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.run_lengths import bitmap_of_runs, unpack_run_lengths
 from hrdet_cli.engine.evaluation.back_ends import BackEnd
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics

@@ -9,7 +9,8 @@ import pytest
 
 from hrdet_cli.engine.data.checking.annotations import check_annotations, read_json
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.evaluation.coco_results import CocoResult
 from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.errors import DataError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.dataset.classes import with_classes_alone
 from hrdet_cli.specs.loading import load_spec

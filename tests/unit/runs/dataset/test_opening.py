@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hrdet_cli.engine.data.coco import NO_MASK
+from hrdet_cli.engine.data.coco_reading import NO_MASK
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.build.loaders import build_training_loader

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.coco import CocoAnnotations, load_coco
+from hrdet_cli.engine.data.coco import CocoAnnotations
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.preparation import prepare_comparisons
 from hrdet_cli.engine.evaluation.scoring import score_prepared

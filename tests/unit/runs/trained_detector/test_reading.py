@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError

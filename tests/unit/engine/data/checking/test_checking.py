@@ -17,7 +17,7 @@ from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.categories import note_spare_categories
 from hrdet_cli.engine.data.checking.cleaning import CleanedFile, clean, json_lines
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import load_coco
+from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.errors import DataError
 
 Content = dict[str, Any]

@@ -12,7 +12,7 @@ from hrdet_cli.engine.data.checking.boxes import check_places
 from hrdet_cli.engine.data.checking.cleaning import clean
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import NO_MASK, load_coco
+from hrdet_cli.engine.data.coco_reading import NO_MASK, load_coco
 from hrdet_cli.errors import DataError
 
 TRIANGLE = [10, 20, 40, 20, 10, 44]

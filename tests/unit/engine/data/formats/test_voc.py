@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import load_annotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.data.formats.voc import VocPart
 from hrdet_cli.engine.data.formats.voc_xml import read_voc_xml
 from hrdet_cli.errors import DataError

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from hrdet_cli.engine.data.checking.annotations import check_annotations
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.coco import load_annotations
+from hrdet_cli.engine.data.coco_reading import load_annotations
 from hrdet_cli.engine.data.formats.yolo import YoloPart, label_file_of
 from hrdet_cli.errors import DataError
 
