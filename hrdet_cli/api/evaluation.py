@@ -12,7 +12,7 @@ from hrdet_cli.api.predictor import Predictor, detector_in_memory
 from hrdet_cli.api.training import DataSource, data_paths
 from hrdet_cli.engine.evaluation.coco_metrics import TaskMetrics
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.evaluate import REPORT, EvaluationReport, evaluate_trained, refuse_without_data
+from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_trained, page_path, refuse_without_data
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.experiment import data_layers
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
@@ -108,7 +108,7 @@ def evaluate(
 
     if isinstance(source, Predictor):
         _refuse_options_of_sources(out=out, preset=preset, spec=spec, ema=ema or None, classes=classes)
-    page = _page_of(report)
+    page = page_path(report)
     with closing(evaluate_trained(read, out=None if out is None else Path(out), report=page)) as rounds:
         while True:
             try:
@@ -129,13 +129,6 @@ def _refuse_options_of_sources(*, out: AnyPath | None, **others: object) -> None
         problems.append("out: name a folder for the results; a detector in memory has none")
     if problems:
         raise SpecError(problems)
-
-
-def _page_of(report: AnyPath | bool) -> Path | None:
-    """Where a report goes, from the folder of the results on."""
-    if isinstance(report, bool):
-        return Path(REPORT) if report else None
-    return Path(report).absolute()
 
 
 def _evaluation_of(report: EvaluationReport, page: Path | None) -> Evaluation:

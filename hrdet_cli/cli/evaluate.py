@@ -85,7 +85,7 @@ def evaluate(
     def work(process: Process) -> bool:
         load_torch()
         from hrdet_cli.cli.display.progress import drive_evaluation
-        from hrdet_cli.runs.evaluate import REPORT, evaluate_trained, refuse_without_data
+        from hrdet_cli.runs.evaluate import evaluate_trained, page_path, refuse_without_data
         from hrdet_cli.runs.experiment import data_layers
         from hrdet_cli.runs.trained_detector.detector import TrainedDetector
         from hrdet_cli.runs.trained_detector.reading import read_trained_detector
@@ -104,7 +104,7 @@ def evaluate(
                 refuse_without_data(trained)
             return trained
 
-        page = None if report is None else Path(report).absolute() if report else Path(REPORT)
+        page = page_path(False if report is None else report or True)
         events = evaluate_trained(read, out=out, report=page, stop_asked=process.stop_asked)
         evaluated = drive_evaluation(events)
         if evaluated is not None and process.is_first:

@@ -1,5 +1,6 @@
 """``hrdet eval``: a trained detector in, COCO's numbers, detections and pictures out."""
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -33,9 +34,6 @@ from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trai
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_few
 
-REPORT = "report.html"
-"""What the page that says why AP is what it is is called, where nobody names it."""
-
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
@@ -56,6 +54,17 @@ class EvaluationReport:
 def never() -> bool:
     """The answer of whoever cannot be asked to stop."""
     return False
+
+
+def page_path(report: str | os.PathLike[str] | bool) -> Path | None:
+    """Where the page goes that says why AP is what it is, from the folder of the results on.
+
+    Args:
+        report: Whether there is to be one; or its file.
+    """
+    if isinstance(report, bool):
+        return Path("report.html") if report else None
+    return Path(report).absolute()
 
 
 def evaluate_trained(

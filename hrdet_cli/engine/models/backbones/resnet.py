@@ -89,7 +89,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(_STEM_CHANNELS)
         in_channels = (_STEM_CHANNELS, *self.out_channels)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(
+            _make_layer(
                 in_channels[index],
                 cardinality * group_width * 2**index,
                 self.out_channels[index],
@@ -110,19 +110,20 @@ class ResNet(nn.Module):
     @property
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The parts of the four stages, the first with the stem."""
-        first, *others = self._stages()
-        return ((self.conv1, self.bn1, first), *((stage,) for stage in others))
+        first, *others = self._layers()
+        return ((self.conv1, self.bn1, first), *((layer,) for layer in others))
 
     def _deform(self, deformable: DeformableStages) -> None:
         first_map = 2
         for level in deformable.levels:
-            for block in self._stages()[level - first_map]:
+            for block in self._layers()[level - first_map]:
                 plain = cast("nn.Conv2d", block.conv2)
                 block.conv2 = DeformableConv(
                     plain, version=deformable.version, num_groups=deformable.num_groups
                 )
 
-    def _stages(self) -> tuple[nn.Sequential, ...]:
+    def _layers(self) -> tuple[nn.Sequential, ...]:
+        """The blocks of each stage."""
         return self.layer1, self.layer2, self.layer3, self.layer4
 
     def forward(self, pixels: Tensor, area: ValidArea | None = None) -> tuple[Tensor, ...]:
@@ -137,8 +138,8 @@ class ResNet(nn.Module):
         """
         x = run_segment(self._run_stem, pixels, area, recompute=self.recompute, parts=(self.bn1,))
         features = []
-        for stage in self._stages():
-            for block in stage:
+        for layer in self._layers():
+            for block in layer:
                 x = run_segment(block, x, area, recompute=self.recompute)
             features.append(x)
         return tuple(features)
@@ -149,7 +150,7 @@ class ResNet(nn.Module):
         return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 
-def _stage(
+def _make_layer(
     in_channels: int,
     inner_channels: int,
     out_channels: int,
