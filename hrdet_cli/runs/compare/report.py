@@ -129,12 +129,6 @@ class PictureDifference:
     num_missed: tuple[int, int]
     num_false: tuple[int, int]
 
-    @property
-    def fewer_errors(self) -> int:
-        """How many the other one makes less."""
-        first, second = (sum(counts) for counts in zip(self.num_missed, self.num_false, strict=True))
-        return first - second
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SideDifference:

@@ -13,7 +13,6 @@ from hrdet_cli.wording import command, counted
 
 _MOST_NAMED = 100
 """Of pictures with a fault; more are counted."""
-_DEFAULT = "default"
 
 
 def ending_blocks(story: RunStory, *, holder: str | None) -> Iterator[Text]:
