@@ -12,7 +12,12 @@ from hrdet_cli.api.predictor import Predictor, detector_in_memory
 from hrdet_cli.api.training import DataSource, data_paths
 from hrdet_cli.engine.evaluation.coco_metrics import TaskMetrics
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_trained, page_path, refuse_without_data
+from hrdet_cli.runs.evaluation.evaluation import (
+    EvaluationReport,
+    evaluate_trained,
+    page_path,
+    refuse_without_data,
+)
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.experiment import data_layers
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector

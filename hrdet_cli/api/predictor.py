@@ -13,9 +13,9 @@ from hrdet_cli.api.pictures import GivenPicture, Picture, is_one_picture, number
 from hrdet_cli.engine.data.unlabelled import UnlabelledPicture
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.predict.defaults import MIN_SCORE
 from hrdet_cli.runs.predict.detection import build_picture_detector
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.runs.trained_detector.checkpoint import spec_of_checkpoint
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector

@@ -36,7 +36,7 @@ from hrdet_cli.cli.processes import Process, run_in_processes
 from hrdet_cli.wording import first_and_count
 
 if TYPE_CHECKING:
-    from hrdet_cli.runs.evaluate import EvaluationReport
+    from hrdet_cli.runs.evaluation.evaluation import EvaluationReport
 
 
 def evaluate(
@@ -85,7 +85,7 @@ def evaluate(
     def work(process: Process) -> bool:
         load_torch()
         from hrdet_cli.cli.display.progress import drive_evaluation
-        from hrdet_cli.runs.evaluate import evaluate_trained, page_path, refuse_without_data
+        from hrdet_cli.runs.evaluation.evaluation import evaluate_trained, page_path, refuse_without_data
         from hrdet_cli.runs.experiment import data_layers
         from hrdet_cli.runs.trained_detector.detector import TrainedDetector
         from hrdet_cli.runs.trained_detector.reading import read_trained_detector

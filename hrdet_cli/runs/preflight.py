@@ -29,7 +29,6 @@ from hrdet_cli.runs.build.steps import build_steps, with_batch_size
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.doctor.limits import ControlGroups, free_memory_bytes
-from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.events import Event, RunForecast, StepForecast
 from hrdet_cli.runs.forecast import (
     FEWEST_PIXELS,
@@ -39,6 +38,7 @@ from hrdet_cli.runs.forecast import (
     probe_canvases,
 )
 from hrdet_cli.runs.plan import LargestStep
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.norm import SyncBatchNormSpec

@@ -18,7 +18,7 @@ from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
 from hrdet_cli.errors import DataError, HrdetError, NonFiniteLossError, OutputError
 from hrdet_cli.runs.best_checkpoints import best_checkpoint
 from hrdet_cli.runs.dataset.part import DatasetPart
-from hrdet_cli.runs.evaluate import evaluate_detector
+from hrdet_cli.runs.evaluation.detection import evaluate_detector
 from hrdet_cli.runs.events import (
     Evaluated,
     EvaluatedWeights,

@@ -16,7 +16,8 @@ from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.runs.dataset.part import DatasetPart
-from hrdet_cli.runs.evaluate import EvaluationReport, evaluate_detector, evaluate_trained
+from hrdet_cli.runs.evaluation.detection import evaluate_detector
+from hrdet_cli.runs.evaluation.evaluation import EvaluationReport, evaluate_trained
 from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec

@@ -16,7 +16,7 @@ from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.dataset.part import DatasetPart
-from hrdet_cli.runs.evaluate import never
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 

@@ -12,8 +12,8 @@ from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.dataset.part import DatasetPart
-from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches, find_batch_size, find_most_pictures
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.optimisation import EmaSpec

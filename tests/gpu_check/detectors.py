@@ -23,7 +23,7 @@ from hrdet_cli.engine.training.optimiser import Sgd, build_optimiser
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.numerics import build_training_numerics
 from hrdet_cli.runs.build.trainer import build_trainer
-from hrdet_cli.runs.evaluate import never
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 

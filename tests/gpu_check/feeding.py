@@ -13,7 +13,7 @@ from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.opening import open_part
-from hrdet_cli.runs.evaluate import never
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.loading import load_spec
 from tests.benchmarks.pictures import ANNOTATIONS, FOLDER, write_pictures
 from tests.benchmarks.reporting import show_table

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hrdet_cli.cli.display.console import Name, shown_path
 from hrdet_cli.engine.evaluation.coco_metrics import NUMBERS
-from hrdet_cli.runs.evaluate import EvaluationReport
+from hrdet_cli.runs.evaluation.evaluation import EvaluationReport
 from hrdet_cli.wording import counted, first_and_count, shortened
 
 MOST_CLASSES = 100

@@ -43,9 +43,9 @@ from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.device import select_device
-from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.preflight import LargestBatches
 from hrdet_cli.runs.progress import WorkProgress
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 MOST_CANVASES_TIMED = 6

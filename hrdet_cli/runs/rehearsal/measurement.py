@@ -23,9 +23,9 @@ from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import with_batch_size
 from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.part import DatasetPart
-from hrdet_cli.runs.evaluate import never
 from hrdet_cli.runs.forecast import Probe, extrapolate, probe_canvases
 from hrdet_cli.runs.preflight import LargestBatches
+from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.optimisation import SgdSpec
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from hrdet_cli.cli.display.evaluation import draw_report
 from hrdet_cli.engine.evaluation.coco_metrics import NUMBERS, ClassMetrics, CocoMetrics, TaskMetrics
-from hrdet_cli.runs.evaluate import EvaluationReport
-from hrdet_cli.runs.evaluation_results import Evaluation
+from hrdet_cli.runs.evaluation.evaluation import EvaluationReport
+from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.results import Origin
 
 

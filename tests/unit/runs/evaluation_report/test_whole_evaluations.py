@@ -18,8 +18,8 @@ from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import Detections, ImageBatch
 from hrdet_cli.runs.convert import convert_data
 from hrdet_cli.runs.dataset.opening import open_part
-from hrdet_cli.runs.evaluate import evaluate_detector
-from hrdet_cli.runs.evaluation_results import Evaluation
+from hrdet_cli.runs.evaluation.detection import evaluate_detector
+from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.suspect_list import SuspectList, read_suspects
 from hrdet_cli.runs.suspect_review import review_suspects

@@ -1,0 +1,1 @@
+"""A trained detector in, COCO's numbers, detections and pictures out."""
