@@ -244,7 +244,7 @@ def _print_plan(
 ) -> None:
     from hrdet_cli.runs.anchor_advice import advise_anchors, with_settings
     from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
-    from hrdet_cli.runs.plan import make_plan
+    from hrdet_cli.runs.planning import make_plan
     from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
 
     count = num_processes(processes, device=loaded.spec.run.device)

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from hrdet_cli.runs.dataset.opening import open_training_data
-from hrdet_cli.runs.plan import make_plan
+from hrdet_cli.runs.planning import make_plan
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import LoadedSpec, format_spec, load_spec

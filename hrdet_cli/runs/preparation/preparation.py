@@ -36,7 +36,8 @@ from hrdet_cli.runs.events import (
 from hrdet_cli.runs.group_check import check_group
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.runs.metrics_file import MetricsFile
-from hrdet_cli.runs.plan import LargestStep, Plan, make_plan
+from hrdet_cli.runs.plan import LargestStep, Plan
+from hrdet_cli.runs.planning import make_plan
 from hrdet_cli.runs.preflight import find_batch_size, rehearse_largest_step
 from hrdet_cli.runs.preparation.launch import Launch
 from hrdet_cli.runs.preparation.launch_entry import describe_launch

@@ -11,7 +11,7 @@ from hrdet_cli.runs.anchor_advice import with_fitted_anchors
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
 from hrdet_cli.runs.device import select_device
-from hrdet_cli.runs.plan import make_plan
+from hrdet_cli.runs.planning import make_plan
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.rehearsal.measurement import Tried, try_steps
 from hrdet_cli.runs.rehearsal.rehearsal import (

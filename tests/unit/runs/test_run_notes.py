@@ -18,7 +18,8 @@ from hrdet_cli.engine.data.formats.source import CocoFile
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.runs.dataset.location import LocatedPart
 from hrdet_cli.runs.dataset.part import DatasetPart, TrainingData
-from hrdet_cli.runs.plan import Plan, make_plan
+from hrdet_cli.runs.plan import Plan
+from hrdet_cli.runs.planning import make_plan
 from hrdet_cli.runs.run_notes.kinds import NOTE_KINDS
 from hrdet_cli.specs.data import PartName
 from hrdet_cli.specs.layers import Layer

@@ -16,8 +16,8 @@ from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.build.steps import build_steps
 from hrdet_cli.runs.dataset.opening import open_training_data
 from hrdet_cli.runs.dataset.part import TrainingData
-from hrdet_cli.runs.plan import make_plan
 from hrdet_cli.runs.plan_facts import describe_plan
+from hrdet_cli.runs.planning import make_plan
 from hrdet_cli.runs.resume import check_same_spec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec, format_spec, load_spec
