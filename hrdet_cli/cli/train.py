@@ -1,7 +1,6 @@
 """``hrdet train``."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 from hrdet_cli.activity import heard_by
 from hrdet_cli.cli.display.console import file_console, is_quiet, print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.dry_run import plan_run
 from hrdet_cli.cli.membership import is_first_node, waits_for_others, with_detected_nodes
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
@@ -35,7 +35,7 @@ from hrdet_cli.cli.process_options import (
     RestartsOption,
     TimeoutOption,
 )
-from hrdet_cli.cli.processes import Process, num_processes, run_in_processes
+from hrdet_cli.cli.processes import Process, run_in_processes
 from hrdet_cli.cli.refusal import refused_for_all
 from hrdet_cli.cli.rehearse import NetworkOption, RateOption, RehearseOption, parse_shape, rehearse_run
 from hrdet_cli.cli.standard_streams import do_without_stdout
@@ -120,17 +120,16 @@ def train(
             timeout_seconds=timeout_seconds,
         )
     )
-    chosen = {"--resume": resume, "--auto-resume": auto_resume, "--overwrite": overwrite}
-    if sum(chosen.values()) > 1:
-        names = " and ".join(name for name, is_given in chosen.items() if is_given)
-        raise SpecError([f"{names} exclude each other"])
-    run_dir = _run_folder(run, run_dir, resumes=resume or auto_resume)
-    if as_json and not dry_run and rehearse is None:
+    _refuse_several({"--resume": resume, "--auto-resume": auto_resume, "--overwrite": overwrite})
+    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
+    run_dir = _run_folder(run, run_dir, resumes=mode != "never")
+    plans_alone = dry_run or rehearse is not None
+    if as_json and not plans_alone:
         raise SpecError(
             ["--json goes with --dry-run and --rehearse; a run writes metrics.jsonl into its folder"]
         )
     shape = None if rehearse is None else parse_shape(rehearse)
-    if shape is not None and (dry_run or nodes is not None or any(chosen.values())):
+    if shape is not None and (dry_run or nodes is not None or mode != "never" or overwrite):
         raise SpecError(
             [
                 f"--rehearse {rehearse}: plans a new run and stops; leave --nodes, --dry-run, "
@@ -139,9 +138,8 @@ def train(
         )
     if shape is None and network:
         raise SpecError(["--network goes with --rehearse NODESxGPUS"])
-    if shape is None and rate is not None and not dry_run:
+    if rate is not None and not plans_alone:
         raise SpecError(["--rate goes with --dry-run and with --rehearse NODESxGPUS"])
-    mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
     processes.check()
     with refused_for_all(processes):
         if mode != "never" and preset is None and spec_file is None:
@@ -156,15 +154,20 @@ def train(
             from_scratch=from_scratch,
         )
         path = run_dir or Path("runs") / loaded.spec.name
-        if not dry_run and shape is None and waits_for_others(processes):
+        if not plans_alone and waits_for_others(processes):
             _check_node(loaded, path, processes, resume=mode, overwrite=overwrite)
     if shape is not None:
         rehearse_run(loaded, shape, networks=network or (), rate=rate, run_dir=run_dir, as_json=as_json)
-        return
-    if dry_run:
-        _print_plan(loaded, processes, rate=rate, runs=path.parent, as_json=as_json)
-        return
-    _train(loaded, path, processes, resume=mode, overwrite=overwrite)
+    elif dry_run:
+        plan_run(loaded, processes, rate=rate, runs=path.parent, as_json=as_json)
+    else:
+        _train(loaded, path, processes, resume=mode, overwrite=overwrite)
+
+
+def _refuse_several(given: Mapping[str, bool]) -> None:
+    if sum(given.values()) > 1:
+        names = " and ".join(name for name, is_given in given.items() if is_given)
+        raise SpecError([f"{names} exclude each other"])
 
 
 def _run_folder(run: Path | None, run_dir: Path | None, *, resumes: bool) -> Path | None:
@@ -237,42 +240,6 @@ def _check_node(
         overwrite=overwrite,
         num_processes=processes.processes_per_node,
     )
-
-
-def _print_plan(
-    loaded: "LoadedSpec", processes: ProcessOptions, *, rate: float | None, runs: Path, as_json: bool
-) -> None:
-    from hrdet_cli.runs.anchor_advice import advise_anchors, with_settings
-    from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
-    from hrdet_cli.runs.planning import make_plan
-    from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
-
-    count = num_processes(processes, device=loaded.spec.run.device)
-    data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))
-    print_notices(data.notices)
-    plan = make_plan(loaded, data, num_processes=count)
-    anchors = advise_anchors(loaded.spec, data.train.annotations)
-    if rate is None:
-        found = None if anchors is None else anchors.found
-        time = time_on_record(with_settings(loaded.spec, () if found is None else found.settings), plan, runs)
-    else:
-        time = time_at_rate(plan, rate)
-    if as_json:
-        document = {
-            "plan": plan.to_json(),
-            "time": None if time is None else time.to_json(),
-            "anchors": None if anchors is None else anchors.to_json(),
-            "spec": loaded.spec.model_dump(mode="json"),
-        }
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return
-    from hrdet_cli.cli.display.plan import describe_time, print_plan
-    from hrdet_cli.specs.loading import format_spec
-
-    console = stdout_console()
-    print_plan(plan, loaded.spec, console, anchors=anchors, time=describe_time(time, plan, runs))
-    console.rule("resolved spec", align="left", style="dim")
-    typer.echo(format_spec(loaded.spec), nl=False)
 
 
 def _train(
