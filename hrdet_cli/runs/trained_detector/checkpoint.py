@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from hrdet_cli.engine.weights.naming.classes import num_classes_of
-from hrdet_cli.engine.weights.reading import WeightsFile, plain_tensors
+from hrdet_cli.engine.weights.plain_tensors import plain_tensors
+from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
