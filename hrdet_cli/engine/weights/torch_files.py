@@ -129,8 +129,8 @@ def _read_old(written: bytes) -> tuple[object, list[str]]:
     """Read the older format: five pickles in a row, and the memory of each key in the order of the last."""
     file = BytesIO(written)  # which gives no more than it has, however long a text claims to be
     (magic, _), (version, _), (system, _) = read_pickle(file), read_pickle(file), read_pickle(file)
-    is_known = magic == _MAGIC and version == _OLD_VERSION and isinstance(system, dict)
-    if not is_known or not system.get("little_endian"):  # type: ignore[attr-defined]
+    is_known = magic == _MAGIC and version == _OLD_VERSION
+    if not (is_known and isinstance(system, dict) and system.get("little_endian")):
         raise zipfile.BadZipFile("a version or an order of bytes that torch no longer writes")
     storages: dict[str, Storage] = {}
 
