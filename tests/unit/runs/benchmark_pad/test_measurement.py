@@ -13,7 +13,7 @@ from hrdet_cli.engine.data.step_layout import BatchRequest
 from hrdet_cli.engine.training.loop import Trainer
 from hrdet_cli.engine.training.rehearsal import StepCost
 from hrdet_cli.errors import OutOfMemoryError
-from hrdet_cli.runs.benchmark_pad import measurement
+from hrdet_cli.runs.benchmark_pad import measured_policy
 from hrdet_cli.runs.benchmark_pad.comparison import PaddingComparison
 from hrdet_cli.runs.benchmark_pad.measurement import compare_policies
 from hrdet_cli.runs.build.steps import build_steps
@@ -196,7 +196,7 @@ def test_rates_of_reading_come_from_the_loader(data_root: Path, monkeypatch: pyt
         return make(loader, requests)
 
     monkeypatch.setattr(TrainingLoader, "make", make_slowly)
-    monkeypatch.setattr(measurement, "FEWEST_BATCHES", 1)
+    monkeypatch.setattr(measured_policy, "FEWEST_BATCHES", 1)
     comparison, _ = finish(
         compare_policies(
             small_spec(data_root), ["fixed"], num_processes=1, num_repetitions=1, with_training=False
