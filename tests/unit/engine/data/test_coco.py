@@ -276,7 +276,7 @@ def test_real_annotations_agree_with_pycocotools(
 
 
 def test_annotations_samplers_and_canvases_need_no_torch() -> None:
-    modules = ("coco", "images", "keys", "padding", "samplers", "transforms")
+    modules = ("coco_reading", "images", "keys", "padding", "samplers", "steps", "transforms")
     imports = "; ".join(f"import hrdet_cli.engine.data.{module}" for module in modules)
     check = f"{imports}; import sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
