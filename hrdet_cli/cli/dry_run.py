@@ -29,10 +29,11 @@ def plan_run(
     Raises:
         DataError: The data cannot be used.
     """
-    from hrdet_cli.runs.anchor_advice import advise_anchors, with_settings
+    from hrdet_cli.runs.anchor_advice import advise_anchors
     from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
     from hrdet_cli.runs.planning import make_plan
     from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
+    from hrdet_cli.specs.loading import with_settings
 
     count = num_processes(processes, device=loaded.spec.run.device)
     data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))

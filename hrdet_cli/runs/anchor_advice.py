@@ -23,8 +23,7 @@ from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import MAX_ANCHORS_OF_CELL, AnchorSpec
 from hrdet_cli.specs.heads.head import Section
-from hrdet_cli.specs.layers import Layer, setting_layers
-from hrdet_cli.specs.loading import validate_layers
+from hrdet_cli.specs.loading import with_settings
 from hrdet_cli.wording import command
 
 LEAST_GAIN = 0.05
@@ -173,14 +172,6 @@ def fitted_settings(spec: ExperimentSpec, annotations: CocoAnnotations) -> tuple
 def with_fitted_anchors(spec: ExperimentSpec, annotations: CocoAnnotations) -> ExperimentSpec:
     """The spec with numbers for anchors that are to be found; arguments as of `fitted_settings`."""
     return with_settings(spec, fitted_settings(spec, annotations))
-
-
-def with_settings(spec: ExperimentSpec, settings: tuple[str, ...]) -> ExperimentSpec:
-    """A spec with other values, each as ``key=value``; the same without any."""
-    if not settings:
-        return spec
-    layer = Layer("the spec", spec.model_dump(mode="json"))
-    return validate_layers([layer, *setting_layers(settings)]).spec
 
 
 def _anchors_of(spec: ExperimentSpec, section: Section[AnchorSpec]) -> AnchorFit:

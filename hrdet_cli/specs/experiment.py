@@ -13,10 +13,11 @@ from hrdet_cli.specs.conflicts.evaluation import evaluation_problems
 from hrdet_cli.specs.conflicts.norm import norm_problems
 from hrdet_cli.specs.conflicts.training_data import label_map_problems, paste_problems
 from hrdet_cli.specs.conflicts.weights import weight_problems
-from hrdet_cli.specs.data import DataSpec, PaddingSpec
+from hrdet_cli.specs.data import DataSpec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import BatchNormSpec, NormSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
+from hrdet_cli.specs.padding import PaddingSpec
 from hrdet_cli.specs.run import EvaluationSpec, RunSpec
 
 

@@ -116,6 +116,18 @@ def _notes(merged: MergedLayers, changed: Mapping[str, str]) -> Iterator[str]:
             )
 
 
+def with_settings(spec: ExperimentSpec, settings: Sequence[str]) -> ExperimentSpec:
+    """A spec with other values, each as ``key=value``; the same without any.
+
+    Raises:
+        SpecError: A setting is not valid.
+    """
+    if not settings:
+        return spec
+    layer = Layer("the spec", spec.model_dump(mode="json"))
+    return validate_layers([layer, *setting_layers(settings)]).spec
+
+
 def format_spec(spec: ExperimentSpec) -> str:
     """The whole spec as YAML that ``--spec`` reads back, paths made absolute."""
     values = spec.model_dump(mode="json")

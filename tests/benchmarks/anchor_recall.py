@@ -8,10 +8,10 @@ import argparse
 from pathlib import Path
 from typing import Literal
 
-from hrdet_cli.runs.anchor_advice import advise_anchors, with_settings
+from hrdet_cli.runs.anchor_advice import advise_anchors
 from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.loading import load_spec, with_settings
 
 from .reporting import show_table
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hrdet_cli.engine.data.padding import rounded_up
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.augmentation import ResizeCropSpec, ScaleJitterSpec
-from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec, PaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec, PaddingSpec
 
 POLICY_NAMES = ("fixed", "canvases", "batch")
 NUMS_CANVASES = (3, 6)

@@ -6,8 +6,8 @@ import torch
 
 from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.data import BatchPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec
 from hrdet_cli.specs.run import RunSpec
 
 _FIRST_WITH_TF32 = (8, 0)

@@ -18,15 +18,9 @@ from hrdet_cli.engine.data.turning import TurningAugmentation, jitter_of
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
 from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, ScaleJitterSpec
-from hrdet_cli.specs.data import (
-    CanvasesPaddingSpec,
-    ClassAwareSpec,
-    DataSpec,
-    FixedPaddingSpec,
-    PaddingSpec,
-    RepeatFactorSpec,
-)
+from hrdet_cli.specs.data import ClassAwareSpec, DataSpec, RepeatFactorSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.padding import CanvasesPaddingSpec, FixedPaddingSpec, PaddingSpec
 
 
 def build_steps(spec: ExperimentSpec, annotations: CocoAnnotations, *, num_processes: int) -> TrainingSteps:

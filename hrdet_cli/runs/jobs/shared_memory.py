@@ -6,8 +6,8 @@ from hrdet_cli.engine.data.mask_frames import FRAME_CELLS
 from hrdet_cli.engine.data.padding import rounded_up
 from hrdet_cli.runs.worker_rings import BYTES_PER_PIXEL, shared_bytes_per_process
 from hrdet_cli.specs.augmentation import ResizeCropSpec, ScaleJitterSpec
-from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 
 ASSUMED_BOX_ROWS = 128
 """Rows of ground truth of a picture with masks: COCO's fullest picture has 93 objects."""

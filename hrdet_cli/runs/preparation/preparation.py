@@ -9,7 +9,7 @@ from hrdet_cli.engine.data.shared_annotations import load_annotations_once
 from hrdet_cli.engine.distributed.collectives import from_first
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.runs.anchor_advice import fitted_settings, with_settings
+from hrdet_cli.runs.anchor_advice import fitted_settings
 from hrdet_cli.runs.best_checkpoints import BestCheckpoints
 from hrdet_cli.runs.build.compilation import compilation_notices, require_compiler
 from hrdet_cli.runs.build.detector import (
@@ -50,7 +50,7 @@ from hrdet_cli.runs.tracking.opening import open_trackers
 from hrdet_cli.runs.tracking.tracker import require_trackers
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.loading import LoadedSpec
+from hrdet_cli.specs.loading import LoadedSpec, with_settings
 
 
 def prepare_run(

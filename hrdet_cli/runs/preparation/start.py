@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.runs.anchor_advice import with_settings
 from hrdet_cli.runs.output_files import refuse_unwritable_folder
 from hrdet_cli.runs.preparation.launch import Launch
 from hrdet_cli.runs.resume import (
@@ -20,7 +19,7 @@ from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import is_asked_for
-from hrdet_cli.specs.loading import LoadedSpec
+from hrdet_cli.specs.loading import LoadedSpec, with_settings
 
 
 @dataclass(frozen=True, slots=True)

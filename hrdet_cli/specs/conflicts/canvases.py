@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from hrdet_cli.specs.augmentation import AugmentationSpec, ResizeCropSpec, ResizeSpec, ScaleJitterSpec
 from hrdet_cli.specs.base import LongShort, Problem
-from hrdet_cli.specs.data import CanvasesPaddingSpec, FixedPaddingSpec, PaddingSpec
+from hrdet_cli.specs.padding import CanvasesPaddingSpec, FixedPaddingSpec, PaddingSpec
 
 _CANVAS_DIVISOR_PIXELS = 32
 _MIN_CANVAS_PIXELS = 64

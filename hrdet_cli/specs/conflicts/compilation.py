@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from hrdet_cli.specs.base import Problem
-from hrdet_cli.specs.data import BatchPaddingSpec, PaddingSpec
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.specs.norm import NormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import OptimisationSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec, PaddingSpec
 from hrdet_cli.specs.run import RunSpec
 
 

@@ -10,13 +10,13 @@ from hrdet_cli.cli.display.plan import describe_anchors
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.models.necks.levels import NUM_LEVELS as OF_PYRAMIDS
 from hrdet_cli.errors import DataError, SpecError
-from hrdet_cli.runs.anchor_advice import advise_anchors, with_fitted_anchors, with_settings
+from hrdet_cli.runs.anchor_advice import advise_anchors, with_fitted_anchors
 from hrdet_cli.runs.build.anchors import build_anchor_fit
 from hrdet_cli.runs.resume import check_same_spec, saved_anchors
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import NUM_LEVELS
-from hrdet_cli.specs.loading import format_spec, load_spec
+from hrdet_cli.specs.loading import format_spec, load_spec, with_settings
 from tests.unit.runs.test_run_notes import make_annotations, plan_of
 
 _AUTO, _BY_LEVEL = (f"model.head.rpn.anchor_scale={value}" for value in ("auto", "auto-by-level"))

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.data import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.foreign_names import SETTINGS_BY_DETECTOR, SYNONYM_BY_NAME, answer_to
 from hrdet_cli.specs.heads.cascade import CascadeRcnnSpec
@@ -19,6 +18,7 @@ from hrdet_cli.specs.layers import mapping_layers
 from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import SgdSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
 
 MINIMAL = """
 name: mine

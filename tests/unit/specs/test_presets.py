@@ -10,7 +10,6 @@ from hrdet_cli.engine.weights.published.table import published_as
 from hrdet_cli.errors import SpecError
 from hrdet_cli.specs.augmentation import ResizeCropSpec, ResizeSpec
 from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
-from hrdet_cli.specs.data import BatchPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.boxes import BoxLossSpec
 from hrdet_cli.specs.heads.cascade import PUBLISHED_STAGES, CascadeRcnnSpec
@@ -26,6 +25,7 @@ from hrdet_cli.specs.optimisation import (
     SgdSpec,
     StepScheduleSpec,
 )
+from hrdet_cli.specs.padding import BatchPaddingSpec, FixedPaddingSpec
 from hrdet_cli.specs.presets import (
     TITLE_BY_FOLDER,
     all_presets,

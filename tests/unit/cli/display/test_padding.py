@@ -6,7 +6,7 @@ from hrdet_cli.cli.display.padding import draw_comparison
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.benchmark_pad.comparison import Origin, PaddingComparison, PolicyCost, Rate, TrainingCost
 from hrdet_cli.runs.benchmark_pad.policies import Policy
-from hrdet_cli.specs.data import BatchPaddingSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec
 
 ORIGIN = Origin("vm", "2026-11-30T01:00:00+00:00", "f1", {})
 

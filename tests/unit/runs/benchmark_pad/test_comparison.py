@@ -12,7 +12,7 @@ from hrdet_cli.runs.benchmark_pad.comparison import (
     rule_of,
 )
 from hrdet_cli.runs.benchmark_pad.policies import Policy
-from hrdet_cli.specs.data import BatchPaddingSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec
 
 RATE = Rate(2.0, 1.0, 3.0)
 SLOW, FAST = Rate(1.0, 0.9, 1.1), Rate(2.0, 1.2, 2.2)

@@ -9,7 +9,7 @@ from hrdet_cli.engine.visualisation.padding_costs import PolicyRow
 from hrdet_cli.runs.benchmark_pad import picture
 from hrdet_cli.runs.benchmark_pad.comparison import Origin, PaddingComparison, PolicyCost, Rate
 from hrdet_cli.runs.benchmark_pad.policies import Policy
-from hrdet_cli.specs.data import BatchPaddingSpec
+from hrdet_cli.specs.padding import BatchPaddingSpec
 
 Ends = tuple[float, float] | None
 ORIGIN = Origin("vm", "2026-11-30T01:00:00+00:00", "f1", {})
