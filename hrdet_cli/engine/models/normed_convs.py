@@ -15,6 +15,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hrdet_cli.engine.models.winograd import Conv2d
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.valid_area import CountedArea, without_padding
 
@@ -32,7 +33,7 @@ def build_norm(norm: NormChoice, num_channels: int) -> nn.Module:
     return nn.GroupNorm(gcd(_NUM_GROUPS, num_channels), num_channels)
 
 
-class NormedConv(nn.Conv2d):
+class NormedConv(Conv2d):
     """A convolution that keeps the size, or divides it by its stride and rounds up; then a norm, or none.
 
     Attributes:

@@ -23,6 +23,7 @@ from hrdet_cli.engine.models.dense.points import Points, lay_points
 from hrdet_cli.engine.models.dense.towers import initialise_convs, run_output, run_towers
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.winograd import Conv2d
 from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
 
 _LEAST_CENTRENESS = 1e-6
@@ -138,7 +139,7 @@ class FcosHead(nn.Module):
             for _ in range(2)
         )
         out_channels = self.class_convs.out_channels
-        self.class_logits = nn.Conv2d(out_channels, num_classes, 3, padding=1)
+        self.class_logits = Conv2d(out_channels, num_classes, 3, padding=1)
         self.distances = nn.Conv2d(out_channels, 4, 3, padding=1)
         self.centreness = nn.Conv2d(out_channels, 1, 3, padding=1)
         self.scales = nn.ParameterList([nn.Parameter(torch.ones(())) for _ in strides])

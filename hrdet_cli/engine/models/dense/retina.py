@@ -22,6 +22,7 @@ from hrdet_cli.engine.models.dense.cells import grids_of, rows_of_cells
 from hrdet_cli.engine.models.dense.towers import initialise_convs, run_output, run_towers
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormChoice
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.winograd import Conv2d
 from hrdet_cli.engine.structures import Candidates, ClassRows, ImageBatch, Targets
 
 Averaging = Literal["batch", "picture"]
@@ -94,8 +95,8 @@ class RetinaHead(nn.Module):
         self.class_convs = ConvTower(in_channels, channels=channels, num_convs=num_convs, norm=norm)
         self.box_convs = ConvTower(in_channels, channels=channels, num_convs=num_convs, norm=norm)
         num_shapes = anchor_generator.num_per_cell
-        self.class_logits = nn.Conv2d(self.class_convs.out_channels, num_shapes * num_classes, 3, padding=1)
-        self.deltas = nn.Conv2d(self.box_convs.out_channels, num_shapes * 4, 3, padding=1)
+        self.class_logits = Conv2d(self.class_convs.out_channels, num_shapes * num_classes, 3, padding=1)
+        self.deltas = Conv2d(self.box_convs.out_channels, num_shapes * 4, 3, padding=1)
         initialise_convs(self, classifier=self.class_logits, prior_probability=prior_probability)
         self.num_classes = num_classes
         self.anchor_generator = anchor_generator

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from hrdet_cli.engine.models.necks.levels import fpn_levels
 from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv, build_norm
 from hrdet_cli.engine.models.pyramid import Pyramid
+from hrdet_cli.engine.models.winograd import Conv2d
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 
@@ -123,7 +124,7 @@ def _plain_conv(
     in_channels: int, out_channels: int, kernel_size: int, norm: NormChoice | None
 ) -> nn.Sequential:
     """A convolution and its norm, or none, which torchvision numbers 0 and 1."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm is None)
+    conv = Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm is None)
     return nn.Sequential(conv) if norm is None else nn.Sequential(conv, build_norm(norm, out_channels))
 
 

@@ -1,0 +1,71 @@
+"""Detectors on a CPU with wide convolutions of fewer multiplications (``Conv2d``) or torch's, in turn."""
+
+import argparse
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+import torch
+
+from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.models import winograd
+from hrdet_cli.runs.build.detector import build_detector
+from hrdet_cli.specs.loading import load_spec
+from tests.parity.filled_detector import make_batch
+
+from .recomputation import build_step
+from .reporting import show_table
+from .step_time import NUM_CLASSES, duration_of
+
+PRESETS = ("hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn", "mmdet3-fcos-r50-caffe-fpn")
+NO_LAYER = 1 << 30
+
+
+def main() -> None:
+    """Print two rows for each preset."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("presets", nargs="*", default=PRESETS)
+    parser.add_argument("--canvas", nargs=2, type=int, default=(640, 480), help="width and height")
+    parser.add_argument("--pictures", type=int, default=1, help="of a step; detection has one")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    width, height = arguments.canvas
+    canvas = Size(height, width)
+    rows = []
+    for preset in arguments.presets:
+        step = build_step("off", preset, arguments.pictures, canvas)
+        rows.append(measure(f"{preset}, step", step, rounds=arguments.rounds))
+        rows.append(measure(f"{preset}, detection", detection_of(preset, canvas), rounds=arguments.rounds))
+    show_table(
+        f"Steps of {arguments.pictures} pictures, and detection in one, {width}x{height}, float32, "
+        f"{arguments.threads} threads, CPU seconds, medians of {arguments.rounds}",
+        ["", "fewer multiplications", "torch's", "ratio"],
+        rows,
+    )
+
+
+def detection_of(preset: str, canvas: Size) -> Callable[[], object]:
+    """As an evaluation detects, with random weights."""
+    torch.manual_seed(0)
+    detector = build_detector(load_spec(preset=preset).spec, num_classes=NUM_CLASSES, trains=False)
+    images, prepared = make_batch([canvas]).images, detector.eval().for_detection()
+    return lambda: prepared.detect(images)
+
+
+def measure(name: str, call: Callable[[], object], *, rounds: int) -> list[str]:
+    """A row of medians and the median ratio."""
+    call()  # warm up
+    pairs = []
+    for _ in range(rounds):
+        ours = duration_of(call).cpu_seconds
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(winograd, "_MIN_CHANNELS_IN", NO_LAYER)
+            pairs.append((ours, duration_of(call).cpu_seconds))
+    medians = (median(column) for column in zip(*pairs, strict=True))
+    return [name, *(f"{value:.2f}" for value in medians), f"{median(a / b for a, b in pairs):.2f}"]
+
+
+if __name__ == "__main__":
+    main()
