@@ -50,7 +50,7 @@ def detection_of(preset: str, canvas: Size) -> Callable[[], object]:
     """As an evaluation detects, with random weights."""
     torch.manual_seed(0)
     detector = build_detector(load_spec(preset=preset).spec, num_classes=NUM_CLASSES, trains=False)
-    images, prepared = make_batch([canvas]).images, detector.eval().for_detection()
+    images, prepared = make_batch([(canvas.height, canvas.width)]).images, detector.eval().for_detection()
     return lambda: prepared.detect(images)
 
 
