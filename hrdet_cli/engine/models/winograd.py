@@ -53,9 +53,9 @@ _NUM_POINTS, _NUM_READ, _NUM_OUTPUTS = 6, 6, 4
 _POINT_OF_BIAS = 1
 """A constant there is the same constant in all four outputs: the column of ``_POINTS_TO_OUTPUTS`` is ones."""
 _MIN_CHANNELS_IN, _MIN_CHANNELS_OUT, _MIN_CELLS = 256, 64, 1600
-"""Of convolutions and maps that take less time so (``tests/benchmarks/wide_convolutions.py``)."""
-_CELLS_OF_BAND = 8192
-"""Of a map that is worked on at once, so that what is made on the way stays small."""
+"""Of convolutions and maps that take less time this way (``tests/benchmarks/wide_convolutions.py``)."""
+_CELLS_OF_BAND = 2048
+"""Of a map that is worked on at once, so that the values at its points stay in the caches, and small."""
 
 
 class Conv2d(nn.Conv2d):
@@ -63,7 +63,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as the base
         """Map ``(N, C, H, W)`` as the base class does, but for rounding."""
-        if self._is_wide and _can_be_turned(input) and input.shape[-2] * input.shape[-1] >= _MIN_CELLS:
+        if self._is_wide and _is_float32_on_cpu(input) and input.shape[-2] * input.shape[-1] >= _MIN_CELLS:
             return convolve_3x3(input, self.weight, self.bias)
         return super().forward(input)
 
@@ -77,7 +77,7 @@ class Conv2d(nn.Conv2d):
         )
 
 
-def _can_be_turned(features: Tensor) -> bool:
+def _is_float32_on_cpu(features: Tensor) -> bool:
     return (
         features.device.type == "cpu"
         and features.dtype == torch.float32

@@ -16,7 +16,7 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("shape", [(2, 3, 8, 12), (1, 2, 5, 7), (3, 1, 4, 6), (1, 4, 9, 1)])
-@pytest.mark.parametrize("cells_of_band", [8192, 20, 1])
+@pytest.mark.parametrize("cells_of_band", [2048, 20, 1])
 def test_a_convolution_and_its_gradients_are_the_direct_one(
     shape: tuple[int, ...], has_bias: bool, cells_of_band: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
