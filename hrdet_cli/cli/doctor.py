@@ -11,6 +11,7 @@ import typer
 
 from hrdet_cli.cli.display.console import stdout_console
 from hrdet_cli.cli.options import JsonOption
+from hrdet_cli.cli.process import Process
 from hrdet_cli.cli.process_options import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT_SECONDS,
@@ -22,7 +23,7 @@ from hrdet_cli.cli.process_options import (
     ProcessOptions,
     TimeoutOption,
 )
-from hrdet_cli.cli.processes import Process, run_in_processes
+from hrdet_cli.cli.processes import run_in_processes
 from hrdet_cli.errors import HrdetError
 
 DEFAULT_RUN_DIR = Path("runs")

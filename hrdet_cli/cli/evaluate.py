@@ -21,6 +21,7 @@ from hrdet_cli.cli.options import (
     SpecOption,
     ValDataOption,
 )
+from hrdet_cli.cli.process import Process
 from hrdet_cli.cli.process_options import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT_SECONDS,
@@ -32,7 +33,7 @@ from hrdet_cli.cli.process_options import (
     ProcessOptions,
     TimeoutOption,
 )
-from hrdet_cli.cli.processes import Process, run_in_processes
+from hrdet_cli.cli.processes import run_in_processes
 from hrdet_cli.wording import first_and_count
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from hrdet_cli.cli.options import (
     ValDataOption,
     load_from_options,
 )
+from hrdet_cli.cli.process import Process
 from hrdet_cli.cli.process_options import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT_SECONDS,
@@ -35,7 +36,7 @@ from hrdet_cli.cli.process_options import (
     RestartsOption,
     TimeoutOption,
 )
-from hrdet_cli.cli.processes import Process, run_in_processes
+from hrdet_cli.cli.processes import run_in_processes
 from hrdet_cli.cli.refusal import refused_for_all
 from hrdet_cli.cli.rehearse import NetworkOption, RateOption, RehearseOption, parse_shape, rehearse_run
 from hrdet_cli.cli.standard_streams import do_without_stdout
