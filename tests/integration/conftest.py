@@ -1,6 +1,7 @@
 """One small training run, driven through the command line, that many tests look at."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -133,6 +134,24 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> F
 
     folder = made_once(tmp_path_factory, "finished", train)
     return FinishedRun(folder / "runs" / "run", demo_data, (folder / "stdout").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def unpacked(finished_run: FinishedRun, tmp_path: Path) -> Path:
+    """The tiny experiment's data with pictures that can be changed one by one."""
+    root = tmp_path / "d a t a"
+    root.mkdir()
+    for name in ("train.json", "val.json"):
+        shutil.copy(finished_run.data_root / name, root)
+    with zipfile.ZipFile(finished_run.data_root / "images.zip") as archive:
+        archive.extractall(root)
+    return root
+
+
+def unpacked_options(root: Path, *more: str) -> list[str]:
+    """Options of the tiny experiment with its data unpacked in a folder."""
+    sources = [f"data.{part}={{annotations: {part}.json, images: images}}" for part in ("train", "val")]
+    return tiny_options(root, "data.demo=null", *sources, *more)
 
 
 def some_pictures(data_root: Path, folder: Path, count: int = 3) -> Path:

@@ -4,7 +4,6 @@ import io
 import json
 import shlex
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,13 @@ import torch
 from PIL import Image
 
 from hrdet_cli.engine.data.decoding import decode_picture
-from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, unpacked_options
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def data(finished_run: FinishedRun, tmp_path: Path) -> Path:
-    """The pictures in a folder, and their annotations."""
-    root = tmp_path / "d a t a"
-    root.mkdir()
-    for name in ("train.json", "val.json"):
-        shutil.copy(finished_run.data_root / name, root)
-    with zipfile.ZipFile(finished_run.data_root / "images.zip") as archive:
-        archive.extractall(root)
-    return root
-
-
 def options_of(data: Path, *more: str) -> list[str]:
-    sources = [f"data.{part}={{annotations: {part}.json, images: images}}" for part in ("train", "val")]
-    epochs = ("optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]")
-    return tiny_options(data, "data.demo=null", *sources, *epochs, *more)
+    return unpacked_options(data, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]", *more)
 
 
 def files_of(data: Path, part: str) -> list[Path]:
@@ -60,24 +45,24 @@ def is_noticed(file: Path) -> bool:
 
 
 def test_a_run_counts_damaged_pictures_and_scores_without_broken_ones_and_says_both(
-    data: Path, hrdet: Hrdet, tmp_path: Path
+    unpacked: Path, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    for file in files_of(data, "train"):
+    for file in files_of(unpacked, "train"):
         damage(file)
-    broken, damaged = files_of(data, "val")[:2]
+    broken, damaged = files_of(unpacked, "val")[:2]
     cut(broken)
     damage(damaged)
     assert is_noticed(damaged)
     settings = ("data.num_workers=2", "data.keep_pictures_without_boxes=true")
-    outcome = hrdet("train", *options_of(data, *settings), "--run-dir", folder)
+    outcome = hrdet("train", *options_of(unpacked, *settings), "--run-dir", folder)
     assert outcome.exit_code == 0, outcome.stderr
     record = json.loads((folder / "run.json").read_text())
-    noticed = [file.name for file in files_of(data, "train") if is_noticed(file)]
+    noticed = [file.name for file in files_of(unpacked, "train") if is_noticed(file)]
     assert len(noticed) > 6
     assert sorted(record["damaged_pictures"]) == sorted(noticed)
     assert f"damaged JPEG data in {len(noticed)} training pictures so far, trained on" in outcome.stdout
-    num_others = len(files_of(data, "val")) - 1
+    num_others = len(files_of(unpacked, "val")) - 1
     told = f"scored without 1 picture that cannot be read, on the other {num_others}; the first: picture "
     assert outcome.stdout.count(f"{told}{broken.name} cannot be decoded") == 1
     assert f"damaged JPEG data in 1 picture, scored as far as decoded; the first: {damaged.name}" in (
@@ -101,15 +86,15 @@ def test_a_run_counts_damaged_pictures_and_scores_without_broken_ones_and_says_b
 
 
 def test_where_no_validation_picture_can_be_read_the_epoch_is_kept_and_the_run_can_go_on(
-    data: Path, hrdet: Hrdet, tmp_path: Path
+    unpacked: Path, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    contents = {file: file.read_bytes() for file in files_of(data, "val")}
+    contents = {file: file.read_bytes() for file in files_of(unpacked, "val")}
     for file in contents:
         cut(file)
-    outcome = hrdet("train", *options_of(data), "--run-dir", folder)
+    outcome = hrdet("train", *options_of(unpacked), "--run-dir", folder)
     assert outcome.exit_code == 3
-    assert f"{data / 'val.json'}: none of its {len(contents)} pictures can be read" in outcome.stderr
+    assert f"{unpacked / 'val.json'}: none of its {len(contents)} pictures can be read" in outcome.stderr
     for file, content in contents.items():
         file.write_bytes(content)
     outcome = hrdet("train", "--resume", "--run-dir", folder)
@@ -118,13 +103,13 @@ def test_where_no_validation_picture_can_be_read_the_epoch_is_kept_and_the_run_c
 
 
 def test_each_cure_that_the_error_of_a_broken_training_picture_advises_works(
-    data: Path, hrdet: Hrdet, tmp_path: Path
+    unpacked: Path, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     folder = tmp_path / "r u n"
-    *_, broken = files_of(data, "train")
+    *_, broken = files_of(unpacked, "train")
     whole = broken.read_bytes()
     cut(broken)
-    outcome = hrdet("train", *options_of(data, "evaluation.every_num_epochs=0"), "--run-dir", folder)
+    outcome = hrdet("train", *options_of(unpacked, "evaluation.every_num_epochs=0"), "--run-dir", folder)
     assert outcome.exit_code == 3
     error, *advice = map(str.strip, outcome.stderr.strip().split("\n"))
     assert broken.name in error
@@ -148,17 +133,17 @@ def test_each_cure_that_the_error_of_a_broken_training_picture_advises_works(
 
 
 def test_a_run_may_go_on_with_other_validation_data_and_says_so(
-    data: Path, finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+    unpacked: Path, finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished_run.folder, folder)
-    content = json.loads((data / "val.json").read_text())
+    content = json.loads((unpacked / "val.json").read_text())
     content["images"] = content["images"][1:]
     kept = {entry["id"] for entry in content["images"]}
     content["annotations"] = [item for item in content["annotations"] if item["image_id"] in kept]
-    (data / "fewer.json").write_text(json.dumps(content))
+    (unpacked / "fewer.json").write_text(json.dumps(content))
     outcome = hrdet(
-        "train", "--resume", "--run-dir", folder, "--val-data", data / "fewer.json", data / "images"
+        "train", "--resume", "--run-dir", folder, "--val-data", unpacked / "fewer.json", unpacked / "images"
     )
     assert outcome.exit_code == 0, outcome.stderr
     assert "fewer.json: the validation data are not those of before" in outcome.stdout
@@ -166,19 +151,19 @@ def test_a_run_may_go_on_with_other_validation_data_and_says_so(
 
 @pytest.mark.parametrize("change", ["more pictures", "other classes"])
 def test_a_run_does_not_go_on_with_other_training_data(
-    data: Path, finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, change: str
+    unpacked: Path, finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, change: str
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished_run.folder, folder)
     for part in ("train", "val"):
-        content = json.loads((data / f"{part}.json").read_text())
+        content = json.loads((unpacked / f"{part}.json").read_text())
         if change == "other classes":
             content["categories"][0]["name"] = "heap"
         elif part == "train":
-            extra = content["images"][0] | {"id": 10_000, "file_name": files_of(data, "val")[0].name}
+            extra = content["images"][0] | {"id": 10_000, "file_name": files_of(unpacked, "val")[0].name}
             content["images"].append(extra)
-        (data / f"{part}.json").write_text(json.dumps(content))
-    paths = {part: (data / f"{part}.json", data / "images") for part in ("train", "val")}
+        (unpacked / f"{part}.json").write_text(json.dumps(content))
+    paths = {part: (unpacked / f"{part}.json", unpacked / "images") for part in ("train", "val")}
     outcome = hrdet(
         "train", "--resume", "--run-dir", folder, "--train-data", *paths["train"], "--val-data", *paths["val"]
     )

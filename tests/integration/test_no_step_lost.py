@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,14 @@ from hrdet_cli.runs.build.loaders import build_training_loader
 from hrdet_cli.runs.dataset.opening import open_training_data
 from hrdet_cli.specs.loading import load_spec
 from tests.forked import ForkedHrdet
-from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, run_hrdet, tiny_options
+from tests.integration.conftest import (
+    FinishedRun,
+    Hrdet,
+    metric_lines,
+    run_hrdet,
+    tiny_options,
+    unpacked_options,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -166,23 +172,6 @@ def test_only_the_newest_checkpoints_of_epochs_are_kept(
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"last.pt", "epoch-002.pt"}
 
 
-@pytest.fixture
-def unpacked(finished_run: FinishedRun, tmp_path: Path) -> Path:
-    """The demo's data with pictures that can be broken one by one."""
-    root = tmp_path / "data"
-    root.mkdir()
-    for name in ("train.json", "val.json"):
-        shutil.copy(finished_run.data_root / name, root)
-    with zipfile.ZipFile(finished_run.data_root / "images.zip") as archive:
-        archive.extractall(root)
-    return root
-
-
-def broken_options(root: Path, *more: str) -> list[str]:
-    sources = [f"data.{part}={{annotations: {part}.json, images: images}}" for part in ("train", "val")]
-    return tiny_options(root, "data.demo=null", *sources, *more)
-
-
 def break_picture_of_step(root: Path, options: list[str], *, step: int, world: World) -> str:
     """Cut off the first picture that a process trains on in a step of the first epoch; returns its name."""
     settings = [option for option in options if "=" in option]
@@ -201,7 +190,7 @@ def test_a_broken_picture_on_another_rank_ends_all_after_the_same_step_with_a_ch
     unpacked: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    options = broken_options(unpacked, "data.batch_size_per_process=1")
+    options = unpacked_options(unpacked, "data.batch_size_per_process=1")
     name = break_picture_of_step(unpacked, options, step=4, world=World(rank=1, size=2))
     done = run_hrdet("train", *options, "--run-dir", str(folder), "--processes-per-node", "2")
     assert done.returncode == 3, done.stderr
@@ -219,7 +208,7 @@ def test_a_broken_picture_may_be_skipped_and_is_named_once(
     unpacked: Path, tmp_path: Path, hrdet: Hrdet
 ) -> None:
     folder = tmp_path / "run"
-    options = broken_options(unpacked, "data.broken_pictures=skip", "evaluation.every_num_epochs=0")
+    options = unpacked_options(unpacked, "data.broken_pictures=skip", "evaluation.every_num_epochs=0")
     name = break_picture_of_step(unpacked, options, step=3, world=World(rank=0, size=1))
     outcome = hrdet("train", *options, "--run-dir", folder)
     assert outcome.exit_code == 0, outcome.stderr

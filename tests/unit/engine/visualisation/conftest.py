@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
 from PIL import ImageDraw
 
 
@@ -19,6 +20,20 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         original(draw, xy, text, *args, **options)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    return texts
+
+
+@pytest.fixture
+def texts_of_axes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that is put into a plot at a place in its coordinates."""
+    texts: list[str] = []
+    original = Axes.text
+
+    def record(axes: Axes, x: float, y: float, text: str, *args: Any, **options: Any) -> Any:
+        texts.append(text)
+        return original(axes, x, y, text, *args, **options)
+
+    monkeypatch.setattr(Axes, "text", record)
     return texts
 
 

@@ -12,19 +12,6 @@ from hrdet_cli.engine.visualisation.palette import class_colour
 LAYERS = ["conv1", *(f"stage1.{number}" for number in range(40)), *(f"stage2.{n}" for n in range(59))]
 
 
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    texts: list[str] = []
-    original = Axes.text
-
-    def record(axes: Axes, x: float, y: float, text: str, *args: Any, **options: Any) -> Any:
-        texts.append(text)
-        return original(axes, x, y, text, *args, **options)
-
-    monkeypatch.setattr(Axes, "text", record)
-    return texts
-
-
 def panel(**cosines: float) -> CosinePanel:
     return CosinePanel("title", "note", {name: [value] * 100 for name, value in cosines.items()})
 
@@ -48,15 +35,15 @@ def test_a_line_is_at_its_height_and_a_panel_is_370_pixels() -> None:
     assert np.mean(rows_of(pixels[370:], class_colour(1))) == pytest.approx(60 + for_zero, abs=2)
 
 
-def test_lines_that_nobody_could_tell_apart_are_listed_together(written: list[str]) -> None:
+def test_lines_that_nobody_could_tell_apart_are_listed_together(texts_of_axes: list[str]) -> None:
     draw_gradient_cosine([panel(a=1.0, b=0.25, c=0.9999)], network="net", layers=LAYERS)
-    listed = [text for text in written if len(text) == 1 or text.startswith("median")]
+    listed = [text for text in texts_of_axes if len(text) == 1 or text.startswith("median")]
     assert listed == ["a", "c", "median 1.00, lowest 1.00", "b", "median 0.25, lowest 0.25"]
 
 
-def test_a_negative_cosine_has_a_minus_sign(written: list[str]) -> None:
+def test_a_negative_cosine_has_a_minus_sign(texts_of_axes: list[str]) -> None:
     draw_gradient_cosine([panel(a=-0.5)], network="net", layers=LAYERS)
-    assert "median −0.50, lowest −0.50" in written
+    assert "median −0.50, lowest −0.50" in texts_of_axes
 
 
 def test_the_scale_goes_down_to_minus_one_only_where_a_line_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,9 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -16,25 +14,12 @@ from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recal
 THRESHOLDS = tuple(np.arange(0.5, 1, 0.05))
 
 
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    texts: list[str] = []
-    original = Axes.text
-
-    def record(axes: Axes, x: float, y: float, text: str, *args: Any, **options: Any) -> Any:
-        texts.append(text)
-        return original(axes, x, y, text, *args, **options)
-
-    monkeypatch.setattr(Axes, "text", record)
-    return texts
-
-
 def flat(*averages: float) -> np.ndarray:
     """``(10, 101, K)``: classes whose precision is the same at every recall and overlap."""
     return np.broadcast_to(np.array(averages), (10, 101, len(averages)))
 
 
-def test_the_numbers_are_those_of_pycocotools(tmp_path: Path, written: list[str]) -> None:
+def test_the_numbers_are_those_of_pycocotools(tmp_path: Path, texts_of_axes: list[str]) -> None:
     make_demo_data(tmp_path / "demo", seed=2, num_train_images=1, num_val_images=12)
     coco = COCO(tmp_path / "demo" / "val.json")
     generator = np.random.default_rng(0)
@@ -58,22 +43,22 @@ def test_the_numbers_are_those_of_pycocotools(tmp_path: Path, written: list[str]
     )
     average, at_half, at_three_quarters = evaluation.stats[:3]
     assert 0 < at_three_quarters < at_half < 1
-    assert f"IoU 0.50:  {at_half:.3f}" in written
-    assert f"IoU 0.75:  {at_three_quarters:.3f}" in written
-    assert f"0.50 to 0.95:  {average:.3f}" in written
+    assert f"IoU 0.50:  {at_half:.3f}" in texts_of_axes
+    assert f"IoU 0.75:  {at_three_quarters:.3f}" in texts_of_axes
+    assert f"0.50 to 0.95:  {average:.3f}" in texts_of_axes
     for label, name in enumerate(names):
-        assert name in written
-        assert f"{precision[0, :, label].mean():.3f}" in written
+        assert name in texts_of_axes
+        assert f"{precision[0, :, label].mean():.3f}" in texts_of_axes
 
 
-def test_classes_are_listed_from_best_to_worst(written: list[str]) -> None:
+def test_classes_are_listed_from_best_to_worst(texts_of_axes: list[str]) -> None:
     draw_precision_recall(
         flat(0.2, 0.9, 0.5),
         iou_thresholds=THRESHOLDS,
         class_names=["low", "high", "middle"],
         overlap_of="boxes",
     )
-    assert [text for text in written if text in ("low", "high", "middle")] == ["high", "middle", "low"]
+    assert [text for text in texts_of_axes if text in ("low", "high", "middle")] == ["high", "middle", "low"]
 
 
 def test_curves_have_the_colours_of_their_classes() -> None:
@@ -93,22 +78,22 @@ def test_curves_have_the_colours_of_their_classes() -> None:
         assert rows.mean() == pytest.approx(420 * (1 - precision / 1.005), abs=3)
 
 
-def test_classes_without_ground_truth_are_counted_and_left_out_of_the_mean(written: list[str]) -> None:
+def test_classes_without_ground_truth_are_counted_and_left_out_of_the_mean(texts_of_axes: list[str]) -> None:
     draw_precision_recall(
         flat(0.4, -1, 0.6), iou_thresholds=THRESHOLDS, class_names=["a", "absent", "c"], overlap_of="boxes"
     )
-    assert "1 without objects" in written
-    assert "absent" not in written
-    assert "IoU 0.50:  0.500" in written
+    assert "1 without objects" in texts_of_axes
+    assert "absent" not in texts_of_axes
+    assert "IoU 0.50:  0.500" in texts_of_axes
 
 
-def test_nothing_to_measure_is_no_error(written: list[str]) -> None:
+def test_nothing_to_measure_is_no_error(texts_of_axes: list[str]) -> None:
     draw_precision_recall(flat(-1, -1), iou_thresholds=THRESHOLDS, class_names=["a", "b"], overlap_of="boxes")
-    assert "IoU 0.50:  –" in written
-    assert "2 without objects" in written
+    assert "IoU 0.50:  –" in texts_of_axes
+    assert "2 without objects" in texts_of_axes
 
 
-def test_of_eighty_classes_the_best_and_the_worst_are_named(written: list[str]) -> None:
+def test_of_eighty_classes_the_best_and_the_worst_are_named(texts_of_axes: list[str]) -> None:
     averages = np.linspace(0.1, 0.9, 80)
     draw_precision_recall(
         flat(*averages),
@@ -116,9 +101,9 @@ def test_of_eighty_classes_the_best_and_the_worst_are_named(written: list[str]) 
         class_names=[f"class {number}" for number in range(80)],
         overlap_of="boxes",
     )
-    named = [text for text in written if text.startswith("class ")]
+    named = [text for text in texts_of_axes if text.startswith("class ")]
     assert named == [f"class {number}" for number in (79, 78, 77, 76, 75, 74, 5, 4, 3, 2, 1, 0)]
-    assert "68 more between" in written
+    assert "68 more between" in texts_of_axes
 
 
 def test_names_with_dollars_and_unknown_letters_are_drawn() -> None:
