@@ -21,9 +21,6 @@ from typing import Self
 
 from tests.forked import ForkedHrdet, Namespaces
 
-BECOME_HOST = 'echo "$1" > /proc/sys/kernel/hostname && mount --bind "$2" /etc/hosts && shift 2 && exec "$@"'
-"""In namespaces of its own, a process takes a host's name and names, then becomes the program."""
-
 KILL_SECONDS = 10
 
 
@@ -46,6 +43,7 @@ class Host:
         self.namespace = namespace
         self.port = f"port{number}"
         self.hosts_file = hosts_file
+        self._namespaces = Namespaces(network=namespace, hostname=self.hostname, hosts_file=hosts_file)
         self._processes: list[subprocess.Popen[str] | ForkedHrdet] = []
 
     def start(
@@ -64,12 +62,10 @@ class Host:
             log: Where stdout and stderr go.  Without it they come together in the process's ``stdout``, which
                 has to be read before it holds 64 KiB.
         """
-        command = ["ip", "netns", "exec", self.namespace, "unshare", "--uts", "sh", "-c", BECOME_HOST, "sh"]
-        command += [self.hostname, str(self.hosts_file), *map(str, argv)]
         with ExitStack() as stack:
             output = subprocess.PIPE if log is None else stack.enter_context(log.open("ab"))
             process = subprocess.Popen(
-                command,
+                [*map(str, argv)],
                 cwd=cwd,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -77,6 +73,7 @@ class Host:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for pytest, which then clears up
+                preexec_fn=self._namespaces.enter,
             )
         self._processes.append(process)
         return process
@@ -90,13 +87,12 @@ class Host:
         with_tiny_network: bool = True,
     ) -> ForkedHrdet:
         """Start ``hrdet ARGUMENTS`` on this host, as `start` does."""
-        namespaces = Namespaces(network=self.namespace, hostname=self.hostname, hosts_file=self.hosts_file)
         process = ForkedHrdet(
             *arguments,
             folder=folder,
             environment=environment,
             log=log,
-            namespaces=namespaces,
+            namespaces=self._namespaces,
             with_tiny_network=with_tiny_network,
         )
         self._processes.append(process)
@@ -209,16 +205,16 @@ def can_make_hosts() -> str | None:
     """Why this machine does not allow network namespaces, in words for a skipped test; None if it does."""
     if sys.platform != "linux":
         return "network namespaces need Linux"
-    missing = [program for program in ("ip", "unshare") if shutil.which(program) is None]
-    if missing:
-        return f"network namespaces need the program {missing[0]}"
+    if shutil.which("ip") is None:
+        return "network namespaces need the program ip"
     try:
         with Hosts(1) as hosts:
-            process = hosts[0].start("true")
-            said, _ = process.communicate(timeout=30)
+            hosts[0].start("true").wait(timeout=30)
     except subprocess.CalledProcessError as error:
         return f"network namespaces cannot be made: {error.stderr.strip()}"
-    return None if process.returncode == 0 else f"network namespaces cannot be entered: {said.strip()}"
+    except subprocess.SubprocessError as error:
+        return f"network namespaces cannot be entered: {error}"
+    return None
 
 
 def run_ip(*arguments: str) -> str:
