@@ -38,6 +38,8 @@ TINY = [
     "run.log_every_steps=5",
 ]
 """The demo preset at a size that trains in seconds."""
+ONE_EPOCH = ("optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]")
+"""Where the second epoch would show nothing new."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.runs.build import detector
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
-from tests.integration.conftest import Hrdet, some_pictures, tiny_options
+from tests.integration.conftest import ONE_EPOCH, Hrdet, some_pictures, tiny_options
 
 _LEVEL = 2
 
@@ -104,7 +104,8 @@ def test_commands_work_with_a_head_that_they_cannot_know(
 ) -> None:
     monkeypatch.setattr(detector, "build_head", build_cell_head)
     data, run, sheets = demo_data, tmp_path / "run", tmp_path / "predictions"
-    trained = hrdet("train", *tiny_options(data, "optimisation.ema={decay: 0.5}"), "--run-dir", run)
+    options = tiny_options(data, *ONE_EPOCH, "optimisation.ema={decay: 0.5}")
+    trained = hrdet("train", *options, "--run-dir", run)
     assert trained.exit_code == 0, trained.stderr
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     losses = [line["losses"] for line in lines if "losses" in line]

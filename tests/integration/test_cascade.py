@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from tests.integration.conftest import Hrdet, metric_lines, some_pictures, tiny_options
+from tests.integration.conftest import ONE_EPOCH, Hrdet, metric_lines, some_pictures, tiny_options
 
 CASCADE = (
     "model.head.kind=cascade_rcnn",
@@ -18,7 +18,7 @@ def test_a_cascade_with_hard_examples_is_trained_evaluated_and_drawn(
     hrdet: Hrdet, demo_data: Path, tmp_path: Path
 ) -> None:
     data, run, sheets = demo_data, tmp_path / "run", tmp_path / "predictions"
-    trained = hrdet("train", *tiny_options(data, *CASCADE), "--run-dir", run)
+    trained = hrdet("train", *tiny_options(data, *CASCADE, *ONE_EPOCH), "--run-dir", run)
     assert trained.exit_code == 0, trained.stderr
     losses = [line["losses"] for line in metric_lines(run) if "losses" in line]
     stages = [f"roi_{part}_{number}" for number in (1, 2, 3) for part in ("class", "box")]

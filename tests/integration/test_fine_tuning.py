@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from tests.integration.conftest import TINY, FinishedRun, Hrdet, run_hrdet, tiny_options
+from tests.integration.conftest import ONE_EPOCH, TINY, FinishedRun, Hrdet, run_hrdet, tiny_options
 
 AVERAGING = "optimisation.ema={decay: 0.8}"
 TUNING = (
     "norm={kind: batch, keep_statistics: true}",
     "model.backbone.frozen_stages=1",
-    "optimisation.num_epochs=1",
-    "optimisation.schedule.drop_epochs=[]",
+    *ONE_EPOCH,
     "evaluation.every_num_epochs=0",
 )
 

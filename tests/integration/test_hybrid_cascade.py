@@ -9,7 +9,14 @@ from PIL import Image
 
 from hrdet_cli.engine.data.label_maps import map_name
 from hrdet_cli.engine.data.synthetic import make_demo_data
-from tests.integration.conftest import NUM_TRAIN_PICTURES, Hrdet, metric_lines, some_pictures, tiny_options
+from tests.integration.conftest import (
+    NUM_TRAIN_PICTURES,
+    ONE_EPOCH,
+    Hrdet,
+    metric_lines,
+    some_pictures,
+    tiny_options,
+)
 
 HYBRID = (
     "model.head.kind=cascade_rcnn",
@@ -44,7 +51,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_hybrid_cascade_learns_boxes_masks_and_label_maps(hrdet: Hrdet, data: Path, tmp_path: Path) -> None:
     run, sheets = tmp_path / "run", tmp_path / "predictions"
-    options = tiny_options(data, *HYBRID)
+    options = tiny_options(data, *HYBRID, *ONE_EPOCH)
     refused = hrdet("train", *options, "--run-dir", run)
     assert refused.exit_code == 2
     assert "data.train.label_maps: is needed by model.head.semantic" in refused.stderr

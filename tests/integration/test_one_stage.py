@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
-from tests.integration.conftest import Hrdet, metric_lines, some_pictures, tiny_options
+from tests.integration.conftest import ONE_EPOCH, Hrdet, metric_lines, some_pictures, tiny_options
 
 SMALL = (
     "model.neck.channels=16",
     "model.head.channels=16",
     "model.head.num_convs=1",
-    "optimisation.num_epochs=1",
-    "optimisation.schedule.drop_epochs=[]",
+    *ONE_EPOCH,
     "run.log_every_steps=1",
 )
 HEADS = {

@@ -12,13 +12,9 @@ import yaml
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.structures import ImageBatch, Targets
-from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+from tests.integration.conftest import ONE_EPOCH, FinishedRun, Hrdet, tiny_options
 
-ONE_EPOCH = (
-    "optimisation.num_epochs=1",
-    "optimisation.schedule.drop_epochs=[]",
-    "evaluation.every_num_epochs=0",
-)
+UNSCORED_EPOCH = (*ONE_EPOCH, "evaluation.every_num_epochs=0")
 Room = Callable[[int], None]
 
 
@@ -63,10 +59,10 @@ def test_a_run_ends_with_the_same_bits_as_one_that_tried_nothing(
 ) -> None:
     monkeypatch.setattr("hrdet_cli.runs.preparation.preparation.rehearse_largest_step", lambda _: iter(()))
     folder = tmp_path / "run"
-    outcome = hrdet("train", *tiny_options(finished_run.data_root), "--run-dir", folder)
+    outcome = hrdet("train", *tiny_options(finished_run.data_root, *UNSCORED_EPOCH), "--run-dir", folder)
     assert outcome.exit_code == 0, outcome.stderr
     assert "largest step" not in outcome.stdout
-    ends = [torch.load(run / "checkpoints" / "last.pt") for run in (folder, finished_run.folder)]
+    ends = [torch.load(run / "checkpoints" / "epoch-001.pt") for run in (folder, finished_run.folder)]
     assert all(torch.equal(ends[0]["model"][key], ends[1]["model"][key]) for key in ends[1]["model"])
     momenta = [[s["momentum_buffer"] for s in end["optimiser"]["state"].values()] for end in ends]
     assert all(torch.equal(one, other) for one, other in zip(*momenta, strict=True))
@@ -121,7 +117,9 @@ def test_a_large_step_on_a_cpu_is_forecast_and_with_it_the_time_of_the_run(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hrdet_cli.runs.preflight.FEWEST_PIXELS", 1)
-    outcome = hrdet("train", *tiny_options(finished_run.data_root, *ONE_EPOCH), "--run-dir", tmp_path / "run")
+    outcome = hrdet(
+        "train", *tiny_options(finished_run.data_root, *UNSCORED_EPOCH), "--run-dir", tmp_path / "run"
+    )
     assert outcome.exit_code == 0, outcome.stderr
     lines = outcome.stdout.splitlines()
     (forecast,) = [line for line in lines if line.startswith("trying the largest step once: ")]
@@ -144,7 +142,7 @@ def test_auto_becomes_the_number_that_fits_in_the_plan_and_in_the_saved_spec(
     room_for(5)
     monkeypatch.setattr("hrdet_cli.runs.preflight._require_gpu", lambda _: None)
     monkeypatch.setattr("hrdet_cli.runs.preflight._occupy", lambda *_: torch.zeros(1))
-    options = tiny_options(finished_run.data_root, "data.batch_size_per_process=auto", *ONE_EPOCH)
+    options = tiny_options(finished_run.data_root, "data.batch_size_per_process=auto", *UNSCORED_EPOCH)
     folder = tmp_path / "run"
     outcome = hrdet("train", *options, "--run-dir", folder)
     assert outcome.exit_code == 0, outcome.stderr

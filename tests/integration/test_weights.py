@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.training.checkpoint import load_checkpoint
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
-from tests.integration.conftest import FinishedRun, Hrdet, tiny_options
+from tests.integration.conftest import ONE_EPOCH, FinishedRun, Hrdet, tiny_options
 
 
 @pytest.fixture(scope="session")
@@ -188,9 +188,7 @@ def test_no_command_runs_what_is_in_a_file(command: str, hrdet: Hrdet, tmp_path:
 def test_training_starts_from_the_weights_of_an_option(
     hrdet: Hrdet, finished_run: FinishedRun, of_mmdetection: Path, trained: dict[str, Any], tmp_path: Path
 ) -> None:
-    options = tiny_options(
-        finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
-    )
+    options = tiny_options(finished_run.data_root, *ONE_EPOCH)
     options += ["--weights", str(of_mmdetection), "--run-dir", str(tmp_path / "run")]
     planned = hrdet("train", *options, "--dry-run")
     assert planned.exit_code == 0, planned.stderr
