@@ -33,6 +33,12 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def after_epochs(epochs: Sequence[int]) -> str:
+    """``after epoch 8``, ``after epochs 8 and 11``, ``after epochs 4, 5 and 6``; of one or more."""
+    *all_but_last, last = map(str, epochs)
+    return f"after epochs {', '.join(all_but_last)} and {last}" if all_but_last else f"after epoch {last}"
+
+
 def shortened(text: str, most: int = 60) -> str:
     """A text of at most ``most`` characters: a longer one loses its middle, for names differ at the ends."""
     if len(text) <= most:

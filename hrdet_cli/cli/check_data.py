@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hrdet_cli.cli.display.console import quieten, stdout_console
+from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -110,6 +111,7 @@ def check_data(
     processes may be opened, 130 Ctrl-C.
     """
     quieten(quiet)
+    load_torch()
     from hrdet_cli.cli.display.check_data import print_report
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.runs.annotation_sources import recognise

@@ -170,12 +170,20 @@ class _Training:
 
     def notices(self, spec: "ExperimentSpec") -> Iterator[str]:
         """What may be elsewhere in a container."""
+        from hrdet_cli.engine.weights.names import is_weights_name
+        from hrdet_cli.engine.weights.published.table import published_as
+
         annotations = spec.data.locate("train").annotations
         if not self.train_data and spec.data.demo is None and not annotations.is_absolute():
             yield (
                 f"the spec's data are {annotations}, from the container's working folder on; --train-data "
                 "and --val-data name others"
             )
+        file = spec.model.weights
+        if file is not None and not is_weights_name(file) and not Path(file).is_absolute():
+            known = published_as(file)
+            cure = f"{known.name} fetches the same" if known and known.name else "FILE names others"
+            yield (f"the spec's weights are {file}, from the container's working folder on; --weights {cure}")
 
     def words(self) -> Iterator[str]:
         """The options of ``hrdet train`` that say the same."""

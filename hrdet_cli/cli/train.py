@@ -206,13 +206,14 @@ def _meant_by(word: Path) -> str:
 
 
 def _saved_spec(run_dir: Path | None, processes: ProcessOptions) -> Path:
-    from hrdet_cli.runs.resume import mend_spec
-    from hrdet_cli.runs.run_folder import RunFolder
-
     if run_dir is None:
         raise SpecError(
             ["give --run-dir DIR, the folder of the run to go on with, or --preset NAME or --spec FILE"]
         )
+    load_torch()
+    from hrdet_cli.runs.resume import mend_spec
+    from hrdet_cli.runs.run_folder import RunFolder
+
     folder = RunFolder(run_dir)
     try:
         mended = mend_spec(folder)

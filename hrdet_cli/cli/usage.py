@@ -13,6 +13,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from hrdet_cli.cli.typer_errors import in_own_words
 from hrdet_cli.errors import SpecError
 from hrdet_cli.wording import command, shortened
 
@@ -20,7 +21,8 @@ _COMMAND_BY_FOREIGN_NAME: Mapping[str, str] = {
     **dict.fromkeys(("fit", "training", "finetune", "fine-tune", "resume"), "train"),
     **dict.fromkeys(("test", "val", "validate", "evaluate", "evaluation", "score"), "eval"),
     **dict.fromkeys(("diff", "versus", "vs"), "compare"),
-    **dict.fromkeys(("detect", "infer", "inference", "demo", "inspect", "visualize"), "predict"),
+    **dict.fromkeys(("detect", "infer", "inference", "demo", "visualize"), "predict"),
+    **dict.fromkeys(("inspect", "batch", "show-batch"), "inspect-batch"),
     **dict.fromkeys(("onnx", "deploy"), "export"),
     **dict.fromkeys(("preset", "list", "models", "configs"), "presets list"),
     **dict.fromkeys(("check", "data", "verify"), "check-data"),
@@ -39,13 +41,16 @@ class HrdetCommand(TyperCommand):
         """As Typer does, once every option is known to be one.
 
         Raises:
-            SpecError: With every option that is none, or lacks its value.
+            SpecError: With every option that is none, or lacks its value; or with the first argument that is
+                missing, too many, or of no use.
         """
         if not ctx.resilient_parsing:  # as when a shell completes a line
             usage = CommandUsage.of(self, ctx)
             if problems := list(usage.problems(args)):
                 raise SpecError(problems)
             args = usage.as_typer_has_it(args)
+            with in_own_words(usage.name, self, ctx, args):
+                return list(super().parse_args(ctx, [*args]))
         return list(super().parse_args(ctx, args))
 
 

@@ -108,8 +108,9 @@ def _notes(translation: Translation) -> Iterator[str]:
         yield "the config names no training data; the spec has COCO's: give --train-data JSON IMAGES"
     if any(outcome.written.endswith("max_iters") for outcome in translation.outcomes):
         yield (
-            f"the config counts its run in iterations, and the spec has {optimisation.num_epochs} epochs: "
-            "set optimisation.num_epochs and optimisation.schedule.drop_epochs"
+            "the config counts its run in iterations, and the spec has "
+            f"{counted(optimisation.num_epochs, 'epoch')}: set optimisation.num_epochs and "
+            "optimisation.schedule.drop_epochs"
         )
     if optimisation.learning_rate_scaling == "none":
         rate = optimisation.base_learning_rate

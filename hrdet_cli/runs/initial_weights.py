@@ -94,10 +94,12 @@ def _norm_notices(report: LoadReport) -> Iterator[str]:
 
 def _class_notices(file: WeightsFile, report: LoadReport, class_names: Sequence[str]) -> Iterator[str]:
     num_classes = len(class_names)
+    if report.num_classes is None:
+        return
     if report.remade:
         yield (
-            f"weights {file.source} have {report.num_classes} classes, the data {num_classes}: the last "
-            f"layers of the head start anew ({', '.join(report.remade)})"
+            f"weights {file.source} have {counted(report.num_classes, 'class', 'classes')}, the data "
+            f"{num_classes}: the last layers of the head start anew ({', '.join(report.remade)})"
         )
     elif report.num_classes == num_classes and file.class_names not in (None, tuple(class_names)):
         number = counted(num_classes, "class", "classes")

@@ -9,7 +9,7 @@ from hrdet_cli.specs.data import RepeatFactorSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.norm import BatchNormSpec, SyncBatchNormSpec
 from hrdet_cli.specs.optimisation import ConstantScheduleSpec, CosineScheduleSpec, OptimisationSpec, SgdSpec
-from hrdet_cli.wording import counted, first_few
+from hrdet_cli.wording import after_epochs, counted, first_few
 
 _MOST_RARE_CLASSES = 5
 
@@ -39,7 +39,7 @@ def describe_plan(
     yield "pictures a step", _batch_size(plan)
     if spec.optimisation.accumulate_steps > 1:
         yield "batches a step", _accumulation(plan, spec)
-    yield "steps", f"{plan.num_steps} ({plan.steps_per_epoch} an epoch{_repeats(plan)})"
+    yield "steps", f"{plan.num_steps:,} ({plan.steps_per_epoch:,} an epoch{_repeats(plan)})"
     yield "optimiser", _optimiser(spec.optimisation)
     yield "learning rate", f"{plan.learning_rate:g} = {plan.learning_rate_rule}"
     yield "warm-up", _warmup(plan, spec)
@@ -107,8 +107,7 @@ def _schedule(optimisation: OptimisationSpec) -> str:
         return f"the rate falls along a cosine to {schedule.final_factor:g} of it at the end"
     if not schedule.drop_epochs:
         return "the rate stays: there are no drops"
-    epochs = ", ".join(map(str, schedule.drop_epochs))
-    return f"the rate is multiplied by {schedule.drop_factor:g} after epoch {epochs}"
+    return f"the rate is multiplied by {schedule.drop_factor:g} {after_epochs(schedule.drop_epochs)}"
 
 
 def _describe(part: PartCounts, show_path: Callable[[str], str]) -> str:
@@ -162,7 +161,9 @@ def _sampling(plan: Plan, spec: ExperimentSpec) -> str:
     sampling, num_pictures = spec.data.sampling, plan.train.num_used
     threshold = f", threshold {sampling.threshold:g}" if isinstance(sampling, RepeatFactorSpec) else ""
     num_shown = plan.steps_per_epoch * plan.batch_size
-    return f"{sampling.kind}{threshold}: {num_shown:,} pictures an epoch, drawn from {num_pictures:,}"
+    return (
+        f"{sampling.kind}{threshold}: {counted(num_shown, 'picture')} an epoch, drawn from {num_pictures:,}"
+    )
 
 
 def _rarest_classes(plan: Plan) -> str:
@@ -175,4 +176,4 @@ def _rarest_classes(plan: Plan) -> str:
 
 def _repeats(plan: Plan) -> str:
     count = plan.num_repeats_per_epoch
-    return f"; {count} pictures repeated to fill the last batches" if count else ""
+    return f"; {counted(count, 'picture')} repeated to fill the last batches" if count else ""

@@ -18,6 +18,7 @@ from hrdet_cli.specs.loading import format_spec, validate_layers
 from hrdet_cli.specs.merging import MergedLayers
 from hrdet_cli.specs.spec_text import parse_spec
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
+from hrdet_cli.wording import counted
 
 _NUM_EPOCHS = "optimisation.num_epochs"
 MAY_CHANGE = (
@@ -216,14 +217,15 @@ def _compare_training_data(plan: Plan, record: RunRecord, folder: RunFolder) -> 
     if classes is not None and classes != plan.class_names:
         raise DataError(f"{other}: its classes are others, or in another order; {remedy}")
     num_pictures, num_boxes = began_with
+    now = f"{counted(counts.num_pictures, 'picture')} with {counted(counts.num_boxes, 'box', 'boxes')}"
     if counts.num_pictures > num_pictures or counts.num_boxes > num_boxes:
         raise DataError(
-            f"{other}: it has {counts.num_pictures:,} pictures with {counts.num_boxes:,} boxes, there were "
+            f"{other}: it has {now}, there were "
             f"{num_pictures:,} with {num_boxes:,}. A run may go on without some of them, not with others: "
             f"{remedy}"
         )
     return (
-        f"{counts.annotations}: the training data have changed: {counts.num_pictures:,} pictures with "
-        f"{counts.num_boxes:,} boxes, the run began with {num_pictures:,} and {num_boxes:,}. Pictures come "
+        f"{counts.annotations}: the training data have changed: {now}, "
+        f"the run began with {num_pictures:,} and {num_boxes:,}. Pictures come "
         "in another order from here on"
     )

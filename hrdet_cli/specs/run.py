@@ -62,7 +62,8 @@ class RunSpec(Spec):
     """What of a training step torch compiles, as one graph for each canvas: nothing, backbone and neck
     (model), or all that makes the losses (step). The first step on a canvas then takes minutes."""
     log_every_steps: PositiveInt = 10
-    """Steps between two lines on a screen that is not a terminal; metrics.jsonl has every step."""
+    """Steps between two lines on a screen that is not a terminal; the first and the last step have one, too.
+    metrics.jsonl has every step."""
     checkpoint_every_epochs: PositiveInt = 4
     """Keep a checkpoint of its own after every so many epochs, beside the last and the best."""
     num_epoch_checkpoints: PositiveInt | None = None

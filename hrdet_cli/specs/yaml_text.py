@@ -201,14 +201,21 @@ def format_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def shown(value: Any) -> str:
-    """A value of plain types as it would be written in a spec, in a line and cut short, for messages."""
-    if isinstance(value, str):
-        return repr(shortened(value, _MOST_SHOWN))
+def in_line(value: Any) -> str:
+    """A value of plain types as it would be written in a spec, in one line: ``null``, ``[a, b]``, ``{}``."""
     text = yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
     )
-    return shortened(text.removesuffix("\n").removesuffix("\n..."), _MOST_SHOWN)
+    return str(text).removesuffix("\n").removesuffix("\n...")
+
+
+def shown(value: Any) -> str:
+    """A value of plain types in one line and cut short, texts in quotation marks, for messages."""
+    return (
+        repr(shortened(value, _MOST_SHOWN))
+        if isinstance(value, str)
+        else shortened(in_line(value), _MOST_SHOWN)
+    )
 
 
 class _Dumper(yaml.SafeDumper):

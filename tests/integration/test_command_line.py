@@ -43,10 +43,11 @@ def test_help_costs_little_more_than_the_libraries_that_draw_it() -> None:
     assert help_page < 2 * libraries
 
 
-def test_validation_and_the_import_of_configs_do_not_import_torch() -> None:
+def test_what_needs_no_torch_does_not_import_it() -> None:
     program = (
         "import sys; from hrdet_cli.specs.loading import load_spec; load_spec(preset='demo')\n"
         "import hrdet_cli.runs.import_config, hrdet_cli.cli.display.import_config\n"
+        "import hrdet_cli.runs.convert, hrdet_cli.runs.compare.comparison, hrdet_cli.cli.display.progress\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

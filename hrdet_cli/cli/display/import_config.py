@@ -21,7 +21,7 @@ _TITLES: Mapping[Status, str] = MappingProxyType(
     {
         "taken": "taken: the spec says it",
         "default": "default: hrdet does so anyway",
-        "no counterpart": "no counterpart: not in the spec",
+        "no counterpart": "no counterpart: not in the spec, where hrdet's defaults stand",
     }
 )
 _INDEX = re.compile(r"\[\d+\]")

@@ -4,18 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.cli.display.console import print_line, shown_path
+from hrdet_cli.cli.display.named_rows import NamedRows
 from hrdet_cli.runs.anchor_advice import LEAST_GAIN, AnchorAdvice
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.plan_facts import describe_plan
 from hrdet_cli.runs.run_time.known_time import RunTime
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import value_at
+from hrdet_cli.specs.yaml_text import in_line
 from hrdet_cli.wording import format_duration
+
+_FEWEST_COLUMNS = 100
+"""Of a screen on which keys, which are never cut, leave room for values and what set them."""
 
 
 def print_plan(
@@ -37,7 +42,7 @@ def print_plan(
     """
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
-    facts.add_column()
+    facts.add_column(overflow="fold")
     for name, value in describe_plan(plan, spec, show_path=shown_path):
         facts.add_row(name, value)
     if anchors is not None:
@@ -50,7 +55,7 @@ def print_plan(
         print_line(console, Text.assemble(("note: ", "yellow"), note.text))
     if plan.notes:
         console.print()
-    console.print(_draw_sources(plan, spec))
+    console.print(_draw_sources(plan, spec, console.width))
 
 
 def describe_anchors(advice: AnchorAdvice) -> str:
@@ -85,17 +90,23 @@ def describe_time(time: RunTime | None, plan: Plan, runs: Path) -> str:
     )
 
 
-def _draw_sources(plan: Plan, spec: ExperimentSpec) -> Table:
-    """The layer that set each value that is not a default."""
-    sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    sources.add_column("key", style="cyan", no_wrap=True)
-    sources.add_column("value", overflow="fold")
-    sources.add_column("set by", style="dim", overflow="fold")
+def _draw_sources(plan: Plan, spec: ExperimentSpec, width: int) -> RenderableType:
+    """The layer that set each value that is not a default, for a screen of so many columns."""
     values = spec.model_dump(mode="json")
-    for key, source in sorted(plan.sources.items()):
-        for inner, value in _parts_of(key, value_at(values, key)):
-            if inner == key or inner not in plan.sources:
-                sources.add_row(inner, value, source)
+    rows = [
+        (inner, value, source)
+        for key, source in sorted(plan.sources.items())
+        for inner, value in _parts_of(key, value_at(values, key))
+        if inner == key or inner not in plan.sources
+    ]
+    headings = ("key", "value", "set by")
+    if width < _FEWEST_COLUMNS:
+        return NamedRows(headings, rows)
+    sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, style in zip(headings, ("cyan", "", "dim"), strict=True):
+        sources.add_column(heading, style=style, overflow="fold", no_wrap=heading == "key")
+    for row in rows:
+        sources.add_row(*row)
     return sources
 
 
@@ -105,6 +116,6 @@ def _parts_of(key: str, value: Any) -> Iterator[tuple[str, str]]:
         for number, item in enumerate(value):
             for name, inner in item.items():
                 if inner is not None:
-                    yield f"{key}.{number}.{name}", str(inner)
+                    yield f"{key}.{number}.{name}", in_line(inner)
     else:
-        yield key, "{}" if isinstance(value, dict) else str(value)
+        yield key, "{}" if isinstance(value, dict) else in_line(value)

@@ -1,14 +1,16 @@
 """Work that says itself how far it is, driven to its end behind a progress bar."""
 
 from collections.abc import Generator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
 from hrdet_cli.activity import Activity, ActivityListener, heard_by
 from hrdet_cli.cli.display.work import shown_work
-from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.progress import WorkProgress
+
+if TYPE_CHECKING:
+    from hrdet_cli.runs.events import EvaluationProgress  # events of a training import torch
 
 Result = TypeVar("Result")
 
@@ -33,7 +35,7 @@ class _Above:
 
 
 def drive_evaluation(
-    events: Generator[EvaluationProgress, None, Result], console: Console | None = None
+    events: "Generator[EvaluationProgress, None, Result]", console: Console | None = None
 ) -> Result | None:
     """Run an evaluation to its end behind a progress bar and return its result; None where it was stopped."""
     with shown_work(console) as display:

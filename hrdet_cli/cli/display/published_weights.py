@@ -24,6 +24,8 @@ def draw_published(found: Sequence[PublishedWeights]) -> RenderableType:
         ]
         parts += [Text(publisher, style="bold"), NamedRows(_HEADINGS, cells), Text()]
     hint = "--addresses shows where the files are; names with * are in the cache"
+    if any(weights.name is None for weights in found):
+        hint += f"; {_BY_HAND}: their publisher gives them to no program"
     return Group(*parts, Text(hint, style="dim"))
 
 

@@ -71,6 +71,7 @@ class TrainingDisplay:
         self._training: TaskID | None = None
         self._evaluating: TaskID | None = None
         self._num_steps = 0
+        self._is_first_step = True
         self._num_processes = 1
 
     def __enter__(self) -> Self:
@@ -131,7 +132,7 @@ class TrainingDisplay:
         self._print(
             f"{counted(plan.train.num_used, 'training picture')} and "
             f"{counted(plan.val.num_used if plan.val else 0, 'validation picture')}, "
-            f"{plan.batch_size} a step, {plan.steps_per_epoch:,} steps an epoch, "
+            f"{plan.batch_size} a step, {counted(plan.steps_per_epoch, 'step')} an epoch, "
             f"learning rate {plan.learning_rate:g} = {plan.learning_rate_rule}"
         )
         for group in event.parameter_groups:
@@ -157,16 +158,23 @@ class TrainingDisplay:
         )
         self._figures = Text(f"{loss}  {speed}\n{of_parts}", style="dim")
         self._bar.update(self._training, completed=report.step, description=f"epoch {report.epoch}")
-        if not self._console.is_terminal and report.step % self._log_every_steps == 0:
+        if not self._console.is_terminal and self._has_line(report.step):
             remaining = (self._num_steps - report.step) * self._pace.step_seconds
             self._print(
                 f"epoch {report.epoch}  step {report.step}/{self._num_steps}  {loss} ({parts})  {speed}  "
                 f"ETA {format_duration(remaining)}"
             )
 
+    def _has_line(self, step: int) -> bool:
+        """Whether a step has a line where there is no terminal: the first and the last have one, too."""
+        is_first, self._is_first_step = self._is_first_step, False
+        return is_first or step % self._log_every_steps == 0 or step == self._num_steps
+
     def _show_evaluation_progress(self, event: EvaluationProgress) -> None:
         if self._evaluating is None:
             self._evaluating = self._bar.add_task("evaluating", total=event.num_in_all, unit=event.unit)
+            if not self._console.is_terminal:
+                self._print(f"evaluating {event.num_in_all:,} {event.unit} ...")
         self._bar.update(self._evaluating, completed=event.num_done)
 
     def _show_evaluated(self, event: Evaluated) -> None:

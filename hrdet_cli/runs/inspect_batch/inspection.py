@@ -25,6 +25,7 @@ from hrdet_cli.runs.inspect_batch.tables import batch_table, summary_tables
 from hrdet_cli.runs.output_files import refuse_unwritable_folder, save_picture, write_text
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within
+from hrdet_cli.specs.yaml_text import in_line
 
 _SCALES_FILE, _PAGE_FILE = "scales.png", "index.html"
 _BATCH_FILE = re.compile(r"batch-\d+(-rank-\d+)?\.png")
@@ -168,7 +169,7 @@ def _told(spec: ExperimentSpec) -> list[tuple[str, str]]:
     values = {key: value for key, value in spec.values_by_key().items() if is_within(key, told)}
     if spec.data.shares is None:
         del values["data.shares"]
-    return [("name", spec.name), *sets.items(), *((key, str(value)) for key, value in values.items())]
+    return [("name", spec.name), *sets.items(), *((key, in_line(value)) for key, value in values.items())]
 
 
 def _sheet(batch: PicturedBatch) -> Sheet:

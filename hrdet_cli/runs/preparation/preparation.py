@@ -51,6 +51,7 @@ from hrdet_cli.runs.tracking.tracker import require_trackers
 from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import LoadedSpec, with_settings
+from hrdet_cli.wording import counted
 
 
 def prepare_run(
@@ -167,7 +168,8 @@ def _with_found_batch_size(
     if loaded.spec.data.batch_size_per_process != "auto":
         return loaded
     num_pictures = start.batch_size or find_batch_size(loaded.spec, data.train, device)
-    yield Notice(f"data.batch_size_per_process is auto: {num_pictures} pictures fit on each process")
+    fit = counted(num_pictures, "picture fits", "pictures fit")
+    yield Notice(f"data.batch_size_per_process is auto: {fit} on each process")
     return replace(loaded, spec=with_batch_size(loaded.spec, num_pictures))
 
 

@@ -14,6 +14,7 @@ from hrdet_cli.runs.resume import can_train_longer, check_same_spec, compare_dat
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.trained_detector.checkpoint import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
+from hrdet_cli.wording import counted
 
 
 def go_on(run: TrainingRun, start: Start) -> Iterator[Notice]:
@@ -65,18 +66,18 @@ def _record_of(start: Start, state: Mapping[str, Any]) -> RunRecord:
 
 
 def _describe_move(run: TrainingRun, moved: PositionMoved) -> str:
-    plan = run.plan
+    plan, steps = run.plan, counted(moved.new_num_steps_per_epoch, "step")
     if moved.new_batch_size == moved.old_batch_size:
         changes = (
-            f"an epoch has {moved.new_num_steps_per_epoch} steps now, not {moved.old_num_steps_per_epoch}, "
+            f"an epoch has {steps} now, not {moved.old_num_steps_per_epoch:,}, "
             "for its pictures are more or fewer"
         )
     else:
         changes = (
-            f"{moved.new_batch_size} pictures a step now ({plan.num_processes} processes), "
-            f"{moved.old_batch_size} before; so the learning rate is {plan.learning_rate:g} = "
-            f"{plan.learning_rate_rule}, and an epoch has {moved.new_num_steps_per_epoch} steps, not "
-            f"{moved.old_num_steps_per_epoch}"
+            f"{counted(moved.new_batch_size, 'picture')} a step now "
+            f"({counted(plan.num_processes, 'process', 'processes')}), {moved.old_batch_size} before; so the "
+            f"learning rate is {plan.learning_rate:g} = {plan.learning_rate_rule}, and an epoch has {steps}, "
+            f"not {moved.old_num_steps_per_epoch:,}"
         )
     if moved.old_step_in_epoch == 0:
         return changes
@@ -93,6 +94,6 @@ def _refuse_shortening(run: TrainingRun) -> None:
         raise SpecError(
             [
                 f"optimisation.num_epochs: is {wanted}, but {run.folder.path} has trained longer "
-                f"({run.trainer.step} steps) already; leave it or start a new run"
+                f"({counted(run.trainer.step, 'step')}) already; leave it or start a new run"
             ]
         )

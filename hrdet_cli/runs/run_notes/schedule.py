@@ -1,7 +1,7 @@
 """Notes on rate, warm-up, drops, batches and averages: settings that do not go with each other or the run."""
 
 from hrdet_cli.runs.run_notes.figures import RunFigures
-from hrdet_cli.wording import command, counted
+from hrdet_cli.wording import after_epochs, command, counted
 
 _MOST_WARMUP = 0.25
 _MOST_REPEATS = 0.25
@@ -58,7 +58,7 @@ def describe_lost_drops(run: RunFigures) -> str | None:
     if not lost:
         return None
     return (
-        f"the rate is to drop after epoch {' and '.join(map(str, lost))}, but the run has "
+        f"the rate is to drop {after_epochs(lost)}, but the run has "
         f"{counted(optimisation.num_epochs, 'epoch')}, so it never does: "
         f"{command('--set', _usual_drops(optimisation.num_epochs))}"
     )

@@ -17,6 +17,7 @@ from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import validate_layers
 from hrdet_cli.specs.spec_text import parse_spec
+from hrdet_cli.wording import counted
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
 """What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
@@ -119,8 +120,8 @@ def _classes_of(
         num_classes = len(names)
     if len(names) != num_classes or not (ids is None or _are_ids(ids, num_classes)):
         raise WeightsError(
-            f"{file}: its class_names or category_ids are not those of its {num_classes} classes; use "
-            "another checkpoint of the run"
+            f"{file}: its class_names or category_ids are not those of its "
+            f"{counted(num_classes, 'class', 'classes')}; use another checkpoint of the run"
         )
     return names, None if ids is None else tuple(ids)
 

@@ -55,7 +55,22 @@ def test_every_training_data_set_is_in_the_command_and_mounted() -> None:
 
 def test_data_that_only_a_working_folder_has_are_pointed_out() -> None:
     result = CliRunner().invoke(app, ["job", "kubernetes", "--preset", "hrnet-w18"], catch_exceptions=False)
-    assert "from the container's working folder on" in result.output
+    assert "from the container's working folder on; --train-data" in result.output
+
+
+def test_weights_that_only_a_working_folder_has_are_pointed_out_with_what_fetches_them() -> None:
+    def noted(*words: str) -> str:
+        return " ".join(
+            CliRunner().invoke(app, ["job", "kubernetes", *words], catch_exceptions=False).output.split()
+        )
+
+    assert "working folder on; --weights imagenet:hrnetv2_w18 fetches the same" in noted(
+        "--preset", "hrnet-w18"
+    )
+    own = noted("--preset", "hrnet-w18", "--set", "model.weights=mine.pth")
+    assert "the spec's weights are mine.pth, from the container's working folder on; --weights FILE" in own
+    for known in (["--from-scratch"], ["--weights", "imagenet:hrnetv2_w18"], ["--weights", "/data/mine.pth"]):
+        assert "the spec's weights" not in noted("--preset", "hrnet-w18", *known)
 
 
 def test_an_option_that_a_file_has_no_place_for_is_refused() -> None:

@@ -25,6 +25,58 @@ def problems_of(*words: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (
+            "export a --to onx --out b",
+            "--to: must be one of state-dict, mmdetection, safetensors, onnx, hub-folder; got onx; "
+            "did you mean onnx?",
+        ),
+        (
+            "export a --to=xyz --out b",
+            "--to: must be one of state-dict, mmdetection, safetensors, onnx, hub-folder; got xyz",
+        ),
+        ("export a --to onnx", "hrdet export needs --out FILE: the file, or the folder, to write"),
+        (
+            "convert --to yolo",
+            "hrdet convert needs SOURCE: COCO's JSON, YOLO's data.yaml or a Pascal VOC folder",
+        ),
+        ("convert a b", "hrdet convert needs --to: one of coco, yolo, voc"),
+        ("job", "hrdet job needs SCHEDULER: one of slurm, kubernetes, kubeflow, skypilot, azureml, ray"),
+        ("convert a --to yolo", "hrdet convert needs OUT: the folder to write; it must not exist"),
+        (
+            "convert a.json images b --to yolo",
+            "hrdet convert takes SOURCE OUT; there is no place for b; see hrdet convert --help",
+        ),
+        (
+            "doctor a b",
+            "hrdet doctor takes options alone; there is no place for a b; see hrdet doctor --help",
+        ),
+    ],
+)
+def test_an_argument_that_is_missing_wrong_or_too_many_is_named_with_what_is_wanted(
+    words: str, problem: str
+) -> None:
+    assert problems_of(*shlex.split(words)) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("words", "beginning", "got"),
+    [
+        ("train --preset demo --nodes 0", "--nodes: ", "; got 0"),
+        ("train --preset demo --nodes=two", "--nodes: ", "; got two"),
+        ("predict a b --min-score 2", "--min-score: ", "; got 2"),
+        ("job slum --preset demo", "SCHEDULER: must be one of slurm, ", "; got slum; did you mean slurm?"),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_named_with_it(words: str, beginning: str, got: str) -> None:
+    (problem,) = problems_of(*shlex.split(words))
+    assert problem.startswith(beginning)
+    assert problem.endswith(got)
+    assert "Input" not in problem
+
+
+@pytest.mark.parametrize(
     ("words", "answer"),
     [
         ("train --epochs 12", "--epochs; write --set optimisation.num_epochs=12"),

@@ -159,7 +159,7 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "drop-never",
         "optimisation.num_epochs=6",
         {},
-        "to drop after epoch 8 and 11, but the run has 6 epochs, so it never does: --set "
+        "to drop after epochs 8 and 11, but the run has 6 epochs, so it never does: --set "
         "'optimisation.schedule.drop_epochs=[4]'",
     ),
     ("drop-never", "optimisation.num_epochs=11", {}, "after epoch 11, but the run has 11 epochs"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.yaml_text import format_yaml, parse_yaml, shown
+from hrdet_cli.specs.yaml_text import format_yaml, in_line, parse_yaml, shown
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,23 @@ def test_scalars(text: str, value: Any) -> None:
     parsed = parse_yaml(text, source="here")
     assert parsed == value
     assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        ("off", "off"),
+        ("true", "'true'"),
+        (0.5, "0.5"),
+        (["RBC", 2], "[RBC, 2]"),
+        ({"kind": "resize", "turn": None}, "{kind: resize, turn: null}"),
+    ],
+)
+def test_a_value_in_a_line_is_what_a_spec_would_say(value: Any, text: str) -> None:
+    assert in_line(value) == text
+    assert parse_yaml(text, source="here") == value
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])))

@@ -46,7 +46,7 @@ def test_every_key_stands_under_what_became_of_it() -> None:
         "default: hrdet does so anyway (2 keys)",
         "  model.neck  type 'HRFPN', num_outs 5",
         "",
-        "no counterpart: not in the spec (2 keys)",
+        "no counterpart: not in the spec, where hrdet's defaults stand (2 keys)",
         "  fp16  set run.precision",
         "",
         "without a key in mmdetection 3",

@@ -12,9 +12,11 @@ from hrdet_cli.specs.loading import load_spec
 PART = PartCounts("a.json", 10, 10, 20, 0, {}, "")
 
 
-def rows_of(*settings: str, groups: tuple[GroupRates, ...] = (), num_processes: int = 2) -> dict[str, str]:
-    """The rows of a plan of 16 pictures a step, by their first words."""
-    plan = Plan(
+def make_plan(
+    *, groups: tuple[GroupRates, ...] = (), num_processes: int = 2, sources: dict[str, str] | None = None
+) -> Plan:
+    """A plan of 16 pictures a step."""
+    return Plan(
         name="mine",
         class_names=("cat",),
         train=PART,
@@ -38,9 +40,14 @@ def rows_of(*settings: str, groups: tuple[GroupRates, ...] = (), num_processes: 
         parameter_groups=groups,
         canvases=("320x256",),
         useful_pixel_share=0.5,
-        sources={},
+        sources=sources or {},
         notes=(),
     )
+
+
+def rows_of(*settings: str, groups: tuple[GroupRates, ...] = (), num_processes: int = 2) -> dict[str, str]:
+    """The rows of the plan, by their first words."""
+    plan = make_plan(groups=groups, num_processes=num_processes)
     text = StringIO()
     print_plan(plan, load_spec(preset="demo", settings=[*settings]).spec, Console(file=text, width=400))
     lines = [line.split("  ", 1) for line in text.getvalue().splitlines() if "  " in line]
@@ -50,7 +57,9 @@ def rows_of(*settings: str, groups: tuple[GroupRates, ...] = (), num_processes: 
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
-        ("{drop_epochs: [4, 6]}", "the rate is multiplied by 0.1 after epoch 4, 6"),
+        ("{drop_epochs: [4, 6]}", "the rate is multiplied by 0.1 after epochs 4 and 6"),
+        ("{drop_epochs: [4, 6, 7]}", "the rate is multiplied by 0.1 after epochs 4, 6 and 7"),
+        ("{drop_epochs: [4]}", "the rate is multiplied by 0.1 after epoch 4"),
         ("{drop_epochs: []}", "the rate stays: there are no drops"),
         ("{kind: constant}", "the rate stays"),
         ("{kind: cosine, final_factor: 0.05}", "the rate falls along a cosine to 0.05 of it at the end"),
@@ -113,3 +122,19 @@ def test_what_batch_norms_see_of_a_step_of_several_batches(norm: str, num_seen: 
     assert (told in words) is (num_seen is not None)
     assert ("batch norms" in words) is (num_seen is not None)
     assert "batches a step" not in rows_of()
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (120, ["model.head.rpn.allowed_border_pixels  null   preset demo"]),
+        (40, ["model.head.rpn.allowed_border_pixels", "  null  preset demo"]),
+    ],
+)
+def test_each_value_stands_whole_beside_its_key_on_every_screen(width: int, lines: list[str]) -> None:
+    text = StringIO()
+    plan = make_plan(sources={"model.head.rpn.allowed_border_pixels": "preset demo"})
+    print_plan(plan, load_spec(preset="demo").spec, Console(file=text, width=width))
+    shown = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert [line for line in shown if "allowed_border" in line or "null" in line] == lines
+    assert "…" not in text.getvalue()

@@ -47,6 +47,14 @@ def test_what_the_cache_has_is_marked(cache: Path) -> None:
     assert any("mmdet:htc_hrnetv2p_w18_20e_coco *" in line for line in lines("htc", "w18", width=120))
 
 
+def test_files_that_no_program_gets_are_explained_where_there_are_any() -> None:
+    hint = "--addresses shows where the files are; names with * are in the cache"
+    assert lines("htc", "w18", "mmdet3", width=120)[-1] == hint
+    assert lines("htc", "w18", width=120)[-1] == (
+        f"{hint}; with a browser: their publisher gives them to no program"
+    )
+
+
 def test_addresses_stand_below_their_file_and_its_checksum() -> None:
     text = draw_addresses([find_published("mmdet:resnet50_msra")]).plain.splitlines()
     assert text == [

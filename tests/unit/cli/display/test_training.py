@@ -11,9 +11,17 @@ from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.pace import Pace
 from hrdet_cli.cli.display.training import TrainingDisplay, command_to_resume, in_lines
 from hrdet_cli.engine.training.reports import StepReport
-from hrdet_cli.runs.events import Evaluated, EvaluatedWeights, Event, RunFinished
+from hrdet_cli.runs.events import (
+    Evaluated,
+    EvaluatedWeights,
+    EvaluationProgress,
+    Event,
+    RunFinished,
+    RunStarted,
+)
 from hrdet_cli.specs.run import RunSpec
 from hrdet_cli.wording import format_duration
+from tests.unit.runs.run_page.recorded_run import PLAN
 
 BOX = {"AP": 0.3125, "AP50": 0.5, "AP75": None}
 MASK = {"AP": 0.25, "AP50": 0.375, "AP75": 0.125}
@@ -102,6 +110,22 @@ def make_step(step: int, *, seconds: float, data_seconds: float = 0.0) -> StepRe
         lacks_next_batch=False,
         stop_asked=False,
     )
+
+
+def test_where_there_is_no_terminal_the_first_and_the_last_step_have_a_line_and_every_tenth() -> None:
+    started = RunStarted(PLAN, Path("runs/a"), "cpu", "float32", 1000, "sync", "random", (), 3, 23, None)
+    lines = shown(
+        started,
+        *(make_step(step, seconds=1.0) for step in range(4, 24)),
+    )
+    assert [line.split("  ")[1] for line in lines if "  step " in line] == [
+        f"step {step}/23" for step in (4, 10, 20, 23)
+    ]
+
+
+def test_an_evaluation_says_that_it_begins_where_there_is_no_bar() -> None:
+    lines = shown(*(EvaluationProgress(done, 1000, stop_asked=False) for done in (1, 500, 1000)))
+    assert lines == ["evaluating 1,000 pictures ..."]
 
 
 def test_the_pace_is_that_of_the_last_steps_and_not_of_one() -> None:
