@@ -64,8 +64,11 @@ class StopRequest:
             self.is_urgent = True
             raise KeyboardInterrupt
         if self._says is not None:
-            sys.stderr.write(f"{self._says}\n")  # above a live bar, into which typer.echo would write
-            sys.stderr.flush()
+            try:
+                sys.stderr.write(f"{self._says}\n")  # above a live bar, into which typer.echo would write
+                sys.stderr.flush()
+            except RuntimeError:  # the signal came in the middle of a write to the same stream
+                os.write(2, f"{self._says}\n".encode())
 
 
 @contextmanager

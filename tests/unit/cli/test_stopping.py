@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import subprocess
@@ -6,7 +7,7 @@ import sys
 import pytest
 import typer
 
-from hrdet_cli.cli.stopping import stop_request
+from hrdet_cli.cli.stopping import StopRequest, stop_request
 from hrdet_cli.errors import OutputError
 
 
@@ -139,3 +140,17 @@ def test_a_signal_that_whoever_started_the_process_has_had_ignored_stays_ignored
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "went on\n")
+
+
+def test_a_signal_in_the_middle_of_a_write_to_the_same_stream_is_a_request_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Busy(io.StringIO):
+        def write(self, _: str) -> int:
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name=2>")
+
+    request = StopRequest(says="finishing the step")
+    monkeypatch.setattr(sys, "stderr", Busy())
+    request.ask(signal.SIGINT, None)
+    assert request.is_asked()
+    assert capfd.readouterr().err == "finishing the step\n"

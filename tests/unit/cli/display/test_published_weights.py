@@ -50,7 +50,7 @@ def test_what_the_cache_has_is_marked(cache: Path) -> None:
 def test_files_that_no_program_gets_are_explained_where_there_are_any() -> None:
     hint = "--addresses shows where the files are; names with * are in the cache"
     assert lines("htc", "w18", "mmdet3", width=120)[-1] == hint
-    assert lines("htc", "w18", width=120)[-1] == (
+    assert lines("htc", "w18", width=160)[-1] == (
         f"{hint}; with a browser: their publisher gives them to no program"
     )
 
