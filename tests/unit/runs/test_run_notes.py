@@ -104,7 +104,7 @@ def test_a_preset_on_data_it_was_made_for_has_no_notes(
     tmp_path: Path, preset: str, num_processes: int
 ) -> None:
     size, side = ((240, 320), 40.0) if preset == "demo" else ((480, 640), 60.0)
-    train = make_annotations(1000, size=size, side=side)
+    train = make_annotations(2000, size=size, side=side)
     plan = plan_of(tmp_path, preset=preset, num_processes=num_processes, train=train)
     assert notes_of(plan) == {}
     if preset != "demo":
