@@ -54,7 +54,10 @@ def _why_not_bound(error: OSError, address: str, port: int) -> str:
     another_port = "choose another with --master-port on every node"
     if error.errno == errno.EADDRINUSE:
         owner = describe_listener(address, port) or "a process that is not visible from here"
-        return f"port {port} on {address} is in use by {owner}; {another_port}"
+        return (
+            f"port {port} on {address} is in use by {owner}; {another_port}. If that is a node of this group, "
+            "this one has to be another machine: a machine is one node, with as many processes as it has GPUs"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return (
             f"{address} is not an address of {socket.gethostname()}, which has {list_own_addresses()}; "

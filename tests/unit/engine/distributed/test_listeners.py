@@ -66,7 +66,8 @@ def test_a_taken_port_is_refused_with_its_owner(other_process: tuple[int, int]) 
         bind_listener(HERE, port)
     message = str(raised.value)
     assert message.startswith(f"port {port} on {HERE} is in use by pid {pid} ({sys.executable[:40]}")
-    assert message.endswith(f"...) of user {USER}; choose another with --master-port on every node")
+    assert f"...) of user {USER}; choose another with --master-port on every node." in message
+    assert "If that is a node of this group, this one has to be another machine" in message
 
 
 def test_an_address_of_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
