@@ -30,6 +30,8 @@ NEVER_SECONDS = 1e6
 """After which work gets a line: what tests see of a command does not depend on how busy the machine is."""
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
 MS_BIND, MS_REC, MS_SLAVE, MNT_DETACH = 4096, 16384, 1 << 19, 2
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Opened here: a process that was forked from one with threads should open nothing before its program."""
 
 
 def preloaded_context() -> ForkServerContext:
@@ -45,8 +47,7 @@ def call_libc(name: str, *arguments: object) -> None:
     Raises:
         OSError: It returns something else.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, name)(*arguments) != 0:
+    if getattr(_LIBC, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 

@@ -94,7 +94,7 @@ class JoinedWith:
     """Data sets that another one is trained on with.
 
     Attributes:
-        sets: At least one; all have the classes of the first.
+        sets: At least one; the others are compared with the first.
         classes: What the experiment takes of their classes, which a set may lack; None for all.
     """
 

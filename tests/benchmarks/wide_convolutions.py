@@ -1,4 +1,7 @@
-"""Detectors on a CPU with wide convolutions of fewer multiplications (``Conv2d``) or torch's, in turn."""
+"""Detectors on a CPU with wide convolutions of fewer multiplications (``Conv2d``) or torch's, in turn.
+
+With ``--layers`` single convolutions with their gradients, torch's of NCHW features, which are its faster ones.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -6,6 +9,7 @@ from statistics import median
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models import winograd
@@ -19,18 +23,29 @@ from .step_time import NUM_CLASSES, duration_of
 
 PRESETS = ("hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn", "mmdet3-fcos-r50-caffe-fpn")
 NO_LAYER = 1 << 30
+LAYERS = ((128, 80), (256, 20), (256, 32), (256, 40), (256, 80), (256, 128))
+"""Channels, and sides of the map."""
 
 
 def main() -> None:
     """Print two rows for each preset."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("presets", nargs="*", default=PRESETS)
+    parser.add_argument("--layers", action="store_true", help="measure single convolutions instead")
     parser.add_argument("--canvas", nargs=2, type=int, default=(640, 480), help="width and height")
     parser.add_argument("--pictures", type=int, default=1, help="of a step; detection has one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.layers:
+        show_table(
+            f"3x3 convolutions with their gradients, float32, {arguments.threads} threads, CPU seconds, medians of "
+            f"{arguments.rounds}",
+            ["channels, side", "fewer multiplications", "torch's", "ratio"],
+            [measure_layer(*layer, rounds=arguments.rounds) for layer in LAYERS],
+        )
+        return
     width, height = arguments.canvas
     canvas = Size(height, width)
     rows = []
@@ -56,13 +71,38 @@ def detection_of(preset: str, canvas: Size) -> Callable[[], object]:
 
 def measure(name: str, call: Callable[[], object], *, rounds: int) -> list[str]:
     """A row of medians and the median ratio."""
-    call()  # warm up
-    pairs = []
-    for _ in range(rounds):
-        ours = duration_of(call).cpu_seconds
+
+    def with_torchs() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(winograd, "_MIN_CHANNELS_IN", NO_LAYER)
-            pairs.append((ours, duration_of(call).cpu_seconds))
+            call()
+
+    return compare(name, call, with_torchs, rounds=rounds)
+
+
+def measure_layer(num_channels: int, side: int, *, rounds: int) -> list[str]:
+    """A row likewise."""
+    features = torch.randn(1, num_channels, side, side).requires_grad_()
+    weight = torch.randn(num_channels, num_channels, 3, 3).requires_grad_()
+    gradient = torch.randn(1, num_channels, side, side)
+    channels_last = features.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+
+    def ours() -> None:
+        convolved = winograd.convolve_3x3(channels_last, weight, None)
+        torch.autograd.grad(
+            convolved, (channels_last, weight), gradient.to(memory_format=torch.channels_last)
+        )
+
+    def torchs() -> None:
+        torch.autograd.grad(F.conv2d(features, weight, padding=1), (features, weight), gradient)
+
+    return compare(f"{num_channels}, {side}", ours, torchs, rounds=rounds)
+
+
+def compare(name: str, ours: Callable[[], object], other: Callable[[], object], *, rounds: int) -> list[str]:
+    """A row of medians and the median ratio of two that are called in turn."""
+    ours(), other()  # warm up
+    pairs = [(duration_of(ours).cpu_seconds, duration_of(other).cpu_seconds) for _ in range(rounds)]
     medians = (median(column) for column in zip(*pairs, strict=True))
     return [name, *(f"{value:.2f}" for value in medians), f"{median(a / b for a, b in pairs):.2f}"]
 

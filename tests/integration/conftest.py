@@ -139,13 +139,13 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> F
 
 
 @pytest.fixture
-def unpacked(finished_run: FinishedRun, tmp_path: Path) -> Path:
+def unpacked(demo_data: Path, tmp_path: Path) -> Path:
     """The tiny experiment's data with pictures that can be changed one by one."""
     root = tmp_path / "d a t a"
     root.mkdir()
     for name in ("train.json", "val.json"):
-        shutil.copy(finished_run.data_root / name, root)
-    with zipfile.ZipFile(finished_run.data_root / "images.zip") as archive:
+        shutil.copy(demo_data / name, root)
+    with zipfile.ZipFile(demo_data / "images.zip") as archive:
         archive.extractall(root)
     return root
 

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from hrdet_cli.engine.data.decoding import decode_picture
-from tests.integration.conftest import FinishedRun, Hrdet, metric_lines, unpacked_options
+from tests.integration.conftest import ONE_EPOCH, FinishedRun, Hrdet, metric_lines, unpacked_options
 
 pytestmark = pytest.mark.slow
 
 
 def options_of(data: Path, *more: str) -> list[str]:
-    return unpacked_options(data, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]", *more)
+    return unpacked_options(data, *ONE_EPOCH, *more)
 
 
 def files_of(data: Path, part: str) -> list[Path]:

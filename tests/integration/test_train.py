@@ -15,7 +15,14 @@ import torch
 import yaml
 
 from tests.forked import ForkedHrdet
-from tests.integration.conftest import NUM_TRAIN_PICTURES, FinishedRun, Hrdet, metric_lines, tiny_options
+from tests.integration.conftest import (
+    NUM_TRAIN_PICTURES,
+    ONE_EPOCH,
+    FinishedRun,
+    Hrdet,
+    metric_lines,
+    tiny_options,
+)
 
 
 def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -417,9 +424,7 @@ def test_two_signals_while_a_checkpoint_is_written_end_with_their_code_and_blame
     finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    options = tiny_options(
-        finished_run.data_root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]"
-    )
+    options = tiny_options(finished_run.data_root, *ONE_EPOCH)
     process = ForkedHrdet("train", *options, "--run-dir", folder, prepare=signal_while_it_saves)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143
@@ -431,7 +436,7 @@ def test_a_run_without_validation_data_says_what_it_cannot_do_and_may_get_them_l
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     root, folder = finished_run.data_root, tmp_path / "run"
-    options = tiny_options(root, "optimisation.num_epochs=1", "optimisation.schedule.drop_epochs=[]")
+    options = tiny_options(root, *ONE_EPOCH)
     outcome = hrdet(
         "train", *options, "--train-data", root / "train.json", root / "images.zip", "--run-dir", folder
     )
@@ -461,11 +466,8 @@ def test_no_anchor_that_matches_is_told_before_the_run_and_after_its_first_epoch
     settings = (
         "model.head.rpn.anchor_scale=60",
         "model.head.rpn.allowed_border_pixels=0",
-        "optimisation.num_epochs=1",
     )
-    options = tiny_options(
-        finished_run.data_root, *settings, "data.val=null", "optimisation.schedule.drop_epochs=[]"
-    )
+    options = tiny_options(finished_run.data_root, *settings, "data.val=null", *ONE_EPOCH)
     outcome = hrdet("train", *options, "--run-dir", tmp_path / "run")
     assert outcome.exit_code == 0, outcome.stderr
     assert "100% of the boxes can match no anchor" in outcome.stdout

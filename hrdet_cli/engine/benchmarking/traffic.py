@@ -42,7 +42,7 @@ class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Torch asks this of the class; where it is so, the first operator imports its whole compiler."""
+        """Torch asks this when the class is made; if True, the first operator imports its whole compiler."""
         return False
 
     def traffic(self) -> Traffic:

@@ -55,8 +55,8 @@ def _why_not_bound(error: OSError, address: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         owner = describe_listener(address, port) or "a process that is not visible from here"
         return (
-            f"port {port} on {address} is in use by {owner}; {another_port}. If that is a node of this group, "
-            "this one has to be another machine: a machine is one node, with as many processes as it has GPUs"
+            f"port {port} on {address} is in use by {owner}; {another_port}. If that is a node of this "
+            "group, this one has to be another machine: a machine is one node, with a process for each GPU"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return (

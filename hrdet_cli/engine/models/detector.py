@@ -26,7 +26,8 @@ class Detector(nn.Module):
     Attributes:
         head: See the constructor.
         hides_padding: See the constructor; can be changed, as the norms can.
-        is_nchw_to_train_on_cpu: Whether features do not lie channels-last then; by the convolutions' widths.
+        is_nchw_to_train_on_cpu: Whether the backbone's features do not lie channels-last then; by the
+            convolutions' widths.
     """
 
     pixel_mean: Tensor
@@ -131,8 +132,8 @@ class Detector(nn.Module):
 
         Returns:
             ``(N, 3, H, W)`` in the weights' dtype and the backbone's order of colours, in the memory layout
-            that all features after it take over: channels last, except for training wide convolutions on a
-            CPU.
+            that the backbone's features take over: channels last, except for training wide convolutions on a
+            CPU. There what comes out of wide 3x3 convolutions of neck and head is channels-last again.
         """
         canvas, sizes = images.canvas, images.sizes
         rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from hrdet_cli.engine.numerics import without_autocast
+
 _FEATURES_TO_POINTS = torch.tensor(
     [
         [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
@@ -28,6 +30,7 @@ _FEATURES_TO_POINTS = torch.tensor(
         [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 _WEIGHTS_TO_POINTS = torch.tensor(
     [
@@ -39,6 +42,7 @@ _WEIGHTS_TO_POINTS = torch.tensor(
         [0.0, 0.0, 1.0],
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 _POINTS_TO_OUTPUTS = torch.tensor(
     [
@@ -48,12 +52,13 @@ _POINTS_TO_OUTPUTS = torch.tensor(
         [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 _NUM_POINTS, _NUM_READ, _NUM_OUTPUTS = 6, 6, 4
 _POINT_OF_BIAS = 1
 """A constant there is the same constant in all four outputs: the column of ``_POINTS_TO_OUTPUTS`` is ones."""
 _MIN_CHANNELS_IN, _MIN_CHANNELS_OUT, _MIN_CELLS = 256, 64, 1600
-"""Of convolutions and maps that take less time this way (``tests/benchmarks/wide_convolutions.py``)."""
+"""Of what takes less time this way, as ``tests/benchmarks/wide_convolutions.py --layers`` measures it."""
 _CELLS_OF_BAND = 2048
 """Of a map that is worked on at once, so that the values at its points stay in the caches, and small."""
 
@@ -63,7 +68,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as the base
         """Map ``(N, C, H, W)`` as the base class does, but for rounding."""
-        if self._is_wide and _is_float32_on_cpu(input) and input.shape[-2] * input.shape[-1] >= _MIN_CELLS:
+        if self._is_wide and _is_large(input):
             return convolve_3x3(input, self.weight, self.bias)
         return super().forward(input)
 
@@ -71,16 +76,18 @@ class Conv2d(nn.Conv2d):
     def _is_wide(self) -> bool:
         return (
             (self.kernel_size, self.stride, self.padding) == ((3, 3), (1, 1), (1, 1))
-            and (self.dilation, self.groups) == ((1, 1), 1)
+            and (self.dilation, self.groups, self.padding_mode) == ((1, 1), 1, "zeros")
             and self.in_channels >= _MIN_CHANNELS_IN
             and self.out_channels >= _MIN_CHANNELS_OUT
         )
 
 
-def _is_float32_on_cpu(features: Tensor) -> bool:
+def _is_large(features: Tensor) -> bool:
     return (
         features.device.type == "cpu"
         and features.dtype == torch.float32
+        and features.dim() == 4
+        and features.shape[2] * features.shape[3] >= _MIN_CELLS
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
@@ -113,18 +120,21 @@ class _Convolution(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         of_features, of_weight, of_bias = ctx.needs_input_grad
         mirrored = weight.flip(2, 3).transpose(0, 1)
-        return (
-            _convolve(gradient, mirrored, None) if of_features else None,
-            _gradient_of_weight(features, gradient) if of_weight else None,
-            gradient.sum((0, 2, 3)) if of_bias else None,
-        )
+        with without_autocast("cpu"):
+            return (
+                _convolve(gradient, mirrored, None) if of_features else None,
+                _gradient_of_weight(features, gradient) if of_weight else None,
+                gradient.sum((0, 2, 3)) if of_bias else None,
+            )
 
 
 def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     kernels = torch.einsum("pk,dcyk->pdcy", _WEIGHTS_TO_POINTS.to(weight.dtype), weight)[..., None]
     biases = [bias if point == _POINT_OF_BIAS else None for point in range(_NUM_POINTS)]
     shape = (len(features), len(weight), *features.shape[2:])
-    outputs = torch.empty(shape, dtype=features.dtype, memory_format=torch.channels_last)
+    outputs = torch.empty(
+        shape, dtype=features.dtype, device=features.device, memory_format=torch.channels_last
+    )
     by_place = outputs.permute(0, 2, 3, 1)
     for band in _bands_of(features):
         read = _points_of_features(features, band)[:, None].permute(0, 1, 4, 2, 3)

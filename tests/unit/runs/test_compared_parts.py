@@ -1,7 +1,7 @@
 """Pictures that several data sets have are told by where they are and by what is in them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def _gist(folder: Path, *names: str, digests: Mapping[int, bytes]) -> Gist:
     ],
 )
 def test_a_picture_is_the_same_by_its_path_or_by_its_content(
-    tmp_path: Path, compare: type[TrainedOn], words: str
+    tmp_path: Path, compare: Callable[[list[Gist]], TrainedOn | JoinedWith], words: str
 ) -> None:
     first = _gist(tmp_path / "one", "a.jpg", "b.jpg", digests={0: b"A", 1: b"B"})
     (tmp_path / "link").symlink_to(tmp_path / "one")

@@ -17,16 +17,21 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("shape", [(2, 3, 8, 12), (1, 2, 5, 7), (3, 1, 4, 6), (1, 4, 9, 1)])
 @pytest.mark.parametrize("cells_of_band", [2048, 20, 1])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_convolution_and_its_gradients_are_the_direct_one(
-    shape: tuple[int, ...], has_bias: bool, cells_of_band: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...],
+    has_bias: bool,
+    cells_of_band: int,
+    layout: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(winograd, "_CELLS_OF_BAND", cells_of_band)
-    features, weight = draw(*shape), draw(5, shape[1], 3, 3)
+    features, weight = draw(*shape).contiguous(memory_format=layout), draw(5, shape[1], 3, 3)
     bias = draw(5) if has_bias else None
     inputs = [features, weight, *([bias] if bias is not None else [])]
 
     expected = F.conv2d(features, weight, bias, padding=1)
-    gradient = torch.randn_like(expected)
+    gradient = torch.randn_like(expected, memory_format=layout)
     gradients = torch.autograd.grad(expected, inputs, gradient)
     convolved = convolve_3x3(features, weight, bias)
 
@@ -98,6 +103,7 @@ def test_a_wide_layer_takes_it_on_a_large_map(calls: list[Tensor]) -> None:
         Conv2d(8, 8, 3, stride=2, padding=1),
         Conv2d(8, 8, 3, padding=1, groups=2),
         Conv2d(8, 8, 3, padding=1, dilation=2),
+        Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
     ],
     ids=str,
 )
@@ -112,11 +118,12 @@ def test_other_layers_are_torchs(layer: Conv2d, calls: list[Tensor]) -> None:
     "run",
     [
         lambda layer, features: layer(features[..., :3]),
+        lambda layer, features: layer(features[0]),
         lambda layer, features: layer.double()(features.double()),
         lambda layer, features: torch.autocast("cpu", dtype=torch.bfloat16)(layer)(features),
         lambda layer, features: torch.export.export(layer, (features,)).module()(features),
     ],
-    ids=["a small map", "float64", "autocast", "an exported graph"],
+    ids=["a small map", "a map alone", "float64", "autocast", "an exported graph"],
 )
 def test_all_else_is_torchs(run: Callable[[Conv2d, Tensor], Tensor], calls: list[Tensor]) -> None:
     run(Conv2d(8, 8, 3, padding=1), draw(1, 8, 4, 4, dtype=torch.float32))
