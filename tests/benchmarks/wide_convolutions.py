@@ -1,6 +1,6 @@
 """Detectors on a CPU with wide convolutions of fewer multiplications (``Conv2d``) or torch's, in turn.
 
-With ``--layers`` single convolutions with their gradients, torch's of NCHW features, which are its faster ones.
+With ``--layers`` single convolutions with their gradients; torch's of NCHW features, where it is faster.
 """
 
 import argparse
@@ -40,8 +40,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.layers:
         show_table(
-            f"3x3 convolutions with their gradients, float32, {arguments.threads} threads, CPU seconds, medians of "
-            f"{arguments.rounds}",
+            f"3x3 convolutions with their gradients, float32, {arguments.threads} threads, CPU seconds, "
+            f"medians of {arguments.rounds}",
             ["channels, side", "fewer multiplications", "torch's", "ratio"],
             [measure_layer(*layer, rounds=arguments.rounds) for layer in LAYERS],
         )
@@ -85,13 +85,11 @@ def measure_layer(num_channels: int, side: int, *, rounds: int) -> list[str]:
     features = torch.randn(1, num_channels, side, side).requires_grad_()
     weight = torch.randn(num_channels, num_channels, 3, 3).requires_grad_()
     gradient = torch.randn(1, num_channels, side, side)
-    channels_last = features.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    turned = features.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    turned_gradient = gradient.contiguous(memory_format=torch.channels_last)
 
     def ours() -> None:
-        convolved = winograd.convolve_3x3(channels_last, weight, None)
-        torch.autograd.grad(
-            convolved, (channels_last, weight), gradient.to(memory_format=torch.channels_last)
-        )
+        torch.autograd.grad(winograd.convolve_3x3(turned, weight, None), (turned, weight), turned_gradient)
 
     def torchs() -> None:
         torch.autograd.grad(F.conv2d(features, weight, padding=1), (features, weight), gradient)
