@@ -12,12 +12,13 @@ from tests.integration.conftest import Hrdet
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    """``train.json`` and ``val.json`` of two pictures each, of 60x40."""
+    """``train.json`` and ``val.json`` of two pictures each, of 60x40 and each of its own grey."""
     (tmp_path / "images").mkdir()
-    for part in ("train", "val"):
+    for part, grey in (("train", 0), ("val", 100)):
         names = [f"{part}-{number}.png" for number in (1, 2)]
-        for name in names:
-            Image.fromarray(np.zeros((40, 60, 3), dtype=np.uint8)).save(tmp_path / "images" / name)
+        for number, name in enumerate(names):
+            pixels = np.full((40, 60, 3), grey + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name)
         images = [
             {"id": number, "file_name": name, "width": 60, "height": 40}
             for number, name in enumerate(names, start=1)
