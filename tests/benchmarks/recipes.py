@@ -3,10 +3,11 @@
     python -m tests.benchmarks.recipes FOLDER --seeds 0 1 2 --minutes 6
     python -m tests.benchmarks.recipes FOLDER --data TRAIN.json VAL.json IMAGES
 
-The detector is the demo's small one, on its built-in pictures or on others. The first steps of a recipe
-tell how many epochs fit. Results go to ``FOLDER/results.jsonl`` as they come, and what is there is not
-trained again: it can be ended, and goes on. Every run keeps an average of the weights, which is evaluated
-beside them.
+The detector is the demo's small one, on its built-in pictures or on others. How many epochs of each recipe
+fit is told by the first steps of all of them, one recipe after the other, before anything is trained
+(``FOLDER/epochs.json``; nothing else should compute meanwhile). Results go to ``FOLDER/results.jsonl`` as
+they come, and what is there is not trained again: it can be ended, and goes on. Every run keeps an average
+of the weights, which is evaluated beside them.
 """
 
 import argparse
@@ -162,16 +163,15 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    epochs_of = _epochs_of(arguments.recipes, arguments)
     file = arguments.folder / "results.jsonl"
     done = list(_read(file))
     for seed in arguments.seeds:
         for recipe in arguments.recipes:
-            known = {result.seed: result.num_epochs for result in done if result.recipe == recipe}
-            if seed in known:
+            if any((result.recipe, result.seed) == (recipe, seed) for result in done):
                 continue
             run = Run(recipe, seed, arguments.folder, arguments.data)
-            num_epochs = next(iter(known.values()), None) or run_apart(run.epochs_in, arguments.minutes)
-            done.append(run_apart(run.train, num_epochs))
+            done.append(run_apart(run.train, epochs_of[recipe]))
             with file.open("a", encoding="utf-8") as results:
                 results.write(json.dumps(asdict(done[-1])) + "\n")
     show_table(
@@ -179,6 +179,18 @@ def main() -> None:
         ["recipe", "runs", "epochs", "CPU minutes", "AP", "least to most", "of the average", "least to most"],
         list(_rows(done)),
     )
+
+
+def _epochs_of(recipes: Sequence[str], arguments: argparse.Namespace) -> Mapping[str, int]:
+    """How many epochs of each recipe to train."""
+    file = arguments.folder / "epochs.json"
+    known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for recipe in recipes:
+        if recipe not in known:
+            pilot = Run(recipe, arguments.seeds[0], arguments.folder, arguments.data)
+            known[recipe] = run_apart(pilot.epochs_in, arguments.minutes)
+    file.write_text(json.dumps(known, indent=2), encoding="utf-8")
+    return known
 
 
 def _read(file: Path) -> Iterator[Result]:
