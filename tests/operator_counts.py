@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from torch.utils._python_dispatch import TorchDispatchMode
+from hrdet_cli.engine.benchmarking.traffic import CountingMode
 
 
-class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types there
+class OperatorCounter(CountingMode):  # type: ignore[no-untyped-call]  # torch gives no types
     """Counts while it is entered.
 
     Attributes:
@@ -14,13 +14,8 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        super().__init__()
         self.times: Counter[Any] = Counter()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Torch asks this when the class is made; if True, the first operator imports its whole compiler."""
-        return False
 
     @property
     def num_operators(self) -> int:

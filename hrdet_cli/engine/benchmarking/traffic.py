@@ -28,7 +28,19 @@ class Traffic:
     num_bytes: int
 
 
-class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives no types
+    """While inside, sees every operator, whoever calls it, without the import of torch's whole compiler."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # torch gives no types
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch asks this when a class is made; if True, the first operator imports the compiler."""
+        return False
+
+
+class TrafficCounter(CountingMode):  # type: ignore[no-untyped-call] # torch gives no types
     """While inside, counts every collective, whoever calls it: they all pass torch's dispatcher.
 
     A backward pass that is started inside is counted too, on a GPU as well: autograd takes the mode along
@@ -36,14 +48,9 @@ class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._num_collectives = 0
         self._num_bytes = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Torch asks this when the class is made; if True, the first operator imports its whole compiler."""
-        return False
 
     def traffic(self) -> Traffic:
         """What was counted so far."""

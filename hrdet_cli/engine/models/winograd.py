@@ -68,7 +68,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as the base
         """Map ``(N, C, H, W)`` as the base class does, but for rounding."""
-        if self._is_wide and _is_large(input):
+        if self._is_wide and _is_large_on_cpu(input):
             return convolve_3x3(input, self.weight, self.bias)
         return super().forward(input)
 
@@ -82,7 +82,7 @@ class Conv2d(nn.Conv2d):
         )
 
 
-def _is_large(features: Tensor) -> bool:
+def _is_large_on_cpu(features: Tensor) -> bool:
     return (
         features.device.type == "cpu"
         and features.dtype == torch.float32
