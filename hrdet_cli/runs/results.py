@@ -10,6 +10,7 @@ from typing import Any
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.run_folder import METRICS
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+from hrdet_cli.specs.after_training import OF_TRAININGS
 from hrdet_cli.specs.keys import is_within
 from hrdet_cli.version import __version__
 
@@ -17,10 +18,7 @@ MADE_FROM = "made_from"
 _WITHOUT_EFFECT = (
     "data",
     "evaluation.back_end",
-    "evaluation.best_by",
-    "evaluation.every_num_epochs",
-    "evaluation.patience",
-    "evaluation.with_loss",
+    *OF_TRAININGS,
     "name",
     "optimisation",
     "run",

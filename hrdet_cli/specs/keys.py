@@ -4,11 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
-def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of everything in nested dictionaries that is no dictionary."""
-    if isinstance(values, dict):
+def leaves(values: Any, prefix: str = "", *, with_empty: bool = False) -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of everything in nested dictionaries that is no dictionary.
+
+    Args:
+        values: The dictionaries.
+        prefix: What their keys begin with.
+        with_empty: Give also the dictionaries in which nothing is, such as a section all of defaults.
+    """
+    if isinstance(values, dict) and (values or not with_empty):
         for key, value in values.items():
-            yield from leaves(value, f"{prefix}.{key}" if prefix else key)
+            yield from leaves(value, f"{prefix}.{key}" if prefix else key, with_empty=with_empty)
     else:
         yield prefix, values
 

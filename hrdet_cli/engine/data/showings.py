@@ -65,15 +65,22 @@ class EpochSampler:
         self._shows_each_once = rates is None
         self.expected = np.ones(len(is_portrait)) if rates is None else rates.copy()
         self._members = [np.flatnonzero(is_portrait == orientation) for orientation in (False, True)]
-        wanted = [float(self.expected[members].sum().round(_DECIMALS)) for members in self._members]
-        num_batches = [int(np.ceil(total / batch_size)) for total in wanted]
-        self.num_steps = sum(num_batches)
-        self.num_fillers = self.num_steps * batch_size - round(sum(wanted))
-        self._num_showings = [number * batch_size for number in num_batches]
+        self._wanted = [float(self.expected[members].sum().round(_DECIMALS)) for members in self._members]
+        self._num_showings = self._in_whole_batches(batch_size)
+        self.num_steps = sum(self._num_showings) // batch_size
+        self.num_fillers = self.num_fillers_of(batch_size)
         if rates is not None:
             for members, number in zip(self._members, self._num_showings, strict=True):
                 if number:
                     self.expected[members] *= number / rates[members].sum()
+
+    def num_fillers_of(self, batch_size: int) -> int:
+        """How many ``num_fillers`` there are with another number of pictures in a step."""
+        return sum(self._in_whole_batches(batch_size)) - round(sum(self._wanted))
+
+    def _in_whole_batches(self, batch_size: int) -> list[int]:
+        """How many showings of each orientation there are."""
+        return [int(np.ceil(total / batch_size)) * batch_size for total in self._wanted]
 
     def draw(self, *, seed: int, epoch: int) -> Showings:
         """Draw all showings of an epoch, those of a picture together.

@@ -72,16 +72,30 @@ def _usual_drops(num_epochs: int) -> str:
 
 def describe_large_batch(run: RunFigures) -> str | None:
     """A step with more pictures than there are, or so many that pictures are shown again to fill it."""
-    num_pictures, batch_size = run.steps.num_pictures, run.steps.batch_size
-    repeats = run.steps.sampler.num_fillers
+    num_pictures, repeats = run.steps.num_pictures, run.steps.sampler.num_fillers
     if not run.knows_batch_size or repeats <= _MOST_REPEATS * num_pictures:
         return None
-    fitting = max(1, num_pictures // (4 * run.num_processes))
     return (
-        f"a step has {counted(batch_size, 'picture')}, but there are only {num_pictures:,} to train on, so "
-        f"{counted(repeats, 'picture')} of each epoch {'is' if repeats == 1 else 'are'} shown again: "
-        f"--set data.batch_size_per_process={min(fitting, run.spec.data.num_pictures_per_process)}"
+        f"a step has {counted(run.steps.batch_size, 'picture')} of one orientation, but there are only "
+        f"{num_pictures:,} to train on, so {counted(repeats, 'picture')} of each epoch "
+        f"{'is' if repeats == 1 else 'are'} shown again: {_smaller_batch(run)}"
     )
+
+
+def _smaller_batch(run: RunFigures) -> str:
+    """What makes a step so small that it repeats few pictures."""
+    most = _MOST_REPEATS * run.steps.num_pictures
+
+    def fits(batch_size: int) -> bool:
+        return batch_size <= most and run.steps.sampler.num_fillers_of(batch_size) <= most
+
+    own = run.spec.data.num_pictures_per_process
+    for smaller in range(own - 1, 0, -1):
+        if fits(smaller * run.num_processes):
+            return f"--set data.batch_size_per_process={smaller}"
+    fewer = next((number for number in range(run.num_processes - 1, 1, -1) if fits(number)), 1)
+    with_one = " with --set data.batch_size_per_process=1" if own > 1 else ""
+    return f"start no more than {counted(fewer, 'process', 'processes')}{with_one}"
 
 
 def describe_short_run(run: RunFigures) -> str | None:

@@ -13,6 +13,7 @@ from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.runs.trained_detector.fit import describe_left_out
+from hrdet_cli.specs.after_training import OF_TRAININGS, layers_after_training
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import validate_layers
@@ -40,9 +41,10 @@ def spec_of_checkpoint(text: str, source: str, layers: Sequence[Layer] = ()) -> 
     """The spec that a checkpoint holds as a text, changed by further layers.
 
     Raises:
-        SpecError: It is not valid, or a change is not.
+        SpecError: It is not valid, or a change is not, or has no effect after training.
     """
-    return validate_layers([Layer(source, parse_spec(text, source=source)), *layers]).spec
+    saved = Layer(source, parse_spec(text, source=source))
+    return validate_layers([saved, *layers_after_training(layers)]).spec
 
 
 def detector_of_checkpoint(
@@ -127,9 +129,13 @@ def _classes_of(
 
 
 def _changes(before: ExperimentSpec, after: ExperimentSpec) -> dict[str, Any]:
-    """The values of ``after`` that ``before`` has otherwise; None for what it has no more."""
+    """The values of ``after`` that ``before`` has otherwise; None for what it has no more.
+
+    What only a training looks at was put to its default, which nobody asked for.
+    """
     old, new = before.values_by_key(), after.values_by_key()
-    return {key: new.get(key) for key in {**old, **new} if new.get(key) != old.get(key)}
+    keys = (key for key in {**old, **new} if key not in OF_TRAININGS)
+    return {key: new.get(key) for key in keys if new.get(key) != old.get(key)}
 
 
 def _whole_number(value: object) -> int | None:

@@ -18,9 +18,10 @@ from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.runs.trained_detector.fit import describe_left_out
 from hrdet_cli.runs.weights.conventions import contradictions, preset_for
+from hrdet_cli.specs.after_training import layers_after_training
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.head import HeadSpec
-from hrdet_cli.specs.keys import leaves
+from hrdet_cli.specs.keys import is_within, leaves
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.wording import counted
@@ -54,7 +55,8 @@ def detector_of_foreign_weights(
     if preset is None and spec_file is None:
         raise SpecError([_describe_unknown(content)])
     weights_layer = Layer(source, {"model": {"weights": source}})  # not those that the preset names
-    spec = load_spec(preset=preset, spec_file=spec_file, extra_layers=[weights_layer, *layers]).spec
+    extra_layers = [weights_layer, *layers_after_training(layers)]
+    spec = load_spec(preset=preset, spec_file=spec_file, extra_layers=extra_layers).spec
     if spec.run.precision == "auto":
         spec = _in_float32(spec)
     writer, contents = recognise(content.tensors, source=source)
@@ -90,9 +92,9 @@ def _in_float32(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _asked_for(layers: Sequence[Layer], spec: ExperimentSpec) -> dict[str, Any]:
-    """The values of a spec, by dotted key, that layers set."""
-    keys = {key for layer in layers for key, _ in leaves(layer.values)}
-    return {key: value for key, value in spec.values_by_key().items() if key in keys}
+    """The values of a spec, by dotted key, that layers set, or that are in a section that they open."""
+    keys = [key for layer in layers for key, _ in leaves(layer.values, with_empty=True)]
+    return {key: value for key, value in spec.values_by_key().items() if is_within(key, keys)}
 
 
 def _describe_unknown(content: WeightsFile) -> str:

@@ -119,6 +119,13 @@ def test_a_preset_on_a_few_hundred_pictures_has_no_notes_either(tmp_path: Path, 
     assert notes_of(plan_of(tmp_path, preset=preset, train=make_annotations(205, size=size, side=side))) == {}
 
 
+def turned(annotations: CocoAnnotations, number: int) -> CocoAnnotations:
+    """The same, but so many of the pictures are portraits."""
+    sizes = annotations.sizes.copy()
+    sizes[:number] = sizes[:number, ::-1]
+    return replace(annotations, sizes=sizes)
+
+
 FEW = make_annotations(40)
 NOTES_WITHOUT_A_SETTING = (
     "validation-none",
@@ -167,8 +174,15 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "batch-large",
         "data.batch_size_per_process=64 optimisation.num_epochs=999 optimisation.schedule.drop_epochs=[]",
         {"train": FEW},
-        "a step has 64 pictures, but there are only 40 to train on, so 24 pictures of each epoch are shown "
-        "again: --set data.batch_size_per_process=10",
+        "a step has 64 pictures of one orientation, but there are only 40 to train on, so 24 pictures of "
+        "each epoch are shown again: --set data.batch_size_per_process=10",
+    ),
+    (
+        "batch-large",
+        "data.batch_size_per_process=9 optimisation.num_epochs=999 optimisation.schedule.drop_epochs=[]",
+        {"train": turned(FEW, 19)},
+        "a step has 9 pictures of one orientation, but there are only 40 to train on, so 14 pictures of "
+        "each epoch are shown again: --set data.batch_size_per_process=8",
     ),
     (
         "run-short",
@@ -310,6 +324,24 @@ def test_every_kind_of_note_has_a_case_and_a_line_in_the_documentation() -> None
     for kind in NOTE_KINDS:
         assert kind.key in {case[0] for case in CASES}
         assert f"| `{kind.key}` | {kind.title} |" in documentation
+
+
+@pytest.mark.parametrize(
+    ("num_processes", "batch_size", "cure"),
+    [
+        (8, 4, "start no more than 5 processes with --set data.batch_size_per_process=1"),
+        (40, 1, "start no more than 5 processes"),
+    ],
+)
+def test_processes_that_are_too_many_for_the_pictures_are_told(
+    tmp_path: Path, num_processes: int, batch_size: int, cure: str
+) -> None:
+    setting = f"data.batch_size_per_process={batch_size}"
+    train = make_annotations(20)
+    note = notes_of(plan_of(tmp_path, setting, train=train, num_processes=num_processes))["batch-large"]
+    assert note.endswith(f"shown again: {cure}")
+    cured = plan_of(tmp_path, "data.batch_size_per_process=1", train=train, num_processes=5)
+    assert "batch-large" not in notes_of(cured)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.runs.results import results_depend_on, results_folder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
-from hrdet_cli.specs.loading import format_spec, load_spec
+from hrdet_cli.specs.loading import format_spec, load_spec, with_settings
 from tests.tiny_network import tiny_network
 
 CPU = torch.device("cpu")
@@ -45,10 +45,10 @@ def write_foreign(path: Path, num_classes: int, *, classes: tuple[str, ...] | No
     return path
 
 
-def write_checkpoint(path: Path, *, ema: Mapping[str, Tensor] | None = None) -> Path:
+def write_checkpoint(path: Path, *settings: str, ema: Mapping[str, Tensor] | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
-        "spec": format_spec(SPEC),
+        "spec": format_spec(with_settings(SPEC, settings)),
         "class_names": ["cat", "dog"],
         "category_ids": [3, 7],
         "model": make_weights(2),
@@ -165,6 +165,39 @@ def test_a_checkpoint_is_computed_as_its_run_was_and_results_in_another_precisio
     changed = read_trained_detector(str(path), settings=["run.precision=bfloat16", "run.seed=3"])
     kept = {key for key in changed.changes if results_depend_on(key)}
     assert kept == {"run.precision"}
+
+
+def test_what_only_a_trainings_own_evaluations_have_makes_no_change_impossible(tmp_path: Path) -> None:
+    trainings_own = ("evaluation.with_loss=true", "evaluation.best_by=loss", "evaluation.patience=3")
+    path = str(write_checkpoint(tmp_path / "last.pt", *trainings_own))
+    assert read_trained_detector(path).spec.evaluation.patience == 3
+    views = "evaluation.test_time_augmentation={}"
+    changed = read_trained_detector(path, settings=[views, "evaluation.with_loss=false"])
+    assert changed.spec.evaluation.test_time_augmentation is not None
+    assert {key.split(".")[1] for key in changed.changes} == {"test_time_augmentation"}
+    assert changed.saved_spec is not None
+    assert changed.saved_spec.evaluation.with_loss
+    with pytest.raises(
+        SpecError,
+        match=r"--set evaluation\.with_loss=true: only a training looks at evaluation\.with_loss, and "
+        "nothing is trained here, so true has no effect; leave it out",
+    ):
+        read_trained_detector(path, settings=[views, "evaluation.with_loss=true"])
+
+
+def test_a_spec_file_of_a_training_describes_foreign_weights_with_test_time_augmentation(
+    tmp_path: Path,
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(format_spec(with_settings(SPEC, ["evaluation.with_loss=true"])))
+    weights = write_foreign(tmp_path / "x.pth", 80)
+    views = "evaluation.test_time_augmentation={}"
+    trained = read_trained_detector(str(weights), spec_file=spec, settings=[views])
+    assert trained.spec.evaluation.test_time_augmentation is not None
+    assert trained.changes == {
+        "evaluation.test_time_augmentation.scales_pixels": None,
+        "evaluation.test_time_augmentation.flip": True,
+    }
 
 
 def test_weights_that_lay_channels_last_on_a_gpu_are_read(tmp_path: Path) -> None:
