@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hrdet_cli.engine.data.annotation_file import without_cycle_search
-from hrdet_cli.engine.data.checking.annotations import CheckedFile, check_annotations
+from hrdet_cli.engine.data.checking.annotations import check_annotations
+from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.formats.conversion import Losses, describe_part, losses_of
@@ -158,7 +159,7 @@ def _read(source: AnnotationSource, name: str, losses: Losses) -> ReadPart:
     log = ProblemLog(num_described=1)
     with without_cycle_search():
         whole = source.read_whole(log)
-        file: CheckedFile = check_annotations(whole, log)
+        file = with_coco_boxes(check_annotations(whole, log), log, form=None)  # of another form is an error
         check_masks(file.annotations, file.pictures.sizes, log, file=source.path.name, matter=False)
     errors = {kind: count for kind, count in log.counts.items() if kind.is_error or kind.refused_with_masks}
     if errors:

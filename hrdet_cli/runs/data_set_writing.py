@@ -13,6 +13,7 @@ from hrdet_cli.engine.data.formats.voc_writing import voc_document
 from hrdet_cli.engine.data.formats.yolo import label_file_of
 from hrdet_cli.engine.data.formats.yolo_writing import data_yaml, label_text
 from hrdet_cli.engine.data.images import open_images
+from hrdet_cli.engine.data.picture_listing import looks_like_picture
 from hrdet_cli.errors import DataError
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.wording import counted, first_few
@@ -54,11 +55,13 @@ def write_yolo(
         as_polygons: Whether all lines are polygons.
 
     Raises:
-        DataError: Pictures are missing, or seen otherwise than annotated, or would have the same labels.
+        DataError: Pictures are missing, or seen otherwise than annotated, or would have the same labels or be
+            found by no reader.
     """
     for part in parts:
         name, pictures = part.described.name, part.described.pictures
         names = [picture.file_name for picture in pictures]
+        _refuse_other_endings(part, names)
         _refuse_one_name(part, [str(PurePosixPath(file_name).with_suffix("")) for file_name in names])
         yield from _place_pictures(part, folder / "images" / name, names, links=links)
         _refuse_other_sizes(part, folder / "images" / name)
@@ -96,6 +99,21 @@ def write_voc(
         listed = "".join(f"{PurePosixPath(name).stem}\n" for name in names)
         (image_sets / f"{part.described.name}.txt").write_text(listed, encoding="utf-8")
     (folder / CLASS_LIST).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+
+
+def _refuse_other_endings(part: ReadPart, names: Sequence[str]) -> None:
+    """YOLO lists no pictures: those of a folder are told by their names.
+
+    Raises:
+        DataError: Some would not be found again.
+    """
+    others = [name for name in names if not looks_like_picture(name)]
+    if others:
+        raise DataError(
+            f"{part.described.name}: {counted(len(others), 'picture')} without an ending of pictures, by "
+            f"which readers of YOLO tell them: {first_few(others)}. Rename the files, and name them so "
+            "in the annotations"
+        )
 
 
 def _refuse_other_sizes(part: ReadPart, folder: Path) -> None:

@@ -137,6 +137,46 @@ def test_a_polygon_comes_back_and_other_masks_are_counted(tmp_path: Path) -> Non
     assert _convert(sources, "voc", tmp_path / "voc").losses["masks, left out"] == 2
 
 
+def test_boxes_that_polygons_do_not_have_are_counted(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    triangle = [1.0, 1.0, 9.0, 1.0, 9.0, 7.0]
+    content["annotations"] = [
+        content["annotations"][0] | {"segmentation": [triangle], "bbox": box, "area": 24.0}
+        for box in ([1, 1, 8, 6], [1, 1, 8, 7])
+    ]
+    content["annotations"][1]["id"] = 2
+    report = _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo", as_polygons=True)
+    assert report.losses == {"boxes, which become those around their polygons": 1}
+
+
+def test_boxes_in_another_form_are_refused_as_training_refuses_them(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    width, height = (content["images"][0][key] for key in ("width", "height"))
+    shares = np.linspace(0, 0.8, 12).tolist()
+    corners = [
+        [share * width, share * height, (share + 0.2) * width, (share + 0.2) * height] for share in shares
+    ]
+    content["annotations"] = [
+        {"id": number, "image_id": 1, "category_id": 1, "bbox": box}
+        for number, box in enumerate(corners, start=1)
+    ]
+    message = r"first train.json: the boxes are no .* they are corners \[x1, y1, x2, y2\] in pixels"
+    with pytest.raises(DataError, match=message):
+        _convert(_source(tmp_path, content), "voc", tmp_path / "voc")
+    content["info"] = {"box_format": "xywh"}
+    assert _convert(_source(tmp_path, content), "voc", tmp_path / "voc").num_objects == {"train": 12}
+
+
+def test_pictures_that_a_reader_of_yolo_would_not_find_are_refused(tmp_path: Path) -> None:
+    content = _coco(tmp_path)
+    (tmp_path / "pictures" / "a.png").rename(tmp_path / "pictures" / "a")
+    content["images"][0]["file_name"] = "a"
+    with pytest.raises(DataError, match=r"1 picture without an ending of pictures, .*: a\. "):
+        _convert(_source(tmp_path, content), "yolo", tmp_path / "yolo")
+    _convert(_source(tmp_path, content), "voc", tmp_path / "voc")
+    assert "a" in load_annotations(_parts(tmp_path / "voc")["train"]).file_names
+
+
 def test_ids_that_change_and_supercategories_are_counted(tmp_path: Path) -> None:
     content = _coco(tmp_path)
     content["images"][2]["id"] = 77

@@ -12,6 +12,7 @@ from hrdet_cli.engine.data.formats.conversion import (
 
 FEWEST_CORNERS = 3
 _ROUNDING = 1e-6  # pixels
+_BOX_TOLERANCE = 0.01  # pixels: COCO's own files have two decimals
 
 
 def data_yaml(places: Mapping[str, str], class_names: Sequence[str]) -> str:
@@ -49,6 +50,7 @@ def label_text(picture: DescribedPicture, losses: Losses, *, as_polygons: bool) 
             losses["areas, which become those of their polygons"] += each.has_other_area(
                 area_of_polygon(polygon)
             )
+            losses["boxes, which become those around their polygons"] += _has_other_box(polygon, box, picture)
             lines.append(_line(each, polygon, picture))
         else:
             losses["masks, left out (--polygons writes them)"] += each.segmentation is not None
@@ -76,6 +78,16 @@ def _line(each: DescribedObject, values: Sequence[float], picture: DescribedPict
     edges = (picture.size.width, picture.size.height)
     shares = (min(max(value / edges[place % 2], 0.0), 1.0) for place, value in enumerate(values))
     return " ".join([str(each.label), *map(repr, shares)]) + "\n"
+
+
+def _has_other_box(polygon: Sequence[float], box: Sequence[float], picture: DescribedPicture) -> bool:
+    """Whether the box around a polygon, as far as it is in the picture, is another one than its object's."""
+    for axis, edge in enumerate((picture.size.width, picture.size.height)):
+        inside = [min(max(value, 0), edge) for value in polygon[axis::2]]
+        ends = box[axis], box[axis] + box[axis + 2]
+        if max(abs(min(inside) - ends[0]), abs(max(inside) - ends[1])) > _BOX_TOLERANCE:
+            return True
+    return False
 
 
 def _polygon_of(each: DescribedObject, box: Sequence[float], losses: Losses) -> Sequence[float]:
