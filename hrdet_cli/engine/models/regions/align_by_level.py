@@ -1,7 +1,8 @@
 """RoIAlign level by level: regions are sorted by level, which waits for the device.
 
-A CPU makes each level's regions of matrix products; torchvision's kernels are what other programs have, and
-serve on a GPU without Triton.
+A CPU makes each level's regions of matrix products, but cuts them out of narrow levels by torchvision's
+kernel, which takes less time there. torchvision's kernels are what other programs have, and serve on a GPU
+without Triton.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,10 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.regions.align_matrices import cut_regions, spread_regions
 from hrdet_cli.engine.torchvision_operators import roi_align, roi_align_backward
+
+_MIN_CHANNELS_OF_MATRICES = 96
+"""With fewer, the two products of a region take longer than its samples one by one, as
+``tests/benchmarks/region_align.py --kernels`` measures it. On the way back they never do."""
 
 
 def pool_regions(
@@ -31,7 +36,7 @@ def pool_regions(
     """
     _refuse_ends(ends, margin)
     rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
-    cut = roi_align if levels[0].is_cuda or torch.compiler.is_exporting() else cut_regions
+    cut = cut_regions if _is_cut_by_matrices(levels[0]) else roi_align
     pooled = [
         cut(
             level.to(rois.dtype),
@@ -82,6 +87,11 @@ def pool_regions_backward(
         for shape, stride, own in zip(shapes, strides, rows, strict=True)
     ]
     return [of_level.to(gradient.dtype) for of_level in of_levels]
+
+
+def _is_cut_by_matrices(level: Tensor) -> bool:
+    is_wide = level.shape[1] >= _MIN_CHANNELS_OF_MATRICES
+    return is_wide and not (level.is_cuda or torch.compiler.is_exporting())
 
 
 def _refuse_ends(ends: Tensor | None, margin: int) -> None:
