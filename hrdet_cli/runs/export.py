@@ -20,6 +20,7 @@ from hrdet_cli.runs.hub_folder.facts import facts_of
 from hrdet_cli.runs.hub_folder.folder import refuse_if_taken, write_hub_folder
 from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder, write_bytes
 from hrdet_cli.runs.progress import WorkProgress
+from hrdet_cli.runs.results import changes_with_effect
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.weights.conventions import unlike_mmdetection
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -142,9 +143,10 @@ def _export_hub_folder(out: Path, trained: TrainedDetector, detector: Detector) 
     num_bytes = write_hub_folder(out, facts, tensors, _header(trained))
     notices = list(trained.notices)
     if facts.metrics is None:
+        settings = " with the same --set" if changes_with_effect(trained) else ""
         notices.append(
-            "nobody has evaluated these very weights, so the card has no results: run hrdet eval first, then "
-            "export again"
+            "nobody has evaluated these very weights with this spec, so the card has no results: run hrdet "
+            f"eval{settings} first, then export again"
         )
     notices.append(
         f"{out / 'README.md'} says no licence; add it, and what else you know, before you publish it"

@@ -95,8 +95,13 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
         images=part.located.images,
         fingerprint=part.annotations.fingerprint,
         num_pictures=len(part.annotations),
-        changes={key: value for key, value in trained.changes.items() if results_depend_on(key)},
+        changes=changes_with_effect(trained),
     )
+
+
+def changes_with_effect(trained: TrainedDetector) -> dict[str, Any]:
+    """What the command line changed in the spec of a detector's weights and results depend on."""
+    return {key: value for key, value in trained.changes.items() if results_depend_on(key)}
 
 
 def results_depend_on(key: str) -> bool:

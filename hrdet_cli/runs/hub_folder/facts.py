@@ -1,12 +1,13 @@
 """What is known of a trained detector, for its card."""
 
+import glob
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrdet_cli.runs.results import MADE_FROM, results_folder
+from hrdet_cli.runs.results import MADE_FROM, changes_with_effect, results_folder
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS, METRICS, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
@@ -19,7 +20,8 @@ class DetectorFacts:
     Attributes:
         trained: The detector.
         num_parameters: Elements of its parameters.
-        metrics: An evaluation of these very weights, as ``metrics.json`` has it; None where there is none.
+        metrics: An evaluation of these very weights with this very spec, as ``metrics.json`` has it; None
+            where there is none.
         record: What its run wrote down; None of weights without a run.
     """
 
@@ -44,26 +46,33 @@ def run_folder_of(trained: TrainedDetector) -> RunFolder | None:
 
 
 def _metrics_of(trained: TrainedDetector, folder: RunFolder | None) -> dict[str, Any] | None:
-    """An evaluation of these weights, unchanged; without paths that say where somebody's files lie."""
+    """An evaluation of these weights with this spec; without paths that say where somebody's files lie."""
+    changes = json.loads(json.dumps(changes_with_effect(trained)))
     for file in _places_of_metrics(trained, folder):
         document = _read(file)
         made_from = document.get(MADE_FROM)
         if (
             isinstance(made_from, dict)
             and made_from.get("step") == trained.step
-            and not made_from.get("changes")
+            and (made_from.get("changes") or {}) == changes
         ):
-            return {**document, MADE_FROM: _without_folders(made_from)}
+            return {**document, MADE_FROM: _as_published(made_from)}
     return None
 
 
 def _places_of_metrics(trained: TrainedDetector, folder: RunFolder | None) -> Iterator[Path]:
-    yield results_folder(trained, "eval") / METRICS
+    """Where results may be; of a run those on its validation data first, then on others, by their names."""
+    own = results_folder(trained, "eval")
+    yield own / METRICS
     if trained.file is not None and trained.file.name == HUB_WEIGHTS:
         yield trained.file.with_name(METRICS)
-    if folder is not None and trained.step is not None:
+    if folder is None:
+        return
+    if trained.step is not None:
         is_average = trained.name.endswith("-ema")
         yield (folder.ema_evaluation if is_average else folder.evaluation) / METRICS
+    for ending in ("changed*", "on-*"):
+        yield from sorted(folder.path.glob(f"{glob.escape(own.name)}-{ending}/{METRICS}"))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -74,6 +83,7 @@ def _read(file: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _without_folders(made_from: Mapping[str, Any]) -> dict[str, Any]:
+def _as_published(made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """With names of files in place of paths; what was changed in the spec is so in the one beside it."""
     names = {key: Path(str(made_from[key])).name for key in ("annotations", "images") if made_from.get(key)}
-    return {**made_from, **names, "weights": HUB_WEIGHTS}
+    return {**made_from, **names, "weights": HUB_WEIGHTS, "changes": {}}

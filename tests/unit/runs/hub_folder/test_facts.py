@@ -1,0 +1,75 @@
+"""What is known of a trained detector beside its weights."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hrdet_cli.runs.hub_folder.facts import facts_of
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+from hrdet_cli.specs.loading import load_spec
+
+STEP = 12
+SCALE = {"evaluation.scale_pixels": (96, 64)}
+
+
+@pytest.fixture
+def best(tmp_path: Path) -> TrainedDetector:
+    """The best checkpoint of a run."""
+    spec = load_spec(preset="demo").spec
+    return TrainedDetector(
+        source=str(tmp_path),
+        file=tmp_path / "checkpoints" / "best.pt",
+        name="best",
+        spec=spec,
+        class_names=("cat",),
+        category_ids=(1,),
+        weights={},
+        is_of_run=True,
+        saved_spec=spec,
+        changes={},
+        step=STEP,
+    )
+
+
+def write_metrics(
+    run: Path, folder: str, *, step: int = STEP, changes: Mapping[str, Any] | None = None
+) -> None:
+    made_from = {"step": step, "changes": changes or {}, "annotations": f"/home/me/{folder}.json"}
+    (run / folder).mkdir()
+    (run / folder / "metrics.json").write_text(json.dumps({"made_from": made_from}))
+
+
+def evaluated_on(trained: TrainedDetector) -> str | None:
+    """The folder of the evaluation that the card would have."""
+    metrics = facts_of(trained, num_parameters=0).metrics
+    return None if metrics is None else metrics["made_from"]["annotations"].removesuffix(".json")
+
+
+def test_results_are_of_the_spec_that_is_exported(best: TrainedDetector, tmp_path: Path) -> None:
+    changed = replace(best, changes=SCALE)
+    write_metrics(tmp_path, "eval-best")
+    assert evaluated_on(best) == "eval-best"
+    assert evaluated_on(changed) is None
+    assert evaluated_on(replace(best, changes={"run.device": "cpu"})) == "eval-best", (
+        "no result depends on it"
+    )
+    write_metrics(tmp_path, "eval-best-changed", changes={"model.head.nms_iou": 0.6})
+    write_metrics(tmp_path, "eval-best-changed-2", changes=SCALE)
+    assert evaluated_on(changed) == "eval-best-changed-2"
+    metrics = facts_of(changed, num_parameters=0).metrics
+    assert metrics is not None
+    assert metrics["made_from"]["changes"] == {}, "the spec beside it has them"
+
+
+def test_a_run_without_validation_data_has_results_on_others(best: TrainedDetector, tmp_path: Path) -> None:
+    write_metrics(tmp_path, "eval-best-ema-on-test")
+    write_metrics(tmp_path, "eval-best-on-old", step=STEP - 1)
+    assert evaluated_on(best) is None
+    write_metrics(tmp_path, "eval-best-on-test")
+    assert evaluated_on(best) == "eval-best-on-test"
+    write_metrics(tmp_path, "evaluation")
+    assert evaluated_on(best) == "evaluation", "its own data go first"
