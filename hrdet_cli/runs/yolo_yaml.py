@@ -59,6 +59,8 @@ class YoloYaml:
         place = Path(os.path.normpath(self.root / written))
         if _is_there(place):
             return place, []
+        if "\\" in written:  # as Windows writes it
+            return self._find(split, written.replace("\\", "/"))
         if written.startswith("../"):  # as Roboflow writes it, and ultralytics takes it
             beside = Path(os.path.normpath(self.root / written.removeprefix("../")))
             if _is_there(beside):
@@ -114,9 +116,10 @@ def _root_of(path: Path, values: Mapping[Any, Any]) -> Path:
         return folder
     if not isinstance(written, str):
         raise DataError(f"{path}: path is {shown(written)}; expected a folder")
-    for root in (folder / written, Path.cwd() / written):
-        if _is_there(root) and root.is_dir():
-            return Path(os.path.normpath(root))
+    for spelt in (written, written.replace("\\", "/")):  # as Windows writes it
+        for root in (folder / spelt, Path.cwd() / spelt):
+            if _is_there(root) and root.is_dir():
+                return Path(os.path.normpath(root))
     where = (
         written if Path(written).is_absolute() else f"{written}, from {folder} as from the current folder,"
     )
@@ -142,7 +145,7 @@ def _names_of(path: Path, values: Mapping[Any, Any]) -> tuple[str, ...]:
         )
     if (wrong := [name for name in names if type(name) not in (str, int)]) != []:
         raise DataError(f"{path}: names has {shown(wrong[0])}; expected texts")
-    if values.get("nc", len(names)) != len(names):
+    if values.get("nc") not in (None, len(names)):
         raise DataError(f"{path}: nc is {shown(values['nc'])}, but names has {len(names)}")
     return tuple(map(str, names))
 

@@ -72,7 +72,8 @@ class FolderImages:
     def _file_names(self) -> FileNames:
         """All files; only asked for where one is missing."""
         if self._known is None:
-            self._known = FileNames((file, file) for file in _files_under(self._root))
+            files = list_files(self._root, [])
+            self._known = FileNames((file, file) for file in files if (self._root / file).is_file())
         return self._known
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,8 +103,26 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _files_under(root: Path) -> Iterator[str]:
-    """Paths of the files in a folder and its subfolders, relative to it."""
-    for folder, _, files in os.walk(root):
-        inner = Path(folder).relative_to(root)
-        yield from ((inner / file).as_posix() for file in files if (Path(folder) / file).is_file())
+def list_files(root: Path, unreadable: list[str]) -> Iterator[str]:
+    """Paths of all but folders in a folder and its subfolders, relative to it.
+
+    Links to folders are followed at last, where these are not listed already: so nothing comes twice, and no
+    link leads in a circle.
+
+    Args:
+        root: The folder.
+        unreadable: Gets the folders that cannot be looked into.
+    """
+    seen: set[str] = set()
+    starts = [root]
+    for start in starts:  # of which there get more
+        for name, inner, files in os.walk(
+            start, onerror=lambda error: unreadable.append(str(error.filename))
+        ):
+            folder, real = Path(name), os.path.realpath(name)
+            if real in seen:
+                inner.clear()
+                continue
+            seen.add(real)
+            starts += [folder / link for link in sorted(inner) if (folder / link).is_symlink()]
+            yield from ((folder.relative_to(root) / file).as_posix() for file in files)

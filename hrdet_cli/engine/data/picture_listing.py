@@ -1,6 +1,5 @@
 """Which files of a folder or an archive are pictures, as far as their names tell."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from hrdet_cli.engine.data.folder_images import list_files
 from hrdet_cli.engine.data.zip_images import list_members
 
 _NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
@@ -33,13 +33,14 @@ class PictureListing:
 
 
 def list_pictures(root: Path) -> PictureListing:
-    """List the pictures in a folder and its subfolders, or in an archive; opens none of them."""
+    """List the pictures in a folder and its subfolders, or in an archive; opens none of them.
+
+    Args:
+        root: Folder or archive; links to folders count as subfolders, as `list_files` follows them.
+    """
     unreadable: list[str] = []
     if root.is_dir():
-        walk = os.walk(root, onerror=lambda error: unreadable.append(str(error.filename)))
-        files = [
-            (Path(folder).relative_to(root) / file).as_posix() for folder, _, some in walk for file in some
-        ]
+        files = list(list_files(root, unreadable))
     else:
         files = [info.filename for info in list_members(root) if info.filename]
     names = sorted({name for name in files if looks_like_picture(name)})

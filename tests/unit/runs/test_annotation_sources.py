@@ -108,6 +108,13 @@ def test_a_path_that_roboflow_writes_one_folder_too_high_is_found_and_told(yolo:
     )
 
 
+def test_paths_of_windows_and_a_number_of_classes_that_is_left_open_are_read(yolo: Path) -> None:
+    (yolo / "data.yaml").write_bytes(
+        b"\xef\xbb\xbfpath: .\\images\r\ntrain: .\\train\r\nnames: [a]\r\nnc:\r\n"
+    )
+    assert read_yolo_yaml(yolo / "data.yaml").part("train").places == (yolo / "images" / "train",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

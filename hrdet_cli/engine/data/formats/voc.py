@@ -14,6 +14,7 @@ from hrdet_cli.engine.data.annotation_values import FILE_NAME, NAME, Kind
 from hrdet_cli.engine.data.checking.annotations import JsonFile
 from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.formats.reading import Reading
+from hrdet_cli.engine.data.formats.text_lines import lines_of
 from hrdet_cli.engine.data.formats.voc_reading import read_documents
 from hrdet_cli.engine.data.formats.voc_xml import VocPicture, read_voc_xml
 from hrdet_cli.engine.data.places import Place
@@ -93,7 +94,7 @@ class VocPart:
         names = [path.stem for path in self._documents()]
         if self.image_set is not None:
             names = _lines_of(self.image_set, FILE_NAME)
-            if any(len(name.split()) > 1 and name.split()[-1] in ("-1", "0", "1") for name in names):
+            if any(map(self._is_of_one_class, names)):
                 raise DataError(
                     f"{self.image_set}: is the image set of one class, with a number behind each name; give "
                     "that of all classes."
@@ -107,6 +108,11 @@ class VocPart:
         what = f"reading annotations of {self.path.name}"
         files = each(names, what, num_in_all=len(names), unit="files")
         return {name: _bytes_of(self.documents / f"{name}.xml") for name in files}
+
+    def _is_of_one_class(self, name: str) -> bool:
+        """Whether a line of an image set has a number behind the name, which is not part of it."""
+        has_number = len(words := name.split()) > 1 and words[-1] in ("-1", "0", "1")
+        return has_number and not (self.documents / f"{name}.xml").exists()
 
     def _class_names(self, documents: Mapping[str, VocPicture | str]) -> list[str]:
         """In the order of the labels.
@@ -173,10 +179,10 @@ def _lines_of(path: Path, kind: Kind) -> list[str]:
         DataError: It cannot be read, or has a line of another kind.
     """
     try:
-        text = (_bytes_of(path) or b"").decode("utf-8-sig")
+        all_lines = lines_of(_bytes_of(path) or b"")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8 (byte {error.start:,})") from error
-    lines = {number: line.strip() for number, line in enumerate(text.split("\n"), start=1) if line.strip()}
+    lines = {number: line.strip() for number, line in enumerate(all_lines, start=1) if line.strip()}
     for number, line in lines.items():
         if not kind.is_valid(line):
             raise DataError(f"{path}: line {number}: {line!r:.60}; expected {kind.expected}")

@@ -24,6 +24,7 @@ from hrdet_cli.engine.data.checking.problems import (
 )
 from hrdet_cli.engine.data.formats.picture_headers import read_sizes
 from hrdet_cli.engine.data.formats.reading import Fault, OutlinedEntry, Reading
+from hrdet_cli.engine.data.formats.text_lines import lines_of
 from hrdet_cli.engine.data.formats.yolo_lines import FaultyLine, read_lines
 from hrdet_cli.engine.data.picture_listing import list_pictures
 from hrdet_cli.engine.data.places import Place
@@ -160,6 +161,11 @@ class YoloPart:
             DataError: There is none.
         """
         if all(text is None for text in texts):
+            if not os.path.lexists(pictures[0]):
+                raise DataError(
+                    f"{self.path}: {self.split} lists {pictures[0]}, which is not there, nor any label file. "
+                    "In a list, paths that begin with ./ start where it lies, others at the current folder."
+                )
             raise DataError(
                 f"{self.path}: none of the {counted(len(pictures), 'picture')} of {self.split} has a label "
                 f"file. {pictures[0]} would have {label_paths[0]}: labels lie in a folder 'labels' beside "
@@ -246,7 +252,7 @@ def _listed(place: Path) -> list[Path]:
     """
     text = _bytes_of(str(place))
     try:
-        lines = (text or b"").decode().splitlines()
+        lines = lines_of(text or b"")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{place} is no text in UTF-8; a part is a folder, or a text with a picture a line"
@@ -254,7 +260,11 @@ def _listed(place: Path) -> list[Path]:
     names = [line.strip() for line in lines if line.strip()]
     if odd := [name for name in names if not is_showable(name)]:
         raise DataError(f"{place}: {odd[0]!r:.60} is no path of a picture")
-    return [
-        Path(os.path.normpath((place.parent if name.startswith("./") else Path.cwd()) / name))
-        for name in names
-    ]
+    return [_listed_path(place, name) for name in names]
+
+
+def _listed_path(place: Path, name: str) -> Path:
+    """Where a line of a text leads; Windows writes backslashes between folders."""
+    path = Path(os.path.normpath((place.parent if name.startswith("./") else Path.cwd()) / name))
+    is_of_windows = "\\" in name and not path.exists()
+    return _listed_path(place, name.replace("\\", "/")) if is_of_windows else path

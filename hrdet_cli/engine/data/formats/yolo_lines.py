@@ -11,6 +11,7 @@ from hrdet_cli.engine.data.checking.problems import (
     ProblemKind,
 )
 from hrdet_cli.engine.data.formats.reading import COORDINATE_DECIMALS, OutlinedEntry
+from hrdet_cli.engine.data.formats.text_lines import lines_of
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.wording import shortened
 
@@ -67,7 +68,7 @@ def read_lines(text: bytes, size: Size, *, num_classes: int) -> Iterator[ObjectL
         ValueError: They are no text.
     """
     try:
-        lines = text.decode("utf-8-sig").split("\n")
+        lines = lines_of(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"is no text in UTF-8 (byte {error.start:,})") from error
     return (

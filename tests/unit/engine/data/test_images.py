@@ -193,6 +193,18 @@ def test_a_member_without_a_name_is_told_and_harms_no_other(tmp_path: Path) -> N
     assert source.notes() == [f"{path}: 1 member without a name; nothing reads them"]
 
 
+def test_linked_folders_are_listed_once_whatever_circles_they_make(tmp_path: Path) -> None:
+    root, other = tmp_path / "images", tmp_path / "other"
+    for folder in (root / "a", other):
+        folder.mkdir(parents=True)
+        (folder / "1.jpg").touch()
+    (root / "again").symlink_to(root / "a")
+    (root / "linked").symlink_to(other)
+    (other / "back").symlink_to(root)
+    (other / "more").symlink_to(root / "a")
+    assert list_pictures(root).names == ["a/1.jpg", "linked/1.jpg"]
+
+
 def test_a_symbolic_link_in_an_archive_is_called_what_it_is(tmp_path: Path) -> None:
     member = zipfile.ZipInfo("a.jpg")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16

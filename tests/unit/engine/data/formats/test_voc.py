@@ -137,6 +137,12 @@ def test_an_image_set_that_cannot_be_meant_is_refused(tmp_path: Path, image_set:
         load_annotations(part)
 
 
+def test_a_name_may_end_in_a_number(tmp_path: Path) -> None:
+    document = _document(_object("dog", (1, 1, 9, 9)))
+    part = _part(tmp_path, {"frame 1": document, "frame 2": document}, "frame 1\r\nframe 2\r\n")
+    assert load_annotations(part).file_names.tolist() == ["frame 1.jpg", "frame 2.jpg"]
+
+
 def test_a_document_without_a_size_has_its_pictures(tmp_path: Path) -> None:
     texts = {"a": _document(_object("dog", (1, 1, 9, 9)), size=""), "b": _document()}
     part = _part(tmp_path, texts)

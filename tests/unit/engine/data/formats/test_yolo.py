@@ -52,6 +52,30 @@ def test_a_picture_without_a_label_file_has_no_objects_and_is_told(tmp_path: Pat
     assert "1 picture of train without a label file: taken for pictures without objects" in found.notes
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    # In one line, three boxes of classes that are shares would be a polygon.
+    part = _part(tmp_path, {"a.png": ""})
+    text = end.join(["\ufeff0 0.5 0.5 0.2 0.2", "1 0.5 0.5 0.4 0.4", "0 0.2 0.2 0.1 0.1", ""])
+    (tmp_path / "labels" / "a.txt").write_bytes(text.encode())
+    assert load_annotations(part).labels.tolist() == [0, 1, 0]
+    (tmp_path / "list.txt").write_bytes(f"\ufeff./images/a.png{end}".encode())
+    listed = YoloPart(part.path, "train", (tmp_path / "list.txt",), NAMES)
+    assert load_annotations(listed).file_names.tolist() == ["a.png"]
+
+
+def test_a_list_of_windows_and_a_picture_that_is_not_there(tmp_path: Path) -> None:
+    part = _part(tmp_path, {"a.png": "0 0.5 0.5 0.2 0.2"})
+    (tmp_path / "list.txt").write_text(".\\images\\a.png\r\n")
+    listed = YoloPart(part.path, "train", (tmp_path / "list.txt",), NAMES)
+    assert load_annotations(listed).file_names.tolist() == ["a.png"]
+    (tmp_path / "list.txt").write_text("images/a.png\n")
+    with pytest.raises(
+        DataError, match=r"train lists .*images/a\.png, which is not there, nor any label file"
+    ):
+        load_annotations(listed)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
