@@ -66,6 +66,7 @@ def train(
         run = yield from prepare_run(loaded, folder, lock, launch, stop_asked)
         started = time.perf_counter()
         stacks = STACKS.kept_in(folder.stacks_file(current_world().rank))
+        was_stopped = False
         try:
             with stacks, run.loader, run.metrics, run.trackers, run.writer:
                 for event in _work(run):
@@ -74,13 +75,16 @@ def train(
                         if isinstance(event, StepReport):
                             yield from run.save(folder.last_checkpoint)
                         yield from _end(run, "stopped")
-                        yield RunStopped(folder.path, run.trainer.step)
-                        return
+                        was_stopped = True
+                        break
         except HrdetError as error:
             _end_with_error(run, error)
             raise
         seconds = time.perf_counter() - started
         yield from map(Notice, run.trackers.untold_failures())
+        if was_stopped:
+            yield RunStopped(folder.path, run.trainer.step)
+            return
         yield from _end(run, "finished")
         yield RunFinished(folder.path, run.best.best_by, run.best.chosen, seconds)
 

@@ -21,6 +21,8 @@ from hrdet_cli.specs.spec_text import parse_spec
 
 _NOTE = "note: "
 """What lines of a run's log begin with that the user should know."""
+_HEADING = "--- "
+"""What the first line of each launch begins with; its time follows."""
 _MOST_LOG_BYTES = 64_000_000
 
 
@@ -134,6 +136,7 @@ def read_story(folder: RunFolder) -> RunStory:
     folder.require()
     spec_text = folder.read_spec()
     record = folder.read_record() or RunRecord()
+    launches = _launches(record)
     evaluations = {weights: folder.evaluation_of(weights) for weights in ("raw", "ema")}
     last = {weights: _read_evaluation(path / METRICS) for weights, path in evaluations.items()}
     best = {weights: _read_evaluation(path / BEST_METRICS) for weights, path in evaluations.items()}
@@ -141,12 +144,12 @@ def read_story(folder: RunFolder) -> RunStory:
         folder=folder,
         spec=_parse_spec(spec_text),
         spec_text=spec_text,
-        launches=_launches(record),
+        launches=launches,
         record=record,
         history=read_history(folder.metrics_file) if folder.metrics_file.is_file() else None,
         last={weights: found for weights, found in last.items() if found is not None},
         best={weights: found for weights, found in best.items() if found is not None},
-        notes=_notes_of_log(folder.logs / "rank-0.log"),
+        notes=_notes_of_log(folder.logs / "rank-0.log", since=launches[0].started if launches else None),
     )
 
 
@@ -168,11 +171,26 @@ def _read_evaluation(file: Path) -> EvaluationFile | None:
     return None
 
 
-def _notes_of_log(file: Path) -> list[str]:
-    """What its lines say that begin so; nothing where it is on another node."""
+def _notes_of_log(file: Path, *, since: str | None) -> list[str]:
+    """What its lines say that begin so; nothing where it is on another node.
+
+    Args:
+        file: A log, which is added to, also by a run that takes the place of another one.
+        since: When the run began, in ISO 8601 by UTC; what was logged before its launch is another run's.
+            None where nobody says.
+    """
     try:
         with file.open("rb") as log:
             lines = log.read(_MOST_LOG_BYTES).decode("utf-8", errors="replace").splitlines()
     except OSError:
         return []
+    if since is not None:
+        lines = lines[_first_line(lines, since.replace("T", " ")) :]
     return list(dict.fromkeys(line.removeprefix(_NOTE) for line in lines if line.startswith(_NOTE)))
+
+
+def _first_line(lines: Sequence[str], began: str) -> int:
+    """The heading of the last launch until a time; the first line where there is none."""
+    headings = [number for number, line in enumerate(lines) if line.startswith(_HEADING)]
+    times = {number: lines[number].removeprefix(_HEADING)[: len(began)] for number in headings}
+    return max((number for number in headings if times[number] <= began), default=0)

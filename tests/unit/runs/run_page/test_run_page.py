@@ -173,6 +173,18 @@ def test_what_the_user_should_know_is_told_once(folder: RunFolder) -> None:
     assert broken.summary == "1 picture that could not be read, so that others took their places"
 
 
+def test_notes_of_a_run_that_was_here_before_are_not_this_one_s(folder: RunFolder) -> None:
+    started = "2026-11-30 01:59:"
+    (folder.logs / "rank-0.log").write_text(
+        f"--- {started}01+00:00 hrdet train --preset other\nnote: replaced\n"
+        f"--- {started}25+00:00 hrdet train --preset demo --overwrite\nnote: its own\n"
+        f"--- {started}59+00:00 hrdet train --resume\nnote: goes on\n"
+    )
+    assert read_story(folder).notes == ["its own", "goes on"]
+    folder.record_file.unlink()
+    assert read_story(folder).notes == ["replaced", "its own", "goes on"], "nobody says when it began"
+
+
 def test_starts_have_their_commands_and_machines(folder: RunFolder) -> None:
     page = page_of(folder)
     table = table_of(page, "Where it ran", "Starts")
