@@ -20,13 +20,14 @@ from torch import Tensor
 
 from hrdet_cli.engine.data.jpeg_damage import damage_of_jpeg
 from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS, unlimited_pillow
+from hrdet_cli.engine.data.true_sizes import ON_THEIR_SIDE
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 
 _JPEG_START = b"\xff\xd8\xff"
 _EXIF_MARKER = b"\xff\xe1"  # of APP1, EXIF's or XMP's; pixels never have these bytes next to each other
-_UPRIGHT, _IN_PLACE, _ON_THEIR_SIDE = 1, (2, 3, 4), (5, 6, 7, 8)  # orientations
+_UPRIGHT, _IN_PLACE = 1, (2, 3, 4)  # orientations
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
 _PLAIN_COLOURS = ("YCbCr", "Gray")
@@ -132,7 +133,7 @@ def _decode_plain_jpeg(data: bytes, expected: Size | None, max_pixels: int) -> N
             return None
         stored = Size(height, width)
         orientation = _orientation_of(data, may_be_broken=stored == expected)
-        turned = Size(width, height) if orientation in _ON_THEIR_SIDE else stored
+        turned = Size(width, height) if orientation in ON_THEIR_SIDE else stored
         if expected == stored != turned:
             orientation = _UPRIGHT
         elif expected not in (None, turned):
