@@ -8,6 +8,7 @@ import typer
 
 from hrdet_cli.cli.display.console import quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_data
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -61,6 +62,10 @@ def benchmark_pad(
 ) -> None:
     """Measure what padding policies cost on your pictures and device, and say which to take."""
     quieten(quiet)
+    loaded = load_from_options(
+        preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
+    )
+    refuse_missing_data(loaded.spec.data, ("train",))
     load_torch()
     from hrdet_cli.cli.display.padding import draw_comparison
     from hrdet_cli.cli.display.progress import drive_work
@@ -69,9 +74,6 @@ def benchmark_pad(
     from hrdet_cli.runs.output_files import refuse_unwritable_folder, write_json
     from hrdet_cli.runs.run_time.compared_paddings import COMPARISON_FILE
 
-    loaded = load_from_options(
-        preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
-    )
     if out is not None:
         refuse_unwritable_folder(out, option="--out")
     comparison = drive_work(

@@ -9,6 +9,7 @@ import typer
 
 from hrdet_cli.cli.display.console import quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_data, refuse_missing_file, refuse_missing_source
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from hrdet_cli.engine.data.box_forms import BoxForm
-    from hrdet_cli.runs.data_report import DataReport
+    from hrdet_cli.runs.check_data.report import DataReport
     from hrdet_cli.runs.progress import WorkProgress
 
 
@@ -111,22 +112,12 @@ def check_data(
     processes may be opened, 130 Ctrl-C.
     """
     quieten(quiet)
-    load_torch()
-    from hrdet_cli.cli.display.check_data import print_report
-    from hrdet_cli.cli.display.progress import drive_work
-    from hrdet_cli.runs.annotation_sources import recognise
-    from hrdet_cli.runs.check_data import CheckOptions, check_experiment, check_file
+    from hrdet_cli.runs.check_data.options import CheckOptions
 
-    if no_open and num_workers is not None:
-        raise SpecError(["--workers is about opening pictures, and --no-open opens none: give one of them"])
-    options = CheckOptions(
-        opens_pictures=not no_open,
-        num_workers=num_workers,
-        num_shown=num_shown or None,
-        box_form=_box_form(box_form),
-    )
+    refuse_missing_source(annotations, images)
     names_experiment = any((preset, spec_file, settings, train_data, val_data))
     if suspects is not None:
+        refuse_missing_file(suspects, "name the list that `hrdet eval --report` writes beside the page")
         _refuse_options_of_checks(
             {
                 "--fix-out": fix_out,
@@ -138,24 +129,47 @@ def check_data(
         )
         _go_through(suspects, annotations, images, split=split, num_shown=num_shown or None, as_json=as_json)
         return
-    check: Generator[WorkProgress, None, DataReport]
+    if names_experiment == (annotations is not None):
+        raise SpecError(["give SOURCE, or an experiment with --preset or --spec"])
+    if no_open and num_workers is not None:
+        raise SpecError(["--workers is about opening pictures, and --no-open opens none: give one of them"])
+    options = CheckOptions(
+        opens_pictures=not no_open,
+        num_workers=num_workers,
+        num_shown=num_shown or None,
+        box_form=_box_form(box_form),
+    )
     if annotations is not None:
-        if names_experiment:
-            raise SpecError(["give SOURCE, or an experiment with --preset or --spec"])
-        if images is None and (no_open or num_workers is not None) and recognise(annotations) is None:
-            option = "--no-open" if no_open else "--workers"
-            raise SpecError([f"{option} is about pictures: name their folder or .zip too, as JSON IMAGES"])
+        _refuse_options_of_pictures(annotations, images, no_open=no_open, num_workers=num_workers)
+        load_torch()
+        from hrdet_cli.runs.check_data.checking import check_file
+
         check = check_file(annotations, images, options, split=split, fix_out=fix_out)
     else:
         _refuse_options_of_one_file(fix_out=fix_out, split=split, box_form=box_form)
-        if not names_experiment:
-            raise SpecError(["give SOURCE, or an experiment with --preset or --spec"])
         loaded = load_from_options(
             preset=preset, spec_file=spec_file, settings=settings, train_data=train_data, val_data=val_data
         )
+        refuse_missing_data(loaded.spec.data, ("train", "val"))
+        load_torch()
+        from hrdet_cli.runs.check_data.checking import check_experiment
+
         head = loaded.spec.model.head
         options = replace(options, masks_matter=head.has_masks, num_labels=head.num_labels)
         check = check_experiment(loaded.spec, options)
+    _report(check, as_json=as_json)
+
+
+def _report(check: "Generator[WorkProgress, None, DataReport]", *, as_json: bool) -> None:
+    """Check, and show what was found.
+
+    Raises:
+        DataError: No cleaned file could be made.
+        typer.Exit: The data have errors.
+    """
+    from hrdet_cli.cli.display.check_data import print_report
+    from hrdet_cli.cli.display.progress import drive_work
+
     report = drive_work(check)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
@@ -165,6 +179,17 @@ def check_data(
         raise DataError(report.why_not_cleaned)
     if report.num_errors:
         raise typer.Exit(DataError.exit_code)
+
+
+def _refuse_options_of_pictures(
+    annotations: Path, images: Path | None, *, no_open: bool, num_workers: int | None
+) -> None:
+    """Options about pictures are for annotations whose pictures are known."""
+    from hrdet_cli.runs.annotation_sources import recognise
+
+    if images is None and (no_open or num_workers is not None) and recognise(annotations) is None:
+        option = "--no-open" if no_open else "--workers"
+        raise SpecError([f"{option} is about pictures: name their folder or .zip too, as JSON IMAGES"])
 
 
 def _refuse_options_of_checks(given: "Mapping[str, object | None]") -> None:
@@ -190,6 +215,7 @@ def _go_through(
     num_shown: int | None,
     as_json: bool,
 ) -> None:
+    load_torch()
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.cli.display.suspects import print_review
     from hrdet_cli.runs.suspect_review import review_suspects

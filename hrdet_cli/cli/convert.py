@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hrdet_cli.cli.display.console import quieten, stdout_console
+from hrdet_cli.cli.given_paths import refuse_missing_source
 from hrdet_cli.cli.options import JsonOption, QuietOption
 from hrdet_cli.errors import SpecError
 
@@ -127,6 +128,8 @@ def _sources(
     from hrdet_cli.runs.annotation_sources import find_parts, recognise
     from hrdet_cli.runs.yolo_yaml import SPLITS
 
+    for annotations, pictures in ((source, images), *more.values()):
+        refuse_missing_source(annotations, pictures)
     for name, (json_file, pictures) in more.items():
         if pictures is not None and json_file is None:
             raise SpecError([f"--{name}-images goes with --{name} JSON"])

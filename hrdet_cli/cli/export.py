@@ -10,6 +10,7 @@ import typer
 
 from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_detector, refuse_missing_file
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -69,6 +70,9 @@ def export(
     An ONNX model is compared with the detector before it is written; exit code 1 if they find other things.
     """
     quieten(quiet)
+    refuse_missing_detector(source, use_ema=use_ema, spec_file=spec_file, classes=classes)
+    if check_picture is not None:
+        refuse_missing_file(check_picture, "give a picture that the detector finds something in")
     load_torch()
     from hrdet_cli.cli.display.export import print_export
     from hrdet_cli.cli.display.progress import drive_work

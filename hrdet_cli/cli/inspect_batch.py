@@ -10,6 +10,7 @@ import typer
 
 from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_data, refuse_missing_file
 from hrdet_cli.cli.options import (
     JsonOption,
     PresetOption,
@@ -66,15 +67,15 @@ def inspect_batch(
     Writes a sheet for each batch, one with the pictures at every scale, and index.html with all of it.
     """
     quieten(quiet)
-    load_torch()
-    from hrdet_cli.cli.display.batches import draw_inspection
-    from hrdet_cli.runs.inspect_batch.inspection import inspect_saved_batch, inspect_training_batches
-
     command = shlex.join(["hrdet", *sys.argv[1:]])
     if saved_batch is not None:
         about_spec = any((preset, spec_file, settings, train_data, val_data))
         if about_spec or any(number is not None for number in (num_batches, epoch, world_size, seed)):
             raise SpecError(["--batch draws a saved batch; it goes with --out and --json only"])
+        refuse_missing_file(saved_batch, "name the batch that a stopped run saved")
+        load_torch()
+        from hrdet_cli.runs.inspect_batch.inspection import inspect_saved_batch
+
         inspection = inspect_saved_batch(saved_batch, out=out, command=command)
     else:
         loaded = load_from_options(
@@ -84,6 +85,10 @@ def inspect_batch(
             train_data=train_data,
             val_data=val_data,
         )
+        refuse_missing_data(loaded.spec.data, ("train",))
+        load_torch()
+        from hrdet_cli.runs.inspect_batch.inspection import inspect_training_batches
+
         inspection = inspect_training_batches(
             loaded.spec,
             num_batches=num_batches or 1,
@@ -96,4 +101,6 @@ def inspect_batch(
     if as_json:
         typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
         return
+    from hrdet_cli.cli.display.batches import draw_inspection
+
     stdout_console().print(draw_inspection(inspection))

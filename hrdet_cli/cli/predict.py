@@ -8,6 +8,7 @@ import typer
 
 from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_detector
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -60,6 +61,11 @@ def predict(
     none was, 2 usage, 4 weights, 5 DIR cannot be written, 9 out of memory, 130 Ctrl-C (what is done is kept).
     """
     quieten(quiet)
+    from hrdet_cli.runs.predict.inputs import refuse_missing_pictures
+
+    refuse_missing_detector(source, use_ema=use_ema, spec_file=spec_file, classes=classes)
+    for picture in pictures:
+        refuse_missing_pictures(picture)
     load_torch()
     from hrdet_cli.cli.display.predict import print_prediction
     from hrdet_cli.cli.display.progress import drive_work

@@ -24,6 +24,11 @@ class Process:
     hosts: tuple[str, ...]
     launch_id: str | None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no others."""
+        return len(self.hosts) == 1
+
 
 Work = Callable[[Process], bool]
 """What a command does in each process; whether it was stopped before its end."""

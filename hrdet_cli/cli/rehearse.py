@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_data
 from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ def rehearse_run(
     as_json: bool,
 ) -> None:
     """Plan a run, show it, and write it into the run folder where one was named."""
+    refuse_missing_data(loaded.spec.data, ("train", "val"))
+    load_torch()
     from hrdet_cli.cli.display.console import stdout_console
     from hrdet_cli.cli.display.progress import drive_work
     from hrdet_cli.cli.display.rehearsal import draw_rehearsal_tables

@@ -11,6 +11,7 @@ from hrdet_cli.activity import heard_by
 from hrdet_cli.cli.display.console import file_console, is_quiet, print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.dry_run import plan_run
+from hrdet_cli.cli.given_paths import refuse_missing_data
 from hrdet_cli.cli.membership import is_first_node, waits_for_others, with_detected_nodes
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
@@ -254,6 +255,8 @@ def _train(
         folder.refuse_if_foreign()  # before a process puts its log there
 
     def work(process: Process) -> bool:
+        if process.is_alone:
+            refuse_missing_data(loaded.spec.data, ("train", "val"))
         load_torch()
         from hrdet_cli.runs.preparation.launch import Launch
         from hrdet_cli.runs.train import train as train_run

@@ -8,6 +8,7 @@ import typer
 
 from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
+from hrdet_cli.cli.given_paths import refuse_missing_detector
 from hrdet_cli.cli.options import (
     ClassesOption,
     JsonOption,
@@ -72,12 +73,19 @@ def inspect(
 ) -> None:
     """Say what weights are, and how they fit a preset: the one given, or else the likely one."""
     quieten(quiet)
-    load_torch()
-    from hrdet_cli.runs.weights.inspection import inspect_weights
+    from hrdet_cli.engine.weights.names import is_weights_name
+    from hrdet_cli.engine.weights.presence import refuse_absent_weights
+    from hrdet_cli.runs.run_folder import weights_of
 
+    file = weights_of(source)
+    if not is_weights_name(file):
+        refuse_absent_weights(file, Path(file))
     spec = None
     if preset is not None or spec_file is not None or settings:
         spec = load_from_options(preset=preset, spec_file=spec_file, settings=settings).spec
+    load_torch()
+    from hrdet_cli.runs.weights.inspection import inspect_weights
+
     inspection = inspect_weights(source, spec)
     if as_json:
         typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
@@ -104,6 +112,7 @@ def convert(
 ) -> None:
     """Make a checkpoint of a detector's weights, for eval, predict, export and train --weights."""
     quieten(quiet)
+    refuse_missing_detector(source, spec_file=spec_file, classes=classes)
     load_torch()
     from hrdet_cli.runs.weights.conversion import convert_weights
 

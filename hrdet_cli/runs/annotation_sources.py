@@ -12,6 +12,7 @@ from typing import Protocol
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.engine.data.formats.voc import VocPart
 from hrdet_cli.errors import DataError
+from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.yolo_yaml import read_yolo_yaml
 from hrdet_cli.specs.data import DatasetSpec, PartName
 from hrdet_cli.wording import command, first_few
@@ -95,6 +96,18 @@ def recognise(path: Path) -> DataSet | None:
     return voc
 
 
+def refuse_missing_annotations(path: Path) -> None:
+    """What a path names must be there, whatever it is.
+
+    Raises:
+        DataError: It is not.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path}: {why_no_file(path)}; give COCO's JSON, YOLO's data.yaml or a Pascal VOC folder"
+        )
+
+
 def find_source(located: DatasetSpec, part: PartName, key: str | None = None) -> AnnotationSource:
     """The annotations that a part of an experiment names.
 
@@ -144,6 +157,7 @@ def find_parts(path: Path, images: Path | None, split: str | None) -> list[Annot
     Raises:
         DataError: There is no such part, or there are things that do not go together.
     """
+    refuse_missing_annotations(path)
     found = recognise(path)
     if found is None:
         if split is not None:

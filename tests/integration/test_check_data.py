@@ -320,7 +320,12 @@ def test_more_workers_than_cores_are_no_reason_to_warn(data: Path, hrdet: Hrdet)
         (["a.json", "images", "--no-open", "--workers", "1"], "--no-open opens none: give one of them"),
     ],
 )
-def test_contradictory_options_are_refused(hrdet: Hrdet, arguments: list[str], message: str) -> None:
+def test_contradictory_options_are_refused(
+    hrdet: Hrdet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").touch()
+    Path("images").mkdir()
     outcome = hrdet("check-data", *arguments)
     assert (outcome.exit_code, message in outcome.stderr) == (2, True)
 

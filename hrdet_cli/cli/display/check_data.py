@@ -9,7 +9,7 @@ from rich.text import Text
 from hrdet_cli.cli.display.console import print_line
 from hrdet_cli.cli.display.plan import describe_anchors
 from hrdet_cli.engine.data.checking.problems import MEETS_IT, Problem
-from hrdet_cli.runs.data_report import DataReport, PartReport, WrittenFile
+from hrdet_cli.runs.check_data.report import DataReport, PartReport, WrittenFile
 from hrdet_cli.wording import command, counted
 
 _STYLES = {"error": "bold red", "warning": "yellow"}

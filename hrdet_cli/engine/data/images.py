@@ -18,9 +18,16 @@ def open_images(root: Path) -> ImageSource:
     Raises:
         DataError: The root is neither, or the archive is damaged or holds what cannot be read.
     """
-    if root.is_dir():
-        return FolderImages(root)
-    reason = why_no_file(root)
+    refuse_missing_root(root)
+    return FolderImages(root) if root.is_dir() else ZipImages(root)
+
+
+def refuse_missing_root(root: Path) -> None:
+    """An image root must be a folder, or a file.
+
+    Raises:
+        DataError: It is neither.
+    """
+    reason = None if root.is_dir() else why_no_file(root)
     if reason is not None:
         raise DataError(f"image root {root} {reason}. Give a folder of pictures or a .zip archive.")
-    return ZipImages(root)

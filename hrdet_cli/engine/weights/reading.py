@@ -19,33 +19,19 @@ from hrdet_cli.engine.weights.names import (
     TIMM,
     TORCHVISION,
     URL_STARTS,
-    describe_unknown_scheme,
 )
 from hrdet_cli.engine.weights.plain_tensors import plain_dict, plain_tensors
+from hrdet_cli.engine.weights.presence import refuse_absent_weights
 from hrdet_cli.engine.weights.published.table import (
     find_published,
-    how_to_get,
     is_in_table,
-    published_as,
     same_files,
 )
 from hrdet_cli.engine.weights.safetensors_files import is_start_of_safetensors, read_safetensors
 from hrdet_cli.engine.weights.state_dicts import find_state_dict
 from hrdet_cli.engine.weights.torch_files import OLD_START, ZIP_START, read_torch_file
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.wording import first_and_count, is_showable
-
-_ENDINGS = (".pt", ".pth", ".safetensors", ".bin", ".pkl")
-_BACKBONES = (
-    "Public files are hrnetv2_w18_imagenet_pretrained.pth and its siblings "
-    "(https://github.com/HRNet/HRNet-Image-Classification) and resnet50-0676ba61.pth and its siblings "
-    "(https://download.pytorch.org/models/)."
-)
-_DETECTORS = (
-    "mmdetection's detectors are listed at "
-    "https://github.com/open-mmlab/mmdetection/tree/main/configs/hrnet (and in the folders beside it)."
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,8 +108,6 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     try:
         with doing(f"reading {path.name}"):
             document = _read_document(path, source)
-    except FileNotFoundError as error:
-        raise WeightsError(f"weights {source}: {_describe_absent(source)}") from error
     except OSError as error:
         raise WeightsError(
             f"weights {source} cannot be read: {error.strerror}. Give a readable file."
@@ -149,23 +133,9 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     )
 
 
-def _describe_absent(source: str) -> str:
-    """What is wrong with a path that leads nowhere, and where files of its name come from."""
-    if (unknown := describe_unknown_scheme(source)) is not None:
-        return unknown
-    if (published := published_as(source)) is not None:
-        return f"there is no such file. {how_to_get(published, source)}"
-    is_detector = Path(source).name.startswith("faster_rcnn")
-    return f"there is no such file. {_DETECTORS if is_detector else _BACKBONES}"
-
-
 def _read_document(path: Path, source: str) -> object:
     """Tell by the content what a file is."""
-    reason = why_no_file(path)
-    if path.is_dir():
-        raise WeightsError(f"weights {source}: is a folder. Give a file of weights{_weights_in(path)}.")
-    if reason is not None and (path.exists() or path.is_symlink()):
-        raise WeightsError(f"weights {source}: {reason}. Give a readable file.")
+    refuse_absent_weights(source, path)
     with path.open("rb") as file:
         start = file.read(NUM_BYTES_NEEDED)
     if is_start_of_safetensors(start):
@@ -173,18 +143,6 @@ def _read_document(path: Path, source: str) -> object:
     if is_start_of_arrays(start):
         return read_arrays(path, source=source)
     return read_torch_file(path, source=source)
-
-
-def _weights_in(folder: Path) -> str:
-    """Files of weights in a folder, or in a run's folder of checkpoints, as an example."""
-    files = sorted(
-        file
-        for inner in (folder / "checkpoints", folder)
-        if inner.is_dir()
-        for file in inner.iterdir()
-        if file.suffix in _ENDINGS
-    )
-    return f", such as {files[0]}" if files else ""
 
 
 def _class_names(meta: dict[Any, Any]) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 """Where the parts of a data set are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +35,7 @@ def locate_part(data: DataSpec, part: PartName, number: int = 0) -> LocatedPart:
             num_val_images=data.demo.num_val_images,
         )
     located, section = data.locate(part, number), data.key_of(part, number)
-    for key, path in (("annotations", located.annotations), ("images", located.images)):
-        reason = None if path is None else why_no_file(path)
-        if path is not None and reason is not None and not path.is_dir():
-            raise DataError(
-                f"{path}: {reason}; {section}.{key} points there. "
-                f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
-            )
+    _refuse_missing(data, part, number)
     if located.images is not None:
         refuse_exchanged(located.annotations, located.images)
     source = find_source(located, part, section)
@@ -50,6 +45,30 @@ def locate_part(data: DataSpec, part: PartName, number: int = 0) -> LocatedPart:
             f".zip as --{part}-data JSON IMAGES, or with --set {section}.images=IMAGES"
         )
     return LocatedPart(source, source.images)
+
+
+def refuse_missing_sets(data: DataSpec, parts: Sequence[PartName]) -> None:
+    """All data sets of some parts must be there.
+
+    Raises:
+        DataError: One is not.
+    """
+    if "train" in parts:
+        for number in range(len(data.training_sets)):
+            _refuse_missing(data, "train", number)
+    if "val" in parts and data.val is not None:
+        _refuse_missing(data, "val", 0)
+
+
+def _refuse_missing(data: DataSpec, part: PartName, number: int) -> None:
+    located, section = data.locate(part, number), data.key_of(part, number)
+    for key, path in (("annotations", located.annotations), ("images", located.images)):
+        reason = None if path is None else why_no_file(path)
+        if path is not None and reason is not None and not path.is_dir():
+            raise DataError(
+                f"{path}: {reason}; {section}.{key} points there. "
+                f"Name your own data with --{part}-data JSON IMAGES, or set data.root."
+            )
 
 
 def refuse_exchanged(annotations: Path, images: Path) -> None:

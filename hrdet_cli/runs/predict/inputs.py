@@ -142,12 +142,21 @@ def _is_drawn(root: Path, name: str, drawn: Path) -> bool:
     )
 
 
-def _open(source: Path) -> tuple[ImageSource, PictureListing]:
-    """A folder or an archive, and what it holds."""
+def refuse_missing_pictures(source: Path) -> None:
+    """A picture, folder or archive must be there.
+
+    Raises:
+        DataError: It is not.
+    """
     if not source.exists() and _ADDRESS.match(str(source)):
         raise DataError(f"{source}: is an address; fetch the pictures first, and give their files")
     if not source.exists():
         raise DataError(f"{source}: {why_no_file(source)}; name pictures, folders or .zip archives")
+
+
+def _open(source: Path) -> tuple[ImageSource, PictureListing]:
+    """A folder or an archive, and what it holds."""
+    refuse_missing_pictures(source)
     images, listing = open_images(source), list_pictures(source)
     if listing.unreadable:
         raise DataError(

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hrdet_cli.engine.weights.names import describe_unknown_scheme, is_weights_name
 from hrdet_cli.engine.weights.reading import read_weights
-from hrdet_cli.errors import SpecError, WeightsError
-from hrdet_cli.file_kinds import why_no_file
-from hrdet_cli.runs.run_folder import RunFolder
+from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.trained_detector.checkpoint import detector_of_checkpoint
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.runs.trained_detector.foreign_weights import detector_of_foreign_weights
+from hrdet_cli.runs.trained_detector.source import find_weights
 from hrdet_cli.specs.layers import Layer, setting_layers
 
 
@@ -43,16 +41,13 @@ def read_trained_detector(
         SpecError: Options do not go together, or a change is not valid.
         DataError: ``classes`` cannot be read.
     """
-    path = Path(source)
-    if not (path.exists() or is_weights_name(source)):
-        raise WeightsError(f"{source}: {_why_no_weights(source)}")
-    checkpoint = RunFolder(path).checkpoint_to_use(use_ema=bool(use_ema)) if path.is_dir() else None
-    content = read_weights(str(checkpoint or source))
+    found = find_weights(source, use_ema=bool(use_ema))
+    content = read_weights(found)
     if content.checkpoint is not None:
         _refuse_options_of_foreign_weights(source, preset=preset, spec_file=spec_file, classes=classes)
         return detector_of_checkpoint(
             source,
-            checkpoint or path,
+            Path(found),
             content,
             content.checkpoint,
             layers=[*extra_layers, *setting_layers(settings)],
@@ -61,19 +56,12 @@ def read_trained_detector(
     if use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
     return detector_of_foreign_weights(
-        path if path.is_file() else None,
+        Path(source) if Path(source).is_file() else None,
         content,
         preset=preset,
         spec_file=spec_file,
         layers=[*extra_layers, *setting_layers(settings)],
         classes=classes,
-    )
-
-
-def _why_no_weights(source: str) -> str:
-    return describe_unknown_scheme(source) or (
-        f"{why_no_file(Path(source))}; give a run folder, a checkpoint, weights of other code, or a name "
-        "such as torchvision:fasterrcnn_resnet50_fpn"
     )
 
 

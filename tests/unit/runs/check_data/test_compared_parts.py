@@ -8,7 +8,7 @@ import pytest
 
 from hrdet_cli.engine.data.checking.annotations import check_annotations, read_json
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.runs.compared_parts import Gist, JoinedWith, TrainedOn
+from hrdet_cli.runs.check_data.compared_parts import Gist, JoinedWith, TrainedOn
 
 
 def _gist(folder: Path, *names: str, digests: Mapping[int, bytes]) -> Gist:
