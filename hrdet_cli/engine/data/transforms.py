@@ -135,8 +135,7 @@ def move_boxes(
         moved -= np.array([placement.crop.left, placement.crop.top] * 2)
     edges = np.array([placement.upright.width, placement.upright.height])
     is_kept = _stays(moved, edges, "centred" if placement.crop is None else placement.crop.keeps)
-    fixed = np.array(placement.resizing.fixed_corner)
-    moved = np.clip(moved, fixed, np.tile(edges, 2) - fixed[::-1])
+    moved = _clipped(moved, np.tile(edges, 2), np.array(placement.resizing.fixed_corner))
     if placement.flipped:
         moved[:, [0, 2]] = placement.upright.width - moved[:, [2, 0]]
     targets = turn_boxes(moved, placement.upright, placement.quarter_turns).astype(np.float32)
@@ -188,11 +187,22 @@ def canvas_map(original: Size, placement: Placement) -> tuple[NDArray[np.float64
 def resize_boxes(
     boxes: NDArray[np.float32], original: Size, resized: Size, resizing: Resizing
 ) -> NDArray[np.float64]:
-    """Scale each axis by the factor it really got, which rounding makes differ from the nominal one."""
-    factors = np.array([resized.width / original.width, resized.height / original.height] * 2)
+    """Scale each axis by the factor it really got, which rounding makes differ from the nominal one.
+
+    Inclusive boxes of a pixel or two at the edge of a picture would else lie outside of it as it shrinks.
+    """
+    edges = np.array([resized.width, resized.height] * 2)
+    factors = edges / [original.width, original.height, original.width, original.height]
     fixed = np.array(resizing.fixed_corner)
-    resized_boxes: NDArray[np.float64] = (boxes.astype(np.float64) - fixed) * factors + fixed
-    return resized_boxes
+    return _clipped((boxes.astype(np.float64) - fixed) * factors + fixed, edges, fixed)
+
+
+def _clipped(
+    boxes: NDArray[np.float64], edges: NDArray[np.int64], fixed: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Boxes inside of what ends at ``edges`` of x, y, x and y, beginning and ending on a pixel of it."""
+    clipped: NDArray[np.float64] = np.clip(boxes, fixed, edges - fixed[::-1])
+    return clipped
 
 
 def box_centres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -146,11 +146,19 @@ def test_a_window_that_keeps_what_it_shows_keeps_boxes_of_which_a_part_lies_in_i
     assert moved[is_kept].tolist() == [[0, 0, 10, 6], [0, 0, 1, 1], [9, 5, 10, 6]]
 
 
-def test_without_a_crop_every_box_is_kept_and_stays_inside() -> None:
+@pytest.mark.parametrize("box_corners", ["exclusive", "inclusive"])
+def test_without_a_crop_every_box_is_kept_and_stays_inside(
+    box_corners: Literal["exclusive", "inclusive"],
+) -> None:
     boxes = np.array([[0, 0, 1, 1], [639, 426, 640, 427]], dtype=np.float32)
-    moved, centre_is_inside = move_boxes(boxes, Size(427, 640), Placement(Size(13, 20)))
-    assert centre_is_inside.all()
+    resizing = Resizing(box_corners=box_corners)
+    moved, is_kept = move_boxes(boxes, Size(427, 640), Placement(Size(13, 20), resizing=resizing))
+    assert is_kept.all()
     assert moved.max() <= 20
+    if (
+        box_corners == "inclusive"
+    ):  # in 2019's terms the second is [639, 426, 639, 426], clipped to [19, 12, ...]
+        assert moved.tolist() == [[0, 0, 1, 1], [19, 12, 20, 13]]
 
 
 def test_choice_draws_every_scale_about_as_often() -> None:
