@@ -9,7 +9,11 @@ def picture_name_in(address: Any) -> Any:
 
     LVIS's parts mix pictures of both of COCO's folders. What is no address comes back as it is.
     """
-    return "/".join(urlsplit(address).path.split("/")[-2:]) if isinstance(address, str) else address
+    try:
+        parts = urlsplit(address).path.split("/") if isinstance(address, str) else []
+    except ValueError:  # http://[
+        parts = []
+    return "/".join(part for part in parts[-2:] if part) or address
 
 
 def name_pictures(images: Any) -> None:

@@ -17,7 +17,7 @@ from hrdet_cli.engine.geometry import Size
 
 _ZERO = ord("0")
 _BITS, _MORE = 5, 32
-_MOST_LETTERS = 6  # of a length: 30 bits, more than any picture has pixels
+_MOST_LETTERS = 7  # of a length: 35 bits, more than any picture has pixels
 
 
 def unpack_run_lengths(packed: bytes) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.data.annotation_values import MAX_COORDINATE
 from hrdet_cli.engine.data.json_text import int_of
 from hrdet_cli.engine.data.run_lengths import unpack_all
-from hrdet_cli.engine.data.segmentation_values import FEWEST_NUMBERS, polygons_in, runs_in
+from hrdet_cli.engine.data.segmentation_values import FEWEST_NUMBERS, MOST_PIXELS, polygons_in, runs_in
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.geometry import Size
 
@@ -187,6 +187,8 @@ def _runs_at_once(
     is_right = (np.array([value.size for _, value in found]) == sizes[rows]).all()
     is_right &= lengths.min(initial=0) >= 0
     if not is_right or (totals != sizes[rows].astype(np.int64).prod(axis=1)).any():
+        return None
+    if totals.max(initial=0) > MOST_PIXELS:
         return None
     counts[rows] = np.diff(offsets)
     return lengths, counts

@@ -14,6 +14,9 @@ from hrdet_cli.engine.geometry import Size
 FEWEST_NUMBERS = 6
 """Of a polygon: x and y of three corners."""
 
+MOST_PIXELS = (1 << 31) - 1
+"""Of a picture whose masks are run lengths, which are kept in 32 bits."""
+
 _EXPECTED = 'polygons [[x1, y1, x2, y2, x3, y3, ...], ...], or runs {"size": [height, width], "counts": ...}'
 
 
@@ -95,6 +98,8 @@ def runs_in(value: Any, size: Size) -> NDArray[np.int64]:
         raise ValueError(
             f"has size {given!r:.40}; expected [{size.height}, {size.width}], height and width of its picture"
         )
+    if size.num_pixels > MOST_PIXELS:
+        raise ValueError(f"has runs of {size.num_pixels:,} pixels; they are read of {MOST_PIXELS:,} at most")
     if isinstance(counts, str):
         if (reason := why_not_packed(counts)) is not None:
             raise ValueError(f"has counts {counts!r:.40}, which are no packed lengths of runs: {reason}")

@@ -19,7 +19,9 @@ def test_what_pycocotools_packs_is_unpacked_to_the_same_bitmap(size: Size, share
     assert (bitmap_of_runs(lengths, size) == bitmap).all()
 
 
-@pytest.mark.parametrize("lengths", [[5], [0, 5], [3, 1, 1], [3, 1, 500, 400_000, 2, 17, 17, 1, 10_000_000]])
+@pytest.mark.parametrize(
+    "lengths", [[5], [0, 5], [3, 1, 1], [3, 1, 500, 400_000, 2, 17, 17, 1, 10_000_000], [10**9, 1, 9]]
+)
 def test_lengths_come_back_whatever_their_order_of_magnitude(lengths: list[int]) -> None:
     runs = {"size": [1, sum(lengths)], "counts": lengths}
     packed = coco_mask.frPyObjects(runs, 1, sum(lengths))["counts"]

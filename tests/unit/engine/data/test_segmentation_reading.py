@@ -135,6 +135,20 @@ def test_numbers_that_no_float_can_hold_are_told() -> None:
     assert [text.split(" in ")[0] for text in faults.values()] == ["has inf"] * 2
 
 
+@pytest.mark.parametrize("as_text", [True, False])
+def test_runs_of_pictures_of_any_size_are_read_or_refused(as_text: bool) -> None:
+    sizes = [(40_000, 40_000), (50_000, 50_000)]
+    runs = [[height * width - 9, 9] for height, width in sizes]
+    values = [
+        {"size": [height, width], "counts": given} for (height, width), given in zip(sizes, runs, strict=True)
+    ]
+    given = [msgspec.Raw(json.dumps(value).encode()) if as_text else value for value in values]
+    faults: dict[int, str] = {}
+    found = read_segmentations(given, np.array(sizes, dtype=np.int32), faults.__setitem__)
+    assert runs_of(found, 0) == runs[0]
+    assert faults == {1: "has runs of 2,500,000,000 pixels; they are read of 2,147,483,647 at most"}
+
+
 def test_many_annotations_are_read_like_few() -> None:
     generator = np.random.default_rng(0)
     values: list[Any] = []
