@@ -85,7 +85,7 @@ def model_step(
 
     Args:
         layout: The canvases of every process in every step.
-        seconds: That a process computes for a batch on each canvas.
+        seconds: That a process computes for a step with its batches on each canvas.
         messages: Of a step.
         network: Between the processes.
     """

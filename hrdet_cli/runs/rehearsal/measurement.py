@@ -39,7 +39,7 @@ class Tried:
     Attributes:
         messages: Of a step.
         checkpoint_bytes: Of a checkpoint's tensors.
-        seconds: Of a batch on every canvas of an epoch.
+        seconds: Of a step with its batches on each canvas of an epoch.
         peak_memory_bytes: Of the step that needs most.
         device: Where it was computed, in words.
         is_measured: Whether memory and the largest step were measured, and not told from smaller ones.

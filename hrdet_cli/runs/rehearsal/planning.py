@@ -61,7 +61,8 @@ def rehearse(
     yield WorkProgress("trying steps of one process")
     device = select_device(spec.run)
     tried = try_steps(spec, train, device, layout, num_processes=num_processes)
-    seconds = tried.seconds if rate is None else seconds_at(rate, layout)
+    num_batches = spec.optimisation.accumulate_steps
+    seconds = tried.seconds if rate is None else seconds_at(rate, layout, num_batches=num_batches)
     modelled = []
     for network in networks or PUBLISHED:
         step = model_step(layout, seconds, tried.messages, network)
@@ -75,17 +76,19 @@ def rehearse(
         computing=_computing(tried, seconds, rate, num_pictures),
         modelled=tuple(modelled),
         checkpoints=Checkpoints(
-            tried.checkpoint_bytes, num_kept_checkpoints(spec, is_evaluated=plan.val is not None)
+            tried.checkpoint_bytes,
+            num_kept_checkpoints(
+                spec, is_evaluated=plan.val is not None and spec.evaluation.every_num_epochs > 0
+            ),
         ),
     )
 
 
-def seconds_at(rate: float, layout: EpochLayout) -> Mapping[Size, float]:
-    """Seconds of a batch on every canvas of an epoch, in which so many pictures a second are trained."""
+def seconds_at(rate: float, layout: EpochLayout, *, num_batches: int) -> Mapping[Size, float]:
+    """Seconds of a step with its batches on each canvas, where an epoch has so many pictures a second."""
     counts = layout.count_by_canvas
-    num_batches = sum(counts.values())
-    mean_pixels = sum(canvas.num_pixels * count for canvas, count in counts.items()) / num_batches
-    per_pixel = layout.num_pictures / rate / mean_pixels
+    mean_pixels = sum(canvas.num_pixels * count for canvas, count in counts.items()) / sum(counts.values())
+    per_pixel = num_batches * layout.num_pictures / rate / mean_pixels
     return {canvas: per_pixel * canvas.num_pixels for canvas in counts}
 
 

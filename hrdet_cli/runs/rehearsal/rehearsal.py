@@ -56,7 +56,7 @@ class Computing:
     """What a process computes, and how that is known.
 
     Attributes:
-        seconds: Of a batch on the largest canvas.
+        seconds: Of a step with its batches on the largest canvas.
         source: How it is known, in words.
         peak_memory_bytes: Of the step that needs most.
         memory_source: Likewise in words.

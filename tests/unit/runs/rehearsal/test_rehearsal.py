@@ -12,7 +12,9 @@ from hrdet_cli.cli.rehearse import parse_shape
 from hrdet_cli.engine.benchmarking.step_model import Network
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.errors import SpecError
+from hrdet_cli.runs.rehearsal import planning
 from hrdet_cli.runs.rehearsal.files import save_rehearsal
+from hrdet_cli.runs.rehearsal.measurement import Tried
 from hrdet_cli.runs.rehearsal.networks import parse_network
 from hrdet_cli.runs.rehearsal.planning import rehearse
 from hrdet_cli.runs.rehearsal.rehearsal import Rehearsal, Shape, num_kept_checkpoints
@@ -79,6 +81,20 @@ def test_a_given_rate_is_what_a_process_computes(rehearsal: Rehearsal) -> None:
     assert modelled.step.messages == pytest.approx(rehearsal.messages.num_small * 1e-3)
     assert modelled.hours == pytest.approx(modelled.step.total * rehearsal.plan.num_steps / 3600)
     assert rehearsal.computing.source.startswith("8 pictures a second, as given")
+
+
+def test_a_step_of_several_batches_takes_as_long_as_all_of_them(
+    root: Path, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Tried(rehearsal.messages, 1, {}, 1, "no device", is_measured=False)
+    monkeypatch.setattr(planning, "try_steps", lambda *_, **__: tried)
+    found = rehearsed(loaded(root, "optimisation.accumulate_steps=2"), rate=8.0)
+    assert found.plan.num_steps == rehearsal.plan.num_steps // 2
+    (modelled,) = found.modelled
+    assert modelled.step.computing == pytest.approx(2 * 2 / 8.0)
+    assert found.checkpoints.num_kept == rehearsal.checkpoints.num_kept
+    unscored = rehearsed(loaded(root, "evaluation.every_num_epochs=0"), rate=8.0)
+    assert unscored.checkpoints.num_kept == rehearsal.checkpoints.num_kept - 1, "none is the best"
 
 
 def test_where_nobody_says_the_bandwidth_it_is_told_what_to_give(rehearsal: Rehearsal) -> None:
