@@ -17,7 +17,7 @@ from hrdet_cli.runs.predict.defaults import MIN_SCORE
 from hrdet_cli.runs.predict.detection import build_picture_detector
 from hrdet_cli.runs.stopping import never
 from hrdet_cli.runs.tiles import most_pixels
-from hrdet_cli.runs.trained_detector.checkpoint import spec_of_checkpoint
+from hrdet_cli.runs.trained_detector.checkpoint import spec_changes, spec_of_checkpoint
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.loading import format_spec
@@ -137,9 +137,12 @@ def detector_in_memory(predictor: Predictor, layers: Sequence[Layer]) -> Trained
         SpecError: A change is not valid.
     """
     trained = predictor._trained
+    spec = spec_of_checkpoint(format_spec(trained.spec), trained.source, layers)
+    earlier = trained.changes if trained.saved_spec is None else {}
     return replace(
         trained,
-        spec=spec_of_checkpoint(format_spec(trained.spec), trained.source, layers),
+        spec=spec,
+        changes={**earlier, **spec_changes(trained.saved_spec or trained.spec, spec)},
         weights={name: tensor.cpu() for name, tensor in predictor.module.state_dict().items()},
         source=f"{trained.source}, in memory",
         file=None,

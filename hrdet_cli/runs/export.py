@@ -1,7 +1,7 @@
 """``hrdet export``: a trained detector in, a file for another program out."""
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +42,8 @@ _EXTRA: Mapping[Format, str] = {
     "onnx": "export",
 }
 _BOXES = "(x1, y1, x2, y2) in pixels of the input; pixel i covers [i, i + 1), so the width is x2 - x1"
+_OF_TILES = {"side_pixels", "overlap_pixels", "with_whole_pictures"}
+"""How pictures are cut to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def export_detector(
         notices.append(
             "mmdetection's own configurations have other values, so set these there: " + ", ".join(differing)
         )
+    notices += _outside_of_model(trained.spec) if to == "onnx" else ()
     if agreements and not any(found.num_detections for found in agreements):
         notices.append(
             "nothing was found in the check pictures, so the check says little; give it a picture with "
@@ -185,6 +188,18 @@ def _refuse_inexpressible(to: Format, spec: ExperimentSpec) -> None:
         raise SpecError(["--to mmdetection: its group norms have other names; export with --to state-dict"])
 
 
+def _outside_of_model(spec: ExperimentSpec) -> Iterator[str]:
+    """What the spec has hrdet do around the detector, and a model is without."""
+    if (tiles := spec.data.tiles) is not None:
+        yield (
+            f"data.tiles is not in the model: cut pictures of more than {tiles.side_pixels} pixels into "
+            f"tiles that share {tiles.overlap_pixels}, give it each by itself and merge what is found; its "
+            "metadata have the numbers as tiles"
+        )
+    if spec.evaluation.test_time_augmentation is not None:
+        yield "evaluation.test_time_augmentation is not in the model, which looks at a picture once"
+
+
 def _check_pictures(file: Path | None) -> list[Tensor]:
     """Pictures of three sizes, ``(3, H, W)`` uint8 RGB each."""
     if file is None:
@@ -209,6 +224,7 @@ def _metadata(trained: TrainedDetector) -> dict[str, str]:
         "scale_pixels": json.dumps(spec.evaluation.scale_pixels),
         "resize": "to the largest size of its shape within scale_pixels (longer, shorter edge), either way; "
         f"{spec.data.resize_filter} filter, edges rounded {spec.data.resize_rounding}",
+        **({} if spec.data.tiles is None else {"tiles": spec.data.tiles.model_dump_json(include=_OF_TILES)}),
         "preset": spec.name,
     }
 

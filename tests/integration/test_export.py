@@ -195,10 +195,20 @@ def test_a_model_that_finds_other_things_is_not_written(
 def test_the_check_is_shown_and_says_when_it_says_little(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
-    out, nothing = tmp_path / "detector.onnx", ["--set", "model.head.roi_head.score_threshold=1"]
+    out = tmp_path / "detector.onnx"
+    settings = (
+        "model.head.roi_head.score_threshold=1",
+        "data.tiles={side_pixels: 500}",
+        "evaluation.test_time_augmentation={}",
+    )
+    nothing = [word for setting in settings for word in ("--set", setting)]
     outcome = hrdet("export", finished_run.folder, "--to", "onnx", "--out", out, *nothing)
     assert outcome.exit_code == 0, outcome.stderr
     assert out.is_file()
+    assert (
+        "note: data.tiles is not in the model: cut pictures of more than 500 pixels into tiles that share 200"
+    ) in outcome.stderr
+    assert "note: evaluation.test_time_augmentation is not in the model" in outcome.stderr
     assert "600x470         0            0            0      0.00000 pixels" in outcome.stdout
     assert outcome.stderr.endswith(
         "note: nothing was found in the check pictures, so the check says little; give it a picture with "

@@ -89,7 +89,7 @@ def detector_of_checkpoint(
         weights=weights,
         is_of_run="optimiser" in state,
         saved_spec=saved_spec,
-        changes=_changes(saved_spec, spec),
+        changes=spec_changes(saved_spec, spec),
         step=_whole_number(state.get("step")),
         epoch=_whole_number(state.get("num_finished_epochs")),
         notices=(
@@ -128,7 +128,7 @@ def _classes_of(
     return names, None if ids is None else tuple(ids)
 
 
-def _changes(before: ExperimentSpec, after: ExperimentSpec) -> dict[str, Any]:
+def spec_changes(before: ExperimentSpec, after: ExperimentSpec) -> dict[str, Any]:
     """The values of ``after`` that ``before`` has otherwise; None for what it has no more.
 
     What only a training looks at was put to its default, which nobody asked for.

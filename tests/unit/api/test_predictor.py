@@ -10,12 +10,15 @@ import torch
 from PIL import Image, ImageOps
 
 import hrdet_cli as hrdet
+from hrdet_cli.api.predictor import detector_in_memory
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.runs.predict.prediction import predict_pictures
+from hrdet_cli.runs.results import changes_with_effect
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
+from hrdet_cli.specs.layers import mapping_layers
 from tests.generators import result_of
 
 
@@ -132,6 +135,20 @@ def test_a_loaded_detector_tells_what_it_is(checkpoint: Path) -> None:
         hrdet.load(checkpoint, settings={"data.root": object()})
     with pytest.raises(hrdet.WeightsError, match="does not exist; give a run folder"):
         hrdet.load(checkpoint.with_name("other.pt"))
+
+
+def test_results_of_a_detector_in_memory_say_what_was_changed(checkpoint: Path) -> None:
+    detector = hrdet.load(checkpoint, settings={"model.head.roi_head.nms_iou": 0.6})
+    settings = {"evaluation.scale_pixels": [96, 64], "run.device": "cpu"}
+    in_memory = detector_in_memory(detector, mapping_layers(settings))
+    assert changes_with_effect(in_memory) == {
+        "model.head.roi_head.nms_iou": 0.6,
+        "evaluation.scale_pixels": [96, 64],
+    }
+    built = hrdet.build("demo", class_names=["cat"])
+    assert changes_with_effect(detector_in_memory(built, mapping_layers(settings))) == {
+        "evaluation.scale_pixels": [96, 64],
+    }
 
 
 def test_a_detector_of_a_preset_learns_in_a_loop_of_ones_own(pictures: list[Path]) -> None:
