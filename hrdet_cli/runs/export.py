@@ -16,13 +16,13 @@ from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_f
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
 from hrdet_cli.extras import install_command
+from hrdet_cli.runs.conventions.conventions import unlike_mmdetection
 from hrdet_cli.runs.hub_folder.facts import facts_of
 from hrdet_cli.runs.hub_folder.folder import refuse_if_taken, write_hub_folder
+from hrdet_cli.runs.origin import changes_with_effect
 from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder, write_bytes
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.results import changes_with_effect
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
-from hrdet_cli.runs.weights.conventions import unlike_mmdetection
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 

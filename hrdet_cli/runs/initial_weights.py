@@ -10,7 +10,7 @@ from hrdet_cli.engine.weights.naming.recognition import describe_weights, recogn
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.engine.weights.state_dicts import EXPECTED_KEYS
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.weights.conventions import contradictions
+from hrdet_cli.runs.conventions.conventions import contradictions
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.wording import counted, first_and_count
 

@@ -12,8 +12,8 @@ from hrdet_cli.engine.evaluation.analysis.analysis import Analysis
 from hrdet_cli.engine.evaluation.analysis.suspects import Suspect, SuspectKind
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.output_files import write_json
-from hrdet_cli.runs.results import Origin
 
 _FORMAT: Final = "hrdet suspects"
 

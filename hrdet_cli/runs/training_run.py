@@ -19,9 +19,9 @@ from hrdet_cli.runs.best_checkpoints import BestCheckpoints
 from hrdet_cli.runs.dataset.part import DatasetPart, TrainingData
 from hrdet_cli.runs.events import CheckpointSaved, EvaluatedWeights
 from hrdet_cli.runs.metrics_file import MetricsFile
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.recorder import Recorder
-from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import Ending, RunRecord
 from hrdet_cli.runs.tracking.background import BackgroundTrackers

@@ -18,7 +18,7 @@ from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
 from hrdet_cli.runs.evaluation.evaluation import EvaluationReport, evaluate_trained
-from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec, load_spec

@@ -18,7 +18,7 @@ _BEST, _LAST = "eval-best", "evaluation"
 
 
 class MadeFrom(msgspec.Struct, frozen=True):
-    """What results were made from; as ``runs.results.Origin`` writes it."""
+    """What results were made from; as ``runs.origin.Origin`` writes it."""
 
     weights: str
     annotations: str

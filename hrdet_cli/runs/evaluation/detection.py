@@ -22,10 +22,10 @@ from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics, precision_name
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.findings import Findings
-from hrdet_cli.runs.evaluation.results import score_and_write
+from hrdet_cli.runs.evaluation.result_files import score_and_write
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.events import EvaluationProgress
-from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.wording import counted, first_few

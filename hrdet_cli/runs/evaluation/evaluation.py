@@ -11,11 +11,12 @@ from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
-from hrdet_cli.runs.evaluation.results import require_rules
+from hrdet_cli.runs.evaluation.result_files import require_rules
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.events import EvaluationProgress
+from hrdet_cli.runs.origin import Origin, origin_of
 from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder
-from hrdet_cli.runs.results import Origin, evaluation_folder, origin_of
+from hrdet_cli.runs.result_folders import evaluation_folder
 from hrdet_cli.runs.run_notes.data import describe_cap
 from hrdet_cli.runs.stopping import never
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector

@@ -8,7 +8,7 @@ from typing import Any
 
 from hrdet_cli.engine.data.batch import PictureFault
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
-from hrdet_cli.runs.results import MADE_FROM, Origin
+from hrdet_cli.runs.origin import MADE_FROM, Origin
 from hrdet_cli.wording import counted
 
 

@@ -18,8 +18,8 @@ from hrdet_cli.pages.rendering import render_page
 from hrdet_cli.runs.evaluation_report.page import make_page
 from hrdet_cli.runs.evaluation_report.pictures import Read, draw_suspects, draw_worst
 from hrdet_cli.runs.evaluation_report.subject import Subject
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.output_files import write_text
-from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.suspect_list import SuspectList, list_suspects, write_suspects
 
 _NUM_WORST, _NUM_SUSPECTS = 12, 9

@@ -10,7 +10,7 @@ from hrdet_cli.engine.evaluation.analysis.analysis import Analysis
 from hrdet_cli.engine.evaluation.analysis.errors import KINDS, ErrorKind
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
 from hrdet_cli.engine.evaluation.comparison import Task
-from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.origin import Origin
 
 FEW_OBJECTS = 30
 """What is measured of fewer objects is mostly chance."""

@@ -9,10 +9,10 @@ from pathlib import PurePath
 from typing import Any
 
 from hrdet_cli.engine.weights.names import is_weights_name
+from hrdet_cli.runs.conventions.presets import contents_of_model
 from hrdet_cli.runs.hub_folder.facts import DetectorFacts
-from hrdet_cli.runs.results import MADE_FROM
+from hrdet_cli.runs.origin import MADE_FROM
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS
-from hrdet_cli.runs.weights.presets import contents_of_model
 from hrdet_cli.version import __version__
 from hrdet_cli.wording import counted
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrdet_cli.runs.results import MADE_FROM, changes_with_effect, results_folder
+from hrdet_cli.runs.origin import MADE_FROM, changes_with_effect
+from hrdet_cli.runs.result_folders import results_folder
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS, METRICS, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector

@@ -18,7 +18,7 @@ from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coc
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
 from hrdet_cli.runs.predict.reading import read_picture
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.results import results_folder
+from hrdet_cli.runs.result_folders import results_folder
 from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec

@@ -27,7 +27,7 @@ from hrdet_cli.runs.build.trainer import build_trainer
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
 from hrdet_cli.runs.dataset.part import TrainingData
 from hrdet_cli.runs.device import kernel_notices, select_device
-from hrdet_cli.runs.evaluation.results import require_rules
+from hrdet_cli.runs.evaluation.result_files import require_rules
 from hrdet_cli.runs.events import (
     Event,
     Notice,

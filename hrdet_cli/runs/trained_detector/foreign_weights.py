@@ -15,9 +15,9 @@ from hrdet_cli.engine.weights.naming.recognition import describe_weights, recogn
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.annotation_sources import find_parts
+from hrdet_cli.runs.conventions.conventions import contradictions, preset_for
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.runs.trained_detector.fit import describe_left_out
-from hrdet_cli.runs.weights.conventions import contradictions, preset_for
 from hrdet_cli.specs.after_training import layers_after_training
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.head import HeadSpec

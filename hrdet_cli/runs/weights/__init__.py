@@ -1,1 +1,1 @@
-"""Weights of other code: what they are, whether they fit a spec, and making checkpoints of them."""
+"""``hrdet weights``: what weights are, whether they fit a spec, and making checkpoints of them."""

@@ -16,10 +16,10 @@ from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.plain_tensors import plain_tensors
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
+from hrdet_cli.runs.conventions.conventions import contradictions, preset_for
 from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.runs.trained_detector.checkpoint import spec_of_checkpoint
 from hrdet_cli.runs.trained_detector.fit import compare_with_spec
-from hrdet_cli.runs.weights.conventions import contradictions, preset_for
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 

@@ -15,8 +15,8 @@ from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.label_maps import LabelMaps
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
+from hrdet_cli.runs.origin import changes_with_effect
 from hrdet_cli.runs.predict.prediction import predict_pictures
-from hrdet_cli.runs.results import changes_with_effect
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.layers import mapping_layers
 from tests.generators import result_of

@@ -10,7 +10,7 @@ from hrdet_cli.cli.display.evaluation import draw_report
 from hrdet_cli.engine.evaluation.coco_metrics import NUMBERS, ClassMetrics, CocoMetrics, TaskMetrics
 from hrdet_cli.runs.evaluation.evaluation import EvaluationReport
 from hrdet_cli.runs.evaluation.scores import Evaluation
-from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.origin import Origin
 
 
 def task_metrics(classes: dict[str, ClassMetrics], value: float) -> TaskMetrics:

@@ -15,7 +15,7 @@ from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.preparation import prepare_comparisons
 from hrdet_cli.engine.evaluation.scoring import score_prepared
 from hrdet_cli.runs.evaluation_report.report import write_report
-from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.suspect_list import SuspectList, read_suspects
 
 WIDTH, HEIGHT = 320, 240

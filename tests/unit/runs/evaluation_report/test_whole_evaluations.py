@@ -20,7 +20,7 @@ from hrdet_cli.runs.convert import convert_data
 from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
 from hrdet_cli.runs.evaluation.scores import Evaluation
-from hrdet_cli.runs.results import Origin
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.suspect_list import SuspectList, read_suspects
 from hrdet_cli.runs.suspect_review import review_suspects
 from hrdet_cli.specs.experiment import ExperimentSpec

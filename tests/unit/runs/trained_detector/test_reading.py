@@ -15,7 +15,8 @@ from hrdet_cli.engine.training.checkpoint import load_checkpoint, save_checkpoin
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.runs.results import results_depend_on, results_folder
+from hrdet_cli.runs.origin import results_depend_on
+from hrdet_cli.runs.result_folders import results_folder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.loading import format_spec, load_spec, with_settings

@@ -9,7 +9,7 @@ from hrdet_cli.engine.weights.naming.contents import contents_of
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION, to_mmdetection
 from hrdet_cli.engine.weights.naming.recognition import recognise, to_ours
 from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.runs.weights.presets import contents_of_model
+from hrdet_cli.runs.conventions.presets import contents_of_model
 from hrdet_cli.specs.loading import load_spec
 
 NORMS = st.sampled_from(["null", "batch", "group"])

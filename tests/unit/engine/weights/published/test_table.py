@@ -17,7 +17,7 @@ from hrdet_cli.engine.weights.published.table import (
     with_words,
 )
 from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.weights.presets import contents_of_model
+from hrdet_cli.runs.conventions.presets import contents_of_model
 from hrdet_cli.specs.loading import load_spec
 
 DOCUMENT = (Path(__file__).parents[5] / "docs" / "weights.md").read_text(encoding="utf-8")

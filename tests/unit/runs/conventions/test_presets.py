@@ -10,7 +10,7 @@ from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
-from hrdet_cli.runs.weights.presets import contents_of_model, likely_preset
+from hrdet_cli.runs.conventions.presets import contents_of_model, likely_preset
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets

@@ -14,8 +14,8 @@ from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
 from hrdet_cli.engine.weights.reading import WeightsFile
-from hrdet_cli.runs.weights.conventions import contradictions, preset_for, unlike_mmdetection
-from hrdet_cli.runs.weights.presets import contents_of_model
+from hrdet_cli.runs.conventions.conventions import contradictions, preset_for, unlike_mmdetection
+from hrdet_cli.runs.conventions.presets import contents_of_model
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets
 

@@ -21,8 +21,8 @@ from hrdet_cli.engine.visualisation.precision_recall import draw_precision_recal
 from hrdet_cli.errors import DataError, SpecError
 from hrdet_cli.runs.evaluation.findings import Findings
 from hrdet_cli.runs.evaluation.scores import Evaluation
+from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.output_files import save_picture, write_json
-from hrdet_cli.runs.results import Origin
 from hrdet_cli.runs.run_folder import METRICS
 from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.specs.experiment import ExperimentSpec

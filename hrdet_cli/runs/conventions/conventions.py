@@ -12,7 +12,7 @@ from hrdet_cli.engine.weights.naming.contents import Contents
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.reading import WeightsFile
-from hrdet_cli.runs.weights.presets import contents_of_model, conventions_of, likely_preset
+from hrdet_cli.runs.conventions.presets import contents_of_model, conventions_of, likely_preset
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec

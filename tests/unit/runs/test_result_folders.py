@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hrdet_cli.runs.results import MADE_FROM, Origin, evaluation_folder
+from hrdet_cli.runs.origin import MADE_FROM, Origin
+from hrdet_cli.runs.result_folders import evaluation_folder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import Layer, preset_layers, setting_layers
