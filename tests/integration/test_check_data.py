@@ -287,6 +287,18 @@ def test_a_training_part_without_a_box_is_refused_as_training_refuses_it(
     assert val["problems"] == []
     keeping = ("--set", "data.keep_pictures_without_boxes=true")
     assert hrdet("check-data", *experiment, "--no-open", *keeping).exit_code == 0
+    content["annotations"][0]["iscrowd"] = 0
+    name = next(
+        category["name"]
+        for category in content["categories"]
+        if category["id"] != content["annotations"][0]["category_id"]
+    )
+    (tmp_path / "same.json").write_text(json.dumps(content))
+    assert hrdet("check-data", *experiment, "--no-open").exit_code == 0
+    chosen = hrdet("check-data", *experiment, "--no-open", "--set", f"data.classes=['{name}']")
+    assert (chosen.exit_code, fault in chosen.stdout) == (3, True)
+    content["annotations"][0]["iscrowd"] = 1
+    (tmp_path / "same.json").write_text(json.dumps(content))
     alone = hrdet("check-data", tmp_path / "same.json")
     assert alone.exit_code == 0
     assert "note: no picture has a box to train on; training refuses that unless" in alone.stdout

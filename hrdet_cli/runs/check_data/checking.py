@@ -107,11 +107,14 @@ def _check_parts(data: DataSpec, options: CheckOptions) -> Generator[WorkProgres
             part="train",
             label_maps=None if options.num_labels is None else data.locate_label_maps(number),
             needs_boxes=needs_boxes and number == num_sets - 1,
-            others=JoinedWith(gists, data.classes) if gists else None,
+            classes=data.classes,
+            others=JoinedWith([*gists], data.classes, is_last=number == num_sets - 1),
         )
         reports.append(replace(train.report, number=number + 1 if num_sets > 1 else None))
         gists.append(train.gist)
-        needs_boxes = needs_boxes and not train.file.has_targets  # one data set with boxes is enough
+        needs_boxes = needs_boxes and not train.file.has_targets(
+            data.classes
+        )  # one data set with boxes is enough
         del train  # its annotations are large
     if data.val is None:
         return DataReport(reports)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hrdet_cli.engine.data.checking.annotations import CheckedFile
 from hrdet_cli.engine.data.checking.problems import (
+    MISSING_CLASS,
     OTHER_CATEGORIES,
     REPEATED_PICTURES,
     SHARED_PICTURES,
@@ -94,19 +95,28 @@ class JoinedWith:
     """Data sets that another one is trained on with.
 
     Attributes:
-        sets: At least one; the others are compared with the first.
-        classes: What the experiment takes of their classes, which a set may lack; None for all.
+        sets: Those before it; the others are compared with the first.
+        classes: What the experiment takes of their classes, which a set may lack, but not all; None for all.
+        is_last: Whether no other one follows.
     """
 
     sets: Sequence[Gist]
     classes: Sequence[str] | None
+    is_last: bool
 
     def compare(self, file: str, gist: Gist, log: ProblemLog) -> None:
-        """Tell how another data set does not agree with them."""
-        ours, theirs = ([name for _, name in each.categories] for each in (self.sets[0], gist))
-        if self.classes is None and (differences := differences_of_classes(ours, theirs)):
+        """Tell how another data set does not agree with them, and what all of them lack."""
+        names = [[name for _, name in each.categories] for each in (*self.sets, gist)]
+        if self.classes is None and (differences := differences_of_classes(names[0], names[-1])):
             what = f"its categories are not those of the first training data: {differences}"
             log.add_one(Problem(OTHER_CATEGORIES, file, None, what))
+        lacking = [repr(name) for name in self.classes or () if not any(name in each for each in names)]
+        if lacking and self.is_last:
+            what = (
+                f"data.classes names what no training data have: {first_few(lacking)}; name some of their "
+                "categories, or all with data.classes=null"
+            )
+            log.add_one(Problem(MISSING_CLASS, file, None, what))
         if shared := gist.shared_with(self.sets):
             are = "is" if len(shared) == 1 else "are"
             what = (

@@ -1,6 +1,6 @@
 """Check one annotation file, and its pictures where it is said where they are."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,6 +46,7 @@ def check_part(
     part: PartName | None = None,
     label_maps: Path | None = None,
     needs_boxes: bool = False,
+    classes: Sequence[str] | None = None,
     others: TrainedOn | JoinedWith | None = None,
 ) -> Generator[WorkProgress, None, CheckedPart]:
     """Look at the annotations of a part, and at its pictures where their root is named.
@@ -56,6 +57,7 @@ def check_part(
         part: Which part of an experiment it is; None of a data set by itself.
         label_maps: Where the label maps of its pictures are; None leaves them alone.
         needs_boxes: Whether training needs a box of it.
+        classes: Those to train on; None takes all.
         others: Data sets that it is compared with.
 
     Raises:
@@ -77,7 +79,7 @@ def check_part(
     check_masks(file.annotations, file.pictures.sizes, log, file=file.path.name, matter=options.masks_matter)
     if part != "val":  # which may lack boxes of any category
         note_spare_categories(file, log)
-    _check_targets(file, part, log, needs_boxes=needs_boxes)
+    _check_targets(file, part, classes, log, needs_boxes=needs_boxes)
     gist = Gist.of(file, root, seen.digests)
     if others is not None:
         others.compare(file.path.name, gist, log)
@@ -103,9 +105,16 @@ def check_part(
     return CheckedPart(file, unusable, gist, report)
 
 
-def _check_targets(file: CheckedFile, part: PartName | None, log: ProblemLog, *, needs_boxes: bool) -> None:
+def _check_targets(
+    file: CheckedFile,
+    part: PartName | None,
+    classes: Sequence[str] | None,
+    log: ProblemLog,
+    *,
+    needs_boxes: bool,
+) -> None:
     """Whether there is anything to learn."""
-    if not len(file.pictures.entries) or file.has_targets:
+    if not len(file.pictures.entries) or file.has_targets(classes):
         return
     if part is None:
         what = (

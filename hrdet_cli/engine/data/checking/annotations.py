@@ -110,10 +110,13 @@ class CheckedFile:
         is_target = self.annotations.is_sound & ~self.annotations.is_crowd
         return len(self.pictures.entries) - len(np.unique(self.annotations.picture_rows[is_target]))
 
-    @property
-    def has_targets(self) -> bool:
-        """Whether training would have a box of any picture."""
-        return len(self.pictures.entries) > self.num_pictures_without_boxes
+    def has_targets(self, classes: Sequence[str] | None = None) -> bool:
+        """Whether training would have a box of any picture, of some classes alone where these are named."""
+        is_target = self.annotations.is_sound & ~self.annotations.is_crowd
+        if classes is not None:
+            chosen = [label for label, item in enumerate(self.kinds.items) if item.get("name") in classes]
+            is_target &= np.isin(self.annotations.labels, chosen)
+        return bool(is_target.any())
 
     @property
     def num_categories_without_boxes(self) -> int:

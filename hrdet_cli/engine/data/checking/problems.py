@@ -47,6 +47,7 @@ class ProblemKind:
 BROKEN_LIST = ProblemKind("broken list", "error", REFUSED, BY_HAND)
 BROKEN_CATEGORY = ProblemKind("broken category", "error", REFUSED, BY_HAND)
 OTHER_CATEGORIES = ProblemKind("categories differ", "error", "refuses the two files", BY_HAND)
+MISSING_CLASS = ProblemKind("chosen class missing", "error", REFUSED, BY_HAND)
 NO_TARGETS = ProblemKind("no picture has a box", "error", REFUSED, BY_HAND)
 FOREIGN_BOXES = ProblemKind("boxes in another form", "error", REFUSED, "converted")
 UNDECLARED_BOXES = ProblemKind("boxes as in another form", "error", REFUSED, "said to be COCO's")

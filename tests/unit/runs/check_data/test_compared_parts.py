@@ -28,7 +28,7 @@ def _gist(folder: Path, *names: str, digests: Mapping[int, bytes]) -> Gist:
     [
         (TrainedOn, "2 of its pictures are training pictures too{}: its scores will flatter"),
         (
-            lambda sets: JoinedWith(sets, None),
+            lambda sets: JoinedWith(sets, None, is_last=True),
             "2 of its pictures are in training data before it too{}: training shows them for each",
         ),
     ],
@@ -51,3 +51,16 @@ def test_a_picture_is_the_same_by_its_path_or_by_its_content(
     (note,) = notes_on(second, third, first)
     assert "1 of its pictures is " in note
     assert ", such as b.jpg: " in note
+
+
+def test_classes_that_no_training_data_have_are_told_of_the_last(tmp_path: Path) -> None:
+    gist = _gist(tmp_path / "one", "a.jpg", digests={})
+
+    def errors(*classes: str, is_last: bool) -> list[str]:
+        log = ProblemLog(num_described=None)
+        JoinedWith([], classes, is_last=is_last).compare("all.json", gist, log)
+        return [problem.what for problem in log.described()]
+
+    assert errors("cat", is_last=True) == errors("dog", is_last=False) == []
+    (what,) = errors("cat", "dog", is_last=True)
+    assert what.startswith("data.classes names what no training data have: 'dog'; ")
