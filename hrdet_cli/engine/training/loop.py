@@ -160,6 +160,11 @@ class Trainer:
         return self._loader.num_images_per_step * self._accumulate_steps
 
     @property
+    def num_warmup_steps(self) -> int:
+        """Steps of the whole run before the rate has its full value."""
+        return self._schedule.warmup.num_steps
+
+    @property
     def is_finished(self) -> bool:
         """Whether all epochs are trained."""
         return self.num_finished_epochs >= self._num_epochs
@@ -289,6 +294,7 @@ class Trainer:
             "step_in_epoch": self.step_in_epoch,
             "num_steps_per_epoch": self._num_steps_per_epoch,
             "num_images_per_step": self._num_images_per_step,
+            "num_warmup_steps": self.num_warmup_steps,
             **({} if self._average is None else self._average.state_dict()),
         }
 
@@ -296,7 +302,8 @@ class Trainer:
         """Go on where another trainer stopped.
 
         With as many pictures a step and as many steps an epoch as there, over however many processes, the
-        position is exactly the same.  With more or fewer it is moved to the same share of the epoch.
+        position is exactly the same.  With more or fewer it is moved to the same share of the epoch.  The
+        warm-up stays as long as it was there: a longer run does not begin to warm up once more.
 
         Args:
             state: What `state_dict` gave there, on any device; other keys in it are left alone.
@@ -323,4 +330,8 @@ class Trainer:
                 f"the checkpoint does not fit this run ({reason}): resume with the spec it was trained with"
             ) from error
         self._position = position
+        num_warmup_steps = state.get(
+            "num_warmup_steps", self.num_warmup_steps
+        )  # older checkpoints do not say
+        self._schedule = self._schedule.with_warmup_steps(num_warmup_steps)
         return moved

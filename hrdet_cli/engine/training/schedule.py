@@ -1,7 +1,7 @@
 """The learning rate as a function of the position: nothing to store, nothing to restore."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -96,3 +96,7 @@ class Schedule:
         """
         share = 1.0 if self.decay is None else self.decay.share_at(num_epochs_done)
         return self.learning_rate * self.warmup.share_at(step) * share
+
+    def with_warmup_steps(self, num_steps: int) -> "Schedule":
+        """The same with another length of the warm-up."""
+        return replace(self, warmup=replace(self.warmup, num_steps=num_steps))

@@ -115,7 +115,7 @@ def prepare_run(
     if run.is_first:
         run.trackers = open_trackers(spec, run.spec_text, folder, first_step=trainer.step)
     yield RunStarted(
-        plan=plan,
+        plan=run.plan,
         folder=folder.path,
         device=str(device),
         precision=precision_name(spec.run, device),

@@ -1,6 +1,7 @@
 """Going on with a run that is in its folder, from its newest checkpoint that is whole."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def _restore(run: TrainingRun, start: Start) -> Iterator[Notice]:
     yield from map(Notice, notices)
     run.record = _record_of(start, state)
     moved = run.trainer.load_state_dict(state)
+    run.plan = replace(run.plan, warmup_steps=run.trainer.num_warmup_steps)
     best_by = saved_best_by(state) or run.spec.best_by
     run.restore(state, best_by=best_by)
     _refuse_shortening(run)

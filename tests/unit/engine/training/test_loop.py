@@ -596,6 +596,19 @@ def test_a_run_with_another_batch_size_goes_on_at_the_same_share_of_the_epoch_an
     assert [r.learning_rate < 0.01 for r in reports] == [r.epoch > 2 for r in reports]
 
 
+def test_a_run_that_is_made_longer_keeps_the_warm_up_that_it_began_with() -> None:
+    """The warm-up is a share of the run's steps in most presets, and the rate must not fall back into it."""
+    begun, longer = build_trainer(), build_trainer(schedule=SCHEDULE.with_warmup_steps(8), num_epochs=8)
+    assert [report.learning_rate for report in train(begun, 5)][-1] == SCHEDULE.learning_rate
+    state = begun.state_dict()
+    longer.load_state_dict(state)
+    assert longer.num_warmup_steps == 4
+    assert [report.learning_rate for report in train(longer, 1)] == [SCHEDULE.learning_rate]
+    of_older = build_trainer(schedule=SCHEDULE.with_warmup_steps(8))
+    of_older.load_state_dict({key: value for key, value in state.items() if key != "num_warmup_steps"})
+    assert of_older.num_warmup_steps == 8
+
+
 def test_a_moved_run_that_stops_again_goes_on_bit_for_bit() -> None:
     old = build_trainer(loader=FakeLoader(num_steps_per_epoch=7))
     train(old, 11)
