@@ -77,6 +77,8 @@ class PictureDataset:
         self.augmentation = augmentation
         self._images = images
         self._decoded = decoded
+        pastes = with_masks and paste_probability > 0
+        self._sources = np.flatnonzero(annotations.num_boxes) if pastes else np.zeros(0, dtype=np.int64)
 
     def __len__(self) -> int:
         """Number of pictures in the annotation file."""
@@ -117,7 +119,7 @@ class PictureDataset:
         key = showing.key(seed=self.seed, epoch=epoch)
         placement = self.placement_of(epoch, showing, scale=scale)
         sample, segmentations = self._place(showing.index, placement, key, room)
-        if segmentations is not None and self.paste_probability > 0:
+        if segmentations is not None and len(self._sources):
             sample = self._paste(DrawnPicture(sample, segmentations), scale)
         if self.pixel_changes:
             pixels, words = change_pixels(sample.pixels, self.pixel_changes, generator_for(pixels_key(key)))
@@ -148,8 +150,7 @@ class PictureDataset:
                     raise
 
     def _place_source(self, generator: np.random.Generator, scale: Scale | None) -> DrawnPicture:
-        candidates = np.flatnonzero(self.annotations.num_boxes)
-        index = int(candidates[generator.integers(len(candidates))])
+        index = int(self._sources[generator.integers(len(self._sources))])
         size, (boxes, _) = self.annotations.size_of(index), self.annotations.targets_of(index)
         placement = self.augmentation.place(size, boxes, generator, scale=scale)
         sample, segmentations = self._place(index, placement, key=0)

@@ -130,7 +130,7 @@ class TrainingSteps:
 
     def num_boxes_of(self, request: BatchRequest) -> list[int]:
         """Boxes of each picture of a batch, as annotated; crowd regions do not count."""
-        return [int(self._annotations.num_boxes[index]) for index in request.indices]
+        return [self._annotations.num_boxes_of(index) for index in request.indices]
 
     def order_of(self, epoch: int) -> Showings:
         """The global batches ``(S, B)`` of an epoch, whose pictures are positions in the annotation file."""

@@ -64,6 +64,16 @@ def test_the_fingerprint_is_the_sha256_of_the_file(tmp_path: Path) -> None:
     assert load_coco(path).fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_targets_of_a_picture_are_counted_alone_as_with_all_others(tmp_path: Path) -> None:
+    content = _content()
+    for number, (image_id, is_crowd) in enumerate([(4, 0), (9, 1), (4, 0)], start=100):
+        entry = {"id": number, "image_id": image_id, "iscrowd": is_crowd}
+        content["annotations"].append(content["annotations"][0] | entry)
+    coco = load_coco(_write(tmp_path, content))
+    assert [coco.num_boxes_of(index) for index in range(len(coco))] == coco.num_boxes.tolist()
+    assert len(set(coco.num_boxes.tolist())) == 2
+
+
 def test_boxes_over_the_border_are_clipped(tmp_path: Path) -> None:
     content = _content()
     content["annotations"][1]["bbox"] = [-5, 30, 200, 100]

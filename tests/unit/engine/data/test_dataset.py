@@ -198,6 +198,21 @@ def test_where_broken_pictures_are_skipped_objects_of_another_one_are_pasted(
         sample(0, skips_broken=True)
 
 
+def test_without_an_object_nothing_is_pasted(
+    pictures_folder: Path, outlined_annotations: CocoAnnotations
+) -> None:
+    of_crowds = np.ones_like(outlined_annotations.is_crowd)
+    dataset = PictureDataset(
+        annotations=dataclasses.replace(outlined_annotations, is_crowd=of_crowds),
+        images=open_images(pictures_folder),
+        augmentation=_AS_IT_IS,
+        seed=0,
+        with_masks=True,
+        paste_probability=1,
+    )
+    assert dataset.sample(0, Showing(0)).record.changes == ()
+
+
 def test_masks_of_annotations_without_segmentations_cannot_be_asked_for(
     pictures_folder: Path, annotations: CocoAnnotations
 ) -> None:
