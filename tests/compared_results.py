@@ -9,9 +9,8 @@ from PIL import Image
 
 from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.evaluation.coco_results import CocoResult
-from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.runs.output_files import write_json
-from tests.detection_tables import table_of
+from tests.detection_tables import score_detections, table_of
 
 NUM_PICTURES, EDGE = 12, 100
 CLASSES = {7: "cat", 3: "dog", 5: "never there"}

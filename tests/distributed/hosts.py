@@ -64,17 +64,32 @@ class Host:
         """
         with ExitStack() as stack:
             output = subprocess.PIPE if log is None else stack.enter_context(log.open("ab"))
-            process = subprocess.Popen(
-                [*map(str, argv)],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,  # Ctrl-C is for pytest, which then clears up
-                preexec_fn=self._namespaces.enter,
+            heard, said = (
+                stack.enter_context(os.fdopen(end, mode)) for end, mode in zip(os.pipe(), "rw", strict=True)
             )
+
+            def enter() -> None:
+                try:
+                    self._namespaces.enter()
+                except OSError as error:  # of which Popen tells no more than that there was one
+                    os.write(said.fileno(), str(error).encode())
+                    raise
+
+            try:
+                process = subprocess.Popen(
+                    [*map(str, argv)],
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C is for pytest, which then clears up
+                    preexec_fn=enter,
+                )
+            except subprocess.SubprocessError as error:
+                said.close()
+                raise subprocess.SubprocessError(heard.read()) from error
         self._processes.append(process)
         return process
 

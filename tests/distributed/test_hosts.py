@@ -15,6 +15,7 @@ import pytest
 
 from tests.distributed import hosts as support
 from tests.distributed.hosts import Host, Hosts, can_make_hosts, run_ip
+from tests.forked import Namespaces
 
 pytestmark = pytest.mark.distributed
 
@@ -145,6 +146,17 @@ def test_a_machine_that_forbids_namespaces_is_told_apart(monkeypatch: pytest.Mon
     monkeypatch.setattr(shutil, "which", lambda program: f"/sbin/{program}")
     monkeypatch.setattr(support, "run_ip", refuse)
     reason = "network namespaces cannot be made: mkdir /run/netns failed: Permission denied"
+    assert can_make_hosts.__wrapped__() == reason
+
+
+def test_why_a_host_cannot_be_entered_is_told(hosts: MakeHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts(1)  # skips where hosts cannot be made
+
+    def refuse(_: Namespaces) -> None:
+        raise PermissionError(1, "mount: Operation not permitted")
+
+    monkeypatch.setattr(Namespaces, "enter", refuse)
+    reason = "network namespaces cannot be entered: [Errno 1] mount: Operation not permitted"
     assert can_make_hosts.__wrapped__() == reason
 
 

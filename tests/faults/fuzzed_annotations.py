@@ -22,9 +22,9 @@ from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.data.mask_frames import draw_frames
 from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
-from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
+from tests.detection_tables import score_detections
 from tests.faults.fuzz import Case
 from tests.faults.mutation import damage, mutate
 

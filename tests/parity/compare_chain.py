@@ -25,10 +25,9 @@ from hrdet_cli.engine.data.padding import SmallestCanvas
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import PixelFilter, Resizing
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
-from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
 from hrdet_cli.engine.models.detector import Detector
-from tests.detection_tables import table_of
+from tests.detection_tables import score_detections, table_of
 from tests.parity.cases import CHAIN_SCALES
 from tests.parity.compare_detection import detect_in
 from tests.parity.filled_detector import build_filled

@@ -17,9 +17,8 @@ from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.data.images import open_images
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.transforms import Resizing
-from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Scale
-from tests.detection_tables import table_of
+from tests.detection_tables import score_detections, table_of
 from tests.parity.jittered_results import make_results
 
 _PICO = Path(__file__).parents[2].parent / "shared" / "data" / "coco_pico"

@@ -1,43 +1,16 @@
 """Detections are scored: compared with the ground truth, and the curves averaged to COCO's numbers."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.evaluation.averages import averages_of
 from hrdet_cli.engine.evaluation.back_ends import BackEnd, compare
 from hrdet_cli.engine.evaluation.coco_metrics import ClassMetrics, CocoMetrics, TaskMetrics
-from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.comparison import IOU_THRESHOLDS, RECALLS, Curves, Task
-from hrdet_cli.engine.evaluation.preparation import PreparedComparison, prepare_comparisons
-
-
-def score_detections(
-    annotations: CocoAnnotations,
-    detections: DetectionTable,
-    *,
-    left_out: Collection[int] = (),
-    more_limits: Sequence[int] = (),
-    back_end: BackEnd = "hotcoco",
-) -> CocoMetrics:
-    """Compare detections with the ground truth; `prepare_comparisons` says what of both counts.
-
-    Args:
-        annotations: As for `prepare_comparisons`.
-        detections: Likewise.
-        left_out: Likewise.
-        more_limits: Likewise; their recalls come behind the twelve numbers, with the precision and the
-            recalls of sizes of the last.
-        back_end: What compares; both give the same numbers.
-
-    Raises:
-        ValueError: As `prepare_comparisons`.
-    """
-    prepared = prepare_comparisons(annotations, detections, left_out=left_out, more_limits=more_limits)
-    return score_prepared(prepared, annotations.class_names, back_end=back_end)
+from hrdet_cli.engine.evaluation.preparation import PreparedComparison
 
 
 def score_prepared(

@@ -19,10 +19,9 @@ from hrdet_cli.engine.evaluation.back_ends import BackEnd
 from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
 from hrdet_cli.engine.evaluation.coco_results import CocoResult
 from hrdet_cli.engine.evaluation.comparison import Task
-from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
-from tests.detection_tables import table_of
+from tests.detection_tables import score_detections, table_of
 
 COCO_PICO = Path(__file__).parents[5] / "shared" / "data" / "coco_pico"
 LARGE = [0, 0, 100, 100]

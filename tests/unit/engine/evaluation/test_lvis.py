@@ -12,9 +12,8 @@ from hrdet_cli.engine.data.checking.problems import ProblemLog
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.coco_reading import load_coco
 from hrdet_cli.engine.evaluation.coco_results import CocoResult
-from hrdet_cli.engine.evaluation.scoring import score_detections
 from hrdet_cli.errors import DataError
-from tests.detection_tables import table_of
+from tests.detection_tables import score_detections, table_of
 
 Content = dict[str, Any]
 ADDRESS = "http://images.cocodataset.org/train2017/00000000000{}.jpg"

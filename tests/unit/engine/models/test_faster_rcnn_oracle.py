@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection import roi_heads
 
 from hrdet_cli.engine.models.backbones.resnet import ResNet
@@ -32,11 +32,23 @@ from hrdet_cli.engine.models.regions.mask_targets import mask_targets
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.models.regions.region_draw import RegionDraw
 from hrdet_cli.engine.models.two_stage import TwoStageHead
-from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+from hrdet_cli.engine.structures import Size
+from tests.unit.engine.models.torchvision_oracle import (
+    NUM_ROWS,
+    SharedBatch,
+    assert_detections_equal,
+    assert_gradients_equal,
+    assert_losses_equal,
+    gradients_of,
+    has_area,
+    keep_last_statistics,
+    make_batch,
+    trunk_from_theirs,
+    untrained,
+)
 
 NUM_CLASSES = 5
-HEIGHT, WIDTH = 128, 192
-NUM_ROWS = 8  # of ground truth
+SIZE = Size(128, 192)
 NUM_PROPOSALS, NUM_DETECTIONS = 300, 30
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 KEYS = torch.tensor([123456789, 2**61 + 17])
@@ -44,7 +56,7 @@ RPN_SAMPLER = Sampler(num_samples=256, positive_fraction=0.5, stream=0)
 ROI_SAMPLER = Sampler(num_samples=128, positive_fraction=0.25, stream=1)
 STRIDES = (4, 8, 16, 32, 64)
 ANCHOR_NUMBERS: Tensor = AnchorGenerator(strides=STRIDES)(
-    [Size(HEIGHT // s, WIDTH // s) for s in STRIDES]
+    [Size(SIZE.height // s, SIZE.width // s) for s in STRIDES]
 ).numbers
 # The ground truth is numbered from beyond any number of proposals.
 REGION_NUMBERS = torch.cat((torch.arange(NUM_ROWS) + 2**30, torch.arange(NUM_PROPOSALS)))
@@ -155,20 +167,15 @@ def as_masks(sampler: Sampler, matches: Matches, numbers: Tensor) -> tuple[list[
 
 def make_theirs() -> Any:
     theirs = torchvision.models.detection.maskrcnn_resnet50_fpn(
-        weights=None,
-        weights_backbone=None,
+        **untrained(SIZE),
         num_classes=NUM_CLASSES + 1,
-        min_size=HEIGHT,
-        max_size=WIDTH,
-        image_mean=[0.0, 0.0, 0.0],  # they get pixels that are normalised already: normalising in another
-        image_std=[1.0, 1.0, 1.0],  # order rounds otherwise, and 50 random layers make 1 % of 1e-7
         rpn_pre_nms_top_n_train=400,
         rpn_pre_nms_top_n_test=400,
         rpn_post_nms_top_n_train=NUM_PROPOSALS,
         rpn_post_nms_top_n_test=NUM_PROPOSALS,
         box_detections_per_img=NUM_DETECTIONS,
     )
-    # The same holds for convolutions: they get our memory layout, which is another one to train.
+    # Convolutions round as their memory layout is: they get our memory layout, which is another one to train.
     theirs.backbone.register_forward_pre_hook(lambda _, inputs: (in_our_layout(inputs[0]),))
     theirs.rpn.fg_bg_sampler = OurAnchorDraws()
     return theirs
@@ -181,9 +188,7 @@ def in_our_layout(pixels: Tensor) -> Tensor:
 
 def make_lively(theirs: Any) -> None:
     """Make random weights behave a little as if trained: varied proposals, confident classes."""
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0  # after one training step, evaluation normalises with its statistics
+    keep_last_statistics(theirs)
     with torch.no_grad():
         for level in (*theirs.backbone.fpn.inner_blocks, *theirs.backbone.fpn.layer_blocks):
             level[0].bias.normal_(std=0.1)
@@ -195,26 +200,23 @@ def make_lively(theirs: Any) -> None:
         theirs.roi_heads.mask_predictor.mask_fcn_logits.bias.normal_()
 
 
-def rename(ours: Detector) -> dict[str, str]:
-    """Our parameter and buffer names to theirs, where the tensors are the same; three heads are not."""
-    body = {f"backbone.{name}": f"backbone.body.{name}" for name in ours.backbone.state_dict()}
-    neck = {f"neck.{name}": name.replace("pyramid.", "backbone.fpn.") for name in ours.neck.state_dict()}
-    heads = {
-        "rpn.conv": "rpn.head.conv.0.0",
-        "rpn.objectness": "rpn.head.cls_logits",
-        "rpn.deltas": "rpn.head.bbox_pred",
-        "roi_head.fc1": "roi_heads.box_head.fc6",
-        "roi_head.fc2": "roi_heads.box_head.fc7",
-        "mask_head.upsample": "roi_heads.mask_predictor.conv5_mask",
-        **{f"mask_head.convs.{i}": f"roi_heads.mask_head.{i}.0" for i in range(4)},
-    }
-    return body | neck | {f"{a}.{end}": f"{b}.{end}" for a, b in heads.items() for end in ("weight", "bias")}
+HEADS = {
+    "rpn.conv": "rpn.head.conv.0.0",
+    "rpn.objectness": "rpn.head.cls_logits",
+    "rpn.deltas": "rpn.head.bbox_pred",
+    "roi_head.fc1": "roi_heads.box_head.fc6",
+    "roi_head.fc2": "roi_heads.box_head.fc7",
+    "mask_head.upsample": "roi_heads.mask_predictor.conv5_mask",
+    **{f"mask_head.convs.{i}": f"roi_heads.mask_head.{i}.0" for i in range(4)},
+}
+"""Our names of layers to theirs, where the tensors are the same; three are not."""
 
 
 def from_theirs(ours: Detector, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors (weights or gradients) under our names, with the background moved from first to last."""
-    renamed = {our_name: tensors[name] for our_name, name in rename(ours).items() if name in tensors}
+    renamed = trunk_from_theirs(ours, tensors)
     for end in ("weight", "bias"):
+        renamed |= {f"{name}.{end}": tensors[f"{their_name}.{end}"] for name, their_name in HEADS.items()}
         classifier = tensors[f"roi_heads.box_predictor.cls_score.{end}"]
         renamed[f"roi_head.classifier.{end}"] = torch.cat((classifier[1:], classifier[:1]))
         renamed[f"roi_head.regressor.{end}"] = tensors[f"roi_heads.box_predictor.bbox_pred.{end}"][4:]
@@ -226,10 +228,8 @@ def from_theirs(ours: Detector, tensors: dict[str, Tensor]) -> dict[str, Tensor]
 class Case:
     ours: Detector
     theirs: Any
-    images: ImageBatch
-    targets: Targets
+    batch: SharedBatch
     their_images: list[Tensor]
-    their_targets: list[dict[str, Tensor]]
 
 
 @dataclass
@@ -259,31 +259,19 @@ def make_case(models: Models, num_boxes: list[int]) -> Case:
         model.train()
         model.zero_grad()
     torch.manual_seed(2)
-    pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    # The second is an anchor. The last lies in it, so that this anchor is also among the last one's best.
-    boxes = torch.tensor([[8, 6, 50, 40], [64, 32, 128, 96], [20, 70, 60, 120], [72, 38, 122, 88]])
-    is_valid = torch.arange(NUM_ROWS) < torch.tensor(num_boxes)[:, None]
-    padded = torch.zeros(2, NUM_ROWS, 4)
-    padded[:, :4] = boxes + torch.tensor([[[0.0]], [[3.3]]])
-    padded *= is_valid[..., None]
-    labels = (torch.arange(NUM_ROWS) * 3 % NUM_CLASSES) * is_valid
-    masks = torch.randint(2, (2, NUM_ROWS, 112, 112), dtype=torch.uint8)
-    images = ImageBatch(pixels=pixels, sizes=torch.tensor([[HEIGHT, WIDTH]] * 2), keys=KEYS)
-    return Case(
-        ours=ours,
-        theirs=theirs,
-        images=images,
-        targets=Targets(boxes=padded, labels=labels, is_valid=is_valid, masks=masks.expand(-1, -1, 112, 112)),
-        their_images=[*ours.normalise(images)],
-        their_targets=[
-            {
-                "boxes": padded[i][is_valid[i]],
-                "labels": labels[i][is_valid[i]] + 1,
-                "masks": masks[i][is_valid[i]],
-            }
-            for i in range(2)
-        ],
+    batch = make_batch(
+        SIZE,
+        # The second is an anchor. The last lies in it, so that this anchor is also among the last one's best.
+        [[8, 6, 50, 40], [64, 32, 128, 96], [20, 70, 60, 120], [72, 38, 122, 88]],
+        num_boxes=num_boxes,
+        shifts=(0.0, 3.3),
+        num_classes=NUM_CLASSES,
+        keys=KEYS,
+        dtype=torch.float32,
+        first_label=1,
+        masks=torch.randint(2, (2, NUM_ROWS, 112, 112), dtype=torch.uint8),
     )
+    return Case(ours, theirs, batch, their_images=[*ours.normalise(batch.images)])
 
 
 @dataclass
@@ -303,9 +291,10 @@ def test_losses_and_gradients_equal_torchvisions(
     models: Models, num_boxes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make_case(models, num_boxes)
-    monkeypatch.setattr(roi_heads, "project_masks_on_boxes", OurMaskTargets([*case.their_targets]))
-    losses = case.ours(case.images, case.targets)
-    their_losses = case.theirs(case.their_images, case.their_targets)
+    batch = case.batch
+    monkeypatch.setattr(roi_heads, "project_masks_on_boxes", OurMaskTargets([*batch.their_targets]))
+    losses = case.ours(batch.images, batch.targets)
+    their_losses = case.theirs(case.their_images, batch.their_targets)
     names = {
         "rpn_objectness": "loss_objectness",
         "rpn_box": "loss_rpn_box_reg",
@@ -313,25 +302,19 @@ def test_losses_and_gradients_equal_torchvisions(
         "roi_box": "loss_box_reg",
         "roi_mask": "loss_mask",
     }
-    for name, their_name in names.items():
-        assert losses[name] > 0.01, name
-        torch.testing.assert_close(losses[name], their_losses[their_name], rtol=1e-4, atol=0, msg=name)
-
+    assert_losses_equal(losses, their_losses, names=names, above=0.01, rtol=1e-4)
     sum(losses.values()).backward()
     sum(their_losses.values()).backward()
-    theirs = {name: p.grad for name, p in case.theirs.named_parameters() if p.grad is not None}
-    wanted = from_theirs(case.ours, theirs)
-    for name, parameter in case.ours.named_parameters():
-        assert parameter.grad is not None
-        error = (parameter.grad - wanted[name]).norm() / wanted[name].norm()
-        assert error < 1e-3, name
+    gradients = gradients_of(case.ours)
+    assert gradients.keys() == dict(case.ours.named_parameters()).keys()
+    assert_gradients_equal(gradients, from_theirs(case.ours, gradients_of(case.theirs)), tolerance=1e-3)
 
 
 @pytest.mark.slow
 def test_detections_equal_torchvisions(models: Models) -> None:
     case = make_case(models, [4, 2])
     with torch.no_grad():
-        case.theirs(case.their_images, case.their_targets)  # for the statistics of its norms
+        case.theirs(case.their_images, case.batch.their_targets)  # for the statistics of its norms
         case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict()))
         case.ours.eval()
         case.theirs.eval()
@@ -340,15 +323,14 @@ def test_detections_equal_torchvisions(models: Models) -> None:
             lambda _module, _inputs, output: unpasted_masks.extend(found["masks"] for found in output[0])
         ):
             their_detections = case.theirs(case.their_images)
-    detections = case.ours.detect(case.images)
+    detections = case.ours.detect(case.batch.images)
+    assert_detections_equal(
+        detections, their_detections, more_than=20, rtol=1e-4, atol=(1e-2, 1e-5), first_label=1
+    )
     assert detections.masks is not None
     for picture, theirs in enumerate(their_detections):
-        rows = detections.is_valid[picture]
-        assert len(theirs["boxes"]) == rows.sum() > 20
-        assert len(theirs["labels"].unique()) > 1
-        torch.testing.assert_close(detections.boxes[picture][rows], theirs["boxes"], rtol=1e-4, atol=1e-2)
-        torch.testing.assert_close(detections.scores[picture][rows], theirs["scores"], rtol=1e-4, atol=1e-5)
-        assert torch.equal(detections.labels[picture][rows] + 1, theirs["labels"])
-        masks, their_masks = detections.masks[picture][rows], unpasted_masks[picture].squeeze(1)
+        assert has_area(theirs["boxes"]).all()
+        masks, their_masks = detections.masks[picture], unpasted_masks[picture].squeeze(1)
+        masks = masks[detections.is_valid[picture]]
         assert masks.std() > 0.1
         torch.testing.assert_close(masks, their_masks, rtol=0, atol=1e-4)

@@ -9,41 +9,42 @@ from torch import Tensor, nn
 from torchvision.models.detection import fcos_resnet50_fpn
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.structures import Size
 from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
+from tests.unit.engine.models.torchvision_oracle import (
+    SharedBatch,
+    assert_detections_equal,
+    assert_gradients_equal,
+    assert_losses_equal,
+    batch_norms,
+    gradients_of,
+    make_batch,
+    untrained,
+)
 
 NUM_CLASSES = 4
-HEIGHT, WIDTH = 128, 224  # so that cells of the coarsest levels are no strides apart
-NUM_ROWS = 8  # of ground truth
+SIZE = Size(128, 224)  # so that cells of the coarsest levels are no strides apart
 
 
 @dataclass
 class Case:
     ours: Detector
     theirs: Any
-    images: ImageBatch
-    targets: Targets
+    batch: SharedBatch
     their_images: list[Tensor]
-    their_targets: list[dict[str, Tensor]]
 
 
 def make_theirs() -> Any:
     theirs = fcos_resnet50_fpn(
-        weights=None,
-        weights_backbone=None,
+        **untrained(SIZE),
         num_classes=NUM_CLASSES,
-        min_size=HEIGHT,
-        max_size=WIDTH,
-        image_mean=[0.0, 0.0, 0.0],  # they get pixels that are normalised already
-        image_std=[1.0, 1.0, 1.0],
         detections_per_img=10_000,  # so that boxes without area crowd out no others
     ).double()
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 1.5)
-            nn.init.constant_(module.weight, 0.7)
+    for norm in batch_norms(theirs):
+        nn.init.uniform_(norm.get_buffer("running_var"), 0.5, 1.5)
+        nn.init.constant_(norm.weight, 0.7)
     with torch.no_grad():  # as if a little trained
         for name, parameter in theirs.head.named_parameters():
             if name.endswith("bias") and parameter.shape[0] == 256:
@@ -64,54 +65,38 @@ def case() -> Case:
     # Under our names; not without the background, which is a class like others in its loss.
     missing, surplus = ours.load_state_dict(TORCHVISION.renamed(theirs.state_dict()), strict=False)
     assert all(name.endswith("num_batches_tracked") for name in (*missing, *surplus))
-    pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    images = ImageBatch(pixels, sizes=torch.tensor([[HEIGHT, WIDTH]] * 2), keys=torch.tensor([1, 2]))
-    boxes = torch.tensor([[8, 6, 50, 40], [4, 2, 220, 124], [60, 40, 160, 120], [150, 20, 190, 100]])
-    is_valid = torch.arange(NUM_ROWS) < torch.tensor([[4], [2]])
-    padded = torch.zeros(2, NUM_ROWS, 4)
-    padded[:, :4] = boxes + torch.tensor([[[0.37]], [[3.3]]])  # no side exactly where a range ends
-    padded *= is_valid[..., None]
-    labels = (torch.arange(NUM_ROWS) * 3 % NUM_CLASSES) * is_valid
-    return Case(
-        ours=ours,
-        theirs=theirs,
-        images=images,
-        targets=Targets(boxes=padded, labels=labels, is_valid=is_valid),
-        their_images=[*ours.normalise(images)],
-        their_targets=[
-            {"boxes": padded[i][is_valid[i]].double(), "labels": labels[i][is_valid[i]]} for i in range(2)
-        ],
+    batch = make_batch(
+        SIZE,
+        [[8, 6, 50, 40], [4, 2, 220, 124], [60, 40, 160, 120], [150, 20, 190, 100]],
+        num_boxes=[4, 2],
+        shifts=(0.37, 3.3),  # no side exactly where a range ends
+        num_classes=NUM_CLASSES,
+        keys=torch.tensor([1, 2]),
+        dtype=torch.float64,
     )
+    return Case(ours, theirs, batch, their_images=[*ours.normalise(batch.images)])
 
 
 @pytest.mark.slow
 def test_losses_and_gradients_equal_torchvisions(case: Case) -> None:
-    for module in case.theirs.train().modules():
-        if isinstance(module, nn.BatchNorm2d):  # of published weights they stay as they are
-            module.eval()
-    losses = case.ours.train()(case.images, case.targets)
-    their_losses = case.theirs(case.their_images, case.their_targets)
+    for norm in batch_norms(case.theirs.train()):  # of published weights they stay as they are
+        norm.eval()
+    losses = case.ours.train()(case.batch.images, case.batch.targets)
+    their_losses = case.theirs(case.their_images, case.batch.their_targets)
     names = {
         "fcos_class": "classification",
         "fcos_box": "bbox_regression",
         "fcos_centreness": "bbox_ctrness",
     }
-    for name, their_name in names.items():
-        assert losses[name] > 0.1, name
-        torch.testing.assert_close(losses[name], their_losses[their_name], rtol=1e-6, atol=0, msg=name)
+    assert_losses_equal(losses, their_losses, names=names, above=0.1, rtol=1e-6)
     sum(losses.values()).backward()
     sum(their_losses.values()).backward()
-    wanted = TORCHVISION.renamed(
-        {name: p.grad for name, p in case.theirs.named_parameters() if p.grad is not None}
-    )
-    trained = [name for name, p in case.ours.named_parameters() if p.grad is not None]
-    assert len(trained) > 80
-    for name in trained:
-        if not name.startswith("fcos_head.scales"):  # which they have not
-            gradient = case.ours.get_parameter(name).grad
-            assert gradient is not None
-            error = (gradient - wanted[name]).norm() / wanted[name].norm()
-            assert error < 1e-6, name
+    gradients = gradients_of(case.ours)
+    assert len(gradients) > 80
+    compared = {  # they have no scales
+        name: gradient for name, gradient in gradients.items() if not name.startswith("fcos_head.scales")
+    }
+    assert_gradients_equal(compared, TORCHVISION.renamed(gradients_of(case.theirs)), tolerance=1e-6)
 
 
 def test_detections_equal_torchvisions(case: Case) -> None:
@@ -120,13 +105,6 @@ def test_detections_equal_torchvisions(case: Case) -> None:
     case.ours.eval()
     with torch.no_grad():
         wanted = case.theirs(case.their_images)
-    found = case.ours.detect(case.images)
-    for picture, theirs in enumerate(wanted):
-        kept = (theirs["boxes"][:, 2:] > theirs["boxes"][:, :2]).all(dim=1)
-        rows = found.is_valid[picture]
-        assert kept.sum() == rows.sum() > 10
-        boxes, scores = theirs["boxes"][kept], theirs["scores"][kept]
-        torch.testing.assert_close(found.boxes[picture][rows], boxes, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(found.scores[picture][rows], scores, rtol=1e-6, atol=0)
-        assert torch.equal(found.labels[picture][rows], theirs["labels"][kept])
-        assert len(theirs["labels"].unique()) > 1
+    assert_detections_equal(
+        case.ours.detect(case.batch.images), wanted, more_than=10, rtol=1e-6, atol=(1e-6, 0)
+    )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection import retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 
 from hrdet_cli.engine.models.backbones.resnet import ResNet
@@ -22,11 +22,22 @@ from hrdet_cli.engine.models.dense.retina import RetinaHead
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.models.necks.fpn import FPN, CoarseConvs
 from hrdet_cli.engine.models.one_stage import OneStageHead
-from hrdet_cli.engine.structures import ImageBatch, Targets
+from hrdet_cli.engine.structures import Size
+from tests.unit.engine.models.torchvision_oracle import (
+    SharedBatch,
+    assert_detections_equal,
+    assert_gradients_equal,
+    assert_losses_equal,
+    gradients_of,
+    has_area,
+    keep_last_statistics,
+    make_batch,
+    trunk_from_theirs,
+    untrained,
+)
 
 NUM_CLASSES = 5
-HEIGHT, WIDTH = 64, 96  # so that cells of the coarsest levels are no strides apart
-NUM_ROWS = 8  # of ground truth
+SIZE = Size(64, 96)  # so that cells of the coarsest levels are no strides apart
 NUM_CANDIDATES = 150
 BUILD = {"v1": retinanet_resnet50_fpn, "v2": retinanet_resnet50_fpn_v2}
 
@@ -64,18 +75,11 @@ def make_ours(version: str) -> Detector:
 
 def make_theirs(version: str) -> Any:
     theirs = BUILD[version](
-        weights=None,
-        weights_backbone=None,
+        **untrained(SIZE),
         num_classes=NUM_CLASSES,
-        min_size=HEIGHT,
-        max_size=WIDTH,
-        image_mean=[0.0, 0.0, 0.0],  # they get pixels that are normalised already
-        image_std=[1.0, 1.0, 1.0],
         topk_candidates=NUM_CANDIDATES,
     ).double()
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0  # after one training step, evaluation normalises with its statistics
+    keep_last_statistics(theirs)
     with torch.no_grad():  # as if a little trained
         for name, parameter in theirs.head.named_parameters():
             if name.endswith("bias") and parameter.shape[0] == 256:
@@ -88,11 +92,7 @@ def make_theirs(version: str) -> Any:
 
 def from_theirs(ours: Detector, tensors: dict[str, Tensor], version: str) -> dict[str, Tensor]:
     """Their tensors (weights or gradients) under our names."""
-    renamed = {
-        f"backbone.{name}": tensors.get(f"backbone.body.{name}") for name in ours.backbone.state_dict()
-    }
-    for name in ours.neck.state_dict():
-        renamed[f"neck.{name}"] = tensors[name.replace("pyramid.", "backbone.fpn.")]
+    renamed = trunk_from_theirs(ours, tensors)
     outputs = {"class": ("classification", "cls_logits"), "box": ("regression", "bbox_reg")}
     for tower, (branch, output) in outputs.items():
         for end in ("weight", "bias"):
@@ -104,17 +104,15 @@ def from_theirs(ours: Detector, tensors: dict[str, Tensor], version: str) -> dic
                     renamed[f"{conv}.norm.{end}"] = tensors[f"{theirs}.1.{end}"]
                 if version == "v1" or end == "weight":
                     renamed[f"{conv}.{end}"] = tensors[f"{theirs}.0.{end}"]
-    return {name: tensor for name, tensor in renamed.items() if tensor is not None}
+    return renamed
 
 
 @dataclass
 class Case:
     ours: Detector
     theirs: Any
-    images: ImageBatch
-    targets: Targets
+    batch: SharedBatch
     their_images: list[Tensor]
-    their_targets: list[dict[str, Tensor]]
 
 
 @dataclass
@@ -144,45 +142,33 @@ def make_case(models: Models, num_boxes: list[int]) -> Case:
         model.train()
         model.zero_grad()
     torch.manual_seed(0)
-    pixels = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    # The second overlaps no anchor by half: only that it claims its best ones makes them positive.
-    boxes = torch.tensor([[6, 4, 42, 36], [80, 4, 86, 60], [10, 24, 48, 60], [40, 20, 92, 58]])
-    is_valid = torch.arange(NUM_ROWS) < torch.tensor(num_boxes)[:, None]
-    padded = torch.zeros(2, NUM_ROWS, 4)
-    padded[:, :4] = boxes + torch.tensor([[[0.0]], [[3.3]]])
-    padded *= is_valid[..., None]
-    labels = (torch.arange(NUM_ROWS) * 3 % NUM_CLASSES) * is_valid
-    images = ImageBatch(pixels, sizes=torch.tensor([[HEIGHT, WIDTH]] * 2), keys=torch.tensor([1, 2]))
-    return Case(
-        ours=ours,
-        theirs=theirs,
-        images=images,
-        targets=Targets(boxes=padded, labels=labels, is_valid=is_valid),
-        their_images=[*ours.normalise(images)],
-        their_targets=[
-            {"boxes": padded[i][is_valid[i]].double(), "labels": labels[i][is_valid[i]]} for i in range(2)
-        ],
+    batch = make_batch(
+        SIZE,
+        # The second overlaps no anchor by half: only that it claims its best ones makes them positive.
+        [[6, 4, 42, 36], [80, 4, 86, 60], [10, 24, 48, 60], [40, 20, 92, 58]],
+        num_boxes=num_boxes,
+        shifts=(0.0, 3.3),
+        num_classes=NUM_CLASSES,
+        keys=torch.tensor([1, 2]),
+        dtype=torch.float64,
     )
+    return Case(ours, theirs, batch, their_images=[*ours.normalise(batch.images)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_boxes", [[4, 2], [0, 3]])
 def test_losses_and_gradients_equal_torchvisions(models: Models, num_boxes: list[int]) -> None:
     case = make_case(models, num_boxes)
-    losses = case.ours(case.images, case.targets)
-    their_losses = case.theirs(case.their_images, case.their_targets)
-    for name, their_name in (("retina_class", "classification"), ("retina_box", "bbox_regression")):
-        assert losses[name] > 0.01, name
-        torch.testing.assert_close(losses[name], their_losses[their_name], rtol=1e-6, atol=0, msg=name)
-
+    losses = case.ours(case.batch.images, case.batch.targets)
+    their_losses = case.theirs(case.their_images, case.batch.their_targets)
+    names = {"retina_class": "classification", "retina_box": "bbox_regression"}
+    assert_losses_equal(losses, their_losses, names=names, above=0.01, rtol=1e-6)
     sum(losses.values()).backward()
     sum(their_losses.values()).backward()
-    theirs = {name: p.grad for name, p in case.theirs.named_parameters() if p.grad is not None}
-    wanted = from_theirs(case.ours, theirs, models.version)
-    for name, parameter in case.ours.named_parameters():
-        assert parameter.grad is not None
-        error = (parameter.grad - wanted[name]).norm() / wanted[name].norm()
-        assert error < 1e-6, name
+    gradients = gradients_of(case.ours)
+    assert gradients.keys() == dict(case.ours.named_parameters()).keys()
+    wanted = from_theirs(case.ours, gradients_of(case.theirs), models.version)
+    assert_gradients_equal(gradients, wanted, tolerance=1e-6)
 
 
 @pytest.mark.parametrize(("stretch", "has_empty_boxes"), [(1, False), (10, True)])
@@ -196,20 +182,11 @@ def test_detections_equal_torchvisions(models: Models, stretch: float, has_empty
     case.theirs.detections_per_img = 10_000  # so that the empty ones crowd out no others
     with torch.no_grad():
         case.theirs.head.regression_head.bbox_reg.weight.mul_(stretch)
-        case.theirs(case.their_images, case.their_targets)  # for the statistics of its norms
+        case.theirs(case.their_images, case.batch.their_targets)  # for the statistics of its norms
         case.ours.load_state_dict(from_theirs(case.ours, case.theirs.state_dict(), models.version))
         case.ours.eval()
         case.theirs.eval()
         their_detections = case.theirs(case.their_images)
-    detections = case.ours.detect(case.images)
-    for picture, theirs in enumerate(their_detections):
-        sides = theirs["boxes"][:, 2:] - theirs["boxes"][:, :2]
-        kept = (sides > 0).all(dim=1)
-        assert kept.all() != has_empty_boxes
-        rows = detections.is_valid[picture]
-        assert kept.sum() == rows.sum() > 40
-        assert len(theirs["labels"][kept].unique()) > 1
-        boxes, scores = theirs["boxes"][kept], theirs["scores"][kept]
-        torch.testing.assert_close(detections.boxes[picture][rows], boxes, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(detections.scores[picture][rows], scores, rtol=1e-6, atol=0)
-        assert torch.equal(detections.labels[picture][rows], theirs["labels"][kept])
+    assert [bool(has_area(found["boxes"]).all()) for found in their_detections] == [not has_empty_boxes] * 2
+    detections = case.ours.detect(case.batch.images)
+    assert_detections_equal(detections, their_detections, more_than=40, rtol=1e-6, atol=(1e-6, 0))
