@@ -103,7 +103,12 @@ class LostProcessError(HrdetError):
 class OutOfMemoryError(HrdetError):
     """The largest training step does not fit into memory, and nothing was trained.
 
-    Or the system gives data workers too little: /dev/shm, open files (`ulimit -n`), processes or threads.
+    Or a later step, or pictures that are evaluated or predicted at once, do not. Or the system gives data
+    workers too little: /dev/shm, open files (`ulimit -n`), processes or threads.
     """
 
     exit_code = 9
+
+
+class MemoryRanOutError(OutOfMemoryError):
+    """Memory ran out in a step, though the largest one had fit in before: another try may find more."""

@@ -94,7 +94,7 @@ class Predictor:
 
         Raises:
             DataError: A picture cannot be read, or is in none of these forms; the message names it.
-            OutOfMemoryError: The pictures do not fit into the GPU's memory at once.
+            OutOfMemoryError: The pictures do not fit into memory at once.
         """
         if not 0 <= min_score <= 1:
             raise SpecError([f"min_score: must be in [0, 1]; got {min_score}"])

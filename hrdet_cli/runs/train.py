@@ -15,7 +15,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
-from hrdet_cli.errors import DataError, HrdetError, NonFiniteLossError, OutputError
+from hrdet_cli.errors import DataError, HrdetError, MemoryRanOutError, NonFiniteLossError, OutputError
 from hrdet_cli.runs.best_checkpoints import best_checkpoint
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
@@ -28,6 +28,7 @@ from hrdet_cli.runs.events import (
     RunFinished,
     RunStopped,
 )
+from hrdet_cli.runs.lack_of_memory import lack_told
 from hrdet_cli.runs.metrics_file import read_history
 from hrdet_cli.runs.output_files import save_picture, write_json
 from hrdet_cli.runs.preparation.launch import Launch
@@ -124,7 +125,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
     is_first_epoch, num_steps_with_boxes = run.trainer.step == 0, 0
     matching_loss = run.detector.head.matching_loss
     try:
-        for report in run.trainer.train_epoch():
+        for report in _steps(run):
             num_steps_with_boxes += report.losses[matching_loss] > 0
             if run.is_first and report.step <= run.spec.run.num_pictured_batches:
                 _picture_batch(run, report.step)
@@ -155,6 +156,27 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
         raise PeerError(replace(failure, message=message)) from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
         yield Notice(describe_unmatched(run.spec, matching_loss))
+
+
+def _steps(run: TrainingRun) -> Iterator[StepReport]:
+    """The rest of an epoch."""
+    with lack_told(lambda: _describe_lack(run), kind=MemoryRanOutError):
+        yield from run.trainer.train_epoch()
+
+
+def _describe_lack(run: TrainingRun) -> str:
+    """That memory ran out in a step, though the largest one had fit in before, and how to go on."""
+    own = run.spec.data.num_pictures_per_process
+
+    def resume(*more: str) -> str:
+        return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
+
+    ways = [f"Once other programs leave it more: {resume()}"]
+    if own > 1:
+        fewer = resume("--set", f"data.batch_size_per_process={own // 2}")
+        ways.append(f"With fewer pictures a step: {fewer}")
+    place = run.device if run.device.type == "cuda" else "this machine"
+    return "\n".join([f"the memory of {place} ran out in step {run.trainer.step + 1}.", *ways])
 
 
 def _ways_to_go_on(run: TrainingRun) -> str:

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from hrdet_cli.errors import HrdetError, LostProcessError
+from hrdet_cli.errors import HrdetError, LostProcessError, MemoryRanOutError
 
 if TYPE_CHECKING:  # what plans a run looks here, too, and does without torch
     from torch.distributed import Store
@@ -101,6 +101,6 @@ def failure_of(error: BaseException, *, rank: int, host: str) -> Failure:
     if isinstance(error, PeerError):
         return error.failure
     exit_code = error.exit_code if isinstance(error, HrdetError) else 1
-    is_final = isinstance(error, HrdetError) and not isinstance(error, LostProcessError)
+    is_final = isinstance(error, HrdetError) and not isinstance(error, LostProcessError | MemoryRanOutError)
     message = str(error) if isinstance(error, HrdetError) else f"{type(error).__name__}: {error}"
     return Failure(rank, host, exit_code, message, is_final)

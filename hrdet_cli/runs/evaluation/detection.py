@@ -25,9 +25,11 @@ from hrdet_cli.runs.evaluation.findings import Findings
 from hrdet_cli.runs.evaluation.result_files import score_and_write
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.events import EvaluationProgress
+from hrdet_cli.runs.lack_of_memory import lack_told
 from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.specs.run import EvaluationSpec
 from hrdet_cli.wording import counted, first_few
 
 
@@ -69,6 +71,7 @@ def evaluate_detector(
     Raises:
         DataError: The annotations have no class that the detector knows, or a picture, or none of those left,
             can be read.
+        OutOfMemoryError: A batch does not fit into memory.
         OutputError: The results cannot be written.
     """
     labels_in_file = _labels_in_file(part, class_names)
@@ -94,7 +97,8 @@ def evaluate_detector(
     with loader, closing(rounds):
         useful_shares = loader.useful_shares()
         unit = "pictures" if len(loader) == len(part.annotations) else "views"
-        seen = yield from _look_at_all(rounds, num_in_all=len(loader), unit=unit)
+        with lack_told(lambda: _describe_lack(spec.evaluation, device)):
+            seen = yield from _look_at_all(rounds, num_in_all=len(loader), unit=unit)
     pictures = build_merging(spec).merge_all(gather_pictures(seen.pictures) or [])
     finds_something = any(len(picture.boxes) for picture in pictures)
     findings = Findings(
@@ -132,6 +136,18 @@ def _look_at_all(
     except DataError as error:
         raise DataError(f"{error}\nTo score the others: add --set data.broken_pictures=skip") from error
     return seen
+
+
+def _describe_lack(evaluation: EvaluationSpec, device: torch.device) -> str:
+    """That memory ran out, and what takes less."""
+    number = evaluation.batch_size
+    fewer = ["--set evaluation.batch_size=1"] if number > 1 else []
+    remedies = " or ".join([*fewer, "a smaller evaluation.scale_pixels"])
+    return (
+        f"{counted(number, 'picture')} at once, evaluated in {'x'.join(map(str, evaluation.scale_pixels))}, "
+        f"{'does' if number == 1 else 'do'} not fit into the memory of "
+        f"{device if device.type == 'cuda' else 'this machine'}; take {remedies}"
+    )
 
 
 def _describe_nothing(detector: Detector, num_pictures: int) -> str:

@@ -17,18 +17,20 @@ from hrdet_cli.engine.evaluation.merging import ViewMerging
 from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.numerics import Numerics
-from hrdet_cli.errors import OutOfMemoryError
 from hrdet_cli.runs.build.loaders import build_merging, build_ways
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics
+from hrdet_cli.runs.lack_of_memory import lack_told
 from hrdet_cli.runs.predict.document import FailedPicture
 from hrdet_cli.runs.predict.reading import read_views
 from hrdet_cli.runs.tiles import build_tiling
 from hrdet_cli.specs.experiment import ExperimentSpec
+from hrdet_cli.wording import counted
 
 Item = TypeVar("Item")
 
 _PADDING = SmallestCanvas()
+_REMEDY = "lower --batch-size or evaluation.scale_pixels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +99,7 @@ class PictureDetector:
             stop_asked: Asked before each group.
 
         Raises:
-            OutOfMemoryError: A group is too large for the GPU; while iterating.
+            OutOfMemoryError: A group does not fit into memory; while iterating.
         """
         found: dict[int, list[PictureDetections]] = {}  # in pictures of which some views are still to come
         groups = read_views(
@@ -109,7 +111,11 @@ class PictureDetector:
             num_threads=self.num_threads,
             batch_size=self.batch_size,
         )
-        with ready_to_detect(self.detector) as finder, closing(groups):
+        with (
+            lack_told(lambda: f"pictures do not fit into memory as they are read; {_REMEDY}"),
+            ready_to_detect(self.detector) as finder,
+            closing(groups),
+        ):
             wanted = takewhile(lambda _: not stop_asked(), groups)
             yield from map(partial(self._look_at_group, finder, found), wanted)  # no name keeps a picture
 
@@ -128,19 +134,13 @@ class PictureDetector:
 
     def _detect(self, finder: ObjectFinder, group: Sequence[UnlabelledView]) -> list[PictureDetections]:
         batch = batch_of(group, _PADDING)
-        try:
+        views = counted(len(batch), "picture on a canvas", "pictures on a canvas")
+        fit = "does not fit" if len(batch) == 1 else "do not fit"
+        place = "the GPU's memory" if self.device.type == "cuda" else "memory"
+        with lack_told(lambda: f"{views} of {batch.images.canvas} {fit} into {place}; {_REMEDY}"):
             return detect_batch(
-                finder,
-                batch,
-                device=self.device,
-                numerics=self.numerics,
-                pasting=self.pasting,
+                finder, batch, device=self.device, numerics=self.numerics, pasting=self.pasting
             )
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(
-                f"{len(batch)} pictures on a canvas of {batch.images.canvas} do not fit into the GPU's "
-                "memory; lower --batch-size or evaluation.scale_pixels"
-            ) from error
 
 
 def build_picture_detector(

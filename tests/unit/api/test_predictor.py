@@ -137,6 +137,18 @@ def test_a_loaded_detector_tells_what_it_is(checkpoint: Path) -> None:
         hrdet.load(checkpoint.with_name("other.pt"))
 
 
+def test_pictures_that_memory_does_not_hold_are_an_error_that_says_what_to_do(
+    detector: hrdet.Predictor, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def detect(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(type(detector.module), "detect", detect)
+    told = r"^1 picture on a canvas of \d+x\d+ does not fit into memory; lower --batch-size or evaluation"
+    with pytest.raises(hrdet.OutOfMemoryError, match=told):
+        detector.predict(pictures[0])
+
+
 def test_results_of_a_detector_in_memory_say_what_was_changed(checkpoint: Path) -> None:
     detector = hrdet.load(checkpoint, settings={"model.head.roi_head.nms_iou": 0.6})
     settings = {"evaluation.scale_pixels": [96, 64], "run.device": "cpu"}

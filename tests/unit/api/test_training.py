@@ -40,7 +40,10 @@ def settings(data_root: Path) -> dict[str, object]:
 
 
 def test_a_run_tells_what_happens_and_its_detector_is_evaluated(
-    settings: dict[str, object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    settings: dict[str, object],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     events: list[hrdet.Event] = []
     run = hrdet.train("demo", settings=settings, run_dir=tmp_path / "run", on_event=events.append)
@@ -65,6 +68,13 @@ def test_a_run_tells_what_happens_and_its_detector_is_evaluated(
     assert in_memory.folder == tmp_path / "in-memory"
     assert in_memory.report == tmp_path / "in-memory" / "report.html"
     assert "Worst pictures" in in_memory.report.read_text()
+
+    def detect(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(detector.module), "detect", detect)
+    with pytest.raises(hrdet.OutOfMemoryError, match=r" do not fit into the memory of .*batch_size=1 or "):
+        hrdet.evaluate(detector, out=tmp_path / "too-large")
     assert capfd.readouterr() == ("", "")
 
 

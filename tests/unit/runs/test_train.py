@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from hrdet_cli.errors import MemoryRanOutError
 from hrdet_cli.runs import train as recipe
 from hrdet_cli.runs.events import EvaluationProgress, Event, Notice, RunStopped
 from hrdet_cli.runs.preparation.launch import Launch
@@ -53,3 +55,36 @@ def test_a_stopped_run_tells_of_a_tracker_that_fails_as_it_is_closed(
         RunStopped(folder.path, 7),
     ]
     assert endings == [Ending("stopped", 7)]
+
+
+@pytest.mark.parametrize(
+    ("num_pictures", "ways"),
+    [
+        (1, ["Once other programs leave it more: hrdet train --resume --run-dir runs/a"]),
+        (
+            5,
+            [
+                "Once other programs leave it more: hrdet train --resume --run-dir runs/a",
+                "With fewer pictures a step: hrdet train --resume --run-dir runs/a --set "
+                "data.batch_size_per_process=2",
+            ],
+        ),
+    ],
+)
+def test_a_step_that_memory_runs_out_in_says_how_to_go_on(num_pictures: int, ways: list[str]) -> None:
+    def train_epoch() -> Iterator[Event]:
+        yield Notice("a step")
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    settings = [f"data.batch_size_per_process={num_pictures}"]
+    run: Any = SimpleNamespace(
+        spec=load_spec(preset="demo", settings=settings).spec,
+        folder=RunFolder(Path("runs/a")),
+        device=torch.device("cpu"),
+        trainer=SimpleNamespace(step=7, train_epoch=train_epoch),
+    )
+    steps = recipe._steps(run)
+    next(steps)
+    with pytest.raises(MemoryRanOutError) as error:
+        next(steps)
+    assert str(error.value).splitlines() == ["the memory of this machine ran out in step 8.", *ways]

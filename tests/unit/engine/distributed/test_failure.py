@@ -5,7 +5,7 @@ import pytest
 from torch.distributed import HashStore
 
 from hrdet_cli.engine.distributed.failure import Failure, FailureBoard, PeerError, failure_of
-from hrdet_cli.errors import DataError, LostProcessError
+from hrdet_cli.errors import DataError, LostProcessError, MemoryRanOutError, OutOfMemoryError
 
 BROKEN_PICTURE = Failure(rank=1, host="b", exit_code=3, message="x.jpg: is damaged", is_final=True)
 LATER = Failure(rank=0, host="a", exit_code=8, message="lost somebody", is_final=False)
@@ -42,6 +42,8 @@ def test_the_stores_host_waits_until_all_others_have_read() -> None:
     [
         (DataError("x.jpg: is damaged"), BROKEN_PICTURE),
         (LostProcessError("gone"), Failure(1, "b", 8, "gone", is_final=False)),
+        (OutOfMemoryError("too large"), Failure(1, "b", 9, "too large", is_final=True)),
+        (MemoryRanOutError("ran out"), Failure(1, "b", 9, "ran out", is_final=False)),
         (ZeroDivisionError("by 0"), Failure(1, "b", 1, "ZeroDivisionError: by 0", is_final=False)),
     ],
 )
