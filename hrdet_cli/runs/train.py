@@ -19,6 +19,7 @@ from hrdet_cli.errors import DataError, HrdetError, MemoryRanOutError, NonFinite
 from hrdet_cli.runs.best_checkpoints import best_checkpoint
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
+from hrdet_cli.runs.evaluation.result_files import Results
 from hrdet_cli.runs.events import (
     Evaluated,
     EvaluatedWeights,
@@ -276,8 +277,9 @@ def _evaluate(
         part,
         class_names=run.plan.class_names,
         device=run.device,
-        origin=run.evaluation_origin(part, weights),
-        out=run.folder.evaluation_of(weights),
+        results=Results(
+            origin=run.evaluation_origin(part, weights), folder=run.folder.evaluation_of(weights)
+        ),
         stop_asked=run.stop_asked,
         leaves_out_broken=True,  # days of training must not end with one picture
         with_loss=run.spec.evaluation.with_loss,

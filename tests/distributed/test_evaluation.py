@@ -18,6 +18,7 @@ from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
 from hrdet_cli.runs.evaluation.evaluation import EvaluationReport, evaluate_trained
+from hrdet_cli.runs.evaluation.result_files import Results
 from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -81,6 +82,15 @@ def evaluate_with_own_statistics(folder: Path, *, size: int, rank: int) -> None:
     for buffer in detector.buffers():
         if buffer.is_floating_point():
             buffer += rank
+    origin = Origin(
+        weights="random",
+        step=None,
+        epoch=None,
+        annotations=part.annotations.path,
+        images=folder,
+        fingerprint=part.annotations.fingerprint,
+        num_pictures=len(part.annotations),
+    )
     list(
         evaluate_detector(
             detector,
@@ -88,16 +98,7 @@ def evaluate_with_own_statistics(folder: Path, *, size: int, rank: int) -> None:
             part,
             class_names=part.annotations.class_names,
             device=torch.device("cpu"),
-            origin=Origin(
-                weights="random",
-                step=None,
-                epoch=None,
-                annotations=part.annotations.path,
-                images=folder,
-                fingerprint=part.annotations.fingerprint,
-                num_pictures=len(part.annotations),
-            ),
-            out=folder / f"own-statistics-{size}",
+            results=Results(origin=origin, folder=folder / f"own-statistics-{size}"),
             with_loss=True,
         )
     )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,11 +21,10 @@ from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics, precision_name
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.findings import Findings
-from hrdet_cli.runs.evaluation.result_files import score_and_write
+from hrdet_cli.runs.evaluation.result_files import Results, score_and_write
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.lack_of_memory import lack_told
-from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.run import EvaluationSpec
@@ -40,9 +38,7 @@ def evaluate_detector(
     *,
     class_names: Sequence[str],
     device: torch.device,
-    origin: Origin,
-    out: Path,
-    report: Path | None = None,
+    results: Results,
     stop_asked: Callable[[], bool] = never,
     leaves_out_broken: bool = False,
     with_loss: bool = False,
@@ -60,10 +56,7 @@ def evaluate_detector(
         part: The data.
         class_names: The detector's classes in the order of its labels.
         device: Where to compute.
-        origin: What the results are made from.
-        out: Folder for the results; made where it is missing.
-        report: Where a page goes that says why the scores are what they are, from that folder on; None writes
-            none.
+        results: Where the results go, and what they are made from; the precision is found out here.
         stop_asked: Whether this process was asked to stop.
         leaves_out_broken: Whether pictures that cannot be read are left out and named. Else one is an error.
         with_loss: Compute the losses, too; the annotations' classes are the detector's, in its order.
@@ -110,8 +103,9 @@ def evaluate_detector(
         useful_shares=useful_shares,
         nothing=None if finds_something or not pictures else _describe_nothing(detector, len(pictures)),
     )
-    origin = replace(origin, precision=precision_name(spec.run, device))
-    return from_first(lambda: score_and_write(out, origin, findings, spec, report=report), what="metrics")
+    origin = replace(results.origin, precision=precision_name(spec.run, device))
+    results = replace(results, origin=origin)
+    return from_first(lambda: score_and_write(results, findings, spec), what="metrics")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_part
 from hrdet_cli.runs.device import kernel_notices, select_device
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
-from hrdet_cli.runs.evaluation.result_files import require_rules
+from hrdet_cli.runs.evaluation.result_files import Results, require_rules
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.events import EvaluationProgress
 from hrdet_cli.runs.origin import Origin, origin_of
@@ -63,7 +63,7 @@ def evaluate_trained(
     Args:
         read: Reads the detector; `read_trained_detector` with its arguments.
         out: Folder for the results; None puts them beside the weights.
-        report: As for `evaluate_detector`.
+        report: As of `Results`.
         stop_asked: Whether this process was asked to stop; see `evaluate_detector`.
 
     Raises:
@@ -84,9 +84,7 @@ def evaluate_trained(
         part,
         class_names=class_names,
         device=device,
-        origin=origin,
-        out=folder,
-        report=report,
+        results=Results(origin=origin, folder=folder, report=report),
         stop_asked=stop_asked,
         leaves_out_broken=spec.data.broken_pictures == "skip",
     )

@@ -1,7 +1,7 @@
 """Score a data set's detections, and write files and pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +52,39 @@ def require_rules(annotations: CocoAnnotations, spec: EvaluationSpec) -> None:
         raise SpecError([problem])
 
 
-@doing("scoring")
-def score_and_write(
-    folder: Path, origin: Origin, findings: Findings, spec: ExperimentSpec, *, report: Path | None = None
-) -> Evaluation:
-    """Score, and write ``metrics.json``, ``detections.json`` and pictures into a folder.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Where the results of an evaluation go, and what they are made from.
 
-    Args:
-        folder: Where they go.
-        origin: What the results are made from.
-        findings: The detections.
-        spec: How to score.
+    Attributes:
+        origin: What they are made from.
+        folder: Where they go; made where it is missing.
         report: Where a page goes that says why the scores are what they are, from the folder on; None writes
             none.
+    """
+
+    origin: Origin
+    folder: Path
+    report: Path | None = None
+
+    @property
+    def page(self) -> Path | None:
+        """The report's own path."""
+        return None if self.report is None else self.folder / self.report
+
+
+@doing("scoring")
+def score_and_write(results: Results, findings: Findings, spec: ExperimentSpec) -> Evaluation:
+    """Score, and write ``metrics.json``, ``detections.json`` and pictures.
+
+    Args:
+        results: Where they go, and what they are made from.
+        findings: The detections.
+        spec: How to score.
+
+    Raises:
+        DataError: No picture can be read.
+        OutputError: Something cannot be written.
     """
     annotations = findings.part.annotations
     if findings.broken and not findings.pictures:
@@ -77,11 +97,12 @@ def score_and_write(
         annotations, table, left_out=findings.ids_left_out(), more_limits=_more_limits(spec)
     )
     scores = score_prepared(prepared, annotations.class_names, back_end=spec.evaluation.back_end)
+    folder = results.folder
     metrics, detections, sheet = folder / METRICS, folder / "detections.json", folder / "detections.png"
     curves = {task: folder / name for task, name in _CURVES.items() if task in scores.tasks}
     files = (metrics, detections, sheet, *curves.values())
     evaluation = Evaluation(
-        origin, scores, files, findings.broken, findings.damaged, findings.losses, findings.nothing
+        results.origin, scores, files, findings.broken, findings.damaged, findings.losses, findings.nothing
     )
     write_json(metrics, evaluation.to_json())
     write_json(detections, table.results(annotations.category_ids))
@@ -89,9 +110,9 @@ def score_and_write(
     save_picture(draw_detection_sheet(panels, annotations.class_names), sheet)
     for task, file in curves.items():
         save_picture(_draw_curves(task, scores.tasks[task], annotations.class_names), file)
-    if report is None:
+    if results.page is None:
         return evaluation
-    written = _write_page(folder / report, evaluation, prepared, findings, spec)
+    written = _write_page(results.page, evaluation, prepared, findings, spec)
     return replace(evaluation, files=(*files, *written))
 
 
@@ -113,17 +134,23 @@ def _write_page(
     spec: ExperimentSpec,
 ) -> tuple[Path, ...]:
     """Write the page that says why the scores are what they are; returns what was written."""
+    from hrdet_cli.engine.evaluation.analysis.analysis import analyse
     from hrdet_cli.runs.evaluation_report.report import write_report
+    from hrdet_cli.runs.evaluation_report.subject import Subject
 
     annotations = findings.part.annotations
+    useful_shares = np.array([findings.useful_shares[name] for name in annotations.file_names.tolist()])
+    subject = Subject(
+        origin=evaluation.origin,
+        metrics=evaluation.metrics,
+        analyses={task: analyse(one, useful_shares=useful_shares) for task, one in prepared.items()},
+        class_names=annotations.class_names,
+        notices=tuple(evaluation.notices()),
+    )
     return write_report(
         path,
-        prepared=prepared,
-        metrics=evaluation.metrics,
+        subject,
         annotations=annotations,
-        origin=evaluation.origin,
-        useful_shares=np.array([findings.useful_shares[name] for name in annotations.file_names.tolist()]),
-        notices=tuple(evaluation.notices()),
         read=lambda name: findings.read(name, max_pixels=most_pixels(spec.data)),
     )
 

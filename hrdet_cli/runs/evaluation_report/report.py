@@ -1,18 +1,11 @@
 """Writes a report: the page, and the list of suspect annotations beside it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hrdet_cli.engine.data.coco import CocoAnnotations
-from hrdet_cli.engine.evaluation.analysis.analysis import Analysis, analyse
+from hrdet_cli.engine.evaluation.analysis.analysis import Analysis
 from hrdet_cli.engine.evaluation.analysis.suspects import KINDS, SuspectKind, find_suspects
 from hrdet_cli.engine.evaluation.analysis.worst_pictures import worst_pictures
-from hrdet_cli.engine.evaluation.coco_metrics import CocoMetrics
-from hrdet_cli.engine.evaluation.comparison import Task
-from hrdet_cli.engine.evaluation.preparation import PreparedComparison
 from hrdet_cli.pages.blocks import Picture
 from hrdet_cli.pages.rendering import render_page
 from hrdet_cli.runs.evaluation_report.page import make_page
@@ -27,26 +20,14 @@ _NUM_WORST, _NUM_SUSPECTS = 12, 9
 
 
 def write_report(
-    page: Path,
-    *,
-    prepared: Mapping[Task, PreparedComparison],
-    metrics: CocoMetrics,
-    annotations: CocoAnnotations,
-    origin: Origin,
-    useful_shares: NDArray[np.float64],
-    notices: tuple[str, ...],
-    read: Read,
+    page: Path, subject: Subject, *, annotations: CocoAnnotations, read: Read
 ) -> tuple[Path, ...]:
-    """Find out why AP is what it is, and write the page and the list of suspects.
+    """Write the page that says why AP is what it is, and the list of suspects.
 
     Args:
         page: Where the page goes; the list has its name with ``.suspects.json``.
-        prepared: Boxes, and perhaps masks.
-        metrics: Of the same.
-        annotations: Of M pictures, with their ground truth.
-        origin: What the detections are made from.
-        useful_shares: ``(M,)`` share of the detector's canvas that each picture fills, in [0, 1].
-        notices: What else there is to know, a sentence each.
+        subject: What they are about.
+        annotations: Of its pictures, with their ground truth.
         read: Reads a picture.
 
     Returns:
@@ -55,9 +36,7 @@ def write_report(
     Raises:
         OutputError: It cannot be written.
     """
-    analyses = {task: analyse(one, useful_shares=useful_shares) for task, one in prepared.items()}
-    subject = Subject(origin, metrics, analyses, annotations.class_names, notices)
-    suspects = _suspects_of(subject.boxes, annotations, origin)
+    suspects = _suspects_of(subject.boxes, annotations, subject.origin)
     list_file = page.with_suffix(".suspects.json")
     worst = worst_pictures(subject.boxes, _NUM_WORST)
     document = make_page(

@@ -1,16 +1,14 @@
 """Notes on pictures, boxes and classes: data that do not go with each other or with the settings."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.coco_reading import NO_MASK
 from hrdet_cli.engine.data.sampling import showings_by_class
 from hrdet_cli.runs.run_notes.figures import RunFigures
+from hrdet_cli.runs.run_notes.picture_places import names_by_place
 from hrdet_cli.runs.tiles import cut_pictures
 from hrdet_cli.specs.data import RepeatFactorSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -87,8 +85,8 @@ def describe_shared_pictures(run: RunFigures) -> str | None:
         return None
     if run.val.fingerprint == run.train.fingerprint:
         return "the validation data are the training data, so AP does not tell how well other pictures do"
-    trained = _trained_names_by_place(run)
-    evaluated = _names_by_place(run.val.file_names, {"": run.val_root})
+    trained = run.trained_names_by_place
+    evaluated = names_by_place(run.val.file_names, {"": run.val_root})
     shared = [names[0] for place, names in trained.items() if place in evaluated]
     if not shared:
         return None
@@ -102,7 +100,7 @@ def describe_repeated_pictures(run: RunFigures) -> str | None:
     """Pictures of several of the data sets to train on."""
     if len(run.train_roots) < 2:
         return None
-    repeated = [names for names in _trained_names_by_place(run).values() if len(names) > 1]
+    repeated = [names for names in run.trained_names_by_place.values() if len(names) > 1]
     if not repeated:
         return None
     return (
@@ -110,27 +108,6 @@ def describe_repeated_pictures(run: RunFigures) -> str | None:
         f"{', which is '.join(repeated[0])} too: an epoch shows them for each, with the boxes that they have "
         "there. Take them out of all but one"
     )
-
-
-def _trained_names_by_place(run: RunFigures) -> dict[str, list[str]]:
-    return _names_by_place(run.train.file_names[run.steps.indices], run.train_roots)
-
-
-def _names_by_place(file_names: NDArray[np.str_], roots: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Names of pictures by where the file is, as a path with all links of its root followed.
-
-    Args:
-        file_names: In any order, any number of times.
-        roots: Where the pictures are, by what their names begin with.
-    """
-    names = np.unique(file_names).tolist()
-    found: dict[str, list[str]] = {}
-    for prefix, root in roots.items():
-        place = root.resolve().as_posix()
-        for name in names:
-            if name.startswith(prefix):
-                found.setdefault(f"{place}/{name.removeprefix(prefix)}", []).append(name)
-    return found
 
 
 def describe_mirrored_classes(run: RunFigures) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from hrdet_cli.engine.data.step_layout import StepLayout
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.data.transforms import move_boxes
 from hrdet_cli.engine.models.dense.anchor_fit import PlacedBoxes
+from hrdet_cli.runs.run_notes.picture_places import names_by_place
 from hrdet_cli.specs.experiment import ExperimentSpec
 
 _MOST_PICTURES = 500
 """Whose boxes are placed: enough to tell shares of a fifth."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class RunFigures:
     """A run's spec, its data, and what follows from them.
 
@@ -62,6 +64,11 @@ class RunFigures:
     def warmup_steps(self) -> int:
         """Steps over which the rate rises."""
         return self.spec.optimisation.warmup_steps_of(self.num_steps)
+
+    @cached_property
+    def trained_names_by_place(self) -> Mapping[str, Sequence[str]]:
+        """Names of the pictures to train on by where the file is; several data sets may have one."""
+        return names_by_place(self.train.file_names[self.steps.indices], self.train_roots)
 
     def placed_boxes(self) -> PlacedBoxes:
         """Target boxes of the first pictures, as they lie on their canvases."""

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.coco_reading import load_coco
+from hrdet_cli.engine.evaluation.analysis.analysis import analyse
 from hrdet_cli.engine.evaluation.coco_results import DetectionTable
 from hrdet_cli.engine.evaluation.preparation import prepare_comparisons
 from hrdet_cli.engine.evaluation.scoring import score_prepared
 from hrdet_cli.runs.evaluation_report.report import write_report
+from hrdet_cli.runs.evaluation_report.subject import Subject
 from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.suspect_list import SuspectList, read_suspects
 
@@ -79,11 +81,8 @@ def grey(_: str) -> NDArray[np.uint8]:
 def write(folder: Path, annotations: CocoAnnotations, detections: DetectionTable) -> Written:
     """Make a report of detections."""
     prepared = prepare_comparisons(annotations, detections)
-    page, list_file = write_report(
-        folder / "report.html",
-        prepared=prepared,
-        metrics=score_prepared(prepared, annotations.class_names),
-        annotations=annotations,
+    useful_shares = np.linspace(0.6, 1, len(annotations))
+    subject = Subject(
         origin=Origin(
             weights="best.pt",
             step=10,
@@ -93,8 +92,10 @@ def write(folder: Path, annotations: CocoAnnotations, detections: DetectionTable
             fingerprint=annotations.fingerprint,
             num_pictures=len(annotations),
         ),
-        useful_shares=np.linspace(0.6, 1, len(annotations)),
+        metrics=score_prepared(prepared, annotations.class_names),
+        analyses={task: analyse(one, useful_shares=useful_shares) for task, one in prepared.items()},
+        class_names=annotations.class_names,
         notices=("one picture could not be read",),
-        read=grey,
     )
+    page, list_file = write_report(folder / "report.html", subject, annotations=annotations, read=grey)
     return Written(page, page.read_text(), read_suspects(list_file))

@@ -19,6 +19,7 @@ from hrdet_cli.engine.structures import Detections, ImageBatch
 from hrdet_cli.runs.convert import convert_data
 from hrdet_cli.runs.dataset.opening import open_part
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
+from hrdet_cli.runs.evaluation.result_files import Results
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.origin import Origin
 from hrdet_cli.runs.suspect_list import SuspectList, read_suspects
@@ -119,24 +120,23 @@ def spec_of(source: Path, *settings: str) -> ExperimentSpec:
 def evaluate(spec: ExperimentSpec, out: Path, detector: nn.Module) -> Evaluation:
     part = open_part(spec.data, "val", is_scored=True)
     annotations = part.annotations
+    origin = Origin(
+        weights="best.pt",
+        step=None,
+        epoch=None,
+        annotations=annotations.path,
+        split=annotations.split,
+        images=part.located.images,
+        fingerprint=annotations.fingerprint,
+        num_pictures=len(annotations),
+    )
     work = evaluate_detector(
         cast("Detector", detector),
         spec,
         part,
         class_names=["lamp"],
         device=torch.device("cpu"),
-        origin=Origin(
-            weights="best.pt",
-            step=None,
-            epoch=None,
-            annotations=annotations.path,
-            split=annotations.split,
-            images=part.located.images,
-            fingerprint=annotations.fingerprint,
-            num_pictures=len(annotations),
-        ),
-        out=out,
-        report=Path("report.html"),
+        results=Results(origin=origin, folder=out, report=Path("report.html")),
     )
     return result_of(work)
 

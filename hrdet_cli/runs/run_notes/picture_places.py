@@ -1,0 +1,24 @@
+"""Which pictures of several data sets are one file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def names_by_place(file_names: NDArray[np.str_], roots: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Names of pictures by where the file is, as a path with all links of its root followed.
+
+    Args:
+        file_names: In any order, any number of times.
+        roots: Where the pictures are, by what their names begin with.
+    """
+    names = np.unique(file_names).tolist()
+    found: dict[str, list[str]] = {}
+    for prefix, root in roots.items():
+        place = root.resolve().as_posix()
+        for name in names:
+            if name.startswith(prefix):
+                found.setdefault(f"{place}/{name.removeprefix(prefix)}", []).append(name)
+    return found
