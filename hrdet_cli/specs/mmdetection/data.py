@@ -18,6 +18,7 @@ from hrdet_cli.specs.mmdetection.rules import (
 _ANNOTATIONS = (
     "hrdet reads COCO's and LVIS's JSON here; of Pascal VOC and YOLO give the folder: --train-data FOLDER"
 )
+_SEVERAL = "give several data sets on the command line, --train-data for each, or as a list in data.train"
 _TYPES = (
     *("CocoDataset", "LVISDataset", "LVISV1Dataset", "LVISV05Dataset"),
     *("CityscapesDataset", "DeepFashionDataset"),
@@ -40,7 +41,7 @@ def data_root(known: Known) -> str:
 def _path(value: Any, *, known: Known) -> str:
     """A path as it is below `data_root`."""
     if not isinstance(value, str):
-        raise NoCounterpartError("hrdet takes one file or folder; join several first")
+        raise NoCounterpartError(_SEVERAL)
     path, root = os.path.normpath(value), data_root(known)
     return path.removeprefix(f"{root}/") if root else path
 
@@ -112,6 +113,7 @@ def _dataset(loader: str, part: str, *, seg: bool) -> Group:
             *follows("return_classes", "serialize_data", "lazy_init", why=READING),
             *classes,
             *without("metainfo", why=_CLASSES),
+            *without("datasets", why=_SEVERAL),
             *without("proposal_file", "num_max_proposals", why="hrdet proposes regions by itself"),
             *without("extra_aug", why=AUGMENTATION),
         ),

@@ -5,6 +5,7 @@ from typing import Any
 
 from hrdet_cli.specs.mmdetection.rules import (
     UNSET,
+    Convert,
     Group,
     Known,
     NoCounterpartError,
@@ -15,7 +16,10 @@ from hrdet_cli.specs.mmdetection.rules import (
 )
 
 READING = "hrdet reads and packs pictures by itself"
-AUGMENTATION = "hrdet has no such augmentation; it has resize, resize-crop and scale-jitter"
+AUGMENTATION = (
+    "hrdet's augmentations are others: augmentation.kind, and in augmentation.extras colour, blur, noise, "
+    "JPEG, turns and copy-paste"
+)
 TRAIN, VAL = "train_dataloader", "val_dataloader"
 _STEPS = f"{TRAIN}.dataset.pipeline"
 
@@ -32,6 +36,7 @@ def scales_of(value: Any) -> list[list[int]]:
     return [_long_short(scale) for scale in scales]
 
 
+_FLIPS = ("horizontal", "vertical")
 _SCALE_MODES = {"range": "range", "value": "choice"}
 
 
@@ -86,10 +91,19 @@ def _resized(step: str, key: str, *, mode: str | None = None) -> Group:
     )
 
 
-def _flip(value: Any) -> float:
-    if isinstance(value, list):
-        raise NoCounterpartError("hrdet flips from left to right alone, with one probability")
-    return float(value)
+def _flip(wanted: str) -> Convert:
+    """The probability of flips of one direction, which is left to right where none is named."""
+
+    def convert(probability: Any, direction: Any) -> Any:
+        directions = direction if isinstance(direction, list) else [direction or "horizontal"]
+        if isinstance(probability, list) or len(directions) > 1 or directions[0] not in _FLIPS:
+            raise NoCounterpartError(
+                "hrdet draws flips apart: augmentation.flip_probability from left to right, "
+                "augmentation.extras.vertical_flip_probability from top to bottom"
+            )
+        return float(probability) if directions == [wanted] and probability is not None else UNSET
+
+    return convert
 
 
 def _padding(divisor: Any, batch_augments: Any, pad_size: Any, *, known: Known) -> Any:
@@ -131,8 +145,13 @@ TRAINING_PICTURES = (
         f"{_STEPS}.RandomFlip",
         (),
         (
-            Rule("prob", "augmentation.flip_probability", _flip),
-            fixed("direction", "horizontal", why="pictures are flipped from left to right"),
+            Rule("prob direction", "augmentation.flip_probability", _flip("horizontal"), absent=None),
+            Rule(
+                "prob direction",
+                "augmentation.extras.vertical_flip_probability",
+                _flip("vertical"),
+                absent=None,
+            ),
             *follows("type", why="pictures are flipped"),
         ),
     ),

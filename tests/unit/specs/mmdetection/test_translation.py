@@ -125,10 +125,32 @@ def test_fcos_of_version_3_is_its_preset_with_two_scales_and_24_epochs(tmp_path:
     }
 
 
+@pytest.mark.parametrize(
+    ("flip", "horizontal", "vertical"),
+    [
+        ("prob=0.25", 0.25, 0.0),
+        ("prob=0.25, direction='vertical'", 0.0, 0.25),
+        ("prob=[0.3, 0.2], direction=['horizontal', 'vertical']", 0.0, 0.0),
+        ("prob=0.5, direction='diagonal'", 0.0, 0.0),
+    ],
+)
+def test_a_flip_is_of_its_direction_or_none(
+    tmp_path: Path, flip: str, horizontal: float, vertical: float
+) -> None:
+    text = OF_VERSION_3.replace("type='RandomFlip', prob=0.5", f"type='RandomFlip', {flip}")
+    translation = translated(tmp_path, text)
+    augmentation = translation.spec.augmentation
+    assert augmentation.flip_probability == horizontal
+    assert augmentation.extras.vertical_flip_probability == vertical
+    status, _, why = became(translation, "train_dataloader.dataset.pipeline[3].prob")
+    is_none = horizontal == vertical == 0
+    assert ((status == "no counterpart"), "draws flips apart" in why) == (is_none, is_none)
+
+
 def test_what_hrdet_has_not_is_named_with_a_reason(tmp_path: Path) -> None:
     translation = translated(tmp_path, MASKS_OF_VERSION_2)
     status, _, why = became(translation, "data.train.dataset.pipeline[4].brightness_delta")
-    assert (status, "no such augmentation" in why) == ("no counterpart", True)
+    assert (status, "augmentations are others" in why) == ("no counterpart", True)
     assert became(translation, "data.train.dataset.classes")[:2] == ("taken", "data.classes")
     assert became(translation, "custom_hooks[0].type")[0] == "no counterpart"
     assert became(translation, "model.test_cfg.rcnn.nms.type")[0] == "taken"
