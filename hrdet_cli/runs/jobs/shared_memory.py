@@ -8,6 +8,7 @@ from hrdet_cli.runs.worker_rings import BYTES_PER_PIXEL, shared_bytes_per_proces
 from hrdet_cli.specs.augmentation import ResizeCropSpec, ScaleJitterSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.padding import BatchPaddingSpec, CanvasesPaddingSpec, FixedPaddingSpec
+from hrdet_cli.specs.run import EvaluationSpec
 
 ASSUMED_BOX_ROWS = 128
 """Rows of ground truth of a picture with masks: COCO's fullest picture has 93 objects."""
@@ -23,15 +24,23 @@ def shared_bytes_per_node(spec: ExperimentSpec, *, num_gpus: int) -> int:
     Raises:
         SpecError: ``data.batch_size_per_process`` is auto.
     """
-    bytes_per_picture = BYTES_PER_PIXEL * largest_canvas_pixels(spec)
-    if spec.model.head.has_masks:
-        bytes_per_picture += ASSUMED_BOX_ROWS * FRAME_CELLS**2
-    of_training = spec.data.num_pictures_per_process * bytes_per_picture
-    long, short = (rounded_up(edge) for edge in spec.evaluation.scale_pixels)
-    of_evaluation = spec.evaluation.batch_size * BYTES_PER_PIXEL * long * short
+    evaluation = spec.evaluation
+    mask_bytes = ASSUMED_BOX_ROWS * FRAME_CELLS**2 if spec.model.head.has_masks else 0
+    of_training = BYTES_PER_PIXEL * largest_canvas_pixels(spec) + mask_bytes
+    of_evaluation = BYTES_PER_PIXEL * _largest_view_pixels(evaluation)
+    of_evaluation += mask_bytes if evaluation.with_loss else 0
     return num_gpus * shared_bytes_per_process(
-        num_workers=spec.data.num_workers, training_bytes=of_training, evaluation_bytes=of_evaluation
+        num_workers=spec.data.num_workers,
+        training_bytes=spec.data.num_pictures_per_process * of_training,
+        evaluation_bytes=evaluation.batch_size * of_evaluation,
     )
+
+
+def _largest_view_pixels(evaluation: EvaluationSpec) -> int:
+    """Pixels of the largest canvas that a picture is looked at on."""
+    views = evaluation.test_time_augmentation
+    scales = (views and views.scales_pixels) or (evaluation.scale_pixels,)
+    return max(rounded_up(long) * rounded_up(short) for long, short in scales)
 
 
 def largest_canvas_pixels(spec: ExperimentSpec) -> int:

@@ -40,6 +40,16 @@ def test_masks_take_shared_memory_too() -> None:
     assert masks - plain == 3 * 128 * 112 * 112
 
 
+def test_an_evaluation_takes_what_its_largest_view_and_its_losses_need() -> None:
+    def needed(*settings: str) -> int:
+        own = ("data.num_workers=1", "evaluation.batch_size=2", "evaluation.scale_pixels=[320, 256]")
+        return shared_bytes_per_node(spec_of("demo-mask", *own, *settings), num_gpus=1)
+
+    views = "evaluation.test_time_augmentation={scales_pixels: [[320, 256], [620, 512]]}"
+    assert needed(views) - needed() == 3 * 2 * 3 * (640 * 512 - 320 * 256)
+    assert needed("evaluation.with_loss=true") - needed() == 3 * 2 * 128 * 112 * 112
+
+
 def test_a_worker_keeps_as_many_batches_as_it_is_reckoned_with() -> None:
     assert BLOCKS_PER_WORKER == NUM_BATCHES_AHEAD + 1
 
