@@ -72,6 +72,7 @@ class TrainingDisplay:
         self._evaluating: TaskID | None = None
         self._num_steps = 0
         self._is_first_step = True
+        self._was_evaluated = False
         self._num_processes = 1
 
     def __enter__(self) -> Self:
@@ -110,7 +111,7 @@ class TrainingDisplay:
                 self._print_result(f"stopped after step {event.step}; {self._describe_resuming(event)}")
             case RunFinished():
                 self._print_result(
-                    f"finished in {format_duration(event.seconds)}, {_describe_best(event)}; "
+                    f"finished in {format_duration(event.seconds)}, {self._describe_best(event)}; "
                     f"everything is in {event.folder}"
                 )
 
@@ -178,6 +179,7 @@ class TrainingDisplay:
         self._bar.update(self._evaluating, completed=event.num_done)
 
     def _show_evaluated(self, event: Evaluated) -> None:
+        self._was_evaluated = True
         if self._evaluating is not None:
             self._bar.remove_task(self._evaluating)
             self._evaluating = None
@@ -190,6 +192,14 @@ class TrainingDisplay:
         numbers += "" if event.loss is None else f"  loss {event.loss:.3f}"
         what = "evaluated" if event.weights == "raw" else "evaluated the average"
         self._print(f"epoch {event.epoch}  {what}: {numbers}" + ("  (best so far)" if event.is_best else ""))
+
+    def _describe_best(self, event: RunFinished) -> str:
+        number = NAME_OF_NUMBER[event.best_by]
+        if not event.best:
+            return f"no evaluation had any {number}" if self._was_evaluated else "nothing was evaluated"
+        average = event.best.get("ema")
+        of_average = "" if average is None else f", of the average {format_ap(average)}"
+        return f"best {number} {format_ap(event.best.get('raw'))}{of_average}"
 
     def _describe_resuming(self, event: RunStopped) -> str:
         if self._num_processes == 1:
@@ -221,15 +231,6 @@ def command_to_resume(arguments: Sequence[str], folder: Path) -> str:
     if not any(word.partition("=")[0] == "--run-dir" for word in kept):
         kept += ["--run-dir", str(folder)]
     return command("hrdet", *kept, "--resume")
-
-
-def _describe_best(event: RunFinished) -> str:
-    if "raw" not in event.best:
-        return "nothing was evaluated"
-    average = event.best.get("ema")
-    of_average = "" if average is None else f", of the average {format_ap(average)}"
-    number = NAME_OF_NUMBER[event.best_by]
-    return f"best {number} {format_ap(event.best['raw'])}{of_average}"
 
 
 def _describe_forecast(event: StepForecast | RunForecast) -> str:

@@ -94,6 +94,16 @@ def test_the_end_of_a_run_names_what_the_best_was_chosen_by() -> None:
     assert "nothing was evaluated;" in line
 
 
+def test_the_end_of_a_run_tells_evaluations_that_had_no_number_to_choose_by() -> None:
+    *_, line = shown(
+        Evaluated(3, "raw", {"box": {"AP": None}}, is_best=False),
+        RunFinished(Path("runs/a"), "box", {}, 90),
+    )
+    assert "no evaluation had any box AP;" in line
+    (line,) = shown(RunFinished(Path("runs/a"), "loss", {"ema": 0.5}, 90))
+    assert "best validation loss -, of the average 0.500;" in line
+
+
 def make_step(step: int, *, seconds: float, data_seconds: float = 0.0) -> StepReport:
     return StepReport(
         epoch=1,
