@@ -1,6 +1,6 @@
 """``hrdet train``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -22,6 +22,7 @@ from hrdet_cli.cli.options import (
     SpecOption,
     TrainDataOption,
     ValDataOption,
+    data_sets,
     load_from_options,
 )
 from hrdet_cli.cli.process import Process
@@ -124,7 +125,9 @@ def train(
     )
     _refuse_several({"--resume": resume, "--auto-resume": auto_resume, "--overwrite": overwrite})
     mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
-    run_dir = _run_folder(run, run_dir, resumes=mode != "never")
+    given_data = [*data_sets(train_data), *([] if val_data is None else [val_data])]
+    lone_sources = [source for source, images in given_data if not images]
+    run_dir = _run_folder(run, run_dir, resumes=mode != "never", lone_sources=lone_sources)
     plans_alone = dry_run or rehearse is not None
     if as_json and not plans_alone:
         raise SpecError(
@@ -172,8 +175,16 @@ def _refuse_several(given: Mapping[str, bool]) -> None:
         raise SpecError([f"{names} exclude each other"])
 
 
-def _run_folder(run: Path | None, run_dir: Path | None, *, resumes: bool) -> Path | None:
+def _run_folder(
+    run: Path | None, run_dir: Path | None, *, resumes: bool, lone_sources: Sequence[str]
+) -> Path | None:
     """The run folder that the options name; a word without an option can only be one to go on with.
+
+    Args:
+        run: The word.
+        run_dir: What ``--run-dir`` names.
+        resumes: Whether a run is to go on.
+        lone_sources: Data that were given without pictures.
 
     Raises:
         SpecError: It is something else.
@@ -189,16 +200,20 @@ def _run_folder(run: Path | None, run_dir: Path | None, *, resumes: bool) -> Pat
         return run
     if resumes:
         raise SpecError([f"{run}: --run-dir is {run_dir}; name one run to go on with"])
-    raise SpecError([f"hrdet train takes no {shortened(str(run))} without an option; {_meant_by(run)}"])
+    raise SpecError(
+        [f"hrdet train takes no {shortened(str(run))} without an option; {_meant_by(run, lone_sources)}"]
+    )
 
 
-def _meant_by(word: Path) -> str:
+def _meant_by(word: Path, lone_sources: Sequence[str]) -> str:
     from hrdet_cli.specs.presets import all_presets
 
     if str(word) in all_presets():
         return f"write {command('--preset', word)}"
     if word.suffix in (".yaml", ".yml"):
         return f"write {command('--spec', word)}"
+    if lone_sources and (word.is_dir() or word.suffix.lower() == ".zip"):
+        return f"{lone_sources[0]} says itself where its pictures are: leave {word} away"
     if word.is_dir():
         return f"to go on with a run, write {command('--resume', '--run-dir', word)}"
     if "=" in str(word):

@@ -176,6 +176,10 @@ def test_an_option_without_its_value_is_named_itself(words: str, problem: str) -
             "a.json --preset demo",
             "hrdet train takes no a.json without an option; give data with --train-data",
         ),
+        (
+            "--train-data data.yaml /",
+            "hrdet train takes no / without an option; data.yaml says itself where its pictures are: leave /",
+        ),
         ("run --resume --run-dir other", "run: --run-dir is other; name one run to go on with"),
     ],
 )
