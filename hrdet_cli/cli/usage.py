@@ -264,7 +264,7 @@ def _needs_no_images(source: str, follower: str) -> bool:
     path = Path(source)
     if path.suffix.lower() in (".yaml", ".yml"):
         return True
-    of_data_sets = ("*.yaml", "*.yml", "*.xml", "[Aa]nnotations/*.xml")
+    of_data_sets = ("*.yaml", "*.yml", "*.[Xx][Mm][Ll]", "[Aa]nnotations/*.[Xx][Mm][Ll]")
     return not follower.endswith(".json") and any(next(path.glob(name), None) for name in of_data_sets)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
-from hrdet_cli.engine.data.formats.voc import VocPart
+from hrdet_cli.engine.data.formats.voc import VocPart, is_document
 from hrdet_cli.errors import DataError
 from hrdet_cli.file_kinds import why_no_file
 from hrdet_cli.runs.yolo_yaml import read_yolo_yaml
@@ -198,7 +198,7 @@ def _inner(path: Path, names: Sequence[str]) -> Path | None:
 
 
 def _has_documents(folder: Path) -> bool:
-    return next(folder.glob("*.xml"), None) is not None
+    return any(map(is_document, folder.glob("*")))
 
 
 def _what_is_in(path: Path) -> str:

@@ -86,15 +86,17 @@ class VocPart:
         )
 
     def _documents(self) -> list[Path]:
-        """All of them, in alphabetical order, but for what macOS puts beside them."""
-        return sorted(path for path in self.documents.glob("*.xml") if not path.name.startswith("._"))
+        """All of them, in alphabetical order."""
+        return sorted(filter(is_document, self.documents.glob("*")))
 
     def _texts(self) -> dict[str, bytes | None]:
         """What the part's documents hold, by the names of their pictures; None where one is not there."""
-        names = [path.stem for path in self._documents()]
+        documents = self._documents()
+        path_by_name = {path.stem: path for path in documents}
+        names = [path.stem for path in documents]
         if self.image_set is not None:
             names = _lines_of(self.image_set, FILE_NAME)
-            if any(map(self._is_of_one_class, names)):
+            if any(_has_number(name) and name not in path_by_name for name in names):
                 raise DataError(
                     f"{self.image_set}: is the image set of one class, with a number behind each name; give "
                     "that of all classes."
@@ -107,12 +109,7 @@ class VocPart:
             raise DataError(f"{where}: names {counted(len(twice), 'picture')} twice: {first_few(twice)}.")
         what = f"reading annotations of {self.path.name}"
         files = each(names, what, num_in_all=len(names), unit="files")
-        return {name: _bytes_of(self.documents / f"{name}.xml") for name in files}
-
-    def _is_of_one_class(self, name: str) -> bool:
-        """Whether a line of an image set has a number behind the name, which is not part of it."""
-        has_number = len(words := name.split()) > 1 and words[-1] in ("-1", "0", "1")
-        return has_number and not (self.documents / f"{name}.xml").exists()
+        return {name: _bytes_of(path_by_name.get(name, self.documents / f"{name}.xml")) for name in files}
 
     def _class_names(self, documents: Mapping[str, VocPicture | str]) -> list[str]:
         """In the order of the labels.
@@ -142,6 +139,16 @@ class VocPart:
             f"VOC, {part}: documents in {self.documents}, pictures in {self.images}; "
             f"{counted(len(class_names), 'class', 'classes')}, {order}",
         )
+
+
+def is_document(path: Path) -> bool:
+    """Whether a file may be one, whatever the capitals of its ending; what macOS puts beside them is none."""
+    return path.suffix.lower() == ".xml" and not path.name.startswith("._")
+
+
+def _has_number(line: str) -> bool:
+    """Whether a line of an image set ends as those of one class do, if that is no part of a name."""
+    return len(words := line.split()) > 1 and words[-1] in ("-1", "0", "1")
 
 
 def _fingerprint_of(texts: Mapping[str, bytes | None], class_names: Sequence[str]) -> str:

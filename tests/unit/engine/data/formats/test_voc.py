@@ -143,6 +143,18 @@ def test_a_name_may_end_in_a_number(tmp_path: Path) -> None:
     assert load_annotations(part).file_names.tolist() == ["frame 1.jpg", "frame 2.jpg"]
 
 
+@pytest.mark.parametrize("image_set", [None, "a\nb\n"])
+def test_an_ending_may_be_in_capitals(tmp_path: Path, image_set: str | None) -> None:
+    part = _part(tmp_path, {name: _document(_object(name, (1, 1, 9, 9))) for name in "ab"}, image_set)
+    document = tmp_path / "Annotations" / "a.xml"
+    document.rename(document.with_suffix(".XML"))
+    assert load_annotations(part).file_names.tolist() == ["a.jpg", "b.jpg"]
+    document.write_text(_document())
+    if image_set is None:
+        with pytest.raises(DataError, match="names 1 picture twice: a"):
+            load_annotations(part)
+
+
 def test_a_document_without_a_size_has_its_pictures(tmp_path: Path) -> None:
     texts = {"a": _document(_object("dog", (1, 1, 9, 9)), size=""), "b": _document()}
     part = _part(tmp_path, texts)
