@@ -10,7 +10,7 @@ import typer
 
 from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
-from hrdet_cli.cli.given_paths import refuse_missing_detector, refuse_missing_file
+from hrdet_cli.cli.given_paths import refuse_missing_detector
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -70,13 +70,14 @@ def export(
     An ONNX model is compared with the detector before it is written; exit code 1 if they find other things.
     """
     quieten(quiet)
+    from hrdet_cli.runs.export.target import refuse_impossible
+
+    refuse_impossible(to.value, out, overwrite=overwrite, check_picture=check_picture)
     refuse_missing_detector(source, use_ema=use_ema, spec_file=spec_file, classes=classes)
-    if check_picture is not None:
-        refuse_missing_file(check_picture, "give a picture that the detector finds something in")
     load_torch()
     from hrdet_cli.cli.display.export import print_export
     from hrdet_cli.cli.display.progress import drive_work
-    from hrdet_cli.runs.export import export_detector
+    from hrdet_cli.runs.export.export import export_detector
     from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 
     read = partial(
@@ -88,7 +89,7 @@ def export(
         settings=settings or [],
         classes=classes,
     )
-    work = export_detector(read, to=to.value, out=out, overwrite=overwrite, check_picture=check_picture)
+    work = export_detector(read, to=to.value, out=out, check_picture=check_picture)
     report = drive_work(work)
     print_notices(report.notices)
     if as_json:

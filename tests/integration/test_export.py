@@ -134,7 +134,7 @@ def test_a_missing_package_is_named_with_its_extra(
     def without_onnxscript(name: str, package: str | None = None) -> ModuleSpec | None:
         return None if name == "onnxscript" else find_spec(name, package)
 
-    monkeypatch.setattr("hrdet_cli.runs.export.find_spec", without_onnxscript)
+    monkeypatch.setattr("hrdet_cli.runs.export.target.find_spec", without_onnxscript)
     refused = hrdet("export", "no-such-run", "--to", "onnx", "--out", tmp_path / "x.onnx")
     assert refused.exit_code == 2
     assert refused.stderr.endswith(

@@ -30,7 +30,7 @@ def _refuse_torch(name: str) -> None:
         ("eval there", "there: is no run folder with checkpoints/best.pt or last.pt"),
         ("predict gone there", NO_DETECTOR),
         ("predict there.pth there gone", "gone: does not exist; name pictures, folders or .zip archives"),
-        ("export gone --to onnx --out there.pth", NO_DETECTOR),
+        ("export gone --to onnx --out x.onnx", NO_DETECTOR),
         (
             "export there.pth --to onnx --out x.onnx --check-picture gone",
             "gone: does not exist; give a picture",

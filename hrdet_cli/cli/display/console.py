@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -17,6 +17,7 @@ from hrdet_cli.wording import shortened
 
 PIPE_WIDTH = 160
 _SHORTEST_NAME = 16
+_SPACES_AT_END = re.compile(r" +(?=\n)")
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _COMMAND_AT_END = re.compile(r"(?<!^error)(?<!^note): (?=(?:hrdet|pip|git|make|ulimit) )")
 """Not a message that begins with a command's name."""
@@ -24,7 +25,7 @@ _COMMAND_AT_END = re.compile(r"(?<!^error)(?<!^note): (?=(?:hrdet|pip|git|make|u
 
 def stdout_console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for a table in a file or a pipe."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Console(highlight=False, markup=False) if sys.stdout.isatty() else file_console(sys.stdout)
 
 
 def stderr_console() -> Console:
@@ -79,8 +80,37 @@ def shown_path(path: str | Path) -> str:
 
 
 def file_console(file: IO[str]) -> Console:
-    """A log file: plain lines."""
-    return Console(file=file, highlight=False, markup=False, width=PIPE_WIDTH)
+    """A file or a pipe: plain lines without spaces at their ends, which Rich fills tables up with."""
+    trimmed = cast("IO[str]", _TrimmedLines(file))
+    return Console(file=trimmed, highlight=False, markup=False, width=PIPE_WIDTH)
+
+
+class _TrimmedLines:
+    """What Rich needs of a file; writes lines without the spaces at their ends.
+
+    Attributes:
+        encoding: The file's: what lines are drawn with depends on it.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.encoding = getattr(file, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> None:
+        """Write what one call prints."""
+        self._file.write(_SPACES_AT_END.sub("", text))
+
+    def flush(self) -> None:
+        """As the file does."""
+        self._file.flush()
+
+    def isatty(self) -> bool:
+        """As the file says."""
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        """The file's."""
+        return self._file.fileno()
 
 
 class Name:

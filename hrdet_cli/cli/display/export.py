@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from hrdet_cli.runs.export import ExportReport
+from hrdet_cli.runs.export.export import ExportReport
 from hrdet_cli.wording import counted
 
 if TYPE_CHECKING:

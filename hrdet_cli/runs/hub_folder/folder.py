@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hrdet_cli.engine.export.weight_files import safetensors_file
 from hrdet_cli.engine.weights.names import is_weights_name
-from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.hub_folder.card import model_card
 from hrdet_cli.runs.hub_folder.facts import DetectorFacts
 from hrdet_cli.runs.output_files import write_bytes, write_json, write_text
@@ -21,21 +20,6 @@ from hrdet_cli.specs.loading import format_spec, validate_layers
 _CARD, _SPEC, _METRICS = "README.md", "spec.yaml", "metrics.json"
 _PATHS = frozenset({"annotations", "images", "label_maps", "root", "weights"})
 """Keys whose values are paths."""
-
-
-def refuse_if_taken(out: Path, *, overwrite: bool) -> None:
-    """Find out whether the folder can be written.
-
-    Raises:
-        OutputError: Something is in the way.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; give --out the name of a folder")
-    if out.is_dir() and not overwrite and any(out.iterdir()):
-        raise OutputError(
-            f"{out}: is there already and not empty; give --out another name, or replace its files "
-            "with --overwrite"
-        )
 
 
 def write_hub_folder(

@@ -1,11 +1,9 @@
-"""``hrdet export``: a trained detector in, a file for another program out."""
+"""Write a trained detector in the format of another program."""
 
-import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,13 +12,14 @@ from hrdet_cli.engine.data.decoding import decode_rgb
 from hrdet_cli.engine.export.check_pictures import DRAWN_SIZES, draw_picture, resize_picture
 from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_file, state_dict_file
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.errors import DataError, ExportError, OutputError, SpecError
-from hrdet_cli.extras import install_command
+from hrdet_cli.errors import DataError, ExportError, SpecError
 from hrdet_cli.runs.conventions.conventions import unlike_mmdetection
+from hrdet_cli.runs.export.description import describe_detector, describe_training
+from hrdet_cli.runs.export.target import Format
 from hrdet_cli.runs.hub_folder.facts import facts_of
-from hrdet_cli.runs.hub_folder.folder import refuse_if_taken, write_hub_folder
+from hrdet_cli.runs.hub_folder.folder import write_hub_folder
 from hrdet_cli.runs.origin import changes_with_effect
-from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder, write_bytes
+from hrdet_cli.runs.output_files import write_bytes
 from hrdet_cli.runs.progress import WorkProgress
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -28,22 +27,6 @@ from hrdet_cli.specs.loading import format_spec
 
 if TYPE_CHECKING:
     from hrdet_cli.engine.export.onnx_check import Agreement
-
-Format = Literal["state-dict", "mmdetection", "safetensors", "onnx", "hub-folder"]
-
-_PACKAGES: Mapping[Format, tuple[str, ...]] = {
-    "safetensors": ("safetensors",),
-    "hub-folder": ("safetensors",),
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-}
-_EXTRA: Mapping[Format, str] = {
-    "safetensors": "safetensors",
-    "hub-folder": "safetensors",
-    "onnx": "export",
-}
-_BOXES = "(x1, y1, x2, y2) in pixels of the input; pixel i covers [i, i + 1), so the width is x2 - x1"
-_OF_TILES = {"side_pixels", "overlap_pixels", "with_whole_pictures"}
-"""How pictures are cut to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +62,24 @@ def export_detector(
     *,
     to: Format,
     out: Path,
-    overwrite: bool,
     check_picture: Path | None,
 ) -> Generator[WorkProgress, None, ExportReport]:
     """Write a detector in another format.
 
     Args:
-        read: Gives the detector; called once it is known that it can be written.
+        read: Gives the detector.
         to: The format.
-        out: The file to write, which appears whole or not at all, or the folder.
-        overwrite: Replace a file, or files of a folder, that are there.
+        out: The file to write, which appears whole or not at all, or the folder; what is there is replaced,
+            unless `refuse_impossible` was asked before.
         check_picture: Compare an ONNX model with the detector on this picture, not on drawn ones.
 
     Raises:
-        SpecError: A package is missing, or the format cannot express the detector.
+        SpecError: The format cannot express the detector.
         WeightsError: The weights are not usable.
         DataError: ``check_picture`` cannot be read.
-        OutputError: The file is in the way or cannot be written.
+        OutputError: The file cannot be written.
         ExportError: The ONNX model does not find what the detector finds; nothing was written.
     """
-    _refuse_impossible(to, out, overwrite=overwrite, check_picture=check_picture)
     pictures = _check_pictures(check_picture) if to == "onnx" else []
     yield WorkProgress("reading weights")
     trained = read()
@@ -113,14 +94,14 @@ def export_detector(
         from hrdet_cli.engine.export.onnx_model import build_onnx_model
 
         yield WorkProgress("translating to ONNX", takes="a minute or more")
-        content = build_onnx_model(detector.float(), _metadata(trained)).SerializeToString()
+        content = build_onnx_model(detector.float(), describe_detector(trained)).SerializeToString()
         yield WorkProgress("checking", 0, len(pictures))
         for agreement in compare_with_onnxruntime(content, detector, pictures):
             agreements.append(agreement)
             yield WorkProgress("checking", len(agreements), len(pictures))
         _refuse_disagreement(out, agreements)
     elif to == "safetensors":
-        content = safetensors_file(tensors, {**_header(trained), "spec": format_spec(trained.spec)})
+        content = safetensors_file(tensors, {**describe_training(trained), "spec": format_spec(trained.spec)})
     elif to == "mmdetection":
         content = mmdetection_file(tensors, trained.class_names)
     else:
@@ -143,7 +124,7 @@ def export_detector(
 def _export_hub_folder(out: Path, trained: TrainedDetector, detector: Detector) -> ExportReport:
     tensors = detector.state_dict()
     facts = facts_of(trained, num_parameters=sum(value.numel() for value in detector.parameters()))
-    num_bytes = write_hub_folder(out, facts, tensors, _header(trained))
+    num_bytes = write_hub_folder(out, facts, tensors, describe_training(trained))
     notices = list(trained.notices)
     if facts.metrics is None:
         settings = " with the same --set" if changes_with_effect(trained) else ""
@@ -155,25 +136,6 @@ def _export_hub_folder(out: Path, trained: TrainedDetector, detector: Detector) 
         f"{out / 'README.md'} says no licence; add it, and what else you know, before you publish it"
     )
     return ExportReport(out, "hub-folder", num_bytes, len(tensors), (), tuple(notices))
-
-
-def _refuse_impossible(to: Format, out: Path, *, overwrite: bool, check_picture: Path | None) -> None:
-    """Find out what will not work before any work is done."""
-    missing = [package for package in _PACKAGES.get(to, ()) if find_spec(package) is None]
-    if missing:
-        install = install_command(_EXTRA[to])
-        raise SpecError([f"--to {to}: needs the package {', '.join(missing)}; install it with: {install}"])
-    if check_picture is not None and to != "onnx":
-        raise SpecError([f"--check-picture: is for --to onnx alone; leave it away with --to {to}"])
-    if to == "hub-folder":
-        refuse_if_taken(out, overwrite=overwrite)
-        refuse_unwritable_folder(out, option="--out")
-        return
-    refuse_unwritable_file(out, option="--out")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: is there already; give --out another name, or replace it with --overwrite")
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: the folder {out.parent} is not there; make it first")
 
 
 def _refuse_inexpressible(to: Format, spec: ExperimentSpec) -> None:
@@ -208,41 +170,6 @@ def _check_pictures(file: Path | None) -> list[Tensor]:
         return resize_picture(decode_rgb(file.read_bytes(), expected=None, name=str(file)))
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-
-
-def _metadata(trained: TrainedDetector) -> dict[str, str]:
-    """What whoever has only the file should know, as texts."""
-    spec = trained.spec
-    return {
-        "class_names": json.dumps(trained.class_names, ensure_ascii=False),
-        "category_ids": json.dumps(trained.category_ids),
-        "labels": "0 .. K-1, in the order of class_names",
-        "boxes": _BOXES,
-        **_describe_masks(spec),
-        "box_corners": spec.model.box_corners,
-        "input": "RGB, 0 .. 255, not normalised",
-        "scale_pixels": json.dumps(spec.evaluation.scale_pixels),
-        "resize": "to the largest size of its shape within scale_pixels (longer, shorter edge), either way; "
-        f"{spec.data.resize_filter} filter, edges rounded {spec.data.resize_rounding}",
-        **({} if spec.data.tiles is None else {"tiles": spec.data.tiles.model_dump_json(include=_OF_TILES)}),
-        "preset": spec.name,
-    }
-
-
-def _header(trained: TrainedDetector) -> dict[str, str]:
-    """The same, and how long the weights were trained, where somebody knows."""
-    known = {"step": trained.step, "epoch": trained.epoch}
-    return {**_metadata(trained), **{name: str(value) for name, value in known.items() if value is not None}}
-
-
-def _describe_masks(spec: ExperimentSpec) -> dict[str, str]:
-    masks = spec.model.head.masks
-    if masks is None:
-        return {}
-    return {
-        "masks": "probabilities of cells that divide the box evenly, row by row from its upper left corner",
-        "mask_threshold": json.dumps(masks.spec.threshold),
-    }
 
 
 def _refuse_disagreement(out: Path, agreements: Sequence["Agreement"]) -> None:

@@ -1,0 +1,1 @@
+"""``hrdet export``: a trained detector in, a file for another program out."""
