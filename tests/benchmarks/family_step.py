@@ -20,7 +20,7 @@ from hrdet_cli.engine.training.reports import peak_memory_bytes
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 
-from .apart import run_apart
+from .apart import measure_memory_apart
 from .reporting import show_table
 from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, draw_batch, timed_step
 
@@ -94,7 +94,7 @@ def main() -> None:
     # Before this process grows: one that it starts counts its memory as its own.
     pictures, threads = arguments.pictures, arguments.threads
     memory = [
-        tuple(run_apart(memory_of, name, side, pictures, threads) for side in ("ours", "theirs"))
+        tuple(measure_memory_apart(memory_of, name, side, pictures, threads) for side in ("ours", "theirs"))
         for name in arguments.cases
     ]
     rows = []
