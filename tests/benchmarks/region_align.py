@@ -1,4 +1,4 @@
-"""Training steps on a CPU whose regions torchvision's kernels or products of matrices cut out, in turn.
+"""RoIAlign on a CPU by torchvision's kernels and as a sparse matrix, in turn: in training steps, or alone.
 
 With ``--kernels`` either alone, in maps of few channels and of many.
 """
@@ -7,28 +7,20 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
+from types import ModuleType
 from typing import Any
 
-import pytest
 import torch
 
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.models.regions import align_by_level
-from hrdet_cli.engine.models.regions.align_matrices import cut_regions, spread_regions
-from hrdet_cli.engine.torchvision_operators import roi_align, roi_align_backward
+from hrdet_cli.engine.models.regions import align_by_level, align_cpu
 
 from .recomputation import build_step
 from .reporting import show_table
 
-PARTS = ("cut_regions", "spread_regions")
-"""Forward and backward pass, by the names under which ``align_by_level`` knows them."""
-WAYS: Mapping[str, tuple[Callable[..., Any], ...]] = {
-    "torchvision": (roi_align, roi_align_backward),
-    "matrices": (cut_regions, spread_regions),
-}
-
-
-NUM_CHANNELS, RATIOS = (16, 32, 48, 64, 96, 128, 256), (0, 1, 2)
+WAYS: Mapping[str, ModuleType] = {"torchvision": align_by_level, "hrdet": align_cpu}
+PARTS = ("pool_regions", "pool_regions_backward")
+NUM_CHANNELS, RATIOS = (16, 48, 96, 256), (0, 1, 2)
 MAP, STRIDE, NUM_REGIONS, NUM_CELLS = Size(64, 80), 4, 200, 7
 
 
@@ -69,10 +61,10 @@ def main() -> None:
 
 
 def compare_kernels(*, num_rounds: int) -> None:
-    """Print how much of torchvision's time matrices take, forward and back, for each number of channels."""
+    """Print how much of torchvision's time ours take, forward and back, for each number of channels."""
     show_table(
         f"RoIAlign of {NUM_REGIONS} regions of 10 to 100 pixels in a map of {MAP.width}x{MAP.height}, "
-        f"matrices / torchvision, CPU seconds, medians of {num_rounds}",
+        f"hrdet / torchvision, CPU seconds, medians of {num_rounds}",
         ["channels", *(f"{part}, samples {ratio}" for part in ("forward", "back") for ratio in RATIOS)],
         [
             [str(num_channels), *(f"{ratio:.2f}" for ratio in _ratios(num_channels, num_rounds))]
@@ -87,45 +79,50 @@ def _ratios(num_channels: int, num_rounds: int) -> Iterator[float]:
     features = features.contiguous(memory_format=torch.channels_last)
     middles = torch.rand(NUM_REGIONS, 2) * torch.tensor([MAP.width, MAP.height]) * STRIDE
     sides = 10 + 90 * torch.rand(NUM_REGIONS, 2)
-    rois = torch.cat((torch.zeros(NUM_REGIONS, 1), middles - sides / 2, middles + sides / 2), dim=1)
+    regions = torch.cat((middles - sides / 2, middles + sides / 2), dim=1)[None]
     gradient = torch.randn(NUM_REGIONS, num_channels, NUM_CELLS, NUM_CELLS)
-    inputs: tuple[tuple[Any, ...], ...] = ((features, rois), (gradient, rois, features.shape))
-    for direction, values in enumerate(inputs):
+    level_index = torch.zeros(NUM_REGIONS, dtype=torch.int32)
+    inputs: Mapping[str, tuple[Any, ...]] = dict(
+        zip(PARTS, (([features],), (gradient, [features.shape])), strict=True)
+    )
+    for part in PARTS:
         for ratio in RATIOS:
-            settings = {"scale": 1 / STRIDE, "sampling_ratio": ratio, "aligned": True}
-            if not direction:
-                settings["num_cells"] = NUM_CELLS
+            values = (*inputs[part], regions, level_index, None, (STRIDE,), NUM_CELLS, ratio, True, 0)
             rounds = [
-                [_cpu_seconds(kernels[direction], *values, **settings) for kernels in WAYS.values()]
+                [_cpu_seconds(getattr(kernels, part), *values) for kernels in WAYS.values()]
                 for _ in range(num_rounds)
             ]
             yield median(ours / theirs for theirs, ours in rounds)
 
 
-def _cpu_seconds(kernel: Callable[..., Any], *values: Any, **settings: Any) -> float:
+def _cpu_seconds(kernel: Callable[..., Any], *values: Any) -> float:
     started = time.process_time()
-    kernel(*values, **settings)
+    kernel(*values)
     return time.process_time() - started
 
 
-def time_step(step: Callable[[], Any], kernels: tuple[Callable[..., Any], ...]) -> list[float]:
+def time_step(step: Callable[[], Any], kernels: ModuleType) -> list[float]:
     """CPU seconds of either part and of the step."""
     spent = dict.fromkeys(PARTS, 0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        for part, kernel in zip(PARTS, kernels, strict=True):
-            patch.setattr(align_by_level, part, _timed(kernel, part, spent))
-        whole = step().cpu_seconds
-    return [*spent.values(), whole]
 
+    def pool(*values: Any) -> Any:
+        return _timed(kernels.pool_regions, PARTS[0], *values)
 
-def _timed(kernel: Callable[..., Any], part: str, spent: dict[str, float]) -> Callable[..., Any]:
-    def run(*values: Any, **settings: Any) -> Any:
+    def pool_backward(gradient: Any, sizes: Any, *values: Any) -> Any:
+        shapes = [sizes[start : start + 4] for start in range(0, len(sizes), 4)]
+        return _timed(kernels.pool_regions_backward, PARTS[1], gradient, shapes, *values)
+
+    def _timed(kernel: Callable[..., Any], part: str, *values: Any) -> Any:
         started = time.process_time()
-        result = kernel(*values, **settings)
+        result = kernel(*values)
         spent[part] += time.process_time() - started
         return result
 
-    return run
+    with torch.library._scoped_library("hrdet", "IMPL") as library:
+        library.impl("align_regions", pool, "CPU", allow_override=True)
+        library.impl("align_regions_backward", pool_backward, "CPU", allow_override=True)
+        whole = step().cpu_seconds
+    return [*spent.values(), whole]
 
 
 if __name__ == "__main__":

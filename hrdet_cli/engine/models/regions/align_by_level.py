@@ -1,8 +1,6 @@
 """RoIAlign level by level: regions are sorted by level, which waits for the device.
 
-A CPU makes each level's regions of matrix products, but cuts them out of narrow levels by torchvision's
-kernel, which takes less time there. torchvision's kernels are what other programs have, and serve on a GPU
-without Triton.
+torchvision's kernels are what other programs have, and serve on a GPU without Triton.
 """
 
 from collections.abc import Sequence
@@ -10,12 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hrdet_cli.engine.models.regions.align_matrices import cut_regions, spread_regions
 from hrdet_cli.engine.torchvision_operators import roi_align, roi_align_backward
-
-_MIN_CHANNELS_OF_MATRICES = 96
-"""With fewer, the two products of a region take longer than its samples one by one, as
-``tests/benchmarks/region_align.py --kernels`` measures it. On the way back they never do."""
 
 
 def pool_regions(
@@ -34,11 +27,10 @@ def pool_regions(
     Raises:
         ValueError: There are ends, or a margin.
     """
-    _refuse_ends(ends, margin)
+    refuse_ends(ends, margin)
     rois, rows = _rois_of(regions, levels[0].dtype), _rows_of_levels(level_index, len(strides))
-    cut = cut_regions if _is_cut_by_matrices(levels[0]) else roi_align
     pooled = [
-        cut(
+        roi_align(
             level.to(rois.dtype),
             rois[own],
             scale=1 / stride,
@@ -70,13 +62,12 @@ def pool_regions_backward(
         RuntimeError: On a GPU, where it must be deterministic; in torch's words.
         ValueError: As of ``pool_regions``.
     """
-    _refuse_ends(ends, margin)
+    refuse_ends(ends, margin)
     if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
         raise RuntimeError("roi_align_backward does not have a deterministic implementation")
     rois, rows = _rois_of(regions, gradient.dtype), _rows_of_levels(level_index, len(strides))
-    spread = roi_align_backward if gradient.is_cuda else spread_regions
     of_levels = [
-        spread(
+        roi_align_backward(
             gradient[own].to(rois.dtype),
             rois[own],
             shape,
@@ -89,12 +80,12 @@ def pool_regions_backward(
     return [of_level.to(gradient.dtype) for of_level in of_levels]
 
 
-def _is_cut_by_matrices(level: Tensor) -> bool:
-    is_wide = level.shape[1] >= _MIN_CHANNELS_OF_MATRICES
-    return is_wide and not (level.is_cuda or torch.compiler.is_exporting())
+def refuse_ends(ends: Tensor | None, margin: int) -> None:
+    """Where pictures end is only looked at by Triton's kernels.
 
-
-def _refuse_ends(ends: Tensor | None, margin: int) -> None:
+    Raises:
+        ValueError: Somebody says where they do.
+    """
     if ends is not None or margin:
         raise ValueError("without Triton levels go on behind the ends of pictures, and have none")
 

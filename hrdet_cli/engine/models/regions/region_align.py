@@ -1,8 +1,8 @@
 """RoIAlign over all levels as one operator, whose result has a fixed shape.
 
 How many regions a level gets is known on the device alone. On a CPU there is nothing to wait for: see
-``align_by_level``. A GPU must not be waited for, and levels are large there: see ``align_cuda``. Where its
-kernels cannot be built, a GPU computes as a CPU does.
+``align_cpu``. A GPU must not be waited for, and levels are large there: see ``align_cuda``. Where its kernels
+cannot be built, torchvision's serve: see ``align_by_level``.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine import triton_kernels
-from hrdet_cli.engine.models.regions import align_by_level
+from hrdet_cli.engine.models.regions import align_by_level, align_cpu
 from hrdet_cli.engine.own_operators import define_operator
 
 
@@ -79,7 +79,7 @@ def _pool_backward_on_cpu(
     margin: int,
 ) -> list[Tensor]:
     """Gradients of the levels, whose shapes are put end to end."""
-    return align_by_level.pool_regions_backward(
+    return align_cpu.pool_regions_backward(
         gradient,
         _in_fours(shapes),
         regions,
@@ -137,7 +137,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     return of_levels, *[None] * (3 + len(ctx.settings))
 
 
-define_operator("align_regions", cpu=align_by_level.pool_regions, cuda=_pool_on_gpu, fake=_pool_no_values)
+define_operator("align_regions", cpu=align_cpu.pool_regions, cuda=_pool_on_gpu, fake=_pool_no_values)
 define_operator(
     "align_regions_backward",
     cpu=_pool_backward_on_cpu,
