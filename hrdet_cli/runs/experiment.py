@@ -14,6 +14,9 @@ from hrdet_cli.specs.loading import LoadedSpec, load_spec
 DataPaths = tuple[str, str]
 """Annotations and pictures; the second is empty of a data set that says itself where these are."""
 
+OF_RUN = "--weights with a run folder"
+"""The layer whose weights are the checkpoint that a run folder stood for."""
+
 
 def load_experiment(
     *,
@@ -80,7 +83,10 @@ def _dataset(paths: DataPaths) -> dict[str, str | None]:
 
 def weights_layers(weights: str | None) -> list[Layer]:
     """``--weights`` as a spec layer; a run folder stands for its checkpoint."""
-    return [] if weights is None else [Layer("--weights", {"model": {"weights": weights_of(weights)}})]
+    if weights is None:
+        return []
+    file = weights_of(weights)
+    return [Layer("--weights" if file == weights else OF_RUN, {"model": {"weights": file}})]
 
 
 def _naming_validation(loaded: LoadedSpec, train_data: Sequence[DataPaths]) -> list[DataPaths]:

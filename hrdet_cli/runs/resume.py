@@ -1,12 +1,15 @@
 """Going on with a run: with its own spec, on its own data."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hrdet_cli.engine.training.checkpoint import newest_valid
+from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.errors import DataError, SpecError, WeightsError
 from hrdet_cli.runs.best_by import BestBy
+from hrdet_cli.runs.experiment import OF_RUN
 from hrdet_cli.runs.plan import Plan
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
@@ -14,7 +17,7 @@ from hrdet_cli.specs.base import SECTION_KINDS
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import is_within, leaves, value_at
 from hrdet_cli.specs.layers import Layer
-from hrdet_cli.specs.loading import format_spec, validate_layers
+from hrdet_cli.specs.loading import LoadedSpec, format_spec, validate_layers
 from hrdet_cli.specs.merging import MergedLayers
 from hrdet_cli.specs.spec_text import parse_spec
 from hrdet_cli.specs.yaml_text import parse_yaml, shown
@@ -166,6 +169,24 @@ def saved_anchors(spec: ExperimentSpec, folder: RunFolder) -> tuple[str, ...]:
     values = _parse_spec(folder.read_spec())
     keys = [f"{section.key}.anchor_scale", f"{section.key}.anchor_aspect_ratios"]
     return tuple(f"{key}={found}" for key in keys if (found := value_at(values, key)) is not None)
+
+
+def saved_weights(loaded: LoadedSpec, folder: RunFolder) -> tuple[str, ...]:
+    """The setting of the weights that the run in a folder began with, if the same are asked for.
+
+    The words that named them may mean another file by now, or none: a run folder has got a better checkpoint,
+    or a file is gone.
+    """
+    asked = loaded.spec.model.weights
+    had = value_at(_parse_spec(folder.read_spec()), "model.weights")
+    if asked is None or not isinstance(had, str) or is_weights_name(asked) or is_weights_name(had):
+        return ()
+    place = Path(asked).absolute()
+    run = place
+    if loaded.sources.get("model.weights") == OF_RUN:
+        run = place.parent.parent if place.parent.name == "checkpoints" else place.parent
+    is_same = Path(had) in (place, *RunFolder(run).places_of_weights())
+    return (f"model.weights={json.dumps(had)}",) if is_same else ()
 
 
 def saved_best_by(state: Mapping[str, Any]) -> BestBy | None:

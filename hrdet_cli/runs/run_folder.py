@@ -82,11 +82,16 @@ class RunFolder:
         Raises:
             WeightsError: There is none.
         """
-        best = self.best_ema_checkpoint if use_ema else self.best_checkpoint
-        for candidate in (best, self.last_checkpoint, self.path / HUB_WEIGHTS):
+        candidates = self.places_of_weights(use_ema=use_ema)
+        for candidate in candidates:
             if candidate.is_file():
                 return candidate
-        raise WeightsError(f"{self.path}: is no run folder with checkpoints/{best.name} or last.pt")
+        raise WeightsError(f"{self.path}: is no run folder with checkpoints/{candidates[0].name} or last.pt")
+
+    def places_of_weights(self, *, use_ema: bool = False) -> tuple[Path, ...]:
+        """Where the folder may have the weights it stands for, first what is taken first."""
+        best = self.best_ema_checkpoint if use_ema else self.best_checkpoint
+        return best, self.last_checkpoint, self.path / HUB_WEIGHTS
 
     def evaluation_of(self, weights: str) -> Path:
         """Where the last evaluation of a kind of weights goes, ``raw`` or ``ema``."""

@@ -73,7 +73,7 @@ def prepare_run(
         HrdetError: The run cannot start or go on.
     """
     from_first(lambda: require_trackers(loaded.spec.run.trackers), what="trackers")
-    start = from_first(lambda: look_into(folder, lock, loaded.spec, launch), what="state of the run folder")
+    start = from_first(lambda: look_into(folder, lock, loaded, launch), what="state of the run folder")
     yield from map(Notice, start.notices)
     loaded = with_saved_settings(loaded, start)
     data = yield from _open_data(loaded.spec)

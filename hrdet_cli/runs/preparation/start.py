@@ -13,11 +13,11 @@ from hrdet_cli.runs.resume import (
     mend_spec,
     saved_anchors,
     saved_batch_size,
+    saved_weights,
 )
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
-from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.layers import is_asked_for
 from hrdet_cli.specs.loading import LoadedSpec, with_settings
 
@@ -34,7 +34,8 @@ class Start:
         keys_since: Keys of the spec that the hrdet which began the run did not have.
         batch_size: Pictures of each process that the run was begun with, where it goes on with as many and
             does not look for another number.
-        anchors: Settings of the anchors that were found when it was begun; none where none are to be found.
+        kept_settings: What was found when it was begun: the anchors, where they are to be found, and which
+            file of weights was meant.
         notices: What the user should know of the folder.
     """
 
@@ -43,11 +44,11 @@ class Start:
     record: RunRecord | None = None
     keys_since: tuple[str, ...] = ()
     batch_size: int | None = None
-    anchors: tuple[str, ...] = ()
+    kept_settings: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
 
-def look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: Launch) -> Start:
+def look_into(folder: RunFolder, lock: RunLock, loaded: LoadedSpec, launch: Launch) -> Start:
     """Find out how to start; refuses what could not be done, before any work.
 
     A launch that finds its own name in the record was restarted after a process was lost: it goes on.
@@ -55,7 +56,7 @@ def look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: La
     Args:
         folder: Where the run goes, or that of the run to go on with.
         lock: Taken before anything in the folder is believed.
-        spec: What the command asks for.
+        loaded: What the command asks for.
         launch: How it was started.
 
     Raises:
@@ -76,8 +77,9 @@ def look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: La
         folder.refuse_if_taken(overwrite=launch.overwrite)
         return Start()
     mended = mend_spec(folder)
-    anchors = saved_anchors(spec, folder)
-    check_same_spec(with_settings(spec, anchors), folder.read_spec(), file=folder.spec_file)
+    spec = loaded.spec
+    kept = (*saved_anchors(spec, folder), *saved_weights(loaded, folder))
+    check_same_spec(with_settings(spec, kept), folder.read_spec(), file=folder.spec_file)
     notices = [mended] if mended else []
     if is_restart:
         notices.append("started anew after a process was lost")
@@ -87,7 +89,7 @@ def look_into(folder: RunFolder, lock: RunLock, spec: ExperimentSpec, launch: La
         record=record,
         keys_since=keys_since(folder.read_spec(), spec),
         batch_size=None if launch.resume == "always" and not is_restart else saved_batch_size(folder),
-        anchors=anchors,
+        kept_settings=kept,
         notices=tuple(notices),
     )
 
@@ -101,7 +103,7 @@ def with_saved_settings(loaded: LoadedSpec, start: Start) -> LoadedSpec:
     if start.keys_since:
         _refuse_settings_since(loaded, start.keys_since)
         loaded = replace(loaded, spec=as_begun(loaded.spec, start.keys_since))
-    return replace(loaded, spec=with_settings(loaded.spec, start.anchors))
+    return replace(loaded, spec=with_settings(loaded.spec, start.kept_settings))
 
 
 def _refuse_settings_since(loaded: LoadedSpec, keys: Sequence[str]) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -5,11 +6,12 @@ import yaml
 
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError, SpecError
-from hrdet_cli.runs.resume import as_begun, check_same_spec, keys_since, mend_spec
+from hrdet_cli.runs.experiment import load_experiment
+from hrdet_cli.runs.resume import as_begun, check_same_spec, keys_since, mend_spec, saved_weights
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.loading import format_spec, load_spec
+from hrdet_cli.specs.loading import LoadedSpec, format_spec, load_spec, with_settings
 
 
 def demo(*settings: str) -> ExperimentSpec:
@@ -78,6 +80,52 @@ def test_the_same_spec_may_go_on_longer_and_be_evaluated_otherwise(
         folder.read_spec(),
         file=folder.spec_file,
     )
+
+
+def starting_from(weights: str) -> LoadedSpec:
+    return load_experiment(preset="demo", spec_file=None, settings=(), weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("given", "then", "later"),
+    [
+        ("source", ["last.pt"], ["best.pt", "last.pt"]),  # evaluated for the first time meanwhile
+        ("source", ["best.pt", "last.pt"], None),
+        ("source/", ["best.pt"], ["last.pt"]),
+        ("source/checkpoints/last.pt", ["last.pt"], None),
+    ],
+)
+def test_the_same_words_for_the_initial_weights_go_on_whatever_became_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, then: list[str], later: list[str] | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoints = tmp_path / "source" / "checkpoints"
+
+    def have(names: list[str]) -> None:
+        checkpoints.mkdir(parents=True)
+        for name in names:
+            (checkpoints / name).touch()
+
+    have(then)
+    folder = folder_of(tmp_path, starting_from(given).spec)
+    shutil.rmtree(checkpoints.parent)
+    if later is not None:
+        have(later)
+    loaded = starting_from(given)
+    with pytest.raises(SpecError):  # the file that the words mean now is another one
+        check_same_spec(loaded.spec, folder.read_spec(), file=folder.spec_file)
+    resumed = with_settings(loaded.spec, saved_weights(loaded, folder))
+    check_same_spec(resumed, folder.read_spec(), file=folder.spec_file)
+
+
+def test_other_initial_weights_are_not_taken_for_those_of_the_run(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "source" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    for name in ("best.pt", "last.pt"):
+        (checkpoints / name).touch()
+    folder = folder_of(tmp_path, starting_from(str(checkpoints.parent)).spec)
+    for other in (str(checkpoints / "last.pt"), str(tmp_path / "other"), "imagenet:hrnetv2_w18"):
+        assert saved_weights(starting_from(other), folder) == ()
 
 
 def test_a_cosine_that_has_begun_keeps_its_length(tmp_path: Path) -> None:
