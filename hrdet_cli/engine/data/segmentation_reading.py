@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from hrdet_cli.engine.data.annotation_values import MAX_COORDINATE
 from hrdet_cli.engine.data.json_text import int_of
 from hrdet_cli.engine.data.run_lengths import unpack_all
-from hrdet_cli.engine.data.segmentation_values import FEWEST_NUMBERS, MOST_PIXELS, polygons_in, runs_in
+from hrdet_cli.engine.data.segmentation_values import (
+    FEWEST_NUMBERS,
+    LONGEST_OUTLINE,
+    MOST_PIXELS,
+    longest_outline,
+    polygons_in,
+    runs_in,
+)
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.geometry import Size
 
@@ -107,6 +114,9 @@ class _Growing:
         )
         runs = _runs_at_once(values, sizes)
         if is_odd or np.abs(coordinates).max(initial=0) > MAX_COORDINATE or runs is None:
+            return False
+        num_numbers = [len(polygon) for value in polygons for polygon in value]
+        if longest_outline(coordinates, num_numbers) > LONGEST_OUTLINE:
             return False
         self._append(polygons, coordinates, *runs)
         return True

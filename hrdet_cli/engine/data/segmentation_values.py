@@ -14,6 +14,8 @@ from hrdet_cli.engine.geometry import Size
 FEWEST_NUMBERS = 6
 """Of a polygon: x and y of three corners."""
 
+LONGEST_OUTLINE = 1 << 22
+"""Of a polygon, in pixels: four times the longest edge of a picture. Memory of pycocotools goes with it."""
 MOST_PIXELS = (1 << 31) - 1
 """Of a picture whose masks are run lengths, which are kept in 32 bits."""
 
@@ -41,12 +43,39 @@ def polygons_in(value: Sequence[Any]) -> list[list[float]]:
         if polygon and not _are_within(polygon, MAX_COORDINATE):
             wrong = next(number for number in polygon if not abs(number) <= MAX_COORDINATE)
             raise ValueError(f"has {wrong!r:.40} in polygon {position}; numbers go to {MAX_COORDINATE:g}")
+        may_be_long = polygon and max(max(polygon), -min(polygon)) * len(polygon) > LONGEST_OUTLINE
+        if may_be_long and (length := longest_outline(np.array(polygon), [len(polygon)])) > LONGEST_OUTLINE:
+            raise ValueError(
+                f"has an outline of {length:,.0f} pixels in polygon {position}; no picture has more than "
+                f"{LONGEST_OUTLINE:,}"
+            )
     return list(value)
 
 
 def _are_within(numbers: Sequence[float], limit: float) -> bool:
     """Whether all numbers are, NaN being in no limits; a third of the time that one by one takes."""
     return abs(sum(numbers)) <= limit * len(numbers) and min(numbers) >= -limit and max(numbers) <= limit
+
+
+def longest_outline(coordinates: NDArray[np.float64], num_numbers: Sequence[int]) -> float:
+    """The longest outline of some polygons, of each side along its longer axis as pycocotools counts points.
+
+    Args:
+        coordinates: ``(S,)`` x and y in turn, of one polygon after the other.
+        num_numbers: How many are each polygon's; more than none.
+
+    Returns:
+        Pixels; of outlines that cannot be longer than `LONGEST_OUTLINE`, perhaps more than they are.
+    """
+    at_most = float(np.abs(coordinates).max(initial=0)) * max(num_numbers, default=0)
+    if at_most <= LONGEST_OUTLINE:
+        return at_most
+    corners, ends = coordinates.reshape(-1, 2), np.cumsum(num_numbers) // 2
+    starts = np.concatenate([[0], ends[:-1]])
+    before = np.arange(-1, len(corners) - 1)
+    before[starts] = ends - 1
+    sides = np.abs(corners - corners[before]).max(axis=1)
+    return float(np.add.reduceat(sides, starts).max())
 
 
 def mended_polygons(value: Any) -> Any:

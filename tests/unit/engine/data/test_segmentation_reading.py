@@ -95,6 +95,9 @@ def test_runs_without_a_pixel_inside_cover_nothing() -> None:
             [[1, 2, 3, 1e12, 5, 6]],
             r"has a coordinate beyond 1e\+09|has 1000000000000\.0 in polygon 0; numbers go to",
         ),
+        ([[1e12, 1e12] * 3], r"has 1000000000000\.0 in polygon 0; numbers go to"),
+        ([SQUARE, [0, 0, 1e9, 0, 1e9, 1e9]], r"has an outline of 3,000,000,000 pixels in polygon 1; no"),
+        ([[0, 0, 9999, 9999] * 300], r"has an outline of 5,999,400 pixels in polygon 0; no picture"),
         ({"counts": RUNS}, r"has size None; expected \[height, width\]"),
         ({"size": [10, 15.0], "counts": RUNS}, r"has size \[10, 15\.0\]; expected"),
         (
@@ -123,6 +126,13 @@ def test_what_is_wrong_is_told_and_leaves_the_others_as_they_are(
     assert found.corners[:4].ravel().tolist() == SQUARE
     assert found.polygon_offsets[[0, 1]].tolist() == [0, 1]
     assert runs_of(found, 2) == RUNS
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_outline_of_the_largest_picture_is_none_too_long(as_text: bool) -> None:
+    edge = 1 << 20
+    _, faults = read([[[0, 0, edge, 0, edge, edge, 0, edge]]], as_text=as_text)
+    assert faults == {}
 
 
 def test_numbers_that_no_float_can_hold_are_told() -> None:
