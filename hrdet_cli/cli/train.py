@@ -1,6 +1,6 @@
 """``hrdet train``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -8,11 +8,12 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from hrdet_cli.activity import heard_by
-from hrdet_cli.cli.display.console import file_console, is_quiet, print_notices, quieten, stdout_console
+from hrdet_cli.cli.display.console import file_console, is_quiet, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.dry_run import plan_run
 from hrdet_cli.cli.given_paths import refuse_missing_data
 from hrdet_cli.cli.membership import is_first_node, waits_for_others, with_detected_nodes
+from hrdet_cli.cli.named_run import named_run_folder, saved_spec
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
     JsonOption,
@@ -42,12 +43,12 @@ from hrdet_cli.cli.processes import run_in_processes
 from hrdet_cli.cli.refusal import refused_for_all
 from hrdet_cli.cli.rehearse import NetworkOption, RateOption, RehearseOption, parse_shape, rehearse_run
 from hrdet_cli.cli.standard_streams import do_without_stdout
-from hrdet_cli.errors import OutputError, SpecError
-from hrdet_cli.wording import command, shortened
+from hrdet_cli.errors import SpecError
 
 if TYPE_CHECKING:
     from hrdet_cli.runs.events import Event
     from hrdet_cli.runs.preparation.launch import Resume
+    from hrdet_cli.runs.rehearsal.rehearsal import Shape
     from hrdet_cli.specs.loading import LoadedSpec
 
 
@@ -127,28 +128,20 @@ def train(
     mode: Resume = "always" if resume else "if-begun" if auto_resume else "never"
     given_data = [*data_sets(train_data), *([] if val_data is None else [val_data])]
     lone_sources = [source for source, images in given_data if not images]
-    run_dir = _run_folder(run, run_dir, resumes=mode != "never", lone_sources=lone_sources)
+    run_dir = named_run_folder(run, run_dir, resumes=mode != "never", lone_sources=lone_sources)
     plans_alone = dry_run or rehearse is not None
     if as_json and not plans_alone:
         raise SpecError(
             ["--json goes with --dry-run and --rehearse; a run writes metrics.jsonl into its folder"]
         )
-    shape = None if rehearse is None else parse_shape(rehearse)
-    if shape is not None and (dry_run or nodes is not None or mode != "never" or overwrite):
-        raise SpecError(
-            [
-                f"--rehearse {rehearse}: plans a new run and stops; leave --nodes, --dry-run, "
-                "--resume, --auto-resume and --overwrite away"
-            ]
-        )
-    if shape is None and network:
-        raise SpecError(["--network goes with --rehearse NODESxGPUS"])
     if rate is not None and not plans_alone:
         raise SpecError(["--rate goes with --dry-run and with --rehearse NODESxGPUS"])
+    is_of_run = dry_run or nodes is not None or mode != "never" or overwrite
+    shape = _rehearsed_shape(rehearse, is_of_run=is_of_run, names_network=bool(network))
     processes.check()
     with refused_for_all(processes):
         if mode != "never" and preset is None and spec_file is None:
-            spec_file = _saved_spec(run_dir, processes)
+            spec_file = saved_spec(run_dir, processes)
         loaded = load_from_options(
             preset=preset,
             spec_file=spec_file,
@@ -169,79 +162,29 @@ def train(
         _train(loaded, path, processes, resume=mode, overwrite=overwrite)
 
 
+def _rehearsed_shape(rehearse: str | None, *, is_of_run: bool, names_network: bool) -> "Shape | None":
+    """The nodes and GPUs that are to be planned for; None of a run.
+
+    Raises:
+        SpecError: Options do not go together, or they are none.
+    """
+    if rehearse is None and names_network:
+        raise SpecError(["--network goes with --rehearse NODESxGPUS"])
+    shape = None if rehearse is None else parse_shape(rehearse)
+    if shape is not None and is_of_run:
+        raise SpecError(
+            [
+                f"--rehearse {rehearse}: plans a new run and stops; leave --nodes, --dry-run, "
+                "--resume, --auto-resume and --overwrite away"
+            ]
+        )
+    return shape
+
+
 def _refuse_several(given: Mapping[str, bool]) -> None:
     if sum(given.values()) > 1:
         names = " and ".join(name for name, is_given in given.items() if is_given)
         raise SpecError([f"{names} exclude each other"])
-
-
-def _run_folder(
-    run: Path | None, run_dir: Path | None, *, resumes: bool, lone_sources: Sequence[str]
-) -> Path | None:
-    """The run folder that the options name; a word without an option can only be one to go on with.
-
-    Args:
-        run: The word.
-        run_dir: What ``--run-dir`` names.
-        resumes: Whether a run is to go on.
-        lone_sources: Data that were given without pictures.
-
-    Raises:
-        SpecError: It is something else.
-    """
-    if run is None:
-        return run_dir
-    if resumes and run.is_file() and run.parent.name == "checkpoints":
-        folder = run.parent.parent
-        raise SpecError(
-            [f"{run}: is a checkpoint; its run goes on with: {command('hrdet', 'train', '--resume', folder)}"]
-        )
-    if resumes and run_dir in (None, run):
-        return run
-    if resumes:
-        raise SpecError([f"{run}: --run-dir is {run_dir}; name one run to go on with"])
-    raise SpecError(
-        [f"hrdet train takes no {shortened(str(run))} without an option; {_meant_by(run, lone_sources)}"]
-    )
-
-
-def _meant_by(word: Path, lone_sources: Sequence[str]) -> str:
-    from hrdet_cli.specs.presets import all_presets
-
-    if str(word) in all_presets():
-        return f"write {command('--preset', word)}"
-    if word.suffix in (".yaml", ".yml"):
-        return f"write {command('--spec', word)}"
-    if lone_sources and (word.is_dir() or word.suffix.lower() == ".zip"):
-        return f"{lone_sources[0]} says itself where its pictures are: leave {word} away"
-    if word.is_dir():
-        return f"to go on with a run, write {command('--resume', '--run-dir', word)}"
-    if "=" in str(word):
-        return f"write {command('--set', word)}"
-    return "give data with --train-data JSON IMAGES, a preset with --preset NAME, a spec with --spec FILE"
-
-
-def _saved_spec(run_dir: Path | None, processes: ProcessOptions) -> Path:
-    if run_dir is None:
-        raise SpecError(
-            ["give --run-dir DIR, the folder of the run to go on with, or --preset NAME or --spec FILE"]
-        )
-    load_torch()
-    from hrdet_cli.runs.resume import mend_spec
-    from hrdet_cli.runs.run_folder import RunFolder
-
-    folder = RunFolder(run_dir)
-    try:
-        mended = mend_spec(folder)
-    except OutputError as error:
-        if not waits_for_others(processes):
-            raise
-        raise OutputError(
-            f"{error}. A node that does not share the first one's disk cannot read the run's spec there: "
-            "give the run's --preset or --spec, data and --set beside --resume"
-        ) from error
-    print_notices([mended] if mended else [])
-    return folder.spec_file
 
 
 def _check_node(

@@ -46,6 +46,7 @@ def _refuse_torch(name: str) -> None:
         ("convert there.pth out --to yolo --images gone", NO_IMAGES),
         (("train", *COCO), NO_DATA),
         (("train", *COCO, "--rehearse", "2x2"), NO_DATA),
+        ("train --resume --run-dir gone", "gone: is not a run folder"),
         (("inspect-batch", *COCO), NO_DATA),
         ("inspect-batch --batch gone", "gone: does not exist; name the batch that a stopped run saved"),
         (("benchmark-pad", *COCO), NO_DATA),
@@ -65,5 +66,5 @@ def test_a_path_that_leads_nowhere_is_told_first(
     monkeypatch.setattr(work, "sys", SimpleNamespace(modules={}))
     monkeypatch.setattr(work, "import_module", _refuse_torch)
     outcome = hrdet(*(arguments.split() if isinstance(arguments, str) else arguments))
-    assert outcome.exit_code in (2, 3, 4)
+    assert outcome.exit_code in (2, 3, 4, 5)
     assert message in outcome.stderr

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name
+from hrdet_cli.cli.display.console import Name, plain_table
 from hrdet_cli.runs.inspect_batch.inspection import Inspection
 from hrdet_cli.runs.inspect_batch.tables import TextTable, batch_table, summary_tables
 
@@ -30,7 +30,7 @@ def _title(name: str, rest: str = "") -> Text:
 
 
 def _draw_table(table: TextTable) -> Table:
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(table.headings))
+    drawn = plain_table(show_header=bool(table.headings))
     num_columns = len(table.rows[0]) if table.rows else 0
     for number in range(num_columns):
         heading = table.headings[number] if table.headings else ""

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import print_line
+from hrdet_cli.cli.display.console import plain_table, print_line
 from hrdet_cli.cli.display.plan import describe_anchors
 from hrdet_cli.engine.data.checking.problems import MEETS_IT, Problem
 from hrdet_cli.runs.check_data.report import DataReport, PartReport, WrittenFile
@@ -100,7 +100,7 @@ def _overview(part: PartReport) -> Table:
 
 
 def _draw_kinds(part: PartReport) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("")
     table.add_column("problem", overflow="fold")
     table.add_column("count", justify="right")

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name, shown_path
+from hrdet_cli.cli.display.console import Name, plain_table, shown_path
 from hrdet_cli.engine.evaluation.comparison import Task
 from hrdet_cli.engine.evaluation.resampling.differences import Difference, Verdict
 from hrdet_cli.runs.compare.report import DetectorComparison, Side, SideDifference
@@ -62,7 +62,7 @@ def _parts(comparison: DetectorComparison) -> Iterator[RenderableType]:
 
 
 def _draw_sides(sides: Sequence[Side]) -> Table:
-    table = _plain_table()
+    table = plain_table(show_header=False)
     for side in sides:
         for place, run in enumerate(side.runs):
             letter = Text("" if place else side.letter, style="bold")
@@ -102,7 +102,7 @@ def _draw_classes(baseline: Side, of_side: SideDifference, task: Task) -> Iterat
 
 
 def _table_of_differences(heading: str, baseline: Side, of_side: SideDifference) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column(heading, style="cyan")
     letters = baseline.letter, of_side.side.letter
     for title in (*letters, f"{letters[1]} - {letters[0]}"):
@@ -136,7 +136,7 @@ def _draw_specs(comparison: DetectorComparison) -> Iterator[RenderableType]:
         yield Text("their specs do not differ")
         return
     yield Text(f"their specs differ in {counted(len(comparison.specs), 'key')}")
-    table = _plain_table()
+    table = plain_table(show_header=False)
     table.add_row("", *(Text(side.letter, style="bold") for side in comparison.sides))
     everywhere = [difference for difference in comparison.specs if difference.is_everywhere]
     for difference in everywhere[:MOST_KEYS]:
@@ -154,7 +154,7 @@ def _draw_specs(comparison: DetectorComparison) -> Iterator[RenderableType]:
 
 
 def _draw_pictures(baseline: Side, of_side: SideDifference) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("pictures with most differing errors", style="cyan")
     table.add_column("objects", justify="right")
     for side in (baseline, of_side.side):
@@ -165,7 +165,3 @@ def _draw_pictures(baseline: Side, of_side: SideDifference) -> RenderableType:
         counts = [str(count) for pair in pairs for count in pair]
         table.add_row(Name(picture.file_name, most=_NAME_WIDTH), str(picture.num_objects), *counts)
     return table
-
-
-def _plain_table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)

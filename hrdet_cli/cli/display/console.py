@@ -11,6 +11,7 @@ from typing import IO, cast
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 from hrdet_cli.wording import shortened
@@ -111,6 +112,11 @@ class _TrimmedLines:
     def fileno(self) -> int:
         """The file's."""
         return self._file.fileno()
+
+
+def plain_table(*, show_header: bool = True) -> Table:
+    """A table without lines, whose columns are two spaces apart."""
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=show_header)
 
 
 class Name:

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import plain_table
 from hrdet_cli.engine.distributed.diagnostics import CollectiveTiming
 from hrdet_cli.runs.doctor.finding import Finding
 
@@ -18,7 +19,7 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 def draw_findings(findings: Sequence[Finding]) -> RenderableType:
     """A line for each finding, its remedy below it, and a count at the end."""
-    table = _table()
+    table = plain_table()
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "found")
     for finding in findings:
@@ -39,7 +40,7 @@ def draw_group(examination: "GroupExamination") -> RenderableType:
 
 
 def _draw_members(members: "Sequence[Member]") -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("rank", justify="right")
     for heading in ("host", "device", "hrdet", "torch"):
         table.add_column(heading, overflow="fold")
@@ -50,7 +51,7 @@ def _draw_members(members: "Sequence[Member]") -> Table:
 
 
 def _draw_timings(timings: Sequence[CollectiveTiming]) -> Table:
-    table = _table()
+    table = plain_table()
     for heading in ("all-reduce", "median", "bandwidth"):
         table.add_column(heading, justify="right")
     for timing in timings:
@@ -60,10 +61,6 @@ def _draw_timings(timings: Sequence[CollectiveTiming]) -> Table:
             f"{timing.gigabytes_per_second:.3f} GB/s",
         )
     return table
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _format_size(num_bytes: int) -> str:

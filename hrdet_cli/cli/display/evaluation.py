@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name, shown_path
+from hrdet_cli.cli.display.console import Name, plain_table, shown_path
 from hrdet_cli.engine.evaluation.coco_metrics import NUMBERS
 from hrdet_cli.runs.evaluation.evaluation import EvaluationReport
 from hrdet_cli.wording import counted, first_and_count, shortened
@@ -36,7 +36,7 @@ def draw_report(report: EvaluationReport) -> RenderableType:
 
 def draw_numbers(numbers: Mapping[str, float | None]) -> Table:
     """COCO's precisions above its recalls, those that there are, and what there is besides."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table = plain_table(show_header=False)
     rows = [[name for name in row if name in numbers] for row in (NUMBERS[:6], NUMBERS[6:])]
     rows.append([name for name in numbers if name not in NUMBERS])
     for names in filter(None, rows):
@@ -56,7 +56,7 @@ def _draw_classes(classes: Mapping[str, Mapping[str, Any]]) -> list[RenderableTy
     """Classes that have boxes, or the best and the worst of many; and how many have none."""
     scored = {name: row for name, row in classes.items() if row["num_boxes"]}
     without = [shortened(name, NAME_WIDTH) for name in classes if name not in scored]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("class", style="cyan")
     columns = [key for key in next(iter(classes.values())) if key != "num_boxes"]
     for heading in (*(key.replace("_", " ") for key in columns), "boxes"):

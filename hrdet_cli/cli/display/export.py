@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from hrdet_cli.cli.display.console import plain_table
 from hrdet_cli.runs.export.export import ExportReport
 from hrdet_cli.wording import counted
 
@@ -28,7 +29,7 @@ def print_export(report: ExportReport, console: Console) -> None:
 
 def _draw_check(agreements: Sequence["Agreement"]) -> Table:
     """A row for each picture: what the detector and onnxruntime found in it."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("picture", style="cyan")
     headings = ["detector", "onnxruntime", "in one only", "largest difference", "of scores"]
     has_masks = any(found.mask_difference is not None for found in agreements)

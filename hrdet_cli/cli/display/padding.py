@@ -1,9 +1,9 @@
 """A comparison of padding policies as a table of at most 80 columns."""
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import plain_table
 from hrdet_cli.runs.benchmark_pad.comparison import (
     PaddingComparison,
     PolicyCost,
@@ -18,7 +18,7 @@ def draw_comparison(comparison: PaddingComparison) -> RenderableType:
     """A row for each policy, what its columns mean, and which to take."""
     costs = comparison.costs
     with_training = costs[0].training is not None
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("policy", style="cyan", no_wrap=True)
     headings = ["useful", "shapes", "imbal.", "data/s"]
     if with_training:

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import print_line, shown_path
+from hrdet_cli.cli.display.console import plain_table, print_line, shown_path
 from hrdet_cli.cli.display.named_rows import NamedRows
 from hrdet_cli.runs.anchor_advice import LEAST_GAIN, AnchorAdvice
 from hrdet_cli.runs.plan import Plan
@@ -102,7 +102,7 @@ def _draw_sources(plan: Plan, spec: ExperimentSpec, width: int) -> RenderableTyp
     headings = ("key", "value", "set by")
     if width < _FEWEST_COLUMNS:
         return NamedRows(headings, rows)
-    sources = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    sources = plain_table()
     for heading, style in zip(headings, ("cyan", "", "dim"), strict=True):
         sources.add_column(heading, style=style, overflow="fold", no_wrap=heading == "key")
     for row in rows:

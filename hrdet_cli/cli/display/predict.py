@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name, print_line
+from hrdet_cli.cli.display.console import Name, plain_table, print_line
 from hrdet_cli.runs.predict.document import PredictedPicture
 from hrdet_cli.runs.predict.inputs import describe_skipped
 from hrdet_cli.runs.predict.prediction import Prediction
@@ -49,7 +49,7 @@ def _print_rest(number: int, prediction: Prediction, console: Console) -> None:
 
 def _draw_table(pictures: Sequence[PredictedPicture], class_names: Sequence[str], *, width: int) -> Table:
     """A row for each picture; names get what the rest leaves, but half of the width in any case."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("picture", style="cyan", no_wrap=True)
     for heading in ("size", "found"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import plain_table
 from hrdet_cli.runs.rehearsal.rehearsal import Modelled, Rehearsal, least_and_most
 from hrdet_cli.wording import counted, format_duration
 
@@ -54,7 +55,7 @@ def _facts(rehearsal: Rehearsal) -> Table:
 
 
 def _networks(rehearsal: Rehearsal) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("network", style="cyan")
     for heading in ("computing", "imbalance", "messages", "gradients", "step", "efficiency", "run"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hrdet_cli.cli.display.console import Name, shown_path
+from hrdet_cli.cli.display.console import Name, plain_table, shown_path
 from hrdet_cli.engine.evaluation.analysis.suspects import KINDS
 from hrdet_cli.runs.suspect_review import ReviewedSuspect, SuspectReview
 from hrdet_cli.wording import counted
@@ -38,7 +38,7 @@ def print_review(review: SuspectReview, console: Console, *, num_shown: int | No
 
 
 def _draw(suspects: list[ReviewedSuspect]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("", justify="right", style="dim")
     table.add_column("picture", style="cyan")
     table.add_column("annotation")

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hrdet_cli.cli.display.console import plain_table
 from hrdet_cli.engine.benchmarking.sync_norm import StepSeconds
 from hrdet_cli.engine.benchmarking.traffic import LATENCY_SECONDS
 from hrdet_cli.runs.benchmark_syncbn import SyncNormComparison, SyncNormSection, modelled_waiting
@@ -71,7 +72,7 @@ def _draw_outcome(section: SyncNormSection) -> Table:
 
 
 def _table(first: str, *headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column(first, style="cyan", min_width=len("(plain BatchNorm)"))
     for heading in headings:
         table.add_column(heading, justify="right")

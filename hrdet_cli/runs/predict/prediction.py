@@ -7,14 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hrdet_cli.engine.data.batch import PictureFault
-from hrdet_cli.engine.data.unlabelled import UnlabelledPicture
-from hrdet_cli.engine.evaluation.picture_detections import PictureDetections
-from hrdet_cli.engine.visualisation.predictions import draw_predictions
 from hrdet_cli.runs.device import kernel_notices, select_device
-from hrdet_cli.runs.output_files import refuse_unwritable_folder, save_picture, write_json
+from hrdet_cli.runs.output_files import refuse_unwritable_folder, write_json
 from hrdet_cli.runs.predict.detection import SeenGroup, build_picture_detector
 from hrdet_cli.runs.predict.document import FailedPicture, PredictedPicture, coco_document
+from hrdet_cli.runs.predict.drawing import DrawnPictures
 from hrdet_cli.runs.predict.inputs import DETECTIONS, DRAWN, find_pictures
 from hrdet_cli.runs.predict.reading import read_picture
 from hrdet_cli.runs.progress import WorkProgress
@@ -22,9 +19,6 @@ from hrdet_cli.runs.result_folders import results_folder
 from hrdet_cli.runs.tiles import most_pixels
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.wording import counted
-
-_LONGEST_JPEG_EDGE = 65500
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +79,8 @@ def predict_pictures(
     detector = build_picture_detector(
         build_trained_detector(trained, device), spec, device, batch_size=batch_size
     )
-    pictures: list[PredictedPicture] = []
+    drawn = DrawnPictures(inputs.pictures, out, min_score=min_score, class_names=trained.class_names)
     failed: list[FailedPicture] = []
-    damaged: list[PictureFault] = []
     groups = detector.look_at(
         inputs.pictures,
         partial(read_picture, max_pixels=most_pixels(spec.data)),
@@ -96,31 +89,23 @@ def predict_pictures(
     )
 
     def draw_finished(group: SeenGroup) -> WorkProgress:
-        for seen in group.finished:
-            given = inputs.pictures[seen.picture.number - 1]
-            if seen.picture.damage is not None:
-                damaged.append(PictureFault(given.name, seen.picture.damage))
-            kept = seen.detections.select(seen.detections.scores >= min_score)
-            drawn = _draw(seen.picture, kept, out / DRAWN / given.drawn, trained.class_names)
-            pictures.append(
-                PredictedPicture(given.name, seen.picture.size, kept, drawn.relative_to(out).as_posix())
-            )
-        num_done = len(pictures) + len(failed)
+        drawn.add(group)
+        num_done, num_given = len(drawn.pictures) + len(failed), len(inputs.pictures)
         if spec.data.tiles is None:
-            return WorkProgress("detecting", num_done, len(inputs.pictures))
-        which = f"picture {num_done + 1} of {len(inputs.pictures)}"
+            return WorkProgress("detecting", num_done, num_given)
+        which = f"picture {num_done + 1} of {num_given}"
         return WorkProgress(f"detecting in {which}, tiles", group.num_views_seen, group.num_views)
 
     with closing(groups):
         yield from map(draw_finished, groups)  # no name keeps a picture while the next ones are decoded
-    pictures.sort(key=lambda picture: picture.detections.image_id)
+    pictures = drawn.in_order()
     failed.sort(key=lambda picture: picture.number)
     document = coco_document(trained, pictures, failed, min_score=min_score)
     write_json(out / DETECTIONS, document)
     return Prediction(
         out=out,
         class_names=trained.class_names,
-        pictures=tuple(pictures),
+        pictures=pictures,
         failed=tuple(failed),
         num_not_done=len(inputs.pictures) - len(pictures) - len(failed),
         skipped=inputs.skipped,
@@ -129,36 +114,10 @@ def predict_pictures(
             *kernel_notices(device),
             *trained.notices,
             *inputs.notices(),
-            *_damage_notices(damaged),
+            *drawn.notices(),
             *_notices(spec, min_score),
         ),
     )
-
-
-def _draw(
-    picture: UnlabelledPicture, detections: PictureDetections, path: Path, class_names: Sequence[str]
-) -> Path:
-    """Draw detections into a file; returns the file, which is a PNG where a JPEG cannot be as long."""
-    if max(picture.pixels.shape) > _LONGEST_JPEG_EDGE:
-        path = path.with_suffix(".png")
-    drawing = draw_predictions(
-        picture.pixels.permute(1, 2, 0).numpy(),
-        boxes=detections.boxes.numpy(),
-        labels=detections.labels.numpy(),
-        scores=detections.scores.numpy(),
-        masks=detections.masks,
-        class_names=class_names,
-    )
-    save_picture(drawing, path)
-    return path
-
-
-def _damage_notices(damaged: Sequence[PictureFault]) -> Iterator[str]:
-    if damaged:
-        yield (
-            f"damaged JPEG data in {counted(len(damaged), 'picture')}, looked at as far as decoded; the "
-            f"first: {damaged[0].file_name} ({damaged[0].reason})"
-        )
 
 
 def _notices(spec: ExperimentSpec, min_score: float) -> Iterator[str]:

@@ -4,11 +4,10 @@ import io
 import sys
 
 import pytest
-from rich.table import Table
 
-from hrdet_cli.cli.display.console import file_console, stdout_console
+from hrdet_cli.cli.display.console import file_console, plain_table, stdout_console
 
-TABLE = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+TABLE = plain_table()
 TABLE.add_column("class")
 TABLE.add_column("AP", justify="right")
 TABLE.add_column("note")
