@@ -4,7 +4,7 @@ Four neighbours of a row that a kernel of three covers take twelve products. Win
 six features that the four read are turned into values at six points (0, 1, -1, 2, -2 and infinity), so are
 the three weights, and their products at each point are turned back into the four (Lavin and Gray, Fast
 Algorithms for Convolutional Neural Networks, arXiv:1509.09308). Between rows, and over the channels, each
-point is an ordinary convolution with a kernel of three by one, which torch computes.
+point is three products of matrices, one for each row of the kernel.
 
 The results are those of a direct convolution but for rounding: some three times its error.
 """
@@ -129,17 +129,22 @@ class _Convolution(torch.autograd.Function):
 
 
 def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    kernels = torch.einsum("pk,dcyk->pdcy", _WEIGHTS_TO_POINTS.to(weight.dtype), weight)[..., None]
-    biases = [bias if point == _POINT_OF_BIAS else None for point in range(_NUM_POINTS)]
+    of_points = _WEIGHTS_TO_POINTS.to(weight.dtype)
+    kernels = torch.einsum("pk,dcyk->ypcd", of_points, weight).contiguous()
     shape = (len(features), len(weight), *features.shape[2:])
     outputs = torch.empty(
         shape, dtype=features.dtype, device=features.device, memory_format=torch.channels_last
     )
     by_place = outputs.permute(0, 2, 3, 1)
     for band in _bands_of(features):
-        read = _points_of_features(features, band)[:, None].permute(0, 1, 4, 2, 3)
-        convolved = [of_point[0].permute(1, 2, 0) for of_point in map(F.conv2d, read, kernels, biases)]
-        for number, put_out in enumerate(_combine(_POINTS_TO_OUTPUTS, torch.stack(convolved))):
+        read = _points_of_features(features, band)
+        sums = read.new_zeros(_NUM_POINTS, band.num_rows * read.shape[2], len(weight))
+        if bias is not None:
+            sums[_POINT_OF_BIAS] = bias
+        for of_row, kernel in zip(_rows_read(read, band), kernels, strict=True):
+            sums.baddbmm_(of_row, kernel)
+        convolved = sums.view(_NUM_POINTS, band.num_rows, -1, len(weight))
+        for number, put_out in enumerate(_combine(_POINTS_TO_OUTPUTS, convolved)):
             columns = by_place[band.picture, band.top : band.bottom, number::_NUM_OUTPUTS]
             columns.copy_(put_out[:, : columns.shape[1]])
     return outputs
@@ -149,10 +154,9 @@ def _gradient_of_weight(features: Tensor, gradient: Tensor) -> Tensor:
     of_kernels = gradient.new_zeros(3, _NUM_POINTS, gradient.shape[1], features.shape[1])
     for band in _bands_of(features):
         read, put_out = _points_of_features(features, band), _points_of_gradient(gradient, band)
-        num_rows = put_out.shape[1]
         by_channel = put_out.flatten(1, 2).transpose(1, 2)
-        for row, of_row in enumerate(of_kernels):
-            of_row.baddbmm_(by_channel, read[:, row : row + num_rows].flatten(1, 2))
+        for of_kernel, of_row in zip(of_kernels, _rows_read(read, band), strict=True):
+            of_kernel.baddbmm_(by_channel, of_row)
     return torch.einsum("pk,ypdc->dcyk", _WEIGHTS_TO_POINTS.to(of_kernels.dtype), of_kernels)
 
 
@@ -162,6 +166,10 @@ class _Band(NamedTuple):
     picture: int
     top: int
     bottom: int
+
+    @property
+    def num_rows(self) -> int:
+        return self.bottom - self.top
 
 
 def _bands_of(features: Tensor) -> Iterator[_Band]:
@@ -178,6 +186,12 @@ def _points_of_features(features: Tensor, band: _Band) -> Tensor:
     above, below = int(band.top == 0), int(band.bottom == height)
     padded = F.pad(rows, (0, 0, 1, 1 + -width % _NUM_OUTPUTS, above, below))
     return _combine(_FEATURES_TO_POINTS, padded.unfold(1, _NUM_READ, _NUM_OUTPUTS).movedim(-1, 0))
+
+
+def _rows_read(points: Tensor, band: _Band) -> Iterator[Tensor]:
+    """What each of a kernel's three rows reads of a band's points: ``(6, (bottom - top) * W / 4, C)``."""
+    for row in range(3):
+        yield points[:, row : row + band.num_rows].flatten(1, 2)
 
 
 def _points_of_gradient(gradient: Tensor, band: _Band) -> Tensor:
