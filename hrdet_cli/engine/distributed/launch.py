@@ -23,7 +23,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hrdet_cli.engine.distributed.ending import ending_of
 from hrdet_cli.engine.distributed.launch_folders import made_launch_folder
-from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
+from hrdet_cli.engine.distributed.node import Node
+from hrdet_cli.engine.distributed.rendezvous import Rendezvous
 from hrdet_cli.engine.distributed.stop_signals import stop_signals_handled
 from hrdet_cli.engine.distributed.worker import FOLDER_VARIABLE, LaunchFolder, Orders
 from hrdet_cli.errors import HrdetError, LostProcessError

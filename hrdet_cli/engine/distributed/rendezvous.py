@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from typing import NoReturn, Self
 
@@ -23,6 +23,7 @@ from hrdet_cli.engine.distributed.addresses import (
     resolve,
 )
 from hrdet_cli.engine.distributed.listeners import bind_listener, wait_until_reachable
+from hrdet_cli.engine.distributed.node import Node, contradictions
 from hrdet_cli.engine.distributed.node_life import BEAT_SECONDS, NodeLife
 from hrdet_cli.errors import GroupError, HrdetError, LostProcessError
 
@@ -39,30 +40,6 @@ class NodeError(HrdetError):
     def __init__(self, message: str, exit_code: int) -> None:
         self.exit_code = exit_code
         super().__init__(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What a node says of itself.
-
-    Attributes:
-        host: Its name.
-        address: Its own address towards the master.
-        num_nodes: Nodes it was told to wait for, itself included.
-        num_processes: Processes it will start.
-        node_rank: Where the user gave one.
-        versions: Of hrdet and torch.
-    """
-
-    host: str
-    address: str
-    num_nodes: int
-    num_processes: int
-    node_rank: int | None
-    versions: str
-
-    def __str__(self) -> str:
-        return f"{self.host} ({self.address})"
 
 
 class Rendezvous:
@@ -265,7 +242,7 @@ class Rendezvous:
 
     def _compare(self, nodes: tuple[Node, ...]) -> None:
         """All nodes must have been started alike."""
-        problem = next(_contradictions(nodes), None)
+        problem = next(contradictions(nodes), None)
         if problem is not None:
             error = GroupError(problem)
             self._tell_all(error)
@@ -298,24 +275,3 @@ def refuse_for_all(error: HrdetError, *, master_address: str, master_port: int, 
             on_wait=lambda _: None,
         )
         place.refuse(error, host=host)
-
-
-def _contradictions(nodes: tuple[Node, ...]) -> Iterator[str]:
-    """What nodes were started with that cannot be one launch, in words."""
-    first = nodes[0]
-    for node in nodes[1:]:
-        for option, ours, theirs in (
-            ("--nodes", first.num_nodes, node.num_nodes),
-            ("--processes-per-node", first.num_processes, node.num_processes),
-            ("versions", first.versions, node.versions),
-        ):
-            if ours != theirs:
-                yield (
-                    f"the nodes contradict each other: {option} is {ours} on {first}, but {theirs} on "
-                    f"{node}; start every node with the same command and versions"
-                )
-    ranks = [node.node_rank for node in nodes]
-    given = {rank for rank in ranks if rank is not None}
-    if len(nodes) == first.num_nodes and given and given != set(range(len(nodes))):
-        told = ", ".join(f"{node.node_rank} on {node}" for node in nodes)
-        yield f"--node-rank must be 0 to {len(nodes) - 1}, each on one node, or on none: it is {told}"

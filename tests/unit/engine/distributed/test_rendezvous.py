@@ -6,7 +6,8 @@ from typing import NoReturn
 import pytest
 
 from hrdet_cli.engine.distributed import node_life, rendezvous
-from hrdet_cli.engine.distributed.rendezvous import Node, Rendezvous
+from hrdet_cli.engine.distributed.node import Node
+from hrdet_cli.engine.distributed.rendezvous import Rendezvous
 from hrdet_cli.errors import GroupError, HrdetError
 
 
