@@ -17,7 +17,7 @@ from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.heads.anchors import NUM_LEVELS
 from hrdet_cli.specs.loading import format_spec, load_spec, with_settings
-from tests.unit.runs.test_run_notes import make_annotations, plan_of
+from tests.planned_runs import make_annotations, plan_of
 
 _AUTO, _BY_LEVEL = (f"model.head.rpn.anchor_scale={value}" for value in ("auto", "auto-by-level"))
 SMALL = make_annotations(30, side=55.0)

@@ -11,8 +11,8 @@ from hrdet_cli.runs.run_time.estimate import time_at_rate
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets, find_preset
 from hrdet_cli.wording import format_duration
+from tests.planned_runs import make_annotations, plan_of
 from tests.typer_parsing import parameters_of
-from tests.unit.runs.test_run_notes import make_annotations, plan_of
 
 WITH_TIMES = ["lsj-cascade-mask-w48", "lsj-w18", "lsj-w32", "lsj-w40", "small-data", "tiles-w18"]
 TIME = re.compile(

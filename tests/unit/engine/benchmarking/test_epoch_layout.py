@@ -1,5 +1,4 @@
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +12,11 @@ from hrdet_cli.engine.benchmarking.epoch_layout import (
     seconds_by_canvas,
 )
 from hrdet_cli.engine.data.augmentations import ResizeAugmentation
-from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
 from hrdet_cli.engine.data.steps import TrainingSteps
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
+from tests.sized_annotations import annotations_of_sizes
 
 SCALES = (Scale(320, 240), Scale(256, 192))
 SHAPES = [(480, 640), (427, 640), (640, 480), (360, 640)]
@@ -26,20 +25,7 @@ SMALL, MIDDLE, LARGE = Size(64, 64), Size(64, 128), Size(128, 128)
 
 def steps_of(padding: PaddingPolicy, *, batch_size: int) -> TrainingSteps:
     count = 37
-    annotations = CocoAnnotations(
-        path=Path("train.json"),
-        fingerprint="",
-        image_ids=np.arange(count),
-        file_names=np.array([f"{index}.jpg" for index in range(count)]),
-        sizes=np.array([SHAPES[index % len(SHAPES)] for index in range(count)], dtype=np.int32),
-        offsets=np.arange(count + 1),
-        boxes=np.tile(np.array([[10, 10, 50, 40]], dtype=np.float32), (count, 1)),
-        labels=np.zeros(count, dtype=np.int64),
-        is_crowd=np.zeros(count, dtype=np.bool_),
-        class_names=("thing",),
-        category_ids=(1,),
-        dropped_boxes={},
-    )
+    annotations = annotations_of_sizes([SHAPES[index % len(SHAPES)] for index in range(count)])
     return TrainingSteps(
         annotations=annotations,
         indices=np.arange(count),

@@ -12,7 +12,7 @@ from hrdet_cli.engine.data.sampling import (
     showings_by_class,
     with_shares,
 )
-from tests.unit.runs.test_run_notes import make_annotations
+from tests.planned_runs import make_annotations
 
 
 def _annotations(*pictures: str, crowd: str = "") -> CocoAnnotations:

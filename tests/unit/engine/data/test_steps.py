@@ -1,7 +1,6 @@
 from collections import Counter
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 
 from hrdet_cli.engine.data.augmentations import Augmentation, ResizeAugmentation, ResizeCropAugmentation
 from hrdet_cli.engine.data.canvas_choice import choose_canvases
-from hrdet_cli.engine.data.coco import CocoAnnotations
 from hrdet_cli.engine.data.keyed_draws import first_uniforms
 from hrdet_cli.engine.data.keys import generator_for, picture_keys
 from hrdet_cli.engine.data.padding import FixedCanvas, PaddingPolicy, SmallestCanvas, StepCanvases
@@ -21,6 +19,7 @@ from hrdet_cli.engine.data.turning import TurningAugmentation
 from hrdet_cli.engine.distributed.ranks import World
 from hrdet_cli.engine.geometry import Scale, Size
 from hrdet_cli.errors import DataError
+from tests.sized_annotations import annotations_of_sizes
 
 _SCALES = (Scale(320, 240), Scale(288, 216), Scale(256, 192))
 _RESIZE = ResizeAugmentation(scales=_SCALES, mode="choice", flip_probability=0.5)
@@ -33,26 +32,10 @@ _CANVASES = StepCanvases(canvases=(Scale(320, 256), Scale(288, 224), Scale(256, 
 _WORLD_SIZE = 4
 
 
-def _annotations(sizes: list[tuple[int, int]]) -> CocoAnnotations:
-    count = len(sizes)
-    return CocoAnnotations(
-        path=Path("train.json"),
-        fingerprint="",
-        image_ids=np.arange(count),
-        file_names=np.array([f"{index}.jpg" for index in range(count)]),
-        sizes=np.array(sizes, dtype=np.int32),
-        offsets=np.arange(count + 1),
-        boxes=np.tile(np.array([[10, 10, 50, 40]], dtype=np.float32), (count, 1)),
-        labels=np.zeros(count, dtype=np.int64),
-        is_crowd=np.zeros(count, dtype=np.bool_),
-        class_names=("thing",),
-        category_ids=(1,),
-        dropped_boxes={},
-    )
-
-
 _SHAPES = [(480, 640), (427, 640), (640, 480), (360, 640), (500, 500), (640, 400)]
-_ANNOTATIONS = _annotations([_SHAPES[number] for number in np.random.default_rng(0).integers(0, 6, 203)])
+_ANNOTATIONS = annotations_of_sizes(
+    [_SHAPES[number] for number in np.random.default_rng(0).integers(0, 6, 203)]
+)
 
 
 def _steps(
@@ -246,7 +229,7 @@ def test_turned_pictures_lie_inside_canvases_no_larger_than_the_largest(padding:
 
 def test_portrait_steps_have_portrait_canvases() -> None:
     steps = TrainingSteps(
-        annotations=_annotations([(640, 480)] * 9),
+        annotations=annotations_of_sizes([(640, 480)] * 9),
         indices=np.arange(9),
         augmentation=_RESIZE,
         padding=StepCanvases(canvases=(Scale(320, 256),)),
@@ -272,7 +255,7 @@ def test_a_picture_that_no_canvas_holds_is_named_before_training() -> None:
 
 
 def test_sizes_are_counted() -> None:
-    annotations = _annotations([(2, 3), (3, 2), (2, 3), (9, 9)])
+    annotations = annotations_of_sizes([(2, 3), (3, 2), (2, 3), (9, 9)])
     assert count_sizes(annotations, np.array([0, 1, 2])) == {Size(2, 3): 2, Size(3, 2): 1}
 
 
@@ -289,7 +272,7 @@ def test_no_step_lies_on_a_canvas_larger_than_the_largest(
 
 
 def test_the_largest_canvas_of_batches_holds_the_height_of_one_picture_and_the_width_of_another() -> None:
-    annotations = _annotations([(100, 400), (300, 310), (400, 100)])
+    annotations = annotations_of_sizes([(100, 400), (300, 310), (400, 100)])
     steps = TrainingSteps(
         annotations=annotations,
         indices=np.arange(3),
@@ -304,7 +287,7 @@ def test_the_largest_canvas_of_batches_holds_the_height_of_one_picture_and_the_w
 
 def test_the_picture_with_most_boxes_is_one_of_those_that_take_part() -> None:
     annotations = replace(
-        _annotations([(60, 60)] * 3),
+        annotations_of_sizes([(60, 60)] * 3),
         offsets=np.array([0, 1, 4, 9]),
         boxes=np.tile(np.array([[10, 10, 50, 40]], dtype=np.float32), (9, 1)),
         labels=np.zeros(9, dtype=np.int64),
