@@ -1,6 +1,8 @@
 """Configuration files and what they are based on, as mmcv and mmengine put them together; nothing is run."""
 
 import ast
+import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from hrdet_cli.specs.yaml_text import shown
 from hrdet_cli.wording import shortened
 
 _DELETE = "_delete_"
+_ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
+"""``{{$NAME:default}}``: a variable of the environment, put into the text as mmengine does."""
 _MOST_BYTES = 2**20
 _MOST_SHOWN = 60
 _WRITTEN_OUT = (
@@ -100,7 +104,7 @@ def _parsed(path: Path) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            return ast.parse(text)
+            return ast.parse(_ENVIRONMENT.sub(lambda found: os.environ.get(found[1], found[2]), text))
     except SyntaxError as error:
         raise SpecError(
             [f"{path}, line {error.lineno}: not Python: {error.msg}; an mmdetection config is a .py file"]

@@ -63,6 +63,9 @@ def _of_training(values: Mapping[str, Any], known: Known) -> Iterator[tuple[str,
         yield "augmentation.flip_probability", 0
     if "data.train.annotations" not in values:
         yield from _COCO.items()
+    for part in ("train", "val"):
+        if f"data.{part}.annotations" in values and f"data.{part}.images" not in values:
+            yield f"data.{part}.images", "."  # file names are joined to the root alone
 
 
 _SCHEDULE = "optimisation.schedule"

@@ -28,6 +28,14 @@ _CLASSES = "name the classes themselves, or leave them to the annotations"
 _TEST = "test_dataloader"
 
 
+def _type(value: Any) -> object:
+    if value == "ConcatDataset":
+        raise NoCounterpartError(_SEVERAL)
+    if value not in _TYPES:
+        raise NoCounterpartError(_ANNOTATIONS)
+    return UNSET
+
+
 def data_root(known: Known) -> str:
     """The folder in which all data of a configuration are; "" where there is none in common."""
     root = known.get(f"{TRAIN}.dataset.data_root") or known.names.get("data_root") or ""
@@ -103,7 +111,7 @@ def _dataset(loader: str, part: str, *, seg: bool) -> Group:
         f"{loader}.dataset",
         (),
         (
-            fixed("type", *_TYPES, why=_ANNOTATIONS),
+            Rule("type", None, _type, why=_ANNOTATIONS),
             Rule("ann_file", f"data.{part}.annotations", _json, sees=True),
             Rule("data_prefix.img", f"data.{part}.images", _path, sees=True),
             *maps,
@@ -162,7 +170,7 @@ DATA = (
             Rule(f"{TRAIN}.batch_size", "data.batch_size_per_process"),
             Rule(f"{TRAIN}.num_workers", "data.num_workers"),
             Rule(f"{VAL}.batch_size", "evaluation.batch_size", absent=1),
-            Rule(f"{TRAIN}.ClassBalancedDataset.oversample_thr", "data.sampling", _repeat_factor),
+            Rule(f"{TRAIN}.ClassBalancedDataset[].oversample_thr", "data.sampling", _repeat_factor),
             *follows(f"{TRAIN}.ClassBalancedDataset", why="data.sampling says how often pictures come"),
             *follows(f"{VAL}.num_workers", why="data.num_workers is of all data"),
             Rule(

@@ -53,10 +53,17 @@ _WRAPPERS = ("RepeatDataset", "ClassBalancedDataset", "MultiImageMixDataset")
 
 
 def _without_wrappers(entries: Entries) -> Entries:
-    """Data sets out of what repeats or mixes them, whose own keys stay under its type."""
+    """Data sets out of what repeats or mixes them, whose own keys stay under its type and their number."""
     for part in PARTS:
         slot = (f"{part}_dataloader", "dataset")
+        depth: Counter[str] = Counter()
+        entries = {  # a list of data sets is version 2's ConcatDataset
+            (*slot, "datasets", *path[2:]) if path[:2] == slot and path[2:] and path[2].isdigit() else path: e
+            for path, e in entries.items()
+        }
         while (wrapper := entries.get((*slot, "type"), Entry("", None)).value) in _WRAPPERS:
+            number = str(depth[wrapper])
+            depth[wrapper] += 1
             moved: Entries = {}
             for path, entry in entries.items():
                 if path[:2] != slot:
@@ -64,7 +71,7 @@ def _without_wrappers(entries: Entries) -> Entries:
                 elif path[2] == "dataset":
                     moved[(*slot, *path[3:])] = entry
                 else:
-                    moved[(slot[0], wrapper, *path[2:])] = entry
+                    moved[(slot[0], wrapper, number, *path[2:])] = entry
             if moved.keys() == entries.keys():
                 break
             entries = moved
@@ -91,7 +98,7 @@ def _with_schedulers_by_type(entries: Entries) -> Entries:
         entries = {
             (p[0], str(kind), *p[1:]) if p[:1] == ("param_scheduler",) else p: e for p, e in entries.items()
         }
-    return _by_type(entries, ("param_scheduler",))
+    return _by_type(_by_type(entries, ("param_scheduler",)), ("custom_hooks",))
 
 
 def _by_type(entries: Entries, slot: Path) -> Entries:

@@ -72,16 +72,16 @@ def _apply_rule(rule: Rule, slots: Sequence[Path], account: Account) -> None:
     if "*" in rule.key:
         for slot in slots:
             for path, value in account.known.find((*slot, *rule.key.split("."))):
-                _convert(rule, [[(path, value)]], account)
+                _convert(rule, [[(path, value)]], account, slot=".".join(slot))
         return
     found = [
         [item for slot in slots for item in account.known.find((*slot, *key.split(".")))] for key in rule.keys
     ]
     if any(found) or rule.absent is not UNSET:
-        _convert(rule, found, account)
+        _convert(rule, found, account, slot=".".join(slots[0] if slots else ()))
 
 
-def _convert(rule: Rule, found: Sequence[Sequence[tuple[Path, Any]]], account: Account) -> None:
+def _convert(rule: Rule, found: Sequence[Sequence[tuple[Path, Any]]], account: Account, *, slot: str) -> None:
     taken = account.take([path for items in found for path, _ in items])
     try:
         values = [_value_of(rule, [value for _, value in items]) for items in found]
@@ -89,13 +89,13 @@ def _convert(rule: Rule, found: Sequence[Sequence[tuple[Path, Any]]], account: A
         if ours is not UNSET and rule.target is not None:
             account.set(rule.target, ours, is_given=any(found))
     except NoCounterpartError as error:
-        if taken and isinstance(error, OtherNetworkError):
-            account.problems.append(f"{_where(rule, taken, account)}: {error}")
+        is_settled = rule.target is None and any(found) and not taken  # other rules had all below the key
+        if isinstance(error, OtherNetworkError) and not is_settled:
+            _refuse(f"{_where(rule, found, account, slot=slot)}: {error}", account)
         account.record(taken, "no counterpart", why=str(error))
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise SpecError(
-            [f"{_where(rule, taken, account)}: is not as mmdetection writes it ({type(error).__name__})"]
-        ) from error
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+        where = _where(rule, found, account, slot=slot)
+        raise SpecError([f"{where}: is not as mmdetection writes it ({type(error).__name__})"]) from error
     else:
         if ours is UNSET or rule.target is None:
             account.record(taken, "default", why=rule.why)
@@ -103,11 +103,23 @@ def _convert(rule: Rule, found: Sequence[Sequence[tuple[Path, Any]]], account: A
             account.record(taken, "taken", ours={rule.target: ours}, why=rule.why)
 
 
-def _where(rule: Rule, taken: Sequence[Sequence[Path]], account: Account) -> str:
-    entries = [account.known.entries[path] for paths in taken for path in paths]
+def _where(rule: Rule, found: Sequence[Sequence[tuple[Path, Any]]], account: Account, *, slot: str) -> str:
+    """What a rule looked at, as it is written; where nothing is, the keys that are missing."""
+    nodes = [path for items in found for path, _ in items]
+    entries = [
+        entry for path, entry in account.known.entries.items() if any(path[: len(n)] == n for n in nodes)
+    ]
     if len(entries) == 1:
         return f"{entries[0].written} {shown(entries[0].value)}"
-    return section_of([entry.written for entry in entries]) if entries else rule.key
+    if entries:
+        return section_of([entry.written for entry in entries])
+    return f"{slot} without {' and '.join(rule.keys)}".lstrip()
+
+
+def _refuse(problem: str, account: Account) -> None:
+    """Tell a problem, once where several of our keys follow from what has it."""
+    if problem not in account.problems:
+        account.problems.append(problem)
 
 
 def _value_of(rule: Rule, values: Sequence[Any]) -> Any:

@@ -1,10 +1,13 @@
 """Rules of training: optimiser, learning rate, epochs, what is written when, and all the rest."""
 
+import math
 from typing import Any
 
+from hrdet_cli.specs.mmdetection.anchors import COUNTED
 from hrdet_cli.specs.mmdetection.backbones import weights_of
 from hrdet_cli.specs.mmdetection.rules import (
     UNSET,
+    Convert,
     Group,
     Known,
     NoCounterpartError,
@@ -17,11 +20,11 @@ from hrdet_cli.specs.mmdetection.rules import (
 _OPTIMISER = "optim_wrapper.optimizer"
 _GROUPS = "optimisation.parameter_groups"
 _IN_STEPS = "hrdet counts a run in epochs; set optimisation.num_epochs and schedule.drop_epochs"
-_REPEATS = "train_dataloader.RepeatDataset.times"
+_REPEATS = "train_dataloader.RepeatDataset[].times"
 
 
 def _repeats(known: Known) -> int:
-    return int(known.get(_REPEATS) or 1)
+    return math.prod(int(times) for times in known.get(_REPEATS) or [1])
 
 
 def _epochs(value: Any, *, known: Known) -> int:
@@ -35,6 +38,26 @@ def _times_interval(value: Any, *, known: Known) -> int:
     return int(value) * _repeats(known)
 
 
+def _evaluated_every(value: Any, *, known: Known) -> int:
+    return max(0, _times_interval(value, known=known))
+
+
+def _saved_every(value: Any, by_epoch: Any, *, known: Known) -> int:
+    if by_epoch is False:
+        raise NoCounterpartError("hrdet saves by epochs and, in them, run.checkpoint_every_minutes")
+    if value is None or value < 1:
+        raise NoCounterpartError("hrdet has the last checkpoint and the best in any case")
+    return _times_interval(value, known=known)
+
+
+def _num_kept(value: Any) -> int | None:
+    return None if value is None or value < 1 else int(value)
+
+
+def _seed(value: Any) -> Any:
+    return UNSET if value is None else value
+
+
 def _drop_epochs(milestones: Any, by_epoch: Any, *, known: Known) -> Any:
     if by_epoch is False:
         raise NoCounterpartError(_IN_STEPS)
@@ -46,7 +69,7 @@ def _drop_epochs(milestones: Any, by_epoch: Any, *, known: Known) -> Any:
 
 
 def _warmup_steps(end: Any, begin: Any, by_epoch: Any) -> int:
-    if by_epoch or begin:
+    if by_epoch is not False or begin:  # mmengine counts in epochs where it is not told
         raise NoCounterpartError("hrdet's warm-up is counted in steps, from the first one")
     return int(end)
 
@@ -74,9 +97,11 @@ def _policy(value: Any) -> str:
     return table[value]
 
 
-def _final_factor(value: Any, *, known: Known) -> float:
-    rate = known.get(f"{_OPTIMISER}.lr")
-    return float(value) / float(rate)
+def _final_factor(least: Any, ratio: Any, *, known: Known) -> float:
+    """Share of the rate that is left at the end, of either way to say it."""
+    if ratio is not None:
+        return float(ratio)
+    return float(least) / float(known.get(f"{_OPTIMISER}.lr")) if least else 0.0
 
 
 def _from_the_start(value: Any) -> object:
@@ -118,7 +143,7 @@ _RATE = (
         _COSINE,
         (),
         (
-            Rule("eta_min", f"{_SCHEDULE}.final_factor", _final_factor, sees=True, absent=0),
+            Rule("eta_min eta_min_ratio", f"{_SCHEDULE}.final_factor", _final_factor, sees=True, absent=None),
             Rule("begin", None, _from_the_start, why="the cosine is of the whole run"),
             *follows("type", "end", "T_max", "by_epoch", "verbose", "convert_to_iter_based", why="it is one"),
         ),
@@ -136,8 +161,7 @@ _RATE = (
             Rule("warmup_ratio", "optimisation.warmup_factor", absent=0.1),
             Rule("step by_epoch", f"{_SCHEDULE}.drop_epochs", _drop_epochs, sees=True),
             Rule("gamma", f"{_SCHEDULE}.drop_factor"),
-            Rule("min_lr", f"{_SCHEDULE}.final_factor", _final_factor, sees=True),
-            Rule("min_lr_ratio", f"{_SCHEDULE}.final_factor"),
+            Rule("min_lr min_lr_ratio", f"{_SCHEDULE}.final_factor", _final_factor, sees=True),
         ),
     ),
 )
@@ -156,6 +180,28 @@ def _optimiser(value: Any) -> str:
     return table[value]
 
 
+def _weight_decay(value: Any, *, known: Known) -> float:
+    """What is given, or what torch's optimisers have."""
+    of_torch = 0.01 if known.get(f"{_OPTIMISER}.type") == "AdamW" else 0.0
+    return of_torch if value is None else float(value)
+
+
+def _momentum(value: Any, *, known: Known) -> Any:
+    """What is given, or what torch's SGD has."""
+    return _of_kind("SGD")(0.0 if value is None else value, known=known)
+
+
+def _of_kind(wanted: str) -> Convert:
+    """A value that one kind of optimiser has."""
+
+    def convert(value: Any, *, known: Known) -> Any:
+        if known.get(f"{_OPTIMISER}.type") != wanted:
+            raise NoCounterpartError(f"hrdet has it for {wanted} alone")
+        return value
+
+    return convert
+
+
 _KIND = "optimisation.optimiser"
 _OPTIMISATION = (
     Group(
@@ -164,10 +210,10 @@ _OPTIMISATION = (
         (
             Rule("type", f"{_KIND}.kind", _optimiser),
             Rule("lr", "optimisation.base_learning_rate"),
-            Rule("weight_decay", "optimisation.weight_decay", absent=0),
-            Rule("momentum", f"{_KIND}.momentum"),
-            Rule("betas", f"{_KIND}.betas"),
-            Rule("eps", f"{_KIND}.epsilon"),
+            Rule("weight_decay", "optimisation.weight_decay", _weight_decay, sees=True, absent=None),
+            Rule("momentum", f"{_KIND}.momentum", _momentum, sees=True, absent=None),
+            Rule("betas", f"{_KIND}.betas", _of_kind("AdamW"), sees=True),
+            Rule("eps", f"{_KIND}.epsilon", _of_kind("AdamW"), sees=True),
             fixed("nesterov", False, why="hrdet's momentum is the plain one"),
             fixed("amsgrad", False, why="hrdet's AdamW is the plain one"),
         ),
@@ -205,7 +251,8 @@ _OPTIMISATION = (
 )
 
 
-_CHECKPOINT = "default_hooks.checkpoint"
+_HOOKS, _DEFAULT_HOOKS = "custom_hooks", "default_hooks"
+_CHECKPOINT = f"{_DEFAULT_HOOKS}.checkpoint"
 _PLUMBING = "does not change the result"
 _RUN = (
     Group(
@@ -213,24 +260,25 @@ _RUN = (
         (),
         (
             Rule("train_cfg.max_epochs", "optimisation.num_epochs", _epochs, sees=True),
-            Rule("train_cfg.val_interval", "evaluation.every_num_epochs", _times_interval, sees=True),
+            Rule("train_cfg.val_interval", "evaluation.every_num_epochs", _evaluated_every, sees=True),
             *without("train_cfg.max_iters", why=_IN_STEPS),
             *follows(_REPEATS, "train_dataloader.RepeatDataset", why="epochs and drops are multiplied by it"),
             *follows("train_cfg.type", "train_cfg.val_begin", "val_cfg.type", "test_cfg.type", why=_PLUMBING),
             *follows("runner.type", "workflow", why=_PLUMBING),
-            Rule(f"{_CHECKPOINT}.interval", "run.checkpoint_every_epochs", _times_interval, sees=True),
-            Rule(f"{_CHECKPOINT}.max_keep_ckpts", "run.num_epoch_checkpoints"),
+            Rule(
+                f"{_CHECKPOINT}.interval {_CHECKPOINT}.by_epoch",
+                "run.checkpoint_every_epochs",
+                _saved_every,
+                sees=True,
+            ),
+            Rule(f"{_CHECKPOINT}.max_keep_ckpts", "run.num_epoch_checkpoints", _num_kept),
             Rule("default_hooks.logger.interval", "run.log_every_steps"),
             *follows(f"{_CHECKPOINT}.type", f"{_CHECKPOINT}.save_best", why="the best and the last are kept"),
             *follows(
-                *(
-                    f"{_CHECKPOINT}.{key}"
-                    for key in ("by_epoch", "create_symlink", "save_last", "save_optimizer")
-                ),
+                *(f"{_CHECKPOINT}.{key}" for key in ("create_symlink", "save_last", "save_optimizer")),
                 why="a checkpoint has all that a run goes on with",
             ),
-            *follows("default_hooks", why="hrdet's loop does this by itself"),
-            Rule("randomness.seed", "run.seed"),
+            Rule("randomness.seed", "run.seed", _seed),
             Rule("randomness.deterministic", "run.deterministic"),
             *follows("randomness.diff_rank_seed", why="draws go by the picture"),
             Rule("load_from", "model.weights", weights_of),
@@ -245,6 +293,14 @@ _RUN = (
             ),
             *without("work_dir", why="hrdet train --run-dir DIR names the run folder"),
             *without("tta_model", "tta_pipeline", why="set evaluation.test_time_augmentation={} for it"),
+            *without(f"{_HOOKS}.EMAHook", why="set optimisation.ema={decay: D}, of which D is 1 - momentum"),
+            *without(
+                f"{_HOOKS}.EarlyStoppingHook",
+                f"{_DEFAULT_HOOKS}.early_stopping",
+                why="set evaluation.patience, counted in evaluations",
+            ),
+            *follows(f"{_HOOKS}.NumClassCheckHook", why=COUNTED),
+            *follows(_DEFAULT_HOOKS, why="hrdet's loop does this by itself"),
             *without("custom_hooks", "custom_imports", "plugin", why="hrdet runs no code of a configuration"),
             *follows("val_evaluator", "test_evaluator", "evaluation", why="scores are COCO's of data.val"),
         ),

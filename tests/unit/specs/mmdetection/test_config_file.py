@@ -141,3 +141,12 @@ def test_a_picture_is_no_config(tmp_path: Path) -> None:
         read_config(tmp_path / "a.py")
     with pytest.raises(SpecError, match="cannot be read as an mmdetection config: No such file"):
         read_config(tmp_path / "b.py")
+
+
+def test_variables_of_the_environment_stand_in_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HRDET_TEST_DATA", "/data")
+    monkeypatch.delenv("HRDET_TEST_GONE", raising=False)
+    text = "a = '{{$HRDET_TEST_DATA:x}}/coco'\nb = '{{ $HRDET_TEST_GONE:x }}'\nc = {{'$HRDET_TEST_GONE:3'}}\n"
+    assert values_of(tmp_path, a=text) == {"a": "/data/coco", "b": "x", "c": 3}

@@ -152,7 +152,7 @@ def test_what_hrdet_has_not_is_named_with_a_reason(tmp_path: Path) -> None:
     status, _, why = became(translation, "data.train.dataset.pipeline[4].brightness_delta")
     assert (status, "augmentations are others" in why) == ("no counterpart", True)
     assert became(translation, "data.train.dataset.classes")[:2] == ("taken", "data.classes")
-    assert became(translation, "custom_hooks[0].type")[0] == "no counterpart"
+    assert became(translation, "custom_hooks[0].type")[0] == "default"
     assert became(translation, "model.test_cfg.rcnn.nms.type")[0] == "taken"
     assert became(translation, "classes") == ("taken", None, "stands in other keys")
     assert became(translation, "runner.max_epochs") == ("taken", "optimisation.num_epochs", "")
@@ -244,6 +244,91 @@ def test_a_key_becomes(change: str, key: str, status: str, target: str | None, t
 
 
 @pytest.mark.parametrize(
+    ("change", "key", "value"),
+    [
+        ("default_hooks = dict(checkpoint=dict(max_keep_ckpts=-1))", "run.num_epoch_checkpoints", None),
+        ("default_hooks = dict(checkpoint=dict(interval=-1))", "run.checkpoint_every_epochs", 4),
+        (
+            "default_hooks = dict(checkpoint=dict(interval=999, by_epoch=False))",
+            "run.checkpoint_every_epochs",
+            4,
+        ),
+        ("train_cfg = dict(val_interval=-1)", "evaluation.every_num_epochs", 0),
+        ("randomness = dict(seed=None)", "run.seed", 0),
+        (
+            "param_scheduler = [dict(type='LinearLR', start_factor=0.1, begin=0, end=1)]",
+            "optimisation.warmup_steps",
+            0,
+        ),
+        (
+            "param_scheduler = [dict(type='CosineAnnealingLR', eta_min_ratio=0.05)]",
+            "optimisation.schedule.final_factor",
+            0.05,
+        ),
+        (
+            "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.01))",
+            "optimisation.optimiser.momentum",
+            0,
+        ),
+        (
+            "optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=0.01))",
+            "optimisation.weight_decay",
+            0.01,
+        ),
+        (
+            "optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=0.01, betas=(0.9, 0.99)))",
+            "optimisation.optimiser.kind",
+            "sgd",
+        ),
+        (
+            "train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', times=2, dataset=dict("
+            "type='RepeatDataset', times=3, dataset=dict(type='CocoDataset', ann_file='a.json'))))",
+            "optimisation.num_epochs",
+            144,
+        ),
+    ],
+)
+def test_a_value_is_what_mmdetection_makes_of_it(
+    change: str, key: str, value: object, tmp_path: Path
+) -> None:
+    written(tmp_path, OF_VERSION_3, "whole")
+    translation = translated(tmp_path, f"_base_ = 'whole.py'\n{change}\n")
+    assert translation.spec.values_by_key()[key] == value
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "why"),
+    [
+        (
+            "custom_hooks = [dict(type='EMAHook', momentum=0.1)]",
+            "custom_hooks[0].momentum",
+            "set optimisation.ema",
+        ),
+        (
+            "custom_hooks = [dict(type='EarlyStoppingHook', patience=5)]",
+            "custom_hooks[0].patience",
+            "set evaluation.patience",
+        ),
+        ("data = dict(train=[dict(ann_file='a.json')])", "data.train[0].ann_file", "give several data sets"),
+        (
+            "train_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset'))",
+            "train_dataloader.dataset.type",
+            "give several data sets",
+        ),
+    ],
+)
+def test_what_has_another_place_is_told(change: str, key: str, why: str, tmp_path: Path) -> None:
+    text = (
+        f"_base_ = ['base.py']\n{change}\n"
+        if change.startswith("data")
+        else f"_base_ = 'whole.py'\n{change}\n"
+    )
+    written(tmp_path, OF_VERSION_3, "whole")
+    status, _, told = became(translated(tmp_path, text), key)
+    assert (status, told.startswith(why)) == ("no counterpart", True)
+
+
+@pytest.mark.parametrize(
     ("change", "problem"),
     [
         (
@@ -257,6 +342,11 @@ def test_a_key_becomes(change: str, key: str, status: str, target: str | None, t
         ("backbone='HRNet'", "model.backbone is missing, or has no type"),
         ("bbox_head=dict(_delete_=True)", "the model's head is missing, or has no type"),
         ("neck=dict(num_outs=6)", "model.neck.num_outs 6: hrdet has five levels"),
+        (
+            "neck=dict(_delete_=True, type='FPN', out_channels=256, num_outs=5), backbone=dict("
+            "_delete_=True, type='ResNet', depth=50)",
+            "model.neck without start_level: hrdet's levels begin at stride 4 before regions",
+        ),
         ("bbox_head=dict(dcn_on_last_conv=True)", "model.bbox_head.dcn_on_last_conv true: hrdet has plain"),
         ("type='YOLOX'", "model.type is YOLOX; hrdet has FasterRCNN, MaskRCNN, CascadeRCNN"),
     ],
@@ -269,6 +359,16 @@ def test_another_network_is_an_error(change: str, problem: str, tmp_path: Path) 
     assert str(caught.value).startswith(str(tmp_path / "config.py"))
 
 
+def test_anchors_of_other_scales_are_another_network(tmp_path: Path) -> None:
+    """Two of our keys follow from the scales, and either would be wrong."""
+    with pytest.raises(SpecError) as caught:
+        translated(tmp_path, MASKS_OF_VERSION_2.replace("scales=[8]", "scales=[2, 4, 8]"))
+    assert str(caught.value) == (
+        f"{tmp_path}/config.py: model.rpn_head.anchor_generator.scales [2, 4, 8]: "
+        "hrdet's scales of anchors share one octave out evenly"
+    )
+
+
 def test_a_value_of_the_wrong_shape_is_an_error_and_no_traceback(tmp_path: Path) -> None:
     written(tmp_path, OF_VERSION_3, "whole")
     for change in (
@@ -278,6 +378,13 @@ def test_a_value_of_the_wrong_shape_is_an_error_and_no_traceback(tmp_path: Path)
     ):
         with pytest.raises(SpecError, match="is not as mmdetection writes it"):
             translated(tmp_path, f"_base_ = 'whole.py'\nmodel = dict({change})\n")
+    for line in (
+        "train_cfg = dict(max_epochs=1e999)",
+        "param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-6)]\n"
+        "optim_wrapper = dict(optimizer=dict(lr=0))",
+    ):
+        with pytest.raises(SpecError, match="is not as mmdetection writes it"):
+            translated(tmp_path, f"_base_ = 'whole.py'\n{line}\n")
 
 
 def test_weights_are_needed_where_some_stay_as_they_are(tmp_path: Path) -> None:
