@@ -4,7 +4,9 @@ import math
 from typing import Any
 
 from hrdet_cli.specs.mmdetection.rules import (
+    UNSET,
     Group,
+    Known,
     OtherNetworkError,
     Rule,
     fixed,
@@ -57,9 +59,14 @@ def anchors(slot: str, into: str) -> tuple[Group, ...]:
     )
 
 
+def _stds(value: Any, *, known: Known) -> Any:
+    """A coder that is written out has 1 where it names none; version 1 has a head's own."""
+    return value if value is not None else UNSET if known.generation == 1 else [1.0] * 4
+
+
 def box_coder(slot: str, into: str, *, has_stds: bool = True) -> Group:
     """How boxes are coded."""
-    stds = (Rule("target_stds", f"{into}.box_stds"),) if has_stds else ()
+    stds = (Rule("target_stds", f"{into}.box_stds", _stds, sees=True, absent=None),) if has_stds else ()
     return Group(
         slot,
         ("DeltaXYWHBBoxCoder", "LegacyDeltaXYWHBBoxCoder"),

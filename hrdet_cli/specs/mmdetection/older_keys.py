@@ -81,6 +81,7 @@ MOVES = (
         "optimizer_config.cumulative_iters -> optim_wrapper.accumulative_counts",
         "evaluation.interval -> train_cfg.val_interval",
         "evaluation.metric -> val_evaluator.metric",
+        "evaluation.save_best -> default_hooks.checkpoint.save_best",
         "checkpoint_config -> default_hooks.checkpoint",
         "log_config.interval -> default_hooks.logger.interval",
         "seed -> randomness.seed",

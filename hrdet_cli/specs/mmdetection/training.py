@@ -50,6 +50,12 @@ def _saved_every(value: Any, by_epoch: Any, *, known: Known) -> int:
     return _times_interval(value, known=known)
 
 
+def _best_by(value: Any, *, known: Known) -> Any:
+    finds_masks = known.get("model.roi_head.mask_head") is not None
+    has_data = known.get("val_dataloader.dataset.ann_file") is not None
+    return "mask" if isinstance(value, str) and "segm" in value and finds_masks and has_data else UNSET
+
+
 def _num_kept(value: Any) -> int | None:
     return None if value is None or value < 1 else int(value)
 
@@ -273,7 +279,14 @@ _RUN = (
             ),
             Rule(f"{_CHECKPOINT}.max_keep_ckpts", "run.num_epoch_checkpoints", _num_kept),
             Rule("default_hooks.logger.interval", "run.log_every_steps"),
-            *follows(f"{_CHECKPOINT}.type", f"{_CHECKPOINT}.save_best", why="the best and the last are kept"),
+            Rule(
+                f"{_CHECKPOINT}.save_best",
+                "evaluation.best_by",
+                _best_by,
+                sees=True,
+                why="the best by box AP is kept",
+            ),
+            *follows(f"{_CHECKPOINT}.type", why="the best and the last are kept"),
             *follows(
                 *(f"{_CHECKPOINT}.{key}" for key in ("create_symlink", "save_last", "save_optimizer")),
                 why="a checkpoint has all that a run goes on with",

@@ -359,6 +359,16 @@ def test_another_network_is_an_error(change: str, problem: str, tmp_path: Path) 
     assert str(caught.value).startswith(str(tmp_path / "config.py"))
 
 
+def test_a_coder_without_stds_has_ones_and_masks_may_be_what_is_best(tmp_path: Path) -> None:
+    written(tmp_path, MASKS_OF_VERSION_2, "whole")
+    coder = "dict(_delete_=True, type='DeltaXYWHBBoxCoder')"
+    model = f"model = dict(roi_head=dict(bbox_head=dict(bbox_coder={coder})))"
+    change = f"{model}\nevaluation = dict(save_best='segm_mAP')"
+    values = translated(tmp_path, f"_base_ = 'whole.py'\n{change}\n").spec.values_by_key()
+    assert values["model.head.roi_head.box_stds"] == [1.0, 1.0, 1.0, 1.0]
+    assert values["evaluation.best_by"] == "mask"
+
+
 def test_anchors_of_other_scales_are_another_network(tmp_path: Path) -> None:
     """Two of our keys follow from the scales, and either would be wrong."""
     with pytest.raises(SpecError) as caught:
