@@ -124,5 +124,6 @@ def list_files(root: Path, unreadable: list[str]) -> Iterator[str]:
                 inner.clear()
                 continue
             seen.add(real)
-            starts += [folder / link for link in sorted(inner) if (folder / link).is_symlink()]
+            inner.sort()  # for which of several links to a folder is followed
+            starts += [folder / link for link in inner if (folder / link).is_symlink()]
             yield from ((folder.relative_to(root) / file).as_posix() for file in files)

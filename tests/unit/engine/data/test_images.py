@@ -205,6 +205,17 @@ def test_linked_folders_are_listed_once_whatever_circles_they_make(tmp_path: Pat
     assert list_pictures(root).names == ["a/1.jpg", "linked/1.jpg"]
 
 
+@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
+def test_of_several_links_to_a_folder_the_first_by_name_is_followed(tmp_path: Path, order: str) -> None:
+    root, other = tmp_path / "images", tmp_path / "other"
+    other.mkdir()
+    (other / "1.jpg").touch()
+    for name in order:
+        (root / name).mkdir(parents=True)
+        (root / name / "link").symlink_to(other)
+    assert list_pictures(root).names == ["a/link/1.jpg"]
+
+
 def test_a_symbolic_link_in_an_archive_is_called_what_it_is(tmp_path: Path) -> None:
     member = zipfile.ZipInfo("a.jpg")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16
