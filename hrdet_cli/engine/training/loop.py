@@ -330,8 +330,6 @@ class Trainer:
                 f"the checkpoint does not fit this run ({reason}): resume with the spec it was trained with"
             ) from error
         self._position = position
-        num_warmup_steps = state.get(
-            "num_warmup_steps", self.num_warmup_steps
-        )  # older checkpoints do not say
-        self._schedule = self._schedule.with_warmup_steps(num_warmup_steps)
+        if "num_warmup_steps" in state:  # which older checkpoints do not have
+            self._schedule = self._schedule.with_warmup_steps(state["num_warmup_steps"])
         return moved

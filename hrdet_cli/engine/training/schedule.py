@@ -1,4 +1,7 @@
-"""The learning rate as a function of the position: nothing to store, nothing to restore."""
+"""The learning rate as a function of the position.
+
+A run stores no more of it than the length of its warm-up, which a longer run keeps.
+"""
 
 import math
 from dataclasses import dataclass, replace

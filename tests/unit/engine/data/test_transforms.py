@@ -155,9 +155,8 @@ def test_without_a_crop_every_box_is_kept_and_stays_inside(
     moved, is_kept = move_boxes(boxes, Size(427, 640), Placement(Size(13, 20), resizing=resizing))
     assert is_kept.all()
     assert moved.max() <= 20
-    if (
-        box_corners == "inclusive"
-    ):  # in 2019's terms the second is [639, 426, 639, 426], clipped to [19, 12, ...]
+    if box_corners == "inclusive":
+        # In 2019's terms the second is [639, 426, 639, 426], clipped to [19, 12, 19, 12].
         assert moved.tolist() == [[0, 0, 1, 1], [19, 12, 20, 13]]
 
 
