@@ -13,6 +13,7 @@
     ├── LostProcessError      8   a process of the group that died, or was not heard of any more
     └── OutOfMemoryError      9   a training step or a batch on its way that does not fit into memory, or data
                                   workers that the system does not give enough files, processes or threads
+        └── MemoryRanOutError     a training step that does not fit any more
 
 Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved; SIGHUP, SIGUSR1 and SIGUSR2
 likewise with 128 and their number.  Only the command line exits; everything else raises.  A message names the

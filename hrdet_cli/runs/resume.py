@@ -186,7 +186,7 @@ def saved_weights(loaded: LoadedSpec, folder: RunFolder) -> tuple[str, ...]:
     if loaded.sources.get("model.weights") == OF_RUN:
         run = place.parent.parent if place.parent.name == "checkpoints" else place.parent
     is_same = Path(had) in (place, *RunFolder(run).places_of_weights())
-    return (f"model.weights={json.dumps(had)}",) if is_same else ()
+    return (f"model.weights={json.dumps(had, ensure_ascii=False)}",) if is_same else ()
 
 
 def saved_best_by(state: Mapping[str, Any]) -> BestBy | None:

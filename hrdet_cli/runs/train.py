@@ -168,38 +168,43 @@ def _steps(run: TrainingRun) -> Iterator[StepReport]:
 def _describe_lack(run: TrainingRun) -> str:
     """That memory ran out in a step, though the largest one had fit in before, and how to go on."""
     own = run.spec.data.num_pictures_per_process
-
-    def resume(*more: str) -> str:
-        return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
-
-    ways = [f"Once other programs leave it more: {resume()}"]
-    if own > 1:
-        fewer = resume("--set", f"data.batch_size_per_process={own // 2}")
-        ways.append(f"With fewer pictures a step: {fewer}")
     place = run.device if run.device.type == "cuda" else "this machine"
-    return "\n".join([f"the memory of {place} ran out in step {run.trainer.step + 1}.", *ways])
+    lines = [
+        f"the memory of {place} ran out in step {run.trainer.step + 1}. {_can_go_on(run)}. "
+        "Once other programs leave it more:",
+        _resuming(run),
+    ]
+    if own > 1:
+        fewer = _resuming(run, "--set", f"data.batch_size_per_process={own // 2}")
+        lines += ["With fewer pictures a step:", fewer]
+    return "\n".join(lines)
+
+
+def _can_go_on(run: TrainingRun) -> str:
+    processes = " (with the same options for processes)" if run.plan.num_processes > 1 else ""
+    return f"The run can go on{processes}"
+
+
+def _resuming(run: TrainingRun, *more: str | Path) -> str:
+    """The command that goes on with a run, changed by further options."""
+    return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
 
 
 def _ways_to_go_on(run: TrainingRun) -> str:
     """What to do where a training picture cannot be read, each command on a line of its own."""
     located = run.data.train.located
     mended = located.source.path.with_name(f"{located.source.path.stem}-mended.json")
-
-    def resume(*more: str | Path) -> str:
-        return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
-
     clean = [
         "Without broken ones:",
         command("hrdet", "check-data", *located.source.arguments, "--fix-out", mended),
-        resume("--train-data", mended, located.images),
+        _resuming(run, "--train-data", mended, located.images),
     ]
-    processes = " (with the same options for processes)" if run.plan.num_processes > 1 else ""
     return "\n".join(
         [
-            f"The run can go on{processes}. Once the picture is mended:",
-            resume(),
+            f"{_can_go_on(run)}. Once the picture is mended:",
+            _resuming(run),
             "With others in place of broken ones:",
-            resume("--set", "data.broken_pictures=skip"),
+            _resuming(run, "--set", "data.broken_pictures=skip"),
             *(clean if run.data.train.annotations.set_numbers is None else []),
         ]
     )

@@ -42,6 +42,12 @@ class EvaluationSpec(Spec):
     """What computes COCO's numbers. They are the same to the last bit; pycocotools, with which they were
     defined, takes many times as long, and does not know LVIS's rules."""
 
+    @property
+    def scales_of_views(self) -> tuple[LongShort, ...]:
+        """Each (long, short) that a picture is looked at in."""
+        views = self.test_time_augmentation
+        return (self.scale_pixels,) if views is None else views.scales_pixels or (self.scale_pixels,)
+
 
 class RunSpec(Spec):
     """Seed, device, precision and what is written when."""

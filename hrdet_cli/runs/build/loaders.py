@@ -97,9 +97,7 @@ def build_decoded_pictures(data: DataSpec) -> DecodedPictures | None:
 
 def build_ways(spec: ExperimentSpec) -> tuple[ResizeAugmentation, ...]:
     """The ways in which pictures are placed that are detected in, without any chance."""
-    evaluation = spec.evaluation
-    more = evaluation.test_time_augmentation
-    scales = (more and more.scales_pixels) or (evaluation.scale_pixels,)
+    more = spec.evaluation.test_time_augmentation
     return tuple(
         ResizeAugmentation(
             scales=(Scale(*scale),),
@@ -107,7 +105,7 @@ def build_ways(spec: ExperimentSpec) -> tuple[ResizeAugmentation, ...]:
             flip_probability=float(is_flipped),
             resizing=build_resizing(spec),
         )
-        for scale in scales
+        for scale in spec.evaluation.scales_of_views
         for is_flipped in ((False, True) if more and more.flip else (False,))
     )
 

@@ -112,9 +112,8 @@ def _check_parts(data: DataSpec, options: CheckOptions) -> Generator[WorkProgres
         )
         reports.append(replace(train.report, number=number + 1 if num_sets > 1 else None))
         gists.append(train.gist)
-        needs_boxes = needs_boxes and not train.file.has_targets(
-            data.classes
-        )  # one data set with boxes is enough
+        # one data set with boxes is enough
+        needs_boxes = needs_boxes and not train.file.has_targets(data.classes)
         del train  # its annotations are large
     if data.val is None:
         return DataReport(reports)

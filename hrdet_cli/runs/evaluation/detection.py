@@ -1,5 +1,6 @@
 """Detect in every picture of a data set, score what is found, and write it."""
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -134,11 +135,14 @@ def _look_at_all(
 
 def _describe_lack(evaluation: EvaluationSpec, device: torch.device) -> str:
     """That memory ran out, and what takes less."""
-    number = evaluation.batch_size
+    number, views = evaluation.batch_size, evaluation.test_time_augmentation
+    of_views = views is not None and views.scales_pixels is not None
+    largest = max(evaluation.scales_of_views, key=math.prod)
     fewer = ["--set evaluation.batch_size=1"] if number > 1 else []
-    remedies = " or ".join([*fewer, "a smaller evaluation.scale_pixels"])
+    smaller = "test_time_augmentation.scales_pixels" if of_views else "scale_pixels"
+    remedies = " or ".join([*fewer, f"a smaller evaluation.{smaller}"])
     return (
-        f"{counted(number, 'picture')} at once, evaluated in {'x'.join(map(str, evaluation.scale_pixels))}, "
+        f"{counted(number, 'picture')} at once, evaluated in {'x'.join(map(str, largest))}, "
         f"{'does' if number == 1 else 'do'} not fit into the memory of "
         f"{device if device.type == 'cuda' else 'this machine'}; take {remedies}"
     )

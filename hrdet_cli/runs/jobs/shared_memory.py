@@ -38,9 +38,7 @@ def shared_bytes_per_node(spec: ExperimentSpec, *, num_gpus: int) -> int:
 
 def _largest_view_pixels(evaluation: EvaluationSpec) -> int:
     """Pixels of the largest canvas that a picture is looked at on."""
-    views = evaluation.test_time_augmentation
-    scales = (views and views.scales_pixels) or (evaluation.scale_pixels,)
-    return max(rounded_up(long) * rounded_up(short) for long, short in scales)
+    return max(rounded_up(long) * rounded_up(short) for long, short in evaluation.scales_of_views)
 
 
 def largest_canvas_pixels(spec: ExperimentSpec) -> int:

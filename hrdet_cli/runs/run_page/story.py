@@ -149,7 +149,7 @@ def read_story(folder: RunFolder) -> RunStory:
         history=read_history(folder.metrics_file) if folder.metrics_file.is_file() else None,
         last={weights: found for weights, found in last.items() if found is not None},
         best={weights: found for weights, found in best.items() if found is not None},
-        notes=_notes_of_log(folder.logs / "rank-0.log", since=launches[0].started if launches else None),
+        notes=_notes_of_log(folder.logs / "rank-0.log", since=launches[0].started if launches else ""),
     )
 
 
@@ -171,20 +171,20 @@ def _read_evaluation(file: Path) -> EvaluationFile | None:
     return None
 
 
-def _notes_of_log(file: Path, *, since: str | None) -> list[str]:
+def _notes_of_log(file: Path, *, since: str) -> list[str]:
     """What its lines say that begin so; nothing where it is on another node.
 
     Args:
         file: A log, which is added to, also by a run that takes the place of another one.
         since: When the run began, in ISO 8601 by UTC; what was logged before its launch is another run's.
-            None where nobody says.
+            Empty where nobody says.
     """
     try:
         with file.open("rb") as log:
             lines = log.read(_MOST_LOG_BYTES).decode("utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    if since is not None:
+    if since:
         lines = lines[_first_line(lines, since.replace("T", " ")) :]
     return list(dict.fromkeys(line.removeprefix(_NOTE) for line in lines if line.startswith(_NOTE)))
 

@@ -75,6 +75,10 @@ def test_a_run_tells_what_happens_and_its_detector_is_evaluated(
     monkeypatch.setattr(type(detector.module), "detect", detect)
     with pytest.raises(hrdet.OutOfMemoryError, match=r" do not fit into the memory of .*batch_size=1 or "):
         hrdet.evaluate(detector, out=tmp_path / "too-large")
+    views = {"evaluation.test_time_augmentation.scales_pixels": [[96, 64], [128, 96], [64, 64]]}
+    told = r", evaluated in 128x96, .* a smaller evaluation\.test_time_augmentation\.scales_pixels$"
+    with pytest.raises(hrdet.OutOfMemoryError, match=told):
+        hrdet.evaluate(detector, settings=views, out=tmp_path / "too-large")
     assert capfd.readouterr() == ("", "")
 
 

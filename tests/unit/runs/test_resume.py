@@ -92,14 +92,14 @@ def starting_from(weights: str) -> LoadedSpec:
         ("source", ["last.pt"], ["best.pt", "last.pt"]),  # evaluated for the first time meanwhile
         ("source", ["best.pt", "last.pt"], None),
         ("source/", ["best.pt"], ["last.pt"]),
-        ("source/checkpoints/last.pt", ["last.pt"], None),
+        ("source 😀/checkpoints/last.pt", ["last.pt"], None),
     ],
 )
 def test_the_same_words_for_the_initial_weights_go_on_whatever_became_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, then: list[str], later: list[str] | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    checkpoints = tmp_path / "source" / "checkpoints"
+    checkpoints = tmp_path / given.split("/")[0] / "checkpoints"
 
     def have(names: list[str]) -> None:
         checkpoints.mkdir(parents=True)

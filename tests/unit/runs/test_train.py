@@ -58,20 +58,23 @@ def test_a_stopped_run_tells_of_a_tracker_that_fails_as_it_is_closed(
 
 
 @pytest.mark.parametrize(
-    ("num_pictures", "ways"),
+    ("num_pictures", "num_processes", "can_go_on", "fewer"),
     [
-        (1, ["Once other programs leave it more: hrdet train --resume --run-dir runs/a"]),
+        (1, 1, "The run can go on.", []),
         (
             5,
+            2,
+            "The run can go on (with the same options for processes).",
             [
-                "Once other programs leave it more: hrdet train --resume --run-dir runs/a",
-                "With fewer pictures a step: hrdet train --resume --run-dir runs/a --set "
-                "data.batch_size_per_process=2",
+                "With fewer pictures a step:",
+                "hrdet train --resume --run-dir runs/a --set data.batch_size_per_process=2",
             ],
         ),
     ],
 )
-def test_a_step_that_memory_runs_out_in_says_how_to_go_on(num_pictures: int, ways: list[str]) -> None:
+def test_a_step_that_memory_runs_out_in_says_how_to_go_on(
+    num_pictures: int, num_processes: int, can_go_on: str, fewer: list[str]
+) -> None:
     def train_epoch() -> Iterator[Event]:
         yield Notice("a step")
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -81,10 +84,15 @@ def test_a_step_that_memory_runs_out_in_says_how_to_go_on(num_pictures: int, way
         spec=load_spec(preset="demo", settings=settings).spec,
         folder=RunFolder(Path("runs/a")),
         device=torch.device("cpu"),
+        plan=SimpleNamespace(num_processes=num_processes),
         trainer=SimpleNamespace(step=7, train_epoch=train_epoch),
     )
     steps = recipe._steps(run)
     next(steps)
     with pytest.raises(MemoryRanOutError) as error:
         next(steps)
-    assert str(error.value).splitlines() == ["the memory of this machine ran out in step 8.", *ways]
+    assert str(error.value).splitlines() == [
+        f"the memory of this machine ran out in step 8. {can_go_on} Once other programs leave it more:",
+        "hrdet train --resume --run-dir runs/a",
+        *fewer,
+    ]
