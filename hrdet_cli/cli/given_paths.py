@@ -29,7 +29,7 @@ def refuse_missing_detector(
     from hrdet_cli.specs.spec_text import read_spec_text
 
     find_weights(source, use_ema=use_ema)
-    if spec_file is not None:
+    if spec_file is not None and not spec_file.is_fifo():  # a shell's <(...) can be read once
         read_spec_text(spec_file)
     refuse_missing_source(classes)
     if val_data is not None:
