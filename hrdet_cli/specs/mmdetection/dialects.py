@@ -42,11 +42,22 @@ def entries_of(config: ConfigFile, names: frozenset[str]) -> Entries:
     entries = dict(flat_entries(values))
     for move in MOVES:
         entries = move.apply(entries)
-    for unwrap in (_without_wrappers, _by_type_of_step, _with_schedulers_by_type):
+    for unwrap in (_with_lists_named, _without_wrappers, _by_type_of_step, _with_schedulers_by_type):
         entries = unwrap(entries)
+    entries = _by_type(entries, ("custom_hooks",))
     for move in MOVES_OF_STEPS:
         entries = move.apply(entries)
     return entries
+
+
+def _with_lists_named(entries: Entries) -> Entries:
+    """Lists of data sets, which are version 2's ConcatDataset, under the key of version 3."""
+    slots = [(f"{part}_dataloader", "dataset") for part in PARTS]
+    listed = {path for path in entries if path[:2] in slots and path[2:] and path[2].isdigit()}
+    return {
+        (*path[:2], "datasets", *path[2:]) if path in listed else path: entry
+        for path, entry in entries.items()
+    }
 
 
 _WRAPPERS = ("RepeatDataset", "ClassBalancedDataset", "MultiImageMixDataset")
@@ -57,10 +68,6 @@ def _without_wrappers(entries: Entries) -> Entries:
     for part in PARTS:
         slot = (f"{part}_dataloader", "dataset")
         depth: Counter[str] = Counter()
-        entries = {  # a list of data sets is version 2's ConcatDataset
-            (*slot, "datasets", *path[2:]) if path[:2] == slot and path[2:] and path[2].isdigit() else path: e
-            for path, e in entries.items()
-        }
         while (wrapper := entries.get((*slot, "type"), Entry("", None)).value) in _WRAPPERS:
             number = str(depth[wrapper])
             depth[wrapper] += 1
@@ -98,7 +105,7 @@ def _with_schedulers_by_type(entries: Entries) -> Entries:
         entries = {
             (p[0], str(kind), *p[1:]) if p[:1] == ("param_scheduler",) else p: e for p, e in entries.items()
         }
-    return _by_type(_by_type(entries, ("param_scheduler",)), ("custom_hooks",))
+    return _by_type(entries, ("param_scheduler",))
 
 
 def _by_type(entries: Entries, slot: Path) -> Entries:

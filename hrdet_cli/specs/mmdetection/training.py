@@ -1,10 +1,10 @@
-"""Rules of training: optimiser, learning rate, epochs, what is written when, and all the rest."""
+"""Rules of training: optimiser, epochs, what is written when, and all the rest."""
 
-import math
 from typing import Any
 
 from hrdet_cli.specs.mmdetection.anchors import COUNTED
 from hrdet_cli.specs.mmdetection.backbones import weights_of
+from hrdet_cli.specs.mmdetection.learning_rate import IN_STEPS, OPTIMISER, RATE, REPEATS, num_repeats
 from hrdet_cli.specs.mmdetection.rules import (
     UNSET,
     Convert,
@@ -17,160 +17,7 @@ from hrdet_cli.specs.mmdetection.rules import (
     without,
 )
 
-_OPTIMISER = "optim_wrapper.optimizer"
 _GROUPS = "optimisation.parameter_groups"
-_IN_STEPS = "hrdet counts a run in epochs; set optimisation.num_epochs and schedule.drop_epochs"
-_REPEATS = "train_dataloader.RepeatDataset[].times"
-
-
-def _repeats(known: Known) -> int:
-    return math.prod(int(times) for times in known.get(_REPEATS) or [1])
-
-
-def _epochs(value: Any, *, known: Known) -> int:
-    """Passes over the pictures: an epoch of a repeated data set is several."""
-    return int(value) * _repeats(known)
-
-
-def _times_interval(value: Any, *, known: Known) -> int:
-    if known.get("train_cfg.max_iters") is not None:
-        raise NoCounterpartError(_IN_STEPS)
-    return int(value) * _repeats(known)
-
-
-def _evaluated_every(value: Any, *, known: Known) -> int:
-    return max(0, _times_interval(value, known=known))
-
-
-def _saved_every(value: Any, by_epoch: Any, *, known: Known) -> int:
-    if by_epoch is False:
-        raise NoCounterpartError("hrdet saves by epochs and, in them, run.checkpoint_every_minutes")
-    if value is None or value < 1:
-        raise NoCounterpartError("hrdet has the last checkpoint and the best in any case")
-    return _times_interval(value, known=known)
-
-
-def _best_by(value: Any, *, known: Known) -> Any:
-    finds_masks = known.get("model.roi_head.mask_head") is not None
-    has_data = known.get("val_dataloader.dataset.ann_file") is not None
-    return "mask" if isinstance(value, str) and "segm" in value and finds_masks and has_data else UNSET
-
-
-def _num_kept(value: Any) -> int | None:
-    return None if value is None or value < 1 else int(value)
-
-
-def _seed(value: Any) -> Any:
-    return UNSET if value is None else value
-
-
-def _drop_epochs(milestones: Any, by_epoch: Any, *, known: Known) -> Any:
-    if by_epoch is False:
-        raise NoCounterpartError(_IN_STEPS)
-    last = known.get("train_cfg.max_epochs")
-    epochs = milestones if isinstance(milestones, list) else [milestones]
-    if not isinstance(milestones, list) and last is not None and known.get("lr_config.step") is not None:
-        epochs = list(range(milestones, last, milestones))
-    return [epoch * _repeats(known) for epoch in epochs]
-
-
-def _warmup_steps(end: Any, begin: Any, by_epoch: Any) -> int:
-    if by_epoch is not False or begin:  # mmengine counts in epochs where it is not told
-        raise NoCounterpartError("hrdet's warm-up is counted in steps, from the first one")
-    return int(end)
-
-
-def _given_warmup(steps: Any, kind: Any, by_epoch: Any) -> int:
-    if kind is None:
-        return 0
-    if by_epoch:
-        raise NoCounterpartError("hrdet's warm-up is counted in steps")
-    return int(steps or 0)
-
-
-def _given_shape(value: Any) -> Any:
-    if value is None:
-        return UNSET
-    if value not in ("linear", "constant"):
-        raise NoCounterpartError("hrdet's warm-up is linear or constant")
-    return value
-
-
-def _policy(value: Any) -> str:
-    table = {"step": "steps", "CosineAnnealing": "cosine", "cosine": "cosine", "fixed": "constant"}
-    if value not in table:
-        raise NoCounterpartError("hrdet's rate falls in steps, along a cosine, or not at all")
-    return table[value]
-
-
-def _final_factor(least: Any, ratio: Any, *, known: Known) -> float:
-    """Share of the rate that is left at the end, of either way to say it."""
-    if ratio is not None:
-        return float(ratio)
-    return float(least) / float(known.get(f"{_OPTIMISER}.lr")) if least else 0.0
-
-
-def _from_the_start(value: Any) -> object:
-    if value:
-        raise NoCounterpartError("hrdet's cosine goes from the first step to the last")
-    return UNSET
-
-
-_SCHEDULE = "optimisation.schedule"
-_COSINE = "param_scheduler.CosineAnnealingLR"
-_MULTI_STEP = "param_scheduler.MultiStepLR"
-_RATE = (
-    *(
-        Group(
-            f"param_scheduler.{name}",
-            (),
-            (
-                Rule(key, "optimisation.warmup_factor", absent=1 / 3),
-                Rule("end begin by_epoch", "optimisation.warmup_steps", _warmup_steps, absent=None),
-                fixed("end_factor", 1, why="the warm-up ends at the full rate"),
-                *follows("type", "total_iters", "verbose", why="it is the warm-up"),
-                *follows("convert_to_iter_based", why="the warm-up is counted in steps"),
-            ),
-            gives={"optimisation.warmup_shape": shape},
-        )
-        for name, key, shape in (("LinearLR", "start_factor", "linear"), ("ConstantLR", "factor", "constant"))
-    ),
-    Group(
-        _MULTI_STEP,
-        (),
-        (
-            Rule("milestones by_epoch", f"{_SCHEDULE}.drop_epochs", _drop_epochs, sees=True, absent=None),
-            Rule("gamma", f"{_SCHEDULE}.drop_factor", absent=0.1),
-            *follows("type", "begin", "end", "verbose", why="drops are at milestones"),
-        ),
-        gives={f"{_SCHEDULE}.kind": "steps"},
-    ),
-    Group(
-        _COSINE,
-        (),
-        (
-            Rule("eta_min eta_min_ratio", f"{_SCHEDULE}.final_factor", _final_factor, sees=True, absent=None),
-            Rule("begin", None, _from_the_start, why="the cosine is of the whole run"),
-            *follows("type", "end", "T_max", "by_epoch", "verbose", "convert_to_iter_based", why="it is one"),
-        ),
-        gives={f"{_SCHEDULE}.kind": "cosine"},
-    ),
-    Group(
-        "lr_config",
-        (),
-        (
-            Rule("policy", f"{_SCHEDULE}.kind", _policy),
-            Rule("warmup", "optimisation.warmup_shape", _given_shape),
-            Rule(
-                "warmup_iters warmup warmup_by_epoch", "optimisation.warmup_steps", _given_warmup, absent=None
-            ),
-            Rule("warmup_ratio", "optimisation.warmup_factor", absent=0.1),
-            Rule("step by_epoch", f"{_SCHEDULE}.drop_epochs", _drop_epochs, sees=True),
-            Rule("gamma", f"{_SCHEDULE}.drop_factor"),
-            Rule("min_lr min_lr_ratio", f"{_SCHEDULE}.final_factor", _final_factor, sees=True),
-        ),
-    ),
-)
 
 
 def _clip(largest: Any, kind: Any) -> float | None:
@@ -188,7 +35,7 @@ def _optimiser(value: Any) -> str:
 
 def _weight_decay(value: Any, *, known: Known) -> float:
     """What is given, or what torch's optimisers have."""
-    of_torch = 0.01 if known.get(f"{_OPTIMISER}.type") == "AdamW" else 0.0
+    of_torch = 0.01 if known.get(f"{OPTIMISER}.type") == "AdamW" else 0.0
     return of_torch if value is None else float(value)
 
 
@@ -201,7 +48,7 @@ def _of_kind(wanted: str) -> Convert:
     """A value that one kind of optimiser has."""
 
     def convert(value: Any, *, known: Known) -> Any:
-        if known.get(f"{_OPTIMISER}.type") != wanted:
+        if known.get(f"{OPTIMISER}.type") != wanted:
             raise NoCounterpartError(f"hrdet has it for {wanted} alone")
         return value
 
@@ -211,7 +58,7 @@ def _of_kind(wanted: str) -> Convert:
 _KIND = "optimisation.optimiser"
 _OPTIMISATION = (
     Group(
-        _OPTIMISER,
+        OPTIMISER,
         (),
         (
             Rule("type", f"{_KIND}.kind", _optimiser),
@@ -257,6 +104,43 @@ _OPTIMISATION = (
 )
 
 
+def _epochs(value: Any, *, known: Known) -> int:
+    """Passes over the pictures: an epoch of a repeated data set is several."""
+    return int(value) * num_repeats(known)
+
+
+def _times_interval(value: Any, *, known: Known) -> int:
+    if known.get("train_cfg.max_iters") is not None:
+        raise NoCounterpartError(IN_STEPS)
+    return int(value) * num_repeats(known)
+
+
+def _evaluated_every(value: Any, *, known: Known) -> int:
+    return max(0, _times_interval(value, known=known))
+
+
+def _saved_every(value: Any, by_epoch: Any, *, known: Known) -> int:
+    if by_epoch is False:
+        raise NoCounterpartError("hrdet saves by epochs and, in them, run.checkpoint_every_minutes")
+    if value is None or value < 1:
+        raise NoCounterpartError("hrdet has the last checkpoint and the best in any case")
+    return _times_interval(value, known=known)
+
+
+def _best_by(value: Any, *, known: Known) -> Any:
+    finds_masks = known.get("model.roi_head.mask_head") is not None
+    has_data = known.get("val_dataloader.dataset.ann_file") is not None
+    return "mask" if isinstance(value, str) and "segm" in value and finds_masks and has_data else UNSET
+
+
+def _num_kept(value: Any) -> int | None:
+    return None if value is None or value < 1 else int(value)
+
+
+def _seed(value: Any) -> Any:
+    return UNSET if value is None else value
+
+
 _HOOKS, _DEFAULT_HOOKS = "custom_hooks", "default_hooks"
 _CHECKPOINT = f"{_DEFAULT_HOOKS}.checkpoint"
 _PLUMBING = "does not change the result"
@@ -267,8 +151,8 @@ _RUN = (
         (
             Rule("train_cfg.max_epochs", "optimisation.num_epochs", _epochs, sees=True),
             Rule("train_cfg.val_interval", "evaluation.every_num_epochs", _evaluated_every, sees=True),
-            *without("train_cfg.max_iters", why=_IN_STEPS),
-            *follows(_REPEATS, "train_dataloader.RepeatDataset", why="epochs and drops are multiplied by it"),
+            *without("train_cfg.max_iters", why=IN_STEPS),
+            *follows(REPEATS, "train_dataloader.RepeatDataset", why="epochs and drops are multiplied by it"),
             *follows("train_cfg.type", "train_cfg.val_begin", "val_cfg.type", "test_cfg.type", why=_PLUMBING),
             *follows("runner.type", "workflow", why=_PLUMBING),
             Rule(
@@ -319,5 +203,5 @@ _RUN = (
         ),
     ),
 )
-TRAINING = (*_RATE, *_OPTIMISATION, *_RUN)
+TRAINING = (*RATE, *_OPTIMISATION, *_RUN)
 """Optimiser, rate, epochs, and what is left."""
