@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from hrdet_cli.engine.training.rehearsal import is_out_of_memory
 from hrdet_cli.errors import OutOfMemoryError
+from hrdet_cli.specs.run import EvaluationSpec
 
 
 @contextmanager
@@ -26,3 +27,17 @@ def lack_told(
         if not is_out_of_memory(error):
             raise
         raise kind(describe()) from error
+
+
+def less_to_look_at(evaluation: EvaluationSpec, *, batch_size: int, fewer: str) -> str:
+    """What takes less memory where pictures are looked at: fewer at once where there are several, or smaller.
+
+    Args:
+        evaluation: How they are looked at.
+        batch_size: Most at once.
+        fewer: How to ask for one at a time.
+    """
+    views = evaluation.test_time_augmentation
+    is_of_views = views is not None and views.scales_pixels is not None
+    key = "test_time_augmentation.scales_pixels" if is_of_views else "scale_pixels"
+    return " or ".join([*([fewer] if batch_size > 1 else []), f"a smaller evaluation.{key}"])

@@ -25,7 +25,7 @@ from hrdet_cli.runs.evaluation.findings import Findings
 from hrdet_cli.runs.evaluation.result_files import Results, score_and_write
 from hrdet_cli.runs.evaluation.scores import Evaluation
 from hrdet_cli.runs.events import EvaluationProgress
-from hrdet_cli.runs.lack_of_memory import lack_told
+from hrdet_cli.runs.lack_of_memory import lack_told, less_to_look_at
 from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.run import EvaluationSpec
@@ -135,16 +135,12 @@ def _look_at_all(
 
 def _describe_lack(evaluation: EvaluationSpec, device: torch.device) -> str:
     """That memory ran out, and what takes less."""
-    number, views = evaluation.batch_size, evaluation.test_time_augmentation
-    of_views = views is not None and views.scales_pixels is not None
-    largest = max(evaluation.scales_of_views, key=math.prod)
-    fewer = ["--set evaluation.batch_size=1"] if number > 1 else []
-    smaller = "test_time_augmentation.scales_pixels" if of_views else "scale_pixels"
-    remedies = " or ".join([*fewer, f"a smaller evaluation.{smaller}"])
+    number, largest = evaluation.batch_size, max(evaluation.scales_of_views, key=math.prod)
+    less = less_to_look_at(evaluation, batch_size=number, fewer="--set evaluation.batch_size=1")
     return (
         f"{counted(number, 'picture')} at once, evaluated in {'x'.join(map(str, largest))}, "
         f"{'does' if number == 1 else 'do'} not fit into the memory of "
-        f"{device if device.type == 'cuda' else 'this machine'}; take {remedies}"
+        f"{device if device.type == 'cuda' else 'this machine'}; take {less}"
     )
 
 

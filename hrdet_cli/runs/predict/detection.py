@@ -20,7 +20,7 @@ from hrdet_cli.engine.numerics import Numerics
 from hrdet_cli.runs.build.loaders import build_merging, build_ways
 from hrdet_cli.runs.build.masks import build_mask_pasting
 from hrdet_cli.runs.build.numerics import build_numerics
-from hrdet_cli.runs.lack_of_memory import lack_told
+from hrdet_cli.runs.lack_of_memory import lack_told, less_to_look_at
 from hrdet_cli.runs.predict.document import FailedPicture
 from hrdet_cli.runs.predict.reading import read_views
 from hrdet_cli.runs.tiles import build_tiling
@@ -30,7 +30,6 @@ from hrdet_cli.wording import counted
 Item = TypeVar("Item")
 
 _PADDING = SmallestCanvas()
-_REMEDY = "lower --batch-size or evaluation.scale_pixels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +68,7 @@ class PictureDetector:
         merging: Makes one set of detections of those in a picture's views.
         batch_size: Most views that are detected in at once.
         num_threads: That read pictures ahead.
+        takes_less: What takes less memory, in words.
     """
 
     detector: Detector
@@ -79,6 +79,7 @@ class PictureDetector:
     merging: ViewMerging
     batch_size: int
     num_threads: int
+    takes_less: str
 
     def look_at(
         self,
@@ -112,7 +113,7 @@ class PictureDetector:
             batch_size=self.batch_size,
         )
         with (
-            lack_told(lambda: f"pictures do not fit into memory as they are read; {_REMEDY}"),
+            lack_told(lambda: f"pictures do not fit into memory as they are read; take {self.takes_less}"),
             ready_to_detect(self.detector) as finder,
             closing(groups),
         ):
@@ -137,7 +138,9 @@ class PictureDetector:
         views = counted(len(batch), "picture on a canvas", "pictures on a canvas")
         fit = "does not fit" if len(batch) == 1 else "do not fit"
         place = "the GPU's memory" if self.device.type == "cuda" else "memory"
-        with lack_told(lambda: f"{views} of {batch.images.canvas} {fit} into {place}; {_REMEDY}"):
+        with lack_told(
+            lambda: f"{views} of {batch.images.canvas} {fit} into {place}; take {self.takes_less}"
+        ):
             return detect_batch(
                 finder, batch, device=self.device, numerics=self.numerics, pasting=self.pasting
             )
@@ -154,6 +157,7 @@ def build_picture_detector(
         device: Where to compute.
         batch_size: Most views at once; None takes the spec's.
     """
+    batch_size = batch_size or spec.evaluation.batch_size
     return PictureDetector(
         detector,
         device,
@@ -161,6 +165,7 @@ def build_picture_detector(
         build_mask_pasting(spec.model),
         Viewing(build_ways(spec), build_tiling(spec.data)),
         build_merging(spec),
-        batch_size or spec.evaluation.batch_size,
+        batch_size,
         max(1, spec.data.num_workers),
+        less_to_look_at(spec.evaluation, batch_size=batch_size, fewer="a batch size of 1"),
     )

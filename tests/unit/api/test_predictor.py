@@ -144,9 +144,11 @@ def test_pictures_that_memory_does_not_hold_are_an_error_that_says_what_to_do(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
     monkeypatch.setattr(type(detector.module), "detect", detect)
-    told = r"^1 picture on a canvas of \d+x\d+ does not fit into memory; lower --batch-size or evaluation"
+    told = r"^1 picture on a canvas of \d+x\d+ does not fit into memory; take a smaller evaluation\.scale_p"
     with pytest.raises(hrdet.OutOfMemoryError, match=told):
-        detector.predict(pictures[0])
+        detector.predict(pictures[0], batch_size=1)
+    with pytest.raises(hrdet.OutOfMemoryError, match="; take a batch size of 1 or a smaller evaluation"):
+        detector.predict(pictures[0], batch_size=2)
 
 
 def test_results_of_a_detector_in_memory_say_what_was_changed(checkpoint: Path) -> None:
