@@ -7,7 +7,6 @@ the two over every chroma sampling; ``tests/benchmarks/decoders.py`` compares ot
 """
 
 import io
-import struct
 import zlib
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.data.jpeg_damage import damage_of_jpeg
 from hrdet_cli.engine.data.pillow_limits import MAX_PICTURE_PIXELS, unlimited_pillow
+from hrdet_cli.engine.data.png_chunks import PIXELS, chunks_of
 from hrdet_cli.engine.data.true_sizes import ON_THEIR_SIDE
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.errors import DataError
@@ -28,8 +28,6 @@ from hrdet_cli.file_kinds import NUM_BYTES_NEEDED, kind_of_file
 _JPEG_START = b"\xff\xd8\xff"
 _EXIF_MARKER = b"\xff\xe1"  # of APP1, EXIF's or XMP's; pixels never have these bytes next to each other
 _UPRIGHT, _IN_PLACE = 1, (2, 3, 4)  # orientations
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
 _PLAIN_COLOURS = ("YCbCr", "Gray")
 
 
@@ -245,13 +243,10 @@ def _refuse_damaged_png(data: bytes) -> None:
     Raises:
         _UndecodableError: One is wrong.
     """
-    position = len(_PNG_START)
-    while data.startswith(_PNG_START) and position + _PNG_CHUNK.size <= len(data):
-        length, kind = _PNG_CHUNK.unpack_from(data, position)
-        end = position + _PNG_CHUNK.size + length
-        if kind == b"IDAT" and zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
+    for kind, start, end in chunks_of(io.BytesIO(data)):
+        checksum = int.from_bytes(data[end : end + 4])
+        if kind == PIXELS and zlib.crc32(data[start:end], zlib.crc32(kind)) != checksum:
             raise _UndecodableError("a checksum of its pixels is wrong")
-        position = end + 4
 
 
 def _rgb_of(image: Image.Image) -> NDArray[np.uint8]:

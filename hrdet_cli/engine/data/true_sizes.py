@@ -1,20 +1,18 @@
 """What sizes a picture may be said to have, for EXIF may turn it."""
 
-import struct
+import itertools
 from dataclasses import dataclass
 from typing import IO
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from hrdet_cli.engine.data.png_chunks import PIXELS, chunks_of
 from hrdet_cli.engine.geometry import Size
 
 ON_THEIR_SIDE = (5, 6, 7, 8)
 """Of EXIF's orientations; there are eight, and other numbers mean none."""
 
-_PNG_CHUNK = struct.Struct(">I4s")  # length of the content, kind
-_NUM_BYTES_BESIDE = 4  # its checksum
-_AFTER_SIGNATURE = 8
-_PIXELS, _KINDS_WITH_ORIENTATION = b"IDAT", (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+_KINDS_WITH_ORIENTATION = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")  # of a PNG's chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +52,6 @@ def _exif_of(image: Image.Image) -> Image.Exif:
 
 
 def _has_orientation_behind_pixels(png: IO[bytes]) -> bool:
-    """Whether a chunk that may tell one follows the first with pixels; goes from chunk to chunk."""
-    position, has_pixels = _AFTER_SIGNATURE, False
-    while True:
-        png.seek(position)
-        header = png.read(_PNG_CHUNK.size)
-        if len(header) < _PNG_CHUNK.size:
-            return False
-        length, kind = _PNG_CHUNK.unpack(header)
-        if has_pixels and kind in _KINDS_WITH_ORIENTATION:
-            return True
-        has_pixels |= kind == _PIXELS
-        position += _PNG_CHUNK.size + length + _NUM_BYTES_BESIDE
+    """Whether a chunk that may tell one follows the first with pixels."""
+    behind = itertools.dropwhile(lambda chunk: chunk.kind != PIXELS, chunks_of(png))
+    return any(chunk.kind in _KINDS_WITH_ORIENTATION for chunk in behind)

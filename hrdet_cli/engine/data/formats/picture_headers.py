@@ -1,4 +1,4 @@
-"""Sizes of pictures that no annotations give, read from the first bytes of their files."""
+"""Sizes of pictures that no annotations give, read from headers in their files."""
 
 import os
 import stat
