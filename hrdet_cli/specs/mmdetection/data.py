@@ -41,9 +41,13 @@ def data_root(known: Known) -> str:
     root = known.get(f"{TRAIN}.dataset.data_root") or known.names.get("data_root") or ""
     root = os.path.normpath(root) if root else ""
     files = [known.get(f"{loader}.dataset.ann_file") for loader in (TRAIN, VAL)]
-    has_own = known.get(f"{TRAIN}.dataset.data_root") is not None
     inside = all(not isinstance(file, str) or file.startswith(f"{root}/") for file in files)
-    return root if root and (has_own or inside) else ""
+    return root if root and (_is_joined(known) or inside) else ""
+
+
+def _is_joined(known: Known) -> bool:
+    """Whether mmdetection puts the root before paths, and not the configuration itself."""
+    return known.get(f"{TRAIN}.dataset.data_root") is not None
 
 
 def _path(value: Any, *, known: Known) -> str:
@@ -51,6 +55,8 @@ def _path(value: Any, *, known: Known) -> str:
     if not isinstance(value, str):
         raise NoCounterpartError(_SEVERAL)
     path, root = os.path.normpath(value), data_root(known)
+    if path == root and not _is_joined(known):
+        return "."
     return path.removeprefix(f"{root}/") if root else path
 
 

@@ -369,6 +369,13 @@ def test_a_coder_without_stds_has_ones_and_masks_may_be_what_is_best(tmp_path: P
     assert values["evaluation.best_by"] == "mask"
 
 
+def test_pictures_may_lie_in_the_root_as_lvis_has_them(tmp_path: Path) -> None:
+    text = OF_VERSION_1.replace("data_root + 'train2017/'", "data_root")
+    values = translated(tmp_path, text).spec.values_by_key()
+    places = [values[f"data.{key}"] for key in ("root", "train.images", "val.images")]
+    assert places == ["data/coco", ".", "val2017"]
+
+
 def test_anchors_of_other_scales_are_another_network(tmp_path: Path) -> None:
     """Two of our keys follow from the scales, and either would be wrong."""
     with pytest.raises(SpecError) as caught:
