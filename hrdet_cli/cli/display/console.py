@@ -109,10 +109,6 @@ class _TrimmedLines:
         """As the file says."""
         return self._file.isatty()
 
-    def fileno(self) -> int:
-        """The file's."""
-        return self._file.fileno()
-
 
 def plain_table(*, show_header: bool = True) -> Table:
     """A table without lines, whose columns are two spaces apart."""

@@ -69,8 +69,8 @@ def export_detector(
     Args:
         read: Gives the detector.
         to: The format.
-        out: The file to write, which appears whole or not at all, or the folder; what is there is replaced,
-            unless `refuse_impossible` was asked before.
+        out: The file to write, which appears whole or not at all, or the folder. What is there is replaced:
+            `refuse_impossible` is to be asked first.
         check_picture: Compare an ONNX model with the detector on this picture, not on drawn ones.
 
     Raises:
