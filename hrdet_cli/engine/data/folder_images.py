@@ -126,4 +126,5 @@ def list_files(root: Path, unreadable: list[str]) -> Iterator[str]:
             seen.add(real)
             inner.sort()  # for which of several links to a folder is followed
             starts += [folder / link for link in inner if (folder / link).is_symlink()]
-            yield from ((folder.relative_to(root) / file).as_posix() for file in files)
+            inside = folder.relative_to(root)
+            yield from ((inside / file).as_posix() for file in files)
