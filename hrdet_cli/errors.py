@@ -13,7 +13,7 @@
     ├── LostProcessError      8   a process of the group that died, or was not heard of any more
     └── OutOfMemoryError      9   a training step or a batch on its way that does not fit into memory, or data
                                   workers that the system does not give enough files, processes or threads
-        └── MemoryRanOutError     a training step that does not fit any more
+        └── MemoryRanOutError     memory that runs out in the middle of work
 
 Ctrl-C ends with 130 and SIGTERM with 143, after the step in progress was saved; SIGHUP, SIGUSR1 and SIGUSR2
 likewise with 128 and their number.  Only the command line exits; everything else raises.  A message names the
@@ -104,12 +104,15 @@ class LostProcessError(HrdetError):
 class OutOfMemoryError(HrdetError):
     """The largest training step does not fit into memory, and nothing was trained.
 
-    Or a later step, or pictures that are evaluated or predicted at once, do not. Or the system gives data
-    workers too little: /dev/shm, open files (`ulimit -n`), processes or threads.
+    Or memory ran out in the middle of work. Or the system gives data workers too little: /dev/shm, open files
+    (`ulimit -n`), processes or threads.
     """
 
     exit_code = 9
 
 
 class MemoryRanOutError(OutOfMemoryError):
-    """Memory ran out in a step, though the largest one had fit in before: another try may find more."""
+    """Memory ran out in the middle of work: another try may find more.
+
+    In a training step, though the largest one had fit in before, or where pictures are looked at.
+    """

@@ -15,7 +15,7 @@ from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.training.reports import StepReport
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.training_curves import draw_training_curves
-from hrdet_cli.errors import DataError, HrdetError, MemoryRanOutError, NonFiniteLossError, OutputError
+from hrdet_cli.errors import DataError, HrdetError, NonFiniteLossError, OutputError
 from hrdet_cli.runs.best_checkpoints import best_checkpoint
 from hrdet_cli.runs.dataset.part import DatasetPart
 from hrdet_cli.runs.evaluation.detection import evaluate_detector
@@ -161,7 +161,7 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
 
 def _steps(run: TrainingRun) -> Iterator[StepReport]:
     """The rest of an epoch."""
-    with lack_told(lambda: _describe_lack(run), kind=MemoryRanOutError):
+    with lack_told(lambda: _describe_lack(run)):
         yield from run.trainer.train_epoch()
 
 

@@ -1,12 +1,9 @@
 """The spec of a training, changed for what comes after it: an evaluation, prediction, an export."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from hrdet_cli.errors import SpecError
-from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.run import EvaluationSpec
-from hrdet_cli.specs.yaml_text import shown
 
 _SECTION = "evaluation"
 _DEFAULTS = {
@@ -25,20 +22,5 @@ def layers_after_training(changes: Sequence[Layer]) -> list[Layer]:
 
     Args:
         changes: What is asked for, lowest first; without any the spec stays as it is.
-
-    Raises:
-        SpecError: A change is of no effect, since nothing is trained.
     """
-    if problems := [problem for change in changes for problem in _without_effect(change)]:
-        raise SpecError(problems)
     return [Layer("after training", {_SECTION: dict(_DEFAULTS)}), *changes] if changes else []
-
-
-def _without_effect(change: Layer) -> Iterator[str]:
-    for key, value in leaves(change.values):
-        section, _, name = key.partition(".")
-        if section == _SECTION and name in _DEFAULTS and value != _DEFAULTS[name]:
-            yield (
-                f"{change.source}: only a training looks at {key}, and nothing is trained here, so "
-                f"{shown(value)} has no effect; leave it out"
-            )

@@ -41,7 +41,7 @@ def spec_of_checkpoint(text: str, source: str, layers: Sequence[Layer] = ()) -> 
     """The spec that a checkpoint holds as a text, changed by further layers.
 
     Raises:
-        SpecError: It is not valid, or a change is not, or has no effect after training.
+        SpecError: It is not valid, or a change is not.
     """
     saved = Layer(source, parse_spec(text, source=source))
     return validate_layers([saved, *layers_after_training(layers)]).spec
