@@ -71,6 +71,9 @@ def test_tensorboard_reads_what_was_written_and_forgets_lost_steps(tmp_path: Pat
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     use(opener_of("tensorboard")(told(tmp_path / "tb")), sheet, steps=range(1, 6))
+    # Files are read in the order of their names: the second, then a number without zeros before it.
+    (first,) = (tmp_path / "tb").iterdir()
+    first.rename(first.with_name("events.out.tfevents.0000000001.first"))
     use(opener_of("tensorboard")(told(tmp_path / "tb", first_step=3)), sheet, steps=range(4, 8))
     events = EventAccumulator(str(tmp_path / "tb")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6, 7]
