@@ -48,10 +48,11 @@ def pool_regions(
         rows.copy_(picture.T)
     grid = _Grid.of([level.shape for level in levels], strides, cells, sampling_ratio, aligned)
     pooled = levels[0].new_empty((len(level_index), num_channels, cells, cells))
+    regions = regions.to(dtype)
     with without_autocast("cpu"):
         for begin in range(0, len(pooled), _NUM_REGIONS_AT_ONCE):
             part = slice(begin, begin + _NUM_REGIONS_AT_ONCE)
-            matrix = _matrix_of(regions.to(dtype), level_index, part, grid)
+            matrix = _matrix_of(regions, level_index, part, grid)
             sums = _sums_of_rows(table, matrix.places, matrix.starts, matrix.weights)
             pooled[part] = sums.view(-1, cells, cells, num_channels).permute(0, 3, 1, 2)
     return pooled
@@ -83,8 +84,7 @@ def pool_regions_backward(
     num_entries = torch.bincount(matrix.places, minlength=sum(map(_num_places, of_levels)))
     by_cell = gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1]).to(dtype)
     with without_autocast("cpu"):
-        starts = num_entries.cumsum(0) - num_entries
-        sums = _sums_of_rows(by_cell, matrix.cells[order], starts, matrix.weights[order])
+        sums = _sums_of_rows(by_cell, matrix.cells[order], _starts_of(num_entries), matrix.weights[order])
     for rows, picture in _pictures_of(sums, of_levels):
         picture.copy_(rows.T)
     return of_levels
@@ -98,6 +98,11 @@ def _pictures_of(table: Tensor, levels: Sequence[Tensor]) -> Iterator[tuple[Tens
     """Each picture's rows of a table, and its ``(C, H * W)`` of a level; torch turns matrices over fast."""
     pictures = [picture for level in levels for picture in level.flatten(2)]
     return zip(table.split_with_sizes([picture.shape[1] for picture in pictures]), pictures, strict=True)
+
+
+def _starts_of(counts: Tensor) -> Tensor:
+    """Where each of some runs of entries, of these lengths and one behind the other, begins."""
+    return counts.cumsum(0) - counts
 
 
 def _sums_of_rows(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
@@ -136,8 +141,7 @@ class _Grid(NamedTuple):
         aligned: bool,
     ) -> "_Grid":
         sizes = torch.tensor([tuple(shape[2:]) for shape in shapes])
-        num_places = shapes[0][0] * sizes.prod(1)
-        origins = num_places.cumsum(0) - num_places
+        origins = _starts_of(shapes[0][0] * sizes.prod(1))
         return cls(sizes, origins, torch.tensor(strides), num_cells, sampling_ratio, aligned)
 
 
@@ -175,7 +179,7 @@ def _matrix_of(regions: Tensor, level_index: Tensor, part: slice, grid: _Grid) -
     columns = _readings(boxes[:, 0], boxes[:, 2], width, grid)
 
     num_entries = rows.counts[:, :, None] * columns.counts[:, None, :]
-    starts = num_entries.flatten().cumsum(0) - num_entries.flatten()
+    starts = _starts_of(num_entries.flatten())
     first_places = (origin[:, None] + rows.begins * width[:, None])[:, :, None] + columns.begins[:, None, :]
     facts = (
         starts.view_as(num_entries),
@@ -259,4 +263,5 @@ def _readings(starts: Tensor, ends: Tensor, num_features: Tensor, grid: _Grid) -
 
 
 def _highest(counts: Tensor) -> int:
-    return max([1, *map(int, counts.flatten().tolist())])
+    """At least 1, as where there are no counts."""
+    return max(1, int(counts.max())) if len(counts) else 1
