@@ -6,7 +6,7 @@ import pytest
 
 import hrdet_cli as hrdet
 from tests.notebooks import execute, read_notebook
-from tests.unit.api.test_training import SETTINGS
+from tests.unit.api.small_run import SETTINGS
 
 NOTEBOOK = Path(__file__).parents[3] / "docs" / "python.ipynb"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hrdet_cli.cli.membership import with_detected_nodes
-from tests.unit.cli.test_process_options import options
+from tests.unit.cli.given_options import options
 
 SKYPILOT = {"SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.9", "SKYPILOT_NODE_RANK": "1"}
 

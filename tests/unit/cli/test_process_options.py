@@ -2,24 +2,7 @@ import pytest
 
 from hrdet_cli.cli.process_options import ProcessOptions
 from hrdet_cli.errors import SpecError
-
-
-def options(
-    *,
-    nodes: int | None = None,
-    master_addr: str | None = None,
-    node_rank: int | None = None,
-    max_restarts: int = 0,
-) -> ProcessOptions:
-    return ProcessOptions(
-        nodes=nodes,
-        master_addr=master_addr,
-        master_port=29500,
-        node_rank=node_rank,
-        processes_per_node=None,
-        max_restarts=max_restarts,
-        timeout_seconds=600,
-    )
+from tests.unit.cli.given_options import options
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hrdet_cli.engine.data.object_bitmaps import (
 from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.transforms import Crop, Placement, move_boxes
 from hrdet_cli.engine.geometry import Size
-from tests.unit.engine.data.test_mask_frames import runs_of, segmentations_of
+from tests.unit.engine.data.given_segmentations import runs_of, segmentations_of
 
 SIZE = Size(60, 80)
 

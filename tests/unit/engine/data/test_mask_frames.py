@@ -1,6 +1,5 @@
 """Masks in the frames of their boxes, against points looked up in the original picture one by one."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
 
 from hrdet_cli.engine.data.mask_frames import FRAME_CELLS, draw_frames, fill_polygons
-from hrdet_cli.engine.data.segmentations import Segmentations
 from hrdet_cli.engine.data.transforms import Crop, Placement, Resizing, move_boxes
 from hrdet_cli.engine.geometry import Size
+from tests.unit.engine.data.given_segmentations import Polygon, segmentations_of
 
-Polygon = NDArray[np.float32]  # (corners, 2)
 ORIGINAL = Size(height=40, width=60)
 PLACEMENTS = [
     Placement(ORIGINAL),
@@ -29,29 +27,6 @@ PLACEMENTS = [
     Placement(Size(83, 121), Crop(top=11, left=23, size=Size(51, 67)), flipped=True, quarter_turns=3),
     Placement(Size(31, 47), flipped=True, resizing=Resizing(box_corners="inclusive")),
 ]
-
-
-def offsets_of(lengths: Sequence[int]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def segmentations_of(objects: Sequence[Sequence[Polygon] | NDArray[np.bool_]]) -> Segmentations:
-    """Of objects that are polygons, or a bitmap of the picture."""
-    polygons = [[] if isinstance(given, np.ndarray) else given for given in objects]
-    runs = [runs_of(given) if isinstance(given, np.ndarray) else [] for given in objects]
-    flat = [polygon for given in polygons for polygon in given]
-    return Segmentations(
-        corners=np.concatenate([np.zeros((0, 2)), *flat]).astype(np.float32),
-        corner_offsets=offsets_of([len(polygon) for polygon in flat]),
-        polygon_offsets=offsets_of([len(given) for given in polygons]),
-        runs=np.array([run for given in runs for run in given], dtype=np.int32),
-        run_offsets=offsets_of([len(given) for given in runs]),
-    )
-
-
-def runs_of(bitmap: NDArray[np.bool_]) -> list[int]:
-    runs = [(value, len(list(group))) for value, group in itertools.groupby(bitmap.ravel(order="F").tolist())]
-    return [length for _, length in ([(False, 0)] if runs[0][0] else []) + runs]
 
 
 def star(centre: tuple[float, float], radii: Sequence[float]) -> Polygon:
