@@ -59,20 +59,20 @@ def anchors(slot: str, into: str) -> tuple[Group, ...]:
     )
 
 
-def _stds(value: Any, *, known: Known) -> Any:
-    """A coder that is written out has 1 where it names none; version 1 has a head's own."""
+def stds_of_coder(value: Any, *, known: Known) -> Any:
+    """What a coder has: one that is written out has 1 where it names none; version 1 has a head's own."""
     return value if value is not None else UNSET if known.generation == 1 else [1.0] * 4
 
 
 def box_coder(slot: str, into: str, *, has_stds: bool = True) -> Group:
     """How boxes are coded."""
-    stds = (Rule("target_stds", f"{into}.box_stds", _stds, sees=True, absent=None),) if has_stds else ()
+    stds = Rule("target_stds", f"{into}.box_stds", stds_of_coder, sees=True, absent=None)
     return Group(
         slot,
         ("DeltaXYWHBBoxCoder", "LegacyDeltaXYWHBBoxCoder"),
         (
             Rule("target_means", f"{into}.box_means"),
-            *stds,
+            *([stds] if has_stds else []),
             fixed("clip_border", True, why="boxes end with the picture"),
             fixed("add_ctr_clamp", False, why="centres are not clamped"),
             *follows("ctr_clamp", why="centres are not clamped"),

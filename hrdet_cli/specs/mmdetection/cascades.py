@@ -1,8 +1,16 @@
 """Rules of what looks at regions in stages: Cascade R-CNN, with masks too, and Hybrid Task Cascade."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from hrdet_cli.specs.mmdetection.anchors import FRESH, assigner, box_coder, box_loss, class_loss
+from hrdet_cli.specs.mmdetection.anchors import (
+    FRESH,
+    assigner,
+    box_coder,
+    box_loss,
+    class_loss,
+    stds_of_coder,
+)
 from hrdet_cli.specs.mmdetection.necks import PARTS
 from hrdet_cli.specs.mmdetection.regions import (
     HEAD,
@@ -44,11 +52,20 @@ def _stages(*_: Any, known: Known) -> list[dict[str, Any]]:
             {
                 "positive_iou": threshold,
                 "min_positive_iou": training["assigner"].get("min_pos_iou", 0.0) if claims else None,
-                "box_stds": head.get("bbox_coder", {}).get("target_stds", [0.1, 0.1, 0.2, 0.2]),
+                "box_stds": _stds_of(head, known=known),
                 "loss_weight": weight,
             }
         )
     return stages
+
+
+def _stds_of(head: Mapping[str, Any], *, known: Known) -> Any:
+    """What a stage divides its deltas by; a head without a coder has Faster R-CNN's."""
+    coder, of_head = head.get("bbox_coder"), [0.1, 0.1, 0.2, 0.2]
+    if coder is None:
+        return of_head
+    stds = stds_of_coder(coder.get("target_stds"), known=known)
+    return of_head if stds is UNSET else stds
 
 
 _STAGE_KEYS = (

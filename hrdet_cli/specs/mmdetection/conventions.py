@@ -61,7 +61,7 @@ def _of_training(values: Mapping[str, Any], known: Known) -> Iterator[tuple[str,
     has_pipeline = known.get("train_dataloader.dataset.pipeline") is not None
     if has_pipeline and "augmentation.flip_probability" not in values:
         yield "augmentation.flip_probability", 0
-    if "data.train.annotations" not in values:
+    if values.keys().isdisjoint(("data.train", "data.train.annotations")):
         yield from _COCO.items()
     for part in ("train", "val"):
         if f"data.{part}.annotations" in values and f"data.{part}.images" not in values:

@@ -3,7 +3,7 @@
 import os.path
 from typing import Any
 
-from hrdet_cli.specs.mmdetection.pictures import AUGMENTATION, READING, TRAIN, VAL, scales_of
+from hrdet_cli.specs.mmdetection.pictures import AUGMENTATION, READING, TRAIN, VAL, keeps_ratio, scales_of
 from hrdet_cli.specs.mmdetection.rules import (
     UNSET,
     Group,
@@ -26,6 +26,7 @@ _TYPES = (
 """Data sets whose annotations are JSON as COCO's."""
 _CLASSES = "name the classes themselves, or leave them to the annotations"
 _TEST = "test_dataloader"
+_SETS = f"{TRAIN}.dataset.datasets[]"
 
 
 def _type(value: Any) -> object:
@@ -41,6 +42,7 @@ def data_root(known: Known) -> str:
     root = known.get(f"{TRAIN}.dataset.data_root") or known.names.get("data_root") or ""
     root = os.path.normpath(root) if root else ""
     files = [known.get(f"{loader}.dataset.ann_file") for loader in (TRAIN, VAL)]
+    files += known.get(f"{_SETS}.ann_file") or []
     inside = all(not isinstance(file, str) or file.startswith(f"{root}/") for file in files)
     return root if root and (_is_joined(known) or inside) else ""
 
@@ -65,6 +67,23 @@ def _json(value: Any, *, known: Known) -> str:
     if not path.endswith(".json"):
         raise NoCounterpartError(_ANNOTATIONS)
     return path
+
+
+def _sets(files: Any, images: Any, maps: Any, *, known: Known) -> Any:
+    """Several data sets to train on: their annotations, pictures and label maps, where they have any."""
+    if files is None:
+        return UNSET
+    are_alike = known.get(f"{TRAIN}.dataset.type") in _TYPES
+    if not are_alike or any(len(places) != len(files) for places in (images, maps) if places is not None):
+        raise NoCounterpartError(_SEVERAL)
+    named = {"images": images or ["."] * len(files), **({} if maps is None else {"label_maps": maps})}
+    return [
+        {
+            "annotations": _json(file, known=known),
+            **{key: _path(places[number], known=known) for key, places in named.items()},
+        }
+        for number, file in enumerate(files)
+    ]
 
 
 def _root(_: Any, *, known: Known) -> Any:
@@ -165,6 +184,21 @@ _SAMPLERS = (
     fixed("batch_sampler", None, why="batches have one orientation"),
 )
 DATA = (
+    Group(
+        "",
+        (),
+        (
+            Rule(
+                f"{_SETS}.ann_file {_SETS}.data_prefix.img {_SETS}.data_prefix.seg",
+                "data.train",
+                _sets,
+                absent=None,
+                each_stage=True,
+                sees=True,
+            ),
+            *follows(f"{TRAIN}.ConcatDataset", why="all of the data sets say it"),
+        ),
+    ),
     _dataset(TRAIN, "train", seg=True),
     _dataset(VAL, "val", seg=False),
     Group(
@@ -200,7 +234,13 @@ DATA = (
                 _views,
                 why="pictures are looked at once",
             ),
-            fixed(f"{VAL}.dataset.pipeline.Resize.keep_ratio", True, why="pictures keep their aspect ratio"),
+            Rule(
+                " ".join(f"{VAL}.dataset.pipeline.Resize.{key}" for key in ("keep_ratio", "type")),
+                None,
+                keeps_ratio,
+                sees=True,
+                why="pictures keep their aspect ratio",
+            ),
             *follows(f"{VAL}.dataset.pipeline", f"{VAL}.dataset.filter_cfg", why=READING),
             Rule(_TEST, None, _test_data, sees=True, why="what is scored is data.val"),
         ),

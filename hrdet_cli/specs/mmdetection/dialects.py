@@ -42,7 +42,13 @@ def entries_of(config: ConfigFile, names: frozenset[str]) -> Entries:
     entries = dict(flat_entries(values))
     for move in MOVES:
         entries = move.apply(entries)
-    for unwrap in (_with_lists_named, _without_wrappers, _by_type_of_step, _with_schedulers_by_type):
+    for unwrap in (
+        _with_lists_named,
+        _without_wrappers,
+        _with_common_keys,
+        _by_type_of_step,
+        _with_schedulers_by_type,
+    ):
         entries = unwrap(entries)
     entries = _by_type(entries, ("custom_hooks",))
     for move in MOVES_OF_STEPS:
@@ -83,6 +89,33 @@ def _without_wrappers(entries: Entries) -> Entries:
                 break
             entries = moved
     return entries
+
+
+_FILES = ("ann_file", "img_prefix", "seg_prefix", "data_prefix")
+
+
+def _with_common_keys(entries: Entries) -> Entries:
+    """Several data sets to train on as one with several files, where all else that they say is the same.
+
+    What the others repeat stays under ``ConcatDataset``, as does what that says itself.
+    """
+    loader, slot = "train_dataloader", ("train_dataloader", "dataset")
+    common: dict[str, Entries] = {}
+    for path, entry in entries.items():
+        if path[:3] == (*slot, "datasets") and len(path) > 4 and path[4] not in _FILES:
+            common.setdefault(path[3], {})[path[4:]] = entry
+    said = [{path: entry.value for path, entry in one.items()} for one in common.values()]
+    if not said or said[0].get(("type",)) in (*_WRAPPERS, None) or any(one != said[0] for one in said):
+        return entries
+    moved: Entries = {}
+    for path, entry in entries.items():
+        if path[:2] != slot or (path[2] == "datasets" and path[4:5] and path[4] in _FILES):
+            moved[path] = entry
+        elif path[2:4] == ("datasets", next(iter(common))):
+            moved[(*slot, *path[4:])] = entry
+        else:
+            moved[(loader, "ConcatDataset", *path[2:])] = entry
+    return moved
 
 
 def _by_type_of_step(entries: Entries) -> Entries:

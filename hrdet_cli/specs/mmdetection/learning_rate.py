@@ -33,6 +33,12 @@ def _drop_epochs(milestones: Any, by_epoch: Any, *, known: Known) -> Any:
     return [epoch * num_repeats(known) for epoch in epochs]
 
 
+def _milestones(milestones: Any, by_epoch: Any, begin: Any, end: Any, *, known: Known) -> Any:
+    """Drops of a scheduler, which counts epochs from where it begins and is over where it ends."""
+    drops = [int(begin or 0) + epoch for epoch in milestones]
+    return _drop_epochs([drop for drop in drops if end is None or drop < end], by_epoch, known=known)
+
+
 def _warmup_steps(end: Any, begin: Any, by_epoch: Any) -> int:
     if by_epoch is not False or begin:  # mmengine counts in epochs where it is not told
         raise NoCounterpartError("hrdet's warm-up is counted in steps, from the first one")
@@ -69,8 +75,11 @@ def _final_factor(least: Any, ratio: Any, *, known: Known) -> float:
     return float(least) / float(known.get(f"{OPTIMISER}.lr")) if least else 0.0
 
 
-def _from_the_start(value: Any) -> object:
-    if value:
+def _whole_run(begin: Any, end: Any, half_period: Any, by_epoch: Any, *, known: Known) -> object:
+    """A cosine must be that of all epochs; of steps nobody knows how many a run has."""
+    last = known.get("train_cfg.max_epochs")
+    ends = {end, half_period} - {None} if by_epoch is not False else set()
+    if begin or (last is not None and ends - {last}):
         raise NoCounterpartError("hrdet's cosine goes from the first step to the last")
     return UNSET
 
@@ -98,9 +107,15 @@ RATE = (
         _MULTI_STEP,
         (),
         (
-            Rule("milestones by_epoch", f"{_SCHEDULE}.drop_epochs", _drop_epochs, sees=True, absent=None),
+            Rule(
+                "milestones by_epoch begin end",
+                f"{_SCHEDULE}.drop_epochs",
+                _milestones,
+                sees=True,
+                absent=None,
+            ),
             Rule("gamma", f"{_SCHEDULE}.drop_factor", absent=0.1),
-            *follows("type", "begin", "end", "verbose", why="drops are at milestones"),
+            *follows("type", "verbose", why="drops are at milestones"),
         ),
         gives={f"{_SCHEDULE}.kind": "steps"},
     ),
@@ -109,8 +124,10 @@ RATE = (
         (),
         (
             Rule("eta_min eta_min_ratio", f"{_SCHEDULE}.final_factor", _final_factor, sees=True, absent=None),
-            Rule("begin", None, _from_the_start, why="the cosine is of the whole run"),
-            *follows("type", "end", "T_max", "by_epoch", "verbose", "convert_to_iter_based", why="it is one"),
+            Rule(
+                "begin end T_max by_epoch", None, _whole_run, sees=True, why="the cosine is of the whole run"
+            ),
+            *follows("type", "verbose", "convert_to_iter_based", why="it is one"),
         ),
         gives={f"{_SCHEDULE}.kind": "cosine"},
     ),

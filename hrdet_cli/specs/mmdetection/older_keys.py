@@ -190,6 +190,11 @@ MOVES_OF_STEPS = _moves(
         )
     ),
     *(
+        f"train_dataloader.dataset.datasets.*.{name}_prefix -> "
+        f"train_dataloader.dataset.datasets.*.data_prefix.{name}"
+        for name in ("img", "seg")
+    ),
+    *(
         f"train_dataloader.dataset.pipeline.Normalize.{old} -> model.data_preprocessor.{new}"
         for old, new in (("mean", "mean"), ("std", "std"), ("to_rgb", "bgr_to_rgb"))
     ),

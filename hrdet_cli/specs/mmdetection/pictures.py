@@ -10,7 +10,6 @@ from hrdet_cli.specs.mmdetection.rules import (
     Known,
     NoCounterpartError,
     Rule,
-    fixed,
     follows,
     without,
 )
@@ -34,6 +33,13 @@ def scales_of(value: Any) -> list[list[int]]:
         return [[int(value), int(value)]]
     scales = value if isinstance(value[0], list) else [value]
     return [_long_short(scale) for scale in scales]
+
+
+def keeps_ratio(value: Any, _: Any, *, known: Known) -> object:
+    """Version 3 stretches pictures where it is not told to keep their aspect ratio; 1 and 2 keep it."""
+    if not (known.generation < 3 if value is None else value):
+        raise NoCounterpartError("pictures keep their aspect ratio in hrdet")
+    return UNSET
 
 
 _FLIPS = ("horizontal", "vertical")
@@ -84,8 +90,7 @@ def _resized(step: str, key: str, *, mode: str | None = None) -> Group:
         (
             Rule(f"{key} multiscale_mode", "augmentation", convert, absent=None, sees=True),
             Rule("ratio_range", "augmentation", _ratio_range, sees=True),
-            fixed("keep_ratio", True, why="pictures keep their aspect ratio"),
-            *follows("type", why="pictures are resized"),
+            Rule("keep_ratio type", None, keeps_ratio, sees=True, why="pictures keep their aspect ratio"),
             *follows("resize_type", "interpolation", "backend", "clip_object_border", why=READING),
         ),
     )

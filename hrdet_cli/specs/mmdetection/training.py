@@ -137,6 +137,21 @@ def _num_kept(value: Any) -> int | None:
     return None if value is None or value < 1 else int(value)
 
 
+_EMA_KEYS = ("momentum", "ema_type", "begin_iter", "begin_epoch", "interval", "warm_up", "type")
+_OTHER_AVERAGE = "hrdet's average has one decay, from the first step on: optimisation.ema={decay: D}"
+
+
+def _average(*values: Any, known: Known) -> Any:
+    """An average of mmengine's plain kind; mmcv's takes in more of the first weights."""
+    momentum, kind, *starts, interval, warm_up, hook = values
+    if hook is None:
+        return UNSET
+    is_plain = kind in (None, "ExponentialMovingAverage") and not any(starts) and interval in (None, 1)
+    if known.generation < 3 or not is_plain or warm_up is not None:
+        raise NoCounterpartError(_OTHER_AVERAGE)
+    return {"decay": round(1.0 - (0.0002 if momentum is None else float(momentum)), 12)}
+
+
 def _seed(value: Any) -> Any:
     return UNSET if value is None else value
 
@@ -190,7 +205,20 @@ _RUN = (
             ),
             *without("work_dir", why="hrdet train --run-dir DIR names the run folder"),
             *without("tta_model", "tta_pipeline", why="set evaluation.test_time_augmentation={} for it"),
-            *without(f"{_HOOKS}.EMAHook", why="set optimisation.ema={decay: D}, of which D is 1 - momentum"),
+            Rule(
+                " ".join(f"{_HOOKS}.EMAHook.{key}" for key in _EMA_KEYS),
+                "optimisation.ema",
+                _average,
+                absent=None,
+                sees=True,
+                why="D of {decay: D} is 1 - momentum; running statistics are averaged, too",
+            ),
+            *follows(
+                *(f"{_HOOKS}.EMAHook.{key}" for key in ("priority", "strict_load", "update_buffers")),
+                *(f"{_HOOKS}.EMAHook.evaluate_on_{what}" for what in ("ema", "origin")),
+                why="weights and average are saved and evaluated both",
+            ),
+            *without(f"{_HOOKS}.EMAHook", why=_OTHER_AVERAGE),
             *without(
                 f"{_HOOKS}.EarlyStoppingHook",
                 f"{_DEFAULT_HOOKS}.early_stopping",

@@ -260,6 +260,13 @@ def test_a_key_becomes(change: str, key: str, status: str, target: str | None, t
             "optimisation.warmup_steps",
             0,
         ),
+        ("custom_hooks = [dict(type='EMAHook', momentum=0.001)]", "optimisation.ema.decay", 0.999),
+        ("custom_hooks = [dict(type='EMAHook', priority=49)]", "optimisation.ema.decay", 0.9998),
+        (
+            "param_scheduler = [dict(type='MultiStepLR', begin=2, end=12, milestones=[6, 9, 10])]",
+            "optimisation.schedule.drop_epochs",
+            [8, 11],
+        ),
         (
             "param_scheduler = [dict(type='CosineAnnealingLR', eta_min_ratio=0.05)]",
             "optimisation.schedule.final_factor",
@@ -300,9 +307,24 @@ def test_a_value_is_what_mmdetection_makes_of_it(
     ("change", "key", "why"),
     [
         (
-            "custom_hooks = [dict(type='EMAHook', momentum=0.1)]",
+            "custom_hooks = [dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.1)]",
             "custom_hooks[0].momentum",
-            "set optimisation.ema",
+            "hrdet's average has one decay",
+        ),
+        (
+            "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(1333, 800))]))",
+            "train_dataloader.dataset.pipeline[0].type",
+            "pictures keep their aspect ratio in hrdet",
+        ),
+        (
+            "val_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(640, 640))]))",
+            "val_dataloader.dataset.pipeline[0].type",
+            "pictures keep their aspect ratio in hrdet",
+        ),
+        (
+            "param_scheduler = [dict(type='CosineAnnealingLR', begin=0, T_max=6, end=12)]",
+            "param_scheduler[0].T_max",
+            "hrdet's cosine goes from the first step to the last",
         ),
         (
             "custom_hooks = [dict(type='EarlyStoppingHook', patience=5)]",
@@ -367,6 +389,54 @@ def test_a_coder_without_stds_has_ones_and_masks_may_be_what_is_best(tmp_path: P
     values = translated(tmp_path, f"_base_ = 'whole.py'\n{change}\n").spec.values_by_key()
     assert values["model.head.roi_head.box_stds"] == [1.0, 1.0, 1.0, 1.0]
     assert values["evaluation.best_by"] == "mask"
+
+
+@pytest.mark.parametrize(
+    ("coder", "stds"),
+    [("bbox_coder=dict(_delete_=True, type='DeltaXYWHBBoxCoder')", 1.0), ("bbox_coder=None", 0.1)],
+)
+def test_a_stage_of_a_cascade_has_the_stds_of_its_coder_or_of_its_head(
+    coder: str, stds: float, tmp_path: Path
+) -> None:
+    written(tmp_path, MASKS_OF_VERSION_2, "whole")
+    heads = "stage_loss_weights=[1, 0.5], bbox_head=dict(reg_class_agnostic=True, " + coder + ")"
+    change = f"model = dict(type='CascadeRCNN', roi_head=dict(type='CascadeRoIHead', {heads}))"
+    values = translated(tmp_path, f"_base_ = 'whole.py'\n{change}\n").spec.values_by_key()
+    assert [stage["box_stds"][0] for stage in values["model.head.stages"]] == [stds, stds]
+
+
+def _two_sets(of_second: str = "resized") -> str:
+    return f"""
+_base_ = 'whole.py'
+resized = [dict(type='Resize', scale=(640, 480), keep_ratio=True)]
+common = dict(type='CocoDataset', data_root='data/coco/', filter_cfg=dict(filter_empty_gt=True))
+sets = [
+    dict(ann_file='a.json', data_prefix=dict(img='a/'), pipeline=resized, **common),
+    dict(ann_file='b.json', data_prefix=dict(img='b/'), pipeline={of_second}, **common)]
+train_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset', datasets=sets))
+"""
+
+
+def test_several_data_sets_that_say_the_same_become_a_list(tmp_path: Path) -> None:
+    written(tmp_path, OF_VERSION_3, "whole")
+    translation = translated(tmp_path, _two_sets())
+    data = translation.spec.data
+    assert [(str(one.annotations), str(one.images)) for one in data.training_sets] == [
+        ("a.json", "a"),
+        ("b.json", "b"),
+    ]
+    assert str(data.root) == "data/coco"
+    assert translation.spec.values_by_key()["augmentation.scales_pixels"] == [[640, 480]]
+    assert became(translation, "train_dataloader.dataset.datasets[1].ann_file")[:2] == ("taken", "data.train")
+    last = "train_dataloader.dataset.datasets[1].pipeline[0].scale"
+    assert became(translation, last)[::2] == ("default", "all of the data sets say it")
+
+
+def test_data_sets_with_pipelines_of_their_own_are_left_to_the_command_line(tmp_path: Path) -> None:
+    written(tmp_path, OF_VERSION_3, "whole")
+    key = "train_dataloader.dataset.datasets[0].ann_file"
+    status, _, why = became(translated(tmp_path, _two_sets("[]")), key)
+    assert (status, why.startswith("give several data sets")) == ("no counterpart", True)
 
 
 def test_pictures_may_lie_in_the_root_as_lvis_has_them(tmp_path: Path) -> None:
