@@ -1,5 +1,6 @@
 """Files that commands write: whole or not at all, and with one clear error where they cannot be."""
 
+import io
 import json
 import os
 import tempfile
@@ -61,18 +62,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture as PNG or JPEG, as its name ends; makes the folder it goes into.
+    """Write a picture as PNG or JPEG, as its name ends, whole or not at all; makes the folder it goes into.
 
     Raises:
         OutputError: It cannot be written.
     """
+    encoded = io.BytesIO()
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Of JPEG, where colours of letters would blur; of PNG, whose usual level takes twice as long for a
         # tenth of the size.
-        picture.save(path, quality=90, subsampling=0, compress_level=2)
+        picture.save(encoded, kind, quality=90, subsampling=0, compress_level=2)
     except OSError as error:
-        raise OutputError(f"{path}: cannot write the picture: {error.strerror or error}") from error
+        raise OutputError(f"{path}: cannot be written as {kind}: {error}") from error
+    write_bytes(path, encoded.getvalue())
 
 
 def refuse_unwritable_file(file: Path, *, option: str) -> None:

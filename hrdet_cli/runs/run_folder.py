@@ -187,7 +187,9 @@ class RunFolder:
         try:
             for part in (self.checkpoints, self.pictures, self.evaluation):
                 part.mkdir(parents=True, exist_ok=True)
-            for left in (*self.path.glob("*.tmp"), *self.checkpoints.glob("*.partial")):
+            written = (self.path, self.pictures, self.evaluation, self.ema_evaluation)
+            unfinished = (file for folder in written for file in folder.glob("*.tmp"))
+            for left in (*unfinished, *self.checkpoints.glob("*.partial")):
                 left.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot make the run folder: {error.strerror}") from error
@@ -213,6 +215,11 @@ class RunFolder:
             return RunRecord.parse(self.record_file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
+
+    def kept_warmup_steps(self) -> int | None:
+        """Steps of the warm-up that the run has and will keep; None where it has saved nothing yet."""
+        record = self.read_record() if self.checkpoints_newest_first() else None
+        return None if record is None else record.warmup_steps()
 
     def write_record(self, record: RunRecord) -> None:
         """Write ``run.json``.

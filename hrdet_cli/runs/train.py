@@ -1,5 +1,6 @@
 """``hrdet train``: a spec in, a stream of events out, a run folder left behind."""
 
+import io
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -31,7 +32,7 @@ from hrdet_cli.runs.events import (
 )
 from hrdet_cli.runs.lack_of_memory import lack_told
 from hrdet_cli.runs.metrics_file import read_history
-from hrdet_cli.runs.output_files import save_picture, write_json
+from hrdet_cli.runs.output_files import save_picture, write_bytes, write_json
 from hrdet_cli.runs.preparation.launch import Launch
 from hrdet_cli.runs.preparation.preparation import prepare_run
 from hrdet_cli.runs.run_folder import BEST_METRICS, RunFolder
@@ -40,8 +41,8 @@ from hrdet_cli.runs.run_notes.detector import describe_unmatched
 from hrdet_cli.runs.run_page.page import write_own_page
 from hrdet_cli.runs.run_record import Ending
 from hrdet_cli.runs.training_run import TrainingRun
+from hrdet_cli.runs.ways_to_go_on import describe_lack, ways_to_go_on
 from hrdet_cli.specs.loading import LoadedSpec
-from hrdet_cli.wording import command
 
 
 def train(
@@ -148,12 +149,12 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             batch_file=_keep_bad_batch(run),
         ) from error
     except DataError as error:
-        raise DataError(f"{error}\n{_ways_to_go_on(run)}") from error
+        raise DataError(f"{error}\n{ways_to_go_on(run)}") from error
     except PeerError as error:
         if error.exit_code != DataError.exit_code:
             raise
         failure = error.failure
-        message = f"{failure.message}\n{_ways_to_go_on(run)}"
+        message = f"{failure.message}\n{ways_to_go_on(run)}"
         raise PeerError(replace(failure, message=message)) from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
         yield Notice(describe_unmatched(run.spec, matching_loss))
@@ -161,53 +162,8 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
 
 def _steps(run: TrainingRun) -> Iterator[StepReport]:
     """The rest of an epoch."""
-    with lack_told(lambda: _describe_lack(run)):
+    with lack_told(lambda: describe_lack(run)):
         yield from run.trainer.train_epoch()
-
-
-def _describe_lack(run: TrainingRun) -> str:
-    """That memory ran out in a step, though the largest one had fit in before, and how to go on."""
-    own = run.spec.data.num_pictures_per_process
-    place = run.device if run.device.type == "cuda" else "this machine"
-    lines = [
-        f"the memory of {place} ran out in step {run.trainer.step + 1}. {_can_go_on(run)}. "
-        "Once other programs leave it more:",
-        _resuming(run),
-    ]
-    if own > 1:
-        fewer = _resuming(run, "--set", f"data.batch_size_per_process={own // 2}")
-        lines += ["With fewer pictures a step:", fewer]
-    return "\n".join(lines)
-
-
-def _can_go_on(run: TrainingRun) -> str:
-    processes = " (with the same options for processes)" if run.plan.num_processes > 1 else ""
-    return f"The run can go on{processes}"
-
-
-def _resuming(run: TrainingRun, *more: str | Path) -> str:
-    """The command that goes on with a run, changed by further options."""
-    return command("hrdet", "train", "--resume", "--run-dir", run.folder.path, *more)
-
-
-def _ways_to_go_on(run: TrainingRun) -> str:
-    """What to do where a training picture cannot be read, each command on a line of its own."""
-    located = run.data.train.located
-    mended = located.source.path.with_name(f"{located.source.path.stem}-mended.json")
-    clean = [
-        "Without broken ones:",
-        command("hrdet", "check-data", *located.source.arguments, "--fix-out", mended),
-        _resuming(run, "--train-data", mended, located.images),
-    ]
-    return "\n".join(
-        [
-            f"{_can_go_on(run)}. Once the picture is mended:",
-            _resuming(run),
-            "With others in place of broken ones:",
-            _resuming(run, "--set", "data.broken_pictures=skip"),
-            *(clean if run.data.train.annotations.set_numbers is None else []),
-        ]
-    )
 
 
 def _keep_bad_batch(run: TrainingRun) -> Path | None:
@@ -221,9 +177,11 @@ def _save_bad_batch(run: TrainingRun) -> Path | None:
     batch, file = run.trainer.last_batch, run.folder.bad_batch_file(current_world().rank)
     if not isinstance(batch, Batch):
         return None
+    content = io.BytesIO()
+    batch.cpu().save(content, class_names=run.plan.class_names)
     try:
-        batch.cpu().save(file, class_names=run.plan.class_names)
-    except (OSError, RuntimeError):  # torch's writer hides some OSErrors behind a RuntimeError
+        write_bytes(file, content.getvalue())
+    except OutputError:
         return None
     return file
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import torch
 from torch import Tensor
@@ -125,12 +125,8 @@ class Batch:
         """Copy to host memory."""
         return self.to(torch.device("cpu"))
 
-    def save(self, path: Path, *, class_names: Sequence[str]) -> None:
-        """Write the batch and its K class names as tensors and plain values, for ``load_batch``.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
+    def save(self, file: IO[bytes], *, class_names: Sequence[str]) -> None:
+        """Write the batch and its K class names as tensors and plain values, for ``load_batch``."""
         images, targets = self.images, self.targets
         content = {
             "images": {"pixels": images.pixels, "sizes": images.sizes, "keys": images.keys},
@@ -144,7 +140,7 @@ class Batch:
             "class_names": list(class_names),
             "records": [asdict(record) for record in self.records],
         }
-        torch.save(content, path)
+        torch.save(content, file)
 
 
 def load_batch(path: Path) -> tuple[Batch, tuple[str, ...]]:

@@ -65,7 +65,10 @@ class FlightRecorder:
         from torch._C._distributed_c10d import _dump_nccl_trace  # type: ignore[attr-defined]
 
         trace = _dump_nccl_trace(includeCollectives=True, includeStackTraces=False, onlyActive=False)
-        self._file_of(self.rank).write_bytes(trace)
+        file = self._file_of(self.rank)
+        unfinished = file.with_name(f"unfinished-trace-{self.rank}")  # others take what is there for whole
+        unfinished.write_bytes(trace)
+        unfinished.replace(file)
 
     def analyse(self, *, wait_seconds: float) -> str | None:
         """What torch's analysis says of the files of all ranks.

@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
+from hrdet_cli.runs.output_files import write_text
 from hrdet_cli.runs.tracking.tracker import TrackedRun
 
 _DEFAULT_EXPERIMENT = "hrdet"
@@ -32,8 +33,7 @@ class MlflowTracker:
             self._client.update_run(self._run_id, status="RUNNING")
             return
         self._run_id = self._client.create_run(self._experiment_id(), run_name=run.name).info.run_id
-        run.folder.mkdir(parents=True, exist_ok=True)
-        id_file.write_text(self._run_id)
+        write_text(id_file, self._run_id)
         settings = [Param(key, str(value)) for key, value in run.settings.items()]
         for start in range(0, len(settings), 100):  # the most that a server takes at once
             self._client.log_batch(self._run_id, params=settings[start : start + 100])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import wandb
 
+from hrdet_cli.runs.output_files import write_text
 from hrdet_cli.runs.tracking.tracker import TrackedRun
 
 _STEP = "step"
@@ -30,10 +31,9 @@ class WandbTracker:
     """
 
     def __init__(self, run: TrackedRun) -> None:
-        run.folder.mkdir(parents=True, exist_ok=True)
         id_file = run.folder / "run-id"
         if not id_file.is_file():
-            id_file.write_text(secrets.token_hex(4))
+            write_text(id_file, secrets.token_hex(4))
         self._run = wandb.init(
             id=id_file.read_text(),
             name=run.name,

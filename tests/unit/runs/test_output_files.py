@@ -1,14 +1,22 @@
 """Documents are written whole or not at all, and a place for files is tried out before the work."""
 
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hrdet_cli.errors import OutputError
-from hrdet_cli.runs.output_files import refuse_unwritable_file, refuse_unwritable_folder, write_json
+from hrdet_cli.runs.output_files import (
+    refuse_unwritable_file,
+    refuse_unwritable_folder,
+    save_picture,
+    write_json,
+)
 
 
 def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -18,6 +26,27 @@ def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(file, {"a": float("nan")})
     assert json.loads(file.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_picture_takes_the_place_of_another_once_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "new" / "a.jpg"
+    save_picture(Image.new("RGB", (4, 4)), file)
+    before = file.read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=f"^{file}: cannot be written: No space left on device$"):
+        save_picture(Image.new("RGB", (9, 9)), file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+    with pytest.raises(
+        OutputError, match=f"^{file}: cannot be written as JPEG: cannot write mode F as JPEG$"
+    ):
+        save_picture(Image.new("F", (4, 4)), file)
 
 
 def test_what_can_be_written_is_tried_out_without_a_trace(

@@ -110,6 +110,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     folder = folder_with_run(tmp_path / "run")
     (folder.checkpoints / "last.pt.partial").touch()
     (folder.path / "spec.yaml.tmp").touch()
+    (folder.pictures / "curves.png.tmp").touch()
     folder.make_parts()
     assert not list(folder.path.rglob("*.partial")) + list(folder.path.rglob("*.tmp"))
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,14 @@ def _batch(masks: torch.Tensor | None = None) -> Batch:
     return Batch(images, targets, records)
 
 
+def save_batch(batch: Batch, path: Path, class_names: Sequence[str] = ("a",)) -> None:
+    with path.open("wb") as file:
+        batch.save(file, class_names=class_names)
+
+
 def test_a_saved_batch_comes_back_whole(tmp_path: Path) -> None:
     batch = _batch()
-    batch.save(tmp_path / "batch.pt", class_names=["a", "b"])
+    save_batch(batch, tmp_path / "batch.pt", class_names=["a", "b"])
     loaded, class_names = load_batch(tmp_path / "batch.pt")
     assert class_names == ("a", "b")
     assert len(loaded) == 2
@@ -48,13 +54,13 @@ def test_a_saved_batch_comes_back_whole(tmp_path: Path) -> None:
 def test_masks_of_a_saved_batch_come_back(tmp_path: Path) -> None:
     masks = torch.arange(2 * 8 * 4 * 4).reshape(2, 8, 4, 4).to(torch.uint8)
     for given in (masks, None):
-        _batch(given).save(tmp_path / "batch.pt", class_names=["a"])
+        save_batch(_batch(given), tmp_path / "batch.pt")
         loaded = load_batch(tmp_path / "batch.pt")[0].targets.masks
         assert loaded is None if given is None else torch.equal(torch.as_tensor(loaded), given)
 
 
 def test_a_batch_that_was_saved_before_there_were_masks_is_read(tmp_path: Path) -> None:
-    _batch().save(tmp_path / "batch.pt", class_names=["a"])
+    save_batch(_batch(), tmp_path / "batch.pt")
     content = torch.load(tmp_path / "batch.pt", weights_only=True)
     del content["targets"]["masks"]
     torch.save(content, tmp_path / "batch.pt")
