@@ -1,5 +1,6 @@
 """What is wrong between the data sets of an experiment: classes that differ, and pictures of several."""
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,8 @@ class Gist:
         signs: list[tuple[Sign, str]] = [(digest, names[row] or "") for row, digest in digests.items()]
         if images is not None:
             place = images.resolve().as_posix()
-            signs += [(f"{place}/{name}", name) for name in names if name is not None]
+            named = (name for name in names if name is not None)
+            signs += [(posixpath.normpath(f"{place}/{name}"), name) for name in named]
         return cls(signs, file.categories)
 
     def shared_with(self, others: Sequence["Gist"]) -> dict[str, str]:

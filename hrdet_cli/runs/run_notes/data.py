@@ -97,16 +97,17 @@ def describe_shared_pictures(run: RunFigures) -> str | None:
 
 
 def describe_repeated_pictures(run: RunFigures) -> str | None:
-    """Pictures of several of the data sets to train on."""
-    if len(run.train_roots) < 2:
-        return None
+    """Pictures of several of the data sets to train on, or with several names in one."""
     repeated = [names for names in run.trained_names_by_place.values() if len(names) > 1]
     if not repeated:
         return None
+    where, remedy = "the training data under several names", "Give them one name"
+    if len(run.train_roots) > 1:
+        where, remedy = "several training data sets", "Take them out of all but one"
     return (
-        f"{counted(len(repeated), 'picture is', 'pictures are')} in several training data sets, such as "
+        f"{counted(len(repeated), 'picture is', 'pictures are')} in {where}, such as "
         f"{', which is '.join(repeated[0])} too: an epoch shows them for each, with the boxes that they have "
-        "there. Take them out of all but one"
+        f"there. {remedy}"
     )
 
 

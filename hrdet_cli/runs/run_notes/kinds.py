@@ -73,7 +73,7 @@ NOTE_KINDS = (
     NoteKind("pictures-shared", "Validation pictures are trained on.", data.describe_shared_pictures),
     NoteKind(
         "pictures-repeated",
-        "Pictures are in several training data sets.",
+        "Pictures are in several training data sets, or have several names in one.",
         data.describe_repeated_pictures,
     ),
     NoteKind("classes-mirrored", "A flip makes one class of another.", data.describe_mirrored_classes),

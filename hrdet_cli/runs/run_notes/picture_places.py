@@ -1,5 +1,6 @@
-"""Which pictures of several data sets are one file."""
+"""Which pictures are one file."""
 
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,5 +21,6 @@ def names_by_place(file_names: NDArray[np.str_], roots: Mapping[str, Path]) -> d
         place = root.resolve().as_posix()
         for name in names:
             if name.startswith(prefix):
-                found.setdefault(f"{place}/{name.removeprefix(prefix)}", []).append(name)
+                path = posixpath.normpath(f"{place}/{name.removeprefix(prefix)}")
+                found.setdefault(path, []).append(name)
     return found

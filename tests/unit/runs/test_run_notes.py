@@ -225,6 +225,17 @@ CASES: list[tuple[str, str, dict[str, object], str]] = [
         "500 pictures are in several training data sets, such as 1:a/train-0.jpg, which is 2:a/train-0.jpg",
     ),
     (
+        "pictures-repeated",
+        "",
+        {
+            "train": replace(
+                TRAIN, file_names=np.array([f"{b}{i}.jpg" for b in ("", "./") for i in range(500)])
+            )
+        },
+        "500 pictures are in the training data under several names, such as ./0.jpg, which is 0.jpg too: an "
+        "epoch shows them for each, with the boxes that they have there. Give them one name",
+    ),
+    (
         "classes-mirrored",
         "",
         {"train": make_annotations(400, classes=("left hand", "Right hand"))},

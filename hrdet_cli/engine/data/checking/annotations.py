@@ -4,6 +4,7 @@ Errors are what ``load_coco`` refuses, warnings are what training leaves out, cl
 is read whole by ``json``, because a cleaned copy keeps what training does not look at.
 """
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from hrdet_cli.engine.data.checking.problems import (
     REPEATED_FILE,
     REPEATED_KEY,
     REPEATED_PICTURE_ID,
+    RESPELT_FILE,
     Problem,
     ProblemKind,
     ProblemLog,
@@ -199,7 +201,9 @@ def _check_pictures(entries: Entries) -> CheckedPictures:
     ids, has_id = entries.ids("id", numbers=entries.numbers_of_texts())
     sizes = _sizes_of(entries)
     entries.report_repeated(REPEATED_PICTURE_ID, "id", ids.tolist(), has_id)
-    entries.report_repeated(REPEATED_FILE, "file_name", names, has_name)
+    is_repeated = entries.report_repeated(REPEATED_FILE, "file_name", names, has_name)
+    plain_names = [None if name is None else posixpath.normpath(name) for name in names]
+    entries.report_repeated(RESPELT_FILE, "file_name", plain_names, has_name & ~is_repeated)
     return CheckedPictures(entries, ids, has_id, names, sizes, has_id & has_name & ~entries.is_contradictory)
 
 

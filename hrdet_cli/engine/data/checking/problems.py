@@ -80,6 +80,7 @@ OVERHANGING_BOX = ProblemKind(
 )
 DAMAGED_PIXELS = ProblemKind("damaged JPEG data", "warning", "trains on it, and counts such pictures", KEPT)
 IMPOSSIBLE_AREA = ProblemKind("impossible area", "warning", UNAWARE, "the box's area")
+RESPELT_FILE = ProblemKind("file listed in another spelling", "warning", "learns it twice", KEPT)
 REPEATED_BOX = ProblemKind("box repeated", "warning", "learns it twice", KEPT)
 NO_MASKS = ProblemKind("no object has a mask", "error", REFUSES_MASKS, BY_HAND)
 BROKEN_MASK = ProblemKind("broken mask", "warning", REFUSES_MASKS, "an empty one", refused_with_masks=True)

@@ -38,7 +38,7 @@ def test_a_picture_is_the_same_by_its_path_or_by_its_content(
 ) -> None:
     first = _gist(tmp_path / "one", "a.jpg", "b.jpg", digests={0: b"A", 1: b"B"})
     (tmp_path / "link").symlink_to(tmp_path / "one")
-    second = _gist(tmp_path / "link", "b.jpg", digests={})
+    second = _gist(tmp_path / "link", "./b.jpg", digests={})
     third = _gist(tmp_path / "two", "copy.jpg", "b.jpg", "again.jpg", digests={0: b"A", 1: b"C", 2: b"A"})
 
     def notes_on(gist: Gist, *others: Gist) -> list[str]:
@@ -50,7 +50,7 @@ def test_a_picture_is_the_same_by_its_path_or_by_its_content(
     assert notes_on(third, second) == []
     (note,) = notes_on(second, third, first)
     assert "1 of its pictures is " in note
-    assert ", such as b.jpg: " in note
+    assert ", such as ./b.jpg, which is b.jpg there: " in note
 
 
 def test_classes_that_no_training_data_have_are_told_of_the_last(tmp_path: Path) -> None:

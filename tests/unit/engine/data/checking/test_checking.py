@@ -105,6 +105,10 @@ def test_a_sound_file_has_no_problem() -> None:
             "error: four.jpg: images[2] (id 5): file_name 'four.jpg' is taken by images[1] (id 4)",
         ),
         (
+            _set("images", 2, file_name=".//four.jpg"),
+            "warning: .//four.jpg: images[2] (id 5): file_name 'four.jpg' is taken by images[1] (id 4)",
+        ),
+        (
             _set("categories", 1, name="dog"),
             "error: train.json: categories[1] (id 10): name 'dog' is taken by categories[0] (id 30)",
         ),
