@@ -41,7 +41,7 @@ def make_batch(
         boxes: For each picture ``(G, 4)``, x1, y1, x2, y2 in its pixels, inside it and with an area; G may be
             0 and differ.
         labels: For each picture ``(G,)`` in 0 .. K-1.
-        masks: For each picture ``(G, H, W)`` bools, for a detector with masks.
+        masks: For each picture ``(G, H, W)`` bools, for a detector with masks; ``[]`` where G is 0.
         label_maps: For each picture ``(H, W)``, what kind of thing or stuff each pixel belongs to, in
             0 .. L-1 of the L labels of a semantic branch (HTC), 255 where nobody says.
         device: Where the batch goes.
@@ -156,7 +156,6 @@ def _check(
             f"{name}: {boxes[is_wrong.argmax()].tolist()} is no box of x1, y1, x2, y2 inside a picture of "
             f"{size}, width x height"
         )
-    if masks is not None and masks.shape != (len(boxes), size.height, size.width):
-        raise DataError(
-            f"{name}: masks are {masks.shape}, and must be {(len(boxes), size.height, size.width)}"
-        )
+    expected = (len(boxes), size.height, size.width)
+    if masks is not None and masks.shape not in ([expected] if len(boxes) else [expected, (0,)]):
+        raise DataError(f"{name}: masks are {masks.shape}, and must be {expected}")

@@ -177,7 +177,7 @@ def test_a_detector_of_a_preset_learns_in_a_loop_of_ones_own(pictures: list[Path
         [pictures[0], as_upright_array(pictures[1])],
         boxes=[[(10, 20, 80, 60), (60, 50, 130, 110)], []],
         labels=[[0, 1], []],
-        masks=[whole, np.zeros((0, 90, 130))],
+        masks=[whole, []],
     )
     assert images.pixels.shape == (2, 3, 128, 160)
     assert targets.masks is not None
@@ -240,6 +240,11 @@ def test_ground_truth_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(hrdet.DataError, match=message):
         hrdet.make_batch(pictures[:1], boxes, labels)
+
+
+def test_objects_without_masks_are_refused_where_masks_are_given(pictures: list[Path]) -> None:
+    with pytest.raises(hrdet.DataError, match=r"masks are \(0,\), and must be \(1, 120, 160\)"):
+        hrdet.make_batch(pictures[:1], [[(10, 20, 80, 60)]], [[0]], masks=[[]])
 
 
 def test_names_of_classes_must_be_names() -> None:
