@@ -14,6 +14,7 @@ import torch
 
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.models.regions import align_by_level, align_cpu
+from hrdet_cli.engine.models.regions.region_align import in_fours
 
 from .recomputation import build_step
 from .reporting import show_table
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("preset", nargs="?", default="hrnet-w18")
+    parser.add_argument("preset", nargs="?", help="whose training steps; default hrnet-w18")
     parser.add_argument("--canvas", nargs=2, type=int, default=(640, 480), help="width and height")
     parser.add_argument("--pictures", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5, help="steps of each that count")
@@ -38,10 +39,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.kernels:
+        if arguments.preset is not None:
+            parser.error("--kernels measures maps of its own and takes no preset")
         compare_kernels(num_rounds=arguments.steps)
         return
-    width, height = arguments.canvas
-    step = build_step("off", arguments.preset, arguments.pictures, Size(height, width))
+    preset, (width, height) = arguments.preset or "hrnet-w18", arguments.canvas
+    step = build_step("off", preset, arguments.pictures, Size(height, width))
     step()  # warm up
     rounds = [
         {way: time_step(step, kernels) for way, kernels in WAYS.items()} for _ in range(arguments.steps)
@@ -52,7 +55,7 @@ def main() -> None:
         ratio = median(own / other for own, other in zip(ours, theirs, strict=True))
         rows.append([name, f"{median(theirs):.2f}", f"{median(ours):.2f}", f"{ratio:.2f}"])
     show_table(
-        f"RoIAlign in a training step, {arguments.preset}, {arguments.pictures} pictures of "
+        f"RoIAlign in a training step, {preset}, {arguments.pictures} pictures of "
         f"{width}x{height}, float32, {arguments.threads} threads, CPU seconds, medians of "
         f"{arguments.steps} steps",
         ["", *WAYS, "ratio"],
@@ -109,8 +112,7 @@ def time_step(step: Callable[[], Any], kernels: ModuleType) -> list[float]:
         return _timed(kernels.pool_regions, PARTS[0], *values)
 
     def pool_backward(gradient: Any, sizes: Any, *values: Any) -> Any:
-        shapes = [sizes[start : start + 4] for start in range(0, len(sizes), 4)]
-        return _timed(kernels.pool_regions_backward, PARTS[1], gradient, shapes, *values)
+        return _timed(kernels.pool_regions_backward, PARTS[1], gradient, in_fours(sizes), *values)
 
     def _timed(kernel: Callable[..., Any], part: str, *values: Any) -> Any:
         started = time.process_time()

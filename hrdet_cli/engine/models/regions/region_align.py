@@ -81,7 +81,7 @@ def _pool_backward_on_cpu(
     """Gradients of the levels, whose shapes are put end to end."""
     return align_cpu.pool_regions_backward(
         gradient,
-        _in_fours(shapes),
+        in_fours(shapes),
         regions,
         level_index,
         ends,
@@ -94,12 +94,12 @@ def _pool_backward_on_cpu(
 
 
 def _pool_backward_on_gpu(gradient: Tensor, shapes: Sequence[int], *values: Any) -> list[Tensor]:
-    of_levels: list[Tensor] = _kernels_of_gpu().pool_regions_backward(gradient, _in_fours(shapes), *values)
+    of_levels: list[Tensor] = _kernels_of_gpu().pool_regions_backward(gradient, in_fours(shapes), *values)
     return of_levels
 
 
 def _pool_backward_no_values(gradient: Tensor, shapes: Sequence[int], *_settings: Any) -> list[Tensor]:
-    return [_maps(shape, gradient) for shape in _in_fours(shapes)]
+    return [_maps(shape, gradient) for shape in in_fours(shapes)]
 
 
 def _kernels_of_gpu() -> ModuleType:
@@ -118,7 +118,8 @@ def _maps(shape: Sequence[int], like: Tensor) -> Tensor:
     return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=memory_format)
 
 
-def _in_fours(numbers: Sequence[int]) -> list[Sequence[int]]:
+def in_fours(numbers: Sequence[int]) -> list[Sequence[int]]:
+    """Shapes of levels that were put end to end, as the operator of the way back takes them."""
     return [numbers[start : start + 4] for start in range(0, len(numbers), 4)]
 
 
