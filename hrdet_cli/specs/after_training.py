@@ -1,7 +1,8 @@
 """The spec of a training, changed for what comes after it: an evaluation, prediction, an export."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from hrdet_cli.specs.keys import is_within, leaves
 from hrdet_cli.specs.layers import Layer
 from hrdet_cli.specs.run import EvaluationSpec
 
@@ -24,3 +25,11 @@ def layers_after_training(changes: Sequence[Layer]) -> list[Layer]:
         changes: What is asked for, lowest first; without any the spec stays as it is.
     """
     return [Layer("after training", {_SECTION: dict(_DEFAULTS)}), *changes] if changes else []
+
+
+def describe_without_effect(changes: Sequence[Layer]) -> Iterator[str]:
+    """Changes that are asked for and that nothing after a training looks at, a sentence each."""
+    for layer in changes:
+        for key, _ in leaves(layer.values):
+            if is_within(key, ("optimisation", *OF_TRAININGS)):
+                yield f"{key} changes nothing here, for only a training looks at it"

@@ -1,6 +1,7 @@
 """Read a trained detector, whoever left it where."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hrdet_cli.engine.weights.reading import read_weights
@@ -9,6 +10,7 @@ from hrdet_cli.runs.trained_detector.checkpoint import detector_of_checkpoint
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.runs.trained_detector.foreign_weights import detector_of_foreign_weights
 from hrdet_cli.runs.trained_detector.source import find_weights
+from hrdet_cli.specs.after_training import describe_without_effect
 from hrdet_cli.specs.layers import Layer, setting_layers
 
 
@@ -41,28 +43,26 @@ def read_trained_detector(
         SpecError: Options do not go together, or a change is not valid.
         DataError: ``classes`` cannot be read.
     """
+    layers = [*extra_layers, *setting_layers(settings)]
     found = find_weights(source, use_ema=bool(use_ema))
     content = read_weights(found)
     if content.checkpoint is not None:
         _refuse_options_of_foreign_weights(source, preset=preset, spec_file=spec_file, classes=classes)
-        return detector_of_checkpoint(
-            source,
-            Path(found),
-            content,
-            content.checkpoint,
-            layers=[*extra_layers, *setting_layers(settings)],
-            use_ema=use_ema,
+        trained = detector_of_checkpoint(
+            source, Path(found), content, content.checkpoint, layers=layers, use_ema=use_ema
         )
-    if use_ema:
+    elif use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
-    return detector_of_foreign_weights(
-        Path(source) if Path(source).is_file() else None,
-        content,
-        preset=preset,
-        spec_file=spec_file,
-        layers=[*extra_layers, *setting_layers(settings)],
-        classes=classes,
-    )
+    else:
+        trained = detector_of_foreign_weights(
+            Path(source) if Path(source).is_file() else None,
+            content,
+            preset=preset,
+            spec_file=spec_file,
+            layers=layers,
+            classes=classes,
+        )
+    return replace(trained, notices=(*trained.notices, *describe_without_effect(layers)))
 
 
 def _refuse_options_of_foreign_weights(

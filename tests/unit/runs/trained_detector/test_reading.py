@@ -176,6 +176,7 @@ def test_what_only_a_trainings_own_evaluations_have_makes_no_change_impossible(t
     changed = read_trained_detector(path, settings=[views, "evaluation.with_loss=false"])
     assert changed.spec.evaluation.test_time_augmentation is not None
     assert {key.split(".")[1] for key in changed.changes} == {"test_time_augmentation"}
+    assert changed.notices == ("evaluation.with_loss changes nothing here, for only a training looks at it",)
     assert changed.saved_spec is not None
     assert changed.saved_spec.evaluation.with_loss
     assert read_trained_detector(path, settings=["evaluation.patience=5"]).spec.evaluation.patience == 5
