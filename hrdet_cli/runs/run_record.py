@@ -111,11 +111,15 @@ class RunRecord:
         return any(launch.get("launch_id") == launch_id for launch in self.launches)
 
     def data_fingerprint(self, part: str) -> str | None:
-        """Of the annotations of ``train`` or ``val`` that the last launch had; None where nobody says."""
-        if not self.launches:
-            return None
-        found = self.launches[-1].get("data_fingerprints", {}).get(part)
-        return None if found is None else str(found)
+        """Of the annotations of ``train`` or ``val`` that were used last; None where nobody says."""
+        launches = reversed(self.launches)
+        fingerprints = (launch.get("data_fingerprints", {}).get(part) for launch in launches)
+        return next((str(found) for found in fingerprints if found is not None), None)
+
+    def warmup_steps(self) -> int | None:
+        """Steps of the warm-up in the plan of the last launch; None where nobody says."""
+        found = self.launches[-1].get("plan", {}).get("warmup_steps") if self.launches else None
+        return found if type(found) is int else None
 
     def class_names(self) -> tuple[str, ...] | None:
         """Of the data that the run began with; None where nobody says."""
@@ -124,11 +128,16 @@ class RunRecord:
 
     def data_counts(self, part: str) -> tuple[int, int] | None:
         """Pictures and boxes that the run began with in ``train`` or ``val``; None where nobody says."""
-        counts = self.launches[0].get("plan", {}).get(part, {}) if self.launches else {}
-        num_pictures, num_boxes = counts.get("num_pictures"), counts.get("num_boxes")
-        if isinstance(num_pictures, int) and isinstance(num_boxes, int):
-            return num_pictures, num_boxes
-        return None
+        return counts_of(self.launches[0], part) if self.launches else None
+
+
+def counts_of(launch: Mapping[str, Any], part: str) -> tuple[int, int] | None:
+    """Pictures and boxes in the ``train`` or ``val`` of a launch; None where nobody says."""
+    counts = launch.get("plan", {}).get(part) or {}
+    num_pictures, num_boxes = counts.get("num_pictures"), counts.get("num_boxes")
+    if isinstance(num_pictures, int) and isinstance(num_boxes, int):
+        return num_pictures, num_boxes
+    return None
 
 
 def _cost(document: object) -> CheckpointCost | None:

@@ -11,6 +11,7 @@ from typing import Any
 from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.runs.conventions.presets import contents_of_model
 from hrdet_cli.runs.hub_folder.facts import DetectorFacts
+from hrdet_cli.runs.hub_folder.training_data import describe_training_data
 from hrdet_cli.runs.origin import MADE_FROM
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS
 from hrdet_cli.version import __version__
@@ -146,11 +147,8 @@ def _facts_of_training(facts: DetectorFacts) -> Iterator[str]:
         return
     first = record.launches[0]
     plan = first.get("plan", {})
-    if (counts := record.data_counts("train")) is not None:
-        pictures, boxes = counts
-        fingerprint = record.data_fingerprint("train")
-        known = f" (SHA-256 of the annotations {fingerprint})" if fingerprint else ""
-        yield f"trained on {counted(pictures, 'picture')} with {counted(boxes, 'box', 'boxes')}{known}"
+    if (data := describe_training_data(record, step=trained.step)) is not None:
+        yield data
     if isinstance(plan.get("batch_size"), int) and isinstance(plan.get("learning_rate"), float):
         yield f"{counted(plan['batch_size'], 'picture')} a step, learning rate {plan['learning_rate']:g}"
     versions = first.get("versions", {})
