@@ -1,6 +1,7 @@
 """``hrdet train --dry-run``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def plan_run(
-    loaded: "LoadedSpec", processes: ProcessOptions, *, rate: float | None, runs: Path, as_json: bool
+    loaded: "LoadedSpec",
+    processes: ProcessOptions,
+    *,
+    rate: float | None,
+    runs: Path,
+    resumed: Path | None,
+    as_json: bool,
 ) -> None:
     """Print what a run will do and its resolved spec.
 
@@ -24,6 +31,7 @@ def plan_run(
         processes: In how many processes it would run.
         rate: Pictures a second that one process trains by itself; None takes what such steps took before.
         runs: Folder of the runs that took it.
+        resumed: Folder of the run that goes on where there is one; None starts a new one.
         as_json: Print one document.
 
     Raises:
@@ -32,6 +40,7 @@ def plan_run(
     from hrdet_cli.runs.anchor_advice import advise_anchors
     from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
     from hrdet_cli.runs.planning import make_plan
+    from hrdet_cli.runs.run_folder import RunFolder
     from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
     from hrdet_cli.specs.loading import with_settings
 
@@ -39,6 +48,9 @@ def plan_run(
     data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
+    kept_warmup = None if resumed is None else RunFolder(resumed).kept_warmup_steps()
+    if kept_warmup is not None:
+        plan = replace(plan, warmup_steps=kept_warmup)
     anchors = advise_anchors(loaded.spec, data.train.annotations)
     if rate is None:
         found = None if anchors is None else anchors.found

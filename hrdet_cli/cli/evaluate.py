@@ -10,7 +10,7 @@ import typer
 from hrdet_cli.cli.display.console import print_notices, quieten, stdout_console
 from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.given_paths import refuse_missing_detector
-from hrdet_cli.cli.membership import with_detected_nodes
+from hrdet_cli.cli.membership import is_worker, waits_for_others, with_detected_nodes
 from hrdet_cli.cli.options import (
     ClassesOption,
     EmaOption,
@@ -84,11 +84,12 @@ def evaluate(
         )
     )
 
+    if not is_worker() and not waits_for_others(processes):  # a node may be without what the first one has
+        refuse_missing_detector(
+            source, use_ema=use_ema, spec_file=spec_file, classes=classes, val_data=val_data
+        )
+
     def work(process: Process) -> bool:
-        if process.is_alone:
-            refuse_missing_detector(
-                source, use_ema=use_ema, spec_file=spec_file, classes=classes, val_data=val_data
-            )
         load_torch()
         from hrdet_cli.cli.display.progress import drive_evaluation
         from hrdet_cli.runs.evaluation.evaluation import evaluate_trained, page_path, refuse_without_data

@@ -36,6 +36,13 @@ def membership_of(options: ProcessOptions) -> "Membership | None":
     return None
 
 
+def is_worker() -> bool:
+    """Whether a launcher of this command started this process, and has looked at what it needs."""
+    from hrdet_cli.engine.distributed.worker import launch_folder
+
+    return launch_folder(os.environ) is not None
+
+
 def with_detected_nodes(options: ProcessOptions) -> ProcessOptions:
     """The options, with the nodes of a launcher that started this command on each where none are given.
 
@@ -44,11 +51,8 @@ def with_detected_nodes(options: ProcessOptions) -> ProcessOptions:
     """
     from hrdet_cli.engine.distributed.environment import detect_membership
     from hrdet_cli.engine.distributed.node_environment import detect_nodes
-    from hrdet_cli.engine.distributed.worker import launch_folder
 
-    if options.nodes is not None or options.master_addr is not None:
-        return options
-    if launch_folder(os.environ) is not None:
+    if options.nodes is not None or options.master_addr is not None or is_worker():
         return options
     if detect_membership(os.environ, default_port=options.master_port) is not None:
         return options
@@ -81,9 +85,7 @@ def describe_membership(membership: "Membership") -> str:
 
 def waits_for_others(options: ProcessOptions) -> bool:
     """Whether this process is to meet others, which may wait for it; workers have a launcher that did."""
-    from hrdet_cli.engine.distributed.worker import launch_folder
-
-    if launch_folder(os.environ) is not None:
+    if is_worker():
         return False
     membership = membership_of(options)
     return (options.nodes or 1) > 1 if membership is None else membership.size > 1

@@ -12,7 +12,7 @@ from hrdet_cli.cli.display.console import file_console, is_quiet, quieten, stdou
 from hrdet_cli.cli.display.work import load_torch
 from hrdet_cli.cli.dry_run import plan_run
 from hrdet_cli.cli.given_paths import refuse_missing_data
-from hrdet_cli.cli.membership import is_first_node, waits_for_others, with_detected_nodes
+from hrdet_cli.cli.membership import is_first_node, is_worker, waits_for_others, with_detected_nodes
 from hrdet_cli.cli.named_run import named_run_folder, saved_spec
 from hrdet_cli.cli.options import (
     PRESET_PANEL,
@@ -152,12 +152,15 @@ def train(
             from_scratch=from_scratch,
         )
         path = run_dir or Path("runs") / loaded.spec.name
+        if not is_worker():
+            _refuse_missing_paths(loaded, path, processes, resume=mode, plans_alone=plans_alone)
         if not plans_alone and waits_for_others(processes):
             _check_node(loaded, path, processes, resume=mode, overwrite=overwrite)
     if shape is not None:
         rehearse_run(loaded, shape, networks=network or (), rate=rate, run_dir=run_dir, as_json=as_json)
     elif dry_run:
-        plan_run(loaded, processes, rate=rate, runs=path.parent, as_json=as_json)
+        resumed = None if mode == "never" else path
+        plan_run(loaded, processes, rate=rate, runs=path.parent, resumed=resumed, as_json=as_json)
     else:
         _train(loaded, path, processes, resume=mode, overwrite=overwrite)
 
@@ -187,6 +190,22 @@ def _refuse_several(given: Mapping[str, bool]) -> None:
         raise SpecError([f"{names} exclude each other"])
 
 
+def _refuse_missing_paths(
+    loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: "Resume", plans_alone: bool
+) -> None:
+    """Data must be there, and what a run starts from; plans look at data themselves."""
+    from hrdet_cli.runs.run_folder import RunFolder
+    from hrdet_cli.runs.starting_weights import refuse_missing_weights
+
+    if not plans_alone:
+        refuse_missing_data(loaded.spec.data, ("train", "val"))
+    may_go_on = resume != "never"
+    if may_go_on and not plans_alone and waits_for_others(processes) and not is_first_node(processes):
+        return  # the first node has the run
+    if not (may_go_on and RunFolder(path).checkpoints_newest_first()):
+        refuse_missing_weights(loaded.spec.model.weights, may_come=plans_alone)
+
+
 def _check_node(
     loaded: "LoadedSpec", path: Path, processes: ProcessOptions, *, resume: "Resume", overwrite: bool
 ) -> None:
@@ -213,8 +232,6 @@ def _train(
         folder.refuse_if_foreign()  # before a process puts its log there
 
     def work(process: Process) -> bool:
-        if process.is_alone:
-            refuse_missing_data(loaded.spec.data, ("train", "val"))
         load_torch()
         from hrdet_cli.runs.preparation.launch import Launch
         from hrdet_cli.runs.train import train as train_run

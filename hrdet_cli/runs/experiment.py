@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from hrdet_cli.errors import SpecError
+from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.annotation_sources import names_validation
 from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.specs.keys import leaves
@@ -82,10 +82,17 @@ def _dataset(paths: DataPaths) -> dict[str, str | None]:
 
 
 def weights_layers(weights: str | None) -> list[Layer]:
-    """``--weights`` as a spec layer; a run folder stands for its checkpoint."""
+    """``--weights`` as a spec layer; a run folder stands for its checkpoint.
+
+    One without a checkpoint stays: a run that began with what it had goes on without it. Whoever starts a run
+    refuses it.
+    """
     if weights is None:
         return []
-    file = weights_of(weights)
+    try:
+        file = weights_of(weights)
+    except WeightsError:
+        file = weights
     return [Layer("--weights" if file == weights else OF_RUN, {"model": {"weights": file}})]
 
 

@@ -11,6 +11,7 @@ from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.engine.weights.state_dicts import EXPECTED_KEYS
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.conventions.conventions import contradictions
+from hrdet_cli.runs.starting_weights import random_weights_advised
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.wording import counted, first_and_count
 
@@ -44,10 +45,8 @@ def load_initial_weights(
     """
     if model.weights is None:
         return InitialWeights("random", ())
-    try:
+    with random_weights_advised():
         file = read_weights(model.weights)
-    except WeightsError as error:
-        raise WeightsError(f"{error}\nTo train from random weights: --from-scratch") from error
     writer, contents = recognise(file.tensors, source=model.weights)
     tensors = to_ours(file.tensors, writer, background=model.weights_background)
     report = load_weights(detector, tensors, strict=model.strict_weights, source=model.weights)

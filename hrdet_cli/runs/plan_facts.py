@@ -59,7 +59,9 @@ def _warmup(plan: Plan, spec: ExperimentSpec) -> str:
     optimisation = spec.optimisation
     text = counted(plan.warmup_steps, "step")
     share = optimisation.max_warmup_share
-    if plan.warmup_steps < optimisation.warmup_steps and share is not None:
+    if plan.warmup_steps != optimisation.warmup_steps_of(plan.num_steps):
+        text += ", as many as the run began with"
+    elif plan.warmup_steps < optimisation.warmup_steps and share is not None:
         text += f", not {optimisation.warmup_steps:,}: {share:.0%} of the run at most"
     if plan.warmup_steps and optimisation.warmup_shape == "constant":
         text += f", at {optimisation.warmup_factor:.3g} of the rate"

@@ -201,8 +201,25 @@ def saved_best_by(state: Mapping[str, Any]) -> BestBy | None:
     return "box" if best_by == "recall" and "best_recall" not in state else best_by
 
 
+def record_at(state: Mapping[str, Any], record: RunRecord) -> RunRecord:
+    """The record that a checkpoint carries, or else its run's, which may have launches that saved nothing."""
+    return RunRecord.parse(state["record"]) if "record" in state else record
+
+
+def with_warmup(state: Mapping[str, Any], record: RunRecord) -> Mapping[str, Any]:
+    """A checkpoint that says how long its run warmed up; older ones do not, but `record_at` them does."""
+    num_steps = record.warmup_steps()
+    return state if num_steps is None else {"num_warmup_steps": num_steps, **state}
+
+
+def has_other_validation_data(plan: Plan, record: RunRecord) -> bool:
+    """Whether a run is evaluated on other data than it was last."""
+    had = record.data_fingerprint("val")
+    return plan.val is not None and had is not None and plan.val.fingerprint != had
+
+
 def compare_data(plan: Plan, record: RunRecord, folder: RunFolder) -> list[str]:
-    """Compare the annotation files with those that the run had last.
+    """Compare the annotation files with those that a run had last, by its record.
 
     Validation data may be others.  Training data may have lost pictures and boxes, as where ``check-data
     --fix-out`` cleaned the file or somebody took broken pictures out of it, but must have the same classes.
@@ -214,17 +231,13 @@ def compare_data(plan: Plan, record: RunRecord, folder: RunFolder) -> list[str]:
         DataError: The training data are others.
     """
     changes = []
-    for part, counts in (("train", plan.train), ("val", plan.val)):
-        had = record.data_fingerprint(part)
-        if counts is None or had is None or counts.fingerprint == had:
-            continue
-        if part == "train":
-            changes.append(_compare_training_data(plan, record, folder))
-        else:
-            changes.append(
-                f"{counts.annotations}: the validation data are not those of before, so scores of before and "
-                "from now on do not compare; nor does the best of them"
-            )
+    if record.data_fingerprint("train") not in (None, plan.train.fingerprint):
+        changes.append(_compare_training_data(plan, record, folder))
+    if plan.val is not None and has_other_validation_data(plan, record):
+        changes.append(
+            f"{plan.val.annotations}: the validation data are not those of before, so scores of before and "
+            "from now on do not compare, and the best checkpoint is chosen anew"
+        )
     return changes
 
 

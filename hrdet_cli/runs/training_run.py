@@ -230,15 +230,19 @@ class TrainingRun:
             **self.best.state(),
         }
 
-    def restore(self, state: Mapping[str, Any], *, best_by: BestBy) -> None:
+    def restore(self, state: Mapping[str, Any], *, best_by: BestBy, keeps_best: bool = True) -> None:
         """Take up what `save` wrote beside the trainer's state.
 
         Args:
             state: A checkpoint.
             best_by: What decided which one is the best when it was saved. Where something else does now, no
                 evaluation has been in vain yet.
+            keeps_best: Whether the best so far are what others have to beat. With other validation data they
+                are not, and the next ones are the best.
         """
         self.num_closed_epochs = state["num_closed_epochs"]
+        if not keeps_best:
+            return
         self.best.restore(state, best_by=best_by)
         if best_by == self.best.best_by:
             self.num_evaluated_epochs_since_best = state.get("num_evaluated_epochs_since_best", 0)

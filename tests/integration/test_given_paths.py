@@ -12,6 +12,9 @@ NO_DETECTOR = "gone: does not exist; give a run folder, a checkpoint, weights of
 NO_DATA = "instances_train2017.json: does not exist; data.train.annotations points there"
 NO_SOURCE = "gone: does not exist; give COCO's JSON, YOLO's data.yaml or a Pascal VOC folder"
 NO_IMAGES = "image root gone does not exist. Give a folder of pictures or a .zip archive."
+NO_WEIGHTS = "weights gone.pth: there is no such file"
+NO_CHECKPOINT = "there: is no run folder with checkpoints/best.pt or last.pt"
+TWO = ("--processes-per-node", "2", "--set", "run.device=cpu")
 COCO = ("--preset", "hrnet-w18")
 
 
@@ -27,7 +30,8 @@ def _refuse_torch(name: str) -> None:
         ("eval there.pth --val-data there.pth gone", NO_IMAGES),
         ("eval there.pth --classes gone", NO_SOURCE),
         ("eval there.pth --spec gone", "gone: cannot be read"),
-        ("eval there", "there: is no run folder with checkpoints/best.pt or last.pt"),
+        ("eval there", NO_CHECKPOINT),
+        (("eval", "gone", *TWO), NO_DETECTOR),
         ("predict gone there", NO_DETECTOR),
         ("predict there.pth there gone", "gone: does not exist; name pictures, folders or .zip archives"),
         ("export gone --to onnx --out x.onnx", NO_DETECTOR),
@@ -46,6 +50,11 @@ def _refuse_torch(name: str) -> None:
         ("convert there.pth out --to yolo --images gone", NO_IMAGES),
         (("train", *COCO), NO_DATA),
         (("train", *COCO, "--rehearse", "2x2"), NO_DATA),
+        (("train", *COCO, *TWO), NO_DATA),
+        ("train --preset demo --weights gone.pth", NO_WEIGHTS),
+        ("train --preset demo --set model.weights=gone.pth", NO_WEIGHTS),
+        (("train", "--preset", "demo", "--weights", "gone.pth", *TWO), NO_WEIGHTS),
+        ("train --preset demo --weights there --auto-resume", NO_CHECKPOINT),
         ("train --resume --run-dir gone", "gone: is not a run folder"),
         (("inspect-batch", *COCO), NO_DATA),
         ("inspect-batch --batch gone", "gone: does not exist; name the batch that a stopped run saved"),
@@ -68,3 +77,4 @@ def test_a_path_that_leads_nowhere_is_told_first(
     outcome = hrdet(*(arguments.split() if isinstance(arguments, str) else arguments))
     assert outcome.exit_code in (2, 3, 4, 5)
     assert message in outcome.stderr
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "there", tmp_path / "there.pth"], "nothing was made"

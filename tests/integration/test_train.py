@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from hrdet_cli.runs.run_folder import RunFolder
 from tests.forked import ForkedHrdet
 from tests.integration.conftest import (
     NUM_TRAIN_PICTURES,
@@ -342,6 +343,21 @@ def test_a_dry_run_prints_plan_and_spec_as_json_and_trains_nothing(
     assert plan["sources"]["optimisation.num_epochs"] == "--set optimisation.num_epochs=2"
     assert document["spec"]["name"] == "demo"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_of_a_run_that_goes_on_shows_the_warm_up_that_it_keeps(
+    finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.make_parts()
+    record = json.loads(RunFolder(finished_run.folder).record_file.read_text())
+    record["launches"][-1]["plan"]["warmup_steps"] = 2
+    folder.record_file.write_text(json.dumps(record))
+    folder.spec_file.write_text(RunFolder(finished_run.folder).read_spec())
+    resumption = ["train", "--resume", tmp_path, "--dry-run"]
+    assert json.loads(hrdet(*resumption, "--json").stdout)["plan"]["warmup_steps"] == 3, "nothing was saved"
+    folder.last_checkpoint.touch()
+    assert "2 steps, as many as the run began with" in hrdet(*resumption).stdout
 
 
 def test_a_dry_run_tells_the_time_by_a_run_beside_it_or_at_a_rate(

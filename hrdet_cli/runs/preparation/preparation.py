@@ -46,6 +46,7 @@ from hrdet_cli.runs.preparation.start import Start, look_into, with_saved_settin
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_lock import RunLock
 from hrdet_cli.runs.run_record import RunRecord
+from hrdet_cli.runs.starting_weights import refuse_missing_weights
 from hrdet_cli.runs.tracking.opening import open_trackers
 from hrdet_cli.runs.tracking.tracker import require_trackers
 from hrdet_cli.runs.training_run import TrainingRun
@@ -76,6 +77,8 @@ def prepare_run(
     start = from_first(lambda: look_into(folder, lock, loaded, launch), what="state of the run folder")
     yield from map(Notice, start.notices)
     loaded = with_saved_settings(loaded, start)
+    if not start.has_checkpoint:
+        refuse_missing_weights(loaded.spec.model.weights)
     data = yield from _open_data(loaded.spec)
     loaded = yield from _with_found_anchors(loaded, data)
     device = yield from _choose_device(loaded.spec)

@@ -11,7 +11,15 @@ from hrdet_cli.engine.training.position import PositionMoved
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.events import Notice
 from hrdet_cli.runs.preparation.start import Start
-from hrdet_cli.runs.resume import can_train_longer, check_same_spec, compare_data, saved_best_by
+from hrdet_cli.runs.resume import (
+    can_train_longer,
+    check_same_spec,
+    compare_data,
+    has_other_validation_data,
+    record_at,
+    saved_best_by,
+    with_warmup,
+)
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.runs.trained_detector.checkpoint import require_keys
 from hrdet_cli.runs.training_run import TrainingRun
@@ -36,10 +44,11 @@ def _restore(run: TrainingRun, start: Start) -> Iterator[Notice]:
     path, state, notices = from_first(lambda: _read_newest(run, start), what="checkpoint")
     yield from map(Notice, notices)
     run.record = _record_of(start, state)
-    moved = run.trainer.load_state_dict(state)
+    saved_record = record_at(state, run.record)
+    moved = run.trainer.load_state_dict(with_warmup(state, saved_record))
     run.plan = replace(run.plan, warmup_steps=run.trainer.num_warmup_steps)
     best_by = saved_best_by(state) or run.spec.best_by
-    run.restore(state, best_by=best_by)
+    run.restore(state, best_by=best_by, keeps_best=not has_other_validation_data(run.plan, saved_record))
     _refuse_shortening(run)
     yield Notice(f"goes on from {path} after step {run.trainer.step}")
     if moved is not None:
@@ -57,7 +66,8 @@ def _read_newest(run: TrainingRun, start: Start) -> tuple[Path, dict[str, Any], 
     require_keys(path, state, ("num_closed_epochs", "best_box_ap", "best_ema_box_ap"))
     check_same_spec(run.spec, str(state.get("spec", "")), file=path)  # spec.yaml may have been changed
     skipped = [f"skipped a checkpoint: {reason}" for reason in skipped]
-    return path, state, [*skipped, *compare_data(run.plan, _record_of(start, state), run.folder)]
+    saved_record = record_at(state, _record_of(start, state))
+    return path, state, [*skipped, *compare_data(run.plan, saved_record, run.folder)]
 
 
 def _record_of(start: Start, state: Mapping[str, Any]) -> RunRecord:

@@ -1,5 +1,7 @@
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -7,7 +9,16 @@ import yaml
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError, SpecError
 from hrdet_cli.runs.experiment import load_experiment
-from hrdet_cli.runs.resume import as_begun, check_same_spec, keys_since, mend_spec, saved_weights
+from hrdet_cli.runs.resume import (
+    as_begun,
+    check_same_spec,
+    has_other_validation_data,
+    keys_since,
+    mend_spec,
+    record_at,
+    saved_weights,
+    with_warmup,
+)
 from hrdet_cli.runs.run_folder import RunFolder
 from hrdet_cli.runs.run_record import RunRecord
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -91,6 +102,7 @@ def starting_from(weights: str) -> LoadedSpec:
     [
         ("source", ["last.pt"], ["best.pt", "last.pt"]),  # evaluated for the first time meanwhile
         ("source", ["best.pt", "last.pt"], None),
+        ("source", ["best.pt", "last.pt"], []),  # to make room
         ("source/", ["best.pt"], ["last.pt"]),
         ("source 😀/checkpoints/last.pt", ["last.pt"], None),
     ],
@@ -257,3 +269,23 @@ def test_a_run_begun_without_a_key_goes_on_with_its_default_and_all_else_as_aske
 def test_a_text_that_is_no_spec_knows_no_keys() -> None:
     assert keys_since("", demo()) == ()
     assert keys_since(format_spec(demo()), demo()) == ()
+
+
+def test_a_checkpoint_that_does_not_say_how_long_the_warm_up_was_has_that_of_the_record_it_carries() -> None:
+    had, longer = (RunRecord(({"plan": {"warmup_steps": steps}},)) for steps in (62, 124))
+    assert with_warmup({"step": 9}, had) == {"step": 9, "num_warmup_steps": 62}
+    assert with_warmup({"num_warmup_steps": 31}, had) == {"num_warmup_steps": 31}
+    assert with_warmup({"step": 9}, RunRecord()) == {"step": 9}
+    assert record_at({"record": had.text()}, longer) == had
+    assert record_at({}, longer) == longer
+
+
+@pytest.mark.parametrize(
+    ("had", "has", "is_other"), [("aB", "b", True), ("a", "a", False), ("", "b", False), ("a", None, False)]
+)
+def test_validation_data_are_compared_with_those_that_were_used_last(
+    had: str, has: str | None, is_other: bool
+) -> None:
+    launches = [{"data_fingerprints": {"val": fingerprint}} for fingerprint in (*had, None)]
+    plan: Any = SimpleNamespace(val=has and SimpleNamespace(fingerprint=has))
+    assert has_other_validation_data(plan, RunRecord(tuple(launches))) is is_other

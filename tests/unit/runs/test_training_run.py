@@ -72,3 +72,13 @@ def test_a_checkpoint_of_an_older_version_has_not_waited_yet() -> None:
     run.restore({"num_closed_epochs": 9, "best_box_ap": 0.25}, best_by="box")
     assert not run.is_out_of_patience
     assert run.best.chosen == {"raw": 0.25}
+
+
+def test_with_other_validation_data_the_next_evaluation_is_the_best_and_none_was_in_vain() -> None:
+    run = run_with("evaluation.patience=2")
+    saved = {"num_closed_epochs": 9, "num_evaluated_epochs_since_best": 1, "best_box_ap": 0.25}
+    run.restore(saved, best_by="box", keeps_best=False)
+    assert run.num_closed_epochs == 9
+    assert run.best.take_if_better({"box": {"AP": 0.1}}, "raw")
+    run.count_evaluation(found_best=False)
+    assert not run.is_out_of_patience
