@@ -1,7 +1,6 @@
 """``hrdet train --dry-run``."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,7 @@ def plan_run(
     from hrdet_cli.runs.anchor_advice import advise_anchors
     from hrdet_cli.runs.dataset.opening import DataNeeds, open_training_data
     from hrdet_cli.runs.planning import make_plan
+    from hrdet_cli.runs.resumed_plan import as_resumed
     from hrdet_cli.runs.run_folder import RunFolder
     from hrdet_cli.runs.run_time.estimate import time_at_rate, time_on_record
     from hrdet_cli.specs.loading import with_settings
@@ -48,9 +48,8 @@ def plan_run(
     data = open_training_data(loaded.spec.data, DataNeeds.of(loaded.spec.model.head))
     print_notices(data.notices)
     plan = make_plan(loaded, data, num_processes=count)
-    kept_warmup = None if resumed is None else RunFolder(resumed).kept_warmup_steps()
-    if kept_warmup is not None:
-        plan = replace(plan, warmup_steps=kept_warmup)
+    if resumed is not None:
+        plan = as_resumed(plan, RunFolder(resumed))
     anchors = advise_anchors(loaded.spec, data.train.annotations)
     if rate is None:
         found = None if anchors is None else anchors.found

@@ -216,11 +216,6 @@ class RunFolder:
         except (OSError, ValueError, RecursionError):
             return None
 
-    def kept_warmup_steps(self) -> int | None:
-        """Steps of the warm-up that the run has and will keep; None where it has saved nothing yet."""
-        record = self.read_record() if self.checkpoints_newest_first() else None
-        return None if record is None else record.warmup_steps()
-
     def write_record(self, record: RunRecord) -> None:
         """Write ``run.json``.
 

@@ -121,6 +121,11 @@ class RunRecord:
         found = self.launches[-1].get("plan", {}).get("warmup_steps") if self.launches else None
         return found if type(found) is int else None
 
+    def told_notes(self) -> frozenset[str]:
+        """Keys of the notes that the last launch told."""
+        notes = self.launches[-1].get("plan", {}).get("notes", ()) if self.launches else ()
+        return frozenset(str(note.get("key")) for note in notes if isinstance(note, dict))
+
     def class_names(self) -> tuple[str, ...] | None:
         """Of the data that the run began with; None where nobody says."""
         found = self.launches[0].get("plan", {}).get("class_names") if self.launches else None

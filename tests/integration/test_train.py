@@ -345,7 +345,7 @@ def test_a_dry_run_prints_plan_and_spec_as_json_and_trains_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_of_a_run_that_goes_on_shows_the_warm_up_that_it_keeps(
+def test_a_dry_run_of_a_run_that_goes_on_shows_what_it_keeps(
     finished_run: FinishedRun, hrdet: Hrdet, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path)
@@ -355,8 +355,14 @@ def test_a_dry_run_of_a_run_that_goes_on_shows_the_warm_up_that_it_keeps(
     folder.record_file.write_text(json.dumps(record))
     folder.spec_file.write_text(RunFolder(finished_run.folder).read_spec())
     resumption = ["train", "--resume", tmp_path, "--dry-run"]
-    assert json.loads(hrdet(*resumption, "--json").stdout)["plan"]["warmup_steps"] == 3, "nothing was saved"
+
+    def planned() -> dict[str, Any]:
+        plan: dict[str, Any] = json.loads(hrdet(*resumption, "--json").stdout)["plan"]
+        return {"warmup": plan["warmup_steps"], "weights": plan["weights"], "notes": bool(plan["notes"])}
+
+    assert planned() == {"warmup": 3, "weights": None, "notes": True}, "nothing was saved"
     folder.last_checkpoint.touch()
+    assert planned() == {"warmup": 2, "weights": str(folder.last_checkpoint), "notes": False}
     assert "2 steps, as many as the run began with" in hrdet(*resumption).stdout
 
 

@@ -14,8 +14,9 @@ def print_conversion(report: ConversionReport, console: Console) -> None:
         num_objects = report.num_objects[name]
         counts = f"{counted(num_pictures, 'picture')}, {counted(num_objects, 'object')}"
         print_line(console, Text.assemble((f"{name}: ", "bold"), counts))
+    width = max((len(f"{count:,}") for count in report.losses.values()), default=0)
     for what, count in report.losses.items():
-        print_line(console, Text.assemble(("lost: ", "yellow"), f"{count:,} {what}"))
+        print_line(console, Text.assemble(("lost:  ", "yellow"), f"{count:>{width},}  {what}"))
     if not report.losses:
         print_line(console, Text("nothing lost"))
     print_line(console, Text(f"wrote {shown_path(report.out)}; train on it with: {command(*report.use)}"))

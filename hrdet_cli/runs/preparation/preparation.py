@@ -85,7 +85,8 @@ def prepare_run(
     loaded = yield from _with_found_batch_size(loaded, start, data, device)
     spec = loaded.spec
     plan = make_plan(loaded, data, num_processes=current_world().size)
-    yield from (Notice(note.text) for note in plan.notes)
+    told = start.record.told_notes() if start.has_checkpoint and start.record is not None else frozenset()
+    yield from (Notice(note.text) for note in plan.notes if note.key not in told)
     initial = yield from _build_detector(spec, plan, device, has_checkpoint=start.has_checkpoint)
     detector = initial.detector
     check_group(spec, plan, detector, device, launch.hosts)
