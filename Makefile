@@ -91,6 +91,7 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.step_time
 	$(BIN)/python -m tests.benchmarks.family_step
 	$(BIN)/python -m tests.benchmarks.feature_layout
+	$(BIN)/python -m tests.benchmarks.precision_step
 	$(BIN)/python -m tests.benchmarks.step_memory
 	$(BIN)/python -m tests.benchmarks.valid_statistics
 	$(BIN)/python -m tests.benchmarks.checkpoint_cost

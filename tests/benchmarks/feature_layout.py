@@ -1,10 +1,10 @@
 """Training steps on a CPU whose features lie channels-last or not, in turn: processor time of each.
 
-``Detector.normalise`` decides by the width of the convolutions; this shows what the other decision costs.
+``Detector`` decides by the processor and the width of the convolutions; this shows what the other decision
+costs.
 """
 
 import argparse
-from statistics import median
 
 import torch
 
@@ -13,7 +13,7 @@ from hrdet_cli.specs.loading import load_spec
 
 from .family_step import TRAINS_ALL
 from .reporting import show_table
-from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, draw_batch, timed_step
+from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, compare_in_turn, draw_batch, timed_step
 
 PRESETS = ("demo", "hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn")
 
@@ -28,19 +28,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     show_table(
         f"Training step, 1 picture of {WIDTH}x{HEIGHT}, float32, {arguments.threads} threads, CPU seconds, "
-        f"medians of {arguments.steps} steps",
-        ["preset", "channels-last", "NCHW", "ratio"],
-        [measure(preset, steps=arguments.steps) for preset in arguments.presets],
+        f"medians of {arguments.steps} steps; {torch.backends.cpu.get_cpu_capability()}",
+        ["preset", "NCHW", "channels-last", "ratio"],
+        [
+            compare_in_turn(
+                preset,
+                build_step(preset, is_nchw=True),
+                build_step(preset, is_nchw=False),
+                rounds=arguments.steps,
+            )
+            for preset in arguments.presets
+        ],
     )
-
-
-def measure(preset: str, *, steps: int) -> list[str]:
-    """A row: both medians, and the median ratio."""
-    last, nchw = (build_step(preset, is_nchw=is_nchw) for is_nchw in (False, True))
-    last(), nchw()  # warm up
-    pairs = [(last().cpu_seconds, nchw().cpu_seconds) for _ in range(steps)]
-    medians = (median(column) for column in zip(*pairs, strict=True))
-    return [preset, *(f"{value:.2f}" for value in medians), f"{median(b / a for a, b in pairs):.2f}"]
 
 
 def build_step(preset: str, *, is_nchw: bool) -> Step:

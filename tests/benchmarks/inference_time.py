@@ -6,7 +6,6 @@ R-CNN with the same weights.  mmdetection's is in ``mmdetection_step.py``.
 
 import argparse
 from collections.abc import Callable
-from statistics import median
 
 import torch
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
@@ -20,7 +19,7 @@ from hrdet_cli.specs.loading import load_spec
 from tests.parity.filled_detector import build_filled, make_batch
 
 from .reporting import show_table
-from .step_time import duration_of
+from .step_time import compare_in_turn
 
 Detect = Callable[[], object]
 NUM_CLASSES = 90
@@ -48,16 +47,8 @@ def main() -> None:
         f"Detection in a picture of {side}x{side}, float32, {arguments.threads} threads, CPU seconds, "
         f"medians of {arguments.rounds}",
         ["", "hrdet", "other", "ratio"],
-        [measure(*pair, rounds=arguments.rounds) for pair in pairs],
+        [compare_in_turn(*pair, rounds=arguments.rounds) for pair in pairs],
     )
-
-
-def measure(name: str, ours: Detect, theirs: Detect, *, rounds: int) -> list[str]:
-    """A row of medians and the median ratio."""
-    ours(), theirs()  # warm up
-    spent = [(duration_of(ours).cpu_seconds, duration_of(theirs).cpu_seconds) for _ in range(rounds)]
-    own, other = (median(column) for column in zip(*spent, strict=True))
-    return [name, f"{own:.2f}", f"{other:.2f}", f"{median(a / b for a, b in spent):.2f}"]
 
 
 def detection_with(detector: Detector, images: ImageBatch) -> Detect:

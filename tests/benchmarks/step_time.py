@@ -131,6 +131,16 @@ def duration_of(call: Callable[[], object]) -> Duration:
     return Duration(time.perf_counter() - started, time.process_time() - started_cpu)
 
 
+def compare_in_turn(
+    name: str, ours: Callable[[], object], other: Callable[[], object], *, rounds: int
+) -> list[str]:
+    """A row of medians and the median ratio of the processor time of two that are called in turn."""
+    ours(), other()  # warm up
+    pairs = [(duration_of(ours).cpu_seconds, duration_of(other).cpu_seconds) for _ in range(rounds)]
+    medians = (median(column) for column in zip(*pairs, strict=True))
+    return [name, *(f"{value:.2f}" for value in medians), f"{median(a / b for a, b in pairs):.2f}"]
+
+
 def compare(what: str, pairs: Sequence[tuple[float, float]]) -> list[str]:
     """A row of medians and the median ratio."""
     ours, theirs = (median(column) for column in zip(*pairs, strict=True))

@@ -5,7 +5,6 @@ With ``--layers`` single convolutions with their gradients; torch's of NCHW feat
 
 import argparse
 from collections.abc import Callable
-from statistics import median
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ from tests.parity.filled_detector import make_batch
 
 from .recomputation import build_step
 from .reporting import show_table
-from .step_time import NUM_CLASSES, duration_of
+from .step_time import NUM_CLASSES, compare_in_turn
 
 PRESETS = ("hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn", "mmdet3-fcos-r50-caffe-fpn")
 NO_LAYER = 1 << 30
@@ -77,7 +76,7 @@ def measure(name: str, call: Callable[[], object], *, rounds: int) -> list[str]:
             patch.setattr(winograd, "_MIN_CHANNELS_IN", NO_LAYER)
             call()
 
-    return compare(name, call, with_torchs, rounds=rounds)
+    return compare_in_turn(name, call, with_torchs, rounds=rounds)
 
 
 def measure_layer(num_channels: int, side: int, *, rounds: int) -> list[str]:
@@ -94,15 +93,7 @@ def measure_layer(num_channels: int, side: int, *, rounds: int) -> list[str]:
     def torchs() -> None:
         torch.autograd.grad(F.conv2d(features, weight, padding=1), (features, weight), gradient)
 
-    return compare(f"{num_channels}, {side}", ours, torchs, rounds=rounds)
-
-
-def compare(name: str, ours: Callable[[], object], other: Callable[[], object], *, rounds: int) -> list[str]:
-    """A row of medians and the median ratio of two that are called in turn."""
-    ours(), other()  # warm up
-    pairs = [(duration_of(ours).cpu_seconds, duration_of(other).cpu_seconds) for _ in range(rounds)]
-    medians = (median(column) for column in zip(*pairs, strict=True))
-    return [name, *(f"{value:.2f}" for value in medians), f"{median(a / b for a, b in pairs):.2f}"]
+    return compare_in_turn(f"{num_channels}, {side}", ours, torchs, rounds=rounds)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from hrdet_cli.engine.structures import ClassRows, Detections, ImageBatch, Targe
 
 PixelOrder = Literal["rgb", "bgr"]
 _WIDE_CHANNELS = 256
-"""Of a convolution whose backward pass on a CPU takes a half longer, or more, over channels-last features."""
+"""Of a convolution whose backward pass takes a half longer, or more, over channels-last features, on a CPU
+without AVX-512. With it all of a step takes less time over those (``tests/benchmarks/feature_layout.py``)."""
 
 
 class Detector(nn.Module):
@@ -27,7 +28,7 @@ class Detector(nn.Module):
         head: See the constructor.
         hides_padding: See the constructor; can be changed, as the norms can.
         is_nchw_to_train_on_cpu: Whether the backbone's features do not lie channels-last then; by the
-            convolutions' widths.
+            processor and the convolutions' widths.
     """
 
     pixel_mean: Tensor
@@ -66,7 +67,9 @@ class Detector(nn.Module):
         self.head = head
         self.pixel_order = pixel_order
         self.hides_padding = hides_padding
-        self.is_nchw_to_train_on_cpu = any(_is_wide(module) for module in self.modules())
+        self.is_nchw_to_train_on_cpu = torch.backends.cpu.get_cpu_capability() != "AVX512" and any(
+            _is_wide(module) for module in self.modules()
+        )
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
 
@@ -132,8 +135,9 @@ class Detector(nn.Module):
 
         Returns:
             ``(N, 3, H, W)`` in the weights' dtype and the backbone's order of colours, in the memory layout
-            that the backbone's features take over: channels last, except for training wide convolutions on a
-            CPU. There what comes out of wide 3x3 convolutions of neck and head is channels-last again.
+            that the backbone's features take over: channels last, except where
+            ``is_nchw_to_train_on_cpu``. There what comes out of wide 3x3 convolutions of neck and head is
+            channels-last again.
         """
         canvas, sizes = images.canvas, images.sizes
         rows = torch.arange(canvas.height, device=sizes.device) < sizes[:, :1]

@@ -241,10 +241,14 @@ def test_a_backbone_trained_on_bgr_gets_the_same_values_in_that_order() -> None:
     assert torch.equal(pixels[:, 2], expected[:, 0])
 
 
-@pytest.mark.parametrize(("num_channels", "is_nchw"), [(255, False), (256, True)])
-def test_features_lie_channels_last_unless_a_cpu_has_to_go_back_through_wide_ones(
-    num_channels: int, is_nchw: bool
+@pytest.mark.parametrize(
+    ("capability", "num_channels", "is_nchw"),
+    [("AVX2", 255, False), ("AVX2", 256, True), ("AVX512", 256, False)],
+)
+def test_features_lie_channels_last_unless_a_cpu_without_avx512_has_to_go_back_through_wide_ones(
+    capability: str, num_channels: int, is_nchw: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     images = make_images(sizes=[[2, 3]], canvas=(4, 4))
     detector = Detector(
         backbone=nn.Conv2d(num_channels, num_channels, 3),

@@ -108,7 +108,7 @@ def make_ours() -> Detector:
         num_classes=NUM_CLASSES,
         pooling=RegionPooling(strides=(4, 8, 16, 32), cells=14, sampling_ratio=2, aligned=False),
     )
-    return Detector(
+    detector = Detector(
         backbone=backbone,
         neck=neck,
         head=TwoStageHead(
@@ -121,6 +121,8 @@ def make_ours() -> Detector:
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )
+    detector.is_nchw_to_train_on_cpu = True  # as in_our_layout has it, on every processor
+    return detector
 
 
 @dataclass
