@@ -106,7 +106,7 @@ def _run() -> int:
     try:
         try:
             with shown_work():
-                app()
+                app(prog_name="hrdet")  # also as python -m hrdet_cli
         except SystemExit as ended:  # Typer's way to end, whatever the code
             if ended.code not in (None, 0):
                 return ended.code if isinstance(ended.code, int) else 1

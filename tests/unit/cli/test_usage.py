@@ -132,6 +132,13 @@ def test_an_option_of_other_code_is_answered_with_what_to_write(words: str, answ
     assert problem.startswith(f"hrdet {command} has no option {answer}")
 
 
+def test_a_module_that_is_run_calls_itself_by_the_command() -> None:
+    command = [sys.executable, "-m", "hrdet_cli", "train", "--xyz"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == "error: hrdet train has no option --xyz; see hrdet train --help\n"
+    assert done.returncode == 2
+
+
 def test_all_options_that_are_none_are_answered_at_once() -> None:
     problems = problems_of(
         "train", "--lr", "0.1", "--preset", "demo", "--seed", "3", "--set", "run.x=3", "--amp"
