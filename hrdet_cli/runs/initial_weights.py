@@ -13,7 +13,7 @@ from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.conventions.conventions import contradictions
 from hrdet_cli.runs.starting_weights import random_weights_advised
 from hrdet_cli.specs.model import ModelSpec
-from hrdet_cli.wording import counted, first_and_count
+from hrdet_cli.wording import command, counted, first_and_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ def load_initial_weights(
         description=f"{model.weights} ({place}{describe_weights(writer, contents)}: {counts})",
         notices=(
             *file.notices(),
+            *_average_notices(file),
             *contradictions(file, writer, contents, model),
             *_norm_notices(report),
             *_class_notices(file, report, class_names),
@@ -82,6 +83,14 @@ def _refuse_fresh_statistics(detector: Detector, report: LoadReport, *, source: 
             f"they begin with: {first_and_count(fresh)}. Set norm.kind=batch or sync (and "
             "norm.keep_statistics=false, model.backbone.frozen_stages=0), norms of neck and head to group or "
             "null, or give weights that have these norms"
+        )
+
+
+def _average_notices(file: WeightsFile) -> Iterator[str]:
+    if "ema_model" in (file.checkpoint or {}):
+        yield (
+            f"weights {file.source}: the raw weights in it are taken, not their average. To start from that: "
+            f"{command('hrdet', 'export', file.source)} --ema --to safetensors --out FILE, and give FILE"
         )
 
 

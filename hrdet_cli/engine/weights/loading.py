@@ -13,10 +13,13 @@ from hrdet_cli.errors import WeightsError
 from hrdet_cli.wording import counted, first_and_count
 
 _BATCH_COUNTER = ".num_batches_tracked"
-"""Old files and frozen norms lack it, and nothing depends on it."""
+"""Old files and frozen norms lack it, averages of checkpoints have fractions, and nothing depends on it."""
 _RUNNING_STATISTICS = (".running_mean", ".running_var")
-_KNOWN_SURPLUS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head.")
-"""What the classifiers of ImageNet have behind the backbone."""
+_CLASSIFIER_PARTS = (
+    *("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.", "head."),
+    *("neck.increase_layers.", "neck.downsample_layers.", "neck.final_layer."),
+)
+"""What classifiers of ImageNet have behind the backbone; the last three are mmpretrain's HRNets'."""
 _MOVES = ".conv_offset."
 _MASK_PARTS = ("mask_head.", "roi_head.mask_", "roi_heads.mask_")
 _CHECK = (
@@ -108,13 +111,21 @@ def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> L
     wanted = {key: value for key, value in state.items() if not only_backbone or key.startswith("backbone.")}
     if only_backbone and not any(_MOVES in key for key in tensors):
         wanted = {key: value for key, value in wanted.items() if _MOVES not in key}
-    unfit = {key for key in wanted if key in tensors and _unlike(tensors[key], wanted[key])}
+    unlike = {key for key in wanted if key in tensors and _unlike(tensors[key], wanted[key])}
+    counters = {key for key in unlike if key.endswith(_BATCH_COUNTER)}
+    unfit = unlike - counters
     remade = {key for key in unfit if _differs_by_classes(key, tensors, wanted, detector.class_rows)}
-    surplus = {key for key in tensors if key not in state and _is_known_surplus(key, state)}
+    contents = contents_of(tensors)
+    unknown = {key for key in tensors if key not in state}
+    surplus = counters | {
+        key
+        for key in unknown
+        if _is_unused(key, state) or _is_of_classifier(key, is_in_detector=contents.is_detector)
+    }
     return LoadReport(
-        matched=tuple(key for key in wanted if key in tensors and key not in unfit),
+        matched=tuple(key for key in wanted if key in tensors and key not in unlike),
         missing=tuple(key for key in wanted if key not in tensors and not key.endswith(_BATCH_COUNTER)),
-        left_over=tuple(key for key in tensors if key not in state and key not in surplus),
+        left_over=tuple(key for key in tensors if key in unknown - surplus),
         surplus=tuple(key for key in tensors if key in surplus),
         differing=tuple(
             ShapeDifference(key, _form(tensors[key]), _form(wanted[key]))
@@ -123,7 +134,7 @@ def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> L
         ),
         remade=tuple(key for key in wanted if key in remade),
         num_classes=_num_classes(tensors, detector.class_rows),
-        weights=contents_of(tensors),
+        weights=contents,
         model=contents_of(state),
     )
 
@@ -235,10 +246,16 @@ def _differs_by_classes(
     )
 
 
-def _is_known_surplus(key: str, state: Mapping[str, Tensor]) -> bool:
-    if key.endswith(_RUNNING_STATISTICS) and f"{key.rpartition('.')[0]}.weight" in state:
-        return True
-    return key.endswith(_BATCH_COUNTER) or key.removeprefix("backbone.").startswith(_KNOWN_SURPLUS)
+def _is_unused(key: str, state: Mapping[str, Tensor]) -> bool:
+    """Whether it is a counter, or a statistic of a norm that keeps none."""
+    is_statistic = key.endswith(_RUNNING_STATISTICS) and f"{key.rpartition('.')[0]}.weight" in state
+    return is_statistic or key.endswith(_BATCH_COUNTER)
+
+
+def _is_of_classifier(key: str, *, is_in_detector: bool) -> bool:
+    """Whether it lies behind a backbone; what has such a name beside a detector's is of its head."""
+    name = key.removeprefix("backbone.")
+    return name.startswith(_CLASSIFIER_PARTS) and not (is_in_detector and name == key)
 
 
 def _form(tensor: Tensor) -> str:

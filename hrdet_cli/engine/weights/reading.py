@@ -108,6 +108,10 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     try:
         with doing(f"reading {path.name}"):
             document = _read_document(path, source)
+    except WeightsError as error:
+        if path == Path(source):
+            raise
+        raise WeightsError(f"{error} The file is {path}: remove it, and it is fetched again.") from error
     except OSError as error:
         raise WeightsError(
             f"weights {source} cannot be read: {error.strerror}. Give a readable file."

@@ -7,10 +7,13 @@ from pathlib import PurePath
 
 from torch import Tensor
 
+from hrdet_cli.engine.weights.names import TIMM, TORCHVISION
 from hrdet_cli.engine.weights.naming.caffe2 import CAFFE2
 from hrdet_cli.engine.weights.naming.contents import Contents
+from hrdet_cli.engine.weights.naming.detectron2 import DETECTRON2
 from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.writer import Writer
+from hrdet_cli.engine.weights.published.table import published_as
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.runs.conventions.presets import contents_of_model, conventions_of, likely_preset
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
@@ -28,9 +31,11 @@ _SEEING = (
     *("distances", "centreness_from", "score_rule"),
 )
 """Names of keys that decide where boxes lie and what is seen of them; losses and sampling do not count."""
+_OF_PIXELS = ("style", "pixel_order", "pixel_std")
+"""What detectron2's presets have of pixels, and its files no longer say."""
 _FINDING = (
     *_SEEING,
-    "pixel_order",
+    *("style", "pixel_order", "pixel_mean", "pixel_std"),
     "anchor_scale",
     "anchor_aspect_ratios",
     "anchor_step",
@@ -66,8 +71,9 @@ def stated_conventions(file: WeightsFile, writer: Writer) -> Conventions:
         if (of_pixels := _conventions_of_pixels(file.tensors)) is not None:
             return of_pixels
         is_caffe = any(word in PurePath(file.source).name.lower() for word in _CAFFE_NAMES)
-        is_caffe = is_caffe or writer == CAFFE2
-        return Conventions("caffe", "bgr") if is_caffe else Conventions()
+        if is_caffe or writer == CAFFE2:
+            return Conventions("caffe", "bgr")
+        return Conventions("pytorch", "rgb") if _is_of_torchvision(file.source) else Conventions()
     style = re.search(r"""style=['"](caffe|pytorch)['"]""", text)
     to_rgb = re.search(r"to_rgb=(True|False)", text)  # of img_norm_cfg, and the end of bgr_to_rgb
     std = re.search(r"std=\[([-\d., \n]+)\]", text)
@@ -77,6 +83,13 @@ def stated_conventions(file: WeightsFile, writer: Writer) -> Conventions:
         pixel_std=std and _numbers(std[1]),
         head=_fcos_conventions(text) if "FCOSHead" in text else {},
     )
+
+
+def _is_of_torchvision(source: str) -> bool:
+    """Whether weights are torchvision's or timm's, by their name or the file's; their ResNets are alike."""
+    published = published_as(source)
+    is_published = published is not None and published.publisher == "torchvision"
+    return is_published or source.startswith((TORCHVISION, TIMM))
 
 
 def _fcos_conventions(text: str) -> dict[str, str]:
@@ -122,9 +135,10 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
         )
     differences = []
     if (theirs := conventions_of(writer, contents)) is not None:
+        is_silent = writer == DETECTRON2 and stated == Conventions()
+        names = (*_SEEING, *_OF_PIXELS) if is_silent else _SEEING
         differences = [
-            f"model.{key} {wanted}, not {found}"
-            for key, found, wanted in _unlike(model, theirs.model, _SEEING)
+            f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs.model, names)
         ]
     if differences:
         preset = preset_for(file, writer, contents)
@@ -136,7 +150,7 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
 
 def _unlike_stated(model: ModelSpec, stated: Conventions, file: WeightsFile) -> Iterator[str]:
     """What a file says about itself and a model has otherwise, in a few words each."""
-    style = model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
+    style = _style(model)
     if style is not None and stated.style not in (None, style):
         yield f"model.backbone.style {stated.style}, not {style}"
     says_colours = style is not None or file.config_text is not None or stated.pixel_std is not None
@@ -150,9 +164,14 @@ def _unlike_stated(model: ModelSpec, stated: Conventions, file: WeightsFile) -> 
             yield f"model.head.{key} {value}, not {values[key]}"
 
 
+def _style(model: ModelSpec) -> str | None:
+    """Which convolution of a ResNet's blocks has the stride; None of other backbones."""
+    return model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
+
+
 def unlike_mmdetection(spec: ExperimentSpec) -> Iterator[str]:
     """Values that decide what a detector finds and that mmdetection's configurations have otherwise."""
-    theirs = conventions_of(MMDETECTION, contents_of_model(spec.model))
+    theirs = conventions_of(MMDETECTION, contents_of_model(spec.model), style=_style(spec.model))
     for key, found, wanted in () if theirs is None else _unlike(spec, theirs, _FINDING):
         yield f"{key} {found} (there {wanted})"
 

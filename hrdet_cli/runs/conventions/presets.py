@@ -81,11 +81,23 @@ def likely_preset(writer: Writer, contents: Contents, *, style: str | None) -> s
     return next((name for name in found if name), None)
 
 
-def conventions_of(writer: Writer, contents: Contents) -> ExperimentSpec | None:
-    """A preset with the conventions of whoever wrote a detector, of the same head if there is one."""
+def conventions_of(writer: Writer, contents: Contents, *, style: str | None = None) -> ExperimentSpec | None:
+    """A preset with the conventions of whoever wrote a detector, of the same head if there is one.
+
+    Args:
+        writer: Who wrote it.
+        contents: What is in it.
+        style: That of a ResNet, where a preset of the same backbone and style is wanted before others.
+    """
+
+    def likeness(preset: _Described) -> tuple[bool, ...]:
+        is_same_head = _head(preset.contents) == _head(contents)
+        if style is None:
+            return (is_same_head,)
+        return is_same_head, preset.contents.backbone == contents.backbone, preset.style == style
+
     described = _presets_in(_FOLDER[writer]) if contents.is_detector and writer in _FOLDER else ()
-    same_head = (preset for preset in described if _head(preset.contents) == _head(contents))
-    preset = next(same_head, described[0] if described else None)
+    preset = max(described, key=likeness, default=None)  # the first of those that are most alike
     return None if preset is None else preset.spec
 
 

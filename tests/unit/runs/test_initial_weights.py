@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.norm.convert import convert_norm
+from hrdet_cli.engine.weights.checkpoint_format import CHECKPOINT_FORMAT
 from hrdet_cli.engine.weights.naming.mmdetection import to_mmdetection
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_detector, build_plain_detector
@@ -56,6 +57,17 @@ def test_a_backbone_is_described_by_what_it_is_and_what_was_left_over(tmp_path: 
         f"{model.weights} (HRNetV2-SMALL backbone: {len(backbone)} tensors, 1 left over)", ()
     )
     assert all(torch.equal(detector.state_dict()[key], tensor) for key, tensor in backbone.items())
+
+
+def test_that_a_checkpoint_s_average_is_not_taken_is_said_with_how_to_take_it(tmp_path: Path) -> None:
+    weights = shifted(build())
+    content = {"format": CHECKPOINT_FORMAT, "class_names": list(CLASSES), "model": weights}
+    model = with_weights(content | {"ema_model": weights}, tmp_path)
+    assert load_initial_weights(build(), model, class_names=CLASSES).notices == (
+        f"weights {model.weights}: the raw weights in it are taken, not their average. To start from that: "
+        f"hrdet export {model.weights} --ema --to safetensors --out FILE, and give FILE",
+    )
+    assert not load_initial_weights(build(), with_weights(content, tmp_path), class_names=CLASSES).notices
 
 
 def test_a_detector_for_other_classes_is_loaded_but_for_its_last_layers_and_that_is_said(

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from hrdet_cli.activity import doing, remark
 from hrdet_cli.engine.weights.fetching.cache import OFFLINE, CachedFile, is_offline, mirror_address
-from hrdet_cli.engine.weights.fetching.transfer import TransferError, fetch
+from hrdet_cli.engine.weights.fetching.transfer import TransferError, WritingError, fetch
 from hrdet_cli.errors import WeightsError
 
 _TIMEOUT_SECONDS = 20
@@ -41,7 +41,7 @@ def download(
         The file in the cache.
 
     Raises:
-        WeightsError: It could not be fetched, or what the cache has is another file.
+        WeightsError: It could not be fetched or written, or what the cache has is another file.
     """
     files = {address: CachedFile.of(address) for address in addresses}
     for file in files.values():
@@ -58,7 +58,9 @@ def download(
     for url, file in places:
         try:
             return _fetch_once(url, file, accepts, timeout_seconds)
-        except (TransferError, OSError) as error:
+        except (WritingError, OSError) as error:
+            raise WeightsError(_describe_cache(source, file, error)) from error
+        except TransferError as error:
             faults[url] = str(error) or type(error).__name__
             if len(faults) < len(places):
                 remark(f"{url}: could not be fetched ({faults[url]}); trying the next address")
@@ -88,6 +90,14 @@ def _describe(source: str, faults: dict[str, str], path: Path) -> str:
             *lines,
             f"Check the connection, or fetch the file by other means and give its path, or put it to {path}.",
         ]
+    )
+
+
+def _describe_cache(source: str, file: CachedFile, error: WritingError | OSError) -> str:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return (
+        f"{source}: the cache {file.path.parent} cannot be written to ({reason}). Make room there, set "
+        "TORCH_HOME to another folder, or fetch the file by other means and give its path."
     )
 
 

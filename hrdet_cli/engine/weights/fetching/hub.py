@@ -58,23 +58,33 @@ def fetch_hub_file(source: str) -> Path:
 
 
 def _find_file(source: str, repository: str, revision: str | None) -> str:
-    """Which file of a repository holds its weights; where the hub is not asked, one that the cache has."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    """Which file of a repository holds its weights; where the hub is not asked, of those in the cache."""
+    from huggingface_hub import HfApi, constants
 
     if constants.HF_HUB_OFFLINE:
-        cached = (
-            name
-            for name in _USUAL_FILES
-            if isinstance(try_to_load_from_cache(repository, name, revision=revision), str)
-        )
-        return next(cached, _USUAL_FILES[0])
-    files = HfApi().list_repo_files(repository, revision=revision)
+        files = _files_in_cache(repository, revision)
+        if not files:
+            return _USUAL_FILES[0]
+    else:
+        files = HfApi().list_repo_files(repository, revision=revision)
     names = sorted(name for name in files if name.endswith(_ENDINGS))
     usual = next((name for name in _USUAL_FILES if name in names), None)
     if usual is None and len(names) != 1:
         several = f"several files of weights; name one, such as {source}/{names[0]}" if names else ""
         raise WeightsError(f"{source}: holds {several or 'no file of weights'}")
     return usual or names[0]
+
+
+def _files_in_cache(repository: str, revision: str | None) -> list[str]:
+    """Names of the files of a repository that the hub's cache has."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return []
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def why_unreachable() -> str | None:

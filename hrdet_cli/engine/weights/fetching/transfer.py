@@ -25,6 +25,10 @@ class TransferError(Exception):
     """A file could not be had from an address; the text says why."""
 
 
+class WritingError(Exception):
+    """What came could not be written; the text says why."""
+
+
 def fetch(url: str, file: BinaryIO, *, what: str, timeout_seconds: float) -> None:
     """Write what is at an address into a file.
 
@@ -40,6 +44,7 @@ def fetch(url: str, file: BinaryIO, *, what: str, timeout_seconds: float) -> Non
 
     Raises:
         TransferError: It could not be had; what came of it is in the file.
+        WritingError: The disk is full, or takes nothing for another reason.
     """
     tag: str | None = None
     fault = ""
@@ -90,14 +95,21 @@ def _receive(answer: http.client.HTTPResponse, file: BinaryIO, num_had: int, adv
         file.truncate(0)
     file.seek(num_bytes)
     while chunk := answer.read(_CHUNK_BYTES):
-        file.write(chunk)
+        _write(file, chunk)
         num_bytes += len(chunk)
         advance(num_bytes, expected)
     return expected
 
 
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        raise WritingError(error.strerror or str(error)) from error
+
+
 def _size(file: BinaryIO) -> int:
-    file.flush()
     return os.fstat(file.fileno()).st_size
 
 

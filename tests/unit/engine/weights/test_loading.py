@@ -111,6 +111,24 @@ def test_batch_counters_may_be_missing_or_too_many() -> None:
     assert report.surplus == ("neck.num_batches_tracked",)
 
 
+def test_batch_counters_that_an_average_of_checkpoints_made_fractions_are_left_out() -> None:
+    detector, tensors = Detector(), trained(Detector())
+    tensors["backbone.1.num_batches_tracked"] = torch.tensor(7.5)
+    report = load_weights(detector, tensors, strict=True, source="w.pth")
+    assert report.surplus == ("backbone.1.num_batches_tracked",)
+    assert detector.state_dict()["backbone.1.num_batches_tracked"] == 0
+
+
+@pytest.mark.parametrize("part", ["fc", "head.cls_subnet.8", "neck.increase_layers.0.0.conv1"])
+def test_only_a_backbone_s_weights_may_have_a_classifier_s_layers(part: str) -> None:
+    tensors = trained(Detector())
+    classifier = {f"{part}.weight": torch.ones(2)}
+    backbone = {key: value for key, value in tensors.items() if key.startswith("backbone.")}
+    assert compare_weights(Detector(), backbone | classifier).surplus == (f"{part}.weight",)
+    of_detector = tensors | {"rpn.objectness.weight": torch.ones(1)} | classifier
+    assert compare_weights(Detector(), of_detector).left_over == ("rpn.objectness.weight", f"{part}.weight")
+
+
 def test_statistics_of_batches_are_no_misfit_for_norms_that_keep_none() -> None:
     detector, tensors = Detector(), trained(Detector())
     detector.set_submodule("backbone.1", nn.GroupNorm(2, 4))

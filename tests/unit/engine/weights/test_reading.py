@@ -386,9 +386,11 @@ def test_a_file_that_cannot_be_read_stays_in_the_cache(
     if fails == "too large":
         monkeypatch.setattr(torch_files, "_allocate", no_memory)
     told = {"refused": "hold objects other than", "too large": "cannot be read: there is not enough memory"}
-    with pytest.raises(WeightsError, match=rf"^weights {source} {told[fails]}"):
+    with pytest.raises(WeightsError, match=rf"^weights {source} {told[fails]}") as caught:
         read_weights(source)
     assert path.exists()
+    is_named = str(caught.value).endswith(f" The file is {path}: remove it, and it is fetched again.")
+    assert is_named == (fails == "refused")
 
 
 def no_memory(*_arguments: object, **_keywords: object) -> Tensor:

@@ -77,6 +77,11 @@ def test_values_that_mmdetection_has_otherwise_are_listed() -> None:
         "norm.epsilon 0.0 (there 1e-05)",
     ]
     assert list(unlike_mmdetection(load_spec(preset="mmdet3-r50-fpn").spec)) == []
+    assert list(unlike_mmdetection(load_spec(preset="mmdet3-fcos-r50-caffe-fpn").spec)) == []
+    other_pixels = load_spec(preset="mmdet3-hrnet-w18", settings=["model.pixel_std=[1, 1, 1]"]).spec
+    assert list(unlike_mmdetection(other_pixels)) == [
+        "model.pixel_std [1.0, 1.0, 1.0] (there [58.395, 57.12, 57.375])"
+    ]
 
 
 @pytest.mark.parametrize("config", [CAFFE_2, CAFFE_3], ids=["mmdetection 2", "mmdetection 3"])
@@ -175,6 +180,26 @@ def test_detectron2_s_constants_tell_its_pixels(mean: list[float], std: list[flo
     )
     assert len(sentences) == bool(told)
     assert all(f"model.{word}" in sentences[0] or f"model.backbone.{word}" in sentences[0] for word in told)
+
+
+def test_detectron2_s_files_without_constants_are_told_the_pixels_of_its_presets() -> None:
+    model = load_spec(preset="mmdet3-r50-fpn").spec.model
+    assert list(contradictions(weights("model_final.pth"), DETECTRON2, faster(R50), model)) == [
+        "weights model_final.pth are of detectron2, which has model.backbone.style caffe, not pytorch, "
+        "model.pixel_order bgr, not rgb, model.pixel_std [1.0, 1.0, 1.0], not [58.395, 57.12, 57.375]: "
+        "results may be poor; preset detectron2-r50-fpn has its conventions"
+    ]
+    own = load_spec(preset="detectron2-r50-fpn").spec.model
+    assert not list(contradictions(weights("model_final.pth"), DETECTRON2, faster(R50), own))
+
+
+@pytest.mark.parametrize("source", ["torchvision:resnet50", "timm:resnet50", "w/resnet50-0676ba61.pth"])
+def test_torchvision_s_backbones_are_not_of_caffe_s_style(source: str) -> None:
+    model = load_spec(preset="mmdet3-r50-caffe-fpn").spec.model
+    assert list(contradictions(weights(source), IMAGENET, alone(R50), model)) == [
+        f"weights {source} were trained with model.backbone.style pytorch, not caffe, model.pixel_order rgb, "
+        "not bgr: results will be poor; preset r50-fpn-syncbn has their conventions"
+    ]
 
 
 def test_caffe2_s_backbones_are_of_caffe_s_style() -> None:

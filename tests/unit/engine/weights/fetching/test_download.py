@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import resource
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -247,6 +248,32 @@ def test_where_no_address_has_it_all_are_told_in_one_error(server: str, cache: P
         f"  {urls[1]}: what came is no weights file",
         f"Check the connection, or fetch the file by other means and give its path, or put it to {path}.",
     ]
+
+
+def test_a_cache_that_takes_no_file_is_told_and_no_other_address_is_tried(
+    server: str, requested: list[str], cache: Path
+) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("in the way")
+    urls = [f"{server}/{folder}/{NAME}" for folder in ("models", "here")]
+    with pytest.raises(WeightsError) as caught:
+        download(*urls)
+    assert str(caught.value) == (
+        f"{urls[0]}: the cache {cache} cannot be written to (File exists). Make room there, set "
+        "TORCH_HOME to another folder, or fetch the file by other means and give its path."
+    )
+    assert requested == []
+
+
+def test_a_disk_without_room_is_told_and_no_other_address_is_tried(server: str, requested: list[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) // 2, before[1]))
+    try:
+        with pytest.raises(WeightsError, match=r"checkpoints cannot be written to \(File too large\)\. Make"):
+            download(f"{server}/models/{NAME}", f"{server}/here/{NAME}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert requested == [f"/models/{NAME}"]
 
 
 def test_the_mirror_is_asked_first_for_the_name_in_the_cache(

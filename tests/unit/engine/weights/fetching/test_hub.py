@@ -71,6 +71,20 @@ def test_a_name_that_is_none_and_a_missing_package_are_told(monkeypatch: pytest.
         fetch_hub_file("hf:me/cells")
 
 
+def test_offline_the_only_file_that_the_cache_has_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HRDET_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository, commit = tmp_path / "models--me--cells", "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    file = repository / "snapshots" / commit / "detector.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    assert fetch_hub_file("hf:me/cells") == file
+
+
 def test_offline_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HRDET_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
