@@ -21,7 +21,10 @@ _WITHOUT_EFFECT = (
     "run",
 )
 """What of a spec no result depends on, but for the data, which are named by themselves."""
-_WITH_EFFECT = ("run.deterministic", "run.precision")
+_WITH_EFFECT = (
+    *("data.resize_filter", "data.resize_rounding", "data.tiles"),
+    *("run.deterministic", "run.precision"),
+)
 """What results depend on all the same."""
 
 
@@ -40,6 +43,8 @@ class Origin:
         changes: What the command line changed in the spec of the weights, by dotted key.
         precision: What was computed in; None before that is known.
         split: Part of a data set of several; None of a file.
+        spec: Name of the preset or spec that weights of other code were said to be of; None of weights that
+            have a spec of their own.
     """
 
     weights: str
@@ -52,6 +57,7 @@ class Origin:
     changes: Mapping[str, Any] = field(default_factory=dict)
     precision: str | None = None
     split: str | None = None
+    spec: str | None = None
 
     @property
     def title(self) -> str:
@@ -70,6 +76,7 @@ class Origin:
             "weights": self.weights,
             "step": self.step,
             "epoch": self.epoch,
+            "spec": self.spec,
             "annotations": str(self.annotations),
             "split": self.split,
             "annotations_sha256": self.fingerprint,
@@ -93,7 +100,13 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
         fingerprint=part.annotations.fingerprint,
         num_pictures=len(part.annotations),
         changes=changes_with_effect(trained),
+        spec=given_spec(trained),
     )
+
+
+def given_spec(trained: TrainedDetector) -> str | None:
+    """Name of the spec that weights of other code were said to be of; None of those that have their own."""
+    return trained.spec.name if trained.saved_spec is None else None
 
 
 def changes_with_effect(trained: TrainedDetector) -> dict[str, Any]:
@@ -103,4 +116,4 @@ def changes_with_effect(trained: TrainedDetector) -> dict[str, Any]:
 
 def results_depend_on(key: str) -> bool:
     """Whether a change of this key of a spec makes other results of the same weights on the same data."""
-    return key in _WITH_EFFECT or not is_within(key, _WITHOUT_EFFECT)
+    return is_within(key, _WITH_EFFECT) or not is_within(key, _WITHOUT_EFFECT)

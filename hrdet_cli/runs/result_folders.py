@@ -27,7 +27,8 @@ def evaluation_folder(trained: TrainedDetector, origin: Origin) -> Path:
 
     A run's results on its own validation data are in ``eval-best``; those on ``test.json`` in
     ``eval-best-on-test``, and with a changed spec in ``eval-best-changed``. Where such a folder holds the
-    results of another evaluation, a number follows. The same evaluation again takes the same folder.
+    results of another evaluation, for weights of other code also of one with another preset, a number
+    follows. The same evaluation again takes the same folder.
     """
     plain = results_folder(trained, "eval")
     saved = trained.saved_spec
@@ -55,5 +56,5 @@ def _is_for(origin: Origin, folder: Path) -> bool:
         return False
     held = document.get(MADE_FROM) if isinstance(document, dict) else None
     asked = json.loads(json.dumps(origin.to_json()))
-    same = ("annotations", "split", "images", "changes")
+    same = ("annotations", "split", "images", "changes", "spec")
     return isinstance(held, dict) and all(held.get(key) == asked[key] for key in same)

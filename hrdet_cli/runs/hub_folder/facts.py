@@ -4,10 +4,10 @@ import glob
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from hrdet_cli.runs.origin import MADE_FROM, changes_with_effect
+from hrdet_cli.runs.origin import MADE_FROM, changes_with_effect, given_spec
 from hrdet_cli.runs.result_folders import results_folder
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS, METRICS, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
@@ -55,10 +55,19 @@ def _metrics_of(trained: TrainedDetector, folder: RunFolder | None) -> dict[str,
         if (
             isinstance(made_from, dict)
             and made_from.get("step") == trained.step
+            and _is_of_same_detector(made_from, trained)
             and (made_from.get("changes") or {}) == changes
         ):
             return {**document, MADE_FROM: _as_published(made_from)}
     return None
+
+
+def _is_of_same_detector(made_from: Mapping[str, Any], trained: TrainedDetector) -> bool:
+    """Whether results of weights of other code are of their file with their preset; others have a step."""
+    spec = given_spec(trained)
+    weights = PurePath(str(made_from.get("weights"))).name
+    is_same_file = weights == PurePath(trained.source if trained.file is None else trained.file).name
+    return made_from.get("spec") == spec and (spec is None or is_same_file)
 
 
 def _places_of_metrics(trained: TrainedDetector, folder: RunFolder | None) -> Iterator[Path]:
@@ -67,13 +76,11 @@ def _places_of_metrics(trained: TrainedDetector, folder: RunFolder | None) -> It
     yield own / METRICS
     if trained.file is not None and trained.file.name == HUB_WEIGHTS:
         yield trained.file.with_name(METRICS)
-    if folder is None:
-        return
-    if trained.step is not None:
+    if folder is not None and trained.step is not None:
         is_average = trained.name.endswith("-ema")
         yield (folder.ema_evaluation if is_average else folder.evaluation) / METRICS
-    for ending in ("changed*", "on-*"):
-        yield from sorted(folder.path.glob(f"{glob.escape(own.name)}-{ending}/{METRICS}"))
+    for ending in ("changed*", "[0-9]*" if folder is None else "on-*"):
+        yield from sorted(own.parent.glob(f"{glob.escape(own.name)}-{ending}/{METRICS}"))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -87,4 +94,4 @@ def _read(file: Path) -> dict[str, Any]:
 def _as_published(made_from: Mapping[str, Any]) -> dict[str, Any]:
     """With names of files in place of paths; what was changed in the spec is so in the one beside it."""
     names = {key: Path(str(made_from[key])).name for key in ("annotations", "images") if made_from.get(key)}
-    return {**made_from, **names, "weights": HUB_WEIGHTS, "changes": {}}
+    return {**made_from, **names, "weights": HUB_WEIGHTS, "spec": None, "changes": {}}

@@ -22,6 +22,8 @@ from hrdet_cli.wording import counted
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
 """What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
+_OF_AVERAGE = "-ema"
+"""How names of averages end."""
 
 
 def require_keys(checkpoint: Path, state: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -77,12 +79,11 @@ def detector_of_checkpoint(
     spec = spec_of_checkpoint(state["spec"], source, layers) if layers else saved_spec
     weights = _weights_of(file, content, state, use_ema=bool(use_ema))
     class_names, ids = _classes_of(file, content, state, weights)
-    name = file.stem if not use_ema or file.stem.endswith("-ema") else f"{file.stem}-ema"
     is_average_missed = "ema_model" in state and use_ema is False
     return TrainedDetector(
         source=source,
         file=file,
-        name=name,
+        name=_name_of(file, use_ema=bool(use_ema), has_average="ema_model" in state),
         spec=spec,
         class_names=class_names,
         category_ids=ids,
@@ -97,6 +98,14 @@ def detector_of_checkpoint(
             *describe_left_out(spec, weights),
         ),
     )
+
+
+def _name_of(file: Path, *, use_ema: bool, has_average: bool) -> str:
+    """What results are called by, which tells those of an average from those of the raw weights beside it."""
+    is_named_so = file.stem.endswith(_OF_AVERAGE)
+    if use_ema:
+        return file.stem if is_named_so else f"{file.stem}{_OF_AVERAGE}"
+    return f"{file.stem}-raw" if is_named_so and has_average else file.stem
 
 
 def _weights_of(
@@ -144,7 +153,7 @@ def _whole_number(value: object) -> int | None:
 
 def _describe_average(source: str, file: Path) -> str:
     """That a checkpoint's raw weights are used, though there is an average."""
-    if file.stem.endswith("-ema"):
+    if file.stem.endswith(_OF_AVERAGE):
         return f"{file}: the raw weights in it are used, not the average that it was kept for (--ema)"
     if (folder := Path(source)).is_dir():
         average = RunFolder(folder).checkpoint_to_use(use_ema=True)

@@ -1,11 +1,12 @@
 """Where results go, and what they say of themselves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hrdet_cli.runs.origin import MADE_FROM, Origin
+from hrdet_cli.runs.origin import MADE_FROM, Origin, given_spec, results_depend_on
 from hrdet_cli.runs.result_folders import evaluation_folder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -46,6 +47,7 @@ def make_origin(trained: TrainedDetector, **changes: object) -> Origin:
         fingerprint="f",
         num_pictures=1,
         changes=changes,
+        spec=given_spec(trained),
     )
 
 
@@ -93,6 +95,24 @@ def test_weights_that_no_run_left_have_no_data_of_their_own(tmp_path: Path) -> N
         "eval-theirs-2",
         "eval-theirs",
     ]
+    with_another_preset = replace(one, spec=make_spec("name=other", val=Path("/data/one.json")))
+    assert folder_for(with_another_preset) == "eval-theirs-3"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("data.resize_filter", True),
+        ("data.tiles.side_pixels", True),
+        ("data.tiles", True),
+        ("data.num_workers", False),
+        ("model.head.roi_head.nms_iou", True),
+        ("run.precision", True),
+        ("run.device", False),
+    ],
+)
+def test_what_is_detected_depends_on_how_pictures_are_cut_and_resized(key: str, expected: bool) -> None:
+    assert results_depend_on(key) is expected
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"made_from": []}'])

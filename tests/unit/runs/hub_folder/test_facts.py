@@ -36,9 +36,21 @@ def best(tmp_path: Path) -> TrainedDetector:
 
 
 def write_metrics(
-    run: Path, folder: str, *, step: int = STEP, changes: Mapping[str, Any] | None = None
+    run: Path,
+    folder: str,
+    *,
+    step: int | None = STEP,
+    changes: Mapping[str, Any] | None = None,
+    spec: str | None = None,
 ) -> None:
-    made_from = {"step": step, "changes": changes or {}, "annotations": f"/home/me/{folder}.json"}
+    annotations = f"/home/me/{folder}.json"
+    made_from = {
+        "weights": "/home/me/theirs.pth",
+        "step": step,
+        "spec": spec,
+        "changes": changes or {},
+        "annotations": annotations,
+    }
     (run / folder).mkdir()
     (run / folder / "metrics.json").write_text(json.dumps({"made_from": made_from}))
 
@@ -73,3 +85,15 @@ def test_a_run_without_validation_data_has_results_on_others(best: TrainedDetect
     assert evaluated_on(best) == "eval-best-on-test"
     write_metrics(tmp_path, "evaluation")
     assert evaluated_on(best) == "evaluation", "its own data go first"
+
+
+def test_results_of_weights_of_other_code_are_those_with_the_same_preset(
+    best: TrainedDetector, tmp_path: Path
+) -> None:
+    file = tmp_path / "theirs.pth"
+    theirs = replace(best, file=file, name="theirs", is_of_run=False, saved_spec=None, step=None)
+    write_metrics(tmp_path, "eval-theirs", step=None, spec="hrnet-w18")
+    assert evaluated_on(theirs) is None
+    write_metrics(tmp_path, "eval-theirs-2", step=None, spec="demo")
+    assert evaluated_on(theirs) == "eval-theirs-2"
+    assert evaluated_on(replace(theirs, file=tmp_path / "others.pth")) is None

@@ -113,6 +113,8 @@ def test_averaged_weights_are_taken_when_asked_for_and_named_when_not(tmp_path: 
     from_best = read_trained_detector(str(tmp_path), use_ema=True)
     assert from_best.file == best
     assert results_folder(from_best, "eval") == tmp_path / "eval-best-ema"
+    raw = read_trained_detector(str(best))
+    assert results_folder(raw, "eval") == tmp_path / "eval-best-ema-raw", "not where the average's are"
     assert read_trained_detector(str(best)).notices == (
         f"{best}: the raw weights in it are used, not the average that it was kept for (--ema)",
     )
