@@ -29,6 +29,11 @@ def describe_detector(trained: TrainedDetector) -> dict[str, str]:
     }
 
 
+def describe_model(trained: TrainedDetector) -> dict[str, str]:
+    """The same as `describe_detector`, with ids of the classes in any case: those that results have."""
+    return {**describe_detector(trained), "category_ids": json.dumps(trained.ids_in_results)}
+
+
 def describe_training(trained: TrainedDetector) -> dict[str, str]:
     """The same as `describe_detector`, and how long the weights were trained, where somebody knows."""
     known = {"step": trained.step, "epoch": trained.epoch}
@@ -45,4 +50,5 @@ def _describe_masks(spec: ExperimentSpec) -> dict[str, str]:
     return {
         "masks": "probabilities of cells that divide the box evenly, row by row from its upper left corner",
         "mask_threshold": json.dumps(masks.spec.threshold),
+        "mask_paste": masks.spec.paste,
     }

@@ -14,14 +14,18 @@ from hrdet_cli.engine.export.weight_files import mmdetection_file, safetensors_f
 from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.errors import DataError, ExportError, SpecError
 from hrdet_cli.runs.conventions.conventions import unlike_mmdetection
-from hrdet_cli.runs.export.description import describe_detector, describe_training
+from hrdet_cli.runs.export.description import describe_model, describe_training
 from hrdet_cli.runs.export.target import Format
 from hrdet_cli.runs.hub_folder.facts import facts_of
 from hrdet_cli.runs.hub_folder.folder import write_hub_folder
 from hrdet_cli.runs.origin import changes_with_effect
 from hrdet_cli.runs.output_files import write_bytes
 from hrdet_cli.runs.progress import WorkProgress
-from hrdet_cli.runs.trained_detector.detector import TrainedDetector, build_trained_detector
+from hrdet_cli.runs.trained_detector.detector import (
+    UNKNOWN_IDS,
+    TrainedDetector,
+    build_trained_detector,
+)
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
 
@@ -94,7 +98,7 @@ def export_detector(
         from hrdet_cli.engine.export.onnx_model import build_onnx_model
 
         yield WorkProgress("translating to ONNX", takes="a minute or more")
-        content = build_onnx_model(detector.float(), describe_detector(trained)).SerializeToString()
+        content = build_onnx_model(detector.float(), describe_model(trained)).SerializeToString()
         yield WorkProgress("checking", 0, len(pictures))
         for agreement in compare_with_onnxruntime(content, detector, pictures):
             agreements.append(agreement)
@@ -112,7 +116,7 @@ def export_detector(
         notices.append(
             "mmdetection's own configurations have other values, so set these there: " + ", ".join(differing)
         )
-    notices += _outside_of_model(trained.spec) if to == "onnx" else ()
+    notices += _of_model(trained) if to == "onnx" else ()
     if agreements and not any(found.num_detections for found in agreements):
         notices.append(
             "nothing was found in the check pictures, so the check says little; give it a picture with "
@@ -150,8 +154,11 @@ def _refuse_inexpressible(to: Format, spec: ExperimentSpec) -> None:
         raise SpecError(["--to mmdetection: its group norms have other names; export with --to state-dict"])
 
 
-def _outside_of_model(spec: ExperimentSpec) -> Iterator[str]:
-    """What the spec has hrdet do around the detector, and a model is without."""
+def _of_model(trained: TrainedDetector) -> Iterator[str]:
+    """What the spec has hrdet do around the detector, and a model is without; and where its ids are from."""
+    spec = trained.spec
+    if trained.category_ids is None and spec.model.head.tells_classes:
+        yield UNKNOWN_IDS
     if (tiles := spec.data.tiles) is not None:
         yield (
             f"data.tiles is not in the model: cut pictures of more than {tiles.side_pixels} pixels into "

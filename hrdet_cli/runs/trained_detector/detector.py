@@ -19,6 +19,9 @@ from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 
+UNKNOWN_IDS = "nobody says the classes' category ids: they are counted from 1"
+"""What a user is told where a file has to have some."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedDetector:

@@ -9,7 +9,7 @@ import torch
 from hrdet_cli.engine.training.checkpoint import save_checkpoint
 from hrdet_cli.errors import OutputError
 from hrdet_cli.runs.output_files import refuse_unwritable_file
-from hrdet_cli.runs.trained_detector.detector import build_trained_detector
+from hrdet_cli.runs.trained_detector.detector import UNKNOWN_IDS, build_trained_detector
 from hrdet_cli.runs.trained_detector.reading import read_trained_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import format_spec
@@ -67,14 +67,14 @@ def convert_weights(
     detector = build_trained_detector(trained, torch.device("cpu"))
     notices = list(trained.notices)
     if trained.category_ids is None:
-        notices.append("nobody says the classes' category ids: they are counted from 1")
+        notices.append(UNKNOWN_IDS)
     state = detector.state_dict()
     save_checkpoint(
         out,
         {
             "spec": format_spec(_spec_of_checkpoint(trained.spec, out)),
             "class_names": list(trained.class_names),
-            "category_ids": list(trained.category_ids or range(1, len(trained.class_names) + 1)),
+            "category_ids": list(trained.ids_in_results),
             "model": dict(state),
         },
     )
