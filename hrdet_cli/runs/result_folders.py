@@ -57,4 +57,7 @@ def _is_for(origin: Origin, folder: Path) -> bool:
     held = document.get(MADE_FROM) if isinstance(document, dict) else None
     asked = json.loads(json.dumps(origin.to_json()))
     same = ("annotations", "split", "images", "changes", "spec")
-    return isinstance(held, dict) and all(held.get(key) == asked[key] for key in same)
+    if not isinstance(held, dict):
+        return False
+    held = {"spec": asked["spec"], **held}  # which older results do not say
+    return all(held.get(key) == asked[key] for key in same)

@@ -11,8 +11,8 @@ from hrdet_cli.wording import first_and_count
 
 EXPECTED_KEYS = ("state_dict", "model")
 """Where the libraries whose weights hrdet knows put the state dict; of both the first counts."""
-_MAIN_KEYS = (*EXPECTED_KEYS, "model_state_dict", "model_state", "net", "network")
-"""What training loops call the network's own state dict."""
+_MAIN_KEYS = (*EXPECTED_KEYS, "model_state_dict", "model_state", "net", "network", "blobs")
+"""What training loops call the network's own state dict; last Detectron, in whose names are no dots."""
 _MOST_DEPTH = 4
 
 

@@ -41,6 +41,12 @@ def test_a_model_zoo_s_file_gives_torch_s_tensors(protocol: int, tmp_path: Path)
         assert_close(weights.tensors[key], torch.from_numpy(np.ascontiguousarray(array)).view(array.shape))
 
 
+def test_detectron_keeps_its_arrays_beside_its_configuration(tmp_path: Path) -> None:
+    blobs = {"conv1_w": ARRAYS["a.matrix"], "res2_0_branch2a_w": ARRAYS["a.half"]}
+    weights = read_weights(str(write(tmp_path, {"blobs": blobs, "cfg": "MODEL: {}"}, protocol=2)))
+    assert weights.tensors.keys() == blobs.keys()
+
+
 def test_python_2_s_pickles_have_bytes_as_texts(tmp_path: Path) -> None:
     """As Detectron wrote them: short strings, and the bytes of the array as a string."""
     content = np.array([1, -2.5], dtype="<f4").tobytes()
