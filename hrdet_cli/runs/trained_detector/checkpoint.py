@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from hrdet_cli.engine.weights.names import is_weights_name
 from hrdet_cli.engine.weights.naming.classes import num_classes_of
 from hrdet_cli.engine.weights.plain_tensors import plain_tensors
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.run_folder import RunFolder
-from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector, name_of_results
 from hrdet_cli.runs.trained_detector.fit import describe_left_out
 from hrdet_cli.specs.after_training import OF_TRAININGS, layers_after_training
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -26,7 +27,7 @@ _OF_AVERAGE = "-ema"
 """How names of averages end."""
 
 
-def require_keys(checkpoint: Path, state: Mapping[str, Any], keys: Sequence[str]) -> None:
+def require_keys(checkpoint: Path | str, state: Mapping[str, Any], keys: Sequence[str]) -> None:
     """A checkpoint must hold certain entries.
 
     Raises:
@@ -51,7 +52,6 @@ def spec_of_checkpoint(text: str, source: str, layers: Sequence[Layer] = ()) -> 
 
 def detector_of_checkpoint(
     source: str,
-    file: Path,
     content: WeightsFile,
     state: Mapping[str, Any],
     *,
@@ -61,9 +61,8 @@ def detector_of_checkpoint(
     """The detector that a run trained.
 
     Args:
-        source: The run folder or file that was asked for.
-        file: The checkpoint.
-        content: What was read of it.
+        source: The run folder, file or name that was asked for.
+        content: What was read of the checkpoint.
         state: Its entries.
         layers: Changes to the spec.
         use_ema: As of `read_trained_detector`.
@@ -72,18 +71,20 @@ def detector_of_checkpoint(
         WeightsError: It lacks something, or contradicts itself.
         SpecError: A change is not valid.
     """
-    require_keys(file, state, _CHECKPOINT_KEYS)
+    require_keys(content.source, state, _CHECKPOINT_KEYS)
     if not isinstance(state["spec"], str):
-        raise WeightsError(f"{file}: its spec is no text; it was not written by hrdet")
+        raise WeightsError(f"{content.source}: its spec is no text; it was not written by hrdet")
     saved_spec = spec_of_checkpoint(state["spec"], source)
     spec = spec_of_checkpoint(state["spec"], source, layers) if layers else saved_spec
-    weights = _weights_of(file, content, state, use_ema=bool(use_ema))
-    class_names, ids = _classes_of(file, content, state, weights)
+    weights = _weights_of(content, state, use_ema=bool(use_ema))
+    class_names, ids = _classes_of(content, state, weights)
+    file = None if is_weights_name(content.source) else Path(content.source)
+    name = name_of_results(content.source, file)
     is_average_missed = "ema_model" in state and use_ema is False
     return TrainedDetector(
         source=source,
         file=file,
-        name=_name_of(file, use_ema=bool(use_ema), has_average="ema_model" in state),
+        name=_with_kind(name, use_ema=bool(use_ema), has_average="ema_model" in state),
         spec=spec,
         class_names=class_names,
         category_ids=ids,
@@ -94,35 +95,34 @@ def detector_of_checkpoint(
         step=_whole_number(state.get("step")),
         epoch=_whole_number(state.get("num_finished_epochs")),
         notices=(
-            *((_describe_average(source, file),) if is_average_missed else ()),
+            *((_describe_average(source, content.source, name),) if is_average_missed else ()),
             *describe_left_out(spec, weights),
         ),
     )
 
 
-def _name_of(file: Path, *, use_ema: bool, has_average: bool) -> str:
-    """What results are called by, which tells those of an average from those of the raw weights beside it."""
-    is_named_so = file.stem.endswith(_OF_AVERAGE)
+def _with_kind(name: str, *, use_ema: bool, has_average: bool) -> str:
+    """A name of results that tells those of an average from those of the raw weights beside it."""
+    is_named_so = name.endswith(_OF_AVERAGE)
     if use_ema:
-        return file.stem if is_named_so else f"{file.stem}{_OF_AVERAGE}"
-    return f"{file.stem}-raw" if is_named_so and has_average else file.stem
+        return name if is_named_so else f"{name}{_OF_AVERAGE}"
+    return f"{name}-raw" if is_named_so and has_average else name
 
 
-def _weights_of(
-    file: Path, content: WeightsFile, state: Mapping[str, Any], *, use_ema: bool
-) -> Mapping[str, Tensor]:
+def _weights_of(content: WeightsFile, state: Mapping[str, Any], *, use_ema: bool) -> Mapping[str, Tensor]:
     """The raw weights of a checkpoint, or their average."""
     if not use_ema:
         return content.tensors
     if "ema_model" not in state:
         raise WeightsError(
-            f"{file}: holds no averaged weights, which only runs with optimisation.ema have; leave --ema away"
+            f"{content.source}: holds no averaged weights, which only runs with optimisation.ema have; leave "
+            "--ema away"
         )
-    return plain_tensors(state["ema_model"], f"{file} (ema_model)")
+    return plain_tensors(state["ema_model"], f"{content.source} (ema_model)")
 
 
 def _classes_of(
-    file: Path, content: WeightsFile, state: Mapping[str, Any], weights: Mapping[str, Tensor]
+    content: WeightsFile, state: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
     """Names of the classes in the order of the labels, and their ids where the checkpoint says them."""
     names, ids = content.class_names or (), state["category_ids"]
@@ -131,7 +131,7 @@ def _classes_of(
         num_classes = len(names)
     if len(names) != num_classes or not (ids is None or _are_ids(ids, num_classes)):
         raise WeightsError(
-            f"{file}: its class_names or category_ids are not those of its "
+            f"{content.source}: its class_names or category_ids are not those of its "
             f"{counted(num_classes, 'class', 'classes')}; use another checkpoint of the run"
         )
     return names, None if ids is None else tuple(ids)
@@ -151,14 +151,14 @@ def _whole_number(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-def _describe_average(source: str, file: Path) -> str:
+def _describe_average(source: str, checkpoint: str, name: str) -> str:
     """That a checkpoint's raw weights are used, though there is an average."""
-    if file.stem.endswith(_OF_AVERAGE):
-        return f"{file}: the raw weights in it are used, not the average that it was kept for (--ema)"
+    if name.endswith(_OF_AVERAGE):
+        return f"{checkpoint}: the raw weights in it are used, not the average that it was kept for (--ema)"
     if (folder := Path(source)).is_dir():
         average = RunFolder(folder).checkpoint_to_use(use_ema=True)
-        return f"{file}: raw weights are used; --ema takes the average in {average}"
-    return f"{file}: raw weights are used; it holds their average too (--ema)"
+        return f"{checkpoint}: raw weights are used; --ema takes the average in {average}"
+    return f"{checkpoint}: raw weights are used; it holds their average too (--ema)"
 
 
 def _are_ids(value: object, number: int | None) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -61,6 +61,16 @@ class TrainedDetector:
     def ids_in_results(self) -> tuple[int, ...]:
         """Ids of the classes in COCO's formats; where nobody says what they are, counted from 1."""
         return self.category_ids or tuple(range(1, len(self.class_names) + 1))
+
+
+def name_of_results(source: str, file: Path | None) -> str:
+    """What the results of weights are called by: their file's name, or their own, without an ending.
+
+    Args:
+        source: The file or name that they were read from.
+        file: The file; None of weights that have a name or an address.
+    """
+    return file.stem if file is not None else PurePosixPath(source.rpartition(":")[2]).stem
 
 
 def build_trained_detector(trained: TrainedDetector, device: torch.device) -> Detector:

@@ -1,7 +1,7 @@
 """A trained detector in weights of other code, which do not say how it is built."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +16,7 @@ from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.errors import SpecError, WeightsError
 from hrdet_cli.runs.annotation_sources import find_parts
 from hrdet_cli.runs.conventions.conventions import contradictions, preset_for
-from hrdet_cli.runs.trained_detector.detector import TrainedDetector
+from hrdet_cli.runs.trained_detector.detector import TrainedDetector, name_of_results
 from hrdet_cli.runs.trained_detector.fit import describe_left_out
 from hrdet_cli.specs.after_training import layers_after_training
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -70,7 +70,7 @@ def detector_of_foreign_weights(
     return TrainedDetector(
         source=source,
         file=file,
-        name=file.stem if file is not None else PurePosixPath(source.rpartition(":")[2]).stem,
+        name=name_of_results(source, file),
         spec=spec,
         class_names=names,
         category_ids=ids,

@@ -48,9 +48,7 @@ def read_trained_detector(
     content = read_weights(found)
     if content.checkpoint is not None:
         _refuse_options_of_foreign_weights(source, preset=preset, spec_file=spec_file, classes=classes)
-        trained = detector_of_checkpoint(
-            source, Path(found), content, content.checkpoint, layers=layers, use_ema=use_ema
-        )
+        trained = detector_of_checkpoint(source, content, content.checkpoint, layers=layers, use_ema=use_ema)
     elif use_ema:
         raise SpecError([f"--ema: {source} is no checkpoint of hrdet, so it has no averaged weights"])
     else:

@@ -120,6 +120,21 @@ def test_averaged_weights_are_taken_when_asked_for_and_named_when_not(tmp_path: 
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "name"), [("hf:me/cells", "cells"), ("https://example.org/run/best-ema.pt", "best-ema-raw")]
+)
+def test_results_of_a_checkpoint_that_was_fetched_go_where_those_of_all_fetched_weights_do(
+    source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_checkpoint(tmp_path / "cached.pt", ema=make_weights(2, seed=5))
+    monkeypatch.setattr("hrdet_cli.engine.weights.reading.fetch_hub_file", lambda _: path)
+    monkeypatch.setattr("hrdet_cli.engine.weights.reading.download", lambda *_words, **_named: path)
+    fetched = read_trained_detector(source)
+    assert fetched.file is None
+    assert results_folder(fetched, "eval") == Path("runs") / f"eval-{name}"
+    assert fetched.notices[0].startswith(f"{source}: ")
+
+
 def test_averaged_weights_that_are_not_there_are_missed(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "last.pt")
     with pytest.raises(WeightsError, match=r"last\.pt: holds no averaged weights.*leave --ema away"):
