@@ -22,7 +22,8 @@ _WITHOUT_EFFECT = (
 )
 """What of a spec no result depends on, but for the data, which are named by themselves."""
 _WITH_EFFECT = (
-    *("data.resize_filter", "data.resize_rounding", "data.tiles"),
+    *("data.resize_filter", "data.resize_rounding"),
+    *(f"data.tiles.{name}" for name in ("side_pixels", "overlap_pixels", "with_whole_pictures")),
     *("run.deterministic", "run.precision"),
 )
 """What results depend on all the same."""
@@ -116,4 +117,4 @@ def changes_with_effect(trained: TrainedDetector) -> dict[str, Any]:
 
 def results_depend_on(key: str) -> bool:
     """Whether a change of this key of a spec makes other results of the same weights on the same data."""
-    return is_within(key, _WITH_EFFECT) or not is_within(key, _WITHOUT_EFFECT)
+    return key in _WITH_EFFECT or not is_within(key, _WITHOUT_EFFECT)

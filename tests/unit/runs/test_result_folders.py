@@ -104,7 +104,7 @@ def test_weights_that_no_run_left_have_no_data_of_their_own(tmp_path: Path) -> N
     [
         ("data.resize_filter", True),
         ("data.tiles.side_pixels", True),
-        ("data.tiles", True),
+        ("data.tiles.cache_megabytes", False),
         ("data.num_workers", False),
         ("model.head.roi_head.nms_iou", True),
         ("run.precision", True),
