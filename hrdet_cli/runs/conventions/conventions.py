@@ -37,11 +37,10 @@ _FINDING = (
     *_SEEING,
     *("style", "pixel_order", "pixel_mean", "pixel_std"),
     "anchor_scale",
-    "anchor_aspect_ratios",
-    "anchor_step",
-    "box_stds",
-    "pool_cells",
-    "class_agnostic_boxes",
+    *("anchor_aspect_ratios", "anchor_scales_per_octave", "anchor_step", "whole_anchor_sides"),
+    *("point_offset", "point_step"),
+    *("interpolation", "pooling", "coarse_from", "coarse_relu"),
+    *("box_means", "box_stds", "pool_cells", "class_agnostic_boxes", "paste", "average"),
     "epsilon",
 )
 """What a preset of mmdetection 3's shows of its configurations; widths show in the tensors."""

@@ -78,6 +78,11 @@ def test_values_that_mmdetection_has_otherwise_are_listed() -> None:
     ]
     assert list(unlike_mmdetection(load_spec(preset="mmdet3-r50-fpn").spec)) == []
     assert list(unlike_mmdetection(load_spec(preset="mmdet3-fcos-r50-caffe-fpn").spec)) == []
+    settings = ["model.neck.interpolation=nearest", "model.neck.pooling=max"]
+    assert list(unlike_mmdetection(load_spec(preset="mmdet3-hrnet-w18", settings=settings).spec)) == [
+        "model.neck.interpolation nearest (there bilinear)",
+        "model.neck.pooling max (there average)",
+    ]
     other_pixels = load_spec(preset="mmdet3-hrnet-w18", settings=["model.pixel_std=[1, 1, 1]"]).spec
     assert list(unlike_mmdetection(other_pixels)) == [
         "model.pixel_std [1.0, 1.0, 1.0] (there [58.395, 57.12, 57.375])"
