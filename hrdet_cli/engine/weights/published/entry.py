@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 BACKBONE = "backbone"
 _DATE = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_NO_DIGEST = rf"{_DATE}\d*|00\d+"
 _ANYBODY_S = ("pytorch_model.bin", "model.safetensors")
 """Names that every repository at the Hugging Face hub has."""
 
@@ -81,10 +82,11 @@ def file_name(address: str) -> str:
 
 
 def sha256_start(name: str) -> str | None:
-    """The start of a SHA-256 at the end of a file's name: ``resnet50-0676ba61.pth``. A date is none.
+    """The start of a SHA-256 at the end of a file's name: ``resnet50-0676ba61.pth``.
 
-    torch's hub checks it in this way (``torch.hub.load_state_dict_from_url``), and mmdetection's
+    A date is none, with a time behind it or without, nor is a number of steps that zeros fill up. torch's hub
+    checks it in this way (``torch.hub.load_state_dict_from_url``), and mmdetection's
     ``tools/model_converters/publish_model.py`` writes it so. None where there is none.
     """
     found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+\Z", name)
-    return found[1] if found and not re.fullmatch(_DATE, found[1]) else None
+    return found[1] if found and not re.fullmatch(_NO_DIGEST, found[1]) else None

@@ -176,6 +176,8 @@ def test_other_names_are_refused_with_those_that_are_near(name: str, message: st
         ("model-20200130.pth", None),
         ("model.pth", None),
         ("model-0676.pth", None),
+        ("run-20261130120000.pth", None),
+        ("model-00090000.pth", None),
     ],
 )
 def test_the_start_of_a_checksum_is_told_from_a_date(name: str, start: str | None) -> None:
