@@ -111,7 +111,9 @@ def _read_file(source: str, path: Path) -> WeightsFile:
     except WeightsError as error:
         if path == Path(source):
             raise
-        raise WeightsError(f"{error} The file is {path}: remove it, and it is fetched again.") from error
+        raise WeightsError(
+            f"{error}\nThe file is {path}, which is read again until it is removed."
+        ) from error
     except OSError as error:
         raise WeightsError(
             f"weights {source} cannot be read: {error.strerror}. Give a readable file."

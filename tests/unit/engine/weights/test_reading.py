@@ -389,7 +389,7 @@ def test_a_file_that_cannot_be_read_stays_in_the_cache(
     with pytest.raises(WeightsError, match=rf"^weights {source} {told[fails]}") as caught:
         read_weights(source)
     assert path.exists()
-    is_named = str(caught.value).endswith(f" The file is {path}: remove it, and it is fetched again.")
+    is_named = str(caught.value).endswith(f"\nThe file is {path}, which is read again until it is removed.")
     assert is_named == (fails == "refused")
 
 
