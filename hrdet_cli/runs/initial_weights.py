@@ -9,9 +9,10 @@ from hrdet_cli.engine.weights.loading import LoadReport, describe_misfits, load_
 from hrdet_cli.engine.weights.naming.recognition import describe_weights, recognise, to_ours
 from hrdet_cli.engine.weights.reading import WeightsFile, read_weights
 from hrdet_cli.engine.weights.state_dicts import EXPECTED_KEYS
-from hrdet_cli.errors import WeightsError
-from hrdet_cli.runs.conventions.conventions import contradictions
+from hrdet_cli.errors import SpecError, WeightsError
+from hrdet_cli.runs.conventions.conventions import contradictions, unlike_its_run
 from hrdet_cli.runs.starting_weights import random_weights_advised
+from hrdet_cli.runs.trained_detector.checkpoint import spec_of_checkpoint
 from hrdet_cli.specs.model import ModelSpec
 from hrdet_cli.wording import command, counted, first_and_count
 
@@ -61,6 +62,7 @@ def load_initial_weights(
             *file.notices(),
             *_average_notices(file),
             *contradictions(file, writer, contents, model),
+            *_run_notices(file, model),
             *_norm_notices(report),
             *_class_notices(file, report, class_names),
             *(f"model.strict_weights=false: {misfit}" for misfit in describe_misfits(report)),
@@ -84,6 +86,17 @@ def _refuse_fresh_statistics(detector: Detector, report: LoadReport, *, source: 
             "norm.keep_statistics=false, model.backbone.frozen_stages=0), norms of neck and head to group or "
             "null, or give weights that have these norms"
         )
+
+
+def _run_notices(file: WeightsFile, model: ModelSpec) -> Iterator[str]:
+    text = (file.checkpoint or {}).get("spec")
+    if not isinstance(text, str):
+        return
+    try:
+        theirs = spec_of_checkpoint(text, file.source).model
+    except SpecError:  # of a later hrdet, say; its tensors fit all the same
+        return
+    yield from unlike_its_run(file, theirs, model)
 
 
 def _average_notices(file: WeightsFile) -> Iterator[str]:

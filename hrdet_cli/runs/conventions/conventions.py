@@ -32,7 +32,7 @@ _SEEING = (
 )
 """Names of keys that decide where boxes lie and what is seen of them; losses and sampling do not count."""
 _OF_PIXELS = ("style", "pixel_order", "pixel_std")
-"""What detectron2's presets have of pixels, and its files no longer say."""
+"""Names of keys that decide which pixels a network sees; detectron2's files no longer say them."""
 _FINDING = (
     *_SEEING,
     *("style", "pixel_order", "pixel_mean", "pixel_std"),
@@ -145,6 +145,22 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
             f"weights {file.source} are of {writer.name}, which has {', '.join(differences)}: results "
             f"may be poor{f'; preset {preset} has its conventions' if preset else ''}"
         )
+
+
+def unlike_its_run(file: WeightsFile, theirs: ModelSpec, model: ModelSpec) -> Iterator[str]:
+    """What the run that left a checkpoint had and a model has otherwise, in one sentence if anything.
+
+    Args:
+        file: The checkpoint.
+        theirs: The model of its spec.
+        model: What it is loaded into.
+    """
+    names = (*_SEEING, *_OF_PIXELS, "pixel_mean")
+    differences = [
+        f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs, names)
+    ]
+    if differences:
+        yield f"weights {file.source} were trained with {', '.join(differences)}: results may be poor"
 
 
 def _unlike_stated(model: ModelSpec, stated: Conventions, file: WeightsFile) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_detector, build_plain_detector
 from hrdet_cli.runs.initial_weights import InitialWeights, load_initial_weights
 from hrdet_cli.specs.heads.two_stage import FasterRcnnSpec
-from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.specs.loading import format_spec, load_spec
 from hrdet_cli.specs.model import ModelSpec
 from tests.tiny_network import tiny_network
 
@@ -68,6 +68,22 @@ def test_that_a_checkpoint_s_average_is_not_taken_is_said_with_how_to_take_it(tm
         f"hrdet export {model.weights} --ema --to safetensors --out FILE, and give FILE",
     )
     assert not load_initial_weights(build(), with_weights(content, tmp_path), class_names=CLASSES).notices
+
+
+def test_what_a_checkpoint_s_run_saw_otherwise_is_said(tmp_path: Path) -> None:
+    settings = ["model.pixel_order=bgr", "model.neck.channels=8", "model.head.roi_head.hidden_features=8"]
+    theirs = load_spec(preset="demo", settings=settings).spec
+    content = {"format": CHECKPOINT_FORMAT, "spec": format_spec(theirs), "model": shifted(build())}
+    model = with_weights(content, tmp_path)
+    assert load_initial_weights(build(), model, class_names=CLASSES).notices == (
+        f"weights {model.weights} were trained with model.head.roi_head.pool_sampling_ratio 1, not 0, "
+        "model.pixel_order bgr, not rgb: results may be poor",
+    )
+    assert not load_initial_weights(
+        build(), theirs.model.model_copy(update={"weights": model.weights}), class_names=CLASSES
+    ).notices
+    unreadable = with_weights(content | {"spec": "optimisation: of a later hrdet"}, tmp_path)
+    assert not load_initial_weights(build(), unreadable, class_names=CLASSES).notices
 
 
 def test_a_detector_for_other_classes_is_loaded_but_for_its_last_layers_and_that_is_said(
