@@ -6,6 +6,7 @@ from typing import Any
 from hrdet_cli.specs.mmdetection.pictures import AUGMENTATION, READING, TRAIN, VAL, keeps_ratio, scales_of
 from hrdet_cli.specs.mmdetection.rules import (
     UNSET,
+    Convert,
     Group,
     Known,
     NoCounterpartError,
@@ -67,6 +68,16 @@ def _json(value: Any, *, known: Known) -> str:
     if not path.endswith(".json"):
         raise NoCounterpartError(_ANNOTATIONS)
     return path
+
+
+def _pictures_of(loader: str) -> Convert:
+    """Where pictures are whose annotations hrdet reads; of others it would know no boxes."""
+
+    def convert(value: Any, *, known: Known) -> str:
+        _json(known.get(f"{loader}.dataset.ann_file") or "", known=known)
+        return _path(value, known=known)
+
+    return convert
 
 
 def _sets(files: Any, images: Any, maps: Any, *, known: Known) -> Any:
@@ -138,7 +149,7 @@ def _dataset(loader: str, part: str, *, seg: bool) -> Group:
         (
             Rule("type", None, _type, why=_ANNOTATIONS),
             Rule("ann_file", f"data.{part}.annotations", _json, sees=True),
-            Rule("data_prefix.img", f"data.{part}.images", _path, sees=True),
+            Rule("data_prefix.img", f"data.{part}.images", _pictures_of(loader), sees=True),
             *maps,
             *follows("data_prefix.seg", why="label maps are of training pictures"),
             *follows("test_mode", "backend_args", "file_client_args", "with_crowd", why=READING),

@@ -219,6 +219,12 @@ def test_what_hrdet_has_not_is_named_with_a_reason(tmp_path: Path) -> None:
             "no counterpart",
             None,
         ),
+        (
+            "val_dataloader = dict(dataset=dict(type='OpenImagesDataset', ann_file='validation.csv'))",
+            "val_dataloader.dataset.data_prefix.img",
+            "no counterpart",
+            None,
+        ),
         ("randomness = dict(seed=3)", "randomness.seed", "taken", "run.seed"),
         (
             "optim_wrapper = dict(accumulative_counts=4)",
