@@ -269,7 +269,7 @@ def test_a_key_becomes(change: str, key: str, status: str, target: str | None, t
         ("custom_hooks = [dict(type='EMAHook', momentum=0.001)]", "optimisation.ema.decay", 0.999),
         ("custom_hooks = [dict(type='EMAHook', priority=49)]", "optimisation.ema.decay", 0.9998),
         (
-            "param_scheduler = [dict(type='MultiStepLR', begin=2, end=12, milestones=[6, 9, 10])]",
+            "param_scheduler = [dict(type='MultiStepLR', begin=2, end=9, milestones=[6, 9])]",
             "optimisation.schedule.drop_epochs",
             [8, 11],
         ),
