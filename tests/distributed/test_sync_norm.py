@@ -8,7 +8,6 @@ the layer.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +39,8 @@ from tests.tiny_network import TINY_HRNET
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
+GROUPS = (4, 3, 2)
+"""How many processes are in a group."""
 CHANNELS = (3, 5)
 """Of two norms that are due together."""
 SIZES: tuple[tuple[tuple[int, int, int], ...], ...] = (
@@ -327,39 +328,54 @@ def compiled(rank: int) -> dict[str, Any]:
     return found
 
 
-def work(rank: int, size: int, folder: str) -> None:
-    """What each process does; everything that needs several of them is in here."""
+def results_in_group(rank: int, size: int) -> dict[str, Any]:
+    """What each process of a group does; everything that needs several of them is in here."""
+    results: dict[str, Any] = {name: train_two_steps(case, rank) for name, case in CASES.items()}
+    results["network"] = train_network(network_pictures(rank, size), across_processes=True)
+    results["half precision"] = half_precision(rank)
+    results["mixed level"] = mixed_level(rank)
+    results["known answers"] = known_answers(rank, size)
+    results["far from zero"] = SyncBatchNorm2d(3)(picture_of(rank, 0, 0).float() + 1e4).detach()
+    results["equal-count"] = equal_count(rank, all_equal=False)
+    results["equal-count, equal sizes"] = equal_count(rank, all_equal=True)
+    if rank == 0:  # would wait for the others for ever if it sent anything
+        SyncBatchNorm2d(3).eval()(picture_of(rank, 0, 0).float())
+        with torch.no_grad():
+            SyncBatchNorm2d(3, track_running_stats=False).eval()(picture_of(rank, 0, 0).float())
+    return results | (results_in_pair(rank) if size == 2 else {})
+
+
+def results_in_pair(rank: int) -> dict[str, Any]:
+    """What more processes would show no more of."""
+    recomputed = HRNet(narrow("small"), recompute="modules")
+    convert_norm(recomputed, kind="sync")
+    picture = ValidArea.on_canvas(Size(64, 64), torch.tensor([[40, 64]]))
+    return {
+        "recomputed network": train_network(
+            network_pictures(rank, 2), across_processes=True, recompute="norms"
+        ),
+        "recomputed messages": count_step(recomputed, None).messages,
+        "frozen level": frozen_level(rank),
+        "compiled": compiled(rank),
+        "steps": {
+            "hrnet w18": compare_steps(lambda: HRNet(narrow("w18"))),
+            "hrnet small, valid": compare_steps(lambda: HRNet(narrow("small")), picture),
+            "resnet 50": compare_steps(lambda: ResNet(depth=50, frozen_stages=0, group_width=1)),
+            "resnet 50, frozen": compare_steps(lambda: ResNet(depth=50, frozen_stages=1, group_width=1)),
+        },
+    }
+
+
+def work(rank: int, folder: str) -> None:
+    """What each process does, in one group after another; the last ranks are in the first groups alone.
+
+    What torch imports to recompute and to compile, it imports once for all groups.
+    """
     torch.set_num_threads(1)
-    with gloo_group(Path(folder, "store"), rank=rank, size=size):
-        results: dict[str, Any] = {name: train_two_steps(case, rank) for name, case in CASES.items()}
-        results["network"] = train_network(network_pictures(rank, size), across_processes=True)
-        results["half precision"] = half_precision(rank)
-        results["mixed level"] = mixed_level(rank)
-        results["known answers"] = known_answers(rank, size)
-        results["far from zero"] = SyncBatchNorm2d(3)(picture_of(rank, 0, 0).float() + 1e4).detach()
-        results["equal-count"] = equal_count(rank, all_equal=False)
-        results["equal-count, equal sizes"] = equal_count(rank, all_equal=True)
-        if rank == 0:  # would wait for the others for ever if it sent anything
-            SyncBatchNorm2d(3).eval()(picture_of(rank, 0, 0).float())
-            with torch.no_grad():
-                SyncBatchNorm2d(3, track_running_stats=False).eval()(picture_of(rank, 0, 0).float())
-        if size == 2:
-            results["recomputed network"] = train_network(
-                network_pictures(rank, size), across_processes=True, recompute="norms"
-            )
-            recomputed = HRNet(narrow("small"), recompute="modules")
-            convert_norm(recomputed, kind="sync")
-            results["recomputed messages"] = count_step(recomputed, None).messages
-            results["frozen level"] = frozen_level(rank)
-            results["compiled"] = compiled(rank)
-            picture = ValidArea.on_canvas(Size(64, 64), torch.tensor([[40, 64]]))
-            results["steps"] = {
-                "hrnet w18": compare_steps(lambda: HRNet(narrow("w18"))),
-                "hrnet small, valid": compare_steps(lambda: HRNet(narrow("small")), picture),
-                "resnet 50": compare_steps(lambda: ResNet(depth=50, frozen_stages=0, group_width=1)),
-                "resnet 50, frozen": compare_steps(lambda: ResNet(depth=50, frozen_stages=1, group_width=1)),
-            }
-        torch.save(results, Path(folder, f"{rank}.pt"))
+    for size in GROUPS:
+        if rank < size:
+            with gloo_group(Path(folder, f"store of {size}"), rank=rank, size=size):
+                torch.save(results_in_group(rank, size), Path(folder, f"{rank} of {size}.pt"))
 
 
 Outcomes = list[dict[str, Any]]
@@ -367,24 +383,23 @@ Outcomes = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def outcomes_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Outcomes]:
-    @cache
-    def run(size: int) -> Outcomes:
-        folder = tmp_path_factory.mktemp(f"of{size}")
-        run_processes(work, size, str(folder), size=size)
-        return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
+def outcomes_by_size(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcomes]:
+    folder = tmp_path_factory.mktemp("groups")
+    run_processes(work, str(folder), size=max(GROUPS))
+    return {
+        size: [torch.load(folder / f"{rank} of {size}.pt", weights_only=True) for rank in range(size)]
+        for size in GROUPS
+    }
 
-    return run
 
-
-@pytest.fixture(params=[2, 3, 4])
-def outcomes(request: pytest.FixtureRequest, outcomes_of: Callable[[int], Outcomes]) -> Outcomes:
-    return outcomes_of(request.param)
+@pytest.fixture(params=sorted(GROUPS))
+def outcomes(request: pytest.FixtureRequest, outcomes_by_size: dict[int, Outcomes]) -> Outcomes:
+    return outcomes_by_size[request.param]
 
 
 @pytest.fixture
-def pair(outcomes_of: Callable[[int], Outcomes]) -> Outcomes:
-    return outcomes_of(2)
+def pair(outcomes_by_size: dict[int, Outcomes]) -> Outcomes:
+    return outcomes_by_size[2]
 
 
 @pytest.mark.parametrize("name", CASES)
