@@ -11,7 +11,8 @@ from hrdet_cli.cli.noise import quieten_libraries
 gc.disable()  # what is imported here is no garbage, and forks that look through it would copy it
 quieten_libraries()  # which has to come before torch: hence imports below code, some for their effect alone
 
-import matplotlib.backends.backend_agg  # noqa: E402, F401
+import matplotlib.backends.backend_agg  # noqa: E402
+import matplotlib.figure  # noqa: E402, F401
 import pytest  # noqa: E402, F401
 import torch.distributed  # noqa: E402, F401
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.integration.conftest import run_hrdet
+
 BROKEN_EXIF = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\0\0\xff\xff\xff\x7f"
 """One entry, the orientation, whose 65535 values lie behind the end."""
 
@@ -45,11 +47,10 @@ def test_pillow_does_not_warn_of_its_own_source_files(tmp_path: Path) -> None:
         read_exif(tmp_path / "pictures" / "exif.jpg")
     with pytest.warns(Image.DecompressionBombWarning):
         Image.open(tmp_path / "pictures" / "large.png").close()
-    for workers in ("0", "1"):
-        command = ["check-data", str(file), str(tmp_path / "pictures"), "--workers", workers]
-        done = subprocess.run(
-            [sys.executable, "-m", "hrdet_cli", *command], capture_output=True, text=True, check=False
-        )
+    command = ["check-data", str(file), str(tmp_path / "pictures"), "--workers"]
+    program = [sys.executable, "-m", "hrdet_cli", *command, "0"]
+    of_program = subprocess.run(program, capture_output=True, text=True, check=False)
+    for done in (of_program, run_hrdet(*command, "1")):
         assert done.returncode == 3
         assert "is 64x48 but its annotations say 48x64" in done.stdout + done.stderr
         assert "PIL" not in done.stdout + done.stderr

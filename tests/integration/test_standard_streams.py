@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.forked import ForkedHrdet
-from tests.integration.conftest import tiny_options
+from tests.integration.conftest import ONE_EPOCH, tiny_options
 
 MAIN = """
 import faulthandler, sys
@@ -88,8 +88,13 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
 
 
 def run_of(folder: Path) -> list[str]:
-    few = ("data.demo={seed: 1, num_train_images: 4, num_val_images: 2}", "optimisation.num_epochs=1")
-    options = tiny_options(folder / "data", *few, "optimisation.schedule.drop_epochs=[]")
+    small = (
+        "data.demo={seed: 1, num_train_images: 4, num_val_images: 2}",
+        "augmentation.scales_pixels=[[64, 64]]",
+        "padding.canvas_pixels=[64, 64]",
+        "evaluation.scale_pixels=[64, 64]",
+    )
+    options = tiny_options(folder / "data", *small, *ONE_EPOCH)
     return ["train", *options, "--run-dir", str(folder / "run")]
 
 
