@@ -23,7 +23,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 # A process that a test starts and that aborts says where it was.
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
-NODES = "tests/distributed/test_node"
+TOGETHER = ("tests/distributed/test_node", "tests/unit/engine/export/")
+"""How paths of files begin that one process runs, one after another."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,13 +77,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
     """Keep the tests of a file together, because they share fixtures.
 
     So are all tests of nodes, which watch how fast several processes notice things: two of them at once would
-    find no processor free.
+    find no processor free. And all of exports, which would import torch's exporter in every process.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return NODES if file.startswith(NODES) else file
+            return next((start for start in TOGETHER if file.startswith(start)), file)
 
     return Scheduling(config, log)

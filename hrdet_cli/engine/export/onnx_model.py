@@ -14,6 +14,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,26 +55,34 @@ def build_onnx_model(detector: Detector, metadata: Mapping[str, str]) -> onnx.Mo
         axis: CANVAS_DIVISOR_PIXELS * torch.export.Dim(name, min=_FEWEST_CANVAS_STEPS, max=_MOST_CANVAS_STEPS)
         for axis, name in ((2, "rows"), (3, "columns"))
     }
-    image = torch.zeros(3, _TRACED_HEIGHT - 3, _TRACED_WIDTH - 5, dtype=torch.uint8)
-    any_side = torch.export.Dim.DYNAMIC
     is_deformable = any(isinstance(module, DeformableConv) for module in detector.modules())
     opset = _OPSET_OF_DEFORMABLE if is_deformable else _OPSET
-    padding = _translate(
-        PictureOnCanvas(), (image,), ["image"], ["pixels", "sizes"], ({1: any_side, 2: any_side},), opset
-    )
-    graph, on_canvas = DetectionGraph(detector), PictureOnCanvas()(image)
+    graph, on_canvas = DetectionGraph(detector), PictureOnCanvas()(_traced_image())
     with torch.no_grad():
         num_outputs = len(graph(*on_canvas))
     detection = _translate(
         graph, on_canvas, ["pixels", "sizes"], OUTPUTS[:num_outputs], (canvas_sides, None), opset
     )
-    padding = compose.add_prefix(padding, "padding/", rename_inputs=False, rename_outputs=False)
+    padding = compose.add_prefix(_padding(opset), "padding/", rename_inputs=False, rename_outputs=False)
     model = compose.merge_models(padding, detection, io_map=[("pixels", "pixels"), ("sizes", "sizes")])
     _tidy(model)
     model.producer_name, model.producer_version = "hrdet", __version__
     model.doc_string = "image: (3, height, width) uint8 RGB, already resized. See the metadata."
     onnx.helper.set_model_props(model, dict(metadata))
     return model
+
+
+def _traced_image() -> Tensor:
+    """A picture that the canvas is made for."""
+    return torch.zeros(3, _TRACED_HEIGHT - 3, _TRACED_WIDTH - 5, dtype=torch.uint8)
+
+
+@cache
+def _padding(opset: int) -> onnx.ModelProto:
+    """The graph that pads, which is that of all detectors; nobody changes it."""
+    sides = {1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+    inputs = (_traced_image(),)
+    return _translate(PictureOnCanvas(), inputs, ["image"], ["pixels", "sizes"], (sides,), opset)
 
 
 def _translate(
