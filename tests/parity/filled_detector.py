@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord, Sample
 from hrdet_cli.engine.data.collation import pad_pictures
@@ -32,25 +33,31 @@ from tests.parity.filling import (
 
 
 def build_filled(
-    model: str, shapes: Mapping[str, Sequence[int]] | None = None, *, settings: Sequence[str] = ()
+    model: str,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    tensors: Mapping[str, Tensor] | None = None,
+    settings: Sequence[str] = (),
 ) -> Detector:
     """A detector of a preset, filled under the names of the code it is compared with.
 
     Args:
         model: A key of ``CASES``.
         shapes: The state dict of the other code; None for what mmdetection's would be.
+        tensors: That state dict, where it is filled already: to fill it takes seconds.
         settings: Further changes to the preset, each ``key=value``.
     """
     case = CASES[model]
     spec = load_spec(preset=case.preset, settings=[*case.settings, *settings]).spec
     num_classes = NUM_CLASSES if case.config else NUM_CLASSES + 10  # torchvision has ids of COCO up to 90
     detector = build_detector(spec, num_classes=num_classes, trains=True)
-    if shapes is None:
-        shapes = {name: value.shape for name, value in to_mmdetection(detector.state_dict()).items()}
-    filled = fill(shapes, pixel_std=case.pixel_std)
-    tensors = {name: torch.from_numpy(value) for name, value in filled.items()}
-    counters = {name for name in tensors if name.endswith("num_batches_tracked")}
-    tensors |= {name: tensors[name].long() for name in counters}
+    if tensors is None:
+        if shapes is None:
+            shapes = {name: value.shape for name, value in to_mmdetection(detector.state_dict()).items()}
+        filled = fill(shapes, pixel_std=case.pixel_std)
+        tensors = {name: torch.from_numpy(value) for name, value in filled.items()}
+        counters = {name for name in tensors if name.endswith("num_batches_tracked")}
+        tensors |= {name: tensors[name].long() for name in counters}
     writer, _ = recognise(tensors)
     load_weights(detector, to_ours(tensors, writer), strict=True, source=f"arithmetic weights, {writer.name}")
     return detector

@@ -31,12 +31,12 @@ _SIZES = [(96, 128), (70, 90)]
 
 @cache
 def differences(name: str) -> list[Difference]:
-    few: Any = build(name, **_FEW)
-    model = few.double()
+    model: Any = build(name, **_FEW)
+    detector = build_filled(name, tensors=model.state_dict(), settings=_SETTINGS).double()
+    model = model.double()
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     detection = torchvision_dump.dump_detection(model, _SIZES)
     training = torchvision_dump.dump_training(model, _SIZES)
-    detector = build_filled(name, shapes, settings=_SETTINGS).double()
     return [
         *compare_detection(detector, _SIZES, detection),
         *compare_training(detector, _SIZES, training, shapes),
