@@ -21,14 +21,18 @@ class ExchangeClock:
         self._spans: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
 
     def start(self) -> None:
-        """Forget what was and go on."""
+        """Forget what was; it is on from the first part on."""
         self._seconds.clear()
         self._spans.clear()
-        self.is_on = True
 
     def enter(self, part: str) -> None:
         """What the exchanges that follow belong to."""
         self._part = part
+        self.is_on = True
+
+    def leave(self) -> None:
+        """Those that follow belong to no part: turn it off, but keep what was added up."""
+        self.is_on = False
 
     def begin(self) -> "float | torch.cuda.Event | None":
         """An exchange begins; what `end` is to be given."""
@@ -44,7 +48,7 @@ class ExchangeClock:
             self._spans.append((self._part, begun, timed_event()))
 
     def stop(self) -> dict[str, float]:
-        """Turn it off; seconds by part.  On a GPU everything must be done that was enqueued before."""
+        """Turn it off; seconds by part.  On a GPU all exchanges of the parts must be done."""
         self.is_on = False
         for part, before, behind in self._spans:
             seconds = before.elapsed_time(behind) / 1000

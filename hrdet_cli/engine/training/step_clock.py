@@ -51,12 +51,13 @@ class StepClock:
             self._marks.append((kind, self._now()))
 
     def stop(self) -> None:
-        """What follows belongs to no pass."""
+        """What follows belongs to no pass, is not timed, and need not be done when times are read."""
         if self._is_on:
+            EXCHANGES.leave()
             self._marks.append((None, self._now()))
 
     def read(self, *, data_seconds: float) -> StepTimes:
-        """The times of the step, all of whose work must be done.
+        """The times of the step, whose passes must be done.
 
         Args:
             data_seconds: How long it waited for its batch.

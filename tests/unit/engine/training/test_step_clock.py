@@ -38,6 +38,16 @@ def test_waiting_for_others_is_no_part_of_a_pass(clock: StepClock) -> None:
     assert clock.read(data_seconds=0.5) == StepTimes(data=0.5, forward=3.0, backward=2.0, exchange=4.0)
 
 
+def test_an_exchange_after_the_passes_is_not_timed(clock: StepClock) -> None:
+    """Such as that of broken pictures: a GPU may not be done with it when times are read."""
+    clock.start()
+    clock.enter("exchange")  # 0
+    exchange()  # 1 to 2
+    clock.stop()  # 3
+    exchange()
+    assert clock.read(data_seconds=0.0) == StepTimes(data=0.0, forward=0.0, backward=0.0, exchange=1.0)
+
+
 def test_passes_of_several_batches_add_up(clock: StepClock) -> None:
     clock.start()
     for _ in range(2):
