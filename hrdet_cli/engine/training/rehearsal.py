@@ -15,8 +15,10 @@ from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memo
 _SIGNS_OF_FULL_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
+    "Triton Error [CUDA]: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "less than INT_MAX elements",  # as some of torch's kernels want it, whatever the memory
 )
 
 
@@ -111,7 +113,7 @@ def release_memory() -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; for host memory and CUDA's libraries there are only words to tell."""
+    """Whether something is too large for the memory, or for a kernel: often there are only words to tell."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(sign in str(error) for sign in _SIGNS_OF_FULL_MEMORY)
