@@ -58,8 +58,8 @@ class UnpaddedBatch:
             _, height, width = picture.shape
             canvas[:, :height, :width] = picture.to(device, non_blocking=True)
         targets = self.targets.to(device)
-        if self.targets.masks is not None:
-            targets = replace(targets, masks=self.targets.masks.to(device, non_blocking=True, copy=True))
+        if targets.masks is not None and targets.masks is self.targets.masks:  # nothing was copied
+            targets = replace(targets, masks=targets.masks.clone())
         sizes = [picture.shape[1:] for picture in self.pictures]
         images = ImageBatch(
             pixels=pixels,

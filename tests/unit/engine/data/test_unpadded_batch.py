@@ -12,6 +12,7 @@ from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.data.worker_memory import WorkerMemory
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import Targets
+from tests.operator_counts import OperatorCounter
 
 SIZES = (Size(20, 30), Size(25, 40), Size(32, 64))
 CANVAS = Size(32, 64)
@@ -49,12 +50,15 @@ def test_padding_is_zero_and_the_memory_of_a_padded_batch_is_its_own() -> None:
     assert (batch.targets.masks == 1).all()
 
 
-def test_a_batch_is_padded_on_the_device() -> None:
-    meta = torch.device("meta")
-    batch = batch_in(torch.zeros(3, 3 * CANVAS.num_pixels, dtype=torch.uint8)).padded(meta)
+def test_a_batch_is_padded_on_the_device_where_each_of_its_parts_goes_once() -> None:
+    meta, masks = torch.device("meta"), torch.ones(3, 8, 4, 4, dtype=torch.uint8)
+    unpadded = batch_in(torch.zeros(3, 3 * CANVAS.num_pixels, dtype=torch.uint8), masks)
+    with OperatorCounter() as counter:
+        batch = unpadded.padded(meta)
     images, targets = batch.images, batch.targets
-    tensors = (images.pixels, images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid)
-    assert {tensor.device for tensor in tensors} == {meta}
+    parts = [images.sizes, images.keys, targets.boxes, targets.labels, targets.is_valid, targets.masks]
+    assert {part.device for part in [images.pixels, *parts] if part is not None} == {meta}
+    assert counter.times[torch.ops.aten._to_copy.default] == len(SIZES) + len(parts)
 
 
 def test_a_batch_without_pictures_has_a_canvas_still() -> None:
