@@ -36,7 +36,6 @@ def pretended_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.mark.usefixtures("pretended_pair")
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_means_are_there_without_a_wait_for_the_device() -> None:
     torch.manual_seed(0)
     layers = nn.Sequential(*(nn.Conv2d(8, 8, 3) for _ in range(4)))

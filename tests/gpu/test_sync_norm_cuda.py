@@ -132,7 +132,6 @@ def test_norms_that_share_a_message_equal_plain_ones_in_float64(
 
 
 @pytest.mark.usefixtures("pretended_pair")
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_step_never_waits_for_the_device(momentum: float | None, autocast: bool) -> None:

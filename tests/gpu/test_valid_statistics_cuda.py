@@ -105,7 +105,6 @@ def test_a_network_on_the_device_equals_that_on_the_cpu_whatever_the_canvas() ->
         assert_near(buffer, expected_buffer.double(), 1e-9)
 
 
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_step_never_waits_for_the_device(autocast: bool) -> None:
     network = Trunk().to(CUDA, memory_format=torch.channels_last)  # type: ignore[call-overload]
