@@ -127,8 +127,15 @@ def exchanging(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = _reason_of(error)
         raise LostProcessError(f"the {what} failed in {ACTIVITY.phase}: {reason:.200}") from error
+
+
+def _reason_of(error: RuntimeError) -> str:
+    """What a back end says in a line; of NCCL, which comes to the point behind 200 characters, the point."""
+    text = " ".join(str(error).split())
+    _, _, point = text.rpartition("Last error: ")
+    return f"NCCL: {point}" if point != text else text
 
 
 @contextmanager

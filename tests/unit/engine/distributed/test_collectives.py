@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hrdet_cli.engine.distributed import collectives
-from hrdet_cli.engine.distributed.activity import ACTIVITY, enter_phase
+from hrdet_cli.engine.distributed.activity import ACTIVITY, enter_phase, exchanging
 from hrdet_cli.engine.distributed.collectives import add_over_processes
 from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.errors import LostProcessError
@@ -21,6 +21,19 @@ def doubled(tensor: Tensor) -> Tensor:
     total = tensor * 1
     add_over_processes(total, what="batch-norm statistics")
     return total
+
+
+def test_of_what_nccl_says_the_point_is_told() -> None:
+    point = "Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 1000"
+    words = (
+        "NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.cpp:94, invalid usage (run with "
+        "NCCL_DEBUG=WARN for details), NCCL version 2.29.7\nncclInvalidUsage: This usually reflects invalid "
+        f"usage of NCCL library.\nLast error:\n{point}"
+    )
+    enter_phase("start")
+    with pytest.raises(LostProcessError) as lost, exchanging("sum"):
+        raise RuntimeError(words)
+    assert str(lost.value) == f"the sum failed in start: NCCL: {point}"
 
 
 @pytest.mark.usefixtures("_two_processes")
