@@ -258,11 +258,13 @@ class Trainer:
             with suppress(NonFiniteLossError), self._numerics.applied():
                 self._maker.make(self.step + 1, [batch.to(self._device) for _ in range(num_made)])
 
-        cost = measure(make_step, self._device)
+        try:
+            cost = measure(make_step, self._device)
+        finally:  # a batch that does not fit would stay on the device
+            self._maker.last_batch, self._maker.is_last_batch_suspect = last_batch, False
         cost = replace(cost, seconds=cost.seconds * num_batches / num_made)
         del ahead
         snapshot.restore()
-        self._maker.last_batch, self._maker.is_last_batch_suspect = last_batch, False
         return cost
 
     def abandon(self) -> None:

@@ -198,6 +198,18 @@ def test_the_ways_of_being_out_of_memory_are_known() -> None:
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
+def test_a_batch_that_does_not_fit_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector()
+    trainer = build_trainer(detector)
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(detector, "forward", fail)
+    assert not fits_into_memory(lambda: trainer.rehearse(BATCH))
+    assert trainer.last_batch is None
+
+
 def test_only_an_error_for_want_of_memory_means_that_something_does_not_fit() -> None:
     def fail(error: Exception) -> None:
         raise error
