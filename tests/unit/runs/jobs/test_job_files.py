@@ -141,6 +141,7 @@ def test_slurm_signals_in_time_and_queues_again_what_was_saved() -> None:
         "open-mode": "append",
     }
     assert "module load cuda\n" in text
+    assert 'srun --cpus-per-task="$SLURM_CPUS_PER_TASK"' in text  # which it does not inherit
     words = words_of_script(text, MASTER="node1", PORT="20007")
     check_command(words, master="node1")
     assert parsed(words)["master_port"] == 20007
