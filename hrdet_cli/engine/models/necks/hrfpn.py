@@ -95,14 +95,18 @@ class HRFPN(nn.Module):
 
 
 def _enlarged(x: Tensor, interpolation: Interpolation, *, scale: int, area: ValidArea | None) -> Tensor:
-    """Between a picture's last pixel and its edge that pixel's value stays, on every canvas."""
+    """Between a picture's last pixel and its edge that pixel's value stays, on every canvas.
+
+    In the dtype of ``x``: under autocast, which interpolates in float32, all that is concatenated with it
+    would become float32.
+    """
     if interpolation == "nearest":
-        return F.interpolate(x, scale_factor=scale, mode="nearest")
+        return F.interpolate(x, scale_factor=scale, mode="nearest").to(x.dtype)
     if area is None:
-        return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+        return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
     extended = area.cells_of(x).extend(x, num_cells=1)
     enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False)
-    return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last
+    return F.pad(enlarged.to(x.dtype), (0, -scale, 0, -scale))  # a slice's gradient: not channels-last
 
 
 def _averaged(mixed: Tensor, side: int, area: ValidArea | None) -> Tensor:

@@ -1,0 +1,49 @@
+"""What autocast makes of a trunk on a GPU, told by tensors without values: its rules differ from a CPU's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from hrdet_cli.engine.benchmarking.traffic import CountingMode
+from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.necks.hrfpn import HRFPN
+
+
+@contextmanager
+def autocast_on_gpu() -> Iterator[None]:
+    """As ``torch.autocast``, which wants a GPU to be there."""
+    before = torch.get_autocast_dtype("cuda")
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+        torch.set_autocast_dtype("cuda", before)
+
+
+class Concatenations(CountingMode):  # type: ignore[no-untyped-call]  # torch gives no types
+    """While inside, notes the dtypes of what is concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.cat.default:
+            self.dtypes.add(output.dtype)
+        return output
+
+
+def test_features_stay_in_the_reduced_precision_though_branches_are_enlarged_in_float32() -> None:
+    with FakeTensorMode(), torch.device("cuda"), autocast_on_gpu(), Concatenations() as concatenations:
+        trunk = HRNet(HRNET_CONFIGS["small"])
+        neck = HRFPN(in_channels=trunk.out_channels)
+        features = trunk(torch.zeros(1, 3, 64, 96))
+        levels = neck(features).levels
+    assert {maps.dtype for maps in (*features, *levels)} == {torch.bfloat16}
+    assert concatenations.dtypes == {torch.bfloat16}
