@@ -27,6 +27,15 @@ TOGETHER = ("tests/distributed/test_node", "tests/unit/engine/export/")
 """How paths of files begin that one process runs, one after another."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests compute on the CPU, also where there is a GPU, unless those alone are asked for that need one.
+
+    What they expect is a CPU's, and runs take a GPU where they see one.
+    """
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What all tests import is not looked through for garbage, neither while it is imported nor ever after.

@@ -10,11 +10,9 @@ from hrdet_cli.engine.data.device_feed import DeviceFeed, copy_stream
 from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.structures import Targets
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 NUM_BATCHES, CANVAS, MASKS_SHAPE = 12, Size(1024, 1600), (4, 128, 112, 112)
 

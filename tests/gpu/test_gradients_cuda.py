@@ -15,11 +15,9 @@ from hrdet_cli.engine.distributed.world import World
 from hrdet_cli.engine.training import gradients
 from hrdet_cli.engine.training.gradients import GradientAverager
 from tests.host_waits import host_waits_are
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 

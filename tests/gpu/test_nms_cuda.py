@@ -7,11 +7,9 @@ from torch import Tensor
 from hrdet_cli.engine import triton_kernels
 from hrdet_cli.engine.models.boxes.nms import keep_after_nms
 from tests.host_waits import host_waits_are
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 

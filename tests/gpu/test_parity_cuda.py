@@ -8,14 +8,12 @@ import torch
 
 from hrdet_cli.engine.models.dense.rpn import RegionProposalNetwork
 from hrdet_cli.engine.models.detector import Detector
+from tests.needs_gpu import NEEDS_GPU
 from tests.parity.filled_detector import build_filled, make_batch
 from tests.parity.golden_numbers import GOLDEN
 from tests.parity.summary import GOLDEN_BATCH, checksum
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 TOLERANCE = 1e-4

@@ -17,11 +17,9 @@ from hrdet_cli.runs.stopping import never
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.optimisation import EmaSpec
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 LIMIT_BYTES = 2 * 2**30

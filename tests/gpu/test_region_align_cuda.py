@@ -11,11 +11,9 @@ from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.regions.pooling import RegionPooling
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import Size
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 STRIDES, CHANNELS = (4, 8, 16, 32), 40

@@ -24,11 +24,9 @@ from hrdet_cli.engine.norm.native_kernels import FusedKernels
 from hrdet_cli.engine.norm.sync import SyncBatchNorm2d, normalise_together
 from hrdet_cli.engine.norm.vectors import gather
 from tests.host_waits import host_waits_are
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

@@ -14,11 +14,9 @@ from hrdet_cli.engine.norm.valid_area import ValidArea
 from hrdet_cli.engine.norm.valid_kernels import ValidFusedKernels, ValidPlainKernels, valid_kernels_for
 from hrdet_cli.engine.structures import Size
 from tests.host_waits import host_waits_are
+from tests.needs_gpu import NEEDS_GPU
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none"),
-]
+pytestmark = NEEDS_GPU
 
 CUDA = torch.device("cuda", 0)
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
@@ -7,6 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hrdet_cli.engine.benchmarking.traffic import Traffic, TrafficCounter, waiting_seconds
+from tests.sent_backward import SentBackward
 
 
 @pytest.fixture
@@ -22,20 +22,6 @@ def gather_into_one(output: Tensor, given: Tensor) -> None:
     """What torch's SyncBN calls on GPUs; torch 2.14 gave it a new name."""
     gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
     gather(output, given)
-
-
-class SentBackward(torch.autograd.Function):
-    """The identity; its backward pass sends the gradient."""
-
-    @staticmethod
-    def forward(_: Any, x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def backward(_: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
 
 
 def test_bytes_are_what_a_process_gives_and_not_the_room_for_answers(group_of_one: None) -> None:
@@ -66,21 +52,6 @@ def test_a_backward_pass_is_counted(group_of_one: None) -> None:
     with TrafficCounter() as backward:
         torch.autograd.grad(total, x)
     assert (forward.traffic(), backward.traffic()) == (Traffic(0, 0), Traffic(1, 16))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_backward_pass_on_a_gpu_is_counted_though_it_runs_in_another_thread() -> None:
-    torch.cuda.set_device(0)
-    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        x = torch.zeros(4, requires_grad=True, device="cuda")
-        total = SentBackward.apply(x).sum()
-        with TrafficCounter() as counter:
-            torch.autograd.grad(total, x)
-    finally:
-        dist.destroy_process_group()
-    assert counter.traffic() == Traffic(1, 16)
 
 
 def test_messages_are_waited_for_one_after_the_other() -> None:
