@@ -4,8 +4,6 @@
 costs.
 """
 
-import argparse
-
 import torch
 
 from hrdet_cli.runs.build.detector import build_detector
@@ -13,19 +11,23 @@ from hrdet_cli.specs.loading import load_spec
 
 from .family_step import TRAINS_ALL
 from .reporting import show_table
-from .step_time import HEIGHT, NUM_CLASSES, WIDTH, Step, compare_in_turn, draw_batch, timed_step
+from .step_time import (
+    HEIGHT,
+    NUM_CLASSES,
+    WIDTH,
+    Step,
+    compare_in_turn,
+    draw_batch,
+    parse_presets,
+    timed_step,
+)
 
 PRESETS = ("demo", "hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn")
 
 
 def main() -> None:
     """Print a row for each preset."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("presets", nargs="*", default=PRESETS)
-    parser.add_argument("--steps", type=int, default=5, help="steps of each that count")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = parse_presets(__doc__, PRESETS)
     show_table(
         f"Training step, 1 picture of {WIDTH}x{HEIGHT}, float32, {arguments.threads} threads, CPU seconds, "
         f"medians of {arguments.steps} steps; {torch.backends.cpu.get_cpu_capability()}",
