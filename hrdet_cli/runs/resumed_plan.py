@@ -7,9 +7,14 @@ from hrdet_cli.runs.run_folder import RunFolder
 
 
 def as_resumed(plan: Plan, folder: RunFolder) -> Plan:
-    """A plan with what a run keeps that has a checkpoint in its folder, and without what it was told already.
+    """The plan of a run that goes on from a checkpoint; as it is where its folder has none.
 
-    Notes are of settings, most of which a run cannot change any more.
+    It has the warm-up that the run keeps, and no note that the run was told word for word: most are of
+    settings that it cannot change any more.
+
+    Args:
+        plan: As for a new run.
+        folder: Of the run.
     """
     checkpoints, record = folder.checkpoints_newest_first(), folder.read_record()
     if not checkpoints:
@@ -21,5 +26,5 @@ def as_resumed(plan: Plan, folder: RunFolder) -> Plan:
     return replace(
         plan,
         warmup_steps=plan.warmup_steps if kept is None else kept,
-        notes=tuple(note for note in plan.notes if note.key not in told),
+        notes=tuple(note for note in plan.notes if note.text not in told),
     )

@@ -122,9 +122,9 @@ class RunRecord:
         return found if type(found) is int else None
 
     def told_notes(self) -> frozenset[str]:
-        """Keys of the notes that the last launch told."""
+        """Texts of the notes that the last launch told, or did not repeat."""
         notes = self.launches[-1].get("plan", {}).get("notes", ()) if self.launches else ()
-        return frozenset(str(note.get("key")) for note in notes if isinstance(note, dict))
+        return frozenset(str(note.get("text")) for note in notes if isinstance(note, dict))
 
     def class_names(self) -> tuple[str, ...] | None:
         """Of the data that the run began with; None where nobody says."""

@@ -351,18 +351,22 @@ def test_a_dry_run_of_a_run_that_goes_on_shows_what_it_keeps(
     folder = RunFolder(tmp_path)
     folder.make_parts()
     record = json.loads(RunFolder(finished_run.folder).record_file.read_text())
-    record["launches"][-1]["plan"]["warmup_steps"] = 2
+    plan = record["launches"][-1]["plan"]
+    plan["warmup_steps"] = 2
+    *repeated, other = [note["text"] for note in plan["notes"]]
+    plan["notes"][-1]["text"] = "said of other data"
     folder.record_file.write_text(json.dumps(record))
     folder.spec_file.write_text(RunFolder(finished_run.folder).read_spec())
     resumption = ["train", "--resume", tmp_path, "--dry-run"]
 
     def planned() -> dict[str, Any]:
         plan: dict[str, Any] = json.loads(hrdet(*resumption, "--json").stdout)["plan"]
-        return {"warmup": plan["warmup_steps"], "weights": plan["weights"], "notes": bool(plan["notes"])}
+        notes = [note["text"] for note in plan["notes"]]
+        return {"warmup": plan["warmup_steps"], "weights": plan["weights"], "notes": notes}
 
-    assert planned() == {"warmup": 3, "weights": None, "notes": True}, "nothing was saved"
+    assert planned() == {"warmup": 3, "weights": None, "notes": [*repeated, other]}, "nothing was saved"
     folder.last_checkpoint.touch()
-    assert planned() == {"warmup": 2, "weights": str(folder.last_checkpoint), "notes": False}
+    assert planned() == {"warmup": 2, "weights": str(folder.last_checkpoint), "notes": [other]}
     assert "2 steps, as many as the run began with" in hrdet(*resumption).stdout
 
 

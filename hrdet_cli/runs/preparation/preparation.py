@@ -86,7 +86,7 @@ def prepare_run(
     spec = loaded.spec
     plan = make_plan(loaded, data, num_processes=current_world().size)
     told = start.record.told_notes() if start.has_checkpoint and start.record is not None else frozenset()
-    yield from (Notice(note.text) for note in plan.notes if note.key not in told)
+    yield from (Notice(note.text) for note in plan.notes if note.text not in told)
     initial = yield from _build_detector(spec, plan, device, has_checkpoint=start.has_checkpoint)
     detector = initial.detector
     check_group(spec, plan, detector, device, launch.hosts)
