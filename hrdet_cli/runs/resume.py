@@ -207,7 +207,12 @@ def record_at(state: Mapping[str, Any], record: RunRecord) -> RunRecord:
 
 
 def with_warmup(state: Mapping[str, Any], record: RunRecord) -> Mapping[str, Any]:
-    """A checkpoint that says how long its run warmed up; older ones do not, but `record_at` them does."""
+    """A checkpoint that says how long its run warmed up.
+
+    Args:
+        state: The checkpoint; those of older versions do not say it.
+        record: What `record_at` gives for it.
+    """
     num_steps = record.warmup_steps()
     return state if num_steps is None else {"num_warmup_steps": num_steps, **state}
 

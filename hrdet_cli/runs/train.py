@@ -41,7 +41,7 @@ from hrdet_cli.runs.run_notes.detector import describe_unmatched
 from hrdet_cli.runs.run_page.page import write_own_page
 from hrdet_cli.runs.run_record import Ending
 from hrdet_cli.runs.training_run import TrainingRun
-from hrdet_cli.runs.ways_to_go_on import describe_lack, ways_to_go_on
+from hrdet_cli.runs.ways_to_go_on import describe_lack, describe_ways_to_go_on
 from hrdet_cli.specs.loading import LoadedSpec
 
 
@@ -149,12 +149,12 @@ def _train_epoch(run: TrainingRun) -> Iterator[Event]:
             batch_file=_keep_bad_batch(run),
         ) from error
     except DataError as error:
-        raise DataError(f"{error}\n{ways_to_go_on(run)}") from error
+        raise DataError(f"{error}\n{describe_ways_to_go_on(run)}") from error
     except PeerError as error:
         if error.exit_code != DataError.exit_code:
             raise
         failure = error.failure
-        message = f"{failure.message}\n{ways_to_go_on(run)}"
+        message = f"{failure.message}\n{describe_ways_to_go_on(run)}"
         raise PeerError(replace(failure, message=message)) from error
     if is_first_epoch and run.trainer.num_finished_epochs == 1 and not num_steps_with_boxes:
         yield Notice(describe_unmatched(run.spec, matching_loss))

@@ -6,7 +6,7 @@ from hrdet_cli.runs.training_run import TrainingRun
 from hrdet_cli.wording import command
 
 
-def ways_to_go_on(run: TrainingRun) -> str:
+def describe_ways_to_go_on(run: TrainingRun) -> str:
     """What to do where a training picture cannot be read, each command on a line of its own."""
     located = run.data.train.located
     mended = located.source.path.with_name(f"{located.source.path.stem}-mended.json")

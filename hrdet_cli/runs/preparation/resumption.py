@@ -72,9 +72,7 @@ def _read_newest(run: TrainingRun, start: Start) -> tuple[Path, dict[str, Any], 
 
 def _record_of(start: Start, state: Mapping[str, Any]) -> RunRecord:
     """The run's record, or the copy in its checkpoint, which those of older versions have not."""
-    if start.record is not None:
-        return start.record
-    return RunRecord.parse(state["record"]) if "record" in state else RunRecord()
+    return record_at(state, RunRecord()) if start.record is None else start.record
 
 
 def _describe_move(run: TrainingRun, moved: PositionMoved) -> str:

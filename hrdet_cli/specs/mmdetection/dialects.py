@@ -92,12 +92,13 @@ def _without_wrappers(entries: Entries) -> Entries:
 
 
 _FILES = ("ann_file", "img_prefix", "seg_prefix", "data_prefix")
+"""Keys of a data set that say where its files are."""
 
 
 def _with_common_keys(entries: Entries) -> Entries:
     """Several data sets to train on as one with several files, where all else that they say is the same.
 
-    What the others repeat stays under ``ConcatDataset``, as does what that says itself.
+    Keys that the others repeat, and those beside the list, stay under ``ConcatDataset``.
     """
     loader, slot = "train_dataloader", ("train_dataloader", "dataset")
     common: dict[str, Entries] = {}
