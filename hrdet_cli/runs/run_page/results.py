@@ -24,8 +24,9 @@ def highlights_of(story: RunStory) -> Iterator[Highlight]:
     numbers = (("box", "AR1000"),) if is_of_proposals else (("box", "AP"), ("mask", "AP"))
     for kind, evaluated in history.evaluations.items():
         of_average = "" if kind == "raw" else ", average of the weights"
+        comparable = [e for e in evaluated if e.step > story.step_before_validation_data]
         for task, name in numbers:
-            best = _best(evaluated, task, name)
+            best = _best(comparable, task, name)
             if best is not None:
                 label = f"best {name if is_of_proposals else f'{task} {name}'}{of_average}"
                 yield Highlight(label, _number(best.number(task, name)), f"epoch {best.epoch}")

@@ -67,6 +67,7 @@ class Launch(msgspec.Struct):
     precision: str = ""
     kernels: str = ""
     first_step: int = 0
+    data_fingerprints: dict[str, str | None] = {}
     plan: dict[str, Any] = {}
     largest_step: dict[str, Any] | None = None
 
@@ -114,6 +115,14 @@ class RunStory:
         """How many it is to make; None where nobody says."""
         found = self.launches[-1].plan.get("num_steps") if self.launches else None
         return found if isinstance(found, int) else None
+
+    @property
+    def step_before_validation_data(self) -> int:
+        """The last step before the run had the validation data that it has now; 0 where it had no others."""
+        had = [launch.data_fingerprints.get("val") for launch in self.launches]
+        now = next((fingerprint for fingerprint in reversed(had) if fingerprint is not None), None)
+        others = [number for number, fingerprint in enumerate(had) if fingerprint not in (None, now)]
+        return self.launches[others[-1] + 1].first_step if others else 0
 
     @property
     def sources(self) -> dict[str, str]:

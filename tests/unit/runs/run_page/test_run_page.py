@@ -96,6 +96,16 @@ def test_a_whole_run_has_its_sections_and_its_numbers(folder: RunFolder) -> None
     ]
 
 
+def test_the_best_number_is_one_on_the_validation_data_that_the_run_has_now(folder: RunFolder) -> None:
+    launches = ((0, "a"), (10, "b"), (15, "b"), (20, None))
+    record = (launch(first_step=step, data_fingerprints={"val": val}) for step, val in launches)
+    folder.write_record(RunRecord(tuple(record)))
+    set_metrics(folder, step_line(15), *(evaluation_line(e, ap) for e, ap in ((2, 0.9), (3, 0.4), (4, 0.3))))
+    (highlights,) = page_of(folder).blocks
+    assert isinstance(highlights, Highlights)
+    assert (highlights.items[0].value, highlights.items[0].note) == ("0.400", "epoch 3")
+
+
 def test_plots_say_in_words_what_is_in_them(folder: RunFolder) -> None:
     page = page_of(folder)
     of_results = [block for block in blocks_of(page, "Results") if isinstance(block, Plot)]
