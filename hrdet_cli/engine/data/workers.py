@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -134,7 +135,7 @@ class BatchWorkers:
             prefetch_factor=NUM_BATCHES_AHEAD if self._num_workers > 0 else None,
             persistent_workers=self._num_workers > 0,
             pin_memory=self._pin_memory,
-            worker_init_fn=_start_worker,
+            worker_init_fn=partial(_start_worker, os.getpid()),
             generator=torch.Generator(),  # torch seeds its workers from it, not from the global one
         )
 
@@ -229,14 +230,14 @@ def _settle_temporary_folder() -> None:
     tempfile.gettempdir()
 
 
-def _start_worker(_worker: int) -> None:
+def _start_worker(parent_pid: int, _worker: int) -> None:
     """Leave signals to the parent, and its memory alone; end with it, or when a batch cannot be sent.
 
     A terminal's Ctrl-C and a scheduler's signals reach workers too; the parent needs them for its step. A
     search for cycles writes into every object, also into those that a worker shares with its parent until one
     of them writes: it would copy 85 MB in each worker.
     """
-    die_with(os.getppid())
+    die_with(parent_pid)
     for number in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         signal.signal(getattr(signal, number), signal.SIG_IGN)
     Queue._on_queue_feeder_error = staticmethod(_end_without_sending)  # type: ignore[attr-defined]

@@ -1,16 +1,19 @@
 """Looks at every item of a data set, in several processes."""
 
 import gc
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
 from hrdet_cli.engine.data.shortages import shortage_of
 from hrdet_cli.engine.data.workers import deaths_noticed_when_waiting, started_all_or_none
+from hrdet_cli.engine.distributed.worker import die_with
 from hrdet_cli.errors import DataError, HrdetError, LostProcessError
 
 FindingT = TypeVar("FindingT")
@@ -52,7 +55,7 @@ def look_at_all(
         chunks,
         batch_size=None,
         num_workers=min(num_workers, len(chunks)),
-        worker_init_fn=_leave_memory_shared,
+        worker_init_fn=partial(_start_looking, os.getpid()),
     )
     num_done = 0
     try:
@@ -98,8 +101,12 @@ class _Chunks(Dataset["list[FindingT] | HrdetError"], Generic[FindingT]):
         return [finding for finding in findings if finding is not None]
 
 
-def _leave_memory_shared(_worker: int) -> None:
-    """Looking for garbage would copy the whole annotation file, which was in memory at the fork."""
+def _start_looking(parent_pid: int, _worker: int) -> None:
+    """End with the parent, and leave its memory shared.
+
+    Looking for garbage would copy the whole annotation file, which was in memory at the fork.
+    """
+    die_with(parent_pid)
     gc.freeze()
 
 

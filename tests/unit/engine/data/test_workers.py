@@ -9,13 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 
+from hrdet_cli.engine.data.checking.looking import look_at_all
 from hrdet_cli.engine.data.showings import Showing
 from hrdet_cli.engine.data.step_layout import BatchRequest
 from hrdet_cli.engine.data.unpadded_batch import UnpaddedBatch
@@ -109,13 +113,45 @@ def say(*words: object) -> None:
 def leave_workers_behind() -> None:
     batches = workers_of(Waiting()).make(PLENTY)
     next(batches)
-    say(*(process.pid for process in multiprocessing.active_children()))
+    kill_after_naming(multiprocessing.active_children())
+
+
+def leave_workers_that_have_not_begun(kind: str) -> None:
+    """Dies when two workers are forked; they go on only then."""
+    parent = os.getpid()
+
+    def wait_for_its_end() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.01)
+
+    os.register_at_fork(after_in_child=wait_for_its_end)
+    killer = threading.Timer(0.5, lambda: kill_after_naming(multiprocessing.active_children()))
+    killer.start()
+    if kind == "training":
+        next(workers_of(Waiting()).make(PLENTY))
+    else:
+        next(look_at_all(32, lambda _: None, num_workers=2))
+
+
+def kill_after_naming(processes: Sequence[BaseProcess]) -> None:
+    say(*(process.pid for process in processes))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_workers_end_with_a_parent_that_is_killed() -> None:
-    done = run_forked(leave_workers_behind)
+@pytest.mark.parametrize(
+    "leave",
+    [
+        (leave_workers_behind,),
+        (leave_workers_that_have_not_begun, "training"),
+        (leave_workers_that_have_not_begun, "looking"),
+    ],
+    ids=["at work", "before they began", "before they began to look at pictures"],
+)
+def test_workers_end_with_a_parent_that_is_killed(
+    leave: tuple[Callable[..., None], *tuple[str, ...]],
+) -> None:
+    done = run_forked(*leave)
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2, done.stderr
     deadline = time.monotonic() + 30
