@@ -43,8 +43,8 @@ def entries_of(config: ConfigFile, names: frozenset[str]) -> Entries:
     for move in MOVES:
         entries = move.apply(entries)
     for unwrap in (
-        _with_lists_named,
         _without_wrappers,
+        _with_lists_named,
         _with_common_keys,
         _by_type_of_step,
         _with_schedulers_by_type,

@@ -147,9 +147,10 @@ def _average(*values: Any, known: Known) -> Any:
     if hook is None:
         return UNSET
     is_plain = kind in (None, "ExponentialMovingAverage") and not any(starts) and interval in (None, 1)
-    if known.generation < 3 or not is_plain or warm_up is not None:
+    decay = round(1.0 - (0.0002 if momentum is None else float(momentum)), 12)
+    if known.generation < 3 or not is_plain or warm_up is not None or not 0 < decay < 1:
         raise NoCounterpartError(_OTHER_AVERAGE)
-    return {"decay": round(1.0 - (0.0002 if momentum is None else float(momentum)), 12)}
+    return {"decay": decay}
 
 
 def _seed(value: Any) -> Any:

@@ -318,6 +318,11 @@ def test_a_value_is_what_mmdetection_makes_of_it(
             "hrdet's average has one decay",
         ),
         (
+            "custom_hooks = [dict(type='EMAHook', momentum=1)]",
+            "custom_hooks[0].momentum",
+            "hrdet's average has one decay",
+        ),
+        (
             "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(1333, 800))]))",
             "train_dataloader.dataset.pipeline[0].type",
             "pictures keep their aspect ratio in hrdet",
@@ -436,6 +441,15 @@ def test_several_data_sets_that_say_the_same_become_a_list(tmp_path: Path) -> No
     assert became(translation, "train_dataloader.dataset.datasets[1].ann_file")[:2] == ("taken", "data.train")
     last = "train_dataloader.dataset.datasets[1].pipeline[0].scale"
     assert became(translation, last)[::2] == ("default", "all of the data sets say it")
+
+
+def test_a_list_of_data_sets_that_is_repeated_is_a_list_too(tmp_path: Path) -> None:
+    written(tmp_path, MASKS_OF_VERSION_2, "whole")
+    sets = ", ".join(f"dict(type='CocoDataset', ann_file='{n}.json', img_prefix='{n}/')" for n in "ab")
+    repeated = f"dict(_delete_=True, type='RepeatDataset', times=2, dataset=[{sets}])"
+    translation = translated(tmp_path, f"_base_ = 'whole.py'\ndata = dict(train={repeated})\n")
+    assert [str(one.annotations) for one in translation.spec.data.training_sets] == ["a.json", "b.json"]
+    assert translation.spec.optimisation.num_epochs == 24
 
 
 def test_data_sets_with_pipelines_of_their_own_are_left_to_the_command_line(tmp_path: Path) -> None:
