@@ -32,7 +32,8 @@ _SEEING = (
 )
 """Names of keys that decide where boxes lie and what is seen of them; losses and sampling do not count."""
 _OF_PIXELS = ("style", "pixel_order", "pixel_std")
-"""Names of keys that decide which pixels a network sees; detectron2's files no longer say them."""
+"""Names of keys that decide which pixels a network sees. Detectron2's files no longer say them, and its
+ResNeXts have others than its ResNets, of which the presets are."""
 _FINDING = (
     *_SEEING,
     *("style", "pixel_order", "pixel_mean", "pixel_std"),
@@ -135,7 +136,8 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
     differences = []
     if (theirs := conventions_of(writer, contents)) is not None:
         is_silent = writer == DETECTRON2 and stated == Conventions()
-        names = (*_SEEING, *_OF_PIXELS) if is_silent else _SEEING
+        is_same_backbone = contents_of_model(theirs.model).backbone == contents.backbone
+        names = (*_SEEING, *_OF_PIXELS) if is_silent and is_same_backbone else _SEEING
         differences = [
             f"model.{key} {wanted}, not {found}" for key, found, wanted in _unlike(model, theirs.model, names)
         ]

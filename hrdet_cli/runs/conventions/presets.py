@@ -82,18 +82,16 @@ def likely_preset(writer: Writer, contents: Contents, *, style: str | None) -> s
 
 
 def conventions_of(writer: Writer, contents: Contents, *, style: str | None = None) -> ExperimentSpec | None:
-    """A preset with the conventions of whoever wrote a detector, of the same head if there is one.
+    """A preset with the conventions of whoever wrote a detector: that of the most similar one.
 
     Args:
         writer: Who wrote it.
-        contents: What is in it.
-        style: That of a ResNet, where a preset of the same backbone and style is wanted before others.
+        contents: What is in it; the same head counts most, then the same backbone.
+        style: Which convolution of ResNet's blocks has the stride, which counts last.
     """
 
-    def likeness(preset: _Described) -> tuple[bool, ...]:
+    def likeness(preset: _Described) -> tuple[bool, bool, bool]:
         is_same_head = _head(preset.contents) == _head(contents)
-        if style is None:
-            return (is_same_head,)
         return is_same_head, preset.contents.backbone == contents.backbone, preset.style == style
 
     described = _presets_in(_FOLDER[writer]) if contents.is_detector and writer in _FOLDER else ()

@@ -196,6 +196,8 @@ def test_detectron2_s_files_without_constants_are_told_the_pixels_of_its_presets
     ]
     own = load_spec(preset="detectron2-r50-fpn").spec.model
     assert not list(contradictions(weights("model_final.pth"), DETECTRON2, faster(R50), own))
+    of_resnext = faster(Backbone("resnet", "x101-32x8d"))  # whose stride and divisors are not caffe's there
+    assert not list(contradictions(weights("model_final.pth"), DETECTRON2, of_resnext, model))
 
 
 @pytest.mark.parametrize("source", ["torchvision:resnet50", "timm:resnet50", "w/resnet50-0676ba61.pth"])
