@@ -22,7 +22,7 @@ _WITHOUT_EFFECT = (
 )
 """What of a spec no result depends on, but for the data, which are named by themselves."""
 _WITH_EFFECT = (
-    *("data.resize_filter", "data.resize_rounding"),
+    *("data.resize_filter", "data.resize_rounding", "data.tiles"),
     *(f"data.tiles.{name}" for name in ("side_pixels", "overlap_pixels", "with_whole_pictures")),
     *("run.deterministic", "run.precision"),
 )
@@ -44,8 +44,7 @@ class Origin:
         changes: What the command line changed in the spec of the weights, by dotted key.
         precision: What was computed in; None before that is known.
         split: Part of a data set of several; None of a file.
-        spec: Name of the preset or spec that weights of other code were said to be of; None of weights that
-            have a spec of their own.
+        spec: As ``given_spec`` of `TrainedDetector`.
     """
 
     weights: str
@@ -101,13 +100,8 @@ def origin_of(trained: TrainedDetector, part: DatasetPart) -> Origin:
         fingerprint=part.annotations.fingerprint,
         num_pictures=len(part.annotations),
         changes=changes_with_effect(trained),
-        spec=given_spec(trained),
+        spec=trained.given_spec,
     )
-
-
-def given_spec(trained: TrainedDetector) -> str | None:
-    """Name of the spec that weights of other code were said to be of; None of those that have their own."""
-    return trained.spec.name if trained.saved_spec is None else None
 
 
 def changes_with_effect(trained: TrainedDetector) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _facts_of_training(facts: DetectorFacts) -> Iterator[str]:
     if trained.step is not None:
         epochs = "" if trained.epoch is None else f", {counted(trained.epoch, 'whole epoch')}"
         yield f"{counted(trained.step, 'step')}{epochs}"
-    if trained.name.endswith("-ema"):
+    if trained.is_average:
         yield "an average of the weights over the training"
     if not trained.is_of_run:
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from hrdet_cli.runs.origin import MADE_FROM, changes_with_effect, given_spec
+from hrdet_cli.runs.origin import MADE_FROM, changes_with_effect
 from hrdet_cli.runs.result_folders import results_folder
 from hrdet_cli.runs.run_folder import HUB_WEIGHTS, METRICS, RunFolder
 from hrdet_cli.runs.run_record import RunRecord
@@ -63,11 +63,13 @@ def _metrics_of(trained: TrainedDetector, folder: RunFolder | None) -> dict[str,
 
 
 def _is_of_same_detector(made_from: Mapping[str, Any], trained: TrainedDetector) -> bool:
-    """Whether results of weights of other code are of their file with their preset; others have a step."""
-    spec = given_spec(trained)
-    weights = PurePath(str(made_from.get("weights"))).name
-    is_same_file = weights == PurePath(trained.source if trained.file is None else trained.file).name
-    return made_from.get("spec") == spec and (spec is None or is_same_file)
+    """Whether results are of the same weights and preset; those of a file with a step are told by that."""
+    weights = str(made_from.get("weights"))
+    if trained.file is None:
+        is_same = weights == trained.source
+    else:
+        is_same = trained.step is not None or PurePath(weights).name == trained.file.name
+    return is_same and made_from.get("spec") == trained.given_spec
 
 
 def _places_of_metrics(trained: TrainedDetector, folder: RunFolder | None) -> Iterator[Path]:
@@ -77,9 +79,8 @@ def _places_of_metrics(trained: TrainedDetector, folder: RunFolder | None) -> It
     if trained.file is not None and trained.file.name == HUB_WEIGHTS:
         yield trained.file.with_name(METRICS)
     if folder is not None and trained.step is not None:
-        is_average = trained.name.endswith("-ema")
-        yield (folder.ema_evaluation if is_average else folder.evaluation) / METRICS
-    for ending in ("changed*", "[0-9]*" if folder is None else "on-*"):
+        yield (folder.ema_evaluation if trained.is_average else folder.evaluation) / METRICS
+    for ending in ("changed*", "on-*", "[0-9]*"):
         yield from sorted(own.parent.glob(f"{glob.escape(own.name)}-{ending}/{METRICS}"))
 
 

@@ -12,7 +12,7 @@ from hrdet_cli.engine.weights.plain_tensors import plain_tensors
 from hrdet_cli.engine.weights.reading import WeightsFile
 from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.run_folder import RunFolder
-from hrdet_cli.runs.trained_detector.detector import TrainedDetector, name_of_results
+from hrdet_cli.runs.trained_detector.detector import OF_AVERAGE, TrainedDetector, name_of_results
 from hrdet_cli.runs.trained_detector.fit import describe_left_out
 from hrdet_cli.specs.after_training import OF_TRAININGS, layers_after_training
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -23,8 +23,6 @@ from hrdet_cli.wording import counted
 
 _CHECKPOINT_KEYS = ("spec", "class_names", "category_ids", "model")
 """What a checkpoint must hold to be evaluated; the optimiser's state stays behind."""
-_OF_AVERAGE = "-ema"
-"""How names of averages end."""
 
 
 def require_keys(checkpoint: Path | str, state: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -103,9 +101,9 @@ def detector_of_checkpoint(
 
 def _with_kind(name: str, *, use_ema: bool, has_average: bool) -> str:
     """A name of results that tells those of an average from those of the raw weights beside it."""
-    is_named_so = name.endswith(_OF_AVERAGE)
+    is_named_so = name.endswith(OF_AVERAGE)
     if use_ema:
-        return name if is_named_so else f"{name}{_OF_AVERAGE}"
+        return name if is_named_so else f"{name}{OF_AVERAGE}"
     return f"{name}-raw" if is_named_so and has_average else name
 
 
@@ -153,7 +151,7 @@ def _whole_number(value: object) -> int | None:
 
 def _describe_average(source: str, checkpoint: str, name: str) -> str:
     """That a checkpoint's raw weights are used, though there is an average."""
-    if name.endswith(_OF_AVERAGE):
+    if name.endswith(OF_AVERAGE):
         return f"{checkpoint}: the raw weights in it are used, not the average that it was kept for (--ema)"
     if (folder := Path(source)).is_dir():
         average = RunFolder(folder).checkpoint_to_use(use_ema=True)

@@ -19,6 +19,8 @@ from hrdet_cli.errors import WeightsError
 from hrdet_cli.runs.build.detector import build_detector, place_detector
 from hrdet_cli.specs.experiment import ExperimentSpec
 
+OF_AVERAGE = "-ema"
+"""How names of averages end."""
 UNKNOWN_IDS = "nobody says the classes' category ids: they are counted from 1"
 """What a user is told where a file has to have some."""
 
@@ -38,6 +40,8 @@ class TrainedDetector:
         is_of_run: Whether a training run left them, so that the spec's data are those it was trained on.
         saved_spec: That of a checkpoint before the command line changed it; None for weights of other code.
         changes: What the command line changed in the spec, by dotted key.
+        given_spec: The preset, or the spec's file, that weights of other code were said to be of; None of
+            weights that have a spec of their own.
         step: Steps they were trained for; None where nobody says.
         epoch: Whole epochs, likewise.
         notices: What the user should be told.
@@ -53,9 +57,15 @@ class TrainedDetector:
     is_of_run: bool
     saved_spec: ExperimentSpec | None
     changes: Mapping[str, Any]
+    given_spec: str | None = None
     step: int | None = None
     epoch: int | None = None
     notices: tuple[str, ...] = ()
+
+    @property
+    def is_average(self) -> bool:
+        """Whether the weights are an average over the training, as their name says."""
+        return self.name.endswith(OF_AVERAGE)
 
     @property
     def ids_in_results(self) -> tuple[int, ...]:

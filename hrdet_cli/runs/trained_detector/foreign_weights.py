@@ -78,6 +78,7 @@ def detector_of_foreign_weights(
         is_of_run=False,
         saved_spec=None,
         changes=_asked_for(layers, spec),
+        given_spec=preset if spec_file is None else spec_file.name,
         notices=(
             *content.notices(),
             *contradictions(content, writer, contents, spec.model),

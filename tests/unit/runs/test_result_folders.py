@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrdet_cli.runs.origin import MADE_FROM, Origin, given_spec, results_depend_on
+from hrdet_cli.runs.origin import MADE_FROM, Origin, results_depend_on
 from hrdet_cli.runs.result_folders import evaluation_folder
 from hrdet_cli.runs.trained_detector.detector import TrainedDetector
 from hrdet_cli.specs.experiment import ExperimentSpec
@@ -39,7 +39,7 @@ def make_detector(run: Path, spec: ExperimentSpec, *, is_of_run: bool = True) ->
 def make_origin(trained: TrainedDetector, **changes: object) -> Origin:
     located = trained.spec.data.locate("val")
     return Origin(
-        weights=str(trained.file),
+        weights=trained.source if trained.file is None else str(trained.file),
         step=None,
         epoch=None,
         annotations=located.annotations,
@@ -47,7 +47,7 @@ def make_origin(trained: TrainedDetector, **changes: object) -> Origin:
         fingerprint="f",
         num_pictures=1,
         changes=changes,
-        spec=given_spec(trained),
+        spec=trained.given_spec,
     )
 
 
@@ -95,14 +95,26 @@ def test_weights_that_no_run_left_have_no_data_of_their_own(tmp_path: Path) -> N
         "eval-theirs-2",
         "eval-theirs",
     ]
-    with_another_preset = replace(one, spec=make_spec("name=other", val=Path("/data/one.json")))
-    assert folder_for(with_another_preset) == "eval-theirs-3"
+    assert folder_for(replace(one, given_spec="hrnet-w18")) == "eval-theirs-3"
+
+
+@pytest.mark.parametrize("is_of_run", [True, False])
+def test_detectors_that_were_fetched_and_have_one_name_have_results_of_their_own(
+    is_of_run: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = replace(
+        make_detector(tmp_path, make_spec(), is_of_run=is_of_run), source="hf:me/x", file=None, name="x"
+    )
+    yours = replace(mine, source="hf:you/x")
+    assert [folder_for(mine), folder_for(yours), folder_for(mine)] == ["eval-x", "eval-x-2", "eval-x"]
 
 
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
         ("data.resize_filter", True),
+        ("data.tiles", True),
         ("data.tiles.side_pixels", True),
         ("data.tiles.cache_megabytes", False),
         ("data.num_workers", False),

@@ -42,10 +42,11 @@ def write_metrics(
     step: int | None = STEP,
     changes: Mapping[str, Any] | None = None,
     spec: str | None = None,
+    weights: str = "/home/me/theirs.pth",
 ) -> None:
     annotations = f"/home/me/{folder}.json"
     made_from = {
-        "weights": "/home/me/theirs.pth",
+        "weights": weights,
         "step": step,
         "spec": spec,
         "changes": changes or {},
@@ -91,9 +92,28 @@ def test_results_of_weights_of_other_code_are_those_with_the_same_preset(
     best: TrainedDetector, tmp_path: Path
 ) -> None:
     file = tmp_path / "theirs.pth"
-    theirs = replace(best, file=file, name="theirs", is_of_run=False, saved_spec=None, step=None)
+    theirs = replace(best, file=file, name="theirs", is_of_run=False, given_spec="demo", step=None)
     write_metrics(tmp_path, "eval-theirs", step=None, spec="hrnet-w18")
     assert evaluated_on(theirs) is None
     write_metrics(tmp_path, "eval-theirs-2", step=None, spec="demo")
     assert evaluated_on(theirs) == "eval-theirs-2"
     assert evaluated_on(replace(theirs, file=tmp_path / "others.pth")) is None
+
+
+def test_results_of_a_checkpoint_that_was_fetched_are_not_those_of_another_of_its_name(
+    best: TrainedDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    write_metrics(tmp_path / "runs", "eval-x", weights="hf:you/x")
+    mine = replace(best, source="hf:me/x", file=None, name="x")
+    assert evaluated_on(replace(mine, source="hf:you/x")) == "eval-x"
+    assert evaluated_on(mine) is None
+
+
+def test_a_checkpoint_that_was_copied_has_results_on_other_data_beside_it(
+    best: TrainedDetector, tmp_path: Path
+) -> None:
+    copied = replace(best, file=tmp_path / "best.pt")
+    write_metrics(tmp_path, "eval-best-on-test")
+    assert evaluated_on(copied) == "eval-best-on-test"

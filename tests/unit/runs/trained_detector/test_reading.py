@@ -216,6 +216,14 @@ def test_a_spec_file_of_a_training_describes_foreign_weights_with_test_time_augm
     }
 
 
+def test_results_name_the_preset_or_file_that_was_given_whatever_the_spec_is_called(tmp_path: Path) -> None:
+    weights, spec = write_foreign(tmp_path / "x.pth", 80), tmp_path / "spec.yaml"
+    spec.write_text(format_spec(SPEC))
+    assert read_foreign(weights, "name=mine").given_spec == "demo"
+    assert read_trained_detector(str(weights), spec_file=spec).given_spec == "spec.yaml"
+    assert read_trained_detector(str(write_checkpoint(tmp_path / "last.pt"))).given_spec is None
+
+
 def test_weights_that_lay_channels_last_on_a_gpu_are_read(tmp_path: Path) -> None:
     weights = {
         name: tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
