@@ -116,7 +116,7 @@ def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> L
     unfit = unlike - counters
     remade = {key for key in unfit if _differs_by_classes(key, tensors, wanted, detector.class_rows)}
     contents = contents_of(tensors)
-    unknown = {key for key in tensors if key not in state}
+    unknown = tensors.keys() - state.keys()
     surplus = counters | {
         key
         for key in unknown
@@ -125,7 +125,7 @@ def compare_weights(detector: WeightedModel, tensors: Mapping[str, Tensor]) -> L
     return LoadReport(
         matched=tuple(key for key in wanted if key in tensors and key not in unlike),
         missing=tuple(key for key in wanted if key not in tensors and not key.endswith(_BATCH_COUNTER)),
-        left_over=tuple(key for key in tensors if key in unknown - surplus),
+        left_over=tuple(key for key in tensors if key in unknown and key not in surplus),
         surplus=tuple(key for key in tensors if key in surplus),
         differing=tuple(
             ShapeDifference(key, _form(tensors[key]), _form(wanted[key]))

@@ -116,7 +116,7 @@ def export_detector(
         notices.append(
             "mmdetection's own configurations have other values, so set these there: " + ", ".join(differing)
         )
-    notices += _of_model(trained) if to == "onnx" else ()
+    notices += _model_notices(trained) if to == "onnx" else ()
     if agreements and not any(found.num_detections for found in agreements):
         notices.append(
             "nothing was found in the check pictures, so the check says little; give it a picture with "
@@ -154,8 +154,8 @@ def _refuse_inexpressible(to: Format, spec: ExperimentSpec) -> None:
         raise SpecError(["--to mmdetection: its group norms have other names; export with --to state-dict"])
 
 
-def _of_model(trained: TrainedDetector) -> Iterator[str]:
-    """What the spec has hrdet do around the detector, and a model is without; and where its ids are from."""
+def _model_notices(trained: TrainedDetector) -> Iterator[str]:
+    """That nobody says the ids in a model, and what the spec has hrdet do around it, which it is without."""
     spec = trained.spec
     if trained.category_ids is None and spec.model.head.tells_classes:
         yield UNKNOWN_IDS

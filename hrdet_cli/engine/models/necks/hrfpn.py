@@ -105,8 +105,8 @@ def _enlarged(x: Tensor, interpolation: Interpolation, *, scale: int, area: Vali
     if area is None:
         return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
     extended = area.cells_of(x).extend(x, num_cells=1)
-    enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False)
-    return F.pad(enlarged.to(x.dtype), (0, -scale, 0, -scale))  # a slice's gradient: not channels-last
+    enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
+    return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last
 
 
 def _averaged(mixed: Tensor, side: int, area: ValidArea | None) -> Tensor:

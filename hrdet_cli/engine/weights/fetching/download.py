@@ -140,6 +140,7 @@ def _fill(
 
     Raises:
         TransferError: It could not be had.
+        WritingError: It could not be written.
     """
     goes_on = os.fstat(opened.fileno()).st_size > 0
     fetch(url, opened, what=file.path.name, timeout_seconds=timeout_seconds)
