@@ -13,6 +13,7 @@ import msgspec
 from PIL import Image
 
 from hrdet_cli.errors import OutputError
+from hrdet_cli.specs.base import MAX_NAME_BYTES
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -46,7 +47,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         OutputError: It cannot be written; nothing of it is left behind.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -59,6 +60,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """What a file is called until it is whole, within what file systems take."""
+    ending = ".tmp"
+    name = os.fsencode(path.name)[: MAX_NAME_BYTES - len(ending)]
+    return path.with_name(os.fsdecode(name) + ending)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

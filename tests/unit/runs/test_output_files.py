@@ -49,6 +49,12 @@ def test_a_picture_takes_the_place_of_another_once_it_is_on_the_disk(
         save_picture(Image.new("F", (4, 4)), file)
 
 
+def test_names_may_be_as_long_as_file_systems_take(tmp_path: Path) -> None:
+    file = tmp_path / f"{'a' * 251}.jpg"
+    save_picture(Image.new("RGB", (4, 4)), file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_what_can_be_written_is_tried_out_without_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
