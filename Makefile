@@ -96,7 +96,7 @@ bench: $(INSTALLED) ## Measure data path, training step, memory, norms and paddi
 	$(BIN)/python -m tests.benchmarks.valid_statistics
 	$(BIN)/python -m tests.benchmarks.checkpoint_cost
 	$(BIN)/python -m tests.benchmarks.gradient_exchange
-	$(BIN)/python -m tests.benchmarks.waiting_threads
+	$(BIN)/python -m tests.benchmarks.process_variables
 	$(BIN)/hrdet benchmark-pad --preset demo --out runs/padding
 	$(BIN)/hrdet benchmark-syncbn
 

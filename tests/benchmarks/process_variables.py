@@ -1,8 +1,11 @@
-"""A training step whose OpenMP threads spin while they wait for each other, and one whose threads sleep.
+"""A training step of a process as it is started, and of one with variables in its environment, in turn.
 
-A thread that spins answers at once and keeps its core from others. With ``--busy`` other processes want the
-cores, as on a machine that is shared. The two kinds of step are made in turn, each in a process of its own,
-because the OpenMP library reads its variables once.
+By default its OpenMP threads sleep there while they wait for each other, and spin otherwise. A thread that
+spins answers at once and keeps its core from others. With ``--busy`` other processes want the cores, as on a
+machine that is shared. Each kind of step has a process of its own, because libraries read their variables
+once.
+
+    python -m tests.benchmarks.process_variables --set GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 """
 
 import argparse
@@ -22,12 +25,13 @@ from hrdet_cli.specs.loading import load_spec
 from .reporting import show_table
 from .step_time import Duration, Step, draw_batch, timed_step
 
-_MACHINE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-_POLICIES: Mapping[str, Mapping[str, str]] = {"spinning": {}, "sleeping": {"OMP_WAIT_POLICY": "PASSIVE"}}
+_MACHINE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "GLIBC_TUNABLES")
+_PLAIN = "as it is"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", default="OMP_WAIT_POLICY=PASSIVE", metavar="NAME=VALUE", help="a variable")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--size", nargs=2, type=int, default=(256, 320), help="height and width")
     parser.add_argument("--pictures", type=int, default=2, help="pictures in a step")
@@ -36,16 +40,18 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="other processes that want a core each")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
+    name, _, value = arguments.set.partition("=")
+    kinds: Mapping[str, Mapping[str, str]] = {arguments.set: {name: value}, _PLAIN: {}}
     with ExitStack() as running:
         for _ in range(arguments.busy):
             _start(running, context.Process(target=_spin))
-        steps = {name: _remote_step(running, variables, arguments) for name, variables in _POLICIES.items()}
+        steps = {name: _remote_step(running, variables, arguments) for name, variables in kinds.items()}
         rounds = [{name: step() for name, step in steps.items()} for _ in range(arguments.steps + 1)][1:]
     rows = [
         [
             name,
-            *(f"{median(values[policy] for values in of_rounds):.2f}" for policy in _POLICIES),
-            f"{median(values['sleeping'] / values['spinning'] for values in of_rounds):.2f}",
+            *(f"{median(values[kind] for values in of_rounds):.2f}" for kind in kinds),
+            f"{median(values[arguments.set] / values[_PLAIN] for values in of_rounds):.2f}",
         ]
         for name, of_rounds in (
             ("seconds", [{key: d.seconds for key, d in made.items()} for made in rounds]),
@@ -56,7 +62,7 @@ def main() -> None:
         f"Training step, {arguments.preset}, {arguments.pictures} pictures of "
         f"{arguments.size[1]}x{arguments.size[0]}, {arguments.threads} threads, {arguments.busy} other "
         f"processes, medians of {arguments.steps} steps",
-        ["", *_POLICIES, "ratio"],
+        ["", *kinds, "ratio"],
         rows,
     )
 
