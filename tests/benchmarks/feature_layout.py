@@ -4,54 +4,29 @@
 costs.
 """
 
-import torch
+from functools import partial
 
-from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.specs.loading import load_spec
+from torch import Tensor
 
-from .family_step import TRAINS_ALL
-from .reporting import show_table
-from .step_time import (
-    HEIGHT,
-    NUM_CLASSES,
-    WIDTH,
-    Step,
-    compare_in_turn,
-    draw_batch,
-    parse_presets,
-    timed_step,
-)
+from hrdet_cli.engine.models.detector import Detector
+from hrdet_cli.engine.structures import ImageBatch, Targets
+
+from .preset_steps import show_steps
 
 PRESETS = ("demo", "hrnet-w18", "r50-fpn-syncbn", "mmdet3-retinanet-r50-fpn")
 
 
 def main() -> None:
     """Print a row for each preset."""
-    arguments = parse_presets(__doc__, PRESETS)
-    show_table(
-        f"Training step, 1 picture of {WIDTH}x{HEIGHT}, float32, {arguments.threads} threads, CPU seconds, "
-        f"medians of {arguments.steps} steps; {torch.backends.cpu.get_cpu_capability()}",
-        ["preset", "NCHW", "channels-last", "ratio"],
-        [
-            compare_in_turn(
-                preset,
-                build_step(preset, is_nchw=True),
-                build_step(preset, is_nchw=False),
-                rounds=arguments.steps,
-            )
-            for preset in arguments.presets
-        ],
-    )
+    ways = {name: partial(losses, is_nchw=name == "NCHW") for name in ("NCHW", "channels-last")}
+    show_steps(__doc__, PRESETS, ways, what="float32, ")
 
 
-def build_step(preset: str, *, is_nchw: bool) -> Step:
-    """A step of the preset's detector with random weights, whose features lie as they are told."""
-    images, targets = draw_batch(1)
-    torch.manual_seed(0)
-    spec = load_spec(preset=preset, settings=TRAINS_ALL).spec
-    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
+def losses(detector: Detector, images: ImageBatch, targets: Targets, *, is_nchw: bool) -> dict[str, Tensor]:
+    """Those of a detector whose features lie as they are told."""
     detector.is_nchw_to_train_on_cpu = is_nchw
-    return timed_step(detector, lambda: detector(images, targets))
+    by_name: dict[str, Tensor] = detector(images, targets)
+    return by_name
 
 
 if __name__ == "__main__":

@@ -3,60 +3,33 @@
 What ``run.precision`` makes of a step there; processors differ in what bfloat16 costs them.
 """
 
+from functools import partial
+
 import torch
+from torch import Tensor
 
+from hrdet_cli.engine.models.detector import Detector
 from hrdet_cli.engine.numerics import Numerics
-from hrdet_cli.runs.build.detector import build_detector
-from hrdet_cli.specs.loading import load_spec
+from hrdet_cli.engine.structures import ImageBatch, Targets
 
-from .family_step import TRAINS_ALL
-from .reporting import show_table
-from .step_time import (
-    HEIGHT,
-    NUM_CLASSES,
-    WIDTH,
-    Step,
-    compare_in_turn,
-    draw_batch,
-    parse_presets,
-    timed_step,
-)
+from .preset_steps import show_steps
 
 PRESETS = ("demo", "hrnet-w18", "r50-fpn-syncbn")
 
 
 def main() -> None:
     """Print a row for each preset."""
-    arguments = parse_presets(__doc__, PRESETS)
-    show_table(
-        f"Training step, 1 picture of {WIDTH}x{HEIGHT}, {arguments.threads} threads, CPU seconds, "
-        f"medians of {arguments.steps} steps; {torch.backends.cpu.get_cpu_capability()}",
-        ["preset", "bfloat16", "float32", "ratio"],
-        [
-            compare_in_turn(
-                preset,
-                build_step(preset, Numerics(autocast=torch.bfloat16)),
-                build_step(preset, Numerics()),
-                rounds=arguments.steps,
-            )
-            for preset in arguments.presets
-        ],
-    )
+    numerics = (Numerics(autocast=torch.bfloat16), Numerics())
+    show_steps(__doc__, PRESETS, {way.name: partial(losses, numerics=way) for way in numerics})
 
 
-def build_step(preset: str, numerics: Numerics) -> Step:
-    """A step of the preset's detector with random weights, computed as it is told."""
-    images, targets = draw_batch(1)
-    torch.manual_seed(0)
-    spec = load_spec(preset=preset, settings=TRAINS_ALL).spec
-    detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
-
-    def losses() -> dict[str, torch.Tensor]:
-        with numerics.forward_pass("cpu"):
-            by_name: dict[str, torch.Tensor] = detector(images, targets)
-        return by_name
-
-    return timed_step(detector, losses)
+def losses(
+    detector: Detector, images: ImageBatch, targets: Targets, *, numerics: Numerics
+) -> dict[str, Tensor]:
+    """Those of a detector that is computed as it is told."""
+    with numerics.forward_pass("cpu"):
+        by_name: dict[str, Tensor] = detector(images, targets)
+    return by_name
 
 
 if __name__ == "__main__":

@@ -131,22 +131,6 @@ def duration_of(call: Callable[[], object]) -> Duration:
     return Duration(time.perf_counter() - started, time.process_time() - started_cpu)
 
 
-def parse_presets(description: str | None, presets: Sequence[str]) -> argparse.Namespace:
-    """``presets``, ``steps`` and ``threads``, which are set, of a program that compares steps of presets.
-
-    Args:
-        description: What the program does.
-        presets: Those of which it makes steps where none are named.
-    """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("presets", nargs="*", default=presets)
-    parser.add_argument("--steps", type=int, default=5, help="steps of each that count")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    return arguments
-
-
 def compare_in_turn(
     name: str, ours: Callable[[], object], other: Callable[[], object], *, rounds: int
 ) -> list[str]:
