@@ -4,6 +4,7 @@ A segment whose activations are dropped runs a second time in the backward pass.
 normalise by the same batch statistics again, but count the batch into their running statistics only once.
 The first pass leaves to the second the statistics for which our own norms would ask other processes, and,
 where that is wanted, what convolutions put out: of all activations those that cost the most to compute again.
+With these it leaves the statistics of torch's own norms, too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,8 @@ def run_segment(
     Args:
         segment: What is run.
         inputs: What it is given, which is kept.
-        recompute: ``"modules"`` keeps nothing else, ``"norms"`` what convolutions put out.
+        recompute: ``"modules"`` keeps nothing else, ``"norms"`` what convolutions put out and the few numbers
+            that norms divide by.
         parts: Modules whose batch norms the segment applies; None if it is a module itself.
 
     Returns:
@@ -53,7 +55,7 @@ def run_segment(
         held = (segment,)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        found = _Found(keeps_maps=recompute == "norms")
+        found = _Found(keeps_outputs=recompute == "norms")
         return _first_pass(found), _EnteredAnew(partial(_second_pass, found, held))
 
     return checkpoint(segment, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
@@ -91,13 +93,13 @@ class _Found:
     """What the first pass through a segment leaves to the second one, in order.
 
     Attributes:
-        keeps_maps: Whether outputs of convolutions are left.
-        maps: These.
-        batches: Statistics of batches.
+        keeps_outputs: Whether those of operators are left.
+        outputs: These: a convolution's; of torch's batch norm mean and inverse deviation.
+        batches: Statistics of batches that our own norms normalise by.
     """
 
-    keeps_maps: bool
-    maps: list[Tensor] = field(default_factory=list)
+    keeps_outputs: bool
+    outputs: list[Any] = field(default_factory=list)
     batches: list[Any] = field(default_factory=list)
 
 
@@ -128,8 +130,8 @@ def _first_pass(found: _Found) -> Iterator[None]:
     _BATCHES.noted = found.batches
     try:
         with ExitStack() as stack:
-            if found.keeps_maps:
-                stack.enter_context(_KeptMaps(found.maps))
+            if found.keeps_outputs:
+                stack.enter_context(_KeptOutputs(found.outputs))
             yield
     finally:
         _BATCHES.noted = None
@@ -141,8 +143,8 @@ def _second_pass(found: _Found, parts: Sequence[nn.Module]) -> Iterator[None]:
     try:
         with ExitStack() as stack:
             stack.enter_context(StatisticsHeld(*parts))
-            if found.keeps_maps:
-                stack.enter_context(_RepeatedMaps(found.maps))
+            if found.keeps_outputs:
+                stack.enter_context(_RepeatedOutputs(found.outputs))
             yield
     finally:
         _BATCHES.left = None
@@ -164,36 +166,62 @@ class _EnteredAnew(AbstractContextManager[None]):
         return self._context.__exit__(kind, error, trace)
 
 
-class _KeptMaps(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While inside, what convolutions put out is noted."""
+class _KeptOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While inside, what convolutions put out is noted, and what batch norms find."""
 
-    def __init__(self, maps: list[Tensor]) -> None:
+    def __init__(self, outputs: list[Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._maps = maps
+        self._outputs = outputs
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         if _is_convolution(func):
-            self._maps.append(output.detach())
+            self._outputs.append(output.detach())
+        elif _takes_statistics_on_cpu(func, args):
+            self._outputs.append(output[1:])
         return output
 
 
-class _RepeatedMaps(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While inside, convolutions put out what was noted, and compute nothing."""
+class _RepeatedOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While inside, convolutions put out what was noted and compute nothing, and batch norms know theirs."""
 
-    def __init__(self, maps: Sequence[Tensor]) -> None:
+    def __init__(self, outputs: Sequence[Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._left = iter(maps)
+        self._left = iter(outputs)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if _is_convolution(func):
             return next(self._left).detach()
+        if _takes_statistics_on_cpu(func, args):
+            return _normalised_again(*args[:3], *next(self._left))
         return func(*args, **(kwargs or {}))
 
 
 def _is_convolution(func: Any) -> bool:
     return func is torch.ops.aten.convolution.default or func.namespace == _OF_CONVOLUTIONS
+
+
+def _takes_statistics_on_cpu(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether it is a batch norm by the statistics of its input; on CUDA torch's kernels round otherwise."""
+    if func is not torch.ops.aten.native_batch_norm.default:
+        return False
+    features, *_, is_in_training, _momentum, _eps = args
+    return bool(is_in_training) and features.device.type == "cpu"
+
+
+def _normalised_again(
+    features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What torch's batch norm put out on a CPU when it found these statistics, bit by bit.
+
+    Its kernel multiplies the weight by the inverse deviation before all else. So a weight that has been
+    multiplied, and a variance of one, lead to the same.
+    """
+    factor = inverse_std if weight is None else inverse_std * weight
+    known = (factor, bias, mean, torch.ones_like(mean))
+    output, _, _ = torch.native_batch_norm(features, *known, training=False, momentum=0.0, eps=0.0)
+    return output, mean, inverse_std

@@ -1,15 +1,28 @@
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hrdet_cli.engine.benchmarking.traffic import CountingMode
 from hrdet_cli.engine.norm.back_ends import NormBackEnd
 from hrdet_cli.engine.norm.convert import NormKind, convert_norm
 from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
 from tests.operator_counts import OperatorCounter
+
+
+class StatisticsCounter(CountingMode):  # type: ignore[no-untyped-call]  # torch gives no types
+    """Counts how often torch's batch norm takes the statistics of its input."""
+
+    times = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.native_batch_norm.default:
+            *_, is_in_training, _momentum, _eps = args
+            self.times += is_in_training
+        return func(*args, **(kwargs or {}))
 
 
 def build_segment() -> nn.Sequential:
@@ -101,6 +114,26 @@ def test_the_backward_pass_normalises_again_and_convolves_again_only_where_all_i
 
     assert counter.times[torch.ops.aten.convolution.default] == num_convolutions
     assert counter.times[torch.ops.aten.native_batch_norm.default] == (0 if recompute == "off" else 2)
+
+
+def test_where_norms_alone_are_recomputed_their_statistics_are_taken_once() -> None:
+    segment = build_segment()
+
+    with StatisticsCounter() as counter:
+        torch.autograd.backward([run_segment(segment, torch.randn(2, 3, 9, 8), recompute="norms").sum()])
+
+    assert counter.times == 2
+
+
+def test_norms_without_weights_are_the_same_bit_by_bit_when_recomputed() -> None:
+    def segment() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, affine=False), nn.Conv2d(8, 4, 3))
+
+    kept = trained_once(segment(), lambda s, x: run_segment(s, x, recompute="off"))
+    recomputed = trained_once(segment(), lambda s, x: run_segment(s, x, recompute="norms"))
+
+    assert equal(kept, recomputed)
 
 
 @pytest.mark.parametrize("recompute", ["norms", "modules"])
