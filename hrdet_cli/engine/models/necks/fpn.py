@@ -106,8 +106,7 @@ class FPN(nn.Module):
         sources = features[-len(laterals) :]
         merged = run_in_step([_steps(*pair, area) for pair in zip(laterals, sources, strict=True)], area)
         for level in reversed(range(len(merged) - 1)):
-            coarser = F.interpolate(merged[level + 1], size=merged[level].shape[-2:], mode="nearest")
-            merged[level] = without_padding(merged[level] + coarser, area)
+            merged[level] = without_padding(merged[level] + _enlarged(merged[level + 1], merged[level]), area)
         levels = run_in_step([_steps(*pair, area) for pair in zip(smooth_convs, merged, strict=True)], area)
         return Pyramid((*levels, *self._coarser(levels[-1], features[-1], area)), self.strides, area)
 
@@ -134,6 +133,11 @@ def _draw_weights(convs: nn.Module) -> None:
             nn.init.kaiming_uniform_(conv.weight, a=1)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
+
+
+def _enlarged(coarser: Tensor, finer: Tensor) -> Tensor:
+    """At the finer map's size, in its dtype: autocast enlarges in float32, in which sums would stay."""
+    return F.interpolate(coarser, size=finer.shape[-2:], mode="nearest").to(finer.dtype)
 
 
 def _steps(block: nn.Module, x: Tensor, area: ValidArea | None) -> NormSteps:

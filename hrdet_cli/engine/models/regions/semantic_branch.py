@@ -100,7 +100,7 @@ def resized_to(level: Tensor, size: Size, area: ValidArea | None) -> Tensor:
         resized: Tensor = F.interpolate(
             level, size=(size.height, size.width), mode="bilinear", align_corners=True
         )
-        return resized
+        return resized.to(level.dtype)  # autocast resizes in float32
     values = at_least_float32(level)
     ends = area.cells_of(level).sizes - 1
     other_ends = area.cells_of(level.new_empty(1, 1, size.height, size.width)).sizes - 1

@@ -1,14 +1,18 @@
 """What autocast makes of a trunk on a GPU, told by tensors without values: its rules differ from a CPU's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hrdet_cli.engine.benchmarking.traffic import CountingMode
 from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
+from hrdet_cli.engine.models.backbones.resnet import ResNet
+from hrdet_cli.engine.models.necks.fpn import FPN
 from hrdet_cli.engine.models.necks.hrfpn import HRFPN
 
 
@@ -25,8 +29,8 @@ def autocast_on_gpu() -> Iterator[None]:
         torch.set_autocast_dtype("cuda", before)
 
 
-class Concatenations(CountingMode):  # type: ignore[no-untyped-call]  # torch gives no types
-    """While inside, notes the dtypes of what is concatenated."""
+class Sums(CountingMode):  # type: ignore[no-untyped-call]  # torch gives no types
+    """While inside, notes the dtypes of what is concatenated or added."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,16 +38,29 @@ class Concatenations(CountingMode):  # type: ignore[no-untyped-call]  # torch gi
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.cat.default:
+        if func in (torch.ops.aten.cat.default, torch.ops.aten.add.Tensor):
             self.dtypes.add(output.dtype)
         return output
 
 
-def test_features_stay_in_the_reduced_precision_though_branches_are_enlarged_in_float32() -> None:
-    with FakeTensorMode(), torch.device("cuda"), autocast_on_gpu(), Concatenations() as concatenations:
-        trunk = HRNet(HRNET_CONFIGS["small"])
-        neck = HRFPN(in_channels=trunk.out_channels)
+def hrfpn() -> tuple[nn.Module, nn.Module]:
+    trunk = HRNet(HRNET_CONFIGS["small"])
+    return trunk, HRFPN(in_channels=trunk.out_channels)
+
+
+def fpn() -> tuple[nn.Module, nn.Module]:
+    trunk = ResNet(depth=50, frozen_stages=0)
+    return trunk, FPN(in_channels=trunk.out_channels)
+
+
+@pytest.mark.parametrize("build", [hrfpn, fpn])
+def test_maps_stay_in_the_reduced_precision_though_they_are_enlarged_in_float32(
+    build: Callable[[], tuple[nn.Module, nn.Module]],
+) -> None:
+    with FakeTensorMode(), torch.device("cuda"), autocast_on_gpu():
+        trunk, neck = build()
         features = trunk(torch.zeros(1, 3, 64, 96))
-        levels = neck(features).levels
+        with Sums() as sums:
+            levels = neck(features).levels
     assert {maps.dtype for maps in (*features, *levels)} == {torch.bfloat16}
-    assert concatenations.dtypes == {torch.bfloat16}
+    assert sums.dtypes == {torch.bfloat16}
