@@ -107,11 +107,12 @@ def rehearse_largest_step(run: TrainingRun) -> Generator[Event, None, LargestSte
         yield _forecast_step(run, batches, num_pictures)
     costs: list[StepCost] = []
     compiles = run.spec.run.compile != "off"
+    is_first_dearer = compiles or run.device.type == "cuda"
 
     def rehearse() -> None:
         batch = batches.make(num_pictures)
-        if compiles:
-            run.trainer.rehearse(batch)  # which compiles it
+        if is_first_dearer:  # it is compiled; on a GPU kernels are built, and cuDNN tries its algorithms
+            run.trainer.rehearse(batch)
         costs.append(run.trainer.rehearse(batch))
 
     with doing("compiling and trying the largest step" if compiles else "trying the largest step"):

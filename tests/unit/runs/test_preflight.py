@@ -16,7 +16,7 @@ from hrdet_cli.specs.run import RunSpec
 
 
 class FakeTrainer:
-    """Whose first step takes as long as compiling does."""
+    """Whose first step takes as long as compiling does, or finding algorithms."""
 
     def __init__(self) -> None:
         self.num_rehearsed = 0
@@ -27,13 +27,13 @@ class FakeTrainer:
         return StepCost(seconds=100.0 if self.num_rehearsed == 1 else 3.0, peak_memory_bytes=2**30)
 
 
-def largest_step(run: RunSpec) -> tuple[LargestStep, int]:
+def largest_step(run: RunSpec, *, device: str = "cpu") -> tuple[LargestStep, int]:
     """And how often it was made."""
     trainer = FakeTrainer()
     steps = SimpleNamespace(largest_canvas=Size(64, 96), most_boxes=9, with_masks=False)
     fake = SimpleNamespace(
         trainer=trainer,
-        device=torch.device("cpu"),
+        device=torch.device(device),
         spec=SimpleNamespace(run=run, data=SimpleNamespace(num_pictures_per_process=2)),
         plan=SimpleNamespace(class_names=("thing",)),
         data=SimpleNamespace(train=SimpleNamespace(label_maps=None)),
@@ -45,8 +45,9 @@ def largest_step(run: RunSpec) -> tuple[LargestStep, int]:
     return end.value.value, trainer.num_rehearsed
 
 
-def test_the_seconds_of_a_compiled_step_are_those_of_the_second_one() -> None:
-    step, num_rehearsed = largest_step(RunSpec(compile="step"))
-    assert (step.seconds, step.num_box_rows, num_rehearsed) == (3.0, 16, 2)
+def test_the_seconds_of_a_step_that_is_compiled_or_on_a_gpu_are_those_of_the_second_one() -> None:
+    for run, device in ((RunSpec(compile="step"), "cpu"), (RunSpec(), "cuda")):
+        step, num_rehearsed = largest_step(run, device=device)
+        assert (step.seconds, step.num_box_rows, num_rehearsed) == (3.0, 16, 2)
     step, num_rehearsed = largest_step(RunSpec())
     assert (step.seconds, num_rehearsed) == (100.0, 1)
