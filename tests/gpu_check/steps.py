@@ -1,10 +1,12 @@
 """Time, memory and host waits of training steps on a GPU, beside torchvision's with the same trunk.
 
-Detectors make their steps in turn, in one process. Memory is the most that torch allocates in a step beyond
-what lies there before it: weights and momenta are left out, which are the same for all.
+Detectors make their steps in turn, in one process. What no time is left for is named and left out. Memory is
+the most that torch allocates in a step beyond what lies there before it: weights and momenta are left out,
+which are the same for all.
 """
 
 import argparse
+import sys
 import time
 import traceback
 import warnings
@@ -23,10 +25,11 @@ from hrdet_cli.engine.training.rehearsal import is_out_of_memory, release_memory
 from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
 from tests.benchmarks.reporting import show_table
 from tests.gpu_check.detectors import PLAIN_NORM, Scene, Step, hrdet_step, torchvision_step
+from tests.gpu_check.time_left import TimeLeft
 from tests.host_waits import host_waits_are
 
 PRESET, CANVAS = "hrnet-w18-mstrain-pad", Size(1024, 1600)
-NUM_WARM_UP, NUM_STEPS = 3, 5
+NUM_WARM_UP, NUM_STEPS = 2, 5
 PRECISIONS = ("bfloat16", "float32")
 VARIANTS: Mapping[str, tuple[str, ...]] = {"hrdet": (), "hrdet, plain norms": (PLAIN_NORM,)}
 """Settings of the detectors that are measured beside torchvision's."""
@@ -104,6 +107,15 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def seconds_in_steps(found: Mapping[str, Measured]) -> float:
+    """Of all detectors; of the first steps without what comes only once."""
+    return sum(
+        (NUM_WARM_UP + len(measured.seconds)) * median(measured.seconds)
+        for measured in found.values()
+        if measured.seconds
+    )
+
+
 def rows_of(title: str, found: Mapping[str, Measured]) -> list[list[str]]:
     """A row for each detector: seconds, its ratio to torchvision's, GiB and their ratio."""
     rival = found[RIVAL]
@@ -160,24 +172,34 @@ def main() -> None:
     parser.add_argument("--pictures", nargs="+", type=int, default=(2, 4, 8, 16))
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS)
     parser.add_argument("--steps", type=int, default=NUM_STEPS)
+    parser.add_argument("--seconds", type=float, help="no measurement begins that is likely to end later")
     arguments = parser.parse_args()
     device, canvas = torch.device(arguments.device), Size(*arguments.canvas)
+    time_left, left_out = TimeLeft(arguments.seconds), []
     for precision in arguments.precisions:
         scene = Scene(preset=arguments.preset, canvas=canvas, precision=precision, device=device)
         if device.type == "cuda":
             show_table(f"Waits of the host in a step, {precision}", ["", "times"], _rows_of_waits(scene))
         for count in arguments.pictures:
+            if not time_left.suffices_for(precision, count):
+                left_out.append(f"{precision} with {count} pictures")
+                continue
+            started = time.perf_counter()
             builders: dict[str, Callable[[], Step]] = {
                 name: partial(hrdet_step, scene, count, *settings) for name, settings in VARIANTS.items()
             }
             builders[RIVAL] = partial(torchvision_step, scene, count)
             found = measure_in_turn(builders, device, num_steps=arguments.steps)
+            seconds = time.perf_counter() - started
+            time_left.note(precision, count, seconds=seconds, in_steps=seconds_in_steps(found))
             show_table(
                 f"Training step, {arguments.preset}, {precision}, {count} pictures of {canvas}, medians of "
                 f"{arguments.steps} steps",
                 ["", "seconds", "ratio", "GiB", "ratio"],
                 rows_of(f"{precision}, {count} pictures", found),
             )
+    if left_out:
+        sys.stdout.write(f"\nNo time was left for {', '.join(left_out)}.\n")
 
 
 def _rows_of_waits(scene: Scene) -> list[list[str]]:
