@@ -163,7 +163,7 @@ def fitted_settings(spec: ExperimentSpec, annotations: CocoAnnotations) -> tuple
     placed = _place_boxes(spec, annotations)
     if placed is None:
         raise DataError(
-            f"{annotations.path}: has no box to fit anchors to; set {section.key}.anchor_scale to a number"
+            f"{annotations.title}: has no box to fit anchors to; set {section.key}.anchor_scale to a number"
         )
     by_level = section.spec.anchor_scale == "auto-by-level"
     return tuple(_settings(_fit(_anchors_of(spec, section), placed, section, by_level=by_level), section))

@@ -40,12 +40,12 @@ def _notices(annotations: CocoAnnotations, cuts: Cuts) -> Iterator[str]:
     num_objects = int(annotations.num_boxes.sum())
     tiles = counted(len(cuts.annotations), "tile")
     if cuts.num_cut == 0:
-        yield f"{annotations.path}: no picture is larger than data.tiles.side_pixels, so none is cut"
+        yield f"{annotations.title}: no picture is larger than data.tiles.side_pixels, so none is cut"
         return
-    yield f"{annotations.path}: {counted(len(annotations), 'picture')} in {tiles}, which count as pictures"
+    yield f"{annotations.title}: {counted(len(annotations), 'picture')} in {tiles}, which count as pictures"
     if cuts.num_never_whole:
         yield (
-            f"{annotations.path}: {cuts.num_never_whole / num_objects:.1%} of the objects are whole in no "
+            f"{annotations.title}: {cuts.num_never_whole / num_objects:.1%} of the objects are whole in no "
             f"tile, and {cuts.num_never_shown / num_objects:.1%} too little of them in any to be learnt; "
             "enlarge data.tiles.overlap_pixels or side_pixels, or set data.tiles.with_whole_pictures=true"
         )

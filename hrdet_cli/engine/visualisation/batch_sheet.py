@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
+from hrdet_cli.engine.data.transforms import Placement
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.visualisation.canvas_tile import (
     draw_canvas_tile,
@@ -26,17 +27,16 @@ _MARGIN, _GAP = 28, 20
 _LINE = 18
 _LARGEST_ZOOM = 2.0
 
-_TURNS: Mapping[tuple[bool, int], Sequence[str]] = {
-    (False, 0): (),
-    (False, 1): ("turned left",),
-    (False, 2): ("turned by half",),
-    (False, 3): ("turned right",),
-    (True, 0): ("flipped",),
-    (True, 1): ("flipped, turned left",),
-    (True, 2): ("flipped upside down",),
-    (True, 3): ("flipped, turned right",),
+_TURNS: Mapping[tuple[bool, int], str] = {
+    (False, 0): "",
+    (False, 1): "turned left",
+    (False, 2): "turned by half",
+    (False, 3): "turned right",
+    (True, 0): "flipped",
+    (True, 1): "flipped, turned left",
+    (True, 2): "flipped upside down",
+    (True, 3): "flipped, turned right",
 }
-"""What flip and quarter turns come to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,11 @@ def _draw_header(sheet: Image.Image, batch: Batch, class_names: Sequence[str], w
     return draw_legend(sheet, entries, left=_MARGIN, top=82, right=sheet.width - _MARGIN) + 16
 
 
+def turn_in_words(placement: Placement) -> str:
+    """What its flip and its quarter turns come to; nothing without them."""
+    return _TURNS[placement.flipped, placement.quarter_turns]
+
+
 def _caption(batch: Batch, index: int, width: int) -> list[str]:
     """File name, number of boxes and share of the canvas; then how the picture was placed."""
     record = batch.records[index]
@@ -136,7 +141,8 @@ def _placing_in_words(record: PictureRecord) -> list[str]:
     parts = [f"{in_words(record.original)} → {in_words(resized)} ({factor_in_words(record)})"]
     if crop is not None and crop.size != resized:
         parts.append(f"crop {in_words(crop.size)} at {crop.left}, {crop.top}")
-    return [*parts, *_TURNS[record.placement.flipped, record.placement.quarter_turns], *record.changes]
+    turned = turn_in_words(record.placement)
+    return [*parts, *([turned] if turned else []), *record.changes]
 
 
 def _draw_caption(sheet: Image.Image, lines: Sequence[str], *, left: int, top: int) -> None:

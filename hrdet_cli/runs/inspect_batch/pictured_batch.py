@@ -7,7 +7,7 @@ from typing import Any
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.distributed.ranks import World
-from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
+from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet, turn_in_words
 from hrdet_cli.runs.output_files import save_picture
 
 
@@ -90,6 +90,7 @@ def _describe(record: PictureRecord, num_boxes: int) -> dict[str, Any]:
         "placed": str(placement.placed),
         "flipped": placement.flipped,
         "quarter_turns": placement.quarter_turns,
+        "turned": turn_in_words(placement),
         "changes": list(record.changes),
         "cropped": placement.is_cut,
         "num_boxes": num_boxes,

@@ -57,8 +57,8 @@ def summary_tables(summary: Summary) -> tuple[TextTable, ...]:
 
 def _picture_row(picture: dict[str, Any]) -> tuple[str, ...]:
     scale_x, scale_y = picture["scale_xy"]
-    done = (("flip", picture["flipped"]), ("turn", picture["quarter_turns"]), ("crop", picture["cropped"]))
-    changes = [*(word for word, is_so in done if is_so), *picture["changes"]]
+    placed = (picture["turned"], "cropped" if picture["cropped"] else "")
+    changes = [*filter(None, placed), *picture["changes"]]
     return (
         picture["file"],
         picture["original"],

@@ -43,12 +43,19 @@ def canvas_problems(padding: PaddingSpec, augmentation: AugmentationSpec) -> Ite
 
 def _turn_problems(padding: PaddingSpec) -> Iterator[Problem]:
     """Canvases on which pictures that lie on their side do not go with the others."""
-    is_square = isinstance(padding, FixedPaddingSpec) and len(set(padding.canvas_pixels)) == 1
-    if not is_square and isinstance(padding, FixedPaddingSpec | CanvasesPaddingSpec):
+    if isinstance(padding, FixedPaddingSpec):
+        canvases: Sequence[LongShort] | None = [padding.canvas_pixels]
+        remedy = "a padding.canvas_pixels of equal edges"
+    elif isinstance(padding, CanvasesPaddingSpec):
+        canvases = padding.canvases_pixels
+        remedy = "padding.canvases_pixels that are squares"
+    else:
+        return
+    if canvases is None or any(long != short for long, short in canvases):
         yield (
             "augmentation.extras.turn_probability",
-            "turned pictures lie on a square or on canvases of their batches; set a padding.canvas_pixels of "
-            "equal edges, padding.policy=batch, or augmentation.extras.turn_probability=0",
+            f"turned pictures lie on squares or on canvases of their batches; set {remedy}, "
+            "padding.policy=batch, or augmentation.extras.turn_probability=0",
         )
 
 

@@ -80,6 +80,8 @@ def test_label_maps_are_cut_with_the_tiles_of_each_data_set(folder: Path) -> Non
         "augmentation.flip_probability=0",
     )
     part = open_part(spec.data, "train", DataNeeds.of(spec.model.head))
+    cut = "instances.json and 1 more data set: 2 pictures in 6 tiles, which count as pictures"
+    assert any(notice.endswith(cut) for notice in part.notices)
     with build_training_loader(spec, part, CPU) as loader:
         (batch,) = loader.batches(0)
     assert batch.targets.semantic is not None

@@ -255,11 +255,20 @@ def test_scale_jitter_goes_with_its_own_square_alone(settings: tuple[str, ...], 
     load_spec(preset="demo", settings=[*jitter, "padding={policy: canvases, num_canvases: 3}"])
 
 
-def test_turned_pictures_want_a_square_or_canvases_of_their_batches() -> None:
+def test_turned_pictures_want_squares_or_canvases_of_their_batches() -> None:
     turns = "augmentation.extras.turn_probability=0.5"
-    with pytest.raises(SpecError, match=r"turned pictures lie on a square or on canvases of their batches"):
-        load_spec(preset="demo", settings=[turns])
-    for padding in ("{policy: fixed, canvas_pixels: [320, 320]}", "{policy: batch}"):
+    for padding, key in (
+        ("{policy: fixed, canvas_pixels: [320, 256]}", "canvas_pixels"),
+        ("{policy: canvases}", "canvases_pixels"),
+        ("{policy: canvases, canvases_pixels: [[320, 320], [256, 192]]}", "canvases_pixels"),
+    ):
+        with pytest.raises(SpecError, match=rf"turned pictures lie on squares or .*padding\.{key} "):
+            load_spec(preset="demo", settings=[turns, f"padding={padding}"])
+    for padding in (
+        "{policy: fixed, canvas_pixels: [320, 320]}",
+        "{policy: canvases, canvases_pixels: [[320, 320], [256, 256]]}",
+        "{policy: batch}",
+    ):
         load_spec(preset="demo", settings=[turns, f"padding={padding}"])
 
 

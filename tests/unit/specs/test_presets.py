@@ -584,6 +584,23 @@ def test_the_recipe_for_few_pictures_is_that_for_fine_tuning_with_an_early_end()
     assert few.optimisation.parameter_groups.norm.weight_decay_factor == 0
 
 
+def test_the_recipe_with_large_scale_jitter_is_detectron2_s() -> None:
+    """``configs/new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.py`` and the optimiser of ``configs/common``."""
+    optimisation = spec_of("lsj-w18").optimisation
+    assert (optimisation.base_learning_rate, optimisation.base_batch_size) == (0.1, 64)
+    assert optimisation.optimiser == SgdSpec(momentum=0.9)
+    assert optimisation.weight_decay == 4e-5
+    assert optimisation.parameter_groups == ParameterGroupsSpec(
+        norm=ParameterGroupSpec(weight_decay_factor=0)
+    )
+    assert (optimisation.warmup_steps, optimisation.warmup_factor) == (500, 0.067)
+    num_steps = 184375
+    drops = [round(100 * step / num_steps) for step in (163889, 177546)]
+    assert (optimisation.num_epochs, [*optimisation.drop_epochs]) == (100, drops)
+    for name in ("lsj-w32", "lsj-w40", "lsj-cascade-mask-w48"):
+        assert spec_of(name).optimisation == optimisation
+
+
 @pytest.mark.parametrize("name", ["r50-fpn-syncbn", "r50-fpn-mstrain-pad"])
 def test_resnet_presets_freeze_stem_and_stage_one(name: str) -> None:
     assert spec_of(name).model.backbone == ResNetBackboneSpec(kind="resnet", depth=50, frozen_stages=1)

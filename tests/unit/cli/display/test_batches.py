@@ -38,8 +38,7 @@ def inspection() -> Inspection:
         "original": "1280x1024",
         "scale_xy": [1.25, 1.25],
         "placed": "1067x1000",
-        "flipped": True,
-        "quarter_turns": 0,
+        "turned": "flipped",
         "cropped": True,
         "changes": [],
         "num_boxes": 1234,
@@ -78,7 +77,7 @@ def test_every_number_is_in_the_tables(inspection: Inspection) -> None:
     lines = [" ".join(line.split()) for line in lines_of(inspection, width=120)]
     for line in (
         "batch-1-rank-1: rank 1, canvas 1600x1024, 46.4% useful pixels",
-        "000000000042.jpg 1280x1024 1.25 1067x1000 1234 12 flip, crop",
+        "000000000042.jpg 1280x1024 1.25 1067x1000 1234 12 flipped, cropped",
         "covers the first 3 of 7,393 steps of epoch 2, on 2 processes",
         "pictures 6 (5 different)",
         "useful pixels 75.0%",
@@ -121,13 +120,14 @@ def test_what_was_done_besides_placing_is_told_of_each_picture(inspection: Inspe
     (batch,) = inspection.batches
     (picture,) = batch.pictures
     changes = ["2 of 3 objects pasted, 0 hidden", "hue +0.07, brightness 0.99, saturation 0.83", "blur 1.1"]
-    changed = replace(batch, pictures=({**picture, "changes": changes},))
+    turned = {"turned": "flipped upside down", "changes": changes}
+    changed = replace(batch, pictures=({**picture, **turned},))
     lines = lines_of(replace(inspection, batches=(changed,)), width=100)
     (first,) = [
         number for number, line in enumerate(lines) if line.startswith("000000000042.jpg  1280x1024 ")
     ]
     told = " ".join(" ".join(lines[first : lines.index("", first)]).split())
-    assert told.endswith(" ".join(["flip, crop,", ", ".join(changes)]))
+    assert told.endswith(" ".join(["flipped upside down, cropped,", ", ".join(changes)]))
     assert "…" not in told
 
 

@@ -207,7 +207,15 @@ def test_canvases_by_what_pictures_draw_come_at_even_distances() -> None:
     assert np.abs(np.cumsum(is_largest) - expected).max() <= 1.5
 
 
-@pytest.mark.parametrize("padding", [_SQUARE, SmallestCanvas()], ids=["square", "batch"])
+@pytest.mark.parametrize(
+    "padding",
+    [
+        _SQUARE,
+        StepCanvases(canvases=(Scale(256, 256), Scale(128, 128)), shares_scale=False),
+        SmallestCanvas(),
+    ],
+    ids=["square", "squares", "batch"],
+)
 def test_turned_pictures_lie_inside_canvases_no_larger_than_the_largest(padding: PaddingPolicy) -> None:
     turning = TurningAugmentation(upright=_JITTER, flip_probability=0.5, turn_probability=0.7)
     steps = _steps(padding, turning, batch_size=4)
