@@ -70,7 +70,8 @@ def normalise_together(
     """Apply norms that do not depend on each other, with one message for those that can share it.
 
     These are the ``"coalesced"`` :class:`SyncBatchNorm2d` in training mode; forward hooks on them do not run.
-    Every other module, such as the norms of a frozen part, is called as usual.
+    Every other module, such as the norms of a frozen part, is called as usual.  Of a single value for each
+    channel or group, which torch's modules refuse, the shift comes out.
 
     Args:
         requests: Norms and their ``(N, C, H, W)`` features, of any sizes and dtypes; on all processes the
@@ -86,13 +87,12 @@ def normalise_together(
     local = [
         index
         for index, (norm, _) in enumerate(requests)
-        if area is not None
-        and isinstance(norm, nn.BatchNorm2d)
-        and _takes_statistics(norm)
-        and not _synchronises(norm)
+        if isinstance(norm, nn.BatchNorm2d) and _takes_statistics(norm) and not _synchronises(norm)
     ]
+    if area is None and all(_has_several_values(requests[index][1]) for index in local):
+        local = []
     outputs = {
-        index: norm(x) if area is None else _normalise_alone(norm, x, area)
+        index: _normalise_alone(norm, x, area)
         for index, (norm, x) in enumerate(requests)
         if index not in sharing and index not in local
     }
@@ -109,8 +109,10 @@ def normalise(norm: nn.Module, features: Tensor, area: CountedArea | None) -> Te
     return normalise_together([(norm, features)], area)[0]
 
 
-def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea) -> Tensor:
-    """A norm with a message of its own, or with statistics that it has already."""
+def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea | None) -> Tensor:
+    """A norm with a message of its own, or with statistics of each picture, or that it has already."""
+    if area is None:
+        return _normalise_everywhere(norm, features)
     if isinstance(norm, SyncBatchNorm2d) and _synchronises(norm):
         return _synchronise([norm], [features], area)[0]
     if isinstance(norm, nn.Identity) or (isinstance(norm, _BatchNorm) and not _takes_statistics(norm)):
@@ -118,6 +120,13 @@ def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea) -> Te
     if isinstance(norm, nn.GroupNorm):
         return normalise_groups(norm, features, area.cells_of(features))
     raise ValueError(f"{type(norm).__name__} cannot leave the padding out of its statistics")
+
+
+def _normalise_everywhere(norm: nn.Module, features: Tensor) -> Tensor:
+    if isinstance(norm, nn.GroupNorm):  # whose module refuses groups of one value, unlike its operator
+        return torch.group_norm(features, norm.num_groups, norm.weight, norm.bias, norm.eps)
+    normalised: Tensor = norm(features)
+    return normalised
 
 
 def _synchronise(
@@ -131,6 +140,11 @@ def _normalise_locally(
     norms: Sequence[nn.BatchNorm2d], inputs: Sequence[Tensor], area: CountedArea | None
 ) -> list[Tensor]:
     return normalise_by_batch(norms, inputs, area=area, merge=None)
+
+
+def _has_several_values(features: Tensor) -> bool:
+    """Whether torch's batch norm takes the features."""
+    return features.numel() > features.shape[1]
 
 
 def _shares_message(norm: nn.Module) -> bool:

@@ -1,5 +1,6 @@
 """What a synchronised norm is in one process; tests/distributed/test_sync_norm.py has it over several."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -68,3 +69,21 @@ def test_what_is_normalised_together_comes_back_in_order() -> None:
     assert outputs[1] is inputs[1]
     for norm, x, y in zip(norms, inputs, outputs, strict=True):
         assert torch.equal(y, norm(x))
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(3), SyncBatchNorm2d(3), nn.GroupNorm(3, 3)])
+def test_of_a_single_value_the_shift_is_left(norm: Any) -> None:
+    """As where the levels of a small picture share a norm."""
+    norm, oracle = loaded(norm), loaded(deepcopy(norm))
+    level, value = seeded((1, 3, 4, 4), 0), seeded((1, 3, 1, 1), 1).requires_grad_()
+
+    large, small = normalise_together([(norm, level), (norm, value)])
+    torch.autograd.backward(large.sum() + small.sum())
+
+    torch.testing.assert_close(large, oracle(level))
+    torch.testing.assert_close(small.flatten(), norm.bias)
+    assert value.grad is not None
+    torch.testing.assert_close(value.grad, torch.zeros_like(value))
+    if not isinstance(norm, nn.GroupNorm):
+        record_batch([oracle], [value.detach().flatten()], [torch.zeros(3)])
+        torch.testing.assert_close(norm.state_dict(), oracle.state_dict())
