@@ -15,12 +15,16 @@ from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.published.table import published_as
 from hrdet_cli.engine.weights.reading import WeightsFile
-from hrdet_cli.runs.conventions.presets import contents_of_model, conventions_of, likely_preset
+from hrdet_cli.runs.conventions.presets import (
+    LikelyPreset,
+    contents_of_model,
+    conventions_of,
+    likely_preset,
+)
 from hrdet_cli.specs.backbone import ResNetBackboneSpec
 from hrdet_cli.specs.base import Spec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
-from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.model import ModelSpec
 
 _CAFFE_NAMES = ("caffe", "msra")
@@ -128,7 +132,7 @@ def contradictions(file: WeightsFile, writer: Writer, contents: Contents, model:
     stated = stated_conventions(file, writer)
     if differences := [*_unlike_stated(model, stated, file)]:
         preset = preset_for(file, writer, contents)
-        fits = preset is not None and not [*_unlike_stated(load_spec(preset=preset).spec.model, stated, file)]
+        fits = preset is not None and not [*_unlike_stated(preset.load().model, stated, file)]
         yield (
             f"weights {file.source} were trained with {', '.join(differences)}: results will be poor"
             + (f"; preset {preset} has their conventions" if fits else "")
@@ -206,7 +210,7 @@ def _as_text(value: object) -> str:
     return str(list(value) if isinstance(value, tuple) else value).lower()
 
 
-def preset_for(file: WeightsFile, writer: Writer, contents: Contents) -> str | None:
+def preset_for(file: WeightsFile, writer: Writer, contents: Contents) -> LikelyPreset | None:
     """The preset that a file's weights were probably made for; None where there is none.
 
     Args:

@@ -1,6 +1,6 @@
 """Presets for weights of other code: those of whoever wrote them that describe the same detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
@@ -13,7 +13,8 @@ from hrdet_cli.engine.weights.naming.mmdetection import MMDETECTION
 from hrdet_cli.engine.weights.naming.torchvision import TORCHVISION
 from hrdet_cli.engine.weights.naming.writer import Writer
 from hrdet_cli.engine.weights.naming.year_2019 import YEAR_2019
-from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
+from hrdet_cli.runs.conventions.backbone_settings import backbone_of, settings_for
+from hrdet_cli.specs.backbone import HRNetBackboneSpec
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.keys import leaves
 from hrdet_cli.specs.loading import load_spec
@@ -40,6 +41,26 @@ _RECIPES: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class LikelyPreset:
+    """A preset that weights were probably made for.
+
+    Attributes:
+        name: The preset's.
+        settings: What to change in it, for a backbone that no preset has.
+    """
+
+    name: str
+    settings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " --set ".join((self.name, *self.settings))
+
+    def load(self) -> ExperimentSpec:
+        """Its spec."""
+        return load_spec(preset=self.name, settings=self.settings).spec
+
+
+@dataclass(frozen=True, slots=True)
 class _Described:
     """A preset and what it describes.
 
@@ -53,7 +74,7 @@ class _Described:
     spec: ExperimentSpec
 
 
-def likely_preset(writer: Writer, contents: Contents, *, style: str | None) -> str | None:
+def likely_preset(writer: Writer, contents: Contents, *, style: str | None) -> LikelyPreset | None:
     """The preset that weights were probably made for.
 
     Args:
@@ -63,22 +84,28 @@ def likely_preset(writer: Writer, contents: Contents, *, style: str | None) -> s
             ``caffe``.
 
     Returns:
-        None where there is none with their head and their backbone. For masks that no preset has, that of the
-        same boxes.
+        One with their head and their backbone, or else one with their head that can be set to have their
+        backbone; None where there is none. For masks that no preset has, that of the same boxes.
     """
-    if contents.backbone is None:
+    backbone = contents.backbone
+    if backbone is None:
         return None
     if not contents.is_detector:
         if style == "caffe" or writer == CAFFE2:
-            faster = replace(contents, head="faster_rcnn")
-            return _first_alike(_FOLDER[MMDETECTION], faster, style="caffe")
-        return _RECIPES.get(contents.backbone.variant)
+            return _first_alike(_FOLDER[MMDETECTION], replace(contents, head="faster_rcnn"), style="caffe")
+        return _recipe_for(backbone)
     if writer not in _FOLDER:
         return None
+    # Detectron2's ResNeXts have other colours, divisors and strides than its presets, which are of ResNets.
+    can_be_set = writer != DETECTRON2 or not backbone.variant.startswith("x")
     of_boxes = replace(contents, has_masks=False)
-    wanted = (contents, of_boxes) if not contents.has_mask_flow else (contents,)
-    found = (_first_alike(_FOLDER[writer], alike, style=style) for alike in wanted)
-    return next((name for name in found if name), None)
+    for wanted in (contents,) if contents.has_mask_flow else (contents, of_boxes):
+        found = _first_alike(_FOLDER[writer], wanted, style=style)
+        if found is None and can_be_set:
+            found = _first_settable(_FOLDER[writer], wanted, backbone, style=style)
+        if found is not None:
+            return found
+    return None
 
 
 def conventions_of(writer: Writer, contents: Contents, *, style: str | None = None) -> ExperimentSpec | None:
@@ -104,7 +131,7 @@ def contents_of_model(model: ModelSpec) -> Contents:
     values = dict(leaves(model.head.model_dump()))
     behind = {**values, "neck.norm": model.neck.norm}
     return Contents(
-        backbone=_backbone_of(model.backbone),
+        backbone=backbone_of(model.backbone),
         head=model.head.kind,
         has_masks=model.head.has_masks,
         has_mask_flow=values.get("mask.flow", False),
@@ -113,22 +140,38 @@ def contents_of_model(model: ModelSpec) -> Contents:
     )
 
 
-def _backbone_of(backbone: HRNetBackboneSpec | ResNetBackboneSpec) -> Backbone:
-    if isinstance(backbone, HRNetBackboneSpec):
-        return Backbone("hrnet", backbone.width)
-    groups = f"x{backbone.depth}-{backbone.cardinality}x{backbone.resolved_group_width}d"
-    network = str(backbone.depth) if backbone.cardinality == 1 else groups
-    deformable = {"v1": "-dconv", "v2": "-mdconv"}
-    return Backbone(
-        "resnet", network + ("" if backbone.deformable is None else deformable[backbone.deformable.version])
-    )
+def _recipe_for(backbone: Backbone) -> LikelyPreset | None:
+    if (name := _RECIPES.get(backbone.variant)) is not None:
+        return LikelyPreset(name)
+    network = backbone.variant.removeprefix("x").partition("-")[0]
+    name = "hrnet-w40" if backbone.kind == "hrnet" else _RECIPES[network]
+    settings = settings_for(backbone, instead_of=backbone_of(load_spec(preset=name).spec.model.backbone))
+    return None if settings is None else LikelyPreset(name, settings)
 
 
-def _first_alike(folder: str, contents: Contents, *, style: str | None) -> str | None:
+def _first_alike(folder: str, contents: Contents, *, style: str | None) -> LikelyPreset | None:
     """Of presets that describe these contents the one with the shortest name; pytorch's style if in doubt."""
     alike = [preset for preset in _presets_in(folder) if preset.contents == contents]
-    in_style = [preset for preset in alike if preset.style in (None, style or "pytorch")]
-    return min((preset.name for preset in in_style or alike), key=len, default=None)
+    name = min((preset.name for preset in _in_style(alike, style)), key=len, default=None)
+    return None if name is None else LikelyPreset(name)
+
+
+def _first_settable(
+    folder: str, contents: Contents, backbone: Backbone, *, style: str | None
+) -> LikelyPreset | None:
+    """Of presets with the head of these contents the one of which least has to be set for a backbone."""
+    alike = [preset for preset in _presets_in(folder) if _head(preset.contents) == _head(contents)]
+    found = [
+        LikelyPreset(preset.name, settings)
+        for preset in _in_style(alike, style)
+        if (settings := settings_for(backbone, instead_of=preset.contents.backbone)) is not None
+    ]
+    return min(found, key=lambda preset: (len(preset.settings), len(preset.name)), default=None)
+
+
+def _in_style(presets: Sequence[_Described], style: str | None) -> Sequence[_Described]:
+    """Those of a style, or all where there are none; pytorch's if in doubt."""
+    return [preset for preset in presets if preset.style in (None, style or "pytorch")] or presets
 
 
 def _head(contents: Contents) -> Contents:

@@ -21,7 +21,6 @@ from hrdet_cli.runs.run_folder import weights_of
 from hrdet_cli.runs.trained_detector.checkpoint import spec_of_checkpoint
 from hrdet_cli.runs.trained_detector.fit import compare_with_spec
 from hrdet_cli.specs.experiment import ExperimentSpec
-from hrdet_cli.specs.loading import load_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Inspection:
         other_state_dicts: Where others are.
         impossible_values: NaN, infinity and negative variances, a line for each tensor that holds some.
         entries: What else a checkpoint of hrdet holds.
-        likely_preset: For which the weights were probably made, and which they fit.
+        likely_preset: For which the weights were probably made, and which they fit, with what has to be set.
         fit: To the spec that was asked for, or to the likely preset.
     """
 
@@ -99,7 +98,7 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
     background = "auto" if spec is None else spec.model.weights_background
     tensors = to_ours(file.tensors, writer, background=background)
     preset = preset_for(file, writer, contents)
-    likely = _fit(file, writer, contents, tensors, load_spec(preset=preset).spec) if preset else None
+    likely = _fit(file, writer, contents, tensors, preset.load()) if preset else None
     if spec is None and file.checkpoint:
         spec = _own_spec(file)
     num_classes = num_classes_of(tensors)
@@ -122,7 +121,7 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
         other_state_dicts=file.other_state_dicts,
         impossible_values=tuple(_impossible_values(file, tensors)),
         entries=tuple(key for key in file.checkpoint or () if type(key) is str and key.isprintable()),
-        likely_preset=preset if likely and likely.report.fits else None,
+        likely_preset=str(preset) if likely and likely.report.fits else None,
         fit=likely if spec is None else _fit(file, writer, contents, tensors, spec),
     )
 

@@ -31,10 +31,10 @@ def test_every_preset_for_weights_is_found_by_what_it_describes(name: str) -> No
     style = model.backbone.style if isinstance(model.backbone, ResNetBackboneSpec) else None
     found = likely_preset(OF_WRITERS[name], contents_of_model(model), style=style)
     assert found is not None
-    assert found == name or (
-        contents_of_model(load_spec(preset=found).spec.model) == contents_of_model(model)
-        and len(found) <= len(name)
+    assert found.name == name or (
+        contents_of_model(found.load().model) == contents_of_model(model) and len(found.name) <= len(name)
     )
+    assert not found.settings
 
 
 def one_of_each_kind() -> list[str]:
