@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrdet_cli.engine.weights.published.table import find_published
+from hrdet_cli.engine.weights.published.table import PUBLISHED, find_published
 from hrdet_cli.runs.run_time.estimate import time_at_rate
 from hrdet_cli.specs.loading import load_spec
 from hrdet_cli.specs.presets import all_presets, find_preset
@@ -51,6 +51,17 @@ def test_it_is_said_that_nothing_was_measured_on_coco_and_what_relatives_have(na
     header = " ".join(header_of(name))
     assert re.search(r"Not measured on COCO", header)
     assert re.search(r"Relatives?: .*\d\d\.\d", header) or name == "small-data"
+
+
+@pytest.mark.parametrize("name", sorted({str(w.preset) for w in PUBLISHED if w.is_detector and w.preset}))
+def test_what_published_weights_gave_is_told(name: str) -> None:
+    header = " ".join(header_of(name))
+    published = [weights for weights in PUBLISHED if weights.preset == name and weights.is_detector]
+    named = [weights for weights in published if weights.name and f" {weights.name} " in header]
+    assert any(
+        all(re.search(rf"\b{figure:.1f}\b", header) for figure in weights.figures.values())
+        for weights in named or published
+    )
 
 
 @pytest.mark.parametrize("name", sorted(all_presets()))
