@@ -139,6 +139,8 @@ def _caption(batch: Batch, index: int, width: int) -> list[str]:
 def _placing_in_words(record: PictureRecord) -> list[str]:
     resized, crop = record.placement.resized, record.placement.crop
     parts = [f"{in_words(record.original)} → {in_words(resized)} ({factor_in_words(record)})"]
+    if record.window is not None:
+        parts.insert(0, f"tile at {record.window.left}, {record.window.top}")
     if crop is not None and crop.size != resized:
         parts.append(f"crop {in_words(crop.size)} at {crop.left}, {crop.top}")
     turned = turn_in_words(record.placement)

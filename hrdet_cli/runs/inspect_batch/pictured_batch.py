@@ -78,11 +78,12 @@ def _notices(batch: Batch) -> Iterator[str]:
 
 
 def _describe(record: PictureRecord, num_boxes: int) -> dict[str, Any]:
-    placement = record.placement
+    placement, tile = record.placement, record.window
     crop = placement.crop
     return {
         "file": record.file_name,
         "image_id": record.image_id,
+        "tile": None if tile is None else {"left": tile.left, "top": tile.top, "of": str(tile.whole)},
         "original": str(record.original),
         "scale_xy": list(record.scale_xy),
         "resized": str(placement.resized),

@@ -57,7 +57,9 @@ def summary_tables(summary: Summary) -> tuple[TextTable, ...]:
 
 def _picture_row(picture: dict[str, Any]) -> tuple[str, ...]:
     scale_x, scale_y = picture["scale_xy"]
-    placed = (picture["turned"], "cropped" if picture["cropped"] else "")
+    tile = picture["tile"]
+    cut = f"tile at {tile['left']}, {tile['top']}" if tile else ""
+    placed = (cut, picture["turned"], "cropped" if picture["cropped"] else "")
     changes = [*filter(None, placed), *picture["changes"]]
     return (
         picture["file"],

@@ -11,6 +11,7 @@ from PIL import Image
 from hrdet_cli.errors import SpecError
 from hrdet_cli.runs.build.loaders import build_evaluation_loader, build_training_loader
 from hrdet_cli.runs.dataset.opening import DataNeeds, open_part, open_training_data
+from hrdet_cli.runs.inspect_batch.pictured_batch import picture_batch
 from hrdet_cli.specs.experiment import ExperimentSpec
 from hrdet_cli.specs.loading import load_spec
 
@@ -100,6 +101,18 @@ def test_a_data_set_of_small_pictures_is_told_that_none_is_cut(folder: Path) -> 
         spec_of(folder, "data.tiles={side_pixels: 160, overlap_pixels: 16}").data, "train"
     ).notices
     assert notice.endswith("no picture is larger than data.tiles.side_pixels, so none is cut")
+
+
+def test_an_inspection_says_where_each_tile_lies_and_how_it_was_turned(folder: Path, tmp_path: Path) -> None:
+    upside_down = "augmentation.extras.vertical_flip_probability=1"
+    spec = spec_of(folder, TILES, upside_down, "augmentation.flip_probability=0")
+    part = open_part(spec.data, "train")
+    with build_training_loader(spec, part, CPU) as loader:
+        (batch,) = loader.batches(0)
+    pictures = picture_batch(batch, part.annotations.class_names, tmp_path / "batch.png").pictures
+    assert {picture["turned"] for picture in pictures} == {"flipped upside down"}
+    tiles = sorted((picture["tile"] for picture in pictures), key=lambda tile: tile["left"])
+    assert tiles == [{"left": left, "top": 0, "of": "160x64"} for left in (0, 48)]
 
 
 def test_an_evaluation_sees_each_tile_in_each_way_with_the_id_of_its_picture(folder: Path) -> None:

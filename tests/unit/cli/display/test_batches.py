@@ -35,6 +35,7 @@ def inspection() -> Inspection:
     """A batch of rank 1 of 2, on three canvases; the smaller scale was never drawn."""
     picture = {
         "file": "000000000042.jpg",
+        "tile": None,
         "original": "1280x1024",
         "scale_xy": [1.25, 1.25],
         "placed": "1067x1000",
@@ -120,14 +121,18 @@ def test_what_was_done_besides_placing_is_told_of_each_picture(inspection: Inspe
     (batch,) = inspection.batches
     (picture,) = batch.pictures
     changes = ["2 of 3 objects pasted, 0 hidden", "hue +0.07, brightness 0.99, saturation 0.83", "blur 1.1"]
-    turned = {"turned": "flipped upside down", "changes": changes}
-    changed = replace(batch, pictures=({**picture, **turned},))
+    others = {
+        "tile": {"left": 824, "top": 0, "of": "8000x6000"},
+        "turned": "flipped upside down",
+        "changes": changes,
+    }
+    changed = replace(batch, pictures=({**picture, **others},))
     lines = lines_of(replace(inspection, batches=(changed,)), width=100)
     (first,) = [
         number for number, line in enumerate(lines) if line.startswith("000000000042.jpg  1280x1024 ")
     ]
     told = " ".join(" ".join(lines[first : lines.index("", first)]).split())
-    assert told.endswith(" ".join(["flipped upside down, cropped,", ", ".join(changes)]))
+    assert told.endswith(" ".join(["tile at 824, 0, flipped upside down, cropped,", ", ".join(changes)]))
     assert "…" not in told
 
 

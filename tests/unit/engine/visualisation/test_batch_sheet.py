@@ -9,7 +9,7 @@ from PIL import Image
 
 from hrdet_cli.engine.data.batch import Batch, PictureRecord
 from hrdet_cli.engine.data.transforms import Crop, Placement
-from hrdet_cli.engine.geometry import Size
+from hrdet_cli.engine.geometry import Size, Window
 from hrdet_cli.engine.structures import ImageBatch, Targets
 from hrdet_cli.engine.visualisation.batch_sheet import draw_batch_sheet
 from hrdet_cli.engine.visualisation.palette import (
@@ -187,7 +187,12 @@ def test_captions_tell_how_each_picture_was_placed(written: list[str]) -> None:
     )
     first, second = batch.records
     records = (
-        replace(first, original=Size(300, 400), placement=Placement(resized=Size(600, 800), flipped=True)),
+        replace(
+            first,
+            original=Size(300, 400),
+            placement=Placement(resized=Size(600, 800), flipped=True),
+            window=Window(824, 7, Size(300, 400), Size(1000, 2000)),
+        ),
         replace(
             second,
             original=Size(480, 640),
@@ -202,7 +207,7 @@ def test_captions_tell_how_each_picture_was_placed(written: list[str]) -> None:
     assert "picture_0.jpg" in written
     assert "  1 box · fills 49%" in written  # 600 * 800 of 800 * 1216
     assert "  1 box · fills 99%" in written
-    assert "400×300 → 800×600 (×2.00) · flipped" in written
+    assert "tile at 824, 7 · 400×300 → 800×600 (×2.00) · flipped" in written
     assert "640×480 → 1333×1000 (×2.08) · crop 1200×800 at 130, 12 · blur 1.2 · JPEG 40" in written
 
 
