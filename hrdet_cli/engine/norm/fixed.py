@@ -1,8 +1,9 @@
 """Batch normalisation that never looks at the batch."""
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from hrdet_cli.engine.norm.kernels import apply_statistics
+from hrdet_cli.engine.norm.kernels import apply_statistics, to_map
 
 
 class FixedBatchNorm2d(nn.BatchNorm2d):
@@ -15,3 +16,15 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``(N, C, H, W)`` features by the running statistics."""
         mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
         return apply_statistics(input, self.weight, self.bias, mean, variance, epsilon=self.eps)
+
+
+def apply_to_any_number(norm: _BatchNorm, features: Tensor) -> Tensor:
+    """What a batch norm makes of ``(N, C, H, W)`` features by its running statistics, whatever N is.
+
+    Torch's operator asks whether there are any, which an exported graph cannot know of what is found.
+    """
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    factor = (variance + norm.eps).rsqrt()
+    if not norm.affine:
+        return (features - to_map(mean)) * to_map(factor)
+    return (features - to_map(mean)) * to_map(factor * norm.weight) + to_map(norm.bias)

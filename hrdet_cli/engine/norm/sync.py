@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.norm.batch_norm import MergeRule, normalise_by_batch
-from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d, apply_to_any_number
 from hrdet_cli.engine.norm.group_norm import normalise_groups
 from hrdet_cli.engine.norm.valid_area import CountedArea, without_padding
 
@@ -125,6 +125,8 @@ def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea | None
 def _normalise_everywhere(norm: nn.Module, features: Tensor) -> Tensor:
     if isinstance(norm, nn.GroupNorm):  # whose module refuses groups of one value, unlike its operator
         return torch.group_norm(features, norm.num_groups, norm.weight, norm.bias, norm.eps)
+    if isinstance(norm, _BatchNorm) and not _takes_statistics(norm) and _is_of_any_number(features):
+        return apply_to_any_number(norm, features)
     normalised: Tensor = norm(features)
     return normalised
 
@@ -145,6 +147,11 @@ def _normalise_locally(
 def _has_several_values(features: Tensor) -> bool:
     """Whether torch's batch norm takes the features."""
     return features.numel() > features.shape[1]
+
+
+def _is_of_any_number(features: Tensor) -> bool:
+    """Whether a graph is being made that does not know how many maps there will be."""
+    return isinstance(features.shape[0], torch.SymInt)
 
 
 def _shares_message(norm: nn.Module) -> bool:

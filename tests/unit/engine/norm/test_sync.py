@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet_cli.engine.norm.batch_norm import record_batch
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 from hrdet_cli.engine.norm.sync import SyncBackEnd, SyncBatchNorm2d, normalise_together
 
 BACK_ENDS: tuple[SyncBackEnd, ...] = ("coalesced", "per-layer", "equal-count")
@@ -87,3 +88,22 @@ def test_of_a_single_value_the_shift_is_left(norm: Any) -> None:
     if not isinstance(norm, nn.GroupNorm):
         record_batch([oracle], [value.detach().flatten()], [torch.zeros(3)])
         torch.testing.assert_close(norm.state_dict(), oracle.state_dict())
+
+
+class NormOfFound(nn.Module):
+    """Normalises those of some maps whose first value is above zero: how many depends on the values."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return normalise_together([(self.norm, maps[maps[:, 0, 0, 0] > 0])])[0]
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(3), FixedBatchNorm2d(3), nn.GroupNorm(3, 3)])
+def test_a_graph_normalises_any_number_of_maps(norm: Any) -> None:
+    module, x = NormOfFound(loaded(norm)).eval(), seeded((5, 3, 2, 2), 3)
+    graph = torch.export.export(module, (x,)).module()
+    for maps in (x, x.abs(), -x.abs()):
+        torch.testing.assert_close(graph(maps), module(maps))
