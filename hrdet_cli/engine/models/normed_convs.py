@@ -84,7 +84,10 @@ class NormedConv(Conv2d):
 
     def steps(self, x: Tensor, area: CountedArea | None) -> NormSteps:
         """What ``forward`` does, as steps; to be run with the same area."""
-        x = super().forward(x)
+        return (yield from self.norm_steps(super().forward(x), area))
+
+    def norm_steps(self, x: Tensor, area: CountedArea | None) -> NormSteps:
+        """What ``forward`` does behind the convolution, as steps."""
         if self.norm is None:
             return without_padding(x, area)
         return (yield self.norm, x)

@@ -7,6 +7,7 @@ stride 8, each level's convolution has a stride of 2, as in mmdetection's FCOS o
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Literal, cast
 
 import torch
@@ -78,35 +79,54 @@ class HRFPN(nn.Module):
             up. With an area, which it then has too, all is rounded up, where the last row and column are
             made of what there is.
         """
-        at_stride_4 = [
-            x if index == 0 else _enlarged(x, self.interpolation, scale=2**index, area=area)
-            for index, x in enumerate(features)
-        ]
-        mixed = self.reduction_conv(torch.cat(at_stride_4, dim=1), area)
+        mixed = self._mixed(features, area)
         levels = run_in_step(
             [self._level_steps(mixed, level, area) for level in range(len(self.strides))], area
         )
         return Pyramid(tuple(levels), self.strides, area)
 
+    def _mixed(self, features: Sequence[Tensor], area: ValidArea | None) -> Tensor:
+        """What the 1x1 convolution makes of all maps at stride 4: ``(N, out_channels, H / 4, W / 4)``.
+
+        On a CPU it mixes each map where that is small, and what it makes of them is enlarged and added up. As
+        the one knows no neighbours and the other no channels, that is the same but for rounding. A map of all
+        channels is not made there, nor kept for the backward pass.
+        """
+        conv, scales = self.reduction_conv, [2**index for index in range(len(features))]
+        if features[0].device.type != "cpu" or torch.compiler.is_compiling():
+            enlarged = [self._enlarged(x, scale, area) for x, scale in zip(features, scales, strict=True)]
+            mixed: Tensor = conv(torch.cat(enlarged, dim=1), area)
+            return mixed
+        weights = torch.split(conv.weight, [x.shape[1] for x in features], dim=1)
+        biases = [conv.bias, *[None] * (len(features) - 1)]
+        parts = (
+            self._enlarged(F.conv2d(x, weight, bias), scale, area)
+            for x, weight, bias, scale in zip(features, weights, biases, scales, strict=True)
+        )
+        return run_in_step([conv.norm_steps(reduce(Tensor.add_, parts), area)], area)[0]
+
+    def _enlarged(self, x: Tensor, scale: int, area: ValidArea | None) -> Tensor:
+        """Between a picture's last pixel and its edge that pixel's value stays, on every canvas.
+
+        In the dtype of ``x``: under autocast, which interpolates in float32, all that is concatenated with it
+        would become float32.
+        """
+        if scale == 1:
+            return x
+        if self.interpolation == "nearest":
+            return F.interpolate(x, scale_factor=scale, mode="nearest").to(x.dtype)
+        if area is None:
+            return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
+        extended = area.cells_of(x).extend(x, num_cells=1)
+        enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False).to(
+            x.dtype
+        )
+        return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last
+
     def _level_steps(self, mixed: Tensor, level: int, area: ValidArea | None) -> NormSteps:
         pool = _averaged if self.pooling == "average" else _largest
         conv = cast("NormedConv", self.fpn_convs[level])
         return (yield from conv.steps(pool(mixed, 2**level, area), area))
-
-
-def _enlarged(x: Tensor, interpolation: Interpolation, *, scale: int, area: ValidArea | None) -> Tensor:
-    """Between a picture's last pixel and its edge that pixel's value stays, on every canvas.
-
-    In the dtype of ``x``: under autocast, which interpolates in float32, all that is concatenated with it
-    would become float32.
-    """
-    if interpolation == "nearest":
-        return F.interpolate(x, scale_factor=scale, mode="nearest").to(x.dtype)
-    if area is None:
-        return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
-    extended = area.cells_of(x).extend(x, num_cells=1)
-    enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
-    return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last
 
 
 def _averaged(mixed: Tensor, side: int, area: ValidArea | None) -> Tensor:

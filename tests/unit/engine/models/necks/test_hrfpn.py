@@ -85,6 +85,33 @@ def test_the_pyramid_equals_a_rewrite_without_torchs_interpolation_pooling_and_c
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def mix_at_stride_4(context: pytest.MonkeyPatch) -> None:
+    """Have the neck concatenate the enlarged maps and mix them by one convolution, as on a GPU."""
+    context.setattr(torch.compiler, "is_compiling", lambda: True)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("hides_padding", [True, False])
+def test_maps_that_are_mixed_before_they_are_enlarged_have_the_same_pyramid_and_gradients(
+    interpolation: Interpolation, hides_padding: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8, interpolation=interpolation).double()
+    torch.nn.init.normal_(neck.get_parameter("reduction_conv.bias"))
+    features = [x.double().requires_grad_() for x in random_features((3, 6, 12, 24), 32, 48)]
+    area = ValidArea.on_canvas(Size(128, 192), sizes_of([Size(96, 192), Size(128, 64)]))
+
+    def levels_and_gradients() -> list[Tensor]:
+        levels = neck(features, area if hides_padding else None).levels
+        loss = torch.stack([level.square().sum() for level in levels]).sum()
+        return [*levels, *torch.autograd.grad(loss, [*features, *neck.parameters()])]
+
+    on_cpu = levels_and_gradients()
+    mix_at_stride_4(monkeypatch)
+
+    torch.testing.assert_close(on_cpu, levels_and_gradients(), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("canvas", [(64, 96), (128, 192), (160, 320)])
 def test_from_stride_8_every_convolution_takes_every_second_pixel(canvas: tuple[int, int]) -> None:
     torch.manual_seed(0)
@@ -101,7 +128,7 @@ def test_from_stride_8_every_convolution_takes_every_second_pixel(canvas: tuple[
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
-def test_a_norm_takes_the_place_of_each_bias(norm: NormChoice) -> None:
+def test_a_norm_takes_the_place_of_each_bias(norm: NormChoice, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=64, norm=norm)
     plain = HRFPN(in_channels=(3, 6, 12, 24), out_channels=64)
@@ -111,7 +138,9 @@ def test_a_norm_takes_the_place_of_each_bias(norm: NormChoice) -> None:
     plain.load_state_dict(state, strict=False)  # its biases are zero
     plain.reduction_conv.register_forward_hook(lambda *call: layer(call[2]))
 
-    expected = [layer(level) for level in plain(features).levels]
+    with monkeypatch.context() as context:
+        mix_at_stride_4(context)
+        expected = [layer(level) for level in plain(features).levels]
 
     assert not any(name.endswith("conv.bias") for name in neck.state_dict())
     for ours, theirs in zip(neck(features).levels, expected, strict=True):
