@@ -13,7 +13,13 @@ from hrdet_cli.engine.data.checking.annotations import check_annotations
 from hrdet_cli.engine.data.checking.box_conversion import with_coco_boxes
 from hrdet_cli.engine.data.checking.masks import check_masks
 from hrdet_cli.engine.data.checking.problems import ProblemLog
-from hrdet_cli.engine.data.formats.conversion import Losses, describe_part, losses_of
+from hrdet_cli.engine.data.formats.conversion import (
+    LOOKED_THROUGH,
+    Losses,
+    describe_part,
+    document_of_lvis,
+    losses_of,
+)
 from hrdet_cli.engine.data.formats.source import AnnotationSource, CocoFile
 from hrdet_cli.errors import DataError, OutputError, SpecError
 from hrdet_cli.runs.data_set_writing import ReadPart, write_coco, write_voc, write_yolo
@@ -91,7 +97,7 @@ def convert_data(
     parts, losses = list[ReadPart](), Losses()
     for name, source in sources.items():
         yield WorkProgress(f"reading {source.path.name}")
-        part = _read(source, name, losses)
+        part = _read(source, name, losses, to)
         parts.append(_with_classes_of(parts[0], part, losses) if parts else part)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -125,8 +131,6 @@ def convert_data(
 def _refuse_contradictions(
     sources: Mapping[str, AnnotationSource], to: Format, *, links_pictures: bool, as_polygons: bool
 ) -> None:
-    if to == "coco" and any(isinstance(source, CocoFile) for source in sources.values()):
-        raise SpecError(["--to coco: it is COCO's JSON already; hrdet check-data --fix-out cleans it"])
     if to == "yolo" and (others := [name for name in sources if name not in SPLITS]):
         raise SpecError(
             [
@@ -145,16 +149,18 @@ def _refuse_contradictions(
         )
 
 
-def _read(source: AnnotationSource, name: str, losses: Losses) -> ReadPart:
+def _read(source: AnnotationSource, name: str, losses: Losses, to: Format) -> ReadPart:
     """Read a part.
 
     Args:
         source: Where it is.
         name: What it is called.
         losses: Is told what of it no format but its own can say.
+        to: What it becomes.
 
     Raises:
         DataError: It has errors.
+        SpecError: It is what it is to become.
     """
     log = ProblemLog(num_described=1)
     with without_cycle_search():
@@ -169,8 +175,14 @@ def _read(source: AnnotationSource, name: str, losses: Losses) -> ReadPart:
             f"{source.path}: has {counted(sum(errors.values()), 'error')}, first {where}: {first.what}. "
             f"{command('hrdet', 'check-data', *source.arguments)} names all of them"
         )
-    losses.update(losses_of(file) if isinstance(source, CocoFile) else whole.unread)
-    return ReadPart(describe_part(file, name), source.images)
+    lost = losses_of(file) if isinstance(source, CocoFile) else whole.unread
+    document = None
+    if to == "coco" and isinstance(source, CocoFile):
+        if LOOKED_THROUGH not in lost:
+            raise SpecError(["--to coco: it is COCO's JSON already; hrdet check-data --fix-out cleans it"])
+        document, lost = document_of_lvis(file), {LOOKED_THROUGH: lost[LOOKED_THROUGH]}
+    losses.update(lost)
+    return ReadPart(describe_part(file, name), source.images, document)
 
 
 def _with_classes_of(first: ReadPart, part: ReadPart, losses: Losses) -> ReadPart:
@@ -185,9 +197,10 @@ def _with_classes_of(first: ReadPart, part: ReadPart, losses: Losses) -> ReadPar
             f"{described.name}: its classes are not those of {first.described.name}: {differences}. Give all "
             "parts the same list of categories"
         )
-    losses["classes in another order than in the first part"] += sum(
-        one != other for one, other in zip(names, described.class_names, strict=True)
-    )
+    if part.document is None:
+        losses["classes in another order than in the first part"] += sum(
+            one != other for one, other in zip(names, described.class_names, strict=True)
+        )
     return replace(part, described=described.with_classes(names))
 
 
@@ -199,5 +212,5 @@ def _use_of(parts: Sequence[ReadPart], to: Format, out: Path) -> list[str]:
     for part in parts:
         name = part.described.name
         if name in ("train", "val"):
-            words += [f"--{name}-data", str(out / f"{name}.json"), str(part.root)]
+            words += [f"--{name}-data", str(out / f"{name}.json"), str(part.root or "IMAGES")]
     return words

@@ -1,9 +1,10 @@
 """The files of a data set in a format, parts with their pictures, written into a folder."""
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from hrdet_cli.engine.data.checking.cleaning import json_lines
 from hrdet_cli.engine.data.formats.conversion import DescribedPart, Losses, coco_document
@@ -28,10 +29,12 @@ class ReadPart:
     Attributes:
         described: What it says.
         root: Where its pictures are; None where nobody says.
+        document: COCO's document of it, where it was read as one; None where it is to be made.
     """
 
     described: DescribedPart
     root: Path | None
+    document: Mapping[str, Any] | None = None
 
 
 def write_coco(parts: Sequence[ReadPart], folder: Path) -> Generator[WorkProgress, None, None]:
@@ -39,7 +42,7 @@ def write_coco(parts: Sequence[ReadPart], folder: Path) -> Generator[WorkProgres
     for part in parts:
         yield WorkProgress(f"writing {part.described.name}.json")
         with (folder / f"{part.described.name}.json").open("x", encoding="utf-8") as file:
-            file.writelines(json_lines(coco_document(part.described)))
+            file.writelines(json_lines(part.document or coco_document(part.described)))
 
 
 def write_yolo(

@@ -7,7 +7,10 @@ from hrdet_cli.engine.data.annotation_values import ID, Kind
 from hrdet_cli.engine.data.federated import FREQUENCIES, Federated, pairs_of
 
 NEGATIVES, NOT_EXHAUSTIVE = "neg_category_ids", "not_exhaustive_category_ids"
-NOTE = "LVIS: scored by its rules: 300 detections a picture, rare (APr), common and frequent classes apart"
+NOTE = (
+    "LVIS: an evaluation on it goes by its rules: 300 detections a picture, if max_detections of the head is "
+    "as high, and rare (APr), common and frequent classes apart"
+)
 
 _IDS = Kind(
     lambda value: isinstance(value, list) and all(map(ID.is_valid, value)),

@@ -301,6 +301,28 @@ def test_what_cocos_json_alone_says_is_counted(tmp_path: Path) -> None:
     }
 
 
+def test_lvis_becomes_coco_with_all_that_both_can_say(tmp_path: Path) -> None:
+    content, lvis = _coco(tmp_path), _coco(tmp_path)
+    names = ["train2017/1.png", "train2017/2.png", "val2017/3.png"]
+    for coco_image, lvis_image, name in zip(content["images"], lvis["images"], names, strict=True):
+        said = {"id": 70 + coco_image["id"], "coco_url": f"http://images.cocodataset.org/{name}"}
+        coco_image |= {**said, "file_name": name}
+        lvis_image |= {**said, "neg_category_ids": [2]}
+        del lvis_image["file_name"]
+    for one in (content, lvis):
+        one["categories"] = [{"id": 9, "name": "dog", "frequency": "r", "synset": "dog.n.01"}]
+        one["annotations"] = [
+            {**annotation, "image_id": 71, "category_id": 9, "segmentation": [[1, 1, 9, 1, 9, 9]]}
+            for annotation in one["annotations"]
+        ]
+    for annotation in lvis["annotations"]:
+        del annotation["iscrowd"]
+    report = _convert(_source(tmp_path, lvis), "coco", tmp_path / "coco")
+    assert json.loads((tmp_path / "coco" / "train.json").read_text()) == content
+    assert report.losses == {"pictures of LVIS that say for which classes they were looked through": 3}
+    assert not load_annotations(CocoFile(tmp_path / "coco" / "train.json")).notes
+
+
 def test_what_vocs_documents_alone_say_is_counted(tmp_path: Path) -> None:
     _convert(_source(tmp_path, _coco(tmp_path)), "voc", tmp_path / "voc")
     document = tmp_path / "voc" / "Annotations" / "a.xml"

@@ -14,7 +14,11 @@ from hrdet_cli.engine.data.lvis import NEGATIVES, NOT_EXHAUSTIVE
 from hrdet_cli.engine.geometry import Size
 
 _AREA_TOLERANCE = 0.01  # square pixels: shares have been multiplied
-_KEYS_OF_PICTURES = {"id", "file_name", "width", "height", NEGATIVES, NOT_EXHAUSTIVE}
+LOOKED_THROUGH = "pictures of LVIS that say for which classes they were looked through"
+"""What of LVIS's JSON no other format says."""
+
+_KEYS_OF_LVIS = {NEGATIVES, NOT_EXHAUSTIVE}
+_KEYS_OF_PICTURES = {"id", "file_name", "width", "height", *_KEYS_OF_LVIS}
 _KEYS_OF_OBJECTS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"}
 _KEYS_OF_CLASSES = {"id", "name", "supercategory"}
 
@@ -128,9 +132,7 @@ def losses_of(file: CheckedFile) -> Losses:
         if num_others:
             losses[f"{noun} ids, which become others: 1, 2, 3 and so on"] = num_others
     losses["supercategories"] = sum(bool(item.get("supercategory")) for item in file.kinds.items)
-    losses["pictures of LVIS that say for which classes they were looked through"] = sum(
-        NEGATIVES in item or NOT_EXHAUSTIVE in item for item in file.pictures.entries.items
-    )
+    losses[LOOKED_THROUGH] = sum(not _KEYS_OF_LVIS.isdisjoint(item) for item in file.pictures.entries.items)
     lists: dict[str, tuple[Sequence[Any], set[str]]] = {
         "files": ([file.content], set(KEYS_BY_LIST)),
         "pictures": (file.pictures.entries.items, _KEYS_OF_PICTURES),
@@ -142,6 +144,16 @@ def losses_of(file: CheckedFile) -> Losses:
         for key, count in said.items():
             losses[f"{noun} with {key!r:.40}"] = count
     return +losses
+
+
+def document_of_lvis(file: CheckedFile) -> Mapping[str, Any]:
+    """LVIS's JSON as COCO's: all that it says, but for which classes its pictures were looked through."""
+    images = [
+        {key: value for key, value in item.items() if key not in _KEYS_OF_LVIS}
+        for item in file.pictures.entries.items
+    ]
+    annotations = [{**item, "iscrowd": item.get("iscrowd", 0)} for item in file.annotations.entries.items]
+    return {**file.content, "images": images, "annotations": annotations}
 
 
 def coco_document(part: DescribedPart) -> Mapping[str, Any]:
