@@ -1,7 +1,6 @@
 """What autocast makes of a trunk on a GPU, told by tensors without values: its rules differ from a CPU's."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,19 +13,7 @@ from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.models.backbones.resnet import ResNet
 from hrdet_cli.engine.models.necks.fpn import FPN
 from hrdet_cli.engine.models.necks.hrfpn import HRFPN
-
-
-@contextmanager
-def autocast_on_gpu() -> Iterator[None]:
-    """As ``torch.autocast``, which wants a GPU to be there."""
-    before = torch.get_autocast_dtype("cuda")
-    torch.set_autocast_dtype("cuda", torch.bfloat16)
-    torch.set_autocast_enabled("cuda", True)
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled("cuda", False)
-        torch.set_autocast_dtype("cuda", before)
+from tests.autocast_on_gpu import autocast_on_gpu
 
 
 class Sums(CountingMode):  # type: ignore[no-untyped-call]  # torch gives no types

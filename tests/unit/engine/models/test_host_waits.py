@@ -4,6 +4,8 @@ Fake tensors have a device, a shape and no values, so none of this needs a GPU: 
 shape of one, raises an error, and so does an operation on tensors of two devices.
 """
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -24,6 +26,7 @@ from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build.head import build_head
 from hrdet_cli.specs.loading import load_spec
+from tests.autocast_on_gpu import autocast_on_gpu
 
 GPU = torch.device("cuda")
 NUM_CLASSES, NUM_PICTURES, CANVAS = 3, 2, Size(128, 256)
@@ -109,10 +112,10 @@ def targets_on_gpu() -> Targets:
     )
 
 
-@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize(("num_processes", "precision"), [(1, "float32"), (2, "bfloat16")])
 @pytest.mark.parametrize("name", DETECTORS)
 def test_losses_are_computed_without_a_value_from_the_gpu(
-    monkeypatch: pytest.MonkeyPatch, name: str, num_processes: int
+    monkeypatch: pytest.MonkeyPatch, name: str, num_processes: int, precision: str
 ) -> None:
     messages: list[Tensor] = []
     if num_processes > 1:
@@ -123,8 +126,10 @@ def test_losses_are_computed_without_a_value_from_the_gpu(
     detector = build(name)
     with FakeTensorMode() as mode:
         lose_values(detector, mode)
-        losses = detector(images_on_gpu(), targets_on_gpu())
+        with autocast_on_gpu() if precision == "bfloat16" else nullcontext():
+            losses = detector(images_on_gpu(), targets_on_gpu())
     assert all(loss.device.type == "cuda" and loss.shape == () for loss in losses.values())
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
     assert bool(messages) == (num_processes > 1)
     assert all(message.device.type == "cuda" for message in messages)
 
