@@ -175,17 +175,18 @@ def _merged(message: Tensor, rows: Any, merge: MergeRule | None) -> tuple[Any, A
     num_pixels, mean, variance = rows
     if merge is None:
         return num_pixels, mean, variance
-    pixels_of_one = 1
+    pixels_of_one = None
     if merge == "equal-count":  # processes weigh one, and believe that all have as many pixels as they have
         pixels_of_one = num_pixels / 1  # a copy
         num_pixels /= pixels_of_one
+    sums = rows[1:]
     variance += mean * mean
-    mean *= num_pixels
-    variance *= num_pixels
+    sums *= num_pixels
     add_over_processes(message, what="batch-norm statistics")
-    mean /= num_pixels
-    variance /= num_pixels
-    return num_pixels * pixels_of_one, mean, (variance - mean * mean).clip(min=0)
+    sums /= num_pixels
+    if pixels_of_one is not None:
+        num_pixels *= pixels_of_one
+    return num_pixels, mean, (variance - mean * mean).clip(min=0)
 
 
 def _what_is_there(

@@ -8,6 +8,7 @@ and where torch only takes note of operators, it is torch's.  What is written be
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,11 +67,14 @@ def spread(values: Sequence[float | Tensor], sizes: Sequence[int], *, like: Tens
         like: Any tensor of the device.
 
     Returns:
-        ``(T,)`` float64.
+        ``(T,)`` float64, not to be changed.
     """
     if _is_on_host(like):
-        numbers = np.repeat(np.array([float(value) for value in values]), sizes)
-        return torch.frombuffer(numbers, dtype=torch.float64)
+        spread_out = np.repeat(np.array([float(value) for value in values]), sizes)
+        return torch.frombuffer(spread_out, dtype=torch.float64)
+    numbers = [value for value in values if not isinstance(value, Tensor)]
+    if len(numbers) == len(values) and _has_memory(like):
+        return _spread_numbers(tuple(numbers), tuple(sizes), like.device)
     parts = [
         value.double().expand(size)
         if isinstance(value, Tensor)
@@ -80,15 +84,27 @@ def spread(values: Sequence[float | Tensor], sizes: Sequence[int], *, like: Tens
     return torch.cat(parts)
 
 
+@lru_cache(maxsize=1024)
+def _spread_numbers(numbers: tuple[float, ...], sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """Kept, for most steps have maps of the same sizes: made anew it costs a GPU a kernel for each norm."""
+    return torch.cat(
+        [
+            torch.full((size,), number, dtype=torch.float64, device=device)
+            for number, size in zip(numbers, sizes, strict=True)
+        ]
+    )
+
+
 def silently() -> AbstractContextManager[object]:
     """Inside, NumPy makes infinities and NaN without a warning, as torch does."""
     return nullcontext() if torch.compiler.is_compiling() else np.errstate(all="ignore")
 
 
 def _is_on_host(tensor: Tensor) -> bool:
-    """Whether NumPy can have the memory: of a CPU's tensor that is neither compiled nor a fake."""
-    return (
-        not torch.compiler.is_compiling()
-        and tensor.device.type == "cpu"
-        and type(tensor) in (Tensor, Parameter)
-    )
+    """Whether NumPy can have the memory of a tensor."""
+    return tensor.device.type == "cpu" and _has_memory(tensor)
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor is neither compiled nor a fake."""
+    return not torch.compiler.is_compiling() and type(tensor) in (Tensor, Parameter)
