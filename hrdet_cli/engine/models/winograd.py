@@ -138,11 +138,12 @@ def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     by_place = outputs.permute(0, 2, 3, 1)
     for band in _bands_of(features):
         read = _points_of_features(features, band)
-        sums = read.new_zeros(_NUM_POINTS, band.num_rows * read.shape[2], len(weight))
-        if bias is not None:
-            sums[_POINT_OF_BIAS] = bias
-        for of_row, kernel in zip(_rows_read(read, band), kernels, strict=True):
+        first, *others = zip(_rows_read(read, band), kernels, strict=True)
+        sums = torch.bmm(*first)
+        for of_row, kernel in others:
             sums.baddbmm_(of_row, kernel)
+        if bias is not None:
+            sums[_POINT_OF_BIAS] += bias
         convolved = sums.view(_NUM_POINTS, band.num_rows, -1, len(weight))
         for number, put_out in enumerate(_combine(_POINTS_TO_OUTPUTS, convolved)):
             columns = by_place[band.picture, band.top : band.bottom, number::_NUM_OUTPUTS]
