@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from hrdet_cli.engine.models.detector import Detector
-from hrdet_cli.engine.structures import ImageBatch, Size, Targets
+from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, ImageBatch, Size, Targets
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
 from tests.tiny_network import tiny_network
 
-NUM_CLASSES = 3
+NUM_CLASSES, NUM_LABELS, MASK_CELLS = 3, 5, 28
 PICTURES = (Size(90, 70), Size(64, 100), Size(33, 128))
 """Rounded up to 32 pixels, edges are odd and even multiples of it."""
 CANVASES = (Size(128, 128), Size(128, 192), Size(192, 256))
@@ -33,6 +33,8 @@ OUTSPOKEN = {
     "rpn.deltas.weight": 10,
     "roi_head.classifier.weight": 5,
     "roi_head.regressor.weight": 20,
+    **{f"roi_head.stages.{stage}.classifier.weight": 5 for stage in range(3)},
+    **{f"roi_head.stages.{stage}.regressor.weight": 20 for stage in range(3)},
     "retina_head.class_logits.weight": 30,
     "retina_head.class_logits.bias": 0.3,
     "retina_head.deltas.weight": 20,
@@ -67,7 +69,7 @@ def lively_detector(network: tuple[str, Sequence[str]], *settings: str) -> Detec
 def batch_on(
     canvas: Size, *, pictures: Iterable[int] = range(len(PICTURES)), num_rows: int = 8
 ) -> tuple[ImageBatch, Targets]:
-    """Some of the pictures, with their boxes.
+    """Some of the pictures, with their boxes, masks and label maps.
 
     Args:
         canvas: Large enough.
@@ -78,6 +80,9 @@ def batch_on(
     pixels = torch.zeros(len(chosen), 3, canvas.height, canvas.width, dtype=torch.uint8)
     boxes, labels = torch.zeros(len(chosen), num_rows, 4), torch.zeros(len(chosen), num_rows).long()
     is_valid = torch.zeros(len(chosen), num_rows, dtype=torch.bool)
+    masks = torch.zeros(len(chosen), num_rows, MASK_CELLS, MASK_CELLS, dtype=torch.uint8)
+    rows, columns = canvas.height // LABEL_MAP_STRIDE, canvas.width // LABEL_MAP_STRIDE
+    semantic = torch.full((len(chosen), rows, columns), UNLABELLED, dtype=torch.uint8)
     for row, number in enumerate(chosen):
         size = PICTURES[number]
         generator = torch.Generator().manual_seed(number)
@@ -91,9 +96,16 @@ def batch_on(
         boxes[row, :count] = torch.cat((corners, corners + sides), dim=1)
         labels[row, :count] = torch.arange(count) % NUM_CLASSES
         is_valid[row, :count] = True
+        masks[row, :count] = torch.rand(masks[row, :count].shape, generator=generator) < 0.6
+        map_rows, map_columns = size.height // LABEL_MAP_STRIDE, size.width // LABEL_MAP_STRIDE
+        semantic[row, :map_rows, :map_columns] = torch.randint(
+            NUM_LABELS, (map_rows, map_columns), generator=generator
+        )
     sizes = torch.tensor([[PICTURES[number].height, PICTURES[number].width] for number in chosen])
     keys = torch.tensor(chosen) + 2**40
-    return ImageBatch(pixels=pixels, sizes=sizes, keys=keys), Targets(boxes, labels, is_valid)
+    return ImageBatch(pixels=pixels, sizes=sizes, keys=keys), Targets(
+        boxes, labels, is_valid, masks, semantic
+    )
 
 
 def train_and_detect(detector: Detector, images: ImageBatch, targets: Targets) -> dict[str, Tensor]:
@@ -110,6 +122,7 @@ def train_and_detect(detector: Detector, images: ImageBatch, targets: Targets) -
         "scores": found.scores,
         "labels": found.labels,
         "is_valid": found.is_valid,
+        **({} if found.masks is None else {"masks": found.masks}),
     }
 
 
