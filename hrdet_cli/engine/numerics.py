@@ -5,7 +5,7 @@ training step: set before it, and afterwards what they were.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from hrdet_cli.errors import SpecError
 
 _NO_DETERMINISTIC_ALGORITHM = re.compile(r"(\S+) does not have a deterministic implementation")
-_DETERMINISTIC: Any = torch.utils.deterministic  # a module that torch replaces by an object
+_DETERMINISTIC: Any = torch.utils.deterministic  # modules that torch replaces by objects
+_CUDNN: Any = torch.backends.cudnn
 _CUBLAS_IS_NOT_DETERMINISTIC = "CUBLAS_WORKSPACE_CONFIG"
 
 
@@ -59,8 +60,7 @@ class Numerics:
         """
         before = _Settings.current()
         _Settings(
-            matmul_tf32=self.tf32,
-            cudnn_tf32=self.tf32,
+            float32=_Float32(self.tf32, self.tf32, ("tf32" if self.tf32 else "ieee",) * 3),
             cudnn_benchmark=self.tries_algorithms and not self.deterministic,
             deterministic=self.deterministic,
             warns_only=False,
@@ -95,11 +95,49 @@ def run_exactly(layer: nn.Conv2d | nn.Linear, values: Tensor) -> Tensor:
     return outputs
 
 
-class _Settings(NamedTuple):
-    """Torch's settings of the process."""
+class _Float32(NamedTuple):
+    """Torch's settings of what float32 means on CUDA, each of which can be told in two ways.
+
+    Either alone may leave TF32 on, as where all of torch is told ``torch.backends.fp32_precision = "tf32"``.
+
+    Attributes:
+        matmul_tf32: Products of matrices may be in TF32, in the older way.
+        cudnn_tf32: Likewise convolutions.
+        names: In the newer way what products, convolutions and recurrent networks are in.
+    """
 
     matmul_tf32: bool
     cudnn_tf32: bool
+    names: tuple[str, str, str]
+
+    @classmethod
+    def current(cls) -> "_Float32":
+        matmul, cudnn = torch.backends.cuda.matmul, _CUDNN
+        names = (matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision)
+        return cls(
+            _read_unless_refused(lambda: matmul.allow_tf32, refused=names[0] != "tf32"),
+            _read_unless_refused(lambda: cudnn.allow_tf32, refused=names[1:] != ("tf32", "tf32")),
+            names,
+        )
+
+    def set(self) -> None:
+        matmul, cudnn = torch.backends.cuda.matmul, _CUDNN
+        matmul.allow_tf32, cudnn.allow_tf32 = self.matmul_tf32, self.cudnn_tf32
+        matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = self.names
+
+
+def _read_unless_refused(read: Callable[[], bool], *, refused: bool) -> bool:
+    """A setting in the older way, which torch does not tell where the newer one says otherwise."""
+    try:
+        return read()
+    except RuntimeError:
+        return refused
+
+
+class _Settings(NamedTuple):
+    """Torch's settings of the process."""
+
+    float32: _Float32
     cudnn_benchmark: bool
     deterministic: bool
     warns_only: bool
@@ -108,8 +146,7 @@ class _Settings(NamedTuple):
     @classmethod
     def current(cls) -> "_Settings":
         return cls(
-            matmul_tf32=torch.backends.cuda.matmul.allow_tf32,
-            cudnn_tf32=torch.backends.cudnn.allow_tf32,
+            float32=_Float32.current(),
             cudnn_benchmark=torch.backends.cudnn.benchmark,
             deterministic=torch.are_deterministic_algorithms_enabled(),
             warns_only=torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -117,8 +154,7 @@ class _Settings(NamedTuple):
         )
 
     def set(self) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = self.matmul_tf32
-        torch.backends.cudnn.allow_tf32 = self.cudnn_tf32
+        self.float32.set()
         torch.backends.cudnn.benchmark = self.cudnn_benchmark
         mode = (
             torch.are_deterministic_algorithms_enabled(),

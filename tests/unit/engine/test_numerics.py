@@ -1,3 +1,7 @@
+import operator
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +9,7 @@ from torch import nn
 from hrdet_cli.engine.numerics import Numerics, run_exactly, without_autocast
 from hrdet_cli.errors import SpecError
 
+BACKENDS: Any = torch.backends
 CUBLAS_MESSAGE = (
     "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
     "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it "
@@ -44,6 +49,31 @@ def test_settings_of_the_process_are_set_and_put_back(numerics: Numerics, wanted
     with pytest.raises(ZeroDivisionError), numerics.applied():
         _ = 1 / 0
     assert settings() == before
+
+
+def float32_is() -> tuple[str, str]:
+    """Of products and of convolutions, as torch has it last of all."""
+    return BACKENDS.cuda.matmul.fp32_precision, BACKENDS.cudnn.conv.fp32_precision
+
+
+@pytest.fixture
+def default_float32() -> Iterator[None]:
+    yield
+    BACKENDS.fp32_precision = BACKENDS.cuda.matmul.fp32_precision = "none"
+    BACKENDS.cuda.matmul.allow_tf32, BACKENDS.cudnn.allow_tf32 = False, True
+
+
+@pytest.mark.usefixtures("default_float32")
+@pytest.mark.parametrize("place", ["backends", "backends.cuda.matmul", "backends.cudnn.conv"])
+@pytest.mark.parametrize("told", ["tf32", "ieee"])
+def test_float32_is_what_is_asked_for_whatever_torch_was_told_elsewhere(place: str, told: str) -> None:
+    operator.attrgetter(place)(torch).fp32_precision = told
+    before = float32_is()
+    for numerics, wanted in ((Numerics(), "ieee"), (Numerics(tf32=True), "tf32")):
+        with numerics.applied():
+            assert float32_is() == (wanted, wanted)
+            assert settings()[:2] == (numerics.tf32, numerics.tf32)
+        assert float32_is() == before
 
 
 @pytest.mark.parametrize(
