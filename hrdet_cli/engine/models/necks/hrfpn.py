@@ -115,12 +115,11 @@ class HRFPN(nn.Module):
             return x
         if self.interpolation == "nearest":
             return F.interpolate(x, scale_factor=scale, mode="nearest").to(x.dtype)
+        extended = x if area is None else area.cells_of(x).extend(x, num_cells=1)
+        enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False)
+        enlarged = enlarged.to(x.dtype)
         if area is None:
-            return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False).to(x.dtype)
-        extended = area.cells_of(x).extend(x, num_cells=1)
-        enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False).to(
-            x.dtype
-        )
+            return enlarged
         return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last
 
     def _level_steps(self, mixed: Tensor, level: int, area: ValidArea | None) -> NormSteps:

@@ -267,12 +267,16 @@ def test_the_incomplete_cells_of_the_coarsest_level_are_made_of_the_picture_s_pi
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 @pytest.mark.parametrize("hides_padding", [True, False])
 def test_under_autocast_levels_and_what_they_are_made_of_stay_in_its_dtype(
-    interpolation: Interpolation, hides_padding: bool
+    interpolation: Interpolation, hides_padding: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     neck = HRFPN(in_channels=(3, 6, 12, 24), out_channels=8, interpolation=interpolation)
-    dtypes = []
+    features = [x.bfloat16() for x in random_features((3, 6, 12, 24), 16, 16)]
+    dtypes: list[torch.dtype] = []
     neck.reduction_conv.register_forward_pre_hook(lambda _, inputs: dtypes.append(inputs[0].dtype))
     area = ValidArea.on_canvas(Size(64, 64), torch.tensor([[64, 64], [32, 64]])) if hides_padding else None
     with torch.autocast("cpu", torch.bfloat16):
-        pyramid = neck([x.bfloat16() for x in random_features((3, 6, 12, 24), 16, 16)], area)
-    assert {*dtypes, *(level.dtype for level in pyramid.levels)} == {torch.bfloat16}
+        on_cpu = neck(features, area)
+        mix_at_stride_4(monkeypatch)
+        on_others = neck(features, area)
+    assert dtypes == [torch.bfloat16]
+    assert {level.dtype for level in (*on_cpu.levels, *on_others.levels)} == {torch.bfloat16}
