@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from typing import get_args
 
 from hrdet_cli.engine.weights.backbones import Backbone
 from hrdet_cli.specs.backbone import HRNetBackboneSpec, ResNetBackboneSpec
 
 _RESNET = re.compile(r"x?(\d+)(?:-(\d+)x(\d+)d)?(?:-(m?dconv))?")
 """Depth, groups, the width of each, and what convolutions are deformable."""
+_HRNET_WIDTHS = get_args(HRNetBackboneSpec.model_fields["width"].annotation)
 
 
 def backbone_of(backbone: HRNetBackboneSpec | ResNetBackboneSpec) -> Backbone:
@@ -23,8 +25,10 @@ def backbone_of(backbone: HRNetBackboneSpec | ResNetBackboneSpec) -> Backbone:
 
 
 def settings_for(backbone: Backbone, *, instead_of: Backbone | None) -> tuple[str, ...] | None:
-    """What makes a spec's backbone another one; None where it is of another kind."""
+    """What makes a spec's backbone another one; None of another kind, or of a width that no spec has."""
     if instead_of is None or backbone.kind != instead_of.kind:
+        return None
+    if backbone.kind == "hrnet" and backbone.variant not in _HRNET_WIDTHS:
         return None
     old = _values_of(instead_of)
     return tuple(

@@ -46,10 +46,11 @@ img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
 model = dict(backbone=dict(type='ResNet', depth=50, style='pytorch'))
 """
 HRNET_2 = PYTORCH_2.replace(", style='pytorch'", "").replace("ResNet", "HRNet")
-R50, R101, W18, W48 = (
+R50, R101, W18, W24, W48 = (
     Backbone("resnet", "50"),
     Backbone("resnet", "101"),
     Backbone("hrnet", "w18"),
+    Backbone("hrnet", "w24"),
     Backbone("hrnet", "w48"),
 )
 
@@ -288,6 +289,7 @@ def test_backbones_and_our_own_detectors_have_no_conventions_of_a_writer(
     [
         (IMAGENET, alone(W18), weights(), "hrnet-w18"),
         (IMAGENET, alone(W48), weights(), "hrnet-w40 --set model.backbone.width=w48"),
+        (IMAGENET, alone(W24), weights(), None),
         (IMAGENET, alone(R50), weights(), "r50-fpn-syncbn"),
         (IMAGENET, alone(R101), weights(), "mmdet3-r101-fpn"),
         (IMAGENET, alone(R50), weights("resnet50_caffe-788b5fa3.pth"), "mmdet3-r50-caffe-fpn"),
@@ -296,6 +298,7 @@ def test_backbones_and_our_own_detectors_have_no_conventions_of_a_writer(
         (MMDETECTION, faster(R101), weights(config=CAFFE_3), "mmdet3-r101-caffe-fpn"),
         (MMDETECTION, faster(R50), weights("faster_rcnn_r50_caffe_fpn_1x_coco.pth"), "mmdet3-r50-caffe-fpn"),
         (MMDETECTION, faster(W48), weights(), "mmdet3-hrnet-w18 --set model.backbone.width=w48"),
+        (MMDETECTION, faster(W24), weights(), None),
         (
             MMDETECTION,
             faster(Backbone("resnet", "x101-32x4d-mdconv")),
