@@ -179,7 +179,12 @@ def _read(source: AnnotationSource, name: str, losses: Losses, to: Format) -> Re
     document = None
     if to == "coco" and isinstance(source, CocoFile):
         if LOOKED_THROUGH not in lost:
-            raise SpecError(["--to coco: it is COCO's JSON already; hrdet check-data --fix-out cleans it"])
+            raise SpecError(
+                [
+                    f"--to coco: {source.path.name} is COCO's JSON already; hrdet check-data --fix-out "
+                    "cleans it"
+                ]
+            )
         document, lost = document_of_lvis(file), {LOOKED_THROUGH: lost[LOOKED_THROUGH]}
     losses.update(lost)
     return ReadPart(describe_part(file, name), source.images, document)

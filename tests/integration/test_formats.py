@@ -76,7 +76,7 @@ def test_options_that_contradict_a_format_are_refused(coco: Path, hrdet: Hrdet) 
     convert = ("convert", coco / "train.json", coco / "out", "--to")
     for arguments, message in (
         (("voc",), "name those of train.json with --images"),
-        (("coco",), "it is COCO's JSON already"),
+        (("coco",), "train.json is COCO's JSON already"),
         (("voc", "--images", coco / "images", "--polygons"), "--polygons is about the lines of YOLO"),
         (
             ("yolo", "--images", coco / "images", "--split", "x"),

@@ -196,7 +196,7 @@ def test_what_has_errors_or_is_in_the_way_is_refused_and_nothing_is_left(tmp_pat
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputError, match="exists already; name a new folder"):
         _convert(sources, "yolo", tmp_path / "there")
-    with pytest.raises(SpecError, match="it is COCO's JSON already"):
+    with pytest.raises(SpecError, match=r"--to coco: train\.json is COCO's JSON already"):
         _convert(sources, "coco", tmp_path / "out")
     before = sorted(tmp_path.iterdir())
     (tmp_path / "pictures" / "a.png").rename(tmp_path / "pictures" / "e.gif")
