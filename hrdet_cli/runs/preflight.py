@@ -84,7 +84,9 @@ class LargestBatches:
 
 
 def rehearse_largest_step(run: TrainingRun) -> Generator[Event, None, LargestStep]:
-    """Make the largest step of a run once, together with all processes, and forget it.
+    """Make the largest step of a run, together with all processes, and forget it.
+
+    It is made twice where the first one builds what the others find: on a GPU, and where it is compiled.
 
     A process that has too little memory looks, by itself, for the batch that it has enough for. On a CPU,
     which would kill a process that takes too much, a large step is forecast from small ones first.

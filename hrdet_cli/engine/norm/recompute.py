@@ -218,8 +218,8 @@ def _normalised_again(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What torch's batch norm put out on a CPU when it found these statistics, bit by bit.
 
-    Its kernel multiplies the weight by the inverse deviation before all else. So a weight that has been
-    multiplied, and a variance of one, lead to the same.
+    Its kernel for contiguous features, as convolutions put them out, multiplies the weight by the inverse
+    deviation before all else. So a weight that has been multiplied, and a variance of one, lead to the same.
     """
     factor = inverse_std if weight is None else inverse_std * weight
     known = (factor, bias, mean, torch.ones_like(mean))

@@ -69,9 +69,9 @@ def normalise_together(
 ) -> list[Tensor]:
     """Apply norms that do not depend on each other, with one message for those that can share it.
 
-    These are the ``"coalesced"`` :class:`SyncBatchNorm2d` in training mode; forward hooks on them do not run.
-    Every other module, such as the norms of a frozen part, is called as usual.  Of a single value for each
-    channel or group, which torch's modules refuse, the shift comes out.
+    These are the ``"coalesced"`` :class:`SyncBatchNorm2d` in training mode; forward hooks on them do not run,
+    nor on group norms.  Every other module, such as the norms of a frozen part, is called as usual.  Of a
+    single value for each channel or group, which torch's modules refuse, the shift comes out.
 
     Args:
         requests: Norms and their ``(N, C, H, W)`` features, of any sizes and dtypes; on all processes the
@@ -89,7 +89,7 @@ def normalise_together(
         for index, (norm, _) in enumerate(requests)
         if isinstance(norm, nn.BatchNorm2d) and _takes_statistics(norm) and not _synchronises(norm)
     ]
-    if area is None and all(_has_several_values(requests[index][1]) for index in local):
+    if area is None and all(_are_taken_by_torch(requests[index][1]) for index in local):
         local = []
     outputs = {
         index: _normalise_alone(norm, x, area)
@@ -144,9 +144,9 @@ def _normalise_locally(
     return normalise_by_batch(norms, inputs, area=area, merge=None)
 
 
-def _has_several_values(features: Tensor) -> bool:
-    """Whether torch's batch norm takes the features."""
-    return features.numel() > features.shape[1]
+def _are_taken_by_torch(features: Tensor) -> bool:
+    """Whether torch's batch norm takes the features: also none at all, of which it records nothing."""
+    return features.numel() != features.shape[1]
 
 
 def _is_of_any_number(features: Tensor) -> bool:

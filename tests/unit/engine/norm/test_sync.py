@@ -90,6 +90,13 @@ def test_of_a_single_value_the_shift_is_left(norm: Any) -> None:
         torch.testing.assert_close(norm.state_dict(), oracle.state_dict())
 
 
+def test_of_no_maps_at_all_nothing_is_recorded() -> None:
+    norm = nn.BatchNorm2d(3)
+    (output,) = normalise_together([(norm, torch.zeros(0, 3, 2, 2))])
+    assert output.shape == (0, 3, 2, 2)
+    assert torch.equal(norm.get_buffer("running_mean"), torch.zeros(3))
+
+
 class NormOfFound(nn.Module):
     """Normalises those of some maps whose first value is above zero: how many depends on the values."""
 
