@@ -86,33 +86,42 @@ class HRFPN(nn.Module):
         return Pyramid(tuple(levels), self.strides, area)
 
     def _mixed(self, features: Sequence[Tensor], area: ValidArea | None) -> Tensor:
-        """What the 1x1 convolution makes of all maps at stride 4: ``(N, out_channels, H / 4, W / 4)``.
-
-        On a CPU it mixes each map where that is small, and what it makes of them is enlarged and added up. As
-        the one knows no neighbours and the other no channels, that is the same but for rounding. A map of all
-        channels is not made there, nor kept for the backward pass.
-        """
-        conv, scales = self.reduction_conv, [2**index for index in range(len(features))]
+        """What the 1x1 convolution makes of all maps at stride 4: ``(N, out_channels, H / 4, W / 4)``."""
         if features[0].device.type != "cpu" or torch.compiler.is_compiling():
-            enlarged = [self._enlarged(x, scale, area) for x, scale in zip(features, scales, strict=True)]
-            mixed: Tensor = conv(torch.cat(enlarged, dim=1), area)
-            return mixed
+            return self._mixed_together(features, area)
+        return self._mixed_apart(features, area)
+
+    def _mixed_together(self, features: Sequence[Tensor], area: ValidArea | None) -> Tensor:
+        enlarged = [self._enlarged(x, index, area) for index, x in enumerate(features)]
+        mixed: Tensor = self.reduction_conv(torch.cat(enlarged, dim=1), area)
+        return mixed
+
+    def _mixed_apart(self, features: Sequence[Tensor], area: ValidArea | None) -> Tensor:
+        """Mix each map where it is small, then enlarge what that makes, and add it up.
+
+        As the one knows no neighbours and the other no channels, that is the same but for rounding. A map of
+        all channels is not made, nor kept for the backward pass.
+        """
+        conv = self.reduction_conv
         weights = torch.split(conv.weight, [x.shape[1] for x in features], dim=1)
         biases = [conv.bias, *[None] * (len(features) - 1)]
         parts = (
-            self._enlarged(F.conv2d(x, weight, bias), scale, area)
-            for x, weight, bias, scale in zip(features, weights, biases, scales, strict=True)
+            self._enlarged(F.conv2d(x, weight, bias), index, area)
+            for index, (x, weight, bias) in enumerate(zip(features, weights, biases, strict=True))
         )
         return run_in_step([conv.norm_steps(reduce(Tensor.add_, parts), area)], area)[0]
 
-    def _enlarged(self, x: Tensor, scale: int, area: ValidArea | None) -> Tensor:
-        """Between a picture's last pixel and its edge that pixel's value stays, on every canvas.
+    def _enlarged(self, x: Tensor, branch: int, area: ValidArea | None) -> Tensor:
+        """A branch's map at stride 4.
+
+        Between a picture's last pixel and its edge that pixel's value stays, on every canvas.
 
         In the dtype of ``x``: under autocast, which interpolates in float32, all that is concatenated with it
         would become float32.
         """
-        if scale == 1:
+        if branch == 0:
             return x
+        scale = 2**branch
         if self.interpolation == "nearest":
             return F.interpolate(x, scale_factor=scale, mode="nearest").to(x.dtype)
         extended = x if area is None else area.cells_of(x).extend(x, num_cells=1)
