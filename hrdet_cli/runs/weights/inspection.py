@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -28,7 +28,7 @@ class Fit:
     """How weights fit the model of a spec.
 
     Attributes:
-        spec_name: The preset's or the spec's name.
+        spec_name: The preset's name, with what has to be set, or the spec's.
         report: Which tensors do and which do not.
         contradictions: What the file says about its conventions and the spec has otherwise.
     """
@@ -98,7 +98,9 @@ def inspect_weights(source: str, spec: ExperimentSpec | None) -> Inspection:
     background = "auto" if spec is None else spec.model.weights_background
     tensors = to_ours(file.tensors, writer, background=background)
     preset = preset_for(file, writer, contents)
-    likely = _fit(file, writer, contents, tensors, preset.load()) if preset else None
+    likely = None
+    if preset is not None:
+        likely = replace(_fit(file, writer, contents, tensors, preset.load()), spec_name=str(preset))
     if spec is None and file.checkpoint:
         spec = _own_spec(file)
     num_classes = num_classes_of(tensors)
