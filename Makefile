@@ -10,8 +10,8 @@ LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emi
 # What builds the documentation, apart from everything else.
 SITE := .venv-docs
 PORT ?= 8000
-# One more than the cores of a small machine: many tests wait for other processes.
-JOBS ?= 3
+# Two more than the cores of a small machine: many tests wait for other processes.
+JOBS ?= 4
 SIDE_BY_SIDE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -44,7 +44,7 @@ demo: $(INSTALLED) ## Train, evaluate and picture the small HRNet on built-in da
 	$(BIN)/hrdet train --preset demo --run-dir runs/demo --overwrite
 	$(BIN)/hrdet eval runs/demo
 
-test: $(INSTALLED) ## Run the tests, JOBS=3 at a time; TESTS=tests/unit for some of them
+test: $(INSTALLED) ## Run the tests, JOBS=4 at a time; TESTS=tests/unit for some of them
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 test-newest: $(INSTALLED) ## Run the tests in .venv-newest, with the newest versions there are
