@@ -166,11 +166,11 @@ class _EnteredAnew(AbstractContextManager[None]):
         return self._context.__exit__(kind, error, trace)
 
 
-class _KeptOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _KeptOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types
     """While inside, what convolutions put out is noted, and what batch norms find."""
 
     def __init__(self, outputs: list[Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives no types
         self._outputs = outputs
 
     def __torch_dispatch__(
@@ -184,11 +184,11 @@ class _KeptOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
 
-class _RepeatedOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _RepeatedOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types
     """While inside, convolutions put out what was noted and compute nothing, and batch norms know theirs."""
 
     def __init__(self, outputs: Sequence[Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives no types
         self._left = iter(outputs)
 
     def __torch_dispatch__(
