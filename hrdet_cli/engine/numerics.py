@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.utils.deterministic
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hrdet_cli.errors import SpecError
 
@@ -93,6 +94,15 @@ def run_exactly(layer: nn.Conv2d | nn.Linear, values: Tensor) -> Tensor:
     with without_autocast(values.device.type):
         outputs: Tensor = layer(values.to(layer.weight.dtype))
     return outputs
+
+
+def interpolate(features: Tensor, **how: Any) -> Tensor:
+    """What ``torch.nn.functional.interpolate`` makes of them, in their dtype.
+
+    Autocast interpolates in float32 on CUDA, in which all that is made with the result would stay.
+    """
+    interpolated: Tensor = F.interpolate(features, **how)
+    return interpolated.to(features.dtype)
 
 
 class _Float32(NamedTuple):

@@ -10,8 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .reporting import show_table
-from .step_time import HEIGHT, WIDTH, Duration, compare
+from .step_time import Duration, show_pairs
 
 _STEPS = """
 import sys, torch
@@ -65,15 +64,7 @@ def main() -> None:
     pairs = [(ours.make_step(), theirs.make_step()) for _ in range(arguments.steps)]
     ours.end()
     theirs.end()
-    show_table(
-        f"Training step, Faster R-CNN R50-FPN, {arguments.pictures} pictures of {WIDTH}x{HEIGHT}, float32, "
-        f"{arguments.threads} threads, medians of {arguments.steps} steps",
-        ["", "this", "the other", "ratio", "goal"],
-        [
-            compare("seconds", [(our.seconds, their.seconds) for our, their in pairs]),
-            compare("CPU seconds", [(our.cpu_seconds, their.cpu_seconds) for our, their in pairs]),
-        ],
-    )
+    show_pairs(pairs, ("this", "the other"), num_pictures=arguments.pictures, num_threads=arguments.threads)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,19 @@ def main() -> None:
     our_step, their_step = hrdet_step(images, targets), torchvision_step(images, targets)
     our_step(), their_step()  # warm up
     pairs = [(our_step(), their_step()) for _ in range(arguments.steps)]
+    show_pairs(
+        pairs, ("hrdet", "torchvision"), num_pictures=arguments.pictures, num_threads=arguments.threads
+    )
+
+
+def show_pairs(
+    pairs: Sequence[tuple[Duration, Duration]], names: tuple[str, str], *, num_pictures: int, num_threads: int
+) -> None:
+    """Print what pairs of steps of Faster R-CNN R50-FPN took, each as it is called."""
     show_table(
-        f"Training step, Faster R-CNN R50-FPN, {arguments.pictures} pictures of {WIDTH}x{HEIGHT}, float32, "
-        f"{arguments.threads} threads, medians of {arguments.steps} steps",
-        ["", "hrdet", "torchvision", "ratio", "goal"],
+        f"Training step, Faster R-CNN R50-FPN, {num_pictures} pictures of {WIDTH}x{HEIGHT}, float32, "
+        f"{num_threads} threads, medians of {len(pairs)} steps",
+        ["", *names, "ratio", "goal"],
         [
             compare("seconds", [(ours.seconds, theirs.seconds) for ours, theirs in pairs]),
             compare("CPU seconds", [(ours.cpu_seconds, theirs.cpu_seconds) for ours, theirs in pairs]),

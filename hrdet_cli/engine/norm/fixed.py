@@ -23,8 +23,11 @@ def apply_to_any_number(norm: _BatchNorm, features: Tensor) -> Tensor:
 
     Torch's operator asks whether there are any, which an exported graph cannot know of what is found.
     """
-    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    factor = (variance + norm.eps).rsqrt()
-    if not norm.affine:
-        return (features - to_map(mean)) * to_map(factor)
-    return (features - to_map(mean)) * to_map(factor * norm.weight) + to_map(norm.bias)
+    scaled = (features - to_map(norm.get_buffer("running_mean"))) * to_map(factor_of(norm))
+    return scaled + to_map(norm.bias) if norm.affine else scaled
+
+
+def factor_of(norm: _BatchNorm) -> Tensor:
+    """What a batch norm that has its statistics multiplies each channel by: ``(C,)``."""
+    factor = (norm.get_buffer("running_var") + norm.eps).rsqrt()
+    return factor * norm.weight if norm.affine else factor

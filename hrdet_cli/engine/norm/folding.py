@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hrdet_cli.engine.norm.fixed import factor_of
+
 Network = TypeVar("Network", bound=nn.Module)
 Conv = TypeVar("Conv", bound=nn.Conv2d)
 
@@ -49,10 +51,7 @@ def _can_be_folded(norm: nn.Module | None) -> TypeGuard[_BatchNorm]:
 
 def _with_norm(conv: Conv, norm: _BatchNorm) -> Conv:
     """A copy of a convolution that does what the norm behind it does."""
-    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    factor = (variance + norm.eps).rsqrt()
-    if norm.affine:
-        factor = factor * norm.weight
+    mean, factor = norm.get_buffer("running_mean"), factor_of(norm)
     shift = -mean if conv.bias is None else conv.bias - mean
     bias = shift * factor if not norm.affine else torch.addcmul(norm.bias, shift, factor)
     twin = copy(conv)

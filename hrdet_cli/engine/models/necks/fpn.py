@@ -18,6 +18,7 @@ from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.models.winograd import Conv2d
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+from hrdet_cli.engine.numerics import interpolate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +107,8 @@ class FPN(nn.Module):
         sources = features[-len(laterals) :]
         merged = run_in_step([_steps(*pair, area) for pair in zip(laterals, sources, strict=True)], area)
         for level in reversed(range(len(merged) - 1)):
-            merged[level] = without_padding(merged[level] + _enlarged(merged[level + 1], merged[level]), area)
+            coarser = interpolate(merged[level + 1], size=merged[level].shape[-2:], mode="nearest")
+            merged[level] = without_padding(merged[level] + coarser, area)
         levels = run_in_step([_steps(*pair, area) for pair in zip(smooth_convs, merged, strict=True)], area)
         return Pyramid((*levels, *self._coarser(levels[-1], features[-1], area)), self.strides, area)
 
@@ -133,11 +135,6 @@ def _draw_weights(convs: nn.Module) -> None:
             nn.init.kaiming_uniform_(conv.weight, a=1)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
-
-
-def _enlarged(coarser: Tensor, finer: Tensor) -> Tensor:
-    """At the finer map's size, in its dtype: autocast enlarges in float32, in which sums would stay."""
-    return F.interpolate(coarser, size=finer.shape[-2:], mode="nearest").to(finer.dtype)
 
 
 def _steps(block: nn.Module, x: Tensor, area: ValidArea | None) -> NormSteps:

@@ -19,6 +19,7 @@ from hrdet_cli.engine.models.normed_convs import NormChoice, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.valid_area import ValidArea
+from hrdet_cli.engine.numerics import interpolate
 
 Interpolation = Literal["bilinear", "nearest"]
 Pooling = Literal["average", "max"]
@@ -115,18 +116,14 @@ class HRFPN(nn.Module):
         """A branch's map at stride 4.
 
         Between a picture's last pixel and its edge that pixel's value stays, on every canvas.
-
-        In the dtype of ``x``: under autocast, which interpolates in float32, all that is concatenated with it
-        would become float32.
         """
         if branch == 0:
             return x
         scale = 2**branch
         if self.interpolation == "nearest":
-            return F.interpolate(x, scale_factor=scale, mode="nearest").to(x.dtype)
+            return interpolate(x, scale_factor=scale, mode="nearest")
         extended = x if area is None else area.cells_of(x).extend(x, num_cells=1)
-        enlarged = F.interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False)
-        enlarged = enlarged.to(x.dtype)
+        enlarged = interpolate(extended, scale_factor=scale, mode="bilinear", align_corners=False)
         if area is None:
             return enlarged
         return F.pad(enlarged, (0, -scale, 0, -scale))  # a slice's gradient would not be channels-last

@@ -17,6 +17,7 @@ from hrdet_cli.engine.models.boxes.denominators import denominator
 from hrdet_cli.engine.models.normed_convs import ConvTower, NormedConv
 from hrdet_cli.engine.models.pyramid import Pyramid, SemanticMaps
 from hrdet_cli.engine.norm.valid_area import ValidArea, without_padding
+from hrdet_cli.engine.numerics import interpolate
 from hrdet_cli.engine.structures import LABEL_MAP_STRIDE, UNLABELLED, Size
 
 
@@ -97,10 +98,7 @@ def resized_to(level: Tensor, size: Size, area: ValidArea | None) -> Tensor:
         ``(N, C, size.height, size.width)``.
     """
     if area is None:
-        resized: Tensor = F.interpolate(
-            level, size=(size.height, size.width), mode="bilinear", align_corners=True
-        )
-        return resized.to(level.dtype)  # autocast resizes in float32
+        return interpolate(level, size=(size.height, size.width), mode="bilinear", align_corners=True)
     values = at_least_float32(level)
     ends = area.cells_of(level).sizes - 1
     other_ends = area.cells_of(level.new_empty(1, 1, size.height, size.width)).sizes - 1
