@@ -67,8 +67,8 @@ def compiled_steps(python: str, *, seconds: float) -> Part:
         title="Compiled training steps",
         command=[
             *(python, "-m", "tests.benchmarks.compiled_step", "--device", "cuda", "--precision", "bfloat16"),
-            *("--preset", PRESET, "--canvas", str(CANVAS.height), str(CANVAS.width), "--pictures", "4"),
-            *("--parts", "off", "step", "model"),
+            *("--preset", PRESET, "--canvas", str(CANVAS.height), str(CANVAS.width)),
+            *("--pictures", "4", "2", "8", "16", "--parts", "off", "step", "model"),
         ],
         seconds=seconds,
     )
