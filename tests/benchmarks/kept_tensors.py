@@ -7,14 +7,18 @@ memory of a process, which ``step_memory.py`` measures.
 import argparse
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from hrdet_cli import engine
+from hrdet_cli.engine.norm import remade
 from hrdet_cli.engine.structures import ImageBatch, Size, Targets
 from hrdet_cli.runs.build.detector import build_detector
 from hrdet_cli.specs.loading import load_spec
@@ -40,8 +44,10 @@ class Account:
     bytes_by_function: Counter[str] = field(default_factory=Counter)
     kept: list[Tensor] = field(default_factory=list)
 
-    def keep(self, tensor: Tensor) -> Tensor:
-        """Count a tensor that autograd saves."""
+    def keep(self, tensor: Any) -> Any:
+        """Count a tensor that autograd saves; what is saved in place of one counts nothing."""
+        if not isinstance(tensor, Tensor):
+            return tensor
         self.kept.append(tensor)
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self.counted:
@@ -53,9 +59,11 @@ class Account:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bfloat16", action="store_true", help="under autocast")
+    parser.add_argument("--recomputed", choices=("off", "norms"), default="off")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    spec = load_spec(preset=PRESET, settings=["model.weights=null"]).spec
+    recomputed = f"model.activation_checkpointing={arguments.recomputed}"
+    spec = load_spec(preset=PRESET, settings=["model.weights=null", recomputed]).spec
     detector = build_detector(spec, num_classes=NUM_CLASSES, trains=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
         account = account_of(detector, *draw_batch())
@@ -67,7 +75,8 @@ def main() -> None:
     ]
     precision = "bfloat16 autocast" if arguments.bfloat16 else "float32"
     show_table(
-        f"Kept for the backward pass of a training step, {PRESET}, 1 picture of {CANVAS}, {precision}",
+        f"Kept for the backward pass of a training step, {PRESET}, 1 picture of {CANVAS}, {precision}, "
+        f"{recomputed}",
         ["computed in", "MB", "share"],
         [*rows, ["all", f"{total / 1e6:.1f}", ""]],
     )
@@ -77,7 +86,14 @@ def account_of(detector: nn.Module, images: ImageBatch, targets: Targets) -> Acc
     """Of the forward pass with its losses."""
     tensors = (*detector.parameters(), *detector.buffers())
     account = Account({tensor.untyped_storage().data_ptr() for tensor in tensors})
-    with saved_tensors_hooks(account.keep, lambda tensor: tensor):
+
+    def counted_hooks(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> saved_tensors_hooks:
+        return saved_tensors_hooks(lambda tensor: account.keep(pack(tensor)), unpack)
+
+    with (
+        counted_hooks(lambda tensor: tensor, lambda tensor: tensor),
+        patch.object(remade, "saved_tensors_hooks", counted_hooks),  # which take the place of these inside
+    ):
         detector(images, targets)
     return account
 

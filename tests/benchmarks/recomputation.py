@@ -1,11 +1,16 @@
 """Memory and time of a training step by what of it runs again in the backward pass.
 
 Memory is the highest that a step's tensors take, beside weights, gradients and momenta; it does not depend on
-the machine. Processor times are of steps made in turn in one process.
+the machine. Each way has a process of its own for that: the profiler misses blocks that were there before it
+started. Processor times are of steps made in turn in one process.
 """
 
 import argparse
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import accumulate
+from multiprocessing import get_context
 from statistics import median
 from typing import Any
 
@@ -35,11 +40,15 @@ def main() -> None:
     arguments = parser.parse_args()
     width, height = arguments.canvas
     torch.set_num_threads(arguments.threads)
-    case = (arguments.preset, arguments.pictures, Size(height, width))
-    steps = {way: build_step(way, *case) for way in WAYS}
+    build = partial(
+        build_step, preset=arguments.preset, num_pictures=arguments.pictures, canvas=Size(height, width)
+    )
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as processes:
+        sizes = processes.map(tensor_bytes_of, [partial(build, way) for way in WAYS])
+        megabytes = {way: size / 1e6 for way, size in zip(WAYS, sizes, strict=True)}
+    steps = {way: build(way) for way in WAYS}
     for step in steps.values():  # warm up
         step()
-    megabytes = {way: tensor_bytes_of(step) / 1e6 for way, step in steps.items()}
     rounds = [{way: step().cpu_seconds for way, step in steps.items()} for _ in range(arguments.steps)]
     show_table(
         f"Training step, {arguments.preset}, {arguments.pictures} pictures of {width}x{height}, float32, "
@@ -58,8 +67,10 @@ def main() -> None:
     )
 
 
-def tensor_bytes_of(step: Step) -> int:
-    """The most that tensors take while a step is made, beyond what they took before it."""
+def tensor_bytes_of(build: Callable[[], Step]) -> int:
+    """The most that tensors take while a second step is made, beyond what they took before it."""
+    step = build()
+    step()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
     results: Any = profiler.profiler

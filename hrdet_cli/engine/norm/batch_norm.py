@@ -11,6 +11,7 @@ Vectors are ``(T,)``, the channels of all norms end to end: see :mod:`.vectors`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -26,6 +27,7 @@ from hrdet_cli.engine.norm.kernels import (
 )
 from hrdet_cli.engine.norm.native_kernels import kernels_for
 from hrdet_cli.engine.norm.recompute import note_batch, noted_batch
+from hrdet_cli.engine.norm.remade import note_way, ways_are_wanted
 from hrdet_cli.engine.norm.valid_area import CountedArea, ValidRegions
 from hrdet_cli.engine.norm.valid_kernels import valid_kernels_for
 from hrdet_cli.engine.norm.vectors import gather, join, silently, spread
@@ -74,6 +76,11 @@ def normalise_by_batch(
         *(norm.weight for norm in norms),
         *(norm.bias for norm in norms),
     )
+    if ways_are_wanted():
+        of_norms = zip(outputs, norms, inputs, batch.means, batch.variances, batch.inverse_stds, strict=True)
+        for output, norm, x, *of_x in of_norms:
+            parameters = norm.weight, norm.bias
+            note_way(output, partial(_normalised_again, area, x.detach(), *parameters, *of_x))
     return list(outputs)
 
 
@@ -265,6 +272,11 @@ class _Normalise(torch.autograd.Function):
             *_where(weights_need, products),
             *_where(biases_need, sums),
         )
+
+
+def _normalised_again(area: CountedArea | None, features: Tensor, *of_features: Any) -> Tensor:
+    """One of the outputs, given what ``Kernels.normalise`` is."""
+    return _cleared([kernels_for(features).normalise(features, *of_features)], area)[0]
 
 
 def _cleared(maps: Sequence[Tensor], area: CountedArea | None) -> list[Tensor]:

@@ -2,29 +2,25 @@
 
 A segment whose activations are dropped runs a second time in the backward pass. Its batch norms must
 normalise by the same batch statistics again, but count the batch into their running statistics only once.
-The first pass leaves to the second the statistics for which our own norms would ask other processes, and,
-where that is wanted, what convolutions put out: of all activations those that cost the most to compute again.
-With these it leaves the statistics of torch's own norms, too.
+The first pass leaves to the second the statistics for which our own norms would ask other processes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-Recomputation = Literal["off", "norms", "modules"]
-"""What of a segment runs again: nothing, all but its convolutions, or all."""
+from hrdet_cli.engine.norm.remade import made_again
 
-_OF_CONVOLUTIONS = "torchvision"
-"""The namespace of deformable ones, the only operators of it that segments have."""
+Recomputation = Literal["off", "norms", "modules"]
+"""What of a segment is computed again: nothing, what its norms put out and what comes of that, or all."""
 
 
 def run_segment(
@@ -33,30 +29,32 @@ def run_segment(
     recompute: Recomputation,
     parts: Sequence[nn.Module] | None = None,
 ) -> Any:
-    """Run part of a network; where it is recomputed keep little of it, and run it again in the backward pass.
+    """Run part of a network; where it is recomputed keep little of it, and compute it in the backward pass.
 
     Outputs, gradients and running statistics are the same either way, bit by bit. The segment must not draw
-    random numbers, nor change in place what a convolution puts out.
+    random numbers.
 
     Args:
         segment: What is run.
         inputs: What it is given, which is kept.
-        recompute: ``"modules"`` keeps nothing else, ``"norms"`` what convolutions put out and the few numbers
-            that norms divide by.
+        recompute: ``"modules"`` keeps nothing else, ``"norms"`` what norms are given (:mod:`.remade`).
         parts: Modules whose batch norms the segment applies; None if it is a module itself.
 
     Returns:
         What ``segment(*inputs)`` returns.
     """
-    if recompute == "off":
+    if recompute == "off" or not torch.is_grad_enabled():
         return segment(*inputs)
+    if recompute == "norms":
+        with made_again():
+            return segment(*inputs)
     held: Sequence[nn.Module] = parts or ()
     if parts is None and isinstance(segment, nn.Module):
         held = (segment,)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        found = _Found(keeps_outputs=recompute == "norms")
-        return _first_pass(found), _EnteredAnew(partial(_second_pass, found, held))
+        batches: list[Any] = []
+        return _first_pass(batches), _EnteredAnew(partial(_second_pass, batches, held))
 
     return checkpoint(segment, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
@@ -89,21 +87,6 @@ class StatisticsHeld(AbstractContextManager[None]):
 
 
 @dataclass(slots=True)
-class _Found:
-    """What the first pass through a segment leaves to the second one, in order.
-
-    Attributes:
-        keeps_outputs: Whether those of operators are left.
-        outputs: These: a convolution's; of torch's batch norm mean and inverse deviation.
-        batches: Statistics of batches that our own norms normalise by.
-    """
-
-    keeps_outputs: bool
-    outputs: list[Any] = field(default_factory=list)
-    batches: list[Any] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Batches:
     """Where statistics of batches go to in a first pass, and come from in a second; read by any thread."""
 
@@ -126,25 +109,19 @@ def noted_batch() -> Any:
 
 
 @contextmanager
-def _first_pass(found: _Found) -> Iterator[None]:
-    _BATCHES.noted = found.batches
+def _first_pass(batches: list[Any]) -> Iterator[None]:
+    _BATCHES.noted = batches
     try:
-        with ExitStack() as stack:
-            if found.keeps_outputs:
-                stack.enter_context(_KeptOutputs(found.outputs))
-            yield
+        yield
     finally:
         _BATCHES.noted = None
 
 
 @contextmanager
-def _second_pass(found: _Found, parts: Sequence[nn.Module]) -> Iterator[None]:
-    _BATCHES.left = iter(found.batches)
+def _second_pass(batches: Sequence[Any], parts: Sequence[nn.Module]) -> Iterator[None]:
+    _BATCHES.left = iter(batches)
     try:
-        with ExitStack() as stack:
-            stack.enter_context(StatisticsHeld(*parts))
-            if found.keeps_outputs:
-                stack.enter_context(_RepeatedOutputs(found.outputs))
+        with StatisticsHeld(*parts):
             yield
     finally:
         _BATCHES.left = None
@@ -164,64 +141,3 @@ class _EnteredAnew(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         return self._context.__exit__(kind, error, trace)
-
-
-class _KeptOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types
-    """While inside, what convolutions put out is noted, and what batch norms find."""
-
-    def __init__(self, outputs: list[Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch gives no types
-        self._outputs = outputs
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if _is_convolution(func):
-            self._outputs.append(output.detach())
-        elif _takes_statistics_on_cpu(func, args):
-            self._outputs.append(output[1:])
-        return output
-
-
-class _RepeatedOutputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types
-    """While inside, convolutions put out what was noted and compute nothing, and batch norms know theirs."""
-
-    def __init__(self, outputs: Sequence[Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch gives no types
-        self._left = iter(outputs)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if _is_convolution(func):
-            return next(self._left).detach()
-        if _takes_statistics_on_cpu(func, args):
-            return _normalised_again(*args[:3], *next(self._left))
-        return func(*args, **(kwargs or {}))
-
-
-def _is_convolution(func: Any) -> bool:
-    return func is torch.ops.aten.convolution.default or func.namespace == _OF_CONVOLUTIONS
-
-
-def _takes_statistics_on_cpu(func: Any, args: tuple[Any, ...]) -> bool:
-    """Whether it is a batch norm by the statistics of its input; on CUDA torch's kernels round otherwise."""
-    if func is not torch.ops.aten.native_batch_norm.default:
-        return False
-    features, *_, is_in_training, _momentum, _eps = args
-    return bool(is_in_training) and features.device.type == "cpu"
-
-
-def _normalised_again(
-    features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What torch's batch norm put out on a CPU when it found these statistics, bit by bit.
-
-    Its kernel for contiguous features, as convolutions put them out, multiplies the weight by the inverse
-    deviation before all else. So a weight that has been multiplied, and a variance of one, lead to the same.
-    """
-    factor = inverse_std if weight is None else inverse_std * weight
-    known = (factor, bias, mean, torch.ones_like(mean))
-    output, _, _ = torch.native_batch_norm(features, *known, training=False, momentum=0.0, eps=0.0)
-    return output, mean, inverse_std

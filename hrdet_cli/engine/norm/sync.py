@@ -5,16 +5,20 @@ all of them are one long vector, from the statistics to the running ones (:mod:`
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.norm.batch_norm import MergeRule, normalise_by_batch
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d, apply_to_any_number
 from hrdet_cli.engine.norm.group_norm import normalise_groups
+from hrdet_cli.engine.norm.kernels import apply_statistics
+from hrdet_cli.engine.norm.remade import note_way, ways_are_wanted
 from hrdet_cli.engine.norm.valid_area import CountedArea, without_padding
 
 SyncBackEnd = Literal["coalesced", "per-layer", "equal-count"]
@@ -69,9 +73,10 @@ def normalise_together(
 ) -> list[Tensor]:
     """Apply norms that do not depend on each other, with one message for those that can share it.
 
-    These are the ``"coalesced"`` :class:`SyncBatchNorm2d` in training mode; forward hooks on them do not run,
-    nor on group norms.  Every other module, such as the norms of a frozen part, is called as usual.  Of a
-    single value for each channel or group, which torch's modules refuse, the shift comes out.
+    These are the ``"coalesced"`` :class:`SyncBatchNorm2d` in training mode.  Every other module, such as the
+    norms of a frozen part, is called as usual, but for group norms and others that synchronise: forward hooks
+    run on none of these.  Of a single value for each channel or group, which torch's modules refuse, the
+    shift comes out.
 
     Args:
         requests: Norms and their ``(N, C, H, W)`` features, of any sizes and dtypes; on all processes the
@@ -111,24 +116,69 @@ def normalise(norm: nn.Module, features: Tensor, area: CountedArea | None) -> Te
 
 def _normalise_alone(norm: nn.Module, features: Tensor, area: CountedArea | None) -> Tensor:
     """A norm with a message of its own, or with statistics of each picture, or that it has already."""
-    if area is None:
-        return _normalise_everywhere(norm, features)
     if isinstance(norm, SyncBatchNorm2d) and _synchronises(norm):
         return _synchronise([norm], [features], area)[0]
-    if isinstance(norm, nn.Identity) or (isinstance(norm, _BatchNorm) and not _takes_statistics(norm)):
-        return without_padding(norm(features), area)
     if isinstance(norm, nn.GroupNorm):
-        return normalise_groups(norm, features, area.cells_of(features))
-    raise ValueError(f"{type(norm).__name__} cannot leave the padding out of its statistics")
+        normalised = _normalise_groups(norm, features, area)
+    elif area is None:
+        normalised = _normalise_everywhere(norm, features)
+    elif isinstance(norm, nn.Identity) or (isinstance(norm, _BatchNorm) and not _takes_statistics(norm)):
+        normalised = without_padding(norm(features), area)
+    else:
+        raise ValueError(f"{type(norm).__name__} cannot leave the padding out of its statistics")
+    if ways_are_wanted():
+        _note_way_of(norm, features.detach(), area, normalised)
+    return normalised
 
 
 def _normalise_everywhere(norm: nn.Module, features: Tensor) -> Tensor:
-    if isinstance(norm, nn.GroupNorm):  # whose module refuses groups of one value, unlike its operator
-        return torch.group_norm(features, norm.num_groups, norm.weight, norm.bias, norm.eps)
     if isinstance(norm, _BatchNorm) and not _takes_statistics(norm) and _is_of_any_number(features):
         return apply_to_any_number(norm, features)
     normalised: Tensor = norm(features)
     return normalised
+
+
+def _normalise_groups(norm: nn.GroupNorm, features: Tensor, area: CountedArea | None) -> Tensor:
+    if area is None:  # the module refuses groups of one value, unlike its operator
+        return torch.group_norm(features, norm.num_groups, norm.weight, norm.bias, norm.eps)
+    return normalise_groups(norm, features, area.cells_of(features))
+
+
+def _note_way_of(norm: nn.Module, features: Tensor, area: CountedArea | None, normalised: Tensor) -> None:
+    """For norms of torch's; others say so themselves, or their outputs are kept."""
+    if isinstance(norm, nn.GroupNorm):
+        note_way(normalised, partial(_normalise_groups, norm, features, area))
+    elif isinstance(norm, nn.BatchNorm2d):
+        statistics = _statistics_found(normalised)
+        note_way(normalised, partial(_normalised_again, norm, features, area, *statistics))
+
+
+def _statistics_found(normalised: Tensor) -> tuple[Tensor, ...]:
+    """What torch's norm on a CPU keeps of its batch: ``(C,)`` means and inverse deviations."""
+    node: Any = normalised.grad_fn
+    if type(node).__name__ == "NativeBatchNormBackward0" and normalised.device.type == "cpu":
+        return node._saved_result1, node._saved_result2
+    return ()
+
+
+def _normalised_again(
+    norm: nn.BatchNorm2d,
+    features: Tensor,
+    area: CountedArea | None,
+    mean: Tensor | None = None,
+    inverse_std: Tensor | None = None,
+) -> Tensor:
+    """What torch's batch norm puts out, without counting another batch."""
+    if not _takes_statistics(norm):
+        statistics = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        normalised = apply_statistics(features, norm.weight, norm.bias, *statistics, epsilon=norm.eps)
+        return without_padding(normalised, area)
+    if mean is None or inverse_std is None:
+        return F.batch_norm(features, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+    # Torch's kernel multiplies the weight by the inverse deviation before all else.  So a weight that has
+    # been multiplied, and a variance of one, lead to the same.
+    factor = inverse_std if norm.weight is None else inverse_std * norm.weight
+    return apply_statistics(features, factor, norm.bias, mean, torch.ones_like(mean))
 
 
 def _synchronise(

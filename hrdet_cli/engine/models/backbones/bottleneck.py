@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
+from hrdet_cli.engine.norm.remade import rectify
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
 ResNetStyle = Literal["pytorch", "caffe"]
@@ -71,8 +72,8 @@ class Bottleneck(nn.Module):
 
     def _main_steps(self, x: Tensor) -> NormSteps:
         x = yield self.bn1, self.conv1(x)
-        x = yield self.bn2, self.conv2(F.relu(x, inplace=True))
-        x = yield self.bn3, self.conv3(F.relu(x, inplace=True))
+        x = yield self.bn2, self.conv2(rectify(x))
+        x = yield self.bn3, self.conv3(rectify(x))
         return x
 
 

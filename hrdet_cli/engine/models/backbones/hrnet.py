@@ -26,6 +26,7 @@ from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck
 from hrdet_cli.engine.models.backbones.stages import freeze_stages
 from hrdet_cli.engine.norm.in_step import NormSteps, run_in_step
 from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
+from hrdet_cli.engine.norm.remade import rectify
 from hrdet_cli.engine.norm.sync import normalise
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
@@ -190,7 +191,7 @@ class HRNet(nn.Module):
 
     def _run_stem(self, pixels: Tensor, area: ValidArea | None) -> Tensor:
         """From pixels to stride 4."""
-        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
+        x = rectify(normalise(self.bn1, self.conv1(pixels), area))
         return F.relu(normalise(self.bn2, self.conv2(x), area), inplace=True)
 
 
@@ -232,8 +233,8 @@ class BasicBlock(nn.Module):
     def steps(self, x: Tensor) -> NormSteps:
         """Map ``(N, C, H, W)`` to the same shape."""
         y = yield self.bn1, self.conv1(x)
-        y = yield self.bn2, self.conv2(F.relu(y, inplace=True))
-        return F.relu(y.add_(x), inplace=True)
+        y = yield self.bn2, self.conv2(rectify(y))
+        return rectify(y, plus=x)
 
 
 class ConvNorm(nn.Sequential):
@@ -288,7 +289,7 @@ def _path_steps(path: nn.Module, x: Tensor) -> NormSteps:
     """Zero, one or more ``ConvNorm`` with a ReLU between two of them."""
     convs_and_norms = [module for module in path.modules() if isinstance(module, ConvNorm)]
     for index, (conv, norm) in enumerate(convs_and_norms):
-        x = yield norm, conv(x if index == 0 else F.relu(x, inplace=True))
+        x = yield norm, conv(x if index == 0 else rectify(x))
     return x
 
 

@@ -20,6 +20,7 @@ from hrdet_cli.engine.models.backbones.bottleneck import Bottleneck, ResNetStyle
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv, DeformableVersion
 from hrdet_cli.engine.models.backbones.stages import freeze_stages
 from hrdet_cli.engine.norm.recompute import Recomputation, run_segment
+from hrdet_cli.engine.norm.remade import rectify
 from hrdet_cli.engine.norm.sync import normalise
 from hrdet_cli.engine.norm.valid_area import ValidArea
 
@@ -146,7 +147,7 @@ class ResNet(nn.Module):
 
     def _run_stem(self, pixels: Tensor, area: ValidArea | None) -> Tensor:
         """From pixels to stride 4."""
-        x = F.relu(normalise(self.bn1, self.conv1(pixels), area), inplace=True)
+        x = rectify(normalise(self.bn1, self.conv1(pixels), area))
         return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 

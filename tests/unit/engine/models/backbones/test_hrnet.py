@@ -12,6 +12,7 @@ from hrdet_cli.engine.models.backbones.hrnet import HRNET_CONFIGS, HRNet
 from hrdet_cli.engine.norm.convert import NormKind, convert_norm
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
 from hrdet_cli.engine.norm.recompute import Recomputation
+from tests.kept_inputs import KeptInputs
 
 SMALL = HRNET_CONFIGS["small"]
 
@@ -136,6 +137,18 @@ def test_activation_checkpointing_changes_no_bit_of_maps_gradients_and_statistic
 
     assert list(actual) == list(expected)
     assert [name for name in expected if not torch.equal(actual[name], expected[name])] == []
+
+
+@pytest.mark.parametrize(("recompute", "share_kept"), [("off", 1), ("norms", 0)])
+def test_what_is_rectified_inside_of_blocks_is_kept_or_not(
+    recompute: Recomputation, share_kept: float
+) -> None:
+    network = HRNet(SMALL, recompute=recompute)
+    inputs = KeptInputs(conv for name, conv in network.named_modules() if name.endswith(("conv2", "conv3")))
+    features = network(torch.randn(2, 3, 64, 32))
+    assert inputs.num_read > 0
+    assert inputs.num_kept == share_kept * inputs.num_read
+    del features
 
 
 def test_under_autocast_every_map_behind_the_pixels_is_in_its_dtype() -> None:

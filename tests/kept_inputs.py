@@ -1,0 +1,30 @@
+"""Whether what convolutions have read is still in memory."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+
+class KeptInputs:
+    """Watches modules."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        """From now on, whatever these are called with."""
+        self._memories: list[StorageWeakRef] = []
+        for module in modules:
+            module.register_forward_pre_hook(self._note)
+
+    @property
+    def num_read(self) -> int:
+        """How many inputs there were."""
+        return len(self._memories)
+
+    @property
+    def num_kept(self) -> int:
+        """Of how many the memory is still there."""
+        return sum(not memory.expired() for memory in self._memories)  # type: ignore[no-untyped-call]  # torch's
+
+    def _note(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        memory = StorageWeakRef(inputs[0].untyped_storage())  # type: ignore[no-untyped-call]  # torch's
+        self._memories.append(memory)
