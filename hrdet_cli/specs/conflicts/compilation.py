@@ -26,8 +26,8 @@ def compilation_problems(
     if model.activation_checkpointing != "off":
         yield (
             key,
-            f"'{run.compile}' does not go with model.activation_checkpointing: torch cannot trace that norms "
-            "do not count a batch again when their activations are recomputed; "
+            f"'{run.compile}' does not go with model.activation_checkpointing: a compiler decides for itself "
+            "what it computes again, and torch cannot trace that norms do not count a batch twice; "
             f"set model.activation_checkpointing=off, {remedy}",
         )
     if optimisation.accumulate_steps > 1:
