@@ -13,7 +13,12 @@ class KeptInputs:
         """From now on, whatever these are called with."""
         self._memories: list[StorageWeakRef] = []
         for module in modules:
-            module.register_forward_pre_hook(self._note)
+            module.register_forward_pre_hook(lambda _, inputs: self.watch(inputs[0]))
+
+    def watch(self, tensor: Tensor) -> None:
+        """One more."""
+        memory = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # torch's
+        self._memories.append(memory)
 
     @property
     def num_read(self) -> int:
@@ -24,7 +29,3 @@ class KeptInputs:
     def num_kept(self) -> int:
         """Of how many the memory is still there."""
         return sum(not memory.expired() for memory in self._memories)  # type: ignore[no-untyped-call]  # torch's
-
-    def _note(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        memory = StorageWeakRef(inputs[0].untyped_storage())  # type: ignore[no-untyped-call]  # torch's
-        self._memories.append(memory)

@@ -40,8 +40,8 @@ class ModelSpec(Spec):
     """Where the weights' classifier has the background; `auto` knows it from the family of the file."""
     activation_checkpointing: Literal["off", "norms", "modules"] = "off"
     """What of the backbone is not kept for the backward pass but computed again, with the same results: with
-    norms all but convolutions, for little time, with modules everything, for the least memory. true is
-    modules, false off."""
+    norms the norms, ReLUs and sums inside of modules, for little time, with modules everything, for the least
+    memory. true is modules, false off."""
     neck: NeckSpec = NeckSpec()
     """The feature pyramid between backbone and head; its kind follows from the backbone."""
     head: AnyHeadSpec = FasterRcnnSpec()

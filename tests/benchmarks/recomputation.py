@@ -1,4 +1,4 @@
-"""Memory and time of a training step by what of it runs again in the backward pass.
+"""Memory and time of a training step by what of it the backward pass computes again.
 
 Memory is the highest that a step's tensors take, beside weights, gradients and momenta; it does not depend on
 the machine. Each way has a process of its own for that: the profiler misses blocks that were there before it

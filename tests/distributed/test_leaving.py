@@ -2,8 +2,8 @@
 
 import multiprocessing
 import os
+import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +18,7 @@ from torch.distributed import TCPStore
 
 from tests.distributed.runs_on_hosts import settings
 from tests.forked import preloaded_context
+from tests.free_ports import free_port
 
 pytestmark = pytest.mark.distributed
 
@@ -141,9 +142,8 @@ def test_a_process_keeps_its_exit_code_though_a_thread_waits_for_a_frozen_store(
 
 @pytest.mark.slow
 def test_a_training_whose_store_freezes_while_it_is_left_has_still_succeeded(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    group["MASTER_PORT"] = str(free_port())
     small = settings(
         "optimisation.num_epochs=1",
         "optimisation.schedule.drop_epochs=[]",
@@ -159,6 +159,7 @@ def test_a_training_whose_store_freezes_while_it_is_left_has_still_succeeded(tmp
         started(*argv, pass_fds=[leaves], RANK="1", LOCAL_RANK="1", **group) as other,
     ):
         os.close(leaves)
+        assert select.select([has_left], [], [], 120)[0], "nobody has left"
         assert os.read(has_left, 4) == b"left"
         time.sleep(1.5)
         os.kill(holder.pid, signal.SIGCONT)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ import pytest
 from tests.distributed.memory_limit import limit_room
 from tests.distributed.runs_on_hosts import settings
 from tests.forked import ForkedHrdet
+from tests.free_ports import free_port
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -24,9 +24,7 @@ def run_pair(tmp_path: Path) -> Run:
     """Runs ``hrdet train`` in two processes with memory for so many pictures each."""
 
     def run(*more: str, room: tuple[int, int]) -> list[subprocess.CompletedProcess[str]]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         command = ["train", *settings(*more), "--run-dir", "run"]
         processes = []
         for rank in range(2):

@@ -1,13 +1,13 @@
 """A script that torchrun started in two processes trains and evaluates as one."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 import hrdet_cli as hrdet
 from tests.distributed.process_group import run_processes
+from tests.free_ports import free_port
 from tests.tiny_network import tiny_network
 
 pytestmark = pytest.mark.distributed
@@ -52,10 +52,7 @@ def script(rank: int, folder: Path, port: int) -> None:
 
 
 def test_two_processes_of_a_script_train_and_evaluate_together(tmp_path: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    run_processes(script, tmp_path, port, size=2)
+    run_processes(script, tmp_path, free_port(), size=2)
     told = [(tmp_path / f"rank-{rank}.txt").read_text() for rank in range(2)]
     assert told[0] == told[1]
     assert (tmp_path / "run" / "eval-last" / "metrics.json").is_file()

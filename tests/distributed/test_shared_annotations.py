@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from hrdet_cli.engine.distributed.environment import Membership
 from hrdet_cli.engine.distributed.group import joined_group
 from hrdet_cli.errors import HrdetError
 from tests.distributed.process_group import run_processes
+from tests.free_ports import free_port
 
 pytestmark = pytest.mark.distributed
 
@@ -108,8 +108,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     shutil.copy(folder / "copies" / "0.json", folder / "copies" / "1.json")
     (folder / "other content" / "1.json").write_text(json.dumps(CONTENT | {"annotations": []}))
     (folder / "broken.json").write_text(json.dumps(CONTENT | {"images": []}))
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        ports = [server.getsockname()[1] for server in (one, other)]
+    ports = [free_port(), free_port()]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(pytestconfig.rootpath)  # the new processes import this file by its name
         run_processes(work, str(folder), ports, size=2)

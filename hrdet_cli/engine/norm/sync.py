@@ -145,40 +145,38 @@ def _normalise_groups(norm: nn.GroupNorm, features: Tensor, area: CountedArea | 
 
 
 def _note_way_of(norm: nn.Module, features: Tensor, area: CountedArea | None, normalised: Tensor) -> None:
-    """For norms of torch's; others say so themselves, or their outputs are kept."""
+    """For norms of torch's; others say so themselves, or what they put out is kept."""
     if isinstance(norm, nn.GroupNorm):
         note_way(normalised, partial(_normalise_groups, norm, features, area))
+    elif isinstance(norm, nn.BatchNorm2d) and not _takes_statistics(norm):
+        note_way(normalised, partial(_normalise_by_own_statistics, norm, features, area))
     elif isinstance(norm, nn.BatchNorm2d):
-        statistics = _statistics_found(normalised)
-        note_way(normalised, partial(_normalised_again, norm, features, area, *statistics))
+        parameters: tuple[Any, Any] = norm.weight, norm.bias
+        node: Any = normalised.grad_fn
+        if type(node).__name__ == "NativeBatchNormBackward0" and normalised.device.type == "cpu":
+            found = node._saved_result1, node._saved_result2
+            note_way(normalised, partial(_normalise_by_found_statistics, features, *parameters, *found))
+        else:  # on CUDA its kernels round otherwise when they are given statistics
+            by_batch = partial(F.batch_norm, features, None, None, *parameters, training=True, eps=norm.eps)
+            note_way(normalised, by_batch)
 
 
-def _statistics_found(normalised: Tensor) -> tuple[Tensor, ...]:
-    """What torch's norm on a CPU keeps of its batch: ``(C,)`` means and inverse deviations."""
-    node: Any = normalised.grad_fn
-    if type(node).__name__ == "NativeBatchNormBackward0" and normalised.device.type == "cpu":
-        return node._saved_result1, node._saved_result2
-    return ()
+def _normalise_by_own_statistics(norm: nn.BatchNorm2d, features: Tensor, area: CountedArea | None) -> Tensor:
+    statistics = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    normalised = apply_statistics(features, norm.weight, norm.bias, *statistics, epsilon=norm.eps)
+    return without_padding(normalised, area)
 
 
-def _normalised_again(
-    norm: nn.BatchNorm2d,
-    features: Tensor,
-    area: CountedArea | None,
-    mean: Tensor | None = None,
-    inverse_std: Tensor | None = None,
+def _normalise_by_found_statistics(
+    features: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse_std: Tensor
 ) -> Tensor:
-    """What torch's batch norm puts out, without counting another batch."""
-    if not _takes_statistics(norm):
-        statistics = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-        normalised = apply_statistics(features, norm.weight, norm.bias, *statistics, epsilon=norm.eps)
-        return without_padding(normalised, area)
-    if mean is None or inverse_std is None:
-        return F.batch_norm(features, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
-    # Torch's kernel multiplies the weight by the inverse deviation before all else.  So a weight that has
-    # been multiplied, and a variance of one, lead to the same.
-    factor = inverse_std if norm.weight is None else inverse_std * norm.weight
-    return apply_statistics(features, factor, norm.bias, mean, torch.ones_like(mean))
+    """What torch's batch norm put out on a CPU when it found these statistics.
+
+    Its kernel multiplies the weight by the inverse deviation before all else.  So a weight that has been
+    multiplied, and a variance of one, lead to the same.
+    """
+    factor = inverse_std if weight is None else inverse_std * weight
+    return apply_statistics(features, factor, bias, mean, torch.ones_like(mean))
 
 
 def _synchronise(

@@ -107,7 +107,7 @@ class HRNet(nn.Module):
             config: The network's numbers.
             frozen_stages: 0 trains everything; 1 freezes the stem and stage 1, n also what leads to stages 2
                 to n and these: no gradient, and norms that keep their statistics in training mode.
-            recompute: What of the stem, each bottleneck and each module runs again in the backward pass.
+            recompute: What of the stem, each bottleneck and each module is computed again.
 
         Raises:
             ValueError: ``frozen_stages`` is not in 0..4.

@@ -74,7 +74,7 @@ class ResNet(nn.Module):
             cardinality: Groups of each 3x3 convolution; more than one make a ResNeXt.
             group_width: Channels of each group in the first stage, which double in each further one.
             deformable: Stages with deformable convolutions; None has none.
-            recompute: What of the stem and each residual block runs again in the backward pass.
+            recompute: What of the stem and each residual block is computed again.
 
         Raises:
             ValueError: Another depth, or ``frozen_stages`` not in 0..4.

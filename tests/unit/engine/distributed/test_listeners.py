@@ -15,6 +15,7 @@ import pytest
 from hrdet_cli.engine.distributed import listeners
 from hrdet_cli.engine.distributed.listeners import bind_listener, describe_listener, wait_until_reachable
 from hrdet_cli.errors import GroupError
+from tests.free_ports import free_port
 
 HERE = "127.0.0.1"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -25,11 +26,6 @@ listener = socket.create_server(("", 0))
 print(listener.getsockname()[1], flush=True)
 sys.stdin.read()
 """
-
-
-def free_port() -> int:
-    with socket.create_server((HERE, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hrdet_cli.engine.models.backbones.deformable import DeformableConv
 from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d
@@ -155,15 +156,68 @@ def test_a_deformable_convolution_reads_them_too() -> None:
     assert differences(build) == []
 
 
-def test_what_is_changed_between_norm_and_relu_is_kept_as_it_is() -> None:
-    class Shifted(Blocks):
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_norm_may_change_its_mode_before_the_backward_pass(trains: bool) -> None:
+    def gradient(way: Recomputation) -> Tensor:
+        blocks, pictures = Blocks(BATCH).train(trains), draw_pictures()
+        loss = run_segment(blocks, pictures, recompute=way).square().sum()
+        blocks.train(not trains)
+        return torch.autograd.grad(loss, [pictures])[0]
+
+    assert torch.equal(gradient("norms"), gradient("off"))
+
+
+@pytest.mark.parametrize("layer", ["norm", "relu"])
+def test_what_is_changed_behind_a_layer_is_kept_as_it_is(layer: str) -> None:
+    class Changed(Blocks):
         def forward(self, x: Tensor, area: ValidArea | None = None) -> Tensor:
             first, second, *_ = self.convs
             y = normalise(self.norms[0], first(x), area)
-            convolved: Tensor = second(rectify(y.add_(1)))
+            y = rectify(y.mul_(2)) if layer == "norm" else rectify(y).mul_(2)
+            convolved: Tensor = second(y)
             return convolved
 
-    assert differences(lambda: Shifted(BATCH)) == []
+    def gradients(run: Callable[[Blocks, Tensor], Tensor]) -> tuple[Tensor, ...]:
+        blocks = Changed(BATCH)
+        parameters = [*blocks.convs[:2].parameters(), *blocks.norms[0].parameters()]
+        return torch.autograd.grad(run(blocks, draw_pictures()).square().sum(), parameters)
+
+    def without_changes(blocks: Blocks, x: Tensor) -> Tensor:
+        convolved: Tensor = blocks.convs[1](F.relu(blocks.norms[0](blocks.convs[0](x))) * 2)
+        return convolved
+
+    found = gradients(lambda blocks, x: run_segment(blocks, x, recompute="norms"))
+    torch.testing.assert_close(found, gradients(without_changes))
+
+
+def test_what_is_kept_must_not_change_before_the_backward_pass() -> None:
+    blocks = Blocks(BATCH)
+    loss = run_segment(blocks, draw_pictures(), recompute="norms").square().sum()
+    blocks.convs[2].get_parameter("weight").detach().mul_(2)
+    with pytest.raises(RuntimeError, match=r"shape \(4, 4, 3, 3\) that the backward pass needs was changed"):
+        torch.autograd.backward([loss])
+
+
+def test_features_that_were_made_again_are_dropped_in_the_backward_pass() -> None:
+    made = KeptInputs([])
+    conv = build_conv(3)
+
+    def segment(x: Tensor) -> Tensor:
+        def again() -> Tensor:
+            features = x.detach() * 2
+            made.watch(features)
+            return features
+
+        features = x * 2
+        note_way(features, again)
+        convolved: Tensor = conv(rectify(features))
+        return convolved
+
+    pictures = draw_pictures()
+    loss = run_segment(segment, pictures, recompute="norms").sum()
+    for num_made in (1, 2):
+        torch.autograd.grad(loss, [pictures, conv.weight], retain_graph=True)
+        assert (made.num_read, made.num_kept) == (num_made, 0)
 
 
 def test_they_are_made_in_the_autocast_in_which_they_were_rectified() -> None:
