@@ -44,10 +44,8 @@ class Account:
     bytes_by_function: Counter[str] = field(default_factory=Counter)
     kept: list[Tensor] = field(default_factory=list)
 
-    def keep(self, tensor: Any) -> Any:
-        """Count a tensor that autograd saves; what is saved in place of one counts nothing."""
-        if not isinstance(tensor, Tensor):
-            return tensor
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Count a tensor that autograd saves."""
         self.kept.append(tensor)
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self.counted:
@@ -88,10 +86,16 @@ def account_of(detector: nn.Module, images: ImageBatch, targets: Targets) -> Acc
     account = Account({tensor.untyped_storage().data_ptr() for tensor in tensors})
 
     def counted_hooks(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> saved_tensors_hooks:
-        return saved_tensors_hooks(lambda tensor: account.keep(pack(tensor)), unpack)
+        def counted(tensor: Tensor) -> Any:
+            kept = pack(tensor)
+            if isinstance(kept, tuple):  # the tensor and its version, not how it is made
+                account.keep(tensor)
+            return kept
+
+        return saved_tensors_hooks(counted, unpack)
 
     with (
-        counted_hooks(lambda tensor: tensor, lambda tensor: tensor),
+        saved_tensors_hooks(account.keep, lambda tensor: tensor),
         patch.object(remade, "saved_tensors_hooks", counted_hooks),  # which take the place of these inside
     ):
         detector(images, targets)
