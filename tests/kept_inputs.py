@@ -1,6 +1,7 @@
 """Whether what convolutions have read is still in memory."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -11,14 +12,14 @@ class KeptInputs:
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         """From now on, whatever these are called with."""
-        self._memories: list[StorageWeakRef] = []
+        self._memories: list[Any] = []  # torch's references, which have no types
         for module in modules:
             module.register_forward_pre_hook(lambda _, inputs: self.watch(inputs[0]))
 
     def watch(self, tensor: Tensor) -> None:
         """One more."""
-        memory = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # torch's
-        self._memories.append(memory)
+        storage = tensor.untyped_storage()
+        self._memories.append(StorageWeakRef(storage))  # type: ignore[no-untyped-call]  # torch gives no types
 
     @property
     def num_read(self) -> int:
@@ -28,4 +29,4 @@ class KeptInputs:
     @property
     def num_kept(self) -> int:
         """Of how many the memory is still there."""
-        return sum(not memory.expired() for memory in self._memories)  # type: ignore[no-untyped-call]  # torch's
+        return sum(not memory.expired() for memory in self._memories)

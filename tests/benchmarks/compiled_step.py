@@ -6,34 +6,17 @@ Another call finds what this one compiles, unless ``TORCHINDUCTOR_CACHE_DIR`` na
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 import torch
 
 from hrdet_cli.engine.geometry import Size
-from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
+from tests.gpu_check.costs import Cost, cost_of
 from tests.gpu_check.detectors import Scene, Step, hrdet_step
 
 from .reporting import show_table
 
 PARTS = ("off", "model", "step")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of a step.
-
-    Attributes:
-        seconds: On the wall.
-        cpu_seconds: Of the processor over all threads, which says more on a busy machine.
-        peak_bytes: On a GPU the most that is allocated beyond what was before; None on a CPU, which does not
-            tell.
-    """
-
-    seconds: float
-    cpu_seconds: float
-    peak_bytes: int | None
 
 
 def main() -> None:
@@ -76,35 +59,34 @@ def compare_parts(scene: Scene, num_pictures: int, parts: Sequence[str], *, num_
             f"{scene.canvas}, {torch.get_num_threads()} threads: seconds until the first step is made, then "
             f"medians of {num_steps} steps in turn",
             ["run.compile", "first", "wall", "ratio", "processor", "ratio", "GiB"],
-            [[name, f"{first[name]:.1f}", *row_of(name, turns, parts[0])] for name in steps],
+            [
+                [
+                    name,
+                    f"{first[name]:.1f}",
+                    *row_of(name, turns, parts[0]),
+                    peak_of(name, turns, scene.device),
+                ]
+                for name in steps
+            ],
         )
 
 
-def cost_of(step: Step, device: torch.device) -> Cost:
-    """Make one."""
-    held = 0
-    if device.type == "cuda":
-        reset_peak_memory(device)
-        held = torch.cuda.memory_allocated(device)
-    started, started_cpu = time.perf_counter(), time.process_time()
-    step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
-    return Cost(seconds, cpu_seconds, peak_memory_bytes(device) - held if device.type == "cuda" else None)
-
-
 def row_of(name: str, turns: Sequence[Mapping[str, Cost]], reference: str) -> list[str]:
-    """Both times and their ratios to those of another part, and the memory."""
+    """Both times and their ratios to those of another part."""
     pairs = [(turn[name], turn[reference]) for turn in turns]
-    peaks = [cost.peak_bytes for cost, _ in pairs if cost.peak_bytes is not None]
     return [
         f"{median(cost.seconds for cost, _ in pairs):.3f}",
         f"{median(cost.seconds / other.seconds for cost, other in pairs):.3f}",
         f"{median(cost.cpu_seconds for cost, _ in pairs):.3f}",
         f"{median(cost.cpu_seconds / other.cpu_seconds for cost, other in pairs):.3f}",
-        f"{max(peaks) / 2**30:.1f}" if peaks else "",
     ]
+
+
+def peak_of(name: str, turns: Sequence[Mapping[str, Cost]], device: torch.device) -> str:
+    """GiB; nothing on a CPU, where what a process has had does not belong to one part."""
+    if device.type == "cpu":
+        return ""
+    return f"{max(turn[name].peak_bytes for turn in turns) / 2**30:.1f}"
 
 
 if __name__ == "__main__":

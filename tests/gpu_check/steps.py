@@ -22,8 +22,8 @@ import torch
 
 from hrdet_cli.engine.geometry import Size
 from hrdet_cli.engine.training.rehearsal import is_out_of_memory, release_memory
-from hrdet_cli.engine.training.reports import peak_memory_bytes, reset_peak_memory
 from tests.benchmarks.reporting import show_table
+from tests.gpu_check.costs import cost_of
 from tests.gpu_check.detectors import PLAIN_NORM, Scene, Step, hrdet_step, torchvision_step
 from tests.gpu_check.time_left import TimeLeft
 from tests.host_waits import host_waits_are
@@ -75,14 +75,9 @@ def _warm_up(steps: dict[str, Step], name: str, build: Callable[[], Step]) -> No
 
 
 def _measure(measured: Measured, step: Step, device: torch.device) -> None:
-    reset_peak_memory(device)
-    _wait_for(device)
-    held = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-    started = time.perf_counter()
-    step()
-    _wait_for(device)
-    measured.seconds.append(time.perf_counter() - started)
-    measured.peak_bytes.append(peak_memory_bytes(device) - held)
+    cost = cost_of(step, device)
+    measured.seconds.append(cost.seconds)
+    measured.peak_bytes.append(cost.peak_bytes)
 
 
 def _try(measured: Measured, work: Callable[[], None]) -> bool:
@@ -100,11 +95,6 @@ def _try(measured: Measured, work: Callable[[], None]) -> bool:
 def _last_line(error: Exception) -> str:
     traceback.print_exception(error)
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def seconds_in_steps(found: Mapping[str, Measured]) -> float:

@@ -14,8 +14,13 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
         """Normalise ``(N, C, H, W)`` features by the running statistics."""
-        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
-        return apply_statistics(input, self.weight, self.bias, mean, variance, epsilon=self.eps)
+        return apply_own_statistics(self, input)
+
+
+def apply_own_statistics(norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
+    """What a batch norm makes of ``(N, C, H, W)`` features by its running statistics, in any mode."""
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    return apply_statistics(features, norm.weight, norm.bias, mean, variance, epsilon=norm.eps)
 
 
 def apply_to_any_number(norm: _BatchNorm, features: Tensor) -> Tensor:

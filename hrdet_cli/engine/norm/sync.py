@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrdet_cli.engine.distributed.world import current_world
 from hrdet_cli.engine.norm.batch_norm import MergeRule, normalise_by_batch
-from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d, apply_to_any_number
+from hrdet_cli.engine.norm.fixed import FixedBatchNorm2d, apply_own_statistics, apply_to_any_number
 from hrdet_cli.engine.norm.group_norm import normalise_groups
 from hrdet_cli.engine.norm.kernels import apply_statistics
 from hrdet_cli.engine.norm.remade import note_way, ways_are_wanted
@@ -162,9 +162,7 @@ def _note_way_of(norm: nn.Module, features: Tensor, area: CountedArea | None, no
 
 
 def _normalise_by_own_statistics(norm: nn.BatchNorm2d, features: Tensor, area: CountedArea | None) -> Tensor:
-    statistics = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    normalised = apply_statistics(features, norm.weight, norm.bias, *statistics, epsilon=norm.eps)
-    return without_padding(normalised, area)
+    return without_padding(apply_own_statistics(norm, features), area)
 
 
 def _normalise_by_found_statistics(
